@@ -1,0 +1,282 @@
+/* The C interface of swiftforce: every struct, every status and every function that crosses the
+ * border between the Swift core and its callers. This header is the contract; the Swift side
+ * (Sources/SwiftForceABI) implements it, the CPython shim (python/native/_core.c) calls it.
+ *
+ * What holds for every function:
+ *  - It returns a status (SF_OK is 0) and, where `error` is not NULL, fills it in either case.
+ *  - It checks every pointer, count, type and overlap before it reads or writes anything. A call
+ *    that returns a status other than SF_OK has written nothing but `*error`.
+ *  - Memory belongs to the caller. Nothing passed in is kept after the call.
+ *  - It may be called from several threads at once. Calls on one handle wait for each other.
+ *  - Sizes, counts and positions are 64-bit. Positions count elements in memory order.
+ */
+#ifndef SWIFTFORCE_H
+#define SWIFTFORCE_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#define SF_STATIC_ASSERT(condition, text) static_assert(condition, text)
+#else
+#define SF_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
+#endif
+
+/* Raised whenever a struct or a prototype below changes. */
+#define SF_ABI_VERSION 1
+
+/* ------------------------------------------------------------------------------ vocabulary */
+
+/* Each list is written once. X(value, NAME, "what it means") */
+
+#define SF_STATUSES(X)                                                                  \
+  X(0, OK, "success")                                                                   \
+  X(1, NULL_POINTER, "a required pointer is null")                                      \
+  X(2, BAD_COUNT, "a count is negative, zero where it must not be, or overflows")       \
+  X(3, MISALIGNED, "a pointer is not aligned to its element type")                      \
+  X(4, OVERLAP, "two arrays that must be distinct share memory")                        \
+  X(5, UNSUPPORTED_TYPE, "an array has an element type that is not supported")          \
+  X(6, SIZE_MISMATCH, "arrays that belong together differ in size")                     \
+  X(7, UNKNOWN_NAME, "a method, schedule, saliency or layer number is not known")       \
+  X(8, BAD_SPARSITY, "a sparsity is not in [0, 1)")                                     \
+  X(9, BAD_KEEP, "a number of weights to keep is not in 1 ... n")                       \
+  X(10, BAD_STEPS, "a number of steps is less than one, or not one for a one-shot method") \
+  X(11, BAD_SCHEDULE, "a schedule keeps more weights at a later step than at an earlier one") \
+  X(12, NON_FINITE, "a weight, gradient or score is NaN or infinite")                   \
+  X(13, MISSING_GRADIENTS, "the method needs gradients")                                \
+  X(14, SEARCH_DONE, "the search has taken all its steps")                              \
+  X(15, MASKS_CHANGED, "the masks passed are not those of the previous step")           \
+  X(16, BAD_HANDLE, "a handle is not one of a live object of the right kind")           \
+  X(17, BAD_LABEL, "a label is not in 0 ... classes - 1")                               \
+  X(18, BAD_ROW, "a row number is outside the data set")                                \
+  X(19, BAD_ARCHITECTURE, "layers do not fit together")                                 \
+  X(20, BAD_HYPERPARAMETER, "a learning rate, momentum or weight decay is out of range") \
+  X(21, NO_MEMORY, "memory could not be allocated")                                     \
+  X(22, SMALL_BUFFER, "the buffer for a text is too small")
+
+/* Element types of an array. MASK is one byte per element, 0 or 1, as numpy's bool. */
+#define SF_TYPES(X)                \
+  X(0, FLOAT32, "IEEE binary32")   \
+  X(1, MASK, "0 or 1 in a byte")   \
+  X(2, INT64, "signed, 64 bits")
+
+/* Which argument an error speaks of. */
+#define SF_OPERANDS(X)                                    \
+  X(0, NONE, "no argument in particular")                 \
+  X(1, WEIGHTS, "weights")                                \
+  X(2, GRADIENTS, "gradients")                            \
+  X(3, SCORES, "scores")                                  \
+  X(4, MASKS, "masks")                                    \
+  X(5, MASKED_WEIGHTS, "masked weights")                  \
+  X(6, INPUTS, "the inputs of a batch")                   \
+  X(7, LABELS, "the labels of a batch")                   \
+  X(8, ROWS, "the row numbers of a batch")                \
+  X(9, LOGITS, "the outputs of a network")
+
+/* The lists of names that the Swift core publishes through sf_names. */
+#define SF_AXES(X)                                        \
+  X(0, SALIENCY, "how important one weight is")           \
+  X(1, SCHEDULE, "how many weights are kept after a step") \
+  X(2, RULE, "who competes in the next step")             \
+  X(3, METHOD, "a row that combines the axes")            \
+  X(4, LAYER, "kinds of network layer")
+
+#define SF_STATUS_CASE(value, name, text) SF_##name = value,
+enum sf_status { SF_STATUSES(SF_STATUS_CASE) };
+#undef SF_STATUS_CASE
+
+#define SF_TYPE_CASE(value, name, text) SF_TYPE_##name = value,
+enum sf_type { SF_TYPES(SF_TYPE_CASE) };
+#undef SF_TYPE_CASE
+
+#define SF_OPERAND_CASE(value, name, text) SF_OPERAND_##name = value,
+enum sf_operand { SF_OPERANDS(SF_OPERAND_CASE) };
+#undef SF_OPERAND_CASE
+
+#define SF_AXIS_CASE(value, name, text) SF_AXIS_##name = value,
+enum sf_axis { SF_AXES(SF_AXIS_CASE) };
+#undef SF_AXIS_CASE
+
+/* ---------------------------------------------------------------------------------- structs */
+
+/* One contiguous array. `data` may be NULL only where `count` is 0. */
+typedef struct sf_array {
+  void *data;
+  int64_t count; /* elements */
+  int32_t type;  /* enum sf_type */
+  int32_t reserved;
+} sf_array;
+
+/* What went wrong, as far as it can be told. Fields that do not apply hold -1 (value: 0). */
+typedef struct sf_error {
+  int32_t status;    /* enum sf_status */
+  int32_t operand;   /* enum sf_operand: the argument at fault */
+  int64_t tensor;    /* its position in that list */
+  int64_t index;     /* the first element at fault */
+  int64_t count;     /* how many elements are at fault */
+  double value;      /* the offending value */
+  char message[216]; /* one sentence in English, ends with a null byte */
+} sf_error;
+
+/* A row of the table of methods. */
+typedef struct sf_method_info {
+  int32_t saliency;        /* position in sf_names(SF_AXIS_SALIENCY) */
+  int32_t rule;            /* position in sf_names(SF_AXIS_RULE) */
+  int32_t one_shot;        /* 1: always one step */
+  int32_t needs_gradients; /* 1: a step reads gradients */
+} sf_method_info;
+
+typedef struct sf_search_options {
+  int32_t method;       /* position in sf_names(SF_AXIS_METHOD) */
+  int32_t schedule;     /* position in sf_names(SF_AXIS_SCHEDULE); not read where keeps is set */
+  int64_t keep;         /* weights kept after the last step */
+  int64_t steps;        /* number of steps */
+  const int64_t *keeps; /* weights kept after each of the steps; NULL: follow the schedule */
+  uint64_t seed;        /* for the random saliency */
+} sf_search_options;
+
+/* The arrays of one step: `tensors` entries in each list that is not NULL. */
+typedef struct sf_step_arrays {
+  const sf_array *weights;   /* the dense weights */
+  const sf_array *gradients; /* the dense gradients at the masked weights; NULL where not needed */
+  const sf_array *masks;     /* in: the mask of the previous step (not read at the first); out */
+  const sf_array *masked;    /* out: weight where kept, 0 elsewhere; NULL: not written */
+  int64_t tensors;
+} sf_step_arrays;
+
+/* What one selection did. Sums are taken in double in a fixed order. */
+typedef struct sf_report {
+  int64_t step;              /* 1 for the first */
+  int64_t keep;              /* weights kept */
+  int64_t candidates;        /* weights that competed */
+  int64_t removed;           /* kept before, not now */
+  int64_t revived;           /* not kept before, now kept */
+  int64_t zero_scores;       /* candidates whose score is zero */
+  int64_t at_threshold;      /* candidates whose score equals the threshold */
+  int64_t kept_at_threshold; /* how many of those are kept: the first ones */
+  int64_t arbitrary;         /* kept with a zero score though others with a zero score are not */
+  double threshold;          /* the smallest kept score */
+  double saliency;           /* sum of the kept scores */
+  double total_saliency;     /* sum of the candidates' scores */
+  double gradient_norm;      /* Euclidean norm of the gradients; 0 without gradients */
+} sf_report;
+
+/* One layer of a network that is to be created. */
+typedef struct sf_layer {
+  int32_t kind; /* position in sf_names(SF_AXIS_LAYER) */
+  int32_t reserved;
+  int64_t inputs;  /* linear: input features; else 0 */
+  int64_t outputs; /* linear: output features; else 0 */
+} sf_layer;
+
+/* One parameter tensor of a network. The memory lives as long as the network's handle. */
+typedef struct sf_parameter {
+  float *data;
+  int64_t layer;    /* position of its layer */
+  int32_t is_weight; /* 1: prunable weight, 0: bias */
+  int32_t rank;
+  int64_t shape[4]; /* the first `rank` entries */
+} sf_parameter;
+
+/* Samples of a data set: row r is inputs[r * features ...] with label labels[r]. */
+typedef struct sf_batch {
+  const float *inputs;   /* samples x features, row by row */
+  const int64_t *labels; /* one per row of inputs; NULL where no labels are needed */
+  const int64_t *rows;   /* the rows to use, in this order; NULL: 0 ... count - 1 */
+  int64_t samples;       /* rows of inputs */
+  int64_t features;
+  int64_t count; /* how many rows to use */
+} sf_batch;
+
+/* Stochastic gradient descent: v = momentum v + g + weight_decay w;  w = w - learning_rate v. */
+typedef struct sf_sgd {
+  double learning_rate;
+  double momentum;
+  double weight_decay;
+} sf_sgd;
+
+typedef struct sf_batch_result {
+  double loss;     /* mean cross entropy over the batch */
+  int64_t correct; /* samples whose largest output is at the label */
+} sf_batch_result;
+
+SF_STATIC_ASSERT(sizeof(void *) == 8, "swiftforce is built for 64-bit machines");
+SF_STATIC_ASSERT(sizeof(sf_array) == 24, "layout of sf_array");
+SF_STATIC_ASSERT(sizeof(sf_error) == 256, "layout of sf_error");
+SF_STATIC_ASSERT(sizeof(sf_method_info) == 16, "layout of sf_method_info");
+SF_STATIC_ASSERT(sizeof(sf_search_options) == 40, "layout of sf_search_options");
+SF_STATIC_ASSERT(sizeof(sf_step_arrays) == 40, "layout of sf_step_arrays");
+SF_STATIC_ASSERT(sizeof(sf_report) == 104, "layout of sf_report");
+SF_STATIC_ASSERT(sizeof(sf_layer) == 24, "layout of sf_layer");
+SF_STATIC_ASSERT(sizeof(sf_parameter) == 56, "layout of sf_parameter");
+SF_STATIC_ASSERT(sizeof(sf_batch) == 48, "layout of sf_batch");
+SF_STATIC_ASSERT(sizeof(sf_sgd) == 24, "layout of sf_sgd");
+SF_STATIC_ASSERT(sizeof(sf_batch_result) == 16, "layout of sf_batch_result");
+
+/* -------------------------------------------------------------------------------- functions */
+
+/* *version becomes the SF_ABI_VERSION that the library was built with. */
+int32_t sf_abi_version(int32_t *version, sf_error *error);
+
+/* The names of one axis in order, each ended by '\n', in `text`, which has room for `capacity`
+   bytes and gets a closing null byte. */
+int32_t sf_names(int32_t axis, char *text, int64_t capacity, sf_error *error);
+
+int32_t sf_method(int32_t method, sf_method_info *info, sf_error *error);
+
+/* *keep = round(n (1 - sparsity)), ties to even, at least 1. */
+int32_t sf_keep_count(int64_t n, double sparsity, int64_t *keep, sf_error *error);
+
+/* keeps[t - 1], t = 1 ... steps: how many of n weights are kept after step t, on the way to keep. */
+int32_t sf_schedule(int32_t schedule, int64_t n, int64_t keep, int64_t steps, int64_t *keeps,
+                    sf_error *error);
+
+/* order becomes a permutation of 0 ... n - 1 drawn from the seed. */
+int32_t sf_permutation(int64_t n, uint64_t seed, int64_t *order, sf_error *error);
+
+/* scores[i] = the saliency of each weight. weights, gradients: NULL where the saliency does not
+   read them. */
+int32_t sf_saliency(int32_t saliency, const sf_array *weights, const sf_array *gradients,
+                    const sf_array *scores, int64_t tensors, uint64_t seed, sf_error *error);
+
+/* masks = 1 at the `keep` largest scores, larger score first, then lower position. Scores may be
+   negative. layer_kept: NULL, or room for `tensors` counts. */
+int32_t sf_select(const sf_array *scores, const sf_array *masks, int64_t tensors, int64_t keep,
+                  sf_report *report, int64_t *layer_kept, sf_error *error);
+
+/* A search over tensors of these sizes. *search becomes a handle above 0. */
+int32_t sf_search_create(const sf_search_options *options, const int64_t *sizes, int64_t tensors,
+                         int64_t *search, sf_error *error);
+int32_t sf_search_step(int64_t search, const sf_step_arrays *arrays, sf_report *report,
+                       int64_t *layer_kept, sf_error *error);
+/* *taken of *steps steps are done; keeps: NULL, or room for all steps. */
+int32_t sf_search_state(int64_t search, int64_t *taken, int64_t *steps, int64_t *keeps,
+                        sf_error *error);
+int32_t sf_search_release(int64_t search, sf_error *error);
+
+/* A feed-forward classifier with weights drawn from the seed. *network becomes a handle above 0. */
+int32_t sf_network_create(const sf_layer *layers, int64_t count, uint64_t seed, int64_t *network,
+                          sf_error *error);
+/* parameters: NULL, or room for `capacity` entries; *count becomes their number. */
+int32_t sf_network_parameters(int64_t network, sf_parameter *parameters, int64_t capacity,
+                              int64_t *count, sf_error *error);
+/* masks: one per prunable weight, or NULL to lift them. Removed weights become exactly zero. */
+int32_t sf_network_apply(int64_t network, const sf_array *masks, int64_t tensors, sf_error *error);
+/* gradients of the mean loss over the batch, at the weights given (NULL: the network's own), one
+   array per prunable weight. The network is not changed. */
+int32_t sf_network_gradients(int64_t network, const sf_array *weights, const sf_array *gradients,
+                             int64_t tensors, const sf_batch *batch, sf_batch_result *result,
+                             sf_error *error);
+int32_t sf_network_train(int64_t network, const sf_batch *batch, const sf_sgd *sgd,
+                         sf_batch_result *result, sf_error *error);
+int32_t sf_network_evaluate(int64_t network, const sf_batch *batch, sf_batch_result *result,
+                            sf_error *error);
+/* logits: batch.count x classes, row by row. */
+int32_t sf_network_forward(int64_t network, const sf_batch *batch, const sf_array *logits,
+                           sf_error *error);
+int32_t sf_network_release(int64_t network, sf_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,60 @@
+// The one random number generator of the package: SplitMix64. Everything random (the random
+// saliency, initial weights, the order of samples) is drawn from it and from a seed. No global
+// state.
+
+/// SplitMix64: 64 random bits for each position of a sequence that a seed selects.
+///
+/// The n-th number depends on the seed and on n alone, so a sequence can be entered anywhere:
+/// threads, chunks and machines that draw parts of it agree. Equal to the published generator
+/// started at `seed`.
+///
+/// Source: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014.
+public struct Generator: RandomNumberGenerator, Sendable {
+  /// The step of the underlying Weyl sequence: 2^64 divided by the golden ratio, made odd.
+  static let increment: UInt64 = 0x9E37_79B9_7F4A_7C15
+
+  private var state: UInt64
+
+  /// A generator at position 0 of the seed's sequence.
+  public init(seed: UInt64) {
+    state = seed
+  }
+
+  /// A generator for one of many purposes that share a seed: the streams do not overlap in
+  /// practice, since each starts at a mixed, unrelated state.
+  public init(seed: UInt64, stream: UInt64) {
+    state = Generator.mix(seed &+ Generator.mix(stream &+ Generator.increment))
+  }
+
+  public mutating func next() -> UInt64 {
+    state &+= Generator.increment
+    return Generator.mix(state)
+  }
+
+  /// Uniform in [0, 1), a multiple of 2^-53.
+  public mutating func nextUniform() -> Double {
+    Double(next() >> 11) * 0x1p-53
+  }
+
+  static func mix(_ value: UInt64) -> UInt64 {
+    var z = value
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}
+
+extension Generator {
+  /// The numbers 0 ..< n in an order drawn from the seed: Fisher and Yates' shuffle, from the last
+  /// position down, with position i exchanged with the high word of `next() * (i + 1)`.
+  ///
+  /// - Complexity: O(n).
+  public static func permutation(of order: inout [Int64], seed: UInt64) {
+    var generator = Generator(seed: seed)
+    for i in order.indices { order[i] = Int64(i) }
+    for i in order.indices.dropFirst().reversed() {
+      let j = Int(generator.next().multipliedFullWidth(by: UInt64(i + 1)).high)
+      order.swapAt(i, j)
+    }
+  }
+}
