@@ -31,6 +31,11 @@ public struct Generator: RandomNumberGenerator, Sendable {
     return Generator.mix(state)
   }
 
+  /// The number at `position`, counted from 0, of the seed's sequence.
+  public static func number(at position: Int, seed: UInt64) -> UInt64 {
+    mix(seed &+ (UInt64(truncatingIfNeeded: position) &+ 1) &* increment)
+  }
+
   /// Uniform in [0, 1), a multiple of 2^-53.
   public mutating func nextUniform() -> Double {
     Double(next() >> 11) * 0x1p-53
@@ -49,12 +54,12 @@ extension Generator {
   /// position down, with position i exchanged with the high word of `next() * (i + 1)`.
   ///
   /// - Complexity: O(n).
-  public static func permutation(of order: inout [Int64], seed: UInt64) {
+  @unsafe public static func permute(_ order: UnsafeMutableBufferPointer<Int64>, seed: UInt64) {
     var generator = Generator(seed: seed)
-    for i in order.indices { order[i] = Int64(i) }
+    for i in order.indices { unsafe order[i] = Int64(i) }
     for i in order.indices.dropFirst().reversed() {
       let j = Int(generator.next().multipliedFullWidth(by: UInt64(i + 1)).high)
-      order.swapAt(i, j)
+      unsafe order.swapAt(i, j)
     }
   }
 }

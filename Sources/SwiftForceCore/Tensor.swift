@@ -2,6 +2,8 @@
 // is the one place in the core that holds a raw pointer, and the one place that a new element
 // type is added to.
 
+import SwiftForceKernels
+
 /// The element types that weights, gradients and scores may have.
 public enum ElementType: Int32, CaseIterable, Sendable {
   case float32
@@ -29,6 +31,8 @@ public enum ElementType: Int32, CaseIterable, Sendable {
     self.count = count
     self.type = type
   }
+
+  var floats: UnsafePointer<Float> { unsafe base.assumingMemoryBound(to: Float.self) }
 }
 
 /// Contiguous numbers that may also be written; otherwise as `Tensor`.
@@ -42,6 +46,8 @@ public enum ElementType: Int32, CaseIterable, Sendable {
     self.count = count
     self.type = type
   }
+
+  var floats: UnsafeMutablePointer<Float> { unsafe base.assumingMemoryBound(to: Float.self) }
 }
 
 /// The mask of one tensor: a byte per weight, 1 where it is kept and 0 where it is removed.
@@ -53,4 +59,7 @@ public enum ElementType: Int32, CaseIterable, Sendable {
     unsafe self.base = base
     self.count = count
   }
+
+  /// How many weights it keeps.
+  public var kept: Int { unsafe MaskBlocks.kept(base, count: count) }
 }

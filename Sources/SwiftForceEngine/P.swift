@@ -1,1 +1,1 @@
-public enum Placeholder {}
+enum Placeholder {}

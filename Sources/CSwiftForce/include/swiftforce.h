@@ -267,8 +267,11 @@ int32_t sf_network_apply(int64_t network, const sf_array *masks, int64_t tensors
 int32_t sf_network_gradients(int64_t network, const sf_array *weights, const sf_array *gradients,
                              int64_t tensors, const sf_batch *batch, sf_batch_result *result,
                              sf_error *error);
+/* One step of stochastic gradient descent; the result is that of the batch before the step. */
 int32_t sf_network_train(int64_t network, const sf_batch *batch, const sf_sgd *sgd,
                          sf_batch_result *result, sf_error *error);
+/* Forgets the momentum of earlier training. */
+int32_t sf_network_reset(int64_t network, sf_error *error);
 int32_t sf_network_evaluate(int64_t network, const sf_batch *batch, sf_batch_result *result,
                             sf_error *error);
 /* logits: batch.count x classes, row by row. */

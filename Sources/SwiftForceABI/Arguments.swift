@@ -1,0 +1,213 @@
+// The checks of what comes over the border: pointers, counts, types. A value that passed is handed
+// on as a Swift type; what does not pass is a Fault. Nothing here reads an element.
+
+import CSwiftForce
+import SwiftForceCore
+
+/// Whether a pointer (null counts) is aligned to what it points to.
+func isAligned<T>(_ pointer: UnsafePointer<T>?) -> Bool {
+  UInt(bitPattern: pointer) % UInt(MemoryLayout<T>.alignment) == 0
+}
+
+func isAligned<T>(_ pointer: UnsafeMutablePointer<T>?) -> Bool {
+  unsafe isAligned(UnsafePointer(pointer))
+}
+
+/// A required argument that is read.
+func required<T>(_ pointer: UnsafePointer<T>?, _ name: String) throws(Fault) -> UnsafePointer<T> {
+  guard let pointer = unsafe pointer else { throw .null(name) }
+  guard unsafe isAligned(pointer) else { throw Fault(SF_MISALIGNED, "\(name) is misaligned") }
+  return unsafe pointer
+}
+
+/// A required argument that is written.
+func required<T>(
+  _ pointer: UnsafeMutablePointer<T>?, _ name: String
+) throws(Fault) -> UnsafeMutablePointer<T> {
+  guard let pointer = unsafe pointer else { throw .null(name) }
+  guard unsafe isAligned(pointer) else { throw Fault(SF_MISALIGNED, "\(name) is misaligned") }
+  return unsafe pointer
+}
+
+/// An argument that may be null.
+func optional<T>(
+  _ pointer: UnsafeMutablePointer<T>?, _ name: String
+) throws(Fault) -> UnsafeMutablePointer<T>? {
+  guard unsafe pointer != nil else { return nil }
+  return unsafe try required(pointer, name)
+}
+
+/// A count between `least` and what `size` bytes each leave room for.
+func counted(_ count: Int64, atLeast least: Int, size: Int, _ name: String) throws(Fault) -> Int {
+  let most = Int.max / 2 / size
+  guard count >= Int64(least), count <= Int64(most) else {
+    var fault = Fault(SF_BAD_COUNT, "\(name) must be in \(least) ... \(most), not \(count)")
+    fault.count = Int(count)
+    throw fault
+  }
+  return Int(count)
+}
+
+/// The case of an axis with this number.
+func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axis {
+  let cases = Array(Axis.allCases)
+  guard number >= 0, number < Int32(cases.count) else {
+    let word = "\(Axis.self)".lowercased()
+    throw Fault(SF_UNKNOWN_NAME, "there is no \(word) number \(number)")
+  }
+  return cases[Int(number)]
+}
+
+/// A list of arrays of one operand, checked, and the memory that it occupies.
+@safe struct Arrays {
+  /// More tensors than any network has; a larger number is a mistake in the call.
+  private static let largestCount = 1 << 24
+
+  let operand: sf_operand
+  let isWritten: Bool
+  private let arrays: [sf_array]
+
+  /// - Parameter element: the type that every array must have.
+  init(
+    _ list: UnsafePointer<sf_array>?, _ tensors: Int64, _ operand: sf_operand,
+    element: sf_type = SF_TYPE_FLOAT32, isWritten: Bool = false
+  ) throws(Fault) {
+    let list = unsafe try required(list, Arrays.name(operand))
+    guard tensors >= 1, tensors <= Int64(Arrays.largestCount) else {
+      throw Fault(SF_BAD_COUNT, "tensors must be in 1 ... \(Arrays.largestCount), not \(tensors)")
+    }
+    self.operand = operand
+    self.isWritten = isWritten
+    var arrays: [sf_array] = unsafe []
+    for position in 0..<Int(tensors) {
+      let array = unsafe list[position]
+      unsafe try Arrays.check(array, operand, position, element)
+      unsafe arrays.append(array)
+    }
+    unsafe self.arrays = arrays
+  }
+
+  private static func check(
+    _ array: sf_array, _ operand: sf_operand, _ position: Int, _ element: sf_type
+  ) throws(Fault) {
+    func fault(_ status: sf_status, _ message: String) -> Fault {
+      Fault(
+        status, "\(name(operand))[\(position)] \(message)", operand: operand, tensor: position)
+    }
+    guard unsafe array.type == Int32(bitPattern: element.rawValue) else {
+      throw fault(SF_UNSUPPORTED_TYPE, "has element type number \(unsafe array.type)")
+    }
+    let size = element == SF_TYPE_MASK ? 1 : element == SF_TYPE_INT64 ? 8 : 4
+    let count = unsafe array.count
+    guard count >= 0, count <= Int64(Int.max / 2 / size) else {
+      throw fault(SF_BAD_COUNT, "has a count of \(count)")
+    }
+    guard count > 0 else { return }
+    guard let data = unsafe array.data else { throw fault(SF_NULL_POINTER, "is null") }
+    let start = UInt(bitPattern: data)
+    guard start % UInt(size) == 0 else { throw fault(SF_MISALIGNED, "is misaligned") }
+    guard !start.addingReportingOverflow(UInt(count) * UInt(size)).overflow else {
+      throw fault(SF_BAD_COUNT, "reaches beyond the end of memory")
+    }
+  }
+
+  static func name(_ operand: sf_operand) -> String {
+    switch operand {
+    case SF_OPERAND_WEIGHTS: "weights"
+    case SF_OPERAND_GRADIENTS: "gradients"
+    case SF_OPERAND_SCORES: "scores"
+    case SF_OPERAND_MASKS: "masks"
+    case SF_OPERAND_MASKED_WEIGHTS: "masked weights"
+    case SF_OPERAND_INPUTS: "inputs"
+    case SF_OPERAND_LABELS: "labels"
+    case SF_OPERAND_ROWS: "rows"
+    case SF_OPERAND_LOGITS: "logits"
+    default: "argument"
+    }
+  }
+
+  /// Where an array lies; any address does for an empty one, since nothing is read there.
+  private static func data(_ array: sf_array) -> UnsafeMutableRawPointer {
+    unsafe array.data ?? nowhere
+  }
+
+  private nonisolated(unsafe) static let nowhere = UnsafeMutableRawPointer.allocate(byteCount: 8, alignment: 8)
+
+  var tensors: [Tensor] {
+    unsafe arrays.map { array in
+      unsafe Tensor(Arrays.data(array), count: Int(array.count), type: .float32)
+    }
+  }
+
+  var mutableTensors: [MutableTensor] {
+    unsafe arrays.map { array in
+      unsafe MutableTensor(Arrays.data(array), count: Int(array.count), type: .float32)
+    }
+  }
+
+  var masks: [Mask] {
+    unsafe arrays.map { array in
+      unsafe Mask(
+        Arrays.data(array).assumingMemoryBound(to: UInt8.self), count: Int(array.count))
+    }
+  }
+
+  /// The memory of each array that has any.
+  var regions: [Region] {
+    unsafe arrays.enumerated().compactMap { position, array in
+      guard unsafe array.count > 0 else { return nil }
+      let size = unsafe array.type == Int32(bitPattern: SF_TYPE_MASK.rawValue) ? 1 : 4
+      let start = unsafe UInt(bitPattern: array.data)
+      return Region(
+        start: start, end: start + UInt(unsafe array.count) * UInt(size), operand: operand,
+        tensor: position, isWritten: isWritten)
+    }
+  }
+}
+
+/// A stretch of the caller's memory and what it is for.
+struct Region {
+  let start: UInt
+  let end: UInt
+  let operand: sf_operand
+  let tensor: Int
+  let isWritten: Bool
+
+  /// Refuses arrays of which one is written while another lies, even in part, in the same place,
+  /// and weights that would be counted twice.
+  ///
+  /// - Complexity: O(m log m) for m arrays.
+  static func checkDisjoint(_ lists: [Arrays?]) throws(Fault) {
+    let regions = lists.compactMap { $0?.regions }.joined().sorted { $0.start < $1.start }
+    var furthest: Region?
+    var furthestWritten: Region?
+    var furthestWeight: Region?
+    for region in regions {
+      let isWeight = region.operand == SF_OPERAND_WEIGHTS
+      let rivals = [
+        region.isWritten ? furthest : nil, furthestWritten, isWeight ? furthestWeight : nil,
+      ]
+      if let rival = rivals.lazy.compactMap({ $0 }).first(where: { $0.end > region.start }) {
+        throw region.overlaps(rival)
+      }
+      furthest = region.further(than: furthest)
+      if region.isWritten { furthestWritten = region.further(than: furthestWritten) }
+      if isWeight { furthestWeight = region.further(than: furthestWeight) }
+    }
+  }
+
+  private func further(than other: Region?) -> Region {
+    guard let other, other.end > end else { return self }
+    return other
+  }
+
+  private func overlaps(_ other: Region) -> Fault {
+    var fault = Fault(
+      SF_OVERLAP,
+      "\(Arrays.name(operand))[\(tensor)] shares memory with"
+        + " \(Arrays.name(other.operand))[\(other.tensor)]",
+      operand: operand, tensor: tensor)
+    fault.index = other.tensor
+    return fault
+  }
+}

@@ -1,0 +1,131 @@
+// From an error to a C status: the one place that knows both. What must not live here: any check.
+
+import CSwiftForce
+import SwiftForceCore
+
+/// Why a call is refused: a fault that the border found, or an error of the rooms behind it.
+struct Fault: Error {
+  var status: sf_status
+  var message: String
+  var operand = SF_OPERAND_NONE
+  var tensor = -1
+  var index = -1
+  var count = -1
+  var value = 0.0
+
+  init(
+    _ status: sf_status, _ message: String, operand: sf_operand = SF_OPERAND_NONE,
+    tensor: Int = -1
+  ) {
+    self.status = status
+    self.message = message
+    self.operand = operand
+    self.tensor = tensor
+  }
+
+  /// A required pointer is null.
+  static func null(_ name: String) -> Fault { Fault(SF_NULL_POINTER, "\(name) is null") }
+
+  init(_ error: SFError) {
+    self.init(Fault.status(of: error), error.message)
+    switch error {
+    case .badSparsity(let value), .badHyperparameter(_, let value):
+      self.value = value
+    case .sizeMismatch(let operand, let tensor, let got, _):
+      self.operand = Fault.operand(operand)
+      self.tensor = tensor ?? -1
+      count = got
+    case .nonFinite(let found):
+      operand = Fault.operand(found.operand)
+      tensor = found.tensor
+      index = found.firstIndex
+      count = found.count
+      value = found.value
+    case .badLabel(let index, let label, _):
+      operand = SF_OPERAND_LABELS
+      self.index = index
+      value = Double(label)
+    case .badRow(let index, let row, _):
+      operand = SF_OPERAND_ROWS
+      self.index = index
+      value = Double(row)
+    case .badArchitecture(let layer, _):
+      index = layer
+    case .badCount(let number), .badKeep(let number, _), .badSteps(let number, _),
+      .badSchedule(_, let number, _), .masksChanged(let number, _):
+      count = number
+    case .missingGradients:
+      operand = SF_OPERAND_GRADIENTS
+    case .searchDone, .noMemory:
+      break
+    }
+  }
+
+  /// The status of each error.
+  private static func status(of error: SFError) -> sf_status {
+    switch error {
+    case .badSparsity: SF_BAD_SPARSITY
+    case .badKeep: SF_BAD_KEEP
+    case .badSteps: SF_BAD_STEPS
+    case .badSchedule: SF_BAD_SCHEDULE
+    case .badCount: SF_BAD_COUNT
+    case .sizeMismatch: SF_SIZE_MISMATCH
+    case .nonFinite: SF_NON_FINITE
+    case .missingGradients: SF_MISSING_GRADIENTS
+    case .searchDone: SF_SEARCH_DONE
+    case .masksChanged: SF_MASKS_CHANGED
+    case .badLabel: SF_BAD_LABEL
+    case .badRow: SF_BAD_ROW
+    case .badArchitecture: SF_BAD_ARCHITECTURE
+    case .badHyperparameter: SF_BAD_HYPERPARAMETER
+    case .noMemory: SF_NO_MEMORY
+    }
+  }
+
+  private static func operand(_ operand: Operand) -> sf_operand {
+    switch operand {
+    case .weights: SF_OPERAND_WEIGHTS
+    case .gradients: SF_OPERAND_GRADIENTS
+    case .scores: SF_OPERAND_SCORES
+    case .masks: SF_OPERAND_MASKS
+    case .maskedWeights: SF_OPERAND_MASKED_WEIGHTS
+    case .inputs: SF_OPERAND_INPUTS
+    case .labels: SF_OPERAND_LABELS
+    case .rows: SF_OPERAND_ROWS
+    case .logits: SF_OPERAND_LOGITS
+    }
+  }
+
+  /// The C struct that says the same. A long message is cut to fit.
+  var record: sf_error {
+    var record = sf_error()
+    record.status = Int32(bitPattern: status.rawValue)
+    record.operand = Int32(bitPattern: operand.rawValue)
+    record.tensor = Int64(tensor)
+    record.index = Int64(index)
+    record.count = Int64(count)
+    record.value = value
+    unsafe withUnsafeMutableBytes(of: &record.message) { bytes in
+      for (i, byte) in message.utf8.prefix(bytes.count - 1).enumerated() {
+        unsafe bytes[i] = byte
+      }
+    }
+    return record
+  }
+}
+
+/// Runs the body of an exported function and turns what it throws into a status and a record.
+func status(
+  _ record: UnsafeMutablePointer<sf_error>?, _ body: () throws(Fault) -> Void
+) -> Int32 {
+  guard unsafe isAligned(record) else { return Int32(bitPattern: SF_MISALIGNED.rawValue) }
+  var outcome = Fault(SF_OK, "")
+  do { try body() } catch { outcome = error }
+  unsafe record?.pointee = outcome.record
+  return Int32(bitPattern: outcome.status.rawValue)
+}
+
+/// Runs a call into the rooms behind the border.
+func mapping<Result>(_ body: () throws(SFError) -> Result) throws(Fault) -> Result {
+  do { return try body() } catch { throw Fault(error) }
+}

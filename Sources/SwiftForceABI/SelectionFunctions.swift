@@ -1,0 +1,61 @@
+// Exported: scores and one selection.
+
+import CSwiftForce
+import SwiftForceCore
+
+@_cdecl("sf_saliency")
+public func saliency(
+  _ saliency: Int32, _ weights: UnsafePointer<sf_array>?, _ gradients: UnsafePointer<sf_array>?,
+  _ scores: UnsafePointer<sf_array>?, _ tensors: Int64, _ seed: UInt64,
+  _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    let saliency = try named(saliency, Saliency.self)
+    let weights = unsafe try Arrays(weights, tensors, SF_OPERAND_WEIGHTS)
+    let gradients =
+      unsafe gradients == nil ? nil : try Arrays(gradients, tensors, SF_OPERAND_GRADIENTS)
+    let scores = unsafe try Arrays(scores, tensors, SF_OPERAND_SCORES, isWritten: true)
+    try Region.checkDisjoint([weights, gradients, scores])
+    try mapping { () throws(SFError) in
+      try Selection.score(
+        saliency, weights: weights.tensors, gradients: gradients?.tensors, seed: seed,
+        into: scores.mutableTensors)
+    }
+  }
+}
+
+@_cdecl("sf_select")
+public func select(
+  _ scores: UnsafePointer<sf_array>?, _ masks: UnsafePointer<sf_array>?, _ tensors: Int64,
+  _ keep: Int64, _ report: UnsafeMutablePointer<sf_report>?,
+  _ layerKept: UnsafeMutablePointer<Int64>?, _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    let scores = unsafe try Arrays(scores, tensors, SF_OPERAND_SCORES)
+    let masks = unsafe try Arrays(
+      masks, tensors, SF_OPERAND_MASKS, element: SF_TYPE_MASK, isWritten: true)
+    let report = unsafe try required(report, "report")
+    let layerKept = unsafe try optional(layerKept, "layer_kept")
+    try Region.checkDisjoint([scores, masks])
+    let outcome = try mapping { () throws(SFError) in
+      try Selection.select(scores.tensors, keep: Int(keep), into: masks.masks)
+    }
+    unsafe write(outcome, to: report, layerKept)
+  }
+}
+
+/// Hands a report over to the caller.
+func write(
+  _ report: Report, to record: UnsafeMutablePointer<sf_report>,
+  _ layerKept: UnsafeMutablePointer<Int64>?
+) {
+  unsafe record.pointee = sf_report(
+    step: Int64(report.step), keep: Int64(report.keep), candidates: Int64(report.candidates),
+    removed: Int64(report.removed), revived: Int64(report.revived),
+    zero_scores: Int64(report.zeroScores), at_threshold: Int64(report.atThreshold),
+    kept_at_threshold: Int64(report.keptAtThreshold), arbitrary: Int64(report.arbitrary),
+    threshold: report.threshold, saliency: report.saliency,
+    total_saliency: report.totalSaliency, gradient_norm: report.gradientNorm)
+  guard let layerKept = unsafe layerKept else { return }
+  for (i, kept) in report.layerKept.enumerated() { unsafe layerKept[i] = Int64(kept) }
+}

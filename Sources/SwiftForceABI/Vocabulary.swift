@@ -1,0 +1,111 @@
+// Exported: the version, the names of every axis, the table of methods, and the arithmetic of
+// counts and schedules.
+
+import CSwiftForce
+import SwiftForceCore
+
+@_cdecl("sf_abi_version")
+public func abiVersion(
+  _ version: UnsafeMutablePointer<Int32>?, _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    unsafe try required(version, "version").pointee = SF_ABI_VERSION
+  }
+}
+
+@_cdecl("sf_names")
+public func names(
+  _ axis: Int32, _ text: UnsafeMutablePointer<CChar>?, _ capacity: Int64,
+  _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    let text = unsafe try required(text, "text")
+    let capacity = try counted(capacity, atLeast: 0, size: 1, "capacity")
+    let bytes = Array(try names(of: axis).map { $0 + "\n" }.joined().utf8)
+    guard bytes.count < capacity else {
+      throw Fault(SF_SMALL_BUFFER, "the text needs \(bytes.count + 1) bytes, not \(capacity)")
+    }
+    for (i, byte) in bytes.enumerated() { unsafe text[i] = CChar(bitPattern: byte) }
+    unsafe text[bytes.count] = 0
+  }
+}
+
+private func names(of axis: Int32) throws(Fault) -> [String] {
+  switch sf_axis(rawValue: UInt32(bitPattern: axis)) {
+  case SF_AXIS_SALIENCY: Saliency.names
+  case SF_AXIS_SCHEDULE: Schedule.names
+  case SF_AXIS_RULE: Rule.names
+  case SF_AXIS_METHOD: Method.names
+  default: throw Fault(SF_UNKNOWN_NAME, "there is no axis number \(axis)")
+  }
+}
+
+@_cdecl("sf_method")
+public func method(
+  _ method: Int32, _ info: UnsafeMutablePointer<sf_method_info>?,
+  _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    let info = unsafe try required(info, "info")
+    let method = try named(method, Method.self)
+    unsafe info.pointee = sf_method_info(
+      saliency: number(of: method.saliency), rule: number(of: method.rule),
+      one_shot: method.isOneShot ? 1 : 0,
+      needs_gradients: method.saliency.readsGradients ? 1 : 0)
+  }
+}
+
+private func number<Axis: Named & Equatable>(of axis: Axis) -> Int32 {
+  Int32(Array(Axis.allCases).firstIndex(of: axis) ?? -1)
+}
+
+@_cdecl("sf_keep_count")
+public func keepCount(
+  _ n: Int64, _ sparsity: Double, _ keep: UnsafeMutablePointer<Int64>?,
+  _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    let keep = unsafe try required(keep, "keep")
+    unsafe keep.pointee = Int64(
+      try mapping { () throws(SFError) in try Keep.count(of: Int(n), sparsity: sparsity) })
+  }
+}
+
+/// More steps than anybody takes; a larger number is a mistake in the call.
+let mostSteps: Int64 = 1 << 24
+
+@_cdecl("sf_schedule")
+public func schedule(
+  _ schedule: Int32, _ n: Int64, _ keep: Int64, _ steps: Int64,
+  _ keeps: UnsafeMutablePointer<Int64>?, _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    let keeps = unsafe try required(keeps, "keeps")
+    let schedule = try named(schedule, Schedule.self)
+    try checkSteps(steps)
+    let amounts = try mapping { () throws(SFError) in
+      try schedule.keeps(of: Int(n), keep: Int(keep), steps: Int(steps))
+    }
+    for (i, amount) in amounts.enumerated() { unsafe keeps[i] = Int64(amount) }
+  }
+}
+
+func checkSteps(_ steps: Int64) throws(Fault) {
+  guard steps >= 1, steps <= mostSteps else {
+    var fault = Fault(SF_BAD_STEPS, "steps must be in 1 ... \(mostSteps), not \(steps)")
+    fault.count = Int(steps)
+    throw fault
+  }
+}
+
+@_cdecl("sf_permutation")
+public func permutation(
+  _ n: Int64, _ seed: UInt64, _ order: UnsafeMutablePointer<Int64>?,
+  _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    let order = unsafe try required(order, "order")
+    let count = try counted(n, atLeast: 1, size: 8, "n")
+    unsafe Generator.permute(UnsafeMutableBufferPointer(start: order, count: count), seed: seed)
+  }
+}

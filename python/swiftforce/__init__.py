@@ -1,0 +1,109 @@
+"""swiftforce finds sparse networks before training.
+
+Weights and gradients in, masks out: FORCE and Iterative SNIP ("Progressive Skeletonization",
+ICLR 2021), SNIP and other baselines, exact and on a native core.
+
+>>> import numpy as np, swiftforce as sf
+>>> w, g = np.float32([1, -2, 3, 4]), np.float32([4, 1, 0, 2])
+>>> sf.snip(w, g, sparsity=0.5).masks
+array([ True, False, False,  True])
+"""
+
+from importlib.metadata import version as _version
+
+from swiftforce.errors import (
+    AllocationError,
+    ArchitectureError,
+    DatasetError,
+    DegenerateSaliencyWarning,
+    DivergedError,
+    HyperparameterError,
+    KeepError,
+    LabelError,
+    LayerCollapseWarning,
+    LayoutError,
+    MaskFileError,
+    MasksChangedError,
+    MissingGradientsError,
+    NonFiniteError,
+    OverlapError,
+    ScheduleError,
+    SearchDoneError,
+    SeedError,
+    ShapeError,
+    SparsityError,
+    StepsError,
+    StructureError,
+    SwiftForceError,
+    SwiftForceWarning,
+    UnknownNameError,
+    UnsupportedTypeError,
+)
+from swiftforce.masks import apply_masks, load
+from swiftforce.report import Layer, Pruning, Step
+from swiftforce.schedule import keep_count, schedule_keeps
+from swiftforce.search import (
+    MaskSearch,
+    force,
+    grasp_it,
+    iterative_snip,
+    magnitude,
+    prune,
+    random,
+    snip,
+)
+from swiftforce.selection import permutation, saliency, select
+from swiftforce.vocabulary import methods, saliencies, schedules
+
+__version__ = _version("swiftforce")
+
+__all__ = [
+    "AllocationError",
+    "ArchitectureError",
+    "DatasetError",
+    "DegenerateSaliencyWarning",
+    "DivergedError",
+    "HyperparameterError",
+    "KeepError",
+    "LabelError",
+    "Layer",
+    "LayerCollapseWarning",
+    "LayoutError",
+    "MaskFileError",
+    "MaskSearch",
+    "MasksChangedError",
+    "MissingGradientsError",
+    "NonFiniteError",
+    "OverlapError",
+    "Pruning",
+    "ScheduleError",
+    "SearchDoneError",
+    "SeedError",
+    "ShapeError",
+    "SparsityError",
+    "Step",
+    "StepsError",
+    "StructureError",
+    "SwiftForceError",
+    "SwiftForceWarning",
+    "UnknownNameError",
+    "UnsupportedTypeError",
+    "__version__",
+    "apply_masks",
+    "force",
+    "grasp_it",
+    "iterative_snip",
+    "keep_count",
+    "load",
+    "magnitude",
+    "methods",
+    "permutation",
+    "prune",
+    "random",
+    "saliencies",
+    "saliency",
+    "schedule_keeps",
+    "schedules",
+    "select",
+    "snip",
+]

@@ -1,0 +1,79 @@
+"""The native core. The arguments of each function are those of its C function, in order."""
+
+from collections.abc import Sequence
+from typing import Any, final
+
+from numpy.typing import NDArray
+
+from swiftforce.vocabulary import MethodInfo
+
+_Array = NDArray[Any]
+_Arrays = Sequence[_Array]
+
+STATUSES: tuple[str, ...]
+OPERANDS: tuple[str, ...]
+AXES: tuple[str, ...]
+
+class NativeError(Exception): ...
+
+@final
+class View:
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+def names(axis: int, /) -> tuple[str, ...]: ...
+def method(number: int, /) -> MethodInfo: ...
+def keep_count(n: int, sparsity: float, /) -> int: ...
+def schedule(kind: int, n: int, keep: int, steps: int, /) -> tuple[int, ...]: ...
+def permutation(order: _Array, seed: int, /) -> None: ...
+def saliency(
+    kind: int, weights: _Arrays, gradients: _Arrays | None, scores: _Arrays, seed: int, /
+) -> None: ...
+def select(scores: _Arrays, masks: _Arrays, keep: int, /) -> dict[str, Any]: ...
+def search_create(
+    method: int,
+    schedule: int,
+    keep: int,
+    steps: int,
+    keeps: Sequence[int] | None,
+    sizes: Sequence[int],
+    seed: int,
+    /,
+) -> object: ...
+def search_step(
+    search: object,
+    weights: _Arrays,
+    gradients: _Arrays | None,
+    masks: _Arrays,
+    masked: _Arrays | None,
+    /,
+) -> dict[str, Any]: ...
+def search_state(search: object, /) -> tuple[int, tuple[int, ...]]: ...
+def network_create(layers: Sequence[tuple[int, int, int]], seed: int, /) -> object: ...
+def network_parameters(
+    network: object, /
+) -> tuple[tuple[View, int, bool, tuple[int, ...]], ...]: ...
+def network_apply(network: object, masks: _Arrays | None, /) -> None: ...
+def network_reset(network: object, /) -> None: ...
+def network_gradients(
+    network: object,
+    weights: _Arrays | None,
+    gradients: _Arrays,
+    inputs: _Array,
+    labels: _Array,
+    rows: _Array | None,
+    /,
+) -> tuple[float, int]: ...
+def network_train(
+    network: object,
+    inputs: _Array,
+    labels: _Array,
+    rows: _Array | None,
+    learning_rate: float,
+    momentum: float,
+    weight_decay: float,
+    /,
+) -> tuple[float, int]: ...
+def network_evaluate(
+    network: object, inputs: _Array, labels: _Array, rows: _Array | None, /
+) -> tuple[float, int]: ...
+def network_forward(network: object, inputs: _Array, logits: _Array, /) -> None: ...

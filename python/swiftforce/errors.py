@@ -1,0 +1,221 @@
+"""Everything that swiftforce raises or warns of, and how the core's refusals become it.
+
+Each error derives from `SwiftForceError` and from the built-in exception that fits, so
+``except ValueError`` works as well as ``except sf.SwiftForceError``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from swiftforce import _core
+
+
+class SwiftForceError(Exception):
+    """Base of every error that swiftforce raises."""
+
+
+class NonFiniteError(SwiftForceError, ValueError):
+    """A weight, gradient or score is NaN or infinite.
+
+    Attributes
+    ----------
+    tensor : str
+        The tensor at fault, as the message names it, for example ``gradients['fc1']``.
+    count : int
+        How many of its values are not finite.
+    first_index : int
+        Position of the first one, counted in memory order.
+    value : float
+        The first one.
+    """
+
+    def __init__(
+        self, message: str, *, tensor: str = "", count: int = 0, first_index: int = -1,
+        value: float = float("nan"),
+    ) -> None:
+        super().__init__(message)
+        self.tensor = tensor
+        self.count = count
+        self.first_index = first_index
+        self.value = value
+
+
+class SparsityError(SwiftForceError, ValueError):
+    """A sparsity is not a number in [0, 1)."""
+
+
+class KeepError(SwiftForceError, ValueError):
+    """A number of weights to keep is not an integer in 1 ... n."""
+
+
+class StepsError(SwiftForceError, ValueError):
+    """A number of steps is below one, or not one for a one-shot method."""
+
+
+class ScheduleError(SwiftForceError, ValueError):
+    """A schedule grows, ends elsewhere than asked for, or is not a schedule."""
+
+
+class ShapeError(SwiftForceError, ValueError):
+    """Arrays that belong together differ in shape or length."""
+
+
+class StructureError(SwiftForceError, ValueError):
+    """Arrays do not come in the structure of the weights: names differ, or some are missing."""
+
+
+class LayoutError(SwiftForceError, ValueError):
+    """An array is not C-contiguous, not aligned, or read-only where it is written."""
+
+
+class OverlapError(SwiftForceError, ValueError):
+    """Two arrays that must be distinct share memory."""
+
+
+class UnsupportedTypeError(SwiftForceError, TypeError):
+    """An array has an element type that is not supported, or is no array."""
+
+
+class UnknownNameError(SwiftForceError, ValueError):
+    """There is no method, saliency, schedule or layer of that name."""
+
+
+class SeedError(SwiftForceError, ValueError):
+    """A seed is not an integer in 0 ... 2**64 - 1."""
+
+
+class MissingGradientsError(SwiftForceError, TypeError):
+    """The method scores weights by their gradients, and none were passed."""
+
+
+class SearchDoneError(SwiftForceError, RuntimeError):
+    """The search has taken all its steps, or none yet where one is needed."""
+
+
+class MasksChangedError(SwiftForceError, RuntimeError):
+    """The masks of a search are not those that its previous step left."""
+
+
+class ArchitectureError(SwiftForceError, ValueError):
+    """The layers of a network do not fit together."""
+
+
+class LabelError(SwiftForceError, ValueError):
+    """A label is not in 0 ... classes - 1."""
+
+
+class HyperparameterError(SwiftForceError, ValueError):
+    """A learning rate, momentum, weight decay, batch size or number of epochs is out of range."""
+
+
+class DivergedError(SwiftForceError, ArithmeticError):
+    """The loss is no longer a finite number: training went wrong."""
+
+
+class DatasetError(SwiftForceError, ValueError):
+    """A data set is missing, or a file of it is corrupt, truncated or of another kind."""
+
+
+class MaskFileError(SwiftForceError, ValueError):
+    """A file does not hold masks of swiftforce, or not undamaged ones."""
+
+
+class AllocationError(SwiftForceError, MemoryError):
+    """The core could not allocate memory."""
+
+
+class SwiftForceWarning(UserWarning):
+    """Base of every warning that swiftforce issues."""
+
+
+class DegenerateSaliencyWarning(SwiftForceWarning):
+    """Fewer weights have a saliency above zero than are kept: positions chose the rest."""
+
+
+class LayerCollapseWarning(SwiftForceWarning):
+    """A layer keeps no weight, so nothing passes through it."""
+
+
+class Refusal(NamedTuple):
+    """What the core says of a call that it refused: the fields of its error struct."""
+
+    status: int
+    operand: int
+    tensor: int
+    index: int
+    count: int
+    value: float
+    message: str
+
+
+#: The exception for each status of the core, by the status's name.
+_EXCEPTIONS: dict[str, type[SwiftForceError]] = {
+    "BAD_COUNT": ShapeError,
+    "MISALIGNED": LayoutError,
+    "OVERLAP": OverlapError,
+    "UNSUPPORTED_TYPE": UnsupportedTypeError,
+    "SIZE_MISMATCH": ShapeError,
+    "UNKNOWN_NAME": UnknownNameError,
+    "BAD_SPARSITY": SparsityError,
+    "BAD_KEEP": KeepError,
+    "BAD_STEPS": StepsError,
+    "BAD_SCHEDULE": ScheduleError,
+    "MISSING_GRADIENTS": MissingGradientsError,
+    "SEARCH_DONE": SearchDoneError,
+    "MASKS_CHANGED": MasksChangedError,
+    "BAD_LABEL": LabelError,
+    "BAD_ROW": ShapeError,
+    "BAD_ARCHITECTURE": ArchitectureError,
+    "BAD_HYPERPARAMETER": HyperparameterError,
+    "NO_MEMORY": AllocationError,
+}
+
+#: Names a tensor: the operand ("weights") and its position in, what the user calls it out.
+Label = Callable[[str, int], str]
+
+
+def _label(operand: str, tensor: int) -> str:
+    return f"{operand}[{tensor}]" if tensor >= 0 else operand
+
+
+def _public_error(refusal: Refusal, label: Label) -> SwiftForceError:
+    status = _core.STATUSES[refusal.status]
+    operand = _core.OPERANDS[refusal.operand].lower()
+    tensor = label(operand, refusal.tensor)
+    if status == "NON_FINITE":
+        noun = "value that is" if refusal.count == 1 else "values that are"
+        return NonFiniteError(
+            f"{tensor} has {refusal.count} {noun} not finite; "
+            f"the first, {refusal.value}, is at element {refusal.index}",
+            tensor=tensor,
+            count=refusal.count,
+            first_index=refusal.index,
+            value=refusal.value,
+        )
+    if status == "OVERLAP":
+        return OverlapError(
+            f"{tensor} shares memory with another array of the call ({refusal.message}): "
+            "pass a shared tensor once, and outputs that are arrays of their own"
+        )
+    return _EXCEPTIONS.get(status, SwiftForceError)(refusal.message)
+
+
+@contextmanager
+def native_call(label: Label = _label) -> Iterator[None]:
+    """Turn what the core refuses inside the block into the public error that fits.
+
+    Parameters
+    ----------
+    label : callable
+        Says what the user calls a tensor, given the operand and the position.
+    """
+    try:
+        yield
+    except _core.NativeError as error:
+        public = _public_error(Refusal(*error.args), label)
+    else:
+        return
+    raise public

@@ -1,0 +1,186 @@
+"""Masks at work and at rest: applied to weights, written to files, read back."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from swiftforce.errors import MaskFileError
+from swiftforce.report import Layer, Pruning, Step
+from swiftforce.tensors import FLOAT32, MASK, Array, Arrays, Tensors
+
+_FORMAT = "swiftforce-masks"
+_FORMAT_VERSION = 1
+
+
+def apply_masks(weights: Arrays, masks: Arrays, *, out: Arrays | None = None) -> Arrays:
+    """Weights with the removed ones replaced by exactly zero.
+
+    A choice, not a product: a removed weight leaves no NaN and no -0 behind.
+
+    Parameters
+    ----------
+    weights : mapping, sequence or array of float32
+    masks : same structure, bool
+        True where kept.
+    out : same structure, float32, optional
+        Where to write; pass the weights themselves to prune in place. New arrays by default.
+
+    Returns
+    -------
+    same structure, float32
+
+    Raises
+    ------
+    ShapeError, StructureError, UnsupportedTypeError
+    LayoutError
+        Also if an array of `out` is read-only; nothing is written then.
+
+    Examples
+    --------
+    >>> import numpy as np, swiftforce as sf
+    >>> sf.apply_masks(np.float32([1, -2, 3]), np.array([True, False, True]))
+    array([1., 0., 3.], dtype=float32)
+    """
+    tensors = Tensors(weights, "weights")
+    kept = tensors.matching(masks, "masks", MASK)
+    if out is None:
+        targets = tensors.empty(FLOAT32)
+    else:
+        targets = tensors.matching(out, "out", FLOAT32, writable=True)
+    for weight, mask, target in zip(tensors.arrays, kept, targets, strict=True):
+        if target is not weight:
+            np.copyto(target, weight)
+        np.copyto(target, np.float32(0), where=~mask)
+    return tensors.restore(targets) if out is None else out
+
+
+def save(pruning: Pruning, path: str | os.PathLike[str]) -> None:
+    """Write masks, method and history to a safetensors file, a bit per weight.
+
+    The file is written aside and then renamed, so a half-written one never has its name.
+
+    Raises
+    ------
+    ImportError
+        If safetensors is not installed.
+    OSError
+        If the file cannot be written.
+    """
+    numpy_format = _safetensors()
+    masks = Tensors(pruning.masks, "masks", MASK)
+    packed = {
+        name: np.packbits(mask, bitorder="little")
+        for name, mask in zip(_entries(len(masks.arrays)), masks.arrays, strict=True)
+    }
+    about = {
+        "format": _FORMAT,
+        "format_version": _FORMAT_VERSION,
+        "structure": masks.structure,
+        "method": pruning.method,
+        "seed": pruning.seed,
+        "schedule": pruning.schedule,
+        "layers": [[layer.name, list(layer.shape), layer.kept] for layer in pruning.layers],
+        "history": [asdict(step) for step in pruning.history],
+    }
+    content = numpy_format.save(packed, {_FORMAT: json.dumps(about)})
+    target = Path(path)
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        aside.write_bytes(content)
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def load(path: str | os.PathLike[str]) -> Pruning:
+    """Read what `Pruning.save` wrote.
+
+    Returns
+    -------
+    Pruning
+        With the masks in the structure they were saved in; names are strings.
+
+    Raises
+    ------
+    MaskFileError
+        If the file is damaged, or is not one of swiftforce.
+    ImportError
+        If safetensors is not installed.
+    OSError
+        If the file cannot be read.
+    """
+    numpy_format = _safetensors()
+    content = Path(path).read_bytes()
+    try:
+        packed = numpy_format.load(content)
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + length])
+        about = json.loads(header["__metadata__"][_FORMAT])
+    except Exception as error:
+        raise MaskFileError(f"{path} is not a file of masks: {error}") from None
+    version = about.get("format_version")
+    if version != _FORMAT_VERSION:
+        raise MaskFileError(f"{path} has format version {version}, not {_FORMAT_VERSION}")
+    try:
+        return _pruning(packed, about)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise MaskFileError(f"{path} is damaged: {error}") from None
+
+
+def _pruning(packed: dict[str, Array], about: dict[str, Any]) -> Pruning:
+    layers, masks = [], []
+    for entry, (name, shape, kept) in zip(
+        _entries(len(about["layers"])), about["layers"], strict=True
+    ):
+        size = int(np.prod(shape, dtype=np.int64))
+        bits = packed[entry]
+        if bits.dtype != np.uint8 or bits.shape != ((size + 7) // 8,):
+            raise ValueError(f"{name} has {bits.shape} bytes of mask for {size} weights")
+        mask = np.unpackbits(bits, count=size, bitorder="little").astype(bool).reshape(shape)
+        if int(np.count_nonzero(mask)) != kept:
+            raise ValueError(f"{name} keeps {np.count_nonzero(mask)} weights, not {kept}")
+        layers.append(Layer(name, tuple(shape), size, kept))
+        masks.append(mask)
+    history = [Step(**{**step, "layer_kept": tuple(step["layer_kept"])}) for step in about["history"]]
+    return Pruning(
+        masks=_structured(about["structure"], [layer.name for layer in layers], masks),
+        method=about["method"],
+        layers=tuple(layers),
+        history=tuple(history),
+        seed=about["seed"],
+        schedule=about["schedule"],
+    )
+
+
+def _structured(structure: str, names: list[str], masks: list[Array]) -> Arrays:
+    match structure:
+        case "mapping":
+            return dict(zip(names, masks, strict=True))
+        case "list":
+            return masks
+        case "tuple":
+            return tuple(masks)
+        case "array":
+            return masks[0]
+    raise ValueError(f"unknown structure {structure!r}")
+
+
+def _entries(count: int) -> list[str]:
+    """Keys in the file; the layers' own names stand in the metadata, and need not be unique."""
+    return [f"mask.{position}" for position in range(count)]
+
+
+def _safetensors() -> Any:  # noqa: ANN401 - a module
+    try:
+        import safetensors.numpy
+    except ImportError:
+        raise ImportError(
+            "files of masks need safetensors: pip install 'swiftforce[files]'"
+        ) from None
+    return safetensors.numpy

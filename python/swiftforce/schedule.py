@@ -1,0 +1,192 @@
+"""How many weights to keep: from a share to an exact number, and from a schedule to one per step."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from numbers import Integral, Real
+
+from swiftforce import _core
+from swiftforce.errors import (
+    KeepError,
+    ScheduleError,
+    SeedError,
+    SparsityError,
+    StepsError,
+    native_call,
+)
+from swiftforce.vocabulary import number
+
+#: What a caller may pass as a schedule: a name, sparsities, or numbers of weights.
+Schedule = str | Sequence[float] | Sequence[int]
+
+
+def keep_count(n: int, sparsity: float) -> int:
+    """Number of weights kept of `n` at a sparsity: exactly so many are kept.
+
+    ``round(n * (1 - sparsity))``, ties to even, at least 1.
+
+    Parameters
+    ----------
+    n : int
+        Number of prunable weights, at least 1.
+    sparsity : float
+        Share of them to remove, in [0, 1).
+
+    Raises
+    ------
+    SparsityError, ShapeError
+
+    Examples
+    --------
+    >>> import swiftforce as sf
+    >>> sf.keep_count(100, 0.9)
+    10
+    """
+    share = check_sparsity(sparsity)
+    with native_call():
+        return _core.keep_count(integer(n, "n", KeepError), share)
+
+
+def schedule_keeps(
+    schedule: Schedule, n: int, keep: int | None = None, steps: int | None = None
+) -> tuple[int, ...]:
+    """Number of weights kept after each step of a search.
+
+    Parameters
+    ----------
+    schedule : str or sequence
+        One of `schedules`, or a list of your own: floats are the sparsity after each step, in
+        [0, 1); integers are the number of weights kept after each step.
+    n : int
+        Number of prunable weights.
+    keep : int, optional
+        Number kept after the last step. Needed for a name; a list must end there if it is given.
+    steps : int, optional
+        Number of steps. Needed for a name; a list must have so many entries if it is given.
+
+    Returns
+    -------
+    tuple of int
+        One number per step; they never grow.
+
+    Raises
+    ------
+    ScheduleError, KeepError, StepsError, SparsityError, UnknownNameError
+
+    References
+    ----------
+    De Jorge et al., "Progressive Skeletonization", ICLR 2021: the exponential schedule,
+    ``k_t = exp(a log k + (1 - a) log n)`` with ``a = t / T``.
+
+    Examples
+    --------
+    >>> import swiftforce as sf
+    >>> sf.schedule_keeps("exponential", 10_000, keep=100, steps=4)
+    (3162, 1000, 316, 100)
+    >>> sf.schedule_keeps([0.5, 0.9], 1000)
+    (500, 100)
+    """
+    n = integer(n, "n", KeepError)
+    if isinstance(schedule, str):
+        if keep is None or steps is None:
+            raise ScheduleError(f"the schedule {schedule!r} needs keep and steps")
+        kind = number("schedule", schedule)
+        with native_call():
+            return _core.schedule(
+                kind, n, integer(keep, "keep", KeepError), integer(steps, "steps", StepsError)
+            )
+    return _listed_keeps(schedule, n, keep, steps)
+
+
+def _listed_keeps(
+    schedule: Sequence[float] | Sequence[int], n: int, keep: int | None, steps: int | None
+) -> tuple[int, ...]:
+    try:
+        entries = list(schedule)
+    except TypeError:
+        raise ScheduleError(
+            "schedule must be a name or a list of sparsities or of numbers of weights, "
+            f"not {type(schedule).__name__}"
+        ) from None
+    if not entries:
+        raise ScheduleError("a schedule must have at least one step")
+    if all(isinstance(entry, Integral) and not isinstance(entry, bool) for entry in entries):
+        keeps = tuple(operator.index(entry) for entry in entries)
+    else:
+        keeps = tuple(keep_count(n, entry) for entry in entries)
+    if steps is not None and integer(steps, "steps", StepsError) != len(keeps):
+        raise ScheduleError(f"the schedule has {len(keeps)} steps where steps is {steps}")
+    if keep is not None and keeps[-1] != integer(keep, "keep", KeepError):
+        raise ScheduleError(f"the schedule ends at {keeps[-1]} weights where {keep} are to be kept")
+    previous = n
+    for step, kept in enumerate(keeps, start=1):
+        if not 1 <= kept <= previous:
+            raise ScheduleError(
+                f"step {step} of the schedule keeps {kept} weights after {previous}: "
+                "each step keeps at least one weight and no more than the one before"
+            )
+        previous = kept
+    return keeps
+
+
+def resolve_keep(n: int, sparsity: float | None, keep: int | None) -> int | None:
+    """The number to keep from whichever of the two was given; None where neither was.
+
+    Raises
+    ------
+    SparsityError
+        If both are given, or the sparsity is not in [0, 1).
+    KeepError
+        If `keep` is not an integer in 1 ... n.
+    """
+    if sparsity is not None and keep is not None:
+        raise SparsityError("give sparsity or keep, not both")
+    if sparsity is not None:
+        return keep_count(n, sparsity)
+    if keep is None:
+        return None
+    kept = integer(keep, "keep", KeepError)
+    if not 1 <= kept <= n:
+        raise KeepError(f"keep must be in 1 ... {n}, the number of weights, not {kept}")
+    return kept
+
+
+def require_keep(n: int, sparsity: float | None, keep: int | None) -> int:
+    """As `resolve_keep`, where one of the two must be given."""
+    kept = resolve_keep(n, sparsity, keep)
+    if kept is None:
+        raise SparsityError("give sparsity (the share to remove) or keep (how many to keep)")
+    return kept
+
+
+def check_sparsity(value: float) -> float:
+    """A sparsity in [0, 1) as a float."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise SparsityError(f"sparsity must be a number in [0, 1), not {value!r}")
+    share = float(value)
+    if not 0 <= share < 1 or math.isnan(share):
+        hint = f" (for {share:g} % give {share / 100:g})" if 1 < share < 100 else ""
+        raise SparsityError(f"sparsity must be in [0, 1), not {value!r}{hint}")
+    return share
+
+
+def integer(value: int, name: str, error: type[Exception]) -> int:
+    """A Python or numpy integer that fits into 63 bits."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise error(f"{name} must be an integer, not {value!r}")
+    whole = operator.index(value)
+    if abs(whole) >= 1 << 63:
+        raise error(f"{name} must fit into 64 bits, not {value!r}")
+    return whole
+
+
+def check_seed(value: int) -> int:
+    """A seed in 0 ... 2**64 - 1."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise SeedError(f"seed must be an integer, not {value!r}")
+    seed = operator.index(value)
+    if not 0 <= seed < 1 << 64:
+        raise SeedError(f"seed must be in 0 ... 2**64 - 1, not {seed}")
+    return seed

@@ -1,0 +1,527 @@
+"""The search for masks: step by step with `MaskSearch`, or in one call.
+
+FORCE looks for the mask c that keeps k weights and maximises the connection sensitivity *after*
+pruning,
+
+    S(c) = sum over kept i of | w_i dL/dw_i (w * c) |,
+
+by taking gradients at the masked weights and choosing again, in T steps that keep fewer and fewer
+weights. Iterative SNIP does the same and never gives a removed weight another chance.
+
+References
+----------
+De Jorge, Sanyal, Behl, Torr, Rogez and Dokania, "Progressive Skeletonization: Trimming more fat
+from a network at initialization", ICLR 2021, arXiv 2006.09081.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from swiftforce import _core
+from swiftforce.errors import (
+    KeepError,
+    MissingGradientsError,
+    SearchDoneError,
+    StepsError,
+    native_call,
+)
+from swiftforce.progress import bar
+from swiftforce.report import Pruning, Step, layers_of, warn_of
+from swiftforce.schedule import (
+    Schedule,
+    check_seed,
+    integer,
+    require_keep,
+    resolve_keep,
+    schedule_keeps,
+)
+from swiftforce.tensors import (
+    FLOAT32,
+    MASK,
+    Array,
+    Arrays,
+    Tensors,
+    check_distinct,
+    read_only,
+)
+from swiftforce.vocabulary import method_info, number
+
+#: The caller's function from masked weights to dense gradients, both in the weights' structure.
+Gradients = Callable[[Arrays], Arrays]
+
+#: Steps of a progressive search where the caller names none: those of the paper's experiments.
+DEFAULT_STEPS = 60
+
+
+class MaskSearch:
+    """A search for masks whose loop the caller owns.
+
+    Parameters
+    ----------
+    weights : mapping, sequence or array of float32
+        The dense weights: C-contiguous, any shapes. Read in place at every step, never written;
+        do not change them during the search.
+    method : str
+        One of `methods`.
+    sparsity : float
+        Share of all weights to remove, in [0, 1).
+    keep : int
+        Or the number of weights to keep.
+    steps : int, optional
+        Number of steps; 60 by default, 1 for the one-shot methods.
+    schedule : str or sequence
+        One of `schedules`, or a list of your own: see `schedule_keeps`.
+    seed : int
+        For the method ``random``.
+
+    Raises
+    ------
+    SparsityError, KeepError, StepsError, ScheduleError, SeedError, UnknownNameError
+    StructureError, UnsupportedTypeError, LayoutError, OverlapError
+
+    Notes
+    -----
+    Extra memory: the masks (a byte per weight) and, for methods of several steps, one copy of the
+    weights, with the removed ones replaced by zero. Both are updated in place by each step.
+
+    Examples
+    --------
+    >>> import numpy as np, swiftforce as sf
+    >>> weights = {"w": np.float32([[3, -1], [2, 4]])}
+    >>> search = sf.MaskSearch(weights, method="force", keep=1, steps=2)
+    >>> while not search.done:
+    ...     step = search.step({"w": search.masked_weights["w"] - 1})
+    >>> search.result().masks["w"]
+    array([[False, False],
+           [False,  True]])
+    """
+
+    def __init__(
+        self,
+        weights: Arrays,
+        *,
+        method: str = "force",
+        sparsity: float | None = None,
+        keep: int | None = None,
+        steps: int | None = None,
+        schedule: Schedule = "exponential",
+        seed: int = 0,
+    ) -> None:
+        info = method_info(method)
+        self.method = method
+        self._seed = check_seed(seed)
+        self._tensors = Tensors(weights, "weights")
+        check_distinct(self._tensors)
+        self._needs_gradients = info["needs_gradients"]
+        self._schedule = schedule if isinstance(schedule, str) else "custom"
+        self._keeps = _plan(
+            self._tensors.size, method, info["one_shot"], sparsity, keep, steps, schedule
+        )
+        with native_call(self._tensors.label):
+            self._search = _core.search_create(
+                number("method", method),
+                0,
+                self._keeps[-1],
+                len(self._keeps),
+                self._keeps,
+                tuple(array.size for array in self._tensors.arrays),
+                self._seed,
+            )
+        self._masks = self._tensors.empty(MASK)
+        for mask in self._masks:
+            mask.fill(True)
+        # A single step needs no masked weights to go on with.
+        self._masked = self._tensors.empty(FLOAT32) if len(self._keeps) > 1 else None
+        self._history: list[Step] = []
+
+    @property
+    def steps(self) -> int:
+        """Number of steps of the whole search."""
+        return len(self._keeps)
+
+    @property
+    def taken(self) -> int:
+        """Number of steps taken."""
+        return len(self._history)
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps were taken."""
+        return self.taken == self.steps
+
+    @property
+    def keeps(self) -> tuple[int, ...]:
+        """Number of weights kept after each step."""
+        return self._keeps
+
+    @property
+    def masks(self) -> Arrays:
+        """The masks so far, as read-only views; all True before the first step."""
+        return self._tensors.restore(read_only(mask) for mask in self._masks)
+
+    @property
+    def masked_weights(self) -> Arrays:
+        """The weights with the removed ones replaced by zero, as read-only views.
+
+        Before the first step, the weights themselves. Compute the next gradients at these.
+        """
+        if not self._history:
+            arrays = self._tensors.arrays
+        elif self._masked is not None:
+            arrays = self._masked
+        else:
+            arrays = tuple(
+                np.where(mask, weight, np.float32(0))
+                for mask, weight in zip(self._masks, self._tensors.arrays, strict=True)
+            )
+        return self._tensors.restore(read_only(array) for array in arrays)
+
+    def step(self, grads: Arrays | None = None) -> Step:
+        """Take one step.
+
+        Parameters
+        ----------
+        grads : structure of the weights, float32
+            Gradients of the loss at `masked_weights`, averaged over the batches of the step.
+            Dense: also where a weight is removed, since that is what lets FORCE bring it back.
+
+        Returns
+        -------
+        Step
+
+        Raises
+        ------
+        SearchDoneError
+            If all steps were taken.
+        MissingGradientsError
+            If the method scores by gradients and none are passed.
+        NonFiniteError, ShapeError, StructureError, UnsupportedTypeError, LayoutError
+            The search is as it was before the call, and the step may be tried again.
+        """
+        if self.done:
+            raise SearchDoneError(f"the search has taken all of its {self.steps} steps")
+        given = self._gradients(grads)
+        with native_call(self._tensors.label):
+            outcome = _core.search_step(
+                self._search, self._tensors.arrays, given, self._masks, self._masked
+            )
+        step = Step(**outcome)
+        self._history.append(step)
+        return step
+
+    def _gradients(self, grads: Arrays | None) -> tuple[Array, ...] | None:
+        if not self._needs_gradients:
+            return None
+        if grads is None:
+            raise MissingGradientsError(
+                f"the method {self.method!r} scores weights by their gradients: pass grads"
+            )
+        return self._tensors.matching(grads, "gradients")
+
+    def result(self) -> Pruning:
+        """Return what was found so far; complete once `done`.
+
+        Raises
+        ------
+        SearchDoneError
+            Before the first step.
+
+        Warns
+        -----
+        DegenerateSaliencyWarning
+            If in some step positions, not scores, chose some of the kept weights.
+        LayerCollapseWarning
+            If a tensor keeps nothing.
+        """
+        pruning = self._pruning()
+        warn_of(pruning.layers, pruning.history, stacklevel=3)
+        return pruning
+
+    def _pruning(self) -> Pruning:
+        if not self._history:
+            raise SearchDoneError("the search has taken no step yet, so there is no result")
+        # Later steps write the masks of an unfinished search.
+        masks = self._masks if self.done else tuple(mask.copy() for mask in self._masks)
+        return Pruning(
+            masks=self._tensors.restore(masks),
+            method=self.method,
+            layers=layers_of(self._tensors, self._history[-1]),
+            history=tuple(self._history),
+            seed=self._seed,
+            schedule=self._schedule,
+        )
+
+
+def _plan(
+    n: int,
+    method: str,
+    one_shot: bool,
+    sparsity: float | None,
+    keep: int | None,
+    steps: int | None,
+    schedule: Schedule,
+) -> tuple[int, ...]:
+    """Number of weights kept after each step."""
+    if not isinstance(schedule, str):
+        keeps = schedule_keeps(schedule, n, resolve_keep(n, sparsity, keep), steps)
+    else:
+        number("schedule", schedule)
+        if steps is None:
+            steps = 1 if one_shot else DEFAULT_STEPS
+        if integer(steps, "steps", StepsError) < 1:
+            raise StepsError(f"a search takes at least one step, not {steps}")
+        if one_shot and steps != 1:
+            raise StepsError(f"{method} takes exactly one step, not {steps}")
+        keeps = schedule_keeps(schedule, n, require_keep(n, sparsity, keep), steps)
+    if one_shot and len(keeps) != 1:
+        raise StepsError(f"{method} takes exactly one step, not {len(keeps)}")
+    return keeps
+
+
+def prune(
+    weights: Arrays,
+    gradients: Gradients | Arrays | None = None,
+    *,
+    method: str = "force",
+    sparsity: float | None = None,
+    keep: int | None = None,
+    steps: int | None = None,
+    schedule: Schedule = "exponential",
+    seed: int = 0,
+    progress: bool = False,
+) -> Pruning:
+    """Find masks by the method of that name.
+
+    Parameters
+    ----------
+    weights : mapping, sequence or array of float32
+        The dense weights. Read in place, never written.
+    gradients : callable, or the structure of the weights
+        ``gradients(masked_weights)`` returns the gradients of the loss at the masked weights, in
+        the same structure, averaged over the step's batches, dense: also where a weight is
+        removed. A search of one step takes the gradients at the weights as arrays, too.
+    method : str
+        One of `methods`.
+    sparsity : float
+        Share of all weights to remove, in [0, 1).
+    keep : int
+        Or the number of weights to keep.
+    steps : int, optional
+        Number of steps; 60 by default, 1 for the one-shot methods.
+    schedule : str or sequence
+        One of `schedules`, or a list of your own: see `schedule_keeps`.
+    seed : int
+        For the method ``random``.
+    progress : bool
+        Show a progress bar (needs tqdm).
+
+    Returns
+    -------
+    Pruning
+
+    Raises
+    ------
+    SparsityError, KeepError, StepsError, ScheduleError, SeedError, UnknownNameError
+    MissingGradientsError, NonFiniteError
+    ShapeError, StructureError, UnsupportedTypeError, LayoutError, OverlapError
+
+    Warns
+    -----
+    DegenerateSaliencyWarning, LayerCollapseWarning
+        See `MaskSearch.result`.
+
+    Examples
+    --------
+    >>> import numpy as np, swiftforce as sf
+    >>> weights = [np.float32([1, 2, 3]), np.float32([[4], [5]])]
+    >>> sf.prune(weights, method="magnitude", sparsity=0.6)
+    <Pruning magnitude: 2 of 5 weights kept>
+    """
+    pruning = _run(
+        weights, gradients, method, sparsity, keep, steps, schedule, seed=seed, progress=progress
+    )
+    warn_of(pruning.layers, pruning.history, stacklevel=3)
+    return pruning
+
+
+def _run(
+    weights: Arrays,
+    gradients: Gradients | Arrays | None,
+    method: str,
+    sparsity: float | None,
+    keep: int | None,
+    steps: int | None = None,
+    schedule: Schedule = "exponential",
+    *,
+    seed: int = 0,
+    progress: bool = False,
+) -> Pruning:
+    search = MaskSearch(
+        weights,
+        method=method,
+        sparsity=sparsity,
+        keep=keep,
+        steps=steps,
+        schedule=schedule,
+        seed=seed,
+    )
+    if gradients is not None and not callable(gradients) and search.steps > 1:
+        raise MissingGradientsError(
+            f"{method} asks for new gradients at each of its {search.steps} steps: pass a "
+            "function from masked weights to gradients"
+        )
+    for _ in bar(range(search.steps), description=method, shown=progress):
+        given = gradients(search.masked_weights) if callable(gradients) else gradients
+        search.step(given)
+    return search._pruning()
+
+
+def force(
+    weights: Arrays,
+    gradients: Gradients,
+    *,
+    sparsity: float | None = None,
+    keep: int | None = None,
+    steps: int = DEFAULT_STEPS,
+    schedule: Schedule = "exponential",
+    progress: bool = False,
+) -> Pruning:
+    """Find masks by FORCE: in each step all weights compete, so a removed weight may return.
+
+    Step t keeps the k_t weights of largest ``| w_i dL/dw_i (w * c_(t-1)) |`` with the dense
+    weights w. With one step it is SNIP. Parameters, errors and warnings are those of `prune`.
+
+    References
+    ----------
+    De Jorge et al., "Progressive Skeletonization", ICLR 2021, algorithm FORCE.
+
+    Examples
+    --------
+    >>> import numpy as np, swiftforce as sf
+    >>> weights = {"w": np.float32([3, -1, 2, 4])}
+    >>> sf.force(weights, lambda masked: {"w": masked["w"] - 1}, sparsity=0.75, steps=2).masks
+    {'w': array([False, False, False,  True])}
+    """
+    pruning = _run(
+        weights, gradients, "force", sparsity, keep, _given(steps, schedule), schedule,
+        progress=progress,
+    )
+    warn_of(pruning.layers, pruning.history, stacklevel=3)
+    return pruning
+
+
+def iterative_snip(
+    weights: Arrays,
+    gradients: Gradients,
+    *,
+    sparsity: float | None = None,
+    keep: int | None = None,
+    steps: int = DEFAULT_STEPS,
+    schedule: Schedule = "exponential",
+    progress: bool = False,
+) -> Pruning:
+    """Find masks by Iterative SNIP: only survivors compete, so a removed weight never returns.
+
+    With one step it is SNIP. Parameters, errors and warnings are those of `prune`.
+
+    References
+    ----------
+    De Jorge et al., "Progressive Skeletonization", ICLR 2021, algorithm Iterative SNIP.
+    """
+    pruning = _run(
+        weights, gradients, "iterative_snip", sparsity, keep, _given(steps, schedule), schedule,
+        progress=progress,
+    )
+    warn_of(pruning.layers, pruning.history, stacklevel=3)
+    return pruning
+
+
+def grasp_it(
+    weights: Arrays,
+    gradients: Gradients,
+    *,
+    sparsity: float | None = None,
+    keep: int | None = None,
+    steps: int = DEFAULT_STEPS,
+    schedule: Schedule = "exponential",
+    progress: bool = False,
+) -> Pruning:
+    """Find masks by the paper's GRASP-It: survivors compete by their squared gradients.
+
+    Parameters, errors and warnings are those of `prune`.
+
+    References
+    ----------
+    De Jorge et al., "Progressive Skeletonization", ICLR 2021. Not the GraSP of Wang et al. 2020,
+    which scores by Hessian-gradient products.
+    """
+    pruning = _run(
+        weights, gradients, "grasp_it", sparsity, keep, _given(steps, schedule), schedule,
+        progress=progress,
+    )
+    warn_of(pruning.layers, pruning.history, stacklevel=3)
+    return pruning
+
+
+def snip(
+    weights: Arrays,
+    gradients: Gradients | Arrays,
+    *,
+    sparsity: float | None = None,
+    keep: int | None = None,
+) -> Pruning:
+    """Find masks by SNIP: the largest ``| w dL/dw |`` at the dense weights, in one step.
+
+    Parameters, errors and warnings are those of `prune`; no scores are stored.
+
+    References
+    ----------
+    Lee, Ajanthan and Torr, "SNIP: Single-shot network pruning based on connection sensitivity",
+    ICLR 2019.
+
+    Examples
+    --------
+    >>> import numpy as np, swiftforce as sf
+    >>> w, g = np.float32([[1, -2], [3, 0.5]]), np.float32([[4, 1], [0, 2]])
+    >>> print(sf.snip(w, g, sparsity=0.5))
+    snip: 2 of 4 weights kept (sparsity 0.5), 1 step
+    layer    shape   weights  kept  density
+    weights  (2, 2)        4     2      0.5
+    all                    4     2      0.5
+    """
+    pruning = _run(weights, gradients, "snip", sparsity, keep)
+    warn_of(pruning.layers, pruning.history, stacklevel=3)
+    return pruning
+
+
+def magnitude(
+    weights: Arrays, *, sparsity: float | None = None, keep: int | None = None
+) -> Pruning:
+    """Find masks by magnitude: the largest ``| w |``, in one step.
+
+    Parameters, errors and warnings are those of `prune`.
+    """
+    pruning = _run(weights, None, "magnitude", sparsity, keep)
+    warn_of(pruning.layers, pruning.history, stacklevel=3)
+    return pruning
+
+
+def random(
+    weights: Arrays, *, sparsity: float | None = None, keep: int | None = None, seed: int = 0
+) -> Pruning:
+    """Find masks at random: each weight's score is uniform in [0, 1), drawn from the seed.
+
+    Parameters, errors and warnings are those of `prune`. The same seed gives the same masks on
+    every machine.
+    """
+    pruning = _run(weights, None, "random", sparsity, keep, seed=seed)
+    warn_of(pruning.layers, pruning.history, stacklevel=3)
+    return pruning
+
+
+def _given(steps: int, schedule: Schedule) -> int | None:
+    """A list has its own number of steps, which the default of 60 must not contradict."""
+    return None if steps == DEFAULT_STEPS and not isinstance(schedule, str) else steps

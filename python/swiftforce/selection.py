@@ -1,0 +1,145 @@
+"""Scores of weights, and the exact choice of the best of all tensors together."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from swiftforce import _core
+from swiftforce.errors import MissingGradientsError, native_call
+from swiftforce.report import Step, layers_of, warn_of
+from swiftforce.schedule import check_seed, integer, require_keep
+from swiftforce.tensors import FLOAT32, MASK, Array, Arrays, Tensors, check_distinct
+from swiftforce.vocabulary import number
+
+
+def saliency(
+    weights: Arrays,
+    gradients: Arrays | None = None,
+    *,
+    criterion: str = "connection_sensitivity",
+    seed: int = 0,
+) -> Arrays:
+    """Importance of every weight: larger is kept.
+
+    Parameters
+    ----------
+    weights : mapping, sequence or array of float32
+        The weights, any shapes, C-contiguous.
+    gradients : same structure, optional
+        Gradients of the loss at the weights. Needed by ``connection_sensitivity`` and
+        ``squared_gradient``.
+    criterion : str
+        One of `saliencies`: ``connection_sensitivity`` is ``abs(w * g)``, ``squared_gradient`` is
+        ``g * g``, ``magnitude`` is ``abs(w)``, ``random`` is uniform in [0, 1) from the seed.
+    seed : int
+        For ``random``.
+
+    Returns
+    -------
+    same structure, float32
+        Scores of the weights' shapes. To find a mask, `snip` and its kin need no scores.
+
+    Raises
+    ------
+    NonFiniteError, MissingGradientsError, UnknownNameError, SeedError
+    ShapeError, StructureError, UnsupportedTypeError, LayoutError, OverlapError
+
+    References
+    ----------
+    Connection sensitivity: Lee, Ajanthan and Torr, "SNIP", ICLR 2019, equation 3.
+
+    Examples
+    --------
+    >>> import numpy as np, swiftforce as sf
+    >>> w, g = np.float32([1, -2, 3]), np.float32([4, 1, 0])
+    >>> sf.saliency(w, g)
+    array([4., 2., 0.], dtype=float32)
+    """
+    kind = number("saliency", criterion)
+    seed = check_seed(seed)
+    tensors = Tensors(weights, "weights")
+    check_distinct(tensors)
+    given = None if gradients is None else tensors.matching(gradients, "gradients")
+    if given is None and criterion in ("connection_sensitivity", "squared_gradient"):
+        raise MissingGradientsError(f"{criterion} is computed from gradients, and none were passed")
+    scores = tensors.empty(FLOAT32)
+    with native_call(tensors.label):
+        _core.saliency(kind, tensors.arrays, given, scores, seed)
+    return tensors.restore(scores)
+
+
+def select(scores: Arrays, *, sparsity: float | None = None, keep: int | None = None) -> Arrays:
+    """Masks of the best scores of all tensors together.
+
+    Exactly so many are kept. Larger scores come first; of equal scores the one at the lower
+    position (tensors in the order given, elements in memory order). ``-0.0`` equals ``0.0``.
+
+    Parameters
+    ----------
+    scores : mapping, sequence or array of float32
+        Scores of either sign, any shapes, C-contiguous.
+    sparsity : float
+        Share to remove, in [0, 1).
+    keep : int
+        Or the number to keep, in 1 ... n.
+
+    Returns
+    -------
+    same structure, bool
+        True where kept.
+
+    Raises
+    ------
+    NonFiniteError, SparsityError, KeepError
+    ShapeError, StructureError, UnsupportedTypeError, LayoutError
+
+    Warns
+    -----
+    DegenerateSaliencyWarning
+        If some scores of zero are kept and others are not.
+    LayerCollapseWarning
+        If a tensor keeps nothing.
+
+    Examples
+    --------
+    >>> import numpy as np, swiftforce as sf
+    >>> sf.select({"a": np.float32([3, 1]), "b": np.float32([2, 3])}, keep=2)
+    {'a': array([ True, False]), 'b': array([False,  True])}
+    """
+    tensors = Tensors(scores, "scores")
+    kept = require_keep(tensors.size, sparsity, keep)
+    masks = tensors.empty(MASK)
+    with native_call(tensors.label):
+        step = Step(**_core.select(tensors.arrays, masks, kept))
+    warn_of(layers_of(tensors, step), (step,), stacklevel=3)
+    return tensors.restore(masks)
+
+
+def permutation(n: int, seed: int) -> Array:
+    """The numbers 0 ... n - 1 in an order drawn from a seed.
+
+    Parameters
+    ----------
+    n : int
+        At least 1.
+    seed : int
+        In 0 ... 2**64 - 1. The same seed gives the same order on every machine.
+
+    Returns
+    -------
+    array of int64, shape (n,)
+
+    References
+    ----------
+    Fisher and Yates' shuffle over SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+
+    Examples
+    --------
+    >>> import swiftforce as sf
+    >>> sorted(sf.permutation(5, seed=1).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    order = np.empty(max(0, integer(n, "n", ValueError)), np.int64)
+    with native_call():
+        _core.permutation(order, check_seed(seed))
+    return order

@@ -1,0 +1,212 @@
+"""The three ways to pass arrays (a mapping, a sequence, one array), their checks and their names.
+
+Nothing here copies an array or converts its type: what does not fit is an error that names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swiftforce.errors import (
+    LayoutError,
+    OverlapError,
+    ShapeError,
+    StructureError,
+    UnsupportedTypeError,
+)
+
+Array = NDArray[Any]
+#: A mapping from name to array, a sequence of arrays, or one array.
+Arrays = Any
+
+FLOAT32 = np.dtype(np.float32)
+MASK = np.dtype(np.bool_)
+
+
+class Tensors:
+    """Arrays in the order given, and the structure they came in.
+
+    Parameters
+    ----------
+    value : mapping, sequence or array
+        The arrays: C-contiguous, of one dtype, any shapes, some may be empty, at least one
+        element in all.
+    role : str
+        What messages call them, for example ``weights``.
+    dtype : dtype
+        The dtype that each must have.
+    """
+
+    def __init__(self, value: Arrays, role: str, dtype: np.dtype[Any] = FLOAT32) -> None:
+        self.role = role
+        self.keys: tuple[Hashable, ...]
+        if isinstance(value, Mapping):
+            self.structure = "mapping"
+            self.keys = tuple(value)
+            items: Iterable[Any] = value.values()
+        elif _is_array(value):
+            self.structure = "array"
+            self.keys = (role,)
+            items = (value,)
+        elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+            self.structure = "tuple" if isinstance(value, tuple) else "list"
+            self.keys = tuple(range(len(value)))
+            items = value
+        else:
+            raise UnsupportedTypeError(
+                f"{role} must be an array, a sequence of arrays or a mapping of names to arrays, "
+                f"not {type(value).__name__}"
+            )
+        self.arrays = tuple(
+            checked(item, self.label(role, i), dtype) for i, item in enumerate(items)
+        )
+        if self.size == 0:
+            raise StructureError(f"{role} hold no elements")
+
+    @property
+    def size(self) -> int:
+        """Elements of all arrays."""
+        return sum(array.size for array in self.arrays)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each tensor is called in reports."""
+        return tuple(str(key) for key in self.keys)
+
+    def label(self, role: str, position: int) -> str:
+        """What messages call the array at a position, in the role given."""
+        if position < 0 or self.structure == "array":
+            return role
+        return f"{role}[{self.keys[position]!r}]"
+
+    def matching(
+        self, value: Arrays, role: str, dtype: np.dtype[Any] = FLOAT32, *, writable: bool = False
+    ) -> tuple[Array, ...]:
+        """The arrays of another argument that has this structure, in this order.
+
+        Raises
+        ------
+        StructureError
+            If names differ, or there are more or fewer arrays.
+        ShapeError, UnsupportedTypeError, LayoutError
+            If an array has another shape, another dtype, or another layout.
+        """
+        items = self._items(value, role)
+        found = []
+        for position, (item, mine) in enumerate(zip(items, self.arrays, strict=True)):
+            label = self.label(role, position)
+            array = checked(item, label, dtype, writable=writable)
+            if array.shape != mine.shape:
+                raise ShapeError(
+                    f"{label} has shape {array.shape} where "
+                    f"{self.label(self.role, position)} has {mine.shape}"
+                )
+            found.append(array)
+        return tuple(found)
+
+    def _items(self, value: Arrays, role: str) -> Sequence[Any]:
+        if self.structure == "mapping":
+            return self._mapped(value, role)
+        if self.structure == "array":
+            if not _is_array(value):
+                raise StructureError(
+                    f"{role} must be one array, as {self.role} is, not {type(value).__name__}"
+                )
+            return (value,)
+        if isinstance(value, (Mapping, str, bytes)) or not isinstance(value, Sequence):
+            raise StructureError(
+                f"{role} must be a sequence of arrays, as {self.role} is, "
+                f"not {type(value).__name__}"
+            )
+        if len(value) != len(self.arrays):
+            raise StructureError(
+                f"{role} hold {len(value)} arrays where {self.role} hold {len(self.arrays)}"
+            )
+        return value
+
+    def _mapped(self, value: Arrays, role: str) -> Sequence[Any]:
+        if not isinstance(value, Mapping):
+            raise StructureError(
+                f"{role} must be a mapping of names to arrays, as {self.role} is, "
+                f"not {type(value).__name__}"
+            )
+        missing = [key for key in self.keys if key not in value]
+        if missing:
+            raise StructureError(f"{role} lack {_listed(missing)}, which {self.role} have")
+        extra = [key for key in value if key not in set(self.keys)]
+        if extra:
+            raise StructureError(f"{role} have {_listed(extra)}, which {self.role} lack")
+        return [value[key] for key in self.keys]
+
+    def restore(self, arrays: Iterable[Array]) -> Arrays:
+        """Arrays of this order in the structure that came in."""
+        if self.structure == "mapping":
+            return dict(zip(self.keys, arrays, strict=True))
+        if self.structure == "array":
+            return next(iter(arrays))
+        return tuple(arrays) if self.structure == "tuple" else list(arrays)
+
+    def empty(self, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+        """New arrays of these shapes, not filled."""
+        return tuple(np.empty(array.shape, dtype) for array in self.arrays)
+
+
+def checked(value: object, label: str, dtype: np.dtype[Any], *, writable: bool = False) -> Array:
+    """The array itself, without a copy, if it can be used in place.
+
+    Raises
+    ------
+    UnsupportedTypeError
+        If it is no array, or has another dtype or byte order.
+    LayoutError
+        If it is not C-contiguous, not aligned, or read-only though `writable` is asked for.
+    """
+    if not _is_array(value):
+        raise UnsupportedTypeError(f"{label} is a {type(value).__name__}, not an array")
+    array: Array = np.asarray(value)
+    if array.dtype != dtype:
+        raise UnsupportedTypeError(
+            f"{label} has dtype {array.dtype} where {dtype} is needed: "
+            f"convert it with .astype({dtype.name!r})"
+        )
+    if not array.flags.c_contiguous:
+        raise LayoutError(f"{label} is not C-contiguous: copy it with np.ascontiguousarray")
+    if not array.flags.aligned:
+        raise LayoutError(f"{label} is not aligned in memory: copy it with np.array")
+    if writable and not array.flags.writeable:
+        raise LayoutError(f"{label} is read-only and would be written")
+    return array
+
+
+def check_distinct(tensors: Tensors) -> None:
+    """Refuse a tensor that is passed under two names: it would be counted twice."""
+    seen: dict[int, int] = {}
+    for position, array in enumerate(tensors.arrays):
+        if array.size == 0:
+            continue
+        first = seen.setdefault(array.__array_interface__["data"][0], position)
+        if first != position:
+            raise OverlapError(
+                f"{tensors.label(tensors.role, position)} shares memory with "
+                f"{tensors.label(tensors.role, first)}: pass a shared tensor once"
+            )
+
+
+def read_only(array: Array) -> Array:
+    """A view of an array that cannot be written."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _is_array(value: object) -> bool:
+    return hasattr(value, "__array__") and not isinstance(value, type)
+
+
+def _listed(keys: Sequence[Hashable], most: int = 3) -> str:
+    text = ", ".join(repr(key) for key in keys[:most])
+    return f"{text} and {len(keys) - most} more" if len(keys) > most else text

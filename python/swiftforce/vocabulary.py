@@ -1,0 +1,79 @@
+"""The names of methods, saliencies, schedules and layers, read from the core: no second list."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TypedDict
+
+from swiftforce import _core
+from swiftforce.errors import UnknownNameError
+
+
+class MethodInfo(TypedDict):
+    """A row of the core's table of methods."""
+
+    saliency: int
+    rule: int
+    one_shot: bool
+    needs_gradients: bool
+
+
+@cache
+def names(axis: str) -> tuple[str, ...]:
+    """Names of the cases of one axis, in the core's order."""
+    return _core.names(_core.AXES.index(axis.upper()))
+
+
+def number(axis: str, name: str) -> int:
+    """The core's number for a name.
+
+    Raises
+    ------
+    UnknownNameError
+        If the axis has no such name; the message lists those it has.
+    """
+    known = names(axis)
+    if name not in known:
+        raise UnknownNameError(f"there is no {axis} {name!r}; there are: {', '.join(known)}")
+    return known.index(name)
+
+
+def method_info(name: str) -> MethodInfo:
+    """The row of a method: what it scores by, and whether it needs gradients or steps."""
+    return _core.method(number("method", name))
+
+
+def methods() -> tuple[str, ...]:
+    """Names of all methods, for the ``method`` argument.
+
+    Examples
+    --------
+    >>> import swiftforce as sf
+    >>> sf.methods()
+    ('snip', 'iterative_snip', 'force', 'grasp_it', 'magnitude', 'random')
+    """
+    return names("method")
+
+
+def saliencies() -> tuple[str, ...]:
+    """Names of all saliencies, for the ``criterion`` argument of `saliency`.
+
+    Examples
+    --------
+    >>> import swiftforce as sf
+    >>> sf.saliencies()
+    ('connection_sensitivity', 'squared_gradient', 'magnitude', 'random')
+    """
+    return names("saliency")
+
+
+def schedules() -> tuple[str, ...]:
+    """Names of all schedules, for the ``schedule`` argument.
+
+    Examples
+    --------
+    >>> import swiftforce as sf
+    >>> sf.schedules()
+    ('exponential', 'linear', 'cubic', 'cosine')
+    """
+    return names("schedule")

@@ -1,0 +1,126 @@
+"""Builds the one extension, `swiftforce._core`: Swift core, C shim, static Swift runtime.
+
+`swift build` makes a static library, the C compiler makes the shim, `swiftc` links both into one
+file for CPython 3.11 and later that exports `PyInit__core` and nothing else, and a clean
+interpreter imports the result. All metadata is in pyproject.toml.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, PlatformError
+
+ROOT = Path(__file__).resolve().parent
+PRODUCT = "SwiftForceABI"
+LIMITED_API = "0x030B0000"
+EXPORTS = "{ global: PyInit__core; local: *; };\n"
+
+
+class BuildSwiftExtension(build_ext):
+    """Compiles the shim as usual, and lets `swiftc` link it to the Swift core."""
+
+    def build_extension(self, ext: Extension) -> None:
+        swift = find_tool("swift", "install Swift 6.2 or later from https://swift.org/install")
+        swiftc = find_tool("swiftc", "install Swift 6.2 or later from https://swift.org/install")
+        check_cblas()
+        library = self.build_core(swift)
+        objects = self.compiler.compile(
+            ext.sources,
+            output_dir=self.build_temp,
+            macros=ext.define_macros,
+            include_dirs=ext.include_dirs,
+            extra_postargs=ext.extra_compile_args,
+        )
+        target = Path(self.get_ext_fullpath(ext.name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.link(swiftc, objects, library, target)
+        check_import(target)
+
+    def build_core(self, swift: str) -> Path:
+        """The Swift core as a static library."""
+        options = ["--package-path", str(ROOT), "-c", "release", "--product", PRODUCT]
+        run([swift, "build", *options])
+        shown = run([swift, "build", *options, "--show-bin-path"], capture=True)
+        return Path(shown.strip()) / f"lib{PRODUCT}.a"
+
+    def link(self, swiftc: str, objects: list[str], library: Path, target: Path) -> None:
+        """One shared object: static Swift runtime, unused code dropped, one symbol exported."""
+        with tempfile.TemporaryDirectory() as folder:
+            exports = Path(folder) / "exports.map"
+            exports.write_text(EXPORTS)
+            if sys.platform == "darwin":
+                symbols = ["-Xlinker", "-exported_symbol", "-Xlinker", "_PyInit__core"]
+                symbols += ["-Xlinker", "-dead_strip", "-Xlinker", "-undefined"]
+                symbols += ["-Xlinker", "dynamic_lookup"]
+            else:
+                symbols = ["-static-stdlib", "-Xlinker", f"--version-script={exports}"]
+                symbols += ["-Xlinker", "--gc-sections", "-Xlinker", "--strip-debug"]
+            run([swiftc, "-emit-library", "-o", str(target), *objects, str(library), *symbols])
+
+
+def find_tool(name: str, advice: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        raise PlatformError(f"swiftforce needs `{name}` on the PATH to build: {advice}")
+    return path
+
+
+def check_cblas() -> None:
+    """Stops with one line where the C interface of OpenBLAS is not to be had."""
+    compiler = shutil.which("clang") or find_tool("cc", "install a C compiler")
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "cblas_probe.c"
+        source.write_text("#include <cblas.h>\nint main(void) { return 0; }\n")
+        probe = [compiler, str(source), "-lopenblas", "-o", str(source.with_suffix(""))]
+        found = subprocess.run(probe, capture_output=True, check=False).returncode == 0
+    if not found:
+        raise PlatformError(
+            "swiftforce needs cblas.h and libopenblas to build: "
+            "install OpenBLAS (Debian: apt-get install libopenblas-dev)"
+        )
+
+
+def check_import(extension: Path) -> None:
+    """Imports the extension as a user's machine would: no toolchain, no site-packages."""
+    program = (
+        "import importlib.util as u, sys;"
+        "s = u.spec_from_file_location('_core', sys.argv[1]);"
+        "m = u.module_from_spec(s); s.loader.exec_module(m); assert m.names(3)"
+    )
+    clean = {"PATH": os.defpath}
+    run([sys.executable, "-I", "-S", "-c", program, str(extension.resolve())], environment=clean)
+
+
+def run(
+    command: list[str], *, capture: bool = False, environment: dict[str, str] | None = None
+) -> str:
+    """Runs a command; what it prints is shown, or returned where it is captured."""
+    try:
+        stdout = subprocess.PIPE if capture else None
+        done = subprocess.run(command, check=True, stdout=stdout, text=True, env=environment)
+    except subprocess.CalledProcessError as error:
+        raise CompileError(f"`{' '.join(command)}` failed with {error.returncode}") from None
+    return done.stdout or ""
+
+
+setup(
+    ext_modules=[
+        Extension(
+            "swiftforce._core",
+            sources=["python/native/_core.c"],
+            depends=["Sources/CSwiftForce/include/swiftforce.h"],
+            include_dirs=["Sources/CSwiftForce/include"],
+            define_macros=[("Py_LIMITED_API", LIMITED_API)],
+            extra_compile_args=["-std=c11", "-Wall", "-Wextra", "-Wno-cast-function-type"],
+            py_limited_api=True,
+        )
+    ],
+    cmdclass={"build_ext": BuildSwiftExtension},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)
