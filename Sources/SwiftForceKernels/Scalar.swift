@@ -23,6 +23,10 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
   /// e to the power of `x`, from the platform's libm.
   static func exponential(_ x: Self) -> Self
 
+  /// `x` in every bit, or +0 where `mask` is 0. A selection by bits and not by a branch: with a
+  /// branch the loops below are not vectorised.
+  static func select(_ x: Self, mask: UInt8) -> Self
+
   // ScalarRows.swift
 
   /// target[i] = Self(source[i] * factor).
@@ -91,14 +95,26 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
 }
 
 // The conformances stand in this module because it alone sees the default implementations: that is
-// where their specialised witnesses come from.
+// where their specialised witnesses come from. `@specialized` on the implementations serves callers
+// that know the type: they do not go through a witness, and would else run the generic loop, a call
+// per element and a hundred times slower.
 
 extension Float: Scalar {
   @inline(__always)
   public static func exponential(_ x: Float) -> Float { expf(x) }
+
+  @inline(__always)
+  public static func select(_ x: Float, mask: UInt8) -> Float {
+    Float(bitPattern: x.bitPattern & (mask == 0 ? 0 : ~0))
+  }
 }
 
 extension Double: Scalar {
   @inline(__always)
   public static func exponential(_ x: Double) -> Double { exp(x) }
+
+  @inline(__always)
+  public static func select(_ x: Double, mask: UInt8) -> Double {
+    Double(bitPattern: x.bitPattern & (mask == 0 ? 0 : ~0))
+  }
 }

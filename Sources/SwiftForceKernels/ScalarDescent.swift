@@ -3,6 +3,8 @@
 // meaning of the hyper-parameters, which the engine's Optimizer checks.
 
 extension Scalar {
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
   public static func descend(
     _ weights: UnsafeMutablePointer<Self>, velocity: UnsafeMutablePointer<Self>,
     gradient: UnsafePointer<Self>, mask: UnsafePointer<UInt8>?, count: Int,
@@ -21,18 +23,16 @@ extension Scalar {
     for i in 0..<count {
       let w = unsafe weights[i]
       let v = unsafe inertia * velocity[i] + (gradient[i] + decay * w)
-      let isKept = unsafe mask[i] != 0
-      unsafe velocity[i] = isKept ? v : 0
-      unsafe weights[i] = isKept ? w - rate * v : 0
+      unsafe velocity[i] = select(v, mask: mask[i])
+      unsafe weights[i] = select(w - rate * v, mask: mask[i])
     }
   }
 
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
   public static func clear(
     _ values: UnsafeMutablePointer<Self>, whereRemoved mask: UnsafePointer<UInt8>, count: Int
   ) {
-    for i in 0..<count {
-      let x = unsafe values[i]
-      unsafe values[i] = mask[i] != 0 ? x : 0
-    }
+    for i in 0..<count { unsafe values[i] = select(values[i], mask: mask[i]) }
   }
 }

@@ -2,6 +2,8 @@
 // file of its own.
 
 extension Scalar {
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
   public static func rectify(
     _ source: UnsafePointer<Self>, count: Int, into target: UnsafeMutablePointer<Self>
   ) {
@@ -12,6 +14,8 @@ extension Scalar {
     }
   }
 
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
   public static func rectifierGradient(
     _ gradient: UnsafePointer<Self>, output: UnsafePointer<Self>, count: Int,
     into target: UnsafeMutablePointer<Self>

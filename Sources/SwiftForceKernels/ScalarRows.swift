@@ -2,6 +2,8 @@
 // the conversion that fills new weights. What must not live here: loops that know of a layer.
 
 extension Scalar {
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
   public static func scale(
     _ source: UnsafePointer<Double>, by factor: Double, count: Int,
     into target: UnsafeMutablePointer<Self>
@@ -9,6 +11,8 @@ extension Scalar {
     for i in 0..<count { unsafe target[i] = Self(source[i] * factor) }
   }
 
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
   public static func spread(
     _ values: UnsafePointer<Self>, rows: Int, columns: Int,
     into target: UnsafeMutablePointer<Self>
@@ -18,6 +22,8 @@ extension Scalar {
     }
   }
 
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
   public static func sumRows(
     _ matrix: UnsafePointer<Self>, rows: Int, columns: Int, accumulate: Bool,
     into target: UnsafeMutablePointer<Self>

@@ -10,6 +10,8 @@
 #endif
 
 extension Scalar {
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
   public static func softmaxCrossEntropy(
     _ logits: UnsafePointer<Self>, classes: Int, columns: Int, labels: UnsafePointer<Int64>,
     weight: Double, gradient: UnsafeMutablePointer<Self>?, workspace: UnsafeMutablePointer<Self>

@@ -2,6 +2,8 @@
 // not live here: any other reading of samples; the engine gathers in this one place.
 
 extension Scalar {
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
   public static func gatherTransposed(
     _ source: UnsafePointer<Self>, features: Int, rows: UnsafePointer<Int64>?, count: Int,
     into target: UnsafeMutablePointer<Self>
