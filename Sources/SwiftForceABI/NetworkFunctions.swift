@@ -124,7 +124,6 @@ public func networkTrain(
     let given = unsafe try required(sgd, "sgd").pointee
     let result = unsafe try required(result, "result")
     try networks[network].use { (network) throws(Fault) in
-      try samples.checkApart(from: nil, and: network)
       let outcome = try mapping { () throws(SFError) in
         try network.train(
           batch: samples.batch,

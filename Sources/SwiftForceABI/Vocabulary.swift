@@ -3,6 +3,7 @@
 
 import CSwiftForce
 import SwiftForceCore
+import SwiftForceEngine
 
 @_cdecl("sf_abi_version")
 public func abiVersion(
@@ -36,6 +37,7 @@ private func names(of axis: Int32) throws(Fault) -> [String] {
   case SF_AXIS_SCHEDULE: Schedule.names
   case SF_AXIS_RULE: Rule.names
   case SF_AXIS_METHOD: Method.names
+  case SF_AXIS_LAYER: LayerKind.names
   default: throw Fault(SF_UNKNOWN_NAME, "there is no axis number \(axis)")
   }
 }

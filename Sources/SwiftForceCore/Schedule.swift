@@ -41,13 +41,13 @@ public enum Schedule: Named {
     return keeps
   }
 
-  /// The amount kept of `n` weights after `t` of `T` steps towards `k`.
-  private func amount(_ n: Double, _ k: Double, _ t: Double, _ T: Double) -> Double {
+  /// The amount kept of `n` weights after `t` of `steps` steps towards `k`.
+  private func amount(_ n: Double, _ k: Double, _ t: Double, _ steps: Double) -> Double {
     switch self {
-    case .exponential: pow(n, 1 - t / T) * pow(k, t / T)
-    case .linear: n - t * (n - k) / T
-    case .cubic: k + (n - k) * pow(1 - t / T, 3)
-    case .cosine: k + (n - k) * (1 + cos(Double.pi * t / T)) / 2
+    case .exponential: pow(n, 1 - t / steps) * pow(k, t / steps)
+    case .linear: n - t * (n - k) / steps
+    case .cubic: k + (n - k) * pow(1 - t / steps, 3)
+    case .cosine: k + (n - k) * (1 + cos(Double.pi * t / steps)) / 2
     }
   }
 

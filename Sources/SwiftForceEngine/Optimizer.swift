@@ -1,0 +1,56 @@
+// Stochastic gradient descent: its settings, its state and its step. What must not live here: how
+// gradients come about.
+
+import SwiftForceCore
+
+/// The settings of one step of stochastic gradient descent, as torch.optim.SGD has them.
+public struct SGD: Sendable, Equatable {
+  public var learningRate: Double
+  public var momentum: Double
+  public var weightDecay: Double
+
+  public init(learningRate: Double, momentum: Double = 0, weightDecay: Double = 0) {
+    self.learningRate = learningRate
+    self.momentum = momentum
+    self.weightDecay = weightDecay
+  }
+
+  /// - Throws: `.badHyperparameter` for the first value that is negative, or not finite in the
+  ///   type that is computed in.
+  func check<Element: BLASScalar>(for type: Element.Type) throws(SFError) {
+    let values = [
+      ("learning rate", learningRate), ("momentum", momentum), ("weight decay", weightDecay),
+    ]
+    for (name, value) in values where !(value >= 0 && Element(value).isFinite) {
+      throw .badHyperparameter(name: name, value: value)
+    }
+  }
+}
+
+/// The optimizer's state: gradients and momentum, laid out as the parameters are.
+struct Optimizer<Element: BLASScalar> {
+  let gradients: Arena<Element>
+  private let momentum: Arena<Element>
+
+  init(_ layout: ParameterLayout) throws(SFError) {
+    gradients = try Arena(count: layout.count)
+    momentum = try Arena(count: layout.count)
+  }
+
+  /// v = momentum v + g + weight_decay w, then w = w - learning_rate v, for weights and biases.
+  /// Weights and momentum that the mask removes become +0, whatever they and their gradients are.
+  ///
+  /// - Complexity: O(n) reads and writes of n parameters.
+  func step(_ parameters: Arena<Element>, mask: Arena<UInt8>?, _ sgd: SGD) {
+    unsafe Element.descend(
+      parameters.all.base, velocity: momentum.all.base, gradient: gradients.all.base,
+      mask: mask?.all.base, count: parameters.count, learningRate: sgd.learningRate,
+      momentum: sgd.momentum, weightDecay: sgd.weightDecay)
+  }
+
+  /// Forgets the momentum of removed weights.
+  func clear(whereRemovedBy mask: Arena<UInt8>) { momentum.all.clear(whereRemovedBy: mask.all) }
+
+  /// Forgets all momentum.
+  func reset() { momentum.fillWithZeros() }
+}

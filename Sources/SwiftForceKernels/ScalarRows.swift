@@ -1,0 +1,51 @@
+// Loops between one value per row and the rows of a matrix: what a bias and its gradient need, and
+// the conversion that fills new weights. What must not live here: loops that know of a layer.
+
+extension Scalar {
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
+  public static func scale(
+    _ source: UnsafePointer<Double>, by factor: Double, count: Int,
+    into target: UnsafeMutablePointer<Self>
+  ) {
+    for i in 0..<count { unsafe target[i] = Self(source[i] * factor) }
+  }
+
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
+  public static func spread(
+    _ values: UnsafePointer<Self>, rows: Int, columns: Int,
+    into target: UnsafeMutablePointer<Self>
+  ) {
+    for row in 0..<rows {
+      unsafe (target + row * columns).update(repeating: values[row], count: columns)
+    }
+  }
+
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
+  public static func sumRows(
+    _ matrix: UnsafePointer<Self>, rows: Int, columns: Int, accumulate: Bool,
+    into target: UnsafeMutablePointer<Self>
+  ) {
+    for row in 0..<rows {
+      let sum = unsafe Self.sum(matrix + row * columns, count: columns)
+      unsafe target[row] = accumulate ? target[row] + sum : sum
+    }
+  }
+
+  /// The sum of an array in a fixed order: eight partial sums, element i in number i mod 8. The
+  /// compiler may not reorder a floating-point sum, so the lanes are spelled out.
+  @inline(__always)
+  static func sum(_ values: UnsafePointer<Self>, count: Int) -> Self {
+    var lanes = SIMD8<Self>()
+    let bytes = unsafe UnsafeRawPointer(values)
+    let whole = count & ~7
+    for i in stride(from: 0, to: whole, by: 8) {
+      let offset = i &* MemoryLayout<Self>.stride
+      unsafe lanes += bytes.loadUnaligned(fromByteOffset: offset, as: SIMD8<Self>.self)
+    }
+    for i in whole..<count { unsafe lanes[i - whole] += values[i] }
+    return lanes.sum()
+  }
+}
