@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from swiftforce import _core
 
@@ -33,7 +32,12 @@ class NonFiniteError(SwiftForceError, ValueError):
     """
 
     def __init__(
-        self, message: str, *, tensor: str = "", count: int = 0, first_index: int = -1,
+        self,
+        message: str,
+        *,
+        tensor: str = "",
+        count: int = 0,
+        first_index: int = -1,
         value: float = float("nan"),
     ) -> None:
         super().__init__(message)
@@ -139,18 +143,6 @@ class LayerCollapseWarning(SwiftForceWarning):
     """A layer keeps no weight, so nothing passes through it."""
 
 
-class Refusal(NamedTuple):
-    """What the core says of a call that it refused: the fields of its error struct."""
-
-    status: int
-    operand: int
-    tensor: int
-    index: int
-    count: int
-    value: float
-    message: str
-
-
 #: The exception for each status of the core, by the status's name.
 _EXCEPTIONS: dict[str, type[SwiftForceError]] = {
     "BAD_COUNT": ShapeError,
@@ -181,26 +173,26 @@ def _label(operand: str, tensor: int) -> str:
     return f"{operand}[{tensor}]" if tensor >= 0 else operand
 
 
-def _public_error(refusal: Refusal, label: Label) -> SwiftForceError:
-    status = _core.STATUSES[refusal.status]
-    operand = _core.OPERANDS[refusal.operand].lower()
-    tensor = label(operand, refusal.tensor)
+def _public_error(error: _core.NativeError, label: Label) -> SwiftForceError:
+    """The error for a refusal; its arguments are the fields of the core's error struct."""
+    code, operand, position, index, count, value, message = error.args
+    status = _core.STATUSES[code]
+    tensor = label(_core.OPERANDS[operand].lower(), position)
     if status == "NON_FINITE":
-        noun = "value that is" if refusal.count == 1 else "values that are"
+        noun = "value that is" if count == 1 else "values that are"
         return NonFiniteError(
-            f"{tensor} has {refusal.count} {noun} not finite; "
-            f"the first, {refusal.value}, is at element {refusal.index}",
+            f"{tensor} has {count} {noun} not finite; the first, {value}, is at element {index}",
             tensor=tensor,
-            count=refusal.count,
-            first_index=refusal.index,
-            value=refusal.value,
+            count=count,
+            first_index=index,
+            value=value,
         )
     if status == "OVERLAP":
         return OverlapError(
-            f"{tensor} shares memory with another array of the call ({refusal.message}): "
+            f"{tensor} shares memory with another array of the call ({message}): "
             "pass a shared tensor once, and outputs that are arrays of their own"
         )
-    return _EXCEPTIONS.get(status, SwiftForceError)(refusal.message)
+    return _EXCEPTIONS.get(status, SwiftForceError)(message)
 
 
 @contextmanager
@@ -215,7 +207,7 @@ def native_call(label: Label = _label) -> Iterator[None]:
     try:
         yield
     except _core.NativeError as error:
-        public = _public_error(Refusal(*error.args), label)
+        public = _public_error(error, label)
     else:
         return
     raise public

@@ -147,7 +147,9 @@ def _pruning(packed: dict[str, Array], about: dict[str, Any]) -> Pruning:
             raise ValueError(f"{name} keeps {np.count_nonzero(mask)} weights, not {kept}")
         layers.append(Layer(name, tuple(shape), size, kept))
         masks.append(mask)
-    history = [Step(**{**step, "layer_kept": tuple(step["layer_kept"])}) for step in about["history"]]
+    history = [
+        Step(**{**step, "layer_kept": tuple(step["layer_kept"])}) for step in about["history"]
+    ]
     return Pruning(
         masks=_structured(about["structure"], [layer.name for layer in layers], masks),
         method=about["method"],

@@ -155,7 +155,7 @@ class Pruning:
 
     def __str__(self) -> str:
         """A table of the layers."""
-        rows = [("layer", "shape", "weights", "kept", "density")]
+        rows: list[tuple[str, ...]] = [("layer", "shape", "weights", "kept", "density")]
         for layer in self.layers:
             rows.append(_row(layer.name, str(layer.shape), layer.size, layer.kept, layer.density))
         rows.append(_row("all", "", self.size, self.keep, self.density))

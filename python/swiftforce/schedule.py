@@ -1,4 +1,4 @@
-"""How many weights to keep: from a share to an exact number, and from a schedule to one per step."""
+"""How many weights to keep: from a share to a number, from a schedule to a number per step."""
 
 from __future__ import annotations
 
@@ -112,8 +112,9 @@ def _listed_keeps(
         ) from None
     if not entries:
         raise ScheduleError("a schedule must have at least one step")
-    if all(isinstance(entry, Integral) and not isinstance(entry, bool) for entry in entries):
-        keeps = tuple(operator.index(entry) for entry in entries)
+    whole = [entry for entry in entries if isinstance(entry, Integral)]
+    if len(whole) == len(entries):
+        keeps = tuple(integer(entry, "an entry of the schedule", ScheduleError) for entry in whole)
     else:
         keeps = tuple(keep_count(n, entry) for entry in entries)
     if steps is not None and integer(steps, "steps", StepsError) != len(keeps):
@@ -172,7 +173,7 @@ def check_sparsity(value: float) -> float:
     return share
 
 
-def integer(value: int, name: str, error: type[Exception]) -> int:
+def integer(value: object, name: str, error: type[Exception]) -> int:
     """A Python or numpy integer that fits into 63 bits."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise error(f"{name} must be an integer, not {value!r}")

@@ -17,12 +17,12 @@ from a network at initialization", ICLR 2021, arXiv 2006.09081.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from swiftforce import _core
 from swiftforce.errors import (
-    KeepError,
     MissingGradientsError,
     SearchDoneError,
     StepsError,
@@ -110,16 +110,13 @@ class MaskSearch:
         schedule: Schedule = "exponential",
         seed: int = 0,
     ) -> None:
-        info = method_info(method)
         self.method = method
+        self._info = method_info(method)
         self._seed = check_seed(seed)
         self._tensors = Tensors(weights, "weights")
         check_distinct(self._tensors)
-        self._needs_gradients = info["needs_gradients"]
         self._schedule = schedule if isinstance(schedule, str) else "custom"
-        self._keeps = _plan(
-            self._tensors.size, method, info["one_shot"], sparsity, keep, steps, schedule
-        )
+        self._keeps = self._plan(schedule, sparsity, keep, steps)
         with native_call(self._tensors.label):
             self._search = _core.search_create(
                 number("method", method),
@@ -213,7 +210,7 @@ class MaskSearch:
         return step
 
     def _gradients(self, grads: Arrays | None) -> tuple[Array, ...] | None:
-        if not self._needs_gradients:
+        if not self._info["needs_gradients"]:
             return None
         if grads is None:
             raise MissingGradientsError(
@@ -221,8 +218,13 @@ class MaskSearch:
             )
         return self._tensors.matching(grads, "gradients")
 
-    def result(self) -> Pruning:
+    def result(self, *, stacklevel: int = 2) -> Pruning:
         """Return what was found so far; complete once `done`.
+
+        Parameters
+        ----------
+        stacklevel : int
+            Whom the warnings point to, as in `warnings.warn`: 2 is the caller.
 
         Raises
         ------
@@ -236,49 +238,45 @@ class MaskSearch:
         LayerCollapseWarning
             If a tensor keeps nothing.
         """
-        pruning = self._pruning()
-        warn_of(pruning.layers, pruning.history, stacklevel=3)
-        return pruning
-
-    def _pruning(self) -> Pruning:
         if not self._history:
             raise SearchDoneError("the search has taken no step yet, so there is no result")
+        layers = layers_of(self._tensors, self._history[-1])
+        warn_of(layers, self._history, stacklevel=stacklevel + 1)
         # Later steps write the masks of an unfinished search.
         masks = self._masks if self.done else tuple(mask.copy() for mask in self._masks)
         return Pruning(
             masks=self._tensors.restore(masks),
             method=self.method,
-            layers=layers_of(self._tensors, self._history[-1]),
+            layers=layers,
             history=tuple(self._history),
             seed=self._seed,
             schedule=self._schedule,
         )
 
-
-def _plan(
-    n: int,
-    method: str,
-    one_shot: bool,
-    sparsity: float | None,
-    keep: int | None,
-    steps: int | None,
-    schedule: Schedule,
-) -> tuple[int, ...]:
-    """Number of weights kept after each step."""
-    if not isinstance(schedule, str):
+    def _plan(
+        self,
+        schedule: Schedule,
+        sparsity: float | None,
+        keep: int | None,
+        steps: int | None,
+    ) -> tuple[int, ...]:
+        """Number of weights kept after each step."""
+        n = self._tensors.size
+        one_shot = self._info["one_shot"]
+        if isinstance(schedule, str):
+            if steps is None:
+                steps = 1 if one_shot else DEFAULT_STEPS
+            self._check_steps(integer(steps, "steps", StepsError))
+            return schedule_keeps(schedule, n, require_keep(n, sparsity, keep), steps)
         keeps = schedule_keeps(schedule, n, resolve_keep(n, sparsity, keep), steps)
-    else:
-        number("schedule", schedule)
-        if steps is None:
-            steps = 1 if one_shot else DEFAULT_STEPS
-        if integer(steps, "steps", StepsError) < 1:
+        self._check_steps(len(keeps))
+        return keeps
+
+    def _check_steps(self, steps: int) -> None:
+        if steps < 1:
             raise StepsError(f"a search takes at least one step, not {steps}")
-        if one_shot and steps != 1:
-            raise StepsError(f"{method} takes exactly one step, not {steps}")
-        keeps = schedule_keeps(schedule, n, require_keep(n, sparsity, keep), steps)
-    if one_shot and len(keeps) != 1:
-        raise StepsError(f"{method} takes exactly one step, not {len(keeps)}")
-    return keeps
+        if steps != 1 and self._info["one_shot"]:
+            raise StepsError(f"{self.method} takes exactly one step, not {steps}")
 
 
 def prune(
@@ -337,46 +335,39 @@ def prune(
     --------
     >>> import numpy as np, swiftforce as sf
     >>> weights = [np.float32([1, 2, 3]), np.float32([[4], [5]])]
-    >>> sf.prune(weights, method="magnitude", sparsity=0.6)
-    <Pruning magnitude: 2 of 5 weights kept>
+    >>> sf.prune(weights, method="magnitude", sparsity=0.4)
+    <Pruning magnitude: 3 of 5 weights kept>
     """
-    pruning = _run(
-        weights, gradients, method, sparsity, keep, steps, schedule, seed=seed, progress=progress
-    )
-    warn_of(pruning.layers, pruning.history, stacklevel=3)
-    return pruning
-
-
-def _run(
-    weights: Arrays,
-    gradients: Gradients | Arrays | None,
-    method: str,
-    sparsity: float | None,
-    keep: int | None,
-    steps: int | None = None,
-    schedule: Schedule = "exponential",
-    *,
-    seed: int = 0,
-    progress: bool = False,
-) -> Pruning:
-    search = MaskSearch(
+    return _run(
         weights,
+        gradients,
         method=method,
         sparsity=sparsity,
         keep=keep,
         steps=steps,
         schedule=schedule,
         seed=seed,
+        progress=progress,
     )
+
+
+def _run(
+    weights: Arrays,
+    gradients: Gradients | Arrays | None,
+    *,
+    progress: bool = False,
+    **options: Any,  # noqa: ANN401 - those of MaskSearch
+) -> Pruning:
+    """Search to the end; warns in the name of the caller of the public function."""
+    search = MaskSearch(weights, **options)
     if gradients is not None and not callable(gradients) and search.steps > 1:
         raise MissingGradientsError(
-            f"{method} asks for new gradients at each of its {search.steps} steps: pass a "
+            f"{search.method} asks for new gradients at each of its {search.steps} steps: pass a "
             "function from masked weights to gradients"
         )
-    for _ in bar(range(search.steps), description=method, shown=progress):
-        given = gradients(search.masked_weights) if callable(gradients) else gradients
-        search.step(given)
-    return search._pruning()
+    for _ in bar(range(search.steps), description=search.method, shown=progress):
+        search.step(gradients(search.masked_weights) if callable(gradients) else gradients)
+    return search.result(stacklevel=4)
 
 
 def force(
@@ -385,7 +376,7 @@ def force(
     *,
     sparsity: float | None = None,
     keep: int | None = None,
-    steps: int = DEFAULT_STEPS,
+    steps: int | None = None,
     schedule: Schedule = "exponential",
     progress: bool = False,
 ) -> Pruning:
@@ -405,12 +396,16 @@ def force(
     >>> sf.force(weights, lambda masked: {"w": masked["w"] - 1}, sparsity=0.75, steps=2).masks
     {'w': array([False, False, False,  True])}
     """
-    pruning = _run(
-        weights, gradients, "force", sparsity, keep, _given(steps, schedule), schedule,
+    return _run(
+        weights,
+        gradients,
+        method="force",
+        sparsity=sparsity,
+        keep=keep,
+        steps=steps,
+        schedule=schedule,
         progress=progress,
     )
-    warn_of(pruning.layers, pruning.history, stacklevel=3)
-    return pruning
 
 
 def iterative_snip(
@@ -419,7 +414,7 @@ def iterative_snip(
     *,
     sparsity: float | None = None,
     keep: int | None = None,
-    steps: int = DEFAULT_STEPS,
+    steps: int | None = None,
     schedule: Schedule = "exponential",
     progress: bool = False,
 ) -> Pruning:
@@ -431,12 +426,16 @@ def iterative_snip(
     ----------
     De Jorge et al., "Progressive Skeletonization", ICLR 2021, algorithm Iterative SNIP.
     """
-    pruning = _run(
-        weights, gradients, "iterative_snip", sparsity, keep, _given(steps, schedule), schedule,
+    return _run(
+        weights,
+        gradients,
+        method="iterative_snip",
+        sparsity=sparsity,
+        keep=keep,
+        steps=steps,
+        schedule=schedule,
         progress=progress,
     )
-    warn_of(pruning.layers, pruning.history, stacklevel=3)
-    return pruning
 
 
 def grasp_it(
@@ -445,7 +444,7 @@ def grasp_it(
     *,
     sparsity: float | None = None,
     keep: int | None = None,
-    steps: int = DEFAULT_STEPS,
+    steps: int | None = None,
     schedule: Schedule = "exponential",
     progress: bool = False,
 ) -> Pruning:
@@ -458,12 +457,16 @@ def grasp_it(
     De Jorge et al., "Progressive Skeletonization", ICLR 2021. Not the GraSP of Wang et al. 2020,
     which scores by Hessian-gradient products.
     """
-    pruning = _run(
-        weights, gradients, "grasp_it", sparsity, keep, _given(steps, schedule), schedule,
+    return _run(
+        weights,
+        gradients,
+        method="grasp_it",
+        sparsity=sparsity,
+        keep=keep,
+        steps=steps,
+        schedule=schedule,
         progress=progress,
     )
-    warn_of(pruning.layers, pruning.history, stacklevel=3)
-    return pruning
 
 
 def snip(
@@ -492,9 +495,7 @@ def snip(
     weights  (2, 2)        4     2      0.5
     all                    4     2      0.5
     """
-    pruning = _run(weights, gradients, "snip", sparsity, keep)
-    warn_of(pruning.layers, pruning.history, stacklevel=3)
-    return pruning
+    return _run(weights, gradients, method="snip", sparsity=sparsity, keep=keep)
 
 
 def magnitude(
@@ -504,9 +505,7 @@ def magnitude(
 
     Parameters, errors and warnings are those of `prune`.
     """
-    pruning = _run(weights, None, "magnitude", sparsity, keep)
-    warn_of(pruning.layers, pruning.history, stacklevel=3)
-    return pruning
+    return _run(weights, None, method="magnitude", sparsity=sparsity, keep=keep)
 
 
 def random(
@@ -517,11 +516,4 @@ def random(
     Parameters, errors and warnings are those of `prune`. The same seed gives the same masks on
     every machine.
     """
-    pruning = _run(weights, None, "random", sparsity, keep, seed=seed)
-    warn_of(pruning.layers, pruning.history, stacklevel=3)
-    return pruning
-
-
-def _given(steps: int, schedule: Schedule) -> int | None:
-    """A list has its own number of steps, which the default of 60 must not contradict."""
-    return None if steps == DEFAULT_STEPS and not isinstance(schedule, str) else steps
+    return _run(weights, None, method="random", sparsity=sparsity, keep=keep, seed=seed)
