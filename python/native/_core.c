@@ -752,6 +752,7 @@ static int core_exec(PyObject *module) {
   state->view_type = PyType_FromModuleAndSpec(module, &view_spec, NULL);
   if (!state->view_type) return -1;
   if (PyModule_AddObjectRef(module, "NativeError", state->native_error) < 0) return -1;
+  if (PyModule_AddObjectRef(module, "View", state->view_type) < 0) return -1;
   if (add_names(module, "STATUSES", status_names, COUNT(status_names)) < 0) return -1;
   if (add_names(module, "OPERANDS", operand_names, COUNT(operand_names)) < 0) return -1;
   return add_names(module, "AXES", axis_names, COUNT(axis_names));

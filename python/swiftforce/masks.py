@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from swiftforce.errors import MaskFileError
+from swiftforce.files import written_aside
 from swiftforce.report import Layer, Pruning, Step
 from swiftforce.tensors import FLOAT32, MASK, Array, Arrays, Tensors
 
@@ -89,13 +90,8 @@ def save(pruning: Pruning, path: str | os.PathLike[str]) -> None:
         "history": [asdict(step) for step in pruning.history],
     }
     content = numpy_format.save(packed, {_FORMAT: json.dumps(about)})
-    target = Path(path)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+    with written_aside(path) as aside:
         aside.write_bytes(content)
-        aside.replace(target)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def load(path: str | os.PathLike[str]) -> Pruning:

@@ -222,6 +222,7 @@ class Network:
         gamma: float = 0.1,
         seed: int = 0,
         progress: bool = False,
+        on_epoch: Callable[[Epoch], object] | None = None,
     ) -> list[Epoch]:
         """Train by stochastic gradient descent on the cross entropy.
 
@@ -247,6 +248,8 @@ class Network:
             Selects the order of the samples.
         progress : bool
             Show a progress bar (needs tqdm).
+        on_epoch : callable, optional
+            Called with each `Epoch` as it ends: to log, to evaluate, to stop by an exception.
 
         Returns
         -------
@@ -284,6 +287,8 @@ class Network:
                 loss += batch_loss * len(rows)
                 correct += hits
             history.append(Epoch(epoch + 1, loss / len(labels), correct / len(labels), rate))
+            if on_epoch is not None:
+                on_epoch(history[-1])
         return history
 
     def evaluate(self, x: Array, y: Array) -> Evaluation:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from swiftforce.errors import DegenerateSaliencyWarning, LayerCollapseWarning
+from swiftforce.tables import plain
 from swiftforce.tensors import Arrays, Tensors
 
 
@@ -159,17 +160,11 @@ class Pruning:
         for layer in self.layers:
             rows.append(_row(layer.name, str(layer.shape), layer.size, layer.kept, layer.density))
         rows.append(_row("all", "", self.size, self.keep, self.density))
-        widths = [max(len(row[i]) for row in rows) for i in range(5)]
-        lines = [
+        plural = "s" if self.steps > 1 else ""
+        return (
             f"{self.method}: {self.keep:,} of {self.size:,} weights kept "
-            f"(sparsity {self.sparsity:.4g}), {self.steps} "
-            f"step{'s' if self.steps > 1 else ''}"
-        ]
-        for name, shape, *numbers in rows:
-            cells = [name.ljust(widths[0]), shape.ljust(widths[1])]
-            cells += [cell.rjust(width) for cell, width in zip(numbers, widths[2:], strict=True)]
-            lines.append("  ".join(cells).rstrip())
-        return "\n".join(lines)
+            f"(sparsity {self.sparsity:.4g}), {self.steps} step{plural}\n{plain(rows, left=2)}"
+        )
 
     def __repr__(self) -> str:
         """One line."""

@@ -1,0 +1,7 @@
+"""``python -m swiftforce``."""
+
+import sys
+
+from swiftforce.cli import main
+
+sys.exit(main())
