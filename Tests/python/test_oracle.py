@@ -67,7 +67,7 @@ def test_keep_count(n: int, sparsity: float, keep: int) -> None:
             13,
             (4500741876856327,) * 13,
         ),  # not + 9
-        ("linear", 2**60, 2**53 + 3, 1, (2**53 + 3,)),  # no double
+        ("exponential", 2**60, 2**53 + 3, 1, (2**53 + 3,)),  # as a double one more
         *((name, 7, 3, 1, (3,)) for name in oracle.SCHEDULES),
         *((name, 5, 5, 3, (5, 5, 5)) for name in oracle.SCHEDULES),
         *((name, 1, 1, 2, (1, 1)) for name in oracle.SCHEDULES),
