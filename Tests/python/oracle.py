@@ -40,19 +40,19 @@ def keep_count(n: int, sparsity: float) -> int:
 
 
 def schedule_keeps(name: str, n: int, keep: int, steps: int) -> tuple[int, ...]:
-    """How many of n weights are kept after steps 1 ... `steps`, on the way to `keep`."""
+    """How many of n weights are kept after steps 1 ... `steps` on the way to `keep`."""
+    full, goal = float(n), float(keep)
     keeps: list[int] = []
     for t in range(1, steps + 1):
         part = t / steps
-        rest = 1.0 - part
         if name == "exponential":
-            amount = math.pow(n, rest) * math.pow(keep, part)
+            amount = math.pow(full, 1.0 - part) * math.pow(goal, part)
         elif name == "linear":
-            amount = n - float(t) * float(n - keep) / float(steps)
+            amount = full - t * (full - goal) / steps
         elif name == "cubic":
-            amount = keep + float(n - keep) * (rest * rest * rest)
+            amount = goal + (full - goal) * math.pow(1.0 - part, 3)
         elif name == "cosine":
-            amount = keep + float(n - keep) * (1.0 + math.cos(math.pi * part)) / 2.0
+            amount = goal + (full - goal) * (1.0 + math.cos(math.pi * t / steps)) / 2.0
         else:
             raise ValueError(f"no schedule {name!r}")
         keeps.append(min(max(round(amount), keep), keeps[-1] if keeps else n))

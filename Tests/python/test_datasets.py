@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-
 from swiftforce import datasets
 from swiftforce.datasets import Dataset, fashion_mnist, idx_dataset, mnist, read_idx
 from swiftforce.errors import DatasetError, SwiftForceError
@@ -317,7 +316,7 @@ def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     assert "cannot be read: [Errno 13] Permission denied" in failure(path)
 
 
@@ -426,7 +425,7 @@ def test_files_that_do_not_fit(tmp_path: Path, part: str, array: np.ndarray, pro
     write_files(tmp_path, **{part: array})
     with pytest.raises(DatasetError) as caught:
         idx_dataset(tmp_path, name="tiny")
-    assert f"/{part.split('_')[0]}-" in str(caught.value)
+    assert f"/{part.partition('_')[0]}-" in str(caught.value)
     assert problem in str(caught.value)
 
 
@@ -493,7 +492,7 @@ def test_a_dataset_is_frozen(tmp_path: Path) -> None:
     with pytest.raises(AttributeError):
         data.classes = 3  # type: ignore[misc]
     assert repr(data) == "Dataset('tiny', train=3, test=1, shape=(1, 2, 2), classes=4)"
-    assert data == data
+    assert data != data.subset()  # by identity: arrays have no one answer to ==
     assert isinstance(hash(data), int)
 
 

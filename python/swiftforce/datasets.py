@@ -16,7 +16,7 @@ import stat
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,6 @@ from numpy.typing import NDArray
 from swiftforce.errors import DatasetError
 
 __all__ = ["Dataset", "fashion_mnist", "idx_dataset", "mnist", "read_idx"]
-
-_Path: TypeAlias = str | os.PathLike[str]
 
 _ELEMENT_TYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(">u1"),
@@ -183,10 +181,10 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     ...     read_idx(path)
     array([7, 8, 9], dtype=uint8)
     """
-    path = os.fspath(path)
+    path = Path(path)
     size = _file_size(path)
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             is_packed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             if not is_packed:
@@ -197,13 +195,13 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
         raise _error(path, f"cannot be read: {error}") from None
 
 
-def _error(path: _Path, problem: str) -> DatasetError:
-    return DatasetError(f"{os.fspath(path)!r}: {problem}")
+def _error(path: Path, problem: str) -> DatasetError:
+    return DatasetError(f"{str(path)!r}: {problem}")
 
 
-def _file_size(path: _Path) -> int:
+def _file_size(path: Path) -> int:
     try:
-        status = os.stat(path)
+        status = path.stat()
     except FileNotFoundError:
         problem = "no such file; pass the path of an IDX file, gzipped or not"
         raise _error(path, problem) from None
@@ -218,7 +216,7 @@ def _file_size(path: _Path) -> int:
     return status.st_size
 
 
-def _read_array(path: _Path, stream: io.BufferedIOBase, *, least: int, most: int) -> NDArray[Any]:
+def _read_array(path: Path, stream: io.BufferedIOBase, *, least: int, most: int) -> NDArray[Any]:
     """Read header and elements of a file that has `least` to `most` bytes in all."""
     dtype, shape = _read_header(path, stream)
     header_bytes = 4 + 4 * len(shape)
@@ -243,7 +241,7 @@ def _read_array(path: _Path, stream: io.BufferedIOBase, *, least: int, most: int
     return array.byteswap(inplace=True).view(dtype.newbyteorder("="))
 
 
-def _read_header(path: _Path, stream: io.BufferedIOBase) -> tuple[np.dtype[Any], tuple[int, ...]]:
+def _read_header(path: Path, stream: io.BufferedIOBase) -> tuple[np.dtype[Any], tuple[int, ...]]:
     magic = _read_bytes(stream, 4)
     if not magic:
         raise _error(path, "is empty, expected an IDX file")
@@ -366,7 +364,7 @@ def _idx_file(folder: Path, name: str) -> Path:
     for candidate in (folder / name, folder / f"{name}.gz"):
         if os.path.lexists(candidate):
             return candidate
-    problem = f"no {name} or {name}.gz in it" if os.path.isdir(folder) else "no such folder"
+    problem = f"no {name} or {name}.gz in it" if os.path.lexists(folder) else "no such folder"
     raise _error(folder, f"{problem}; pass the folder that holds the four IDX files")
 
 
