@@ -199,8 +199,8 @@ def test_one_bit_flipped_in_a_gzip_file(tmp_path: Path) -> None:
     ("data", "problem"),
     [
         (b"", "is empty, expected an IDX file"),
-        (b"\0", "ends after 1 of the 4 bytes that an IDX header starts with"),
-        (b"\0\0\x08", "ends after 3 of the 4 bytes that an IDX header starts with"),
+        (b"\0", "ends after 1 of the 4 first bytes of an IDX header"),
+        (b"\0\0\x08", "ends after 3 of the 4 first bytes of an IDX header"),
         (b"P", "starts with bytes 50"),
         (b"PK\3\4 and so on", "starts with bytes 50 4b 03 04; an IDX file starts with 00 00"),
         (b"\0\1\x08\1\0\0\0\0", "starts with bytes 00 01 08 01"),

@@ -7,37 +7,19 @@ that it is not there, is one :class:`~swiftforce.errors.DatasetError` that names
 
 from __future__ import annotations
 
-import gzip
-import io
 import math
 import operator
 import os
-import stat
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swiftforce.errors import DatasetError
+from swiftforce.idx import file_error, read_idx
 
 __all__ = ["Dataset", "fashion_mnist", "idx_dataset", "mnist", "read_idx"]
-
-_ELEMENT_TYPES: dict[int, np.dtype[Any]] = {
-    0x08: np.dtype(">u1"),
-    0x09: np.dtype(">i1"),
-    0x0B: np.dtype(">i2"),
-    0x0C: np.dtype(">i4"),
-    0x0D: np.dtype(">f4"),
-    0x0E: np.dtype(">f8"),
-}
-_MAX_RANK = 32  # of an array in numpy 1; numpy 2 allows 64
-_MAX_BYTES = 2**63 - 1
-_CHUNK = 1 << 20
-# 258 bytes from a length and a distance code of one bit each: deflate cannot pack more tightly.
-_DEFLATE_RATIO = 258 * 8 // 2
 
 _TRAIN_IMAGES = "train-images-idx3-ubyte"
 _TRAIN_LABELS = "train-labels-idx1-ubyte"
@@ -45,6 +27,7 @@ _TEST_IMAGES = "t10k-images-idx3-ubyte"
 _TEST_LABELS = "t10k-labels-idx1-ubyte"
 _FILES = (_TRAIN_IMAGES, _TRAIN_LABELS, _TEST_IMAGES, _TEST_LABELS)
 
+_CHUNK = 1 << 20  # pixels counted at a time
 _DATA_VARIABLE = "SWIFTFORCE_DATA"
 _DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
@@ -142,142 +125,6 @@ class Dataset:
         )
 
 
-def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """Read an array from an IDX file, the format of MNIST and its relatives.
-
-    Whether the file is gzipped is seen from its first bytes, whatever its name. What the header
-    claims is checked before memory is taken for it: against the length of the file, or, where it
-    is gzipped, against what so many bytes can hold at most; of that no more than the claimed
-    length and one byte is ever unpacked.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        The file.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, int8, int16, int32, float32 or float64, as the file says, in the byte order of the
-        machine and with the file's dimensions (1 to 32 of them). Writable, C-contiguous.
-
-    Raises
-    ------
-    DatasetError
-        Where the file is missing, cannot be read, is not in IDX format, is damaged, or is
-        shorter or longer than its header says.
-
-    References
-    ----------
-    Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits": the format
-    is described at the end of the page.
-
-    Examples
-    --------
-    >>> import tempfile, pathlib
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder) / "labels"
-    ...     _ = path.write_bytes(bytes([0, 0, 0x08, 1, 0, 0, 0, 3, 7, 8, 9]))
-    ...     read_idx(path)
-    array([7, 8, 9], dtype=uint8)
-    """
-    path = Path(path)
-    size = _file_size(path)
-    try:
-        with path.open("rb") as file:
-            is_packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            if not is_packed:
-                return _read_array(path, file, least=size, most=size)
-            with gzip.GzipFile(fileobj=file) as unpacked:
-                return _read_array(path, unpacked, least=0, most=size * _DEFLATE_RATIO)
-    except (OSError, EOFError, zlib.error) as error:
-        raise _error(path, f"cannot be read: {error}") from None
-
-
-def _error(path: Path, problem: str) -> DatasetError:
-    return DatasetError(f"{str(path)!r}: {problem}")
-
-
-def _file_size(path: Path) -> int:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        problem = "no such file; pass the path of an IDX file, gzipped or not"
-        raise _error(path, problem) from None
-    except OSError as error:
-        raise _error(path, f"cannot be read: {error.strerror}") from None
-    except ValueError as error:  # a null byte in the path
-        raise _error(path, f"not a path: {error}") from None
-    if stat.S_ISDIR(status.st_mode):
-        raise _error(path, "is a folder; pass the path of one IDX file")
-    if not stat.S_ISREG(status.st_mode):
-        raise _error(path, "is not a regular file")
-    return status.st_size
-
-
-def _read_array(path: Path, stream: io.BufferedIOBase, *, least: int, most: int) -> NDArray[Any]:
-    """Read header and elements of a file that has `least` to `most` bytes in all."""
-    dtype, shape = _read_header(path, stream)
-    header_bytes = 4 + 4 * len(shape)
-    claimed = math.prod(shape) * dtype.itemsize
-    dimensions = " x ".join(map(str, shape))
-    claim = f"the header says {dimensions} {dtype.newbyteorder('=').name} = {claimed} bytes"
-    # An empty dimension makes the product 0 whatever the others are; numpy multiplies them.
-    if math.prod(filter(None, shape)) * dtype.itemsize > _MAX_BYTES:
-        raise _error(path, f"{claim}: too large for this machine")
-    if header_bytes + claimed < least:
-        raise _error(path, f"{claim}, but {least - header_bytes} bytes follow it")
-    if header_bytes + claimed > most:
-        limit = "" if least == most else "at most "
-        raise _error(path, f"{claim}, but {limit}{most - header_bytes} bytes follow it")
-    elements = _read_bytes(stream, claimed + 1)
-    if len(elements) != claimed:
-        found = "more" if len(elements) > claimed else f"{len(elements)} bytes"
-        raise _error(path, f"{claim}, but {found} follow it")
-    array: NDArray[Any] = np.ndarray(shape, dtype, buffer=elements)
-    if dtype.isnative:
-        return array
-    return array.byteswap(inplace=True).view(dtype.newbyteorder("="))
-
-
-def _read_header(path: Path, stream: io.BufferedIOBase) -> tuple[np.dtype[Any], tuple[int, ...]]:
-    magic = _read_bytes(stream, 4)
-    if not magic:
-        raise _error(path, "is empty, expected an IDX file")
-    if magic[:2] != bytes(min(2, len(magic))):
-        raise _error(
-            path,
-            f"starts with bytes {magic.hex(' ')}; an IDX file starts with 00 00, "
-            "its element type and its number of dimensions",
-        )
-    if len(magic) < 4:
-        raise _error(path, f"ends after {len(magic)} of the 4 bytes that an IDX header starts with")
-    code, rank = magic[2], magic[3]
-    if code not in _ELEMENT_TYPES:
-        known = ", ".join(f"{number:#04x} {dtype.name}" for number, dtype in _ELEMENT_TYPES.items())
-        raise _error(path, f"has the unknown element type {code:#04x}; IDX has {known}")
-    if not 1 <= rank <= _MAX_RANK:
-        raise _error(path, f"has {rank} dimensions, expected 1 to {_MAX_RANK}")
-    dimensions = _read_bytes(stream, 4 * rank)
-    if len(dimensions) < 4 * rank:
-        found, needed = 4 + len(dimensions), 4 + 4 * rank
-        raise _error(path, f"ends after {found} of the {needed} bytes of its IDX header")
-    shape = tuple(int.from_bytes(dimensions[i : i + 4], "big") for i in range(0, 4 * rank, 4))
-    return _ELEMENT_TYPES[code], shape
-
-
-def _read_bytes(stream: io.BufferedIOBase, count: int) -> bytearray:
-    """Read `count` bytes, or all there are: memory grows with what arrives, not with `count`."""
-    found = bytearray()
-    while len(found) < count:
-        chunk = stream.read(min(_CHUNK, count - len(found)))
-        if not chunk:
-            break
-        found += chunk
-    return found
-
-
 def idx_dataset(directory: str | os.PathLike[str], *, name: str, normalise: bool = True) -> Dataset:
     """Read a data set from the four IDX files of a folder.
 
@@ -332,7 +179,7 @@ def idx_dataset(directory: str | os.PathLike[str], *, name: str, normalise: bool
     pixels = _read_images(train_file, len(train_y))
     mean, std = _pixel_statistics(pixels)
     if normalise and std == 0:
-        raise _error(
+        raise file_error(
             train_file, f"every pixel is {pixels.flat[0]}, which normalise=True divides by 0"
         )
     shift, scale = (mean, std) if normalise else (0.0, 1.0)
@@ -343,7 +190,7 @@ def idx_dataset(directory: str | os.PathLike[str], *, name: str, normalise: bool
     pixels = _read_images(test_file, len(test_y))
     if pixels.shape[1:] != train_x.shape[2:]:
         height, width = train_x.shape[2:]
-        raise _error(
+        raise file_error(
             test_file,
             f"images of {pixels.shape[1]} x {pixels.shape[2]} pixels, "
             f"those to train on have {height} x {width}",
@@ -365,19 +212,19 @@ def _idx_file(folder: Path, name: str) -> Path:
         if os.path.lexists(candidate):
             return candidate
     problem = f"no {name} or {name}.gz in it" if os.path.lexists(folder) else "no such folder"
-    raise _error(folder, f"{problem}; pass the folder that holds the four IDX files")
+    raise file_error(folder, f"{problem}; pass the folder that holds the four IDX files")
 
 
 def _read_uint8(path: Path, rank: int, meaning: str) -> NDArray[np.uint8]:
     array = read_idx(path)
     if array.dtype != np.uint8 or array.ndim != rank:
-        raise _error(
+        raise file_error(
             path,
             f"{array.dtype} with {array.ndim} dimensions, "
             f"{meaning} are uint8 with {rank} dimension{'s' if rank > 1 else ''}",
         )
     if array.size == 0:
-        raise _error(path, f"has no {meaning}: its dimensions are {array.shape}")
+        raise file_error(path, f"has no {meaning}: its dimensions are {array.shape}")
     return array
 
 
@@ -388,7 +235,7 @@ def _read_labels(path: Path) -> NDArray[np.int64]:
 def _read_images(path: Path, labels: int) -> NDArray[np.uint8]:
     images = _read_uint8(path, 3, "images")
     if len(images) != labels:
-        raise _error(path, f"{len(images)} images, but there are {labels} labels")
+        raise file_error(path, f"{len(images)} images, but there are {labels} labels")
     return images
 
 

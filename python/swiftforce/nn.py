@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 
@@ -116,7 +117,7 @@ class Network:
         self.weights: dict[str, Array] = {}
         self.biases: dict[str, Array] = {}
         for view, layer, is_weight, shape in _core.network_parameters(self._handle):
-            array = np.frombuffer(memoryview(view), FLOAT32).reshape(shape)
+            array = np.frombuffer(cast(Any, view), FLOAT32).reshape(shape)
             if is_weight:
                 self.weights[f"{layer}.weight"] = array
             else:
