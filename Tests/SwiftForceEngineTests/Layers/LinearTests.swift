@@ -1,0 +1,29 @@
+// The linear layer's values; its gradients are proven in LayerTests.
+
+import Testing
+
+@testable import SwiftForceEngine
+
+struct LinearTests {
+  @Test(arguments: [1, 3, 16])
+  func isWeightTimesInputPlusBias(batch: Int) throws {
+    let bench = try LayerBench(.linear(4, 3), inputs: 4, batch: batch)
+    _ = bench.objective()
+    let (x, w, b) = (bench.input.values, bench.parameters[0].values, bench.parameters[1].values)
+    let expected = (0..<3 * batch).map { position in
+      let (row, sample) = position.quotientAndRemainder(dividingBy: batch)
+      return (0..<4).reduce(b[row]) { $0 + w[row * 4 + $1] * x[$1 * batch + sample] }
+    }
+    #expect(relativeError(bench.output.values, expected) < 1e-14)
+  }
+
+  @Test func asksForWeightAndBias() throws {
+    let layer = try LayerDescription.linear(4, 3).makeLayer(at: 0)
+    #expect(
+      layer.parameters == [
+        ParameterDescription(role: .weight(fanIn: 4), shape: [3, 4]),
+        ParameterDescription(role: .bias, shape: [3]),
+      ])
+    #expect(layer.inputShape == Shape(dimensions: [4]))
+  }
+}

@@ -1,0 +1,42 @@
+// The BLAS wrapper against three nested loops.
+
+import Testing
+
+@testable import SwiftForceEngine
+
+struct MatrixProductTests {
+  /// C(m, n) = A B + beta C, with A and B as they are stored.
+  private func check<Element: BLASScalar>(
+    _ type: Element.Type, _ m: Int, _ n: Int, _ k: Int, _ transposeA: Bool, _ transposeB: Bool,
+    _ accumulate: Bool, tolerance: Double
+  ) throws {
+    let a = try Arena<Element>(uniform(m * k, seed: 1))
+    let b = try Arena<Element>(uniform(k * n, seed: 2))
+    // What is there must not be read unless it is added to.
+    let c = try Arena<Element>([Element](repeating: accumulate ? 0.5 : .nan, count: m * n))
+    let left = a.all.matrix(rows: transposeA ? k : m, columns: transposeA ? m : k)
+    let right = b.all.matrix(rows: transposeB ? n : k, columns: transposeB ? k : n)
+    c.all.matrix(rows: m, columns: n).assignProduct(
+      transposeA ? left.transposed : left.asStored,
+      transposeB ? right.transposed : right.asStored, accumulate: accumulate)
+    let (x, y) = (a.values, b.values)
+    let expected = (0..<m * n).map { position in
+      let (row, column) = position.quotientAndRemainder(dividingBy: n)
+      return (0..<k).reduce(accumulate ? 0.5 : 0.0) { sum, i in
+        let left = transposeA ? x[i * m + row] : x[row * k + i]
+        let right = transposeB ? y[column * k + i] : y[i * n + column]
+        return sum + Double(left) * Double(right)
+      }
+    }
+    #expect(relativeError(c.values, expected) < tolerance)
+  }
+
+  @Test(arguments: [(1, 1, 1), (2, 3, 5), (4, 1, 7), (1, 6, 3), (17, 9, 33)], [false, true])
+  func agreesWithLoops(size: (Int, Int, Int), accumulate: Bool) throws {
+    for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
+      let (m, n, k) = size
+      try check(Double.self, m, n, k, ta, tb, accumulate, tolerance: 1e-13)
+      try check(Float.self, m, n, k, ta, tb, accumulate, tolerance: 1e-5)
+    }
+  }
+}
