@@ -37,6 +37,7 @@ from swiftforce.errors import (
     SwiftForceError,
     SwiftForceWarning,
     UnknownNameError,
+    UnreachableClassWarning,
     UnsupportedTypeError,
 )
 from swiftforce.masks import apply_masks, load
@@ -87,6 +88,7 @@ __all__ = [
     "SwiftForceError",
     "SwiftForceWarning",
     "UnknownNameError",
+    "UnreachableClassWarning",
     "UnsupportedTypeError",
     "__version__",
     "apply_masks",

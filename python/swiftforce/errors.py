@@ -143,6 +143,10 @@ class LayerCollapseWarning(SwiftForceWarning):
     """A layer keeps no weight, so nothing passes through it."""
 
 
+class UnreachableClassWarning(SwiftForceWarning):
+    """The masks of a network leave a class without any weight: it cannot be told from the input."""
+
+
 #: The exception for each status of the core, by the status's name.
 _EXCEPTIONS: dict[str, type[SwiftForceError]] = {
     "BAD_COUNT": ShapeError,

@@ -7,6 +7,7 @@ small on purpose: whoever needs augmentation, other optimizers or a GPU uses a f
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -20,6 +21,7 @@ from swiftforce.errors import (
     HyperparameterError,
     LabelError,
     ShapeError,
+    UnreachableClassWarning,
     UnsupportedTypeError,
     native_call,
 )
@@ -198,16 +200,35 @@ class Network:
         Raises
         ------
         ShapeError, StructureError, UnsupportedTypeError, LayoutError
+
+        Warns
+        -----
+        UnreachableClassWarning
+            If a class keeps no weight: its logit is its bias, whatever the sample.
         """
         tensors = Tensors(self.weights, "weights")
-        given = None if masks is None else tensors.matching(masks, "masks", MASK)
-        with native_call(tensors.label):
-            _core.network_apply(self._handle, given)
-        self._masks = (
-            None
-            if given is None
-            else {name: mask.copy() for name, mask in zip(self.weights, given, strict=True)}
-        )
+        if masks is None:
+            self._apply(None)
+            return
+        given = tensors.matching(masks, "masks", MASK)
+        self._apply(given)
+        unreachable = np.flatnonzero(~given[-1].any(axis=1))
+        if unreachable.size:
+            warnings.warn(
+                f"{unreachable.size} of {self.classes} classes keep no weight: "
+                f"{', '.join(map(str, unreachable))}",
+                UnreachableClassWarning,
+                stacklevel=2,
+            )
+
+    def _apply(self, masks: Sequence[Array] | None) -> None:
+        with native_call():
+            _core.network_apply(self._handle, masks)
+        if masks is None:
+            self._masks = None
+        else:
+            copies = (mask.copy() for mask in masks)
+            self._masks = dict(zip(self.weights, copies, strict=True))
 
     def fit(
         self,
@@ -335,7 +356,7 @@ class Network:
     def copy(self) -> Network:
         """Return a network with the same layers, parameters and masks, and no momentum."""
         twin = Network(self.layers, seed=self._seed)
-        twin.apply(self._masks)
+        twin._apply(None if self._masks is None else tuple(self._masks.values()))
         for mine, other in ((self.weights, twin.weights), (self.biases, twin.biases)):
             for name, array in mine.items():
                 other[name][...] = array
