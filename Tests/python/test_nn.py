@@ -128,7 +128,7 @@ def test_a_copy_is_independent() -> None:
         ([nn.Linear(3, 2), "relu"], "layer 1 is a str, not a layer"),
         ([nn.ReLU], "layer 0 is a type, not a layer"),
         ([nn.Linear(2**62, 2**62)], "layer 0"),
-        ([nn.ReLU()], ""),
+        ([nn.ReLU()], "layer"),
     ],
 )
 def test_layers_that_do_not_fit(layers: list[Any], text: str) -> None:
@@ -536,7 +536,7 @@ def test_no_epochs() -> None:
 
 def test_a_loss_that_is_not_finite() -> None:
     net, (x, y) = network(), blobs(40)
-    with pytest.raises(sf.DivergedError, match="the loss is nan|inf in epoch") as caught:
+    with pytest.raises(sf.DivergedError, match=r"the loss is (nan|inf) in epoch \d: ") as caught:
         net.fit(1e20 * x, y, epochs=5, learning_rate=1e9)
     assert isinstance(caught.value, ArithmeticError)
     net = network()
@@ -620,7 +620,7 @@ def test_samples_that_are_refused(x: Any, y: Any, error: type, text: str) -> Non
             call(x, y)
         assert isinstance(caught.value, (ValueError, TypeError))
         assert isinstance(caught.value, sf.SwiftForceError)
-    if "y" not in text[:2]:
+    if text.startswith(("x ", "n of")):
         with pytest.raises(error, match=text):
             net.predict(x)
     assert parameters(net) == before
