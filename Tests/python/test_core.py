@@ -47,7 +47,7 @@ ARITY = {
     "select": 3,
 }
 
-F, M, I = np.float32, np.bool_, np.int64
+F, M, INT = np.float32, np.bool_, np.int64
 
 
 def new_network(seed: int = 0) -> object:
@@ -63,7 +63,7 @@ def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]
     n, samples = 4 * scale, 3 * scale
     ones = [np.ones(n, F)]
     network = new_network()
-    x, y, rows = np.ones((samples, 6), F), np.zeros(samples, I), np.arange(samples, dtype=I)
+    x, y, rows = np.ones((samples, 6), F), np.zeros(samples, INT), np.arange(samples, dtype=INT)
     weights = [np.ones((5, 6), F), np.ones((3, 5), F)]
     gradients = [np.empty((5, 6), F), np.empty((3, 5), F)]
     masks = [np.ones((5, 6), M), np.ones((3, 5), M)]
@@ -72,7 +72,7 @@ def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]
         "method": [2],
         "keep_count": [10, 0.5],
         "schedule": [0, 10, 2, 3],
-        "permutation": [np.empty(n, I), 1],
+        "permutation": [np.empty(n, INT), 1],
         "saliency": [0, ones, [np.ones(n, F)], [np.empty(n, F)], 1],
         "select": [ones, [np.empty(n, M)], 2],
         "search_create": [2, 0, 1, 2, (3, 1), (2, 2), 0],
@@ -97,7 +97,10 @@ def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]
 @pytest.mark.skipif(sys.platform == "darwin", reason="reads the symbols of an ELF file")
 def test_one_symbol_is_exported() -> None:
     shown = subprocess.run(
-        [str(NM), "-D", "--defined-only", _core.__file__], capture_output=True, text=True, check=True
+        [str(NM), "-D", "--defined-only", _core.__file__],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert [line.split()[-1] for line in shown.splitlines()] == ["PyInit__core"]
 
@@ -237,7 +240,7 @@ def test_garbage_in_each_place(name: str) -> None:
 def test_garbage_in_every_place(name: str) -> None:
     function = getattr(_core, name)
     for garbage in GARBAGE:
-        with pytest.raises(Exception):  # noqa: B017, PT011 - which one depends
+        with pytest.raises(Exception):  # noqa: B017 - which one depends
             if function(*[garbage] * ARITY[name]) is not None and name in ("names", "method"):
                 raise ValueError  # a small number is right there
 
@@ -274,7 +277,7 @@ def test_handles_of_the_wrong_kind(name: str) -> None:
     function, arguments = valid_calls()[name]
     wrong = new_network() if name.startswith("search") else new_search()
     for handle in (wrong, None, 1, object()):
-        with pytest.raises((ValueError, TypeError), match="(?i)capsule"):
+        with pytest.raises((ValueError, TypeError), match=r"(?i)capsule"):
             function(handle, *arguments[1:])
 
 
@@ -298,7 +301,7 @@ def test_rows_outside_the_samples() -> None:
     for row in (-1, 3, 2**62, -(2**63)):
         for name, place in (("network_train", 3), ("network_evaluate", 3)):
             function, arguments = valid_calls()[name]
-            arguments[place] = np.array([0, row], I)
+            arguments[place] = np.array([0, row], INT)
             with pytest.raises(_core.NativeError) as caught:
                 function(*arguments)
             assert _core.STATUSES[caught.value.args[0]] == "BAD_ROW"
@@ -308,7 +311,7 @@ def test_labels_outside_the_classes() -> None:
     for label in (-1, 3, 2**62):
         for name in ("network_train", "network_evaluate"):
             function, arguments = valid_calls()[name]
-            arguments[2] = np.array([0, label, 0], I)
+            arguments[2] = np.array([0, label, 0], INT)
             with pytest.raises(_core.NativeError) as caught:
                 function(*arguments)
             assert _core.STATUSES[caught.value.args[0]] == "BAD_LABEL"
@@ -318,8 +321,10 @@ def test_outputs_that_are_inputs() -> None:
     ones = [np.ones(4, F)]
     shared = np.zeros(16, np.uint8)
     network = new_network()
-    weights = [np.frombuffer(v, F).reshape(s) for v, _, w, s in _core.network_parameters(network) if w]
-    x, y = np.ones((3, 6), F), np.zeros(3, I)
+    weights = [
+        np.frombuffer(v, F).reshape(s) for v, _, w, s in _core.network_parameters(network) if w
+    ]
+    x, y = np.ones((3, 6), F), np.zeros(3, INT)
     for call in (
         lambda: _core.saliency(2, ones, None, ones, 0),
         lambda: _core.select([shared.view(F)], [shared.view(M)[2:6]], 1),

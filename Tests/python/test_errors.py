@@ -197,7 +197,7 @@ def test_masks_that_changed_between_steps() -> None:
     search = sf.MaskSearch(np.float32([1, 2, 3, 4]), schedule=[3, 1])
     search.step(np.float32([1, 1, 1, 1]))
     search._masks[0][0] = True
-    with pytest.raises(sf.MasksChangedError, match="keep 4 weights .* kept 3") as caught:
+    with pytest.raises(sf.MasksChangedError, match=r"keep 4 weights .* kept 3") as caught:
         search.step(np.float32([1, 1, 1, 1]))
     assert isinstance(caught.value, RuntimeError)
     assert search.taken == 1

@@ -89,9 +89,7 @@ def read_only(*values: float) -> np.ndarray:
         ([1.0, 2.0], sf.UnsupportedTypeError, "is a list, not an array"),
     ],
 )
-def test_outputs_that_are_refused_are_all_left_alone(
-    wrong: Any, error: type, text: str
-) -> None:
+def test_outputs_that_are_refused_are_all_left_alone(wrong: Any, error: type, text: str) -> None:
     weights = {"a": floats(1, 2), "b": floats(3, 4)}
     masks = {"a": bools("00"), "b": bools("00")}
     out = {"a": floats(5, 6), "b": wrong}
@@ -102,9 +100,9 @@ def test_outputs_that_are_refused_are_all_left_alone(
 
 
 def test_structures_that_differ() -> None:
-    with pytest.raises(sf.StructureError, match="^masks lack 'a'"):
+    with pytest.raises(sf.StructureError, match=r"^masks lack 'a'"):
         sf.apply_masks({"a": floats(1)}, {})
-    with pytest.raises(sf.StructureError, match="^out must be a mapping"):
+    with pytest.raises(sf.StructureError, match=r"^out must be a mapping"):
         sf.apply_masks({"a": floats(1)}, {"a": bools("1")}, out=floats(1))
 
 
@@ -132,9 +130,7 @@ def example(structure: str = "mapping") -> sf.Pruning:
     shapes = ((7, 5), (0,), (5, 3), (), (11,), (2, 1, 2, 1, 2))
     weights, gradients = network(31, shapes)
     if structure == "array":
-        return sf.force(
-            weights[0], lambda w: gradients([w, *weights[1:]])[0], keep=9, steps=4
-        )
+        return sf.force(weights[0], lambda w: gradients([w, *weights[1:]])[0], keep=9, steps=4)
     names = ["fc.1", "", "mask.0", "__metadata__", "naïve\n☃", "last"]
 
     def found(arrays: list[Any]) -> list[Any]:
@@ -289,9 +285,7 @@ def test_any_bytes(content: bytes) -> None:
         assert damaged(content, Path(folder)) is None
 
 
-def rewritten(
-    pruning: sf.Pruning, tmp_path: Path, change: Callable[[dict, dict], None]
-) -> bytes:
+def rewritten(pruning: sf.Pruning, tmp_path: Path, change: Callable[[dict, dict], None]) -> bytes:
     """The file with other masks or another description in it."""
     content = saved(pruning, tmp_path)
     masks = load_tensors(content)

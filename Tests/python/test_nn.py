@@ -42,9 +42,7 @@ def half(net: nn.Network, seed: int = 0) -> dict[str, Any]:
 
 
 def assert_gradients(found: dict[str, Any], net: nn.Network, weights: Any, x: Any, y: Any) -> None:
-    expected = oracle.lenet_gradients(
-        list(weights.values()), list(net.biases.values()), x, y
-    )
+    expected = oracle.lenet_gradients(list(weights.values()), list(net.biases.values()), x, y)
     assert list(found) == list(net.weights)
     for gradient, wanted in zip(found.values(), expected, strict=True):
         assert gradient.dtype == np.float32
@@ -327,7 +325,7 @@ def test_batches_that_are_refused(option: str, value: Any) -> None:
 def test_gradients_at_weights_that_do_not_fit() -> None:
     net = network()
     gradients = net.gradients_on(*blobs(5))
-    with pytest.raises(sf.StructureError, match="lack '2.weight', '4.weight'"):
+    with pytest.raises(sf.StructureError, match=r"lack '2.weight', '4.weight'"):
         gradients({"0.weight": net.weights["0.weight"]})
     with pytest.raises(sf.ShapeError, match=r"weights\['4.weight'\] has shape \(1,\)"):
         gradients({**net.weights, "4.weight": np.zeros(1, np.float32)})
@@ -420,7 +418,7 @@ def test_masks_of_a_search_fit() -> None:
         ({}, sf.StructureError),
         ([], sf.StructureError),
         ({name: np.ones(1, bool) for name in ("0.weight", "2.weight", "4.weight")}, sf.ShapeError),
-        ({name: 1.0 for name in ("0.weight", "2.weight", "4.weight")}, sf.UnsupportedTypeError),
+        (dict.fromkeys(("0.weight", "2.weight", "4.weight"), 1.0), sf.UnsupportedTypeError),
     ],
 )
 def test_masks_that_are_refused(masks: Any, error: type) -> None:

@@ -83,9 +83,7 @@ def test_whole_searches_by_every_schedule(method: str, schedule: str) -> None:
     keep = oracle.keep_count(n, 0.95)
     keeps = oracle.schedule_keeps(schedule, n, keep, 12)
     assert_as_the_oracle(weights, gradients, method, keeps)
-    found = sf.prune(
-        weights, gradients, method=method, sparsity=0.95, steps=12, schedule=schedule
-    )
+    found = sf.prune(weights, gradients, method=method, sparsity=0.95, steps=12, schedule=schedule)
     masks, _ = oracle.search(weights, gradients, method, keeps)
     assert_same_masks(found.masks, masks[-1])
     assert found.schedule == schedule
@@ -128,9 +126,7 @@ def test_the_masks_do_not_depend_on_the_cuts(data: st.DataObject) -> None:
     method = data.draw(st.sampled_from(PROGRESSIVE))
     keep = data.draw(st.integers(1, n))
     places = data.draw(cuts(n))
-    whole = sf.prune(
-        weights, lambda w: slopes * w + offsets, method=method, keep=keep, steps=4
-    )
+    whole = sf.prune(weights, lambda w: slopes * w + offsets, method=method, keep=keep, steps=4)
     parts = sf.prune(
         cut(weights, places),
         gradient_function(cut(slopes, places), cut(offsets, places)),
@@ -384,9 +380,7 @@ def test_too_many_steps_and_too_few() -> None:
         ({"keep": 2, "seed": None}, sf.SeedError, "not None"),
     ],
 )
-def test_options_that_are_refused(
-    options: dict[str, object], error: type, text: str
-) -> None:
+def test_options_that_are_refused(options: dict[str, object], error: type, text: str) -> None:
     with pytest.raises(error, match=text) as caught:
         sf.MaskSearch(np.float32([1, 2, 3, 4]), **options)
     assert isinstance(caught.value, ValueError)
@@ -598,9 +592,7 @@ def test_threads_may_share_the_weights() -> None:
     weights, gradients = network(15, ((200, 100),))
     expected = sf.force(weights, gradients, keep=99, steps=4).masks
     with ThreadPoolExecutor(4) as pool:
-        found = pool.map(
-            lambda _: sf.force(weights, gradients, keep=99, steps=4).masks, range(12)
-        )
+        found = pool.map(lambda _: sf.force(weights, gradients, keep=99, steps=4).masks, range(12))
     for masks in found:
         assert_same_masks(masks, expected)
 

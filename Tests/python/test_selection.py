@@ -24,9 +24,7 @@ def keeps_of(n: int) -> list[int]:
 
 @pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_and_size_as_the_oracle(
-    kind: str, n: int, rng: np.random.Generator
-) -> None:
+def test_every_kind_and_size_as_the_oracle(kind: str, n: int, rng: np.random.Generator) -> None:
     scores = KINDS[kind](n, rng)
     for keep in keeps_of(n):
         found = sf.select(scores, keep=keep)

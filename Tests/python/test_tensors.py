@@ -1,4 +1,4 @@
-"""Structures of arrays: results mirror them; what does not fit is refused, named and not touched."""
+"""Structures of arrays: results mirror them; what does not fit is refused, named, left alone."""
 
 from __future__ import annotations
 
@@ -221,9 +221,7 @@ def test_masks_that_are_refused(wrong: str) -> None:
         array = np.array([True, False, True, False])[::2]
     text = text.replace("where float32", "where bool").replace(".* float32", ".* bool")
     weights = {"fc": floats(1, 2)}
-    assert_refused(
-        lambda: sf.apply_masks(weights, {"fc": array}), error, rf"^masks\['fc'\] {text}"
-    )
+    assert_refused(lambda: sf.apply_masks(weights, {"fc": array}), error, rf"^masks\['fc'\] {text}")
 
 
 def test_float_masks_are_refused() -> None:
