@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import swiftforce as sf
+from oracle import assert_same_masks
 from swiftforce import demo, nn
 from swiftforce.datasets import Dataset, idx_dataset
 
@@ -45,6 +46,25 @@ def test_a_row_is_what_the_steps_by_hand_give(data: Dataset) -> None:
     net.apply(sf.force(net.weights, gradients, sparsity=0.8, steps=3).masks)
     net.fit(data.train_x, data.train_y, epochs=2, batch_size=128, milestones=(1, 1), seed=4)
     assert found == net.evaluate(data.test_x, data.test_y).accuracy
+
+
+def test_runs_do_not_disturb_each_other(data: Dataset) -> None:
+    methods, sparsities = ("random", "snip", "force"), (0.9, 0.97)
+    together = demo.run(data, demo.Settings(sparsities, methods, steps=2, epochs=1)).accuracy
+    for method in methods:
+        for sparsity in sparsities:
+            alone = demo.run(data, demo.Settings((sparsity,), (method,), steps=2, epochs=1))
+            assert alone.accuracy[method, sparsity] == together[method, sparsity]
+    assert len(set(together.values())) > 3  # so that a mix-up would be seen
+
+
+def test_one_shot_methods_see_as_many_samples(data: Dataset) -> None:
+    net = nn.lenet_300_100(16, 4, seed=4)
+    found = demo._masks(net, data, SETTINGS, "snip", 0.9)
+    gradients = net.gradients_on(
+        data.train_x, data.train_y, batch_size=128, batches_per_step=SETTINGS.steps, seed=4
+    )
+    assert_same_masks(found, sf.snip(net.weights, gradients, sparsity=0.9).masks)
 
 
 def test_notes_are_the_warnings(data: Dataset) -> None:

@@ -372,11 +372,52 @@ def test_what_is_written_at_removed_weights_does_not_last() -> None:
     assert_exact_zeros(net, masks)
 
 
+def test_what_is_written_at_removed_weights_has_no_part_in_the_gradient() -> None:
+    net, (x, y) = network(), blobs(60)
+    net.apply(half(net))
+    twin = net.copy()
+    for weight in twin.weights.values():
+        weight[weight == 0] = 5
+    net.fit(x, y, batch_size=60)
+    twin.fit(x, y, batch_size=60)
+    assert parameters(twin) == parameters(net)
+
+
 def test_momentum_from_before_the_mask_moves_nothing() -> None:
     net, (x, y) = network(), blobs(60)
     masks = half(net)
     net.fit(x, y, epochs=2, momentum=0.9, on_epoch=lambda e: net.apply(masks))
     assert_exact_zeros(net, masks)
+
+
+@pytest.mark.parametrize("masked_for", [0, 3])
+def test_a_removed_weight_has_no_momentum_when_the_masks_are_lifted(masked_for: int) -> None:
+    """Neither from before it was removed nor from the time when it was."""
+    net, (x, y) = network(), blobs(60)
+    masks = half(net)
+    at_lifting: dict[str, Any] = {}
+
+    def change(epoch: nn.Epoch) -> None:
+        if epoch.epoch == 2:
+            net.apply(masks)
+        if epoch.epoch == 2 + masked_for:
+            net.apply(None)
+            at_lifting.update(net.gradients_on(x, y)(net.weights))
+
+    net.fit(
+        x,
+        y,
+        epochs=3 + masked_for,
+        batch_size=60,
+        learning_rate=0.1,
+        momentum=0.9,
+        weight_decay=0.0,
+        on_epoch=change,
+    )
+    for name, weight in net.weights.items():
+        removed = ~masks[name]
+        expected = -0.1 * at_lifting[name][removed]
+        np.testing.assert_allclose(weight[removed], expected, rtol=1e-4, atol=1e-7)
 
 
 def test_masks_are_copied_and_replaced_and_lifted() -> None:

@@ -54,6 +54,23 @@ def test_a_failure_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_half_written_picture_never_has_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    def half(self: Figure, path: Path, **_: object) -> None:
+        path.write_bytes(PNG)
+        raise OSError("no space left")
+
+    (tmp_path / "a.png").write_bytes(b"old")
+    monkeypatch.setattr(Figure, "savefig", half)
+    with pytest.raises(OSError, match="no space left"):
+        draw(tmp_path / "a.png")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
 def test_whether_matplotlib_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
     assert plots.can_plot()

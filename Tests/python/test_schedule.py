@@ -33,7 +33,7 @@ def test_any_real_number_is_a_sparsity(sparsity: object) -> None:
 @pytest.mark.parametrize("name", sf.schedules())
 @given(data=st.data())
 def test_every_schedule_as_the_oracle(name: str, data: st.DataObject) -> None:
-    n = data.draw(st.integers(1, 10**9))
+    n = data.draw(st.integers(1, 2**62) | st.integers(1, 1000))
     keep = data.draw(st.integers(1, n))
     steps = data.draw(st.integers(1, 100))
     found = sf.schedule_keeps(name, n, keep, steps)
@@ -50,6 +50,14 @@ def test_small_schedules_exhaustively(name: str) -> None:
             for steps in range(1, 8):
                 expected = oracle.schedule_keeps(name, n, keep, steps)
                 assert sf.schedule_keeps(name, n, keep, steps) == expected
+
+
+@pytest.mark.parametrize("name", sf.schedules())
+def test_what_a_double_cannot_hold_never_falls_below_keep(name: str) -> None:
+    for n in (10**15 + 1, 2**53 + 1, 10**17 + 3, 2**62 - 1):
+        found = sf.schedule_keeps(name, n, n, 50)
+        assert found == oracle.schedule_keeps(name, n, n, 50)
+        assert set(found) == {n}
 
 
 def test_more_steps_than_weights() -> None:
