@@ -214,4 +214,4 @@ def native_call(label: Label = _label) -> Iterator[None]:
         public = _public_error(error, label)
     else:
         return
-    raise public
+    raise public from None

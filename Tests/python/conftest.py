@@ -1,0 +1,43 @@
+"""Shared by all tests: hypothesis profiles, a generator of random numbers, small data sets.
+
+With `CI=true` in the environment, as wherever the suite must not surprise, hypothesis draws the
+same examples every time; elsewhere it draws new ones.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from kinds import write_images
+
+settings.register_profile(
+    "local", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "ci", settings.get_profile("local"), derandomize=True, database=None, print_blob=True
+)
+settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers that are the same in every run."""
+    return np.random.default_rng(20210504)
+
+
+@pytest.fixture
+def idx_folder(tmp_path: Path) -> Path:
+    """A folder with the four files of a tiny, learnable stand-in for Fashion-MNIST."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    write_images(folder, train=160, test=60)
+    # As Debian packs them, one at least.
+    plain = folder / "t10k-labels-idx1-ubyte"
+    plain.with_name(f"{plain.name}.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    plain.unlink()
+    return folder

@@ -1,0 +1,233 @@
+"""The command line: what is printed, where the picture goes, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import swiftforce
+from swiftforce import cli
+
+SHORT = ("--steps", "2", "--epochs", "1", "--sparsity", "0.9", "0.5")
+
+
+def run(*arguments: str, cwd: Path, blocked: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
+    """Runs the command in a process in which some modules cannot be imported."""
+    program = (
+        "import runpy, sys\n"
+        f"sys.modules.update(dict.fromkeys({blocked!r}))\n"
+        f"sys.argv = ['swiftforce', *{arguments!r}]\n"
+        "runpy.run_module('swiftforce', run_name='__main__', alter_sys=False)\n"
+    )
+    environment = {name: v for name, v in os.environ.items() if not name.startswith("SWIFTFORCE")}
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def cells(output: str) -> dict[str, list[str]]:
+    """The table: its first column, and the others."""
+    table = output.split("\n\n")[2].splitlines()
+    return {row.split("  ")[0]: re.split(r"\s{2,}", row)[1:] for row in table}
+
+
+def assert_table(output: str) -> None:
+    table = cells(output)
+    assert table.pop("method") == ["50 %", "90 %"]
+    assert list(table) == ["force", "dense", "snip"]
+    for row in table.values():
+        assert len(row) == 2
+        assert all(re.fullmatch(r"\d{1,3}\.\d\d", cell) for cell in row)
+        assert all(0 <= float(cell) <= 100 for cell in row)
+    assert table["dense"][0] == table["dense"][1]
+
+
+def test_the_whole_command(idx_folder: Path, tmp_path: Path) -> None:
+    done = run(
+        "demo",
+        *SHORT,
+        *("--methods", "force", "dense", "snip", "force"),
+        *("--data", str(idx_folder)),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(
+        "LeNet-300-100 on Fashion-MNIST: 160 training images, 60 test images, 2 steps, "
+        "1 epochs, seed 0\n\nTest accuracy in % by share of weights removed\n\n"
+    )
+    assert_table(done.stdout)
+    assert done.stdout.endswith("picture: demo.png\n")
+    assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo.png", "images"]
+
+
+def test_without_anything_but_numpy(idx_folder: Path, tmp_path: Path) -> None:
+    done = run(
+        *("demo", *SHORT, "--methods", "force", "dense", "snip", "--data", str(idx_folder)),
+        cwd=tmp_path,
+        blocked=("matplotlib", "tqdm", "tqdm.auto", "rich", "rich.table", "safetensors"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert_table(done.stdout)
+    assert "no picture: matplotlib is not installed (pip install 'swiftforce[demo]')" in done.stdout
+    parts = ["dense", "force 0.5", "force 0.9", "snip 0.5", "snip 0.9"]
+    assert done.stderr.splitlines() == parts
+    assert not (tmp_path / "demo.png").exists()
+
+
+def test_options_are_followed(
+    idx_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "other.svg"
+    status = cli.main(
+        [
+            *("demo", "--data", str(idx_folder), "--samples", "50", "--seed", "7", "--steps", "1"),
+            *("--epochs", "1", "--methods", "random", "--sparsity", "0", "--output", str(picture)),
+        ]
+    )
+    assert status == 0
+    shown = capsys.readouterr().out
+    assert "50 training images, 60 test images, 1 steps, 1 epochs, seed 7" in shown
+    assert cells(shown)["method"] == ["0 %"]
+    assert picture.read_text().startswith("<?xml")
+
+
+def test_notes_of_collapsed_layers(
+    idx_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = cli.main(
+        [
+            *("demo", "--data", str(idx_folder), "--methods", "random", "--sparsity", "0.9999"),
+            *("--steps", "1", "--epochs", "1", "--output", str(tmp_path / "a.png")),
+        ]
+    )
+    assert status == 0
+    assert "\nnote: random 0.9999: no weight is kept in " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--data", "nowhere"), "fashion-mnist not found in 'nowhere'"),
+        (("--samples", "161"), "161"),
+        (("--seed", "-1"), "seed must be in 0"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_status_1(
+    arguments: tuple[str, ...], text: str, idx_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = () if "--data" in arguments else ("--data", str(idx_folder))
+    assert cli.main(["demo", *SHORT, *data, *arguments]) == 1
+    last = capsys.readouterr().err.replace("\r", "\n").strip().splitlines()[-1]
+    assert last.startswith("swiftforce: ")
+    assert text in last
+
+
+def test_missing_data_prints_nothing_else(tmp_path: Path) -> None:
+    done = run("demo", "--data", "nowhere", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_file_is_one_line(idx_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (idx_folder / "train-labels-idx1-ubyte").write_bytes(b"\0\0\x08")
+    assert cli.main(["demo", "--data", str(idx_folder)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "train-labels-idx1-ubyte" in captured.err
+    assert len(captured.err.splitlines()) == 1
+
+
+def test_a_picture_that_cannot_be_written_comes_after_the_table(
+    idx_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = str(tmp_path / "no folder" / "a.png")
+    arguments = ["demo", *SHORT, "--methods", "snip", "--data", str(idx_folder), "--output", place]
+    assert cli.main(arguments) == 1
+    captured = capsys.readouterr()
+    assert "snip" in captured.out
+    assert "no folder" in captured.err
+
+
+@pytest.mark.xfail(strict=True, raises=ValueError, reason="matplotlib's ValueError gets through")
+def test_a_picture_of_an_unknown_format_is_one_line(idx_folder: Path, tmp_path: Path) -> None:
+    place = str(tmp_path / "a.nonsense")
+    arguments = ["demo", *SHORT, "--methods", "snip", "--data", str(idx_folder), "--output", place]
+    assert cli.main(arguments) in (1, 2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("nothing",),
+        ("demo", "--sparsity", "1"),
+        ("demo", "--sparsity", "-0.5"),
+        ("demo", "--sparsity", "nan"),
+        ("demo", "--sparsity", "a"),
+        ("demo", "--sparsity"),
+        ("demo", "--methods", "FORCE"),
+        ("demo", "--steps", "0"),
+        ("demo", "--steps", "1.5"),
+        ("demo", "--epochs", "-1"),
+        ("demo", "--samples", "0"),
+        ("demo", "--seed", "x"),
+        ("demo", "--unknown"),
+    ],
+)
+def test_bad_options_exit_with_2(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("usage: swiftforce")
+
+
+def test_a_bad_sparsity_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["demo", "--sparsity", "90"])
+    assert "for 90 % give 0.9" in capsys.readouterr().err
+
+
+def test_the_version(tmp_path: Path) -> None:
+    done = run("--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout.strip()) == (0, version("swiftforce"))
+    assert swiftforce.__version__ == version("swiftforce")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"]])
+def test_help_names_what_there_is(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    assert "demo" in shown
+    if arguments[0] == "demo":
+        assert all(method in shown for method in swiftforce.methods())
+        assert "(default: 60)" in shown
+
+
+def test_an_interrupt_ends_with_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "fashion_mnist", interrupted)
+    assert cli.main(["demo"]) == 130
+    assert capsys.readouterr().err == "swiftforce: interrupted\n"
