@@ -4,21 +4,24 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DEBIAN_PACKAGES := libopenblas-dev python3-dev dataset-fashion-mnist
+DATA := /usr/share/datasets/fashion-mnist
 NATIVE_SOURCES := $(shell find Sources python/native -type f) Package.swift setup.py pyproject.toml
 BUILT := $(VENV)/built
 
-.PHONY: help demo test lint format package clean system toolchain
+.PHONY: help build demo test lint format package clean system data toolchain
 
 help:
 	@echo "make demo     find masks on a network for Fashion-MNIST, train it sparse, compare"
 	@echo "make test     every Swift test and every pytest"
+	@echo "make build    the extension in .venv, and nothing else"
 	@echo "make lint     formatters, linters and type checker, in checking mode"
 	@echo "make format   rewrite the sources as the formatters want them"
 	@echo "make package  sdist, wheel from it, and a short demo from the wheel in a new environment"
 	@echo "make clean    remove what was built"
 
-demo: $(BUILT)
+build: $(BUILT)
+
+demo: $(BUILT) | data
 	$(BIN)/python -m swiftforce demo
 
 test: $(BUILT)
@@ -37,7 +40,7 @@ format: $(BUILT)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-package: $(BUILT)
+package: $(BUILT) | data
 	rm -rf dist $(VENV)-package
 	$(BIN)/python -m build
 	$(PYTHON) -m venv $(VENV)-package
@@ -48,28 +51,40 @@ package: $(BUILT)
 clean:
 	rm -rf .build $(VENV) $(VENV)-package dist build python/*.egg-info python/swiftforce/*.so
 
-$(BUILT): $(NATIVE_SOURCES) | system toolchain
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(BUILT): $(NATIVE_SOURCES) | toolchain system
+	$(BIN)/python -m pip --version >/dev/null 2>&1 \
+	  || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group test --group lint
 	touch $@
-
-system:
-	@command -v apt-get >/dev/null || exit 0; \
-	missing=; \
-	for package in $(DEBIAN_PACKAGES); do \
-	  dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' \
-	    || missing="$$missing $$package"; \
-	done; \
-	[ -z "$$missing" ] && exit 0; \
-	[ "$$(id -u)" = 0 ] && sudo= || sudo=sudo; \
-	if [ -n "$$sudo" ] && ! command -v sudo >/dev/null; then \
-	  echo "swiftforce: as root, run: apt-get install$$missing"; exit 1; \
-	fi; \
-	$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$missing
 
 toolchain:
 	@command -v swift >/dev/null || { \
 	  echo "swiftforce: install Swift 6.2 or later from https://swift.org/install"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "swiftforce: needs Python 3.11 or later; name one with make PYTHON=..."; exit 1; }
+
+# What a build needs of the system, by what is found and not by which package it came from.
+system:
+	@missing=; \
+	echo '#include <cblas.h>' | cc -E -x c - >/dev/null 2>&1 || missing="$$missing libopenblas-dev"; \
+	$(PYTHON) -c 'import os, sysconfig as s, sys; \
+	  sys.exit(not os.path.exists(s.get_path("include") + "/Python.h"))' \
+	  || missing="$$missing python3-dev"; \
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
+	$(call install,$$missing)
+
+data:
+	@missing=; \
+	[ -n "$$SWIFTFORCE_DATA" ] || [ -d $(DATA) ] || missing=dataset-fashion-mnist; \
+	$(call install,$$missing)
+
+# Installs Debian packages where it can, and says in one line what to do where it cannot.
+define install
+[ -z "$(1)" ] && exit 0; \
+sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+if ! command -v apt-get >/dev/null || { [ -n "$$sudo" ] && ! command -v sudo >/dev/null; }; then \
+  echo "swiftforce: please install (by these names on Debian): $(1)"; exit 0; \
+fi; \
+$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $(1)
+endef

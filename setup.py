@@ -6,6 +6,7 @@ interpreter imports the result. All metadata is in pyproject.toml.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from setuptools.errors import CompileError, PlatformError
 ROOT = Path(__file__).resolve().parent
 PRODUCT = "SwiftForceABI"
 LIMITED_API = "0x030B0000"
+SWIFT = (6, 2)
+INSTALL_SWIFT = "install Swift 6.2 or later from https://swift.org/install"
 EXPORTS = "{ global: PyInit__core; local: *; };\n"
 
 
@@ -26,8 +29,8 @@ class BuildSwiftExtension(build_ext):
     """Compiles the shim as usual, and lets `swiftc` link it to the Swift core."""
 
     def build_extension(self, ext: Extension) -> None:
-        swift = find_tool("swift", "install Swift 6.2 or later from https://swift.org/install")
-        swiftc = find_tool("swiftc", "install Swift 6.2 or later from https://swift.org/install")
+        swift, swiftc = find_tool("swift", INSTALL_SWIFT), find_tool("swiftc", INSTALL_SWIFT)
+        check_version(swiftc)
         check_cblas()
         library = self.build_core(swift)
         objects = self.compiler.compile(
@@ -71,6 +74,14 @@ def find_tool(name: str, advice: str) -> str:
     return path
 
 
+def check_version(swiftc: str) -> None:
+    """Stops with one line where the toolchain is too old for the package."""
+    text = run([swiftc, "--version"], capture=True)
+    found = re.search(r"Swift version (\d+)\.(\d+)", text)
+    if found and tuple(map(int, found.groups())) < SWIFT:
+        raise PlatformError(f"swiftforce cannot be built by {found.group()}: {INSTALL_SWIFT}")
+
+
 def check_cblas() -> None:
     """Stops with one line where the C interface of OpenBLAS is not to be had."""
     compiler = shutil.which("clang") or find_tool("cc", "install a C compiler")
@@ -93,7 +104,10 @@ def check_import(extension: Path) -> None:
         "s = u.spec_from_file_location('_core', sys.argv[1]);"
         "m = u.module_from_spec(s); s.loader.exec_module(m); assert m.names(3)"
     )
-    clean = {"PATH": os.defpath}
+    toolchain = Path(shutil.which("swiftc") or "/").resolve().parents[1]
+    folders = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+    others = [f for f in folders if f and not Path(f).resolve().is_relative_to(toolchain)]
+    clean = {"PATH": os.defpath, "LD_LIBRARY_PATH": os.pathsep.join(others)}
     run([sys.executable, "-I", "-S", "-c", program, str(extension.resolve())], environment=clean)
 
 

@@ -95,6 +95,30 @@ public func searchState(
   }
 }
 
+@_cdecl("sf_search_report")
+public func searchReport(
+  _ search: Int64, _ step: Int64, _ report: UnsafeMutablePointer<sf_report>?,
+  _ layerKept: UnsafeMutablePointer<Int64>?, _ tensors: Int64,
+  _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    let report = unsafe try required(report, "report")
+    let layerKept = unsafe try optional(layerKept, "layer_kept")
+    try searches[search].use { (search) throws(Fault) in
+      guard tensors == Int64(search.sizes.count) else {
+        throw Fault(
+          SF_BAD_COUNT, "the search has \(search.sizes.count) tensors, not \(tensors)")
+      }
+      guard step >= 1, step <= Int64(search.taken) else {
+        var fault = Fault(SF_BAD_STEPS, "step must be in 1 ... \(search.taken), not \(step)")
+        fault.count = Int(step)
+        throw fault
+      }
+      unsafe write(search.reports[Int(step) - 1], to: report, layerKept)
+    }
+  }
+}
+
 @_cdecl("sf_search_release")
 public func searchRelease(_ search: Int64, _ error: UnsafeMutablePointer<sf_error>?) -> Int32 {
   unsafe status(error) { () throws(Fault) in try searches.release(search) }

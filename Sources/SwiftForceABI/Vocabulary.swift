@@ -102,12 +102,13 @@ func checkSteps(_ steps: Int64) throws(Fault) {
 
 @_cdecl("sf_permutation")
 public func permutation(
-  _ n: Int64, _ seed: UInt64, _ order: UnsafeMutablePointer<Int64>?,
+  _ n: Int64, _ seed: UInt64, _ stream: UInt64, _ order: UnsafeMutablePointer<Int64>?,
   _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   unsafe status(error) { () throws(Fault) in
     let order = unsafe try required(order, "order")
     let count = try counted(n, atLeast: 1, size: 8, "n")
-    unsafe Generator.permute(UnsafeMutableBufferPointer(start: order, count: count), seed: seed)
+    var generator = Generator(seed: seed, stream: stream)
+    unsafe generator.permute(UnsafeMutableBufferPointer(start: order, count: count))
   }
 }

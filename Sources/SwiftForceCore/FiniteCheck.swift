@@ -15,10 +15,16 @@ enum FiniteCheck {
     return nil
   }
 
-  /// The first tensor whose scores, products of two finite factors, overflow.
-  static func first(inProductsOf lhs: [Tensor], _ rhs: [Tensor]) -> NonFinite? {
+  /// The first tensor of which the scores of competing weights, products of two finite factors,
+  /// overflow.
+  ///
+  /// - Parameter candidates: the weights that compete; nil: all.
+  static func first(
+    inProductsOf lhs: [Tensor], _ rhs: [Tensor], of candidates: [Mask]?
+  ) -> NonFinite? {
     for (position, (left, right)) in zip(lhs, rhs).enumerated() {
-      let scan = unsafe FiniteScan(products: left.floats, right.floats, count: left.count)
+      let scan = unsafe FiniteScan(
+        products: left.floats, right.floats, of: candidates?[position].base, count: left.count)
       guard scan.count > 0 else { continue }
       return NonFinite(
         operand: .scores, tensor: position, firstIndex: scan.firstIndex, count: scan.count,

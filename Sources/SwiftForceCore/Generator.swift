@@ -50,15 +50,14 @@ public struct Generator: RandomNumberGenerator, Sendable {
 }
 
 extension Generator {
-  /// The numbers 0 ..< n in an order drawn from the seed: Fisher and Yates' shuffle, from the last
-  /// position down, with position i exchanged with the high word of `next() * (i + 1)`.
+  /// Writes the numbers 0 ..< n in a random order: Fisher and Yates' shuffle, from the last position
+  /// down, with position i exchanged with the high word of `next() * (i + 1)`.
   ///
   /// - Complexity: O(n).
-  @unsafe public static func permute(_ order: UnsafeMutableBufferPointer<Int64>, seed: UInt64) {
-    var generator = Generator(seed: seed)
+  @unsafe public mutating func permute(_ order: UnsafeMutableBufferPointer<Int64>) {
     for i in order.indices { unsafe order[i] = Int64(i) }
     for i in order.indices.dropFirst().reversed() {
-      let j = Int(generator.next().multipliedFullWidth(by: UInt64(i + 1)).high)
+      let j = Int(next().multipliedFullWidth(by: UInt64(i + 1)).high)
       unsafe order.swapAt(i, j)
     }
   }

@@ -72,7 +72,8 @@ struct ScoreSource {
 
   /// Fills `keys` with the keys of a block.
   ///
-  /// - Returns: whether all scores are finite, those of weights that do not compete included.
+  /// - Returns: whether all products are finite, those of weights that do not compete included;
+  ///   `nonFinite` tells whether one that is not matters.
   func fill(_ keys: KeyBuffer, for block: Block) -> Bool {
     let count = block.range.count
     let start = block.range.lowerBound
@@ -111,7 +112,8 @@ struct ScoreSource {
     }
   }
 
-  /// Names the first tensor that makes a score not finite. Called when `fill` said that one does.
+  /// Names the first tensor with a weight, a gradient or the score of a competing weight that is
+  /// not finite; nil where there is none.
   func nonFinite() -> NonFinite? {
     switch scores {
     case .given(let tensors): FiniteCheck.first(in: tensors, as: .scores)
@@ -120,7 +122,7 @@ struct ScoreSource {
         ?? gradients.flatMap { gradients in
           FiniteCheck.first(in: gradients, as: .gradients)
             ?? FiniteCheck.first(
-              inProductsOf: saliency.readsWeights ? weights : gradients, gradients)
+              inProductsOf: saliency.readsWeights ? weights : gradients, gradients, of: candidates)
         }
     }
   }

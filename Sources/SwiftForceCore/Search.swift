@@ -15,8 +15,8 @@ public struct Search: Sendable {
   public let keeps: [Int]
   /// Size of each tensor.
   public let sizes: [Int]
-  /// How many steps were taken.
-  public private(set) var taken = 0
+  /// What each step did, in order.
+  public private(set) var reports: [Report] = []
 
   private let seed: UInt64
 
@@ -54,6 +54,9 @@ public struct Search: Sendable {
     self.keeps = keeps
   }
 
+  /// How many steps were taken.
+  public var taken: Int { reports.count }
+
   /// Whether all steps were taken.
   public var isDone: Bool { taken == keeps.count }
 
@@ -85,8 +88,8 @@ public struct Search: Sendable {
       from: source, keep: keeps[taken],
       writing: MaskWriter(
         masks: masks, isFirst: taken == 0, applying: masked.map { (weights, $0) }))
-    taken += 1
-    report.step = taken
+    report.step = taken + 1
+    reports.append(report)
     return report
   }
 

@@ -51,9 +51,11 @@ public enum Selection {
     if !saliency.readsWeights { try checkFinite(weights) }
     let keys = KeyBuffer()
     // Two passes, so that an error leaves the scores unwritten.
+    var areFinite = true
     try source.forEachBlock { (block) throws(SFError) in
-      guard source.fill(keys, for: block) else { throw nonFinite(source) }
+      areFinite = source.fill(keys, for: block) && areFinite
     }
+    if !areFinite { try checkFinite(source) }
     try source.forEachBlock { (block) throws(SFError) in
       _ = source.fill(keys, for: block)
       unsafe ScoreKeys.scores(
@@ -101,11 +103,9 @@ public enum Selection {
     if let found = FiniteCheck.first(in: weights, as: .weights) { throw .nonFinite(found) }
   }
 
-  /// The error for a source that has a score that is not finite.
-  static func nonFinite(_ source: ScoreSource) -> SFError {
-    .nonFinite(
-      source.nonFinite()
-        ?? NonFinite(operand: .scores, tensor: 0, firstIndex: 0, count: 1, value: .nan))
+  /// Asks a source of which something is not finite whether that matters.
+  static func checkFinite(_ source: ScoreSource) throws(SFError) {
+    if let found = source.nonFinite() { throw .nonFinite(found) }
   }
 }
 
@@ -123,6 +123,7 @@ struct Threshold {
     _ keep: Int, in source: ScoreSource, _ keys: KeyBuffer, _ report: inout Report
   ) throws(SFError) -> Threshold {
     var survey = Survey()
+    var areFinite = true
     var key: UInt32 = 0
     var known: UInt32 = 0
     var wanted = keep
@@ -131,10 +132,8 @@ struct Threshold {
       var bins = [Int](repeating: 0, count: Int(mask) + 1)
       try source.forEachBlock { (block) throws(SFError) in
         let isFinite = source.fill(keys, for: block)
-        if position == 0 {
-          guard isFinite else { throw Selection.nonFinite(source) }
-          survey.add(keys, block, gradients: source.gradients)
-        }
+        areFinite = areFinite && isFinite
+        if position == 0 { survey.add(keys, block, gradients: source.gradients) }
         unsafe bins.withUnsafeMutableBufferPointer { bins in
           guard let base = bins.baseAddress else { return }
           unsafe KeyCounts.addHistogram(
@@ -142,6 +141,7 @@ struct Threshold {
             shift: digit.shift, digitMask: mask, to: base)
         }
       }
+      if position == 0, !areFinite { try Selection.checkFinite(source) }
       let (value, above) = bucket(of: wanted, in: bins)
       wanted -= above
       key |= UInt32(value) << digit.shift

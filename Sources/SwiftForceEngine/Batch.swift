@@ -51,12 +51,36 @@ public struct BatchResult: Sendable, Equatable {
   }
 }
 
+/// A batch whose row numbers and labels were copied and then checked: what is used is what was
+/// checked, even if another thread writes to the caller's arrays meanwhile.
+@safe struct CheckedBatch<Element: Scalar> {
+  private let inputs: UnsafePointer<Element>
+  private let features: Int
+  /// The rows to use; nil: the first ones.
+  private let rows: [Int64]?
+  /// The label of each sample used; empty where none are needed.
+  private let labels: [Int64]
+  let count: Int
+
+  fileprivate init(
+    inputs: UnsafePointer<Element>, features: Int, rows: [Int64]?, labels: [Int64], count: Int
+  ) {
+    unsafe self.inputs = inputs
+    self.features = features
+    self.rows = rows
+    self.labels = labels
+    self.count = count
+  }
+}
+
 extension Batch {
   /// Checks everything about the batch except the numbers in it.
   ///
   /// - Throws: `.badCount` without samples, `.sizeMismatch` for features or absent labels,
   ///   `.badRow`, `.badLabel` (with the position in the array of labels).
-  func check(features expected: Int, classes: Int, needsLabels: Bool) throws(SFError) {
+  func checked(
+    features expected: Int, classes: Int, needsLabels: Bool
+  ) throws(SFError) -> CheckedBatch<Element> {
     guard count >= 1 else { throw .badCount(count) }
     guard features == expected else {
       throw .sizeMismatch(.inputs, tensor: nil, got: features, expected: expected)
@@ -64,60 +88,65 @@ extension Batch {
     guard samples >= 0, !samples.multipliedReportingOverflow(by: features).overflow else {
       throw .badCount(samples)
     }
-    try checkRows()
-    if needsLabels { try checkLabels(classes: classes) }
+    let rows = try checkedRows()
+    let labels = needsLabels ? try checkedLabels(of: rows, classes: classes) : []
+    return unsafe CheckedBatch(
+      inputs: inputs, features: features, rows: rows, labels: labels, count: count)
   }
 
-  private func checkRows() throws(SFError) {
+  private func checkedRows() throws(SFError) -> [Int64]? {
     guard let rows = unsafe rows else {
       guard count <= samples else {
         throw .badRow(index: samples, row: samples, samples: samples)
       }
-      return
+      return nil
     }
-    for i in 0..<count {
-      let row = unsafe Int(rows[i])
-      guard row >= 0, row < samples else {
-        throw .badRow(index: i, row: row, samples: samples)
-      }
+    let copies = unsafe Array(UnsafeBufferPointer(start: rows, count: count))
+    for (i, row) in copies.enumerated() where row < 0 || row >= samples {
+      throw .badRow(index: i, row: Int(row), samples: samples)
     }
+    return copies
   }
 
-  private func checkLabels(classes: Int) throws(SFError) {
+  private func checkedLabels(of rows: [Int64]?, classes: Int) throws(SFError) -> [Int64] {
     guard let labels = unsafe labels else {
       throw .sizeMismatch(.labels, tensor: nil, got: 0, expected: samples)
     }
+    var copies: [Int64] = []
+    copies.reserveCapacity(count)
     for i in 0..<count {
-      let row = self.row(i)
-      let label = unsafe Int(labels[row])
+      let row = rows.map { Int($0[i]) } ?? i
+      let label = unsafe labels[row]
       guard label >= 0, label < classes else {
-        throw .badLabel(index: row, label: label, classes: classes)
+        throw .badLabel(index: row, label: Int(label), classes: classes)
       }
+      copies.append(label)
     }
+    return copies
   }
+}
 
-  private func row(_ i: Int) -> Int {
-    if let rows = unsafe rows { unsafe Int(rows[i]) } else { i }
-  }
-
+extension CheckedBatch {
   /// Writes the samples `range` as columns of a (features, range.count) matrix.
   func gather(_ range: Range<Int>, into target: Matrix<Element>) {
     assert(target.rows == features && target.columns == range.count, "a matrix of another size")
     let start = range.lowerBound
-    if let rows = unsafe rows {
-      unsafe Element.gatherTransposed(
-        inputs, features: features, rows: rows + start, count: range.count,
-        into: target.elements.base)
-    } else {
+    guard let rows else {
       unsafe Element.gatherTransposed(
         inputs + start * features, features: features, rows: nil, count: range.count,
+        into: target.elements.base)
+      return
+    }
+    unsafe rows.withUnsafeBufferPointer { rows in
+      guard let base = rows.baseAddress else { return }
+      unsafe Element.gatherTransposed(
+        inputs, features: features, rows: base + start, count: range.count,
         into: target.elements.base)
     }
   }
 
-  /// Writes the labels of the samples `range`, which must have labels.
+  /// Writes the labels of the samples `range`, which must have been asked for.
   func gatherLabels(_ range: Range<Int>, into target: Vector<Int64>) {
-    guard let labels = unsafe labels else { return }
-    for (column, i) in range.enumerated() { unsafe target.base[column] = labels[row(i)] }
+    for (column, i) in range.enumerated() { unsafe target.base[column] = labels[i] }
   }
 }

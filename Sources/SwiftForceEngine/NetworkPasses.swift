@@ -11,7 +11,7 @@ extension Network {
   ///   - logits: gets batch.count x classes numbers, row by row.
   /// - Throws: as `Batch` is checked; `.sizeMismatch` for the logits.
   public func forward(batch: Batch<Element>, into logits: Vector<Element>) throws(SFError) {
-    try batch.check(features: features, classes: classes, needsLabels: false)
+    let batch = try batch.checked(features: features, classes: classes, needsLabels: false)
     let (expected, overflow) = batch.count.multipliedReportingOverflow(by: classes)
     guard !overflow, logits.count == expected else {
       throw .sizeMismatch(.logits, tensor: nil, got: logits.count, expected: expected)
@@ -26,7 +26,7 @@ extension Network {
   ///
   /// - Throws: as `Batch` is checked.
   public func evaluate(batch: Batch<Element>) throws(SFError) -> BatchResult {
-    try batch.check(features: features, classes: classes, needsLabels: true)
+    let batch = try batch.checked(features: features, classes: classes, needsLabels: true)
     var total = BatchResult(loss: 0, correct: 0)
     for range in microBatches(of: batch) {
       let output = propagate(batch, range, parameters: ownParameters)
@@ -52,7 +52,7 @@ extension Network {
   ) throws(SFError) -> BatchResult {
     if let weights { try layout.check(sizes: weights.map(\.count), of: .weights) }
     try layout.check(sizes: targets.map(\.count), of: .gradients)
-    try batch.check(features: features, classes: classes, needsLabels: true)
+    let batch = try batch.checked(features: features, classes: classes, needsLabels: true)
     let parameters = weights.map(self.parameters(withWeights:)) ?? ownParameters
     return accumulate(batch, parameters: parameters, gradients: weightGradients(targets))
   }
@@ -67,7 +67,7 @@ extension Network {
   /// - Throws: `.badHyperparameter`; as `Batch` is checked; `.noMemory` at the first step.
   public func train(batch: Batch<Element>, sgd: SGD) throws(SFError) -> BatchResult {
     try sgd.check(for: Element.self)
-    try batch.check(features: features, classes: classes, needsLabels: true)
+    let batch = try batch.checked(features: features, classes: classes, needsLabels: true)
     let optimizer: Optimizer<Element>
     if let present = self.optimizer { optimizer = present } else { optimizer = try .init(layout) }
     self.optimizer = optimizer
@@ -98,7 +98,7 @@ extension Network {
     return ByLayer(views, layout: layout, layers: architecture.layers.count)
   }
 
-  private func microBatches(of batch: Batch<Element>) -> [Range<Int>] {
+  private func microBatches(of batch: CheckedBatch<Element>) -> [Range<Int>] {
     let size = Activations<Element>.capacity
     return stride(from: 0, to: batch.count, by: size).map { start in
       start..<min(start + size, batch.count)
@@ -108,7 +108,7 @@ extension Network {
   /// Runs the whole batch both ways, a micro-batch at a time. Each sample's gradient is weighted
   /// with 1 / count, so the gradients of the micro-batches simply add up to that of the mean.
   private func accumulate(
-    _ batch: Batch<Element>, parameters: ByLayer<Vector<Element>>,
+    _ batch: CheckedBatch<Element>, parameters: ByLayer<Vector<Element>>,
     gradients: ByLayer<Vector<Element>?>
   ) -> BatchResult {
     var total = BatchResult(loss: 0, correct: 0)
@@ -126,7 +126,7 @@ extension Network {
 
   /// Runs one micro-batch through all layers and gives the logits, (classes, range.count).
   private func propagate(
-    _ batch: Batch<Element>, _ range: Range<Int>, parameters: ByLayer<Vector<Element>>
+    _ batch: CheckedBatch<Element>, _ range: Range<Int>, parameters: ByLayer<Vector<Element>>
   ) -> Matrix<Element> {
     batch.gather(range, into: activations.values(0, batch: range.count))
     for (position, layer) in architecture.layers.enumerated() {
@@ -162,7 +162,7 @@ extension Network {
   }
 
   private func loss(
-    _ batch: Batch<Element>, _ range: Range<Int>, _ logits: Matrix<Element>
+    _ batch: CheckedBatch<Element>, _ range: Range<Int>, _ logits: Matrix<Element>
   ) -> SoftmaxCrossEntropy<Element> {
     let labels = activations.labels(batch: range.count)
     batch.gatherLabels(range, into: labels)

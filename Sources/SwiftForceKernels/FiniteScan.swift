@@ -12,11 +12,15 @@ public struct FiniteScan: Sendable {
     self.init(count: count) { i in unsafe values[i].isFinite }
   }
 
-  /// Scans the products that connection sensitivity makes of `count` weights and gradients.
+  /// Scans the products of `count` factors, where the mask keeps them; nil: everywhere.
   @unsafe public init(
-    products weights: UnsafePointer<Float>, _ gradients: UnsafePointer<Float>, count: Int
+    products lhs: UnsafePointer<Float>, _ rhs: UnsafePointer<Float>,
+    of mask: UnsafePointer<UInt8>?, count: Int
   ) {
-    self.init(count: count) { i in unsafe (weights[i] * gradients[i]).isFinite }
+    self.init(count: count) { i in
+      if let mask = unsafe mask, unsafe mask[i] == 0 { return true }
+      return unsafe (lhs[i] * rhs[i]).isFinite
+    }
   }
 
   @inline(__always)

@@ -211,3 +211,35 @@ private func state(_ search: Int64) -> (said: Outcome, taken: Int64, steps: Int6
     #expect(keeps.isUnwritten)
   }
 }
+
+@Suite struct SearchReportFunctionTests {
+  /// What sf_search_report says of a step, and what it writes.
+  private func said(
+    _ search: Int64, _ step: Int64, _ report: Cell<sf_report>, _ kept: Memory<Int64>,
+    tensors: Int64 = 2
+  ) -> Outcome {
+    outcome {
+      unsafe sf_search_report(search, step, report.pointer, kept.base, tensors, $0.pointer)
+    }
+  }
+
+  @Test func tellsAgainWhatAStepTold() {
+    let call = SearchStepCall()
+    #expect(outcome { call.make($0) }.isOK)
+    let (report, kept) = (Cell(sf_report()), Memory<Int64>([-1, -1]))
+    #expect(said(call.search, 1, report, kept).isOK)
+    #expect(report.value.keep == call.report.value.keep)
+    #expect(report.value.saliency == call.report.value.saliency)
+    #expect(kept.values == call.layerKept.values)
+  }
+
+  @Test(arguments: [0, -1, 2, .min, .max] as [Int64])
+  func refusesStepsNotTaken(step: Int64) {
+    let call = SearchStepCall()
+    #expect(outcome { call.make($0) }.isOK)
+    let (report, kept) = (Cell(sf_report()), Memory<Int64>([-1, -1]))
+    #expect(said(call.search, step, report, kept).status == SF_BAD_STEPS)
+    #expect(said(call.search, 1, report, kept, tensors: 3).status == SF_BAD_COUNT)
+    #expect(report.isUnwritten && kept.isUnwritten)
+  }
+}

@@ -34,12 +34,16 @@ private let refusals: [(function: String, status: sf_status, call: @Sendable (Sl
   ("sf_method", SF_NULL_POINTER, { unsafe sf_method(0, nil, $0.pointer) }),
   ("sf_keep_count", SF_NULL_POINTER, { unsafe sf_keep_count(10, 0.5, nil, $0.pointer) }),
   ("sf_schedule", SF_NULL_POINTER, { unsafe sf_schedule(0, 10, 1, 1, nil, $0.pointer) }),
-  ("sf_permutation", SF_NULL_POINTER, { unsafe sf_permutation(1, 0, nil, $0.pointer) }),
+  ("sf_permutation", SF_NULL_POINTER, { unsafe sf_permutation(1, 0, 0, nil, $0.pointer) }),
   ("sf_saliency", SF_UNKNOWN_NAME, { unsafe sf_saliency(-1, nil, nil, nil, 1, 0, $0.pointer) }),
   ("sf_select", SF_NULL_POINTER, { unsafe sf_select(nil, nil, 1, 1, nil, nil, $0.pointer) }),
   ("sf_search_create", SF_NULL_POINTER, { unsafe sf_search_create(nil, nil, 1, nil, $0.pointer) }),
   ("sf_search_step", SF_NULL_POINTER, { unsafe sf_search_step(1, nil, nil, nil, $0.pointer) }),
   ("sf_search_state", SF_NULL_POINTER, { unsafe sf_search_state(1, nil, nil, nil, $0.pointer) }),
+  (
+    "sf_search_report", SF_NULL_POINTER,
+    { unsafe sf_search_report(1, 1, nil, nil, 1, $0.pointer) }
+  ),
   ("sf_search_release", SF_BAD_HANDLE, { unsafe sf_search_release(0, $0.pointer) }),
   ("sf_network_create", SF_NULL_POINTER, { unsafe sf_network_create(nil, 1, 0, nil, $0.pointer) }),
   (

@@ -181,11 +181,13 @@ import Testing
 }
 
 @Suite struct PermutationFunctionTests {
-  private func said(_ order: Memory<Int64>, n: Int64, offset: UInt = 0) -> Outcome {
+  private func said(
+    _ order: Memory<Int64>, n: Int64, stream: UInt64 = 0, offset: UInt = 0
+  ) -> Outcome {
     withExtendedLifetime(order) {
       outcome {
         unsafe sf_permutation(
-          n, 3, UnsafeMutablePointer(bitPattern: order.address + offset), $0.pointer)
+          n, 3, stream, UnsafeMutablePointer(bitPattern: order.address + offset), $0.pointer)
       }
     }
   }
@@ -199,13 +201,22 @@ import Testing
     }
   }
 
+  @Test func streamsOfASeedDiffer() {
+    let orders = (0..<4 as Range<UInt64>).map { stream in
+      let order = Memory<Int64>([Int64](repeating: -1, count: 50))
+      #expect(said(order, n: 50, stream: stream).isOK)
+      return order.values
+    }
+    #expect(Set(orders).count == 4)
+  }
+
   @Test func badArguments() {
     let order = Memory<Int64>([-1, -1, -1])
     for n in [0, -1, .min, .max] as [Int64] {
       #expect(said(order, n: n).status == SF_BAD_COUNT)
     }
     #expect(said(order, n: 2, offset: 3).status == SF_MISALIGNED)
-    #expect(outcome { unsafe sf_permutation(3, 3, nil, $0.pointer) }.status == SF_NULL_POINTER)
+    #expect(outcome { unsafe sf_permutation(3, 3, 0, nil, $0.pointer) }.status == SF_NULL_POINTER)
     #expect(order.isUnwritten)
   }
 }

@@ -6,7 +6,8 @@ import Testing
 /// The order of 0 ..< n that the library draws.
 private func permutation(_ n: Int, seed: UInt64) -> [Int64] {
   let order = Memory<Int64>([Int64](repeating: -1, count: n), guardedBy: -9)
-  unsafe Generator.permute(UnsafeMutableBufferPointer(start: order.base, count: n), seed: seed)
+  var generator = Generator(seed: seed)
+  unsafe generator.permute(UnsafeMutableBufferPointer(start: order.base, count: n))
   #expect(order.isIntact)
   return order.values
 }

@@ -301,6 +301,21 @@ private func check(
     #expect(run.state == before)
   }
 
+  /// It does not compete, so its product is no score; a gradient that is not finite is another
+  /// matter, wherever it is.
+  @Test func aRemovedWeightWhoseProductOverflows() throws {
+    let run = try SearchRun(.iterativeSnip, [1, 0x1p100, 2], keeps: [2, 1])
+    try run.step(gradients: [1, 0, 1])
+    #expect(run.masks.values == [1, 0, 1])
+    let found = NonFinite(
+      operand: .gradients, tensor: 0, firstIndex: 1, count: 1, value: .infinity)
+    #expect(throws: SFError.nonFinite(found)) { try run.step(gradients: [1, .infinity, 1]) }
+    let report = try run.step(gradients: [1, 0x1p100, 1])
+    #expect(run.masks.values == [0, 0, 1])
+    #expect(report.candidates == 2)
+    #expect(report.totalSaliency == 3)
+  }
+
   @Test(arguments: progressive)
   func missingGradients(method: Method) throws {
     try check(method, .missingGradients) { try $0.step(gradients: nil) }

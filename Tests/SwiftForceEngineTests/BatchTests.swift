@@ -16,7 +16,7 @@ struct BatchTests {
   ) throws {
     try data.withBatch(
       rows: rows, count: count, samples: samples, features: features, hasLabels: hasLabels
-    ) { try $0.check(features: 3, classes: 4, needsLabels: needsLabels) }
+    ) { _ = try $0.checked(features: 3, classes: 4, needsLabels: needsLabels) }
   }
 
   @Test func whatIsRightPasses() throws {
@@ -63,6 +63,7 @@ struct BatchTests {
     let target = try Arena<Double>(count: 3 * range.count)
     let labels = try Arena<Int64>(count: range.count)
     try data.withBatch(rows: rows) { batch in
+      let batch = try batch.checked(features: 3, classes: 4, needsLabels: true)
       batch.gather(range, into: target.all.matrix(rows: 3, columns: range.count))
       batch.gatherLabels(range, into: labels.all)
     }
@@ -72,5 +73,16 @@ struct BatchTests {
     }
     #expect(target.values == expected)
     #expect(labels.values == range.map { data.labels.values[Int(order[$0])] })
+  }
+
+  @Test func laterWritesOfTheCallerAreNotSeen() throws {
+    let labels = try Arena<Int64>(count: 6)
+    let batch = try data.withBatch(rows: nil) { batch in
+      try batch.checked(features: 3, classes: 4, needsLabels: true)
+    }
+    let before = data.labels.values
+    data.labels.all.write(1 << 40, at: 2)
+    batch.gatherLabels(0..<6, into: labels.all)
+    #expect(labels.values == before)
   }
 }

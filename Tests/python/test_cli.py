@@ -64,7 +64,7 @@ def test_the_whole_command(idx_folder: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(
         "LeNet-300-100 on Fashion-MNIST: 160 training images, 60 test images, 2 steps, "
-        "1 epochs, seed 0\n\nTest accuracy in % by share of weights removed\n\n"
+        "1 epoch, seed 0\n\nTest accuracy in % by share of weights removed\n\n"
     )
     assert_table(done.stdout)
     assert done.stdout.endswith("picture: demo.png\n")
@@ -98,7 +98,7 @@ def test_options_are_followed(
     )
     assert status == 0
     shown = capsys.readouterr().out
-    assert "50 training images, 60 test images, 1 steps, 1 epochs, seed 7" in shown
+    assert "50 training images, 60 test images, 1 steps, 1 epoch, seed 7" in shown
     assert cells(shown)["method"] == ["0 %"]
     assert picture.read_text().startswith("<?xml")
 
@@ -150,18 +150,17 @@ def test_a_damaged_file_is_one_line(idx_folder: Path, capsys: pytest.CaptureFixt
     assert len(captured.err.splitlines()) == 1
 
 
-def test_a_picture_that_cannot_be_written_comes_after_the_table(
+def test_a_place_that_no_picture_can_go_to_is_refused_before_any_work(
     idx_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = str(tmp_path / "no folder" / "a.png")
     arguments = ["demo", *SHORT, "--methods", "snip", "--data", str(idx_folder), "--output", place]
     assert cli.main(arguments) == 1
     captured = capsys.readouterr()
-    assert "snip" in captured.out
+    assert captured.out == ""
     assert "no folder" in captured.err
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="matplotlib's ValueError gets through")
 def test_a_picture_of_an_unknown_format_is_one_line(idx_folder: Path, tmp_path: Path) -> None:
     place = str(tmp_path / "a.nonsense")
     arguments = ["demo", *SHORT, "--methods", "snip", "--data", str(idx_folder), "--output", place]

@@ -70,8 +70,9 @@ def test_one_shot_methods_see_as_many_samples(data: Dataset) -> None:
 def test_notes_are_the_warnings(data: Dataset) -> None:
     settings = demo.Settings(sparsities=(0.9999,), methods=("random",), steps=1, epochs=1)
     outcome = demo.run(data, settings)
-    assert len(outcome.notes) == 1
-    assert outcome.notes[0].startswith("random 0.9999: no weight is kept in ")
+    layers, classes = outcome.notes
+    assert layers.startswith("random 0.9999: no weight is kept in ")
+    assert classes.startswith("random 0.9999: 4 of 4 classes keep no weight: 0, 1, 2, 3")
 
 
 def test_rows() -> None:

@@ -609,10 +609,10 @@ def test_samples_that_are_not_finite_stop_a_search() -> None:
         {"batch_size": True},
         {"epochs": 1.5},
         {"epochs": None},
-        pytest.param(
-            {"epochs": -1},
-            marks=pytest.mark.xfail(strict=True, reason="a negative number of epochs passes"),
-        ),
+        {"epochs": -1},
+        {"gamma": -1.0},
+        {"gamma": float("nan")},
+        {"learning_rate": "x"},
     ],
     ids=str,
 )
@@ -721,3 +721,39 @@ def test_fashion_mnist_from_end_to_end() -> None:
     net.fit(data.train_x, data.train_y, epochs=3, learning_rate=0.05)
     assert sum(int((w != 0).sum()) for w in net.weights.values()) <= 26_620
     assert net.evaluate(data.test_x, data.test_y).accuracy > 0.65
+
+
+def test_a_class_without_weights_is_named() -> None:
+    net = network()
+    masks = {name: np.ones(weight.shape, bool) for name, weight in net.weights.items()}
+    masks["4.weight"][1] = False
+    with pytest.warns(
+        sf.UnreachableClassWarning, match=r"1 of \d classes keep no weight: 1"
+    ) as caught:
+        net.apply(masks)
+    assert caught[0].filename == __file__
+
+
+def test_parameters_take_arrays_in() -> None:
+    net = network()
+    weight = net.weights["0.weight"]
+    net.weights["0.weight"] = np.full(weight.shape, 2)
+    assert (weight == 2).all()
+    with pytest.raises(sf.ShapeError, match=r"0\.weight has shape"):
+        net.weights["0.weight"] = np.zeros(3)
+    with pytest.raises(KeyError):
+        net.weights["9.weight"] = weight
+
+
+def test_the_orders_of_neighbouring_seeds_have_nothing_in_common() -> None:
+    orders = {
+        tuple(sf.permutation(40, seed, stream).tolist())
+        for seed in range(4)
+        for stream in (0, 1, 1 << 32, (1 << 32) + 1, 2 << 32)
+    }
+    assert len(orders) == 20
+
+
+def test_networks_without_layers_are_refused() -> None:
+    with pytest.raises(sf.ArchitectureError, match="at least one layer"):
+        nn.Network([])

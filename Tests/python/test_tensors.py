@@ -335,3 +335,9 @@ def test_neighbours_in_one_arena_do_not_overlap() -> None:
     arena = np.arange(1, 9, dtype=np.float32)
     found = sf.magnitude([arena[4:], arena[:4], arena[4:4]], keep=3).masks
     assert [mask.tolist() for mask in found] == [[False, True, True, True], [False] * 4, []]
+
+
+def test_masked_arrays_are_refused() -> None:
+    weights = np.ma.masked_array(np.float32([1, 2]), mask=[True, False])
+    with pytest.raises(sf.UnsupportedTypeError, match="weights is a masked array"):
+        sf.magnitude(weights, keep=1)

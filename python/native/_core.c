@@ -183,20 +183,20 @@ static PyObject *core_schedule(PyObject *module, PyObject *args) {
 
 static PyObject *core_permutation(PyObject *module, PyObject *args) {
   PyObject *order;
-  unsigned long long seed;
+  unsigned long long seed, stream;
   Py_buffer view = {0};
   sf_array array = {0};
   sf_error error;
   int32_t status;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "OK:permutation", &order, &seed)) return NULL;
+  if (!PyArg_ParseTuple(args, "OKK:permutation", &order, &seed, &stream)) return NULL;
   if (!acquire_one(order, 1, &view, &array)) return NULL;
   if (array.type != SF_TYPE_INT64) {
     PyErr_SetString(PyExc_TypeError, "order must hold int64");
     goto done;
   }
   Py_BEGIN_ALLOW_THREADS
-  status = sf_permutation(array.count, seed, array.data, &error);
+  status = sf_permutation(array.count, seed, stream, array.data, &error);
   Py_END_ALLOW_THREADS
   if (succeeded(module, status, &error)) result = Py_NewRef(Py_None);
 done:
@@ -366,23 +366,44 @@ done:
   return result;
 }
 
-static PyObject *core_search_state(PyObject *module, PyObject *args) {
+static PyObject *core_search_taken(PyObject *module, PyObject *args) {
   PyObject *capsule;
-  int64_t taken, steps, *keeps = NULL;
+  int64_t taken, steps;
   sf_error error;
-  PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "O:search_state", &capsule)) return NULL;
+  int32_t status;
+  if (!PyArg_ParseTuple(args, "O:search_taken", &capsule)) return NULL;
   int64_t handle = handle_of(capsule, search_name);
   if (!handle) return NULL;
-  if (!succeeded(module, sf_search_state(handle, &taken, &steps, NULL, &error), &error))
+  Py_BEGIN_ALLOW_THREADS
+  status = sf_search_state(handle, &taken, &steps, NULL, &error);
+  Py_END_ALLOW_THREADS
+  if (!succeeded(module, status, &error)) return NULL;
+  return PyLong_FromLongLong(taken);
+}
+
+static PyObject *core_search_report(PyObject *module, PyObject *args) {
+  PyObject *capsule;
+  long long step;
+  Py_ssize_t tensors;
+  sf_report report;
+  sf_error error;
+  int32_t status;
+  int64_t *layer_kept = NULL;
+  PyObject *result = NULL;
+  if (!PyArg_ParseTuple(args, "OLn:search_report", &capsule, &step, &tensors)) return NULL;
+  if (tensors < 0 || tensors > (1 << 24)) {
+    PyErr_SetString(PyExc_ValueError, "tensors must be a number of tensors");
     return NULL;
-  keeps = PyMem_Calloc((size_t)steps + 1, sizeof(int64_t));
-  if (!keeps) return PyErr_NoMemory();
-  if (succeeded(module, sf_search_state(handle, &taken, &steps, keeps, &error), &error)) {
-    PyObject *amounts = integer_tuple(keeps, (Py_ssize_t)steps);
-    result = amounts ? Py_BuildValue("(LN)", (long long)taken, amounts) : NULL;
   }
-  PyMem_Free(keeps);
+  int64_t handle = handle_of(capsule, search_name);
+  if (!handle) return NULL;
+  layer_kept = PyMem_Calloc((size_t)tensors + 1, sizeof(int64_t));
+  if (!layer_kept) return PyErr_NoMemory();
+  Py_BEGIN_ALLOW_THREADS
+  status = sf_search_report(handle, step, &report, layer_kept, tensors, &error);
+  Py_END_ALLOW_THREADS
+  if (succeeded(module, status, &error)) result = outcome(&report, layer_kept, tensors);
+  PyMem_Free(layer_kept);
   return result;
 }
 
@@ -440,6 +461,7 @@ static PyObject *core_network_create(PyObject *module, PyObject *args) {
   int64_t handle;
   sf_error error;
   sf_layer *layers = NULL;
+  int32_t status;
   PyObject *result = NULL;
   if (!PyArg_ParseTuple(args, "OK:network_create", &list, &seed)) return NULL;
   Py_ssize_t count = PySequence_Size(list);
@@ -449,14 +471,17 @@ static PyObject *core_network_create(PyObject *module, PyObject *args) {
   for (Py_ssize_t i = 0; i < count; i++) {
     PyObject *item = PySequence_GetItem(list, i);
     long long inputs = 0, outputs = 0;
-    int fine = item && PyArg_ParseTuple(item, "iLL", &layers[i].kind, &inputs, &outputs);
+    if (item && !PyTuple_Check(item)) PyErr_SetString(PyExc_TypeError, "a layer must be a tuple");
+    int fine = item && PyTuple_Check(item) && PyArg_ParseTuple(item, "iLL", &layers[i].kind, &inputs, &outputs);
     Py_XDECREF(item);
     if (!fine) goto done;
     layers[i].inputs = inputs;
     layers[i].outputs = outputs;
   }
-  if (!succeeded(module, sf_network_create(layers, count, seed, &handle, &error), &error))
-    goto done;
+  Py_BEGIN_ALLOW_THREADS
+  status = sf_network_create(layers, count, seed, &handle, &error);
+  Py_END_ALLOW_THREADS
+  if (!succeeded(module, status, &error)) goto done;
   result = PyCapsule_New((void *)(intptr_t)handle, network_name, free_network);
   if (!result) sf_network_release(handle, NULL);
 done:
@@ -482,17 +507,21 @@ static PyObject *core_network_parameters(PyObject *module, PyObject *args) {
   int64_t count = 0;
   sf_error error;
   sf_parameter *parameters = NULL;
+  int32_t status;
   PyObject *result = NULL;
   if (!PyArg_ParseTuple(args, "O:network_parameters", &capsule)) return NULL;
   int64_t handle = handle_of(capsule, network_name);
   if (!handle) return NULL;
-  if (!succeeded(module, sf_network_parameters(handle, NULL, 0, &count, &error), &error))
-    return NULL;
+  Py_BEGIN_ALLOW_THREADS
+  status = sf_network_parameters(handle, NULL, 0, &count, &error);
+  Py_END_ALLOW_THREADS
+  if (!succeeded(module, status, &error)) return NULL;
   parameters = PyMem_Calloc((size_t)count + 1, sizeof(sf_parameter));
   if (!parameters) return PyErr_NoMemory();
-  if (!succeeded(module, sf_network_parameters(handle, parameters, count, &count, &error),
-                 &error))
-    goto done;
+  Py_BEGIN_ALLOW_THREADS
+  status = sf_network_parameters(handle, parameters, count, &count, &error);
+  Py_END_ALLOW_THREADS
+  if (!succeeded(module, status, &error)) goto done;
   result = PyTuple_New((Py_ssize_t)count);
   for (int64_t i = 0; result && i < count; i++) {
     PyObject *item = parameter_tuple(module, capsule, &parameters[i]);
@@ -525,10 +554,14 @@ done:
 static PyObject *core_network_reset(PyObject *module, PyObject *args) {
   PyObject *capsule;
   sf_error error;
+  int32_t status;
   if (!PyArg_ParseTuple(args, "O:network_reset", &capsule)) return NULL;
   int64_t handle = handle_of(capsule, network_name);
   if (!handle) return NULL;
-  if (!succeeded(module, sf_network_reset(handle, &error), &error)) return NULL;
+  Py_BEGIN_ALLOW_THREADS
+  status = sf_network_reset(handle, &error);
+  Py_END_ALLOW_THREADS
+  if (!succeeded(module, status, &error)) return NULL;
   return Py_NewRef(Py_None);
 }
 
@@ -685,7 +718,7 @@ static PyMethodDef methods[] = {
     {"method", core_method, METH_VARARGS, "method(number) -> its row of the table of methods."},
     {"keep_count", core_keep_count, METH_VARARGS, "keep_count(n, sparsity) -> weights to keep."},
     {"schedule", core_schedule, METH_VARARGS, "schedule(kind, n, keep, steps) -> kept per step."},
-    {"permutation", core_permutation, METH_VARARGS, "permutation(order, seed): fills order."},
+    {"permutation", core_permutation, METH_VARARGS, "permutation(order, seed, stream): fills order."},
     {"saliency", core_saliency, METH_VARARGS,
      "saliency(kind, weights, gradients, scores, seed): fills scores."},
     {"select", core_select, METH_VARARGS, "select(scores, masks, keep) -> report; fills masks."},
@@ -693,8 +726,9 @@ static PyMethodDef methods[] = {
      "search_create(method, schedule, keep, steps, keeps, sizes, seed) -> search."},
     {"search_step", core_search_step, METH_VARARGS,
      "search_step(search, weights, gradients, masks, masked) -> report; fills masks, masked."},
-    {"search_state", core_search_state, METH_VARARGS,
-     "search_state(search) -> (steps taken, kept after each step)."},
+    {"search_taken", core_search_taken, METH_VARARGS, "search_taken(search) -> steps taken."},
+    {"search_report", core_search_report, METH_VARARGS,
+     "search_report(search, step, tensors) -> report of a step that was taken."},
     {"network_create", core_network_create, METH_VARARGS,
      "network_create([(kind, inputs, outputs)], seed) -> network."},
     {"network_parameters", core_network_parameters, METH_VARARGS,

@@ -22,6 +22,7 @@ from swiftforce.errors import (
     LabelError,
     LayerCollapseWarning,
     LayoutError,
+    MaskedGradientsWarning,
     MaskFileError,
     MasksChangedError,
     MissingGradientsError,
@@ -56,6 +57,8 @@ from swiftforce.search import (
 from swiftforce.selection import permutation, saliency, select
 from swiftforce.vocabulary import methods, saliencies, schedules
 
+from swiftforce import datasets, nn  # isort: skip - they build on the names above
+
 __version__ = _version("swiftforce")
 
 __all__ = [
@@ -72,6 +75,7 @@ __all__ = [
     "LayoutError",
     "MaskFileError",
     "MaskSearch",
+    "MaskedGradientsWarning",
     "MasksChangedError",
     "MissingGradientsError",
     "NonFiniteError",
@@ -92,6 +96,7 @@ __all__ = [
     "UnsupportedTypeError",
     "__version__",
     "apply_masks",
+    "datasets",
     "force",
     "grasp_it",
     "iterative_snip",
@@ -99,6 +104,7 @@ __all__ = [
     "load",
     "magnitude",
     "methods",
+    "nn",
     "permutation",
     "prune",
     "random",

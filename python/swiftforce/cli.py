@@ -11,7 +11,7 @@ import swiftforce
 from swiftforce import demo, plots, tables
 from swiftforce.datasets import fashion_mnist
 from swiftforce.errors import SwiftForceError
-from swiftforce.schedule import check_sparsity
+from swiftforce.schedule import check_seed, check_sparsity
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -116,12 +116,16 @@ def _demo(options: argparse.Namespace) -> None:
         epochs=options.epochs,
         seed=options.seed,
     )
+    check_seed(settings.seed)
+    if plots.can_plot():
+        plots.check_target(options.output)
     data = fashion_mnist(options.data)
     if options.samples is not None:
         data = data.subset(train=options.samples)
     print(
         f"LeNet-300-100 on Fashion-MNIST: {len(data.train_x):,} training images, "
-        f"{len(data.test_x):,} test images, {settings.steps} steps, {settings.epochs} epochs, "
+        f"{len(data.test_x):,} test images, {settings.steps} steps, "
+        f"{settings.epochs} epoch{'s' if settings.epochs > 1 else ''}, "
         f"seed {settings.seed}",
         flush=True,
     )

@@ -139,6 +139,10 @@ class DegenerateSaliencyWarning(SwiftForceWarning):
     """Fewer weights have a saliency above zero than are kept: positions chose the rest."""
 
 
+class MaskedGradientsWarning(SwiftForceWarning):
+    """Removed weights never had a gradient, so a method that may bring them back could not."""
+
+
 class LayerCollapseWarning(SwiftForceWarning):
     """A layer keeps no weight, so nothing passes through it."""
 
@@ -174,6 +178,8 @@ Label = Callable[[str, int], str]
 
 
 def _label(operand: str, tensor: int) -> str:
+    if operand == "none":
+        return "memory of the network's parameters"
     return f"{operand}[{tensor}]" if tensor >= 0 else operand
 
 
@@ -192,10 +198,7 @@ def _public_error(error: _core.NativeError, label: Label) -> SwiftForceError:
             value=value,
         )
     if status == "OVERLAP":
-        return OverlapError(
-            f"{tensor} shares memory with another array of the call ({message}): "
-            "pass a shared tensor once, and outputs that are arrays of their own"
-        )
+        return OverlapError(f"{message} ({tensor}): pass arrays of their own")
     return _EXCEPTIONS.get(status, SwiftForceError)(message)
 
 

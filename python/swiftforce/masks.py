@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import asdict
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from swiftforce.errors import MaskFileError
+from swiftforce.errors import MaskFileError, OverlapError
 from swiftforce.files import written_aside
 from swiftforce.report import Layer, Pruning, Step
 from swiftforce.tensors import FLOAT32, MASK, Array, Arrays, Tensors
@@ -41,6 +42,8 @@ def apply_masks(weights: Arrays, masks: Arrays, *, out: Arrays | None = None) ->
     ShapeError, StructureError, UnsupportedTypeError
     LayoutError
         Also if an array of `out` is read-only; nothing is written then.
+    OverlapError
+        If an array of `out` shares memory with other weights than its own.
 
     Examples
     --------
@@ -54,11 +57,24 @@ def apply_masks(weights: Arrays, masks: Arrays, *, out: Arrays | None = None) ->
         targets = tensors.empty(FLOAT32)
     else:
         targets = tensors.matching(out, "out", FLOAT32, writable=True)
+        _check_outputs(tensors, targets)
     for weight, mask, target in zip(tensors.arrays, kept, targets, strict=True):
         if target is not weight:
             np.copyto(target, weight)
         np.copyto(target, np.float32(0), where=~mask)
     return tensors.restore(targets) if out is None else out
+
+
+def _check_outputs(tensors: Tensors, targets: tuple[Array, ...]) -> None:
+    """Refuse an output that lies where weights lie that are still to be read."""
+    for position, target in enumerate(targets):
+        for other, weight in enumerate(tensors.arrays):
+            same = other == position and target.ctypes.data == weight.ctypes.data
+            if not same and np.may_share_memory(target, weight):
+                raise OverlapError(
+                    f"{tensors.label('out', position)} shares memory with "
+                    f"{tensors.label(tensors.role, other)}"
+                )
 
 
 def save(pruning: Pruning, path: str | os.PathLike[str]) -> None:
@@ -80,7 +96,6 @@ def save(pruning: Pruning, path: str | os.PathLike[str]) -> None:
         for name, mask in zip(_entries(len(masks.arrays)), masks.arrays, strict=True)
     }
     about = {
-        "format": _FORMAT,
         "format_version": _FORMAT_VERSION,
         "structure": masks.structure,
         "method": pruning.method,
@@ -89,13 +104,20 @@ def save(pruning: Pruning, path: str | os.PathLike[str]) -> None:
         "layers": [[layer.name, list(layer.shape), layer.kept] for layer in pruning.layers],
         "history": [asdict(step) for step in pruning.history],
     }
-    content = numpy_format.save(packed, {_FORMAT: json.dumps(about)})
+    text = json.dumps(about)
+    envelope = json.dumps({"about": text, "digest": _digest(text, packed)})
+    content = numpy_format.save(packed, {_FORMAT: envelope})
     with written_aside(path) as aside:
         aside.write_bytes(content)
 
 
 def load(path: str | os.PathLike[str]) -> Pruning:
     """Read what `Pruning.save` wrote.
+
+    Parameters
+    ----------
+    path : path
+        The file.
 
     Returns
     -------
@@ -116,17 +138,32 @@ def load(path: str | os.PathLike[str]) -> Pruning:
     try:
         packed = numpy_format.load(content)
         length = int.from_bytes(content[:8], "little")
-        header = json.loads(content[8 : 8 + length])
-        about = json.loads(header["__metadata__"][_FORMAT])
+        envelope = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][_FORMAT])
+        text, digest = envelope["about"], envelope["digest"]
+        is_whole = _digest(text, packed) == digest
     except Exception as error:
         raise MaskFileError(f"{path} is not a file of masks: {error}") from None
-    version = about.get("format_version")
-    if version != _FORMAT_VERSION:
-        raise MaskFileError(f"{path} has format version {version}, not {_FORMAT_VERSION}")
+    if not is_whole:
+        raise MaskFileError(f"{path} is damaged: its contents do not match their digest")
     try:
+        about = json.loads(text)
+        version = about["format_version"]
+        if version != _FORMAT_VERSION:
+            raise MaskFileError(f"{path} has format version {version}, not {_FORMAT_VERSION}")
         return _pruning(packed, about)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except MaskFileError:
+        raise
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise MaskFileError(f"{path} is damaged: {error}") from None
+
+
+def _digest(text: str, packed: dict[str, Array]) -> str:
+    """Of all that a file says, so that no flipped bit goes unnoticed."""
+    total = hashlib.sha256(text.encode())
+    for entry in sorted(packed):
+        total.update(f"{entry} {packed[entry].dtype} {packed[entry].shape}".encode())
+        total.update(packed[entry].tobytes())
+    return total.hexdigest()
 
 
 def _pruning(packed: dict[str, Array], about: dict[str, Any]) -> Pruning:
@@ -170,7 +207,7 @@ def _structured(structure: str, names: list[str], masks: list[Array]) -> Arrays:
 
 
 def _entries(count: int) -> list[str]:
-    """Keys in the file; the layers' own names stand in the metadata, and need not be unique."""
+    """Keys in the file; the layers' own names, which may be any text, stand in the metadata."""
     return [f"mask.{position}" for position in range(count)]
 
 

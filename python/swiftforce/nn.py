@@ -7,12 +7,16 @@ small on purpose: whoever needs augmentation, other optimizers or a GPU uses a f
 
 from __future__ import annotations
 
+import math
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from swiftforce import _core
 from swiftforce.errors import (
@@ -31,6 +35,11 @@ from swiftforce.selection import permutation
 from swiftforce.tensors import FLOAT32, MASK, Array, Arrays, Tensors, checked
 from swiftforce.vocabulary import number
 
+#: Where the streams of a seed begin that the orders of samples are drawn from: those of training
+#: are not those of scoring, nor those of the initial weights, which begin at 0.
+_TRAINING = 1 << 32
+_SCORING = 2 << 32
+
 
 @dataclass(frozen=True)
 class Linear:
@@ -45,7 +54,7 @@ class ReLU:
     """The layer ``y = max(x, 0)``."""
 
 
-Layer = Linear | ReLU
+AnyLayer = Linear | ReLU
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,44 @@ class Evaluation:
         return self.correct / self.count
 
 
+class Parameters(Mapping[str, Array]):
+    """Parameters of a network by name: float32 arrays that are views of its own memory.
+
+    Putting an array in copies its numbers into that memory.
+
+    Examples
+    --------
+    >>> from swiftforce import nn
+    >>> net = nn.Network([nn.Linear(2, 1)])
+    >>> net.weights["0.weight"] = [[3, 4]]
+    >>> net.predict(np.float32([[1, 10]]))
+    array([[43.]], dtype=float32)
+    """
+
+    def __init__(self, arrays: dict[str, Array]) -> None:
+        self._arrays = arrays
+
+    def __getitem__(self, name: str) -> Array:
+        return self._arrays[name]
+
+    def __setitem__(self, name: str, value: ArrayLike) -> None:
+        array = self._arrays[name]
+        numbers = np.asarray(value)
+        if numbers.shape != array.shape:
+            raise ShapeError(f"{name} has shape {array.shape}, not {numbers.shape}")
+        array[...] = numbers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __repr__(self) -> str:
+        """Names and shapes."""
+        return f"<Parameters { ({name: array.shape for name, array in self.items()}) }>"
+
+
 class Network:
     """A feed-forward classifier whose weights can be pruned.
 
@@ -84,7 +131,7 @@ class Network:
 
     Attributes
     ----------
-    weights, biases : dict of str to array of float32
+    weights, biases : Parameters
         The parameters by name, ``"0.weight"`` being the weight of the first layer: views of the
         network's own memory, so writing to them changes the network.
 
@@ -96,7 +143,7 @@ class Network:
 
     Notes
     -----
-    Two threads may share a network; their calls take turns.
+    Two threads may share a network: single batches take turns, so two calls of `fit` mix.
 
     References
     ----------
@@ -110,20 +157,24 @@ class Network:
     {'0.weight': (3, 4), '2.weight': (2, 3)}
     """
 
-    def __init__(self, layers: Sequence[Layer], *, seed: int = 0) -> None:
+    def __init__(self, layers: Sequence[AnyLayer], *, seed: int = 0) -> None:
         self.layers = tuple(layers)
+        if not self.layers:
+            raise ArchitectureError("a network needs at least one layer")
         described = tuple(_described(layer, i) for i, layer in enumerate(self.layers))
         with native_call():
             self._handle = _core.network_create(described, check_seed(seed))
         self._seed = seed
-        self.weights: dict[str, Array] = {}
-        self.biases: dict[str, Array] = {}
+        weights: dict[str, Array] = {}
+        biases: dict[str, Array] = {}
         for view, layer, is_weight, shape in _core.network_parameters(self._handle):
             array = np.frombuffer(cast(Any, view), FLOAT32).reshape(shape)
             if is_weight:
-                self.weights[f"{layer}.weight"] = array
+                weights[f"{layer}.weight"] = array
             else:
-                self.biases[f"{layer}.bias"] = array
+                biases[f"{layer}.bias"] = array
+        self.weights = Parameters(weights)
+        self.biases = Parameters(biases)
         shapes = [weight.shape for weight in self.weights.values()]
         self.features: int = shapes[0][1]
         self.classes: int = shapes[-1][0]
@@ -165,7 +216,8 @@ class Network:
         callable
             ``gradients(weights)`` returns the dense gradients of the mean cross entropy at those
             weights (and the network's biases), new arrays by name. Each sample is used once until
-            all were used; then they start again. The network is not changed.
+            all were used; then they start again. The function goes on where its last call ended:
+            make a new one for each search. The network is not changed.
 
         Raises
         ------
@@ -175,11 +227,13 @@ class Network:
         size = len(labels) if batch_size is None else _at_least_one(batch_size, "batch_size")
         together = _at_least_one(batches_per_step, "batches_per_step")
         batches = _batches(len(labels), size, None if seed is None else check_seed(seed))
+        turn = threading.Lock()
         tensors = Tensors(self.weights, "weights")
 
         def gradients(weights: Mapping[str, Array]) -> dict[str, Array]:
             given = tensors.matching(weights, "weights")
-            rows = np.concatenate([next(batches) for _ in range(together)])
+            with turn:
+                rows = np.concatenate([next(batches) for _ in range(together)])
             found = tensors.empty(FLOAT32)
             with native_call(tensors.label):
                 _core.network_gradients(self._handle, given, found, inputs, labels, rows)
@@ -249,7 +303,8 @@ class Network:
         """Train by stochastic gradient descent on the cross entropy.
 
         Each step: ``v = momentum * v + g + weight_decay * w``, then ``w -= learning_rate * v``,
-        for weights and biases; v starts at 0. Removed weights stay exactly zero.
+        for weights and biases. Every call starts with v = 0 and, for the same seed, with the same
+        order of samples. Removed weights stay exactly zero.
 
         Parameters
         ----------
@@ -258,7 +313,7 @@ class Network:
         y : array of integers, shape (n,)
             Labels in 0 ... classes - 1.
         epochs : int
-            Passes over the samples, in a new order each.
+            Passes over the samples, in a new order each; 0 does nothing.
         batch_size : int
             The last batch of a pass may be smaller.
         learning_rate, momentum, weight_decay : float
@@ -280,38 +335,48 @@ class Network:
         Raises
         ------
         DivergedError
-            If the loss is not finite; the step that would follow is not taken.
+            If a loss is not finite, before its step is taken; or if a weight is not after a pass.
         HyperparameterError, SeedError
         ShapeError, UnsupportedTypeError, LayoutError, LabelError
         """
         inputs, labels = self._samples(x, y)
         size = _at_least_one(batch_size, "batch_size")
-        epochs = integer(epochs, "epochs", HyperparameterError)
+        if integer(epochs, "epochs", HyperparameterError) < 0:
+            raise HyperparameterError(f"epochs must not be negative, not {epochs}")
         seed = check_seed(seed)
+        learning_rate = _not_negative(learning_rate, "learning_rate")
+        rates = (_not_negative(momentum, "momentum"), _not_negative(weight_decay, "weight_decay"))
+        gamma = _not_negative(gamma, "gamma")
+        ends = [integer(end, "a milestone", HyperparameterError) for end in milestones]
         with native_call():
             _core.network_reset(self._handle)
         history = []
         for epoch in range(epochs):
-            rate = learning_rate * gamma ** sum(epoch >= milestone for milestone in milestones)
-            order = permutation(len(labels), (seed + epoch) % 2**64)
+            rate = learning_rate * gamma ** sum(epoch >= end for end in ends)
+            order = permutation(len(labels), seed, _TRAINING + epoch)
             batches = [order[i : i + size] for i in range(0, len(order), size)]
             loss, correct = 0.0, 0
             for rows in bar(batches, description=f"epoch {epoch + 1}/{epochs}", shown=progress):
                 with native_call():
                     batch_loss, hits = _core.network_train(
-                        self._handle, inputs, labels, rows, rate, momentum, weight_decay
+                        self._handle, inputs, labels, rows, rate, *rates
                     )
-                if not np.isfinite(batch_loss):
-                    raise DivergedError(
-                        f"the loss is {batch_loss} in epoch {epoch + 1}: "
-                        "look for samples that are not finite, or lower the learning rate"
-                    )
+                self._check_finite(batch_loss, epoch)
                 loss += batch_loss * len(rows)
                 correct += hits
+            for weight in self.weights.values():
+                self._check_finite(float(np.abs(weight).max()), epoch, "largest weight")
             history.append(Epoch(epoch + 1, loss / len(labels), correct / len(labels), rate))
             if on_epoch is not None:
                 on_epoch(history[-1])
         return history
+
+    def _check_finite(self, value: float, epoch: int, what: str = "loss") -> None:
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"the {what} is {value} in epoch {epoch + 1}: "
+                "look for samples that are not finite, or lower the learning rate"
+            )
 
     def evaluate(self, x: Array, y: Array) -> Evaluation:
         """Loss and accuracy on samples; nothing changes.
@@ -359,8 +424,16 @@ class Network:
         twin._apply(None if self._masks is None else tuple(self._masks.values()))
         for mine, other in ((self.weights, twin.weights), (self.biases, twin.biases)):
             for name, array in mine.items():
-                other[name][...] = array
+                other[name] = array
         return twin
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Network:
+        return self.copy()
+
+    def __repr__(self) -> str:
+        """The layers, and how many weights there are."""
+        size = sum(weight.size for weight in self.weights.values())
+        return f"<Network {', '.join(map(repr, self.layers))}: {size} weights>"
 
     def _inputs(self, x: Array) -> Array:
         array = checked(x, "x", FLOAT32)
@@ -415,7 +488,7 @@ def lenet_300_100(inputs: int = 784, classes: int = 10, *, seed: int = 0) -> Net
     )
 
 
-def _described(layer: Layer, position: int) -> tuple[int, int, int]:
+def _described(layer: AnyLayer, position: int) -> tuple[int, int, int]:
     match layer:
         case Linear(inputs, outputs):
             sizes = (
@@ -434,11 +507,17 @@ def _at_least_one(value: int, name: str) -> int:
     return value
 
 
+def _not_negative(value: float, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
+        raise HyperparameterError(f"{name} must be finite and not negative, not {value!r}")
+    return float(value)
+
+
 def _batches(n: int, size: int, seed: int | None) -> Iterator[Array]:
     """Row numbers, batch after batch, pass after pass."""
     turn = 0
     while True:
-        order = np.arange(n) if seed is None else permutation(n, (seed + turn) % 2**64)
+        order = np.arange(n) if seed is None else permutation(n, seed, _SCORING + turn)
         for start in range(0, n, size):
             yield order[start : start + size]
         turn += 1

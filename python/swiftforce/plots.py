@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from swiftforce.files import written_aside
 
@@ -15,6 +16,24 @@ def can_plot() -> bool:
     except ImportError:
         return False
     return True
+
+
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Refuse a place that no picture can be written to, before hours of work end there.
+
+    Raises
+    ------
+    OSError
+        If its folder is not there, or its suffix names no format of pictures.
+    """
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {str(target.parent)!r} for the picture")
+    known = FigureCanvasBase.get_supported_filetypes()
+    if target.suffix[1:].lower() not in known:
+        raise OSError(f"{target.name!r} names no format of pictures: use one of {', '.join(known)}")
 
 
 def accuracy_against_sparsity(

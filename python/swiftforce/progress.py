@@ -30,11 +30,13 @@ def bar(items: Iterable[Item], *, description: str, shown: bool) -> Iterator[Ite
 class Work:
     """Progress of a known amount of work in named parts, on standard error.
 
-    A bar where tqdm is installed; else a line as each part begins.
+    A bar on a terminal where tqdm is installed; else a line as each part begins.
     """
 
     def __init__(self, total: int) -> None:
         self._bar: Any = None
+        if not sys.stderr.isatty():
+            return
         try:
             from tqdm.auto import tqdm
         except ImportError:

@@ -6,8 +6,13 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from swiftforce.errors import DegenerateSaliencyWarning, LayerCollapseWarning
+from swiftforce.errors import (
+    DegenerateSaliencyWarning,
+    LayerCollapseWarning,
+    MaskedGradientsWarning,
+)
 from swiftforce.tables import plain
 from swiftforce.tensors import Arrays, Tensors
 
@@ -183,8 +188,16 @@ def layers_of(tensors: Tensors, step: Step) -> tuple[Layer, ...]:
     )
 
 
-def warn_of(layers: Sequence[Layer], history: Sequence[Step], *, stacklevel: int) -> None:
-    """Warn of weights that were chosen by position, and of layers with nothing left."""
+def warn_of(
+    layers: Sequence[Layer], history: Sequence[Step], *, free: bool = False, stacklevel: int
+) -> None:
+    """Warn of what speaks against trusting a mask.
+
+    Parameters
+    ----------
+    free : bool
+        Whether removed weights may return.
+    """
     degenerate = [step for step in history if step.degenerate]
     if degenerate:
         last = degenerate[-1]
@@ -204,6 +217,22 @@ def warn_of(layers: Sequence[Layer], history: Sequence[Step], *, stacklevel: int
             LayerCollapseWarning,
             stacklevel=stacklevel,
         )
+    size = sum(layer.size for layer in layers)
+    if free and len(history) > 1 and _never_had_gradients(history, size):
+        warnings.warn(
+            f"in none of {len(history)} steps had a removed weight a gradient other than zero, so "
+            "none could return: gradients must be dense, at the masked weights but not masked",
+            MaskedGradientsWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def _never_had_gradients(history: Sequence[Step], size: int) -> bool:
+    """Whether at every step all that was removed may have had a score of zero."""
+    return not any(step.revived for step in history) and all(
+        size > before.keep and step.zero_scores >= size - before.keep
+        for before, step in pairwise(history)
+    )
 
 
 def _steps(steps: Sequence[Step], total: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from numbers import Integral, Real
 
 from swiftforce import _core
@@ -104,12 +104,14 @@ def _listed_keeps(
     schedule: Sequence[float] | Sequence[int], n: int, keep: int | None, steps: int | None
 ) -> tuple[int, ...]:
     try:
-        entries = list(schedule)
+        entries = None if isinstance(schedule, (bytes, Mapping, Set)) else list(schedule)
     except TypeError:
+        entries = None
+    if entries is None:
         raise ScheduleError(
             "schedule must be a name or a list of sparsities or of numbers of weights, "
             f"not {type(schedule).__name__}"
-        ) from None
+        )
     if not entries:
         raise ScheduleError("a schedule must have at least one step")
     whole = [entry for entry in entries if isinstance(entry, Integral)]
@@ -183,11 +185,11 @@ def integer(value: object, name: str, error: type[Exception]) -> int:
     return whole
 
 
-def check_seed(value: int) -> int:
+def check_seed(value: int, name: str = "seed") -> int:
     """A seed in 0 ... 2**64 - 1."""
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise SeedError(f"seed must be an integer, not {value!r}")
+        raise SeedError(f"{name} must be an integer, not {value!r}")
     seed = operator.index(value)
     if not 0 <= seed < 1 << 64:
-        raise SeedError(f"seed must be in 0 ... 2**64 - 1, not {seed}")
+        raise SeedError(f"{name} must be in 0 ... 2**64 - 1, not {seed}")
     return seed

@@ -16,6 +16,7 @@ from a network at initialization", ICLR 2021, arXiv 2006.09081.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -82,8 +83,15 @@ class MaskSearch:
     SparsityError, KeepError, StepsError, ScheduleError, SeedError, UnknownNameError
     StructureError, UnsupportedTypeError, LayoutError, OverlapError
 
+    Attributes
+    ----------
+    method : str
+
     Notes
     -----
+    Pass the weights that may be removed and no others: leave out biases and the parameters of
+    normalisation layers. Calls from several threads take turns.
+
     Extra memory: the masks (a byte per weight) and, for methods of several steps, one copy of the
     weights, with the removed ones replaced by zero. Both are updated in place by each step.
 
@@ -132,7 +140,8 @@ class MaskSearch:
             mask.fill(True)
         # A single step needs no masked weights to go on with.
         self._masked = self._tensors.empty(FLOAT32) if len(self._keeps) > 1 else None
-        self._history: list[Step] = []
+        self._known: list[Step] = []
+        self._turn = threading.RLock()
 
     @property
     def steps(self) -> int:
@@ -142,12 +151,31 @@ class MaskSearch:
     @property
     def taken(self) -> int:
         """Number of steps taken."""
-        return len(self._history)
+        with native_call():
+            return _core.search_taken(self._search)
+
+    @property
+    def history(self) -> tuple[Step, ...]:
+        """What each step taken did."""
+        # The native search keeps the record: a step that an interrupt made us miss is in it, too.
+        with self._turn:
+            while len(self._known) < self.taken:
+                with native_call():
+                    report = _core.search_report(
+                        self._search, len(self._known) + 1, len(self._masks)
+                    )
+                self._known.append(Step(**report))
+            return tuple(self._known)
 
     @property
     def done(self) -> bool:
         """Whether all steps were taken."""
         return self.taken == self.steps
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether a step needs gradients."""
+        return self._info["needs_gradients"]
 
     @property
     def keeps(self) -> tuple[int, ...]:
@@ -165,7 +193,7 @@ class MaskSearch:
 
         Before the first step, the weights themselves. Compute the next gradients at these.
         """
-        if not self._history:
+        if not self.taken:
             arrays = self._tensors.arrays
         elif self._masked is not None:
             arrays = self._masked
@@ -198,25 +226,32 @@ class MaskSearch:
         NonFiniteError, ShapeError, StructureError, UnsupportedTypeError, LayoutError
             The search is as it was before the call, and the step may be tried again.
         """
-        if self.done:
-            raise SearchDoneError(f"the search has taken all of its {self.steps} steps")
-        given = self._gradients(grads)
-        with native_call(self._tensors.label):
-            outcome = _core.search_step(
-                self._search, self._tensors.arrays, given, self._masks, self._masked
-            )
-        step = Step(**outcome)
-        self._history.append(step)
-        return step
+        with self._turn:
+            if self.done:
+                raise SearchDoneError(f"the search has taken all of its {self.steps} steps")
+            given = self._gradients(grads)
+            with native_call(self._tensors.label):
+                outcome = _core.search_step(
+                    self._search, self._tensors.arrays, given, self._masks, self._masked
+                )
+            return Step(**outcome)
 
     def _gradients(self, grads: Arrays | None) -> tuple[Array, ...] | None:
-        if not self._info["needs_gradients"]:
+        if not self.needs_gradients:
             return None
         if grads is None:
             raise MissingGradientsError(
                 f"the method {self.method!r} scores weights by their gradients: pass grads"
             )
-        return self._tensors.matching(grads, "gradients")
+        given = self._tensors.matching(grads, "gradients")
+        # A function may hand back what it was given; that is written while gradients are read.
+        own = self._masked or ()
+        return tuple(
+            gradient.copy()
+            if any(np.may_share_memory(gradient, array) for array in own)
+            else gradient
+            for gradient in given
+        )
 
     def result(self, *, stacklevel: int = 2) -> Pruning:
         """Return what was found so far; complete once `done`.
@@ -237,18 +272,24 @@ class MaskSearch:
             If in some step positions, not scores, chose some of the kept weights.
         LayerCollapseWarning
             If a tensor keeps nothing.
+        MaskedGradientsWarning
+            If removed weights could return but never had a gradient.
         """
-        if not self._history:
-            raise SearchDoneError("the search has taken no step yet, so there is no result")
-        layers = layers_of(self._tensors, self._history[-1])
-        warn_of(layers, self._history, stacklevel=stacklevel + 1)
-        # Later steps write the masks of an unfinished search.
-        masks = self._masks if self.done else tuple(mask.copy() for mask in self._masks)
+        return self._result(stacklevel + 1, copies=True)
+
+    def _result(self, stacklevel: int, *, copies: bool) -> Pruning:
+        with self._turn:
+            history = self.history
+            if not history:
+                raise SearchDoneError("the search has taken no step yet, so there is no result")
+            masks = tuple(mask.copy() for mask in self._masks) if copies else self._masks
+        layers = layers_of(self._tensors, history[-1])
+        warn_of(layers, history, free=self._info["free"], stacklevel=stacklevel + 1)
         return Pruning(
             masks=self._tensors.restore(masks),
             method=self.method,
             layers=layers,
-            history=tuple(self._history),
+            history=history,
             seed=self._seed,
             schedule=self._schedule,
         )
@@ -296,7 +337,8 @@ def prune(
     Parameters
     ----------
     weights : mapping, sequence or array of float32
-        The dense weights. Read in place, never written.
+        The dense weights that may be removed; leave out biases and the parameters of
+        normalisation layers. Read in place, never written.
     gradients : callable, or the structure of the weights
         ``gradients(masked_weights)`` returns the gradients of the loss at the masked weights, in
         the same structure, averaged over the step's batches, dense: also where a weight is
@@ -328,7 +370,7 @@ def prune(
 
     Warns
     -----
-    DegenerateSaliencyWarning, LayerCollapseWarning
+    DegenerateSaliencyWarning, LayerCollapseWarning, MaskedGradientsWarning
         See `MaskSearch.result`.
 
     Examples
@@ -365,9 +407,12 @@ def _run(
             f"{search.method} asks for new gradients at each of its {search.steps} steps: pass a "
             "function from masked weights to gradients"
         )
+    if not search.needs_gradients:
+        gradients = None
     for _ in bar(range(search.steps), description=search.method, shown=progress):
         search.step(gradients(search.masked_weights) if callable(gradients) else gradients)
-    return search.result(stacklevel=4)
+    # Nobody else holds the search, so its masks need not be copied.
+    return search._result(4, copies=False)
 
 
 def force(

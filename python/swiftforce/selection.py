@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from swiftforce import _core
-from swiftforce.errors import MissingGradientsError, native_call
+from swiftforce.errors import AllocationError, MissingGradientsError, ShapeError, native_call
 from swiftforce.report import Step, layers_of, warn_of
 from swiftforce.schedule import check_seed, integer, require_keep
 from swiftforce.tensors import FLOAT32, MASK, Array, Arrays, Tensors, check_distinct
@@ -60,11 +60,14 @@ def saliency(
     tensors = Tensors(weights, "weights")
     check_distinct(tensors)
     given = None if gradients is None else tensors.matching(gradients, "gradients")
-    if given is None and criterion in ("connection_sensitivity", "squared_gradient"):
-        raise MissingGradientsError(f"{criterion} is computed from gradients, and none were passed")
     scores = tensors.empty(FLOAT32)
-    with native_call(tensors.label):
-        _core.saliency(kind, tensors.arrays, given, scores, seed)
+    try:
+        with native_call(tensors.label):
+            _core.saliency(kind, tensors.arrays, given, scores, seed)
+    except MissingGradientsError:
+        raise MissingGradientsError(
+            f"{criterion} is computed from gradients, and none were passed"
+        ) from None
     return tensors.restore(scores)
 
 
@@ -115,19 +118,24 @@ def select(scores: Arrays, *, sparsity: float | None = None, keep: int | None = 
     return tensors.restore(masks)
 
 
-def permutation(n: int, seed: int) -> Array:
+def permutation(n: int, seed: int, stream: int = 0) -> Array:
     """The numbers 0 ... n - 1 in an order drawn from a seed.
 
     Parameters
     ----------
     n : int
         At least 1.
-    seed : int
-        In 0 ... 2**64 - 1. The same seed gives the same order on every machine.
+    seed, stream : int
+        In 0 ... 2**64 - 1. The same two give the same order on every machine; the streams of a
+        seed are independent of each other.
 
     Returns
     -------
     array of int64, shape (n,)
+
+    Raises
+    ------
+    ShapeError, SeedError, AllocationError
 
     References
     ----------
@@ -139,7 +147,14 @@ def permutation(n: int, seed: int) -> Array:
     >>> sorted(sf.permutation(5, seed=1).tolist())
     [0, 1, 2, 3, 4]
     """
-    order = np.empty(max(0, integer(n, "n", ValueError)), np.int64)
+    count = integer(n, "n", ShapeError)
+    if count < 1:
+        raise ShapeError(f"n must be at least 1, not {count}")
+    drawn_from = check_seed(seed), check_seed(stream, "stream")
+    try:
+        order = np.empty(count, np.int64)
+    except (MemoryError, ValueError):
+        raise AllocationError(f"there is no memory for an order of {count} numbers") from None
     with native_call():
-        _core.permutation(order, check_seed(seed))
+        _core.permutation(order, *drawn_from)
     return order

@@ -6,6 +6,7 @@ Nothing here copies an array or converts its type: what does not fit is an error
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,8 @@ class Tensors:
         )
         if self.size == 0:
             raise StructureError(f"{role} hold no elements")
+        if len(set(self.names)) != len(self.names):
+            raise StructureError(f"two of the names of {role} are equal as text: {self.names}")
 
     @property
     def size(self) -> int:
@@ -168,6 +171,12 @@ def checked(value: object, label: str, dtype: np.dtype[Any], *, writable: bool =
     if not _is_array(value):
         raise UnsupportedTypeError(f"{label} is a {type(value).__name__}, not an array")
     array: Array = np.asarray(value)
+    if isinstance(value, np.ma.MaskedArray):
+        raise UnsupportedTypeError(f"{label} is a masked array: pass its .data or its .filled()")
+    if writable and not isinstance(value, np.ndarray):
+        raise UnsupportedTypeError(
+            f"{label} is a {type(value).__name__}: only a numpy array can be written"
+        )
     if array.dtype != dtype:
         raise UnsupportedTypeError(
             f"{label} has dtype {array.dtype} where {dtype} is needed: "
@@ -183,15 +192,14 @@ def checked(value: object, label: str, dtype: np.dtype[Any], *, writable: bool =
 
 
 def check_distinct(tensors: Tensors) -> None:
-    """Refuse a tensor that is passed under two names: it would be counted twice."""
-    seen: dict[int, int] = {}
-    for position, array in enumerate(tensors.arrays):
-        if array.size == 0:
-            continue
-        first = seen.setdefault(array.__array_interface__["data"][0], position)
-        if first != position:
+    """Refuse weights that share memory, even in part: they would be counted twice."""
+    spans = sorted(
+        (array.ctypes.data, position) for position, array in enumerate(tensors.arrays) if array.size
+    )
+    for (start, first), (next_start, second) in pairwise(spans):
+        if next_start < start + tensors.arrays[first].nbytes:
             raise OverlapError(
-                f"{tensors.label(tensors.role, position)} shares memory with "
+                f"{tensors.label(tensors.role, second)} shares memory with "
                 f"{tensors.label(tensors.role, first)}: pass a shared tensor once"
             )
 

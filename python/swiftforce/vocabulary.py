@@ -10,12 +10,11 @@ from swiftforce.errors import UnknownNameError
 
 
 class MethodInfo(TypedDict):
-    """A row of the core's table of methods."""
+    """What a search must know of a method, from the core's table."""
 
-    saliency: int
-    rule: int
     one_shot: bool
     needs_gradients: bool
+    free: bool
 
 
 @cache
@@ -39,8 +38,13 @@ def number(axis: str, name: str) -> int:
 
 
 def method_info(name: str) -> MethodInfo:
-    """The row of a method: what it scores by, and whether it needs gradients or steps."""
-    return _core.method(number("method", name))
+    """The row of a method: what it scores by, what it needs, whether removed weights may return."""
+    row = _core.method(number("method", name))
+    return MethodInfo(
+        one_shot=row["one_shot"],
+        needs_gradients=row["needs_gradients"],
+        free=names("rule")[row["rule"]] == "free",
+    )
 
 
 def methods() -> tuple[str, ...]:

@@ -7,7 +7,7 @@
  *  - It checks every pointer, count and type before it reads or writes anything, and refuses
  *    arrays of which one is written while another lies in the same place, and weights that lie in
  *    one place. A call that returns a status other than SF_OK has written nothing but `*error`.
- *    The caller keeps results that are single structs and numbers apart from its arrays.
+ *    The caller keeps results that are structs, and lists of counts, apart from its arrays.
  *  - Memory belongs to the caller. Nothing passed in is kept after the call.
  *  - It may be called from several threads at once. Calls on one handle wait for each other.
  *  - Sizes, counts and positions are 64-bit. Positions count elements in memory order.
@@ -42,7 +42,7 @@ extern "C" {
   X(7, UNKNOWN_NAME, "a method, schedule, saliency or layer number is not known")       \
   X(8, BAD_SPARSITY, "a sparsity is not in [0, 1)")                                     \
   X(9, BAD_KEEP, "a number of weights to keep is not in 1 ... n")                       \
-  X(10, BAD_STEPS, "a number of steps is less than one, or not one for a one-shot method") \
+  X(10, BAD_STEPS, "a number of steps is less than one, or not one for a one-shot method, or too large") \
   X(11, BAD_SCHEDULE, "a schedule grows, or does not stay at or above the number it ends with") \
   X(12, NON_FINITE, "a weight, gradient or score is NaN or infinite")                   \
   X(13, MISSING_GRADIENTS, "the method needs gradients")                                \
@@ -233,11 +233,11 @@ int32_t sf_keep_count(int64_t n, double sparsity, int64_t *keep, sf_error *error
 int32_t sf_schedule(int32_t schedule, int64_t n, int64_t keep, int64_t steps, int64_t *keeps,
                     sf_error *error);
 
-/* order becomes a permutation of 0 ... n - 1 drawn from the seed. */
-int32_t sf_permutation(int64_t n, uint64_t seed, int64_t *order, sf_error *error);
+/* order becomes a permutation of 0 ... n - 1 drawn from one of the seed's independent streams. */
+int32_t sf_permutation(int64_t n, uint64_t seed, uint64_t stream, int64_t *order, sf_error *error);
 
 /* scores[i] = the saliency of each weight. weights give the sizes, so they are always needed;
-   gradients: NULL where the saliency does not read them, and not looked at then. */
+   gradients: NULL where the saliency does not read them; their values are not looked at then. */
 int32_t sf_saliency(int32_t saliency, const sf_array *weights, const sf_array *gradients,
                     const sf_array *scores, int64_t tensors, uint64_t seed, sf_error *error);
 
@@ -254,6 +254,9 @@ int32_t sf_search_step(int64_t search, const sf_step_arrays *arrays, sf_report *
 /* *taken of *steps steps are done; keeps: NULL, or room for all steps. */
 int32_t sf_search_state(int64_t search, int64_t *taken, int64_t *steps, int64_t *keeps,
                         sf_error *error);
+/* What a step that was taken did; 1 is the first. layer_kept: NULL, or room for `tensors` counts. */
+int32_t sf_search_report(int64_t search, int64_t step, sf_report *report, int64_t *layer_kept,
+                         int64_t tensors, sf_error *error);
 int32_t sf_search_release(int64_t search, sf_error *error);
 
 /* A feed-forward classifier with weights drawn from the seed. *network becomes a handle above 0. */
