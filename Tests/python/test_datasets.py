@@ -546,7 +546,7 @@ def test_no_data_set_says_what_to_do(nowhere: Path) -> None:
         fashion_mnist()
     assert str(caught.value) == (
         f"fashion-mnist not found in '{nowhere}/debian': apt-get install dataset-fashion-mnist, "
-        "or pass the folder that holds the files"
+        "pass the folder that holds the four files, or name it in SWIFTFORCE_DATA"
     )
     with pytest.raises(DatasetError) as caught:
         mnist()

@@ -296,7 +296,8 @@ def fashion_mnist(directory: str | os.PathLike[str] | None = None) -> Dataset:
     folder = _find(
         "fashion-mnist",
         [*places, _DEBIAN_FASHION_MNIST] if directory is None else [Path(directory)],
-        advice="apt-get install dataset-fashion-mnist, or pass the folder that holds the files",
+        advice="apt-get install dataset-fashion-mnist, pass the folder that holds the four files, "
+        "or name it in SWIFTFORCE_DATA",
     )
     return idx_dataset(folder, name="fashion-mnist")
 

@@ -276,13 +276,12 @@ class Network:
             )
 
     def _apply(self, masks: Sequence[Array] | None) -> None:
+        copies = None
+        if masks is not None:
+            copies = dict(zip(self.weights, (mask.copy() for mask in masks), strict=True))
         with native_call():
             _core.network_apply(self._handle, masks)
-        if masks is None:
-            self._masks = None
-        else:
-            copies = (mask.copy() for mask in masks)
-            self._masks = dict(zip(self.weights, copies, strict=True))
+        self._masks = copies
 
     def fit(
         self,
