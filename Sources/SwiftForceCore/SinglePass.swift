@@ -1,0 +1,179 @@
+// The fast way: one reading of the tensors. Weights above the bracket are kept, those below are
+// removed, and the few between are listed and settled exactly at the end.
+
+/// A selection in one reading. It gives up, and says so, where the bracket missed or too many scores
+/// lie inside it; nothing is lost then but time.
+struct SinglePass<K: BlockKernels> {
+  let scores: Scores
+  let keep: Int
+  let chunks: [Chunk]
+  let workers: Int
+  let output: MaskOutput<K>
+  let bracket: Bracket<K>
+  /// More listed weights than this are too many.
+  let limit: Int
+
+  enum Outcome {
+    case selected(Survey, Threshold<K>, layerKept: [Int])
+    case nonFinite
+    case undecided
+  }
+
+  func run() -> Outcome {
+    let found = listed()
+    var total = Survey()
+    for part in found.parts { total += part.survey }
+    if !total.isFinite { return .nonFinite }
+    let wanted = keep - total.kept
+    guard !found.isFlooded, wanted >= 1, wanted <= found.count else { return .undecided }
+    let rank = KeyRank<K>.find(wanted, in: found.keys)
+    let threshold = Threshold<K>(key: rank.key, quota: rank.wanted, alike: rank.alike)
+    var layerKept = [Int](repeating: 0, count: output.masks.count)
+    for (chunk, part) in zip(chunks, found.parts) {
+      layerKept[chunk.tensor] += part.survey.kept
+    }
+    settle(found, threshold, &total, &layerKept)
+    return .selected(total, threshold, layerKept: layerKept)
+  }
+
+  /// What the reading lists.
+  private struct Listed {
+    let lists: [Candidates<K>]
+    let parts: [Part]
+
+    var isFlooded: Bool { lists.contains { $0.isFull } }
+    var count: Int { lists.reduce(0) { $0 + $1.count } }
+    var keys: [K.Key] { lists.flatMap { unsafe Array($0.allKeys) } }
+  }
+
+  /// The figures of a chunk, the worker that read it, and where in that one's list its weights are.
+  private struct Part {
+    let survey: Survey
+    let worker: Int
+    let range: Range<Int>
+  }
+
+  private func listed() -> Listed {
+    let lists = (0..<workers).map { _ in Candidates<K>(limit: limit / workers) }
+    let scratches = (0..<workers).map { _ in Scratch<K>() }
+    let parts = Parallel.map(chunks.count, workers: workers) { worker, round in
+      let list = lists[worker]
+      let first = list.count
+      let survey = read(chunks[round], scratches[worker], list)
+      return Part(survey: survey, worker: worker, range: first..<list.count)
+    }
+    return Listed(lists: lists, parts: parts)
+  }
+
+  private func read(_ chunk: Chunk, _ scratch: Scratch<K>, _ list: Candidates<K>) -> Survey {
+    var survey = Survey()
+    chunk.forEachBlock { block in
+      guard !list.isFull else { return }
+      survey.isFinite = scores.fill(scratch, for: block) && survey.isFinite
+      survey.addScores(scratch, block.count)
+      let mask = unsafe output.mask(block)
+      let counts = unsafe K.classify(
+        scratch.keys, count: block.count, low: bracket.low, high: bracket.high, into: mask)
+      survey.kept += counts.above
+      if counts.above > 0 {
+        unsafe survey.saliency += K.scoreSum(
+          scratch.keys, count: block.count, above: bracket.high)
+      }
+      if counts.inside > 0 {
+        unsafe list.add(scratch, mask, block, from: chunk, counts.inside)
+      }
+      output.follow(block, isRewritten: false, &survey)
+    }
+    return survey
+  }
+
+  /// Keeps those listed weights that are above the threshold, and as many equal to it as there is
+  /// room for, in order.
+  private func settle(
+    _ found: Listed, _ threshold: Threshold<K>, _ total: inout Survey, _ layerKept: inout [Int]
+  ) {
+    var quota = threshold.quota
+    for (chunk, part) in zip(chunks, found.parts) {
+      let list = found.lists[part.worker]
+      for i in part.range {
+        let key = unsafe list.keys[i]
+        guard key >= threshold.key else { continue }
+        if key == threshold.key {
+          guard quota > 0 else { continue }
+          quota -= 1
+        }
+        let position = chunk.start + Int(unsafe list.positions[i])
+        output.keep(chunk.tensor, position, &total)
+        total.saliency += Double(K.score(of: key))
+        layerKept[chunk.tensor] += 1
+      }
+    }
+  }
+}
+
+/// The smallest kept score, as a key; how many keys equal it, and how many of them are kept.
+struct Threshold<K: BlockKernels> {
+  let key: K.Key
+  let quota: Int
+  let alike: Int
+}
+
+/// Keys and positions of the undecided weights that one worker met.
+@safe final class Candidates<K: BlockKernels> {
+  private(set) var keys: UnsafeMutablePointer<K.Key>
+  /// Positions within the chunk.
+  private(set) var positions: UnsafeMutablePointer<UInt32>
+  private(set) var count = 0
+  /// There were more than the limit: the list is not complete.
+  private(set) var isFull = false
+  private var capacity: Int
+  private let limit: Int
+
+  init(limit: Int) {
+    self.limit = limit
+    capacity = min(limit, 4 * Block.largestCount) + Block.largestCount
+    unsafe keys = UnsafeMutablePointer.allocate(capacity: capacity)
+    unsafe positions = UnsafeMutablePointer.allocate(capacity: capacity)
+  }
+
+  deinit {
+    unsafe keys.deallocate()
+    unsafe positions.deallocate()
+  }
+
+  var allKeys: UnsafeBufferPointer<K.Key> {
+    unsafe UnsafeBufferPointer(start: keys, count: count)
+  }
+
+  /// Takes in the `inside` undecided weights of a block, and marks them as removed for now.
+  func add(
+    _ scratch: Scratch<K>, _ mask: UnsafeMutablePointer<UInt8>, _ block: Block,
+    from chunk: Chunk, _ inside: Int
+  ) {
+    guard count + inside <= limit else {
+      isFull = true
+      return
+    }
+    if count + inside > capacity { grow(to: count + inside) }
+    unsafe K.collect(
+      scratch.keys, mask, count: block.count, offset: UInt32(block.start - chunk.start),
+      found: keys + count, positions: positions + count)
+    count += inside
+  }
+
+  private func grow(to least: Int) {
+    let larger = max(least, min(2 * capacity, limit))
+    unsafe keys = moved(keys, to: larger)
+    unsafe positions = moved(positions, to: larger)
+    capacity = larger
+  }
+
+  private func moved<Element>(
+    _ old: UnsafeMutablePointer<Element>, to size: Int
+  ) -> UnsafeMutablePointer<Element> {
+    let new = UnsafeMutablePointer<Element>.allocate(capacity: size)
+    unsafe new.moveInitialize(from: old, count: count)
+    unsafe old.deallocate()
+    return unsafe new
+  }
+}

@@ -1,0 +1,43 @@
+// What is counted and summed of a chunk, for the report and for the checks of a search.
+
+/// Figures of one chunk, or of all when they are added in the order of the chunks.
+struct Survey: Sendable {
+  var isFinite = true
+  var candidates = 0
+  var zeros = 0
+  var scores = 0.0
+  var squares = 0.0
+  /// Kept by the previous mask; not counted at a first step.
+  var before = 0
+  /// Of the new mask.
+  var kept = 0
+  var removed = 0
+  var revived = 0
+  /// The sum of the kept scores.
+  var saliency = 0.0
+
+  /// Counts a block whose keys have been filled.
+  @inline(__always)
+  mutating func addScores<K: BlockKernels>(_ scratch: Scratch<K>, _ count: Int) {
+    let excluded = unsafe K.occurrences(of: K.excluded, in: scratch.keys, count: count)
+    candidates += count - excluded
+    unsafe zeros += K.occurrences(of: K.zero, in: scratch.keys, count: count)
+    unsafe scores += K.scoreSum(scratch.keys, count: count, above: K.excluded)
+    if let gradients = unsafe scratch.gradients {
+      unsafe squares += K.squareSum(gradients, count: count)
+    }
+  }
+
+  static func += (total: inout Survey, part: Survey) {
+    total.isFinite = total.isFinite && part.isFinite
+    total.candidates += part.candidates
+    total.zeros += part.zeros
+    total.scores += part.scores
+    total.squares += part.squares
+    total.before += part.before
+    total.kept += part.kept
+    total.removed += part.removed
+    total.revived += part.revived
+    total.saliency += part.saliency
+  }
+}
