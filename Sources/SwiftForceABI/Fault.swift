@@ -26,6 +26,13 @@ struct Fault: Error {
   /// A required pointer is null.
   static func null(_ name: String) -> Fault { Fault(SF_NULL_POINTER, "\(name) is null") }
 
+  /// The same fault, of the element at a position.
+  func at(index: Int) -> Fault {
+    var fault = self
+    fault.index = index
+    return fault
+  }
+
   init(_ error: SFError) {
     self.init(Fault.status(of: error), error.message)
     switch error {

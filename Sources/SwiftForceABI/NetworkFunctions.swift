@@ -18,10 +18,13 @@ public func networkCreate(
     var descriptions: [LayerDescription] = []
     for position in 0..<count {
       let layer = unsafe layers[position]
-      descriptions.append(
-        LayerDescription(
-          kind: try named(layer.kind, LayerKind.self), inputs: Int(layer.inputs),
-          outputs: Int(layer.outputs)))
+      do throws(Fault) {
+        let kind = try named(layer.kind, LayerKind.self)
+        descriptions.append(
+          LayerDescription(kind: kind, inputs: Int(layer.inputs), outputs: Int(layer.outputs)))
+      } catch {
+        throw error.at(index: position)
+      }
     }
     let created = try mapping { () throws(SFError) in
       try Network<Float>(layers: descriptions, seed: seed)
@@ -124,6 +127,7 @@ public func networkTrain(
     let given = unsafe try required(sgd, "sgd").pointee
     let result = unsafe try required(result, "result")
     try networks[network].use { (network) throws(Fault) in
+      try samples.checkApart(from: nil, and: network, isTrained: true)
       let outcome = try mapping { () throws(SFError) in
         try network.train(
           batch: samples.batch,

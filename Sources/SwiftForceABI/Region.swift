@@ -32,8 +32,9 @@ struct Region {
         throw region.overlaps(rival)
       }
       furthest = region.further(than: furthest)
-      if region.isWritten { furthestWritten = region.further(than: furthestWritten) }
-      if isWeight { furthestWeight = region.further(than: furthestWeight) }
+      // One of these that reached further would have been a rival already.
+      if region.isWritten { furthestWritten = region }
+      if isWeight { furthestWeight = region }
     }
   }
 

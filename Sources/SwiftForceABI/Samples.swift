@@ -41,19 +41,22 @@ import SwiftForceEngine
     ]
   }
 
-  /// Refuses outputs that lie, even in part, where the samples or the network's parameters do.
-  func checkApart(from outputs: Arrays, and network: Network<Float>) throws(Fault) {
+  /// Refuses outputs that lie, even in part, where the samples or the network's parameters do, and
+  /// samples that lie where the parameters do while these are trained.
+  func checkApart(
+    from outputs: Arrays?, and network: Network<Float>, isTrained: Bool = false
+  ) throws(Fault) {
     let read = zip(spans, [SF_OPERAND_INPUTS, SF_OPERAND_LABELS, SF_OPERAND_ROWS]).map {
       Region(
         start: $0.start, end: $0.start + $0.bytes, operand: $1, tensor: 0, isWritten: false)
     }
-    // Operand NONE: parameters that the call reads, but that are none of its arguments.
+    // Operand NONE: parameters that the call uses, but that are none of its arguments.
     let own = network.parameters.enumerated().map { position, parameter in
       let start = unsafe UInt(bitPattern: parameter.view.base)
       return Region(
         start: start, end: start + UInt(parameter.view.count) * 4, operand: SF_OPERAND_NONE,
-        tensor: position, isWritten: false)
+        tensor: position, isWritten: isTrained)
     }
-    try Region.checkDisjoint(read.filter { $0.end > $0.start } + own + outputs.regions)
+    try Region.checkDisjoint(read.filter { $0.end > $0.start } + own + (outputs?.regions ?? []))
   }
 }

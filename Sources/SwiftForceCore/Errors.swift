@@ -38,7 +38,7 @@ public enum SFError: Error, Sendable, Equatable {
   case badKeep(keep: Int, of: Int)
   /// Fewer than one step, or more than one for a one-shot method.
   case badSteps(Int, oneShot: Bool)
-  /// A caller's schedule that grows, or does not end at the number of weights to keep.
+  /// A caller's schedule that grows, falls below the number of weights to keep, or ends elsewhere.
   case badSchedule(step: Int, keep: Int, previous: Int)
   /// No weights at all, or more than can be counted.
   case badCount(Int)
@@ -82,7 +82,7 @@ public enum SFError: Error, Sendable, Equatable {
         : "a search takes at least one step, not \(steps)"
     case .badSchedule(let step, let keep, let previous):
       "step \(step) of the schedule keeps \(keep) weights after \(previous):"
-        + " it must not grow, and must end at the number of weights to keep"
+        + " it must not grow, nor fall below the number of weights to keep, and must end there"
     case .badCount(let count):
       "there must be at least one weight and at most 2^62, not \(count)"
     case .sizeMismatch(let operand, let tensor, let got, let expected):

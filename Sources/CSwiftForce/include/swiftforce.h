@@ -4,8 +4,10 @@
  *
  * What holds for every function:
  *  - It returns a status (SF_OK is 0) and, where `error` is not NULL, fills it in either case.
- *  - It checks every pointer, count, type and overlap before it reads or writes anything. A call
- *    that returns a status other than SF_OK has written nothing but `*error`.
+ *  - It checks every pointer, count and type before it reads or writes anything, and refuses
+ *    arrays of which one is written while another lies in the same place, and weights that lie in
+ *    one place. A call that returns a status other than SF_OK has written nothing but `*error`.
+ *    The caller keeps results that are single structs and numbers apart from its arrays.
  *  - Memory belongs to the caller. Nothing passed in is kept after the call.
  *  - It may be called from several threads at once. Calls on one handle wait for each other.
  *  - Sizes, counts and positions are 64-bit. Positions count elements in memory order.
@@ -41,11 +43,11 @@ extern "C" {
   X(8, BAD_SPARSITY, "a sparsity is not in [0, 1)")                                     \
   X(9, BAD_KEEP, "a number of weights to keep is not in 1 ... n")                       \
   X(10, BAD_STEPS, "a number of steps is less than one, or not one for a one-shot method") \
-  X(11, BAD_SCHEDULE, "a schedule keeps more weights at a later step than at an earlier one") \
+  X(11, BAD_SCHEDULE, "a schedule grows, or does not stay at or above the number it ends with") \
   X(12, NON_FINITE, "a weight, gradient or score is NaN or infinite")                   \
   X(13, MISSING_GRADIENTS, "the method needs gradients")                                \
   X(14, SEARCH_DONE, "the search has taken all its steps")                              \
-  X(15, MASKS_CHANGED, "the masks passed are not those of the previous step")           \
+  X(15, MASKS_CHANGED, "the masks passed do not keep as many weights as the previous step")           \
   X(16, BAD_HANDLE, "a handle is not one of a live object of the right kind")           \
   X(17, BAD_LABEL, "a label is not in 0 ... classes - 1")                               \
   X(18, BAD_ROW, "a row number is outside the data set")                                \
@@ -113,7 +115,7 @@ typedef struct sf_error {
   int32_t operand;   /* enum sf_operand: the argument at fault */
   int64_t tensor;    /* its position in that list */
   int64_t index;     /* the first element at fault */
-  int64_t count;     /* how many elements are at fault */
+  int64_t count;     /* how many elements are at fault; or the count or size that is refused */
   double value;      /* the offending value */
   char message[216]; /* one sentence in English, ends with a null byte */
 } sf_error;
@@ -234,8 +236,8 @@ int32_t sf_schedule(int32_t schedule, int64_t n, int64_t keep, int64_t steps, in
 /* order becomes a permutation of 0 ... n - 1 drawn from the seed. */
 int32_t sf_permutation(int64_t n, uint64_t seed, int64_t *order, sf_error *error);
 
-/* scores[i] = the saliency of each weight. weights, gradients: NULL where the saliency does not
-   read them. */
+/* scores[i] = the saliency of each weight. weights give the sizes, so they are always needed;
+   gradients: NULL where the saliency does not read them, and not looked at then. */
 int32_t sf_saliency(int32_t saliency, const sf_array *weights, const sf_array *gradients,
                     const sf_array *scores, int64_t tensors, uint64_t seed, sf_error *error);
 

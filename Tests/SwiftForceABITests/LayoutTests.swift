@@ -1,0 +1,121 @@
+// The layout of the structs that cross the border, byte by byte: whoever moves a field must come
+// here, and raise SF_ABI_VERSION.
+
+import CSwiftForce
+import Testing
+
+@Suite struct LayoutTests {
+  @Test func array() {
+    #expect(unsafe MemoryLayout<sf_array>.size == 24)
+    #expect(
+      unsafe [
+        MemoryLayout<sf_array>.offset(of: \.data), MemoryLayout<sf_array>.offset(of: \.count),
+        MemoryLayout<sf_array>.offset(of: \.type), MemoryLayout<sf_array>.offset(of: \.reserved),
+      ] == [0, 8, 16, 20])
+  }
+
+  @Test func error() {
+    typealias Layout = MemoryLayout<sf_error>
+    #expect(Layout.size == 256)
+    #expect(
+      [
+        Layout.offset(of: \.status), Layout.offset(of: \.operand), Layout.offset(of: \.tensor),
+        Layout.offset(of: \.index), Layout.offset(of: \.count), Layout.offset(of: \.value),
+        Layout.offset(of: \.message),
+      ] == [0, 4, 8, 16, 24, 32, 40])
+  }
+
+  @Test func methodInfo() {
+    typealias Layout = MemoryLayout<sf_method_info>
+    #expect(Layout.size == 16)
+    #expect(
+      [
+        Layout.offset(of: \.saliency), Layout.offset(of: \.rule), Layout.offset(of: \.one_shot),
+        Layout.offset(of: \.needs_gradients),
+      ] == [0, 4, 8, 12])
+  }
+
+  @Test func searchOptions() {
+    #expect(unsafe MemoryLayout<sf_search_options>.size == 40)
+    #expect(
+      unsafe [
+        MemoryLayout<sf_search_options>.offset(of: \.method),
+        MemoryLayout<sf_search_options>.offset(of: \.schedule),
+        MemoryLayout<sf_search_options>.offset(of: \.keep),
+        MemoryLayout<sf_search_options>.offset(of: \.steps),
+        MemoryLayout<sf_search_options>.offset(of: \.keeps),
+        MemoryLayout<sf_search_options>.offset(of: \.seed),
+      ] == [0, 4, 8, 16, 24, 32])
+  }
+
+  @Test func stepArrays() {
+    #expect(unsafe MemoryLayout<sf_step_arrays>.size == 40)
+    #expect(
+      unsafe [
+        MemoryLayout<sf_step_arrays>.offset(of: \.weights),
+        MemoryLayout<sf_step_arrays>.offset(of: \.gradients),
+        MemoryLayout<sf_step_arrays>.offset(of: \.masks),
+        MemoryLayout<sf_step_arrays>.offset(of: \.masked),
+        MemoryLayout<sf_step_arrays>.offset(of: \.tensors),
+      ] == [0, 8, 16, 24, 32])
+  }
+
+  @Test func report() {
+    typealias Layout = MemoryLayout<sf_report>
+    #expect(Layout.size == 104)
+    #expect(
+      [
+        Layout.offset(of: \.step), Layout.offset(of: \.keep), Layout.offset(of: \.candidates),
+        Layout.offset(of: \.removed), Layout.offset(of: \.revived),
+        Layout.offset(of: \.zero_scores), Layout.offset(of: \.at_threshold),
+        Layout.offset(of: \.kept_at_threshold), Layout.offset(of: \.arbitrary),
+        Layout.offset(of: \.threshold), Layout.offset(of: \.saliency),
+        Layout.offset(of: \.total_saliency), Layout.offset(of: \.gradient_norm),
+      ] == (0..<13).map { 8 * $0 })
+  }
+
+  @Test func layer() {
+    typealias Layout = MemoryLayout<sf_layer>
+    #expect(Layout.size == 24)
+    #expect(
+      [
+        Layout.offset(of: \.kind), Layout.offset(of: \.reserved), Layout.offset(of: \.inputs),
+        Layout.offset(of: \.outputs),
+      ] == [0, 4, 8, 16])
+  }
+
+  @Test func parameter() {
+    #expect(unsafe MemoryLayout<sf_parameter>.size == 56)
+    #expect(
+      unsafe [
+        MemoryLayout<sf_parameter>.offset(of: \.data),
+        MemoryLayout<sf_parameter>.offset(of: \.layer),
+        MemoryLayout<sf_parameter>.offset(of: \.is_weight),
+        MemoryLayout<sf_parameter>.offset(of: \.rank),
+        MemoryLayout<sf_parameter>.offset(of: \.shape),
+      ] == [0, 8, 16, 20, 24])
+  }
+
+  @Test func batch() {
+    #expect(unsafe MemoryLayout<sf_batch>.size == 48)
+    #expect(
+      unsafe [
+        MemoryLayout<sf_batch>.offset(of: \.inputs), MemoryLayout<sf_batch>.offset(of: \.labels),
+        MemoryLayout<sf_batch>.offset(of: \.rows), MemoryLayout<sf_batch>.offset(of: \.samples),
+        MemoryLayout<sf_batch>.offset(of: \.features), MemoryLayout<sf_batch>.offset(of: \.count),
+      ] == [0, 8, 16, 24, 32, 40])
+  }
+
+  @Test func descentAndResult() {
+    typealias Descent = MemoryLayout<sf_sgd>
+    #expect(Descent.size == 24)
+    #expect(
+      [
+        Descent.offset(of: \.learning_rate), Descent.offset(of: \.momentum),
+        Descent.offset(of: \.weight_decay),
+      ] == [0, 8, 16])
+    typealias Outcome = MemoryLayout<sf_batch_result>
+    #expect(Outcome.size == 16)
+    #expect([Outcome.offset(of: \.loss), Outcome.offset(of: \.correct)] == [0, 8])
+  }
+}

@@ -1,0 +1,130 @@
+// Memory that is shared: whatever is written lies apart from everything else, in every order of the
+// addresses; what is only read may be shared, except that no weight is counted twice.
+
+import CSwiftForce
+import Testing
+
+@Suite struct OverlapTests {
+  private func step(_ change: (SearchStepCall) -> Void) -> (said: Outcome, call: SearchStepCall) {
+    let call = SearchStepCall()
+    change(call)
+    return (outcome { call.make($0) }, call)
+  }
+
+  /// Every pair of arrays of which one is written, sharing anything from one element to all.
+  @Test func pairsOfWhichOneIsWritten() {
+    typealias Pick = (SearchStepCall) -> ArrayList
+    let written: [(String, Pick)] = [("masks", { $0.maskList }), ("masked", { $0.maskedList })]
+    let read: [(String, Pick)] = [
+      ("weights", { $0.weightList }), ("gradients", { $0.gradientList }),
+    ]
+    for (name, list) in written {
+      for (otherName, other) in written + read where name != otherName {
+        for (position, otherPosition) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+          for offset in [0, 4] as [UInt] {
+            let (said, call) = step {
+              // Rounded down where a mask lies at no float's address: the arrays still meet.
+              list($0).setData(position, (other($0).data(otherPosition) + offset) & ~3)
+            }
+            #expect(said.status == SF_OVERLAP, "\(name)[\(position)] \(otherName) \(offset)")
+            #expect(said.tensor >= 0 && said.index >= 0)
+            #expect(call.isUnwritten && call.taken == 0)
+          }
+        }
+      }
+    }
+  }
+
+  @Test func twoTensorsOfOneWrittenList() {
+    let (masks, first) = step { $0.maskList.setData(1, $0.masks.address + 1) }
+    #expect(masks.status == SF_OVERLAP)
+    #expect(masks.operand == SF_OPERAND_MASKS)
+    #expect(masks.tensor == 1)
+    #expect(masks.index == 0)
+    #expect(first.isUnwritten)
+    let (masked, second) = step { $0.maskedList.setData(1, $0.masked.address) }
+    #expect(masked.status == SF_OVERLAP)
+    #expect(second.isUnwritten)
+  }
+
+  /// A tensor that is passed twice would compete twice.
+  @Test func aWeightIsNotCountedTwice() {
+    let (said, call) = step { $0.weightList.setData(1, $0.weights.address + 4) }
+    #expect(said.status == SF_OVERLAP)
+    #expect(said.operand == SF_OPERAND_WEIGHTS)
+    #expect(call.isUnwritten)
+  }
+
+  @Test func whatIsOnlyReadMayBeShared() {
+    let (gradients, first) = step { $0.gradientList.setData(1, $0.gradients.address) }
+    #expect(gradients.isOK)
+    #expect(first.masks.values != first.masks.original)
+    let (both, second) = step { call in
+      for i in 0..<2 { call.gradientList.setData(i, call.weightList.data(i)) }
+    }
+    #expect(both.isOK)
+    #expect(second.masks.values == [0, 0, 1, 1, 1])
+  }
+
+  /// Arrays that touch share nothing; the memory of each list in these tests lies end to end.
+  @Test func neighboursAreApart() {
+    #expect(step { _ in }.said.isOK)
+  }
+
+  /// A long array reaches over short ones, which may share its memory as none is written, to one
+  /// that is written.
+  @Test func anArrayThatReachesOverOthers() {
+    let scores = Memory<Float>([Float](repeating: 1, count: 30))
+    let masks = Memory<UInt8>([UInt8](repeating: 7, count: 22))
+    let report = Cell(sf_report())
+    let scoreList = ArrayList(scores.address, sizes: [1, 1, 20], type: SF_TYPE_FLOAT32)
+    let maskList = ArrayList(masks.address, sizes: [20, 1, 1], type: SF_TYPE_MASK)
+    for (i, size) in [20, 1, 1].enumerated() { scoreList.setCount(i, Int64(size)) }
+    func said() -> Outcome {
+      outcome {
+        unsafe sf_select(scoreList.pointer, maskList.pointer, 3, 1, report.pointer, nil, $0.pointer)
+      }
+    }
+    for offset in [79, 20] as [UInt] {
+      maskList.setData(2, scores.address + offset)
+      let refused = said()
+      #expect(refused.status == SF_OVERLAP)
+      #expect(refused.operand == SF_OPERAND_MASKS)
+      #expect(refused.tensor == 2)
+      #expect(refused.index == 0)
+      #expect(masks.isUnwritten && scores.isUnwritten && report.isUnwritten)
+    }
+    maskList.setData(2, scores.address + 80)
+    #expect(said().isOK)
+  }
+
+  @Test func gradientsLieApartFromSamplesWeightsAndParameters() {
+    let call = NetworkCall()
+    let own = call.parameters.map(\.address)
+    for address in [
+      call.inputs.address, call.inputs.address + 28, call.labels.address, call.rows.address + 20,
+      call.weights.address + 4, own[0], own[1], own[3], call.gradients.address + 4,
+    ] {
+      let present = call.gradientList.data(1)
+      call.gradientList.setData(1, address)
+      let before = call.parameterBits
+      let said = outcome { call.takeGradients($0) }
+      #expect(said.status == SF_OVERLAP)
+      #expect(call.isUnwritten && call.parameterBits == before)
+      call.gradientList.setData(1, present)
+    }
+    #expect(outcome { call.takeGradients($0) }.isOK)
+  }
+
+  @Test func logitsLieApartFromSamplesAndParameters() {
+    let call = NetworkCall()
+    for address in [
+      call.inputs.address, call.labels.address + 8, call.rows.address, call.parameters[2].address,
+    ] {
+      call.logitList.setData(0, address)
+      let before = call.parameterBits
+      #expect(outcome { call.forward($0) }.status == SF_OVERLAP)
+      #expect(call.isUnwritten && call.parameterBits == before)
+    }
+  }
+}

@@ -1,0 +1,207 @@
+// sf_saliency and sf_select: what they compute, and every argument that they refuse.
+
+import CSwiftForce
+import Testing
+
+@Suite struct SelectFunctionTests {
+  @Test func selects() {
+    let call = SelectCall()
+    #expect(outcome { call.make($0) }.isOK)
+    #expect(call.masks.values == [1, 0, 0, 1, 1])
+    #expect(call.masks.isIntact && call.layerKept.isIntact && call.scores.isUnwritten)
+    #expect(call.layerKept.values == [1, 2])
+    let report = call.report.value
+    #expect(report.step == 1)
+    #expect(report.keep == 3)
+    #expect(report.candidates == 5)
+    #expect(report.removed == 2)
+    #expect(report.revived == 0)
+    #expect(report.zero_scores == 0)
+    #expect(report.at_threshold == 1)
+    #expect(report.kept_at_threshold == 1)
+    #expect(report.arbitrary == 0)
+    #expect(report.threshold == 3)
+    #expect(report.saliency == 12)
+    #expect(report.total_saliency == 15)
+    #expect(report.gradient_norm == 0)
+  }
+
+  @Test func aDegenerateSelectionIsReported() {
+    let call = SelectCall()
+    call.scores.values = [0, 1, -0.0, 0, 0]
+    #expect(outcome { call.make($0) }.isOK)
+    #expect(call.masks.values == [1, 1, 1, 0, 0])
+    #expect(call.report.value.zero_scores == 4)
+    #expect(call.report.value.arbitrary == 2)
+    #expect(call.report.value.threshold.bitPattern == 0)
+  }
+
+  @Test func countsPerLayerNeedNotBeWritten() {
+    let call = SelectCall()
+    call.layerKeptAddress = 0
+    #expect(outcome { call.make($0) }.isOK)
+    #expect(call.layerKept.isUnwritten)
+  }
+
+  /// An empty array may have any address: null, and one that nothing is aligned to.
+  @Test(arguments: [0, 1, 3] as [UInt])
+  func emptyArraysMayLieAnywhere(address: UInt) {
+    let call = SelectCall()
+    for list in [call.scoreList, call.maskList] {
+      list.setCount(0, 0)
+      list.setData(0, address)
+    }
+    #expect(outcome { call.make($0) }.isOK)
+    #expect(call.masks.values == [7, 7, 1, 1, 1])
+    #expect(call.layerKept.values == [0, 3])
+  }
+
+  @Test func badArgumentsAreRefusedAndNothingIsWritten() {
+    var spoilings: [Spoiling<SelectCall>] = [
+      // Masks are compared with the scores: it is they that do not fit.
+      Spoiling("scores[1] shorter", SF_SIZE_MISMATCH, SF_OPERAND_MASKS, tensor: 1) {
+        $0.keep = 1
+        $0.scoreList.setCount(1, 1)
+      },
+      Spoiling("report null", SF_NULL_POINTER) { $0.report.address = 0 },
+      Spoiling("report misaligned", SF_MISALIGNED) { $0.report.address += 4 },
+      Spoiling("layer_kept misaligned", SF_MISALIGNED) { $0.layerKeptAddress += 1 },
+      Spoiling("no tensors", SF_BAD_COUNT) { $0.tensors = 0 },
+      Spoiling("-1 tensors", SF_BAD_COUNT) { $0.tensors = -1 },
+      Spoiling("too many tensors", SF_BAD_COUNT) { $0.tensors = .max },
+      Spoiling("keep 0", SF_BAD_KEEP) { $0.keep = 0 },
+      Spoiling("keep 6", SF_BAD_KEEP) { $0.keep = 6 },
+      Spoiling("keep least", SF_BAD_KEEP) { $0.keep = .min },
+      Spoiling("all empty", SF_BAD_COUNT) { call in
+        for list in [call.scoreList, call.maskList] { for i in 0..<2 { list.setCount(i, 0) } }
+      },
+      Spoiling("masks in scores", SF_OVERLAP, SF_OPERAND_MASKS, tensor: 1) {
+        $0.maskList.setData(1, $0.scores.address + 12)
+      },
+    ]
+    spoilings += spoiledLists("masks", SF_OPERAND_MASKS, elementSize: 1, required: true) {
+      $0.maskList
+    }
+    spoilings += spoiledLists("scores", SF_OPERAND_SCORES, elementSize: 4, required: true) {
+      $0.scoreList
+    }.filter { !$0.what.contains("shorter") }
+    for spoiling in spoilings {
+      let call = SelectCall()
+      spoiling.spoil(call)
+      let said = outcome { call.make($0) }
+      #expect(said.status == spoiling.status, "\(spoiling.what)")
+      #expect(said.operand == spoiling.operand, "\(spoiling.what)")
+      #expect(said.tensor == spoiling.tensor, "\(spoiling.what)")
+      #expect(call.isUnwritten, "\(spoiling.what)")
+    }
+  }
+
+  @Test func aScoreThatIsNotFiniteIsNamed() {
+    let call = SelectCall()
+    let scores: [Float] = [3, 1, 2, -.infinity, .infinity]
+    call.scores.values = scores
+    let said = outcome { call.make($0) }
+    #expect(said.status == SF_NON_FINITE)
+    #expect(said.operand == SF_OPERAND_SCORES)
+    #expect(said.tensor == 1)
+    #expect(said.index == 1)
+    #expect(said.count == 2)
+    #expect(said.value == -.infinity)
+    #expect(call.masks.isUnwritten && call.report.isUnwritten && call.layerKept.isUnwritten)
+  }
+}
+
+@Suite struct SaliencyFunctionTests {
+  @Test func scores() {
+    let call = SaliencyCall()
+    for (name, expected) in [
+      ("connection_sensitivity", [1, 2, 3, 8, 0] as [Float]),
+      ("squared_gradient", [1, 1, 1, 4, 0]),
+      ("magnitude", [1, 2, 3, 4, 5]),
+    ] {
+      call.saliency = number(name, SF_AXIS_SALIENCY)
+      #expect(outcome { call.make($0) }.isOK)
+      #expect(call.scores.values == expected, "\(name)")
+      #expect(call.scores.isIntact && call.weights.isUnwritten && call.gradients.isUnwritten)
+    }
+  }
+
+  /// The header: NULL where the saliency does not read them.
+  @Test func gradientsMayBeNullWhereTheyAreNotRead() {
+    for (name, status) in [
+      ("connection_sensitivity", SF_MISSING_GRADIENTS), ("squared_gradient", SF_MISSING_GRADIENTS),
+      ("magnitude", SF_OK), ("random", SF_OK),
+    ] {
+      let call = SaliencyCall()
+      call.saliency = number(name, SF_AXIS_SALIENCY)
+      call.gradientList.address = 0
+      let said = outcome { call.make($0) }
+      #expect(said.status == status, "\(name)")
+      #expect(said.operand == (status == SF_OK ? SF_OPERAND_NONE : SF_OPERAND_GRADIENTS))
+      #expect(call.isUnwritten == (status != SF_OK))
+    }
+  }
+
+  /// They give the sizes.
+  @Test func weightsMayNotBeNull() {
+    for name in ["squared_gradient", "random"] {
+      let call = SaliencyCall()
+      call.saliency = number(name, SF_AXIS_SALIENCY)
+      call.weightList.address = 0
+      #expect(outcome { call.make($0) }.status == SF_NULL_POINTER, "\(name)")
+    }
+  }
+
+  @Test func badArgumentsAreRefusedAndNothingIsWritten() {
+    var spoilings: [Spoiling<SaliencyCall>] = [
+      Spoiling("weights[1] shorter", SF_SIZE_MISMATCH, SF_OPERAND_GRADIENTS, tensor: 1) {
+        $0.weightList.setCount(1, 1)
+      },
+      Spoiling("saliency -1", SF_UNKNOWN_NAME) { $0.saliency = -1 },
+      Spoiling("saliency 4", SF_UNKNOWN_NAME) { $0.saliency = 4 },
+      Spoiling("saliency greatest", SF_UNKNOWN_NAME) { $0.saliency = .max },
+      Spoiling("no tensors", SF_BAD_COUNT) { $0.tensors = 0 },
+      Spoiling("-1 tensors", SF_BAD_COUNT) { $0.tensors = -1 },
+      Spoiling("too many tensors", SF_BAD_COUNT) { $0.tensors = .max },
+      Spoiling("all empty", SF_BAD_COUNT) { call in
+        for list in [call.weightList, call.gradientList, call.scoreList] {
+          for i in 0..<2 { list.setCount(i, 0) }
+        }
+      },
+      Spoiling("scores in weights", SF_OVERLAP, SF_OPERAND_SCORES, tensor: 1) {
+        $0.scoreList.setData(1, $0.weights.address + 12)
+      },
+    ]
+    spoilings += spoiledLists("gradients", SF_OPERAND_GRADIENTS, elementSize: 4, required: false) {
+      $0.gradientList
+    }
+    spoilings += spoiledLists("scores", SF_OPERAND_SCORES, elementSize: 4, required: true) {
+      $0.scoreList
+    }
+    spoilings += spoiledLists("weights", SF_OPERAND_WEIGHTS, elementSize: 4, required: true) {
+      $0.weightList
+    }.filter { !$0.what.contains("shorter") }
+    for spoiling in spoilings {
+      let call = SaliencyCall()
+      spoiling.spoil(call)
+      let said = outcome { call.make($0) }
+      #expect(said.status == spoiling.status, "\(spoiling.what)")
+      #expect(said.operand == spoiling.operand, "\(spoiling.what)")
+      #expect(said.tensor == spoiling.tensor, "\(spoiling.what)")
+      #expect(call.isUnwritten, "\(spoiling.what)")
+    }
+  }
+
+  @Test func aGradientThatIsNotFiniteIsNamed() {
+    let call = SaliencyCall()
+    call.gradients.values = [1, 2, 3, .nan, .nan]
+    let said = outcome { call.make($0) }
+    #expect(said.status == SF_NON_FINITE)
+    #expect(said.operand == SF_OPERAND_GRADIENTS)
+    #expect(said.tensor == 1)
+    #expect(said.index == 1)
+    #expect(said.count == 2)
+    #expect(said.value.isNaN)
+    #expect(call.scores.isUnwritten)
+  }
+}

@@ -1,0 +1,35 @@
+// What errors say: every case has one sentence that holds the facts of the case.
+
+import SwiftForceCore
+import Testing
+
+@Suite struct ErrorsTests {
+  @Test(arguments: [
+    (SFError.badSparsity(1.25), ["sparsity", "[0, 1)", "1.25"]),
+    (.badKeep(keep: 7, of: 5), ["1 ... 5", "7"]),
+    (.badSteps(0, oneShot: false), ["at least one step", "0"]),
+    (.badSteps(3, oneShot: true), ["one-shot", "3"]),
+    (.badSchedule(step: 2, keep: 6, previous: 5), ["step 2", "6", "5"]),
+    (.badCount(-4), ["-4"]),
+    (.sizeMismatch(.gradients, tensor: 3, got: 8, expected: 9), ["gradients[3]", "8", "9"]),
+    (.sizeMismatch(.masks, tensor: nil, got: 1, expected: 2), ["masks", "1", "2"]),
+    (
+      .nonFinite(
+        NonFinite(operand: .scores, tensor: 4, firstIndex: 17, count: 2, value: .infinity)),
+      ["scores[4]", "17", "2", "inf"]
+    ),
+    (.missingGradients, ["gradients"]),
+    (.searchDone(steps: 60), ["60"]),
+    (.masksChanged(kept: 10, expected: 11), ["10", "11"]),
+    (.badLabel(index: 5, label: 12, classes: 10), ["labels[5]", "12", "0 ... 9"]),
+    (.badRow(index: 6, row: -1, samples: 100), ["rows[6]", "-1", "0 ... 99"]),
+    (.badArchitecture(layer: 2, reason: "does not fit"), ["layer 2", "does not fit"]),
+    (.badHyperparameter(name: "momentum", value: -0.5), ["momentum", "-0.5"]),
+    (.noMemory(bytes: 4096), ["4096"]),
+  ])
+  func messagesHoldTheFacts(error: SFError, facts: [String]) {
+    for fact in facts { #expect(error.message.contains(fact), "\(error.message)") }
+    #expect(!error.message.contains("\n"))
+    #expect(error.message.utf8.allSatisfy { $0 < 128 })
+  }
+}
