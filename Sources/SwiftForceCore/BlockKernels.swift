@@ -41,7 +41,9 @@ protocol BlockKernels {
     of keys: UnsafePointer<Key>, count: Int, into scores: UnsafeMutablePointer<Score>)
 
   static func occurrences(of value: Key, in keys: UnsafePointer<Key>, count: Int) -> Int
-  static func scoreSum(_ keys: UnsafePointer<Key>, count: Int, above cutoff: Key) -> Double
+  static func scoreSums(
+    _ keys: UnsafePointer<Key>, count: Int, above cutoff: Key
+  ) -> (all: Double, above: Double)
   static func squareSum(_ values: UnsafePointer<Score>, count: Int) -> Double
   static func addHistogram(
     _ keys: UnsafePointer<Key>, count: Int, prefix: Key, prefixMask: Key, shift: Key,

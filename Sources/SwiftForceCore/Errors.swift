@@ -60,8 +60,8 @@ public enum SFError: Error, Sendable, Equatable {
   case badArchitecture(layer: Int, reason: String)
   /// A learning rate, momentum or weight decay that is negative or not finite.
   case badHyperparameter(name: String, value: Double)
-  /// An array for scores that has not the type that they are computed in.
-  case badScoreType(tensor: Int, got: ElementType, expected: ElementType)
+  /// An array that has not the element type that it must have here.
+  case badType(Operand, tensor: Int, got: ElementType, expected: ElementType)
   /// A number of threads that is not in 1 ... 4096.
   case badThreads(Int)
   /// An environment variable that cannot be followed.
@@ -108,8 +108,8 @@ public enum SFError: Error, Sendable, Equatable {
       "layer \(layer): \(reason)"
     case .badHyperparameter(let name, let value):
       "\(name) must be finite and not negative, not \(value)"
-    case .badScoreType(let tensor, let got, let expected):
-      "scores[\(tensor)] has the type \(got.name) where scores are computed in \(expected.name)"
+    case .badType(let operand, let tensor, let got, let expected):
+      "\(operand)[\(tensor)] has the type \(got.name) where \(expected.name) is needed"
     case .badThreads(let number):
       "the number of threads must be in 1 ... \(Threads.most), not \(number)"
     case .badEnvironment(let name, let value, let expected):

@@ -15,13 +15,15 @@ struct MaskOutput<K: BlockKernels> {
 
   /// Counts what changed with a block's new mask, and writes its masked weights.
   ///
-  /// - Parameter isRewritten: the masked weights are not those of the previous mask.
+  /// - Parameters:
+  ///   - kept: how many weights of the block the mask keeps.
+  ///   - isRewritten: the masked weights are not those of the previous mask.
   @inline(__always)
-  func follow(_ block: Block, isRewritten: Bool, _ survey: inout Survey) {
+  func follow(_ block: Block, kept: Int, isRewritten: Bool, _ survey: inout Survey) {
     let mask = unsafe mask(block)
     let count = block.count
     guard let previous = previous?[block.tensor] else {
-      survey.removed += unsafe count - K.kept(mask, count: count)
+      survey.removed += count - kept
       unsafe apply(mask, block, unless: nil)
       return
     }

@@ -43,7 +43,7 @@ struct RadixPass<K: BlockKernels> {
       var survey = Survey()
       chunks[round].forEachBlock { block in
         survey.isFinite = scores.fill(scratch, for: block) && survey.isFinite
-        if surveys { survey.addScores(scratch, block.count) }
+        if surveys { survey.add(scratch, block.count, above: K.Key.max) }
         unsafe rank.count(scratch.keys, block.count, into: histograms[worker].bins)
       }
       return survey
@@ -88,11 +88,12 @@ struct RadixPass<K: BlockKernels> {
         let before = quota
         unsafe K.decide(
           scratch.keys, count: block.count, threshold: threshold.key, quota: &quota, into: mask)
-        unsafe survey.kept += K.kept(mask, count: block.count)
-        unsafe survey.saliency += K.scoreSum(
-          scratch.keys, count: block.count, above: threshold.key)
-        survey.saliency += Double(before - quota) * Double(K.score(of: threshold.key))
-        output.follow(block, isRewritten: true, &survey)
+        let ties = before - quota
+        let sums = unsafe K.scoreSums(scratch.keys, count: block.count, above: threshold.key)
+        survey.saliency += sums.above + Double(ties) * Double(K.score(of: threshold.key))
+        let kept = unsafe K.kept(mask, count: block.count)
+        survey.kept += kept
+        output.follow(block, kept: kept, isRewritten: true, &survey)
       }
       return survey
     }

@@ -38,6 +38,9 @@ struct Scores {
     }
   }
 
+  /// Whether only the weights of a previous mask compete.
+  var areNested: Bool { candidates != nil }
+
   /// Whether scores are computed in binary64: where any array that is read holds it.
   var areWide: Bool {
     switch origin {

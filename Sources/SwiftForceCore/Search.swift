@@ -68,7 +68,7 @@ public struct Search: Sendable {
   ///   - masked: nil, or where the weights are written with the removed ones replaced by zero, of
   ///     their types; at a later step they must be as the previous step left them.
   /// - Throws: `searchDone`, `sizeMismatch`, `missingGradients`, `nonFinite`, `masksChanged`,
-  ///   `badEnvironment`.
+  ///   `badType`, `badEnvironment`.
   public mutating func step(
     weights: [Tensor], gradients: [Tensor]?, previous: [Mask]?, masks: [Mask],
     masked: [MutableTensor]? = nil
@@ -77,7 +77,10 @@ public struct Search: Sendable {
     try Selection.checkSizes(weights.map(\.count), sizes, .weights)
     if let gradients { try Selection.checkSizes(gradients.map(\.count), sizes, .gradients) }
     try Selection.checkSizes(masks.map(\.count), sizes, .masks)
-    if let masked { try Selection.checkSizes(masked.map(\.count), sizes, .maskedWeights) }
+    if let masked {
+      try Selection.checkSizes(masked.map(\.count), sizes, .maskedWeights)
+      try Selection.checkTypes(masked.map(\.type), weights.map(\.type), .maskedWeights)
+    }
     let previous = taken == 0 ? nil : previous
     guard taken == 0 || previous != nil else {
       throw .masksChanged(kept: 0, expected: keeps[taken - 1])

@@ -42,7 +42,7 @@ public enum Selection {
   ///     `nonFinite`.
   ///   - seed: for the random saliency.
   /// - Throws: `badCount`, `sizeMismatch`, `missingGradients`, `nonFinite`, `badEnvironment`,
-  ///   `badScoreType`.
+  ///   `badType`.
   public static func score(
     _ saliency: Saliency, weights: [Tensor], gradients: [Tensor]?, seed: UInt64,
     into scores: [MutableTensor]
@@ -54,9 +54,7 @@ public enum Selection {
     let source = try Scores(
       saliency, weights: weights, gradients: gradients, candidates: nil, seed: seed)
     let type: ElementType = source.areWide ? .float64 : .float32
-    for (tensor, array) in scores.enumerated() where array.type != type {
-      throw .badScoreType(tensor: tensor, got: array.type, expected: type)
-    }
+    try checkTypes(scores.map(\.type), scores.map { _ in type }, .scores)
     if !saliency.readsWeights { try checkFinite(weights) }
     let writing = ScoreWriting(source: source, targets: scores)
     try run(writing, wide: source.areWide)
@@ -115,6 +113,14 @@ public enum Selection {
     }
     for (i, (size, wanted)) in zip(sizes, expected).enumerated() where size != wanted {
       throw .sizeMismatch(operand, tensor: i, got: size, expected: wanted)
+    }
+  }
+
+  static func checkTypes(
+    _ types: [ElementType], _ expected: [ElementType], _ operand: Operand
+  ) throws(SFError) {
+    for (i, (type, wanted)) in zip(types, expected).enumerated() where type != wanted {
+      throw .badType(operand, tensor: i, got: type, expected: wanted)
     }
   }
 
@@ -186,7 +192,7 @@ private struct MaskSelection: KernelJob {
   ) -> Report {
     var report = Report()
     report.keep = keep
-    report.candidates = survey.candidates
+    report.candidates = scores.areNested ? survey.before : scores.sizes.reduce(0, +)
     report.removed = survey.removed
     report.revived = survey.revived
     report.zeroScores = survey.zeros

@@ -70,19 +70,15 @@ struct SinglePass<K: BlockKernels> {
     chunk.forEachBlock { block in
       guard !list.isFull else { return }
       survey.isFinite = scores.fill(scratch, for: block) && survey.isFinite
-      survey.addScores(scratch, block.count)
+      survey.add(scratch, block.count, above: bracket.high)
       let mask = unsafe output.mask(block)
       let counts = unsafe K.classify(
         scratch.keys, count: block.count, low: bracket.low, high: bracket.high, into: mask)
       survey.kept += counts.above
-      if counts.above > 0 {
-        unsafe survey.saliency += K.scoreSum(
-          scratch.keys, count: block.count, above: bracket.high)
-      }
       if counts.inside > 0 {
         unsafe list.add(scratch, mask, block, from: chunk, counts.inside)
       }
-      output.follow(block, isRewritten: false, &survey)
+      output.follow(block, kept: counts.above, isRewritten: false, &survey)
     }
     return survey
   }

@@ -3,7 +3,6 @@
 /// Figures of one chunk, or of all when they are added in the order of the chunks.
 struct Survey: Sendable {
   var isFinite = true
-  var candidates = 0
   var zeros = 0
   var scores = 0.0
   var squares = 0.0
@@ -16,13 +15,15 @@ struct Survey: Sendable {
   /// The sum of the kept scores.
   var saliency = 0.0
 
-  /// Counts a block whose keys have been filled.
+  /// Counts and sums a block whose keys have been filled.
+  ///
+  /// - Parameter cutoff: scores above it are kept, so far as is known.
   @inline(__always)
-  mutating func addScores<K: BlockKernels>(_ scratch: Scratch<K>, _ count: Int) {
-    let excluded = unsafe K.occurrences(of: K.excluded, in: scratch.keys, count: count)
-    candidates += count - excluded
+  mutating func add<K: BlockKernels>(_ scratch: Scratch<K>, _ count: Int, above cutoff: K.Key) {
     unsafe zeros += K.occurrences(of: K.zero, in: scratch.keys, count: count)
-    unsafe scores += K.scoreSum(scratch.keys, count: count, above: K.excluded)
+    let sums = unsafe K.scoreSums(scratch.keys, count: count, above: cutoff)
+    scores += sums.all
+    saliency += sums.above
     if let gradients = unsafe scratch.gradients {
       unsafe squares += K.squareSum(gradients, count: count)
     }
@@ -30,7 +31,6 @@ struct Survey: Sendable {
 
   static func += (total: inout Survey, part: Survey) {
     total.isFinite = total.isFinite && part.isFinite
-    total.candidates += part.candidates
     total.zeros += part.zeros
     total.scores += part.scores
     total.squares += part.squares

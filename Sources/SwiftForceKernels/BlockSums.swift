@@ -8,33 +8,34 @@ extension Blocks {
   @unsafe public static func occurrences(
     of value: Key, in keys: UnsafePointer<Key>, count: Int
   ) -> Int {
-    var total: Key = 0
-    for i in 0..<count {
-      total &+= unsafe keys[i] == value ? 1 : 0
-    }
-    return Int(total)
+    unsafe Score.occurrences(of: value, in: keys, count: count)
   }
 
-  /// The sum of the scores of those keys that are above `cutoff`.
+  /// The sum of the scores of all keys that are not `excluded`, and of those above `cutoff`.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
-  @unsafe public static func scoreSum(
+  @unsafe public static func scoreSums(
     _ keys: UnsafePointer<Key>, count: Int, above cutoff: Key
-  ) -> Double {
-    sum(count) { i in
-      let key = unsafe keys[i]
-      return Double(key > cutoff ? Score.score(of: key) : 0)
-    }
+  ) -> (all: Double, above: Double) {
+    unsafe Score.scoreSums(keys, count: count, above: cutoff)
   }
 
   /// The sum of squares of `count` values.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func squareSum(_ values: UnsafePointer<Score>, count: Int) -> Double {
-    sum(count) { i in
-      let value = Double(unsafe values[i])
-      return value * value
+    var lanes = SIMD16<Double>.zero
+    let whole = count & ~15
+    for start in stride(from: 0, to: whole, by: 16) {
+      let wide = SIMD16<Double>(unsafe sixteen(values + start))
+      lanes += wide * wide
     }
+    var total = lanes.sum()
+    for i in whole..<count {
+      let value = Double(unsafe values[i])
+      total += value * value
+    }
+    return total
   }
 
   /// Adds to `bins` the histogram of one digit of those keys whose higher digits equal `prefix`.
@@ -54,25 +55,5 @@ extension Blocks {
       let hit = key & prefixMask == prefix ? 1 : 0
       unsafe bins[Int(truncatingIfNeeded: (key &>> shift) & digitMask)] &+= hit
     }
-  }
-
-  /// Sixteen running sums, which the compiler keeps in vector registers of whatever width, added
-  /// up at the end.
-  @inline(__always)
-  private static func sum(_ count: Int, _ term: (Int) -> Double) -> Double {
-    var lanes = SIMD16<Double>.zero
-    let whole = count & ~15
-    var start = 0
-    while start < whole {
-      lanes += SIMD16(
-        term(start), term(start + 1), term(start + 2), term(start + 3),
-        term(start + 4), term(start + 5), term(start + 6), term(start + 7),
-        term(start + 8), term(start + 9), term(start + 10), term(start + 11),
-        term(start + 12), term(start + 13), term(start + 14), term(start + 15))
-      start += 16
-    }
-    var total = lanes.sum()
-    for i in whole..<count { total += term(i) }
-    return total
   }
 }

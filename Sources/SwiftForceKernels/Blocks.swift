@@ -14,6 +14,7 @@ public enum Blocks<Score: KeyedScore> {
   public static var excluded: Key { 0 }
 
   /// The key of a score of zero.
+  @inline(__always)
   public static var zero: Key { Score.key(of: 0) }
 
   /// The score of a key, and the key of a score.

@@ -5,12 +5,20 @@
 /// Larger score, larger key; -0 and +0 have the same key; the key 0 belongs to no finite score and
 /// stands for "does not compete".
 public protocol KeyedScore: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
-  associatedtype Key: FixedWidthInteger & UnsignedInteger & Sendable
+  associatedtype Key: FixedWidthInteger & UnsignedInteger & SIMDScalar & Sendable
 
   /// The key of a score.
   static func key(of score: Self) -> Key
   /// The score of a key.
   static func score(of key: Key) -> Self
+  /// How many keys equal `value`; see `Blocks`.
+  static func occurrences(of value: Key, in keys: UnsafePointer<Key>, count: Int) -> Int
+  /// Sums of scores; see `Blocks`.
+  static func scoreSums(
+    _ keys: UnsafePointer<Key>, count: Int, above cutoff: Key
+  ) -> (all: Double, above: Double)
+  /// The scores of sixteen keys.
+  static func scores(of keys: SIMD16<Key>) -> SIMD16<Self>
   /// A value whose top bit is set exactly where the score is NaN or infinite; results may be
   /// or-ed together.
   static func nonFiniteBit(_ score: Self) -> Key
@@ -31,6 +39,13 @@ extension Float: KeyedScore {
   }
 
   @inline(__always)
+  public static func scores(of keys: SIMD16<UInt32>) -> SIMD16<Float> {
+    let negative = unsafe unsafeBitCast(~keys, to: SIMD16<Int32>.self) &>> 31
+    let flip = unsafe unsafeBitCast(negative, to: SIMD16<UInt32>.self) | 0x8000_0000
+    return unsafe unsafeBitCast(keys ^ flip, to: SIMD16<Float>.self)
+  }
+
+  @inline(__always)
   public static func nonFiniteBit(_ score: Float) -> UInt32 {
     // An exponent of all ones carries into the sign when one is added to it.
     (score.bitPattern & 0x7F80_0000) &+ 0x0080_0000
@@ -48,6 +63,13 @@ extension Double: KeyedScore {
   public static func score(of key: UInt64) -> Double {
     let negative = UInt64(bitPattern: ~Int64(bitPattern: key) >> 63)
     return Double(bitPattern: key ^ (negative | 0x8000_0000_0000_0000))
+  }
+
+  @inline(__always)
+  public static func scores(of keys: SIMD16<UInt64>) -> SIMD16<Double> {
+    let negative = unsafe unsafeBitCast(~keys, to: SIMD16<Int64>.self) &>> 63
+    let flip = unsafe unsafeBitCast(negative, to: SIMD16<UInt64>.self) | 0x8000_0000_0000_0000
+    return unsafe unsafeBitCast(keys ^ flip, to: SIMD16<Double>.self)
   }
 
   @inline(__always)

@@ -17,6 +17,7 @@ from swiftforce.errors import (
     DatasetError,
     DegenerateSaliencyWarning,
     DivergedError,
+    EnvironmentVariableError,
     HyperparameterError,
     KeepError,
     LabelError,
@@ -36,6 +37,7 @@ from swiftforce.errors import (
     StructureError,
     SwiftForceError,
     SwiftForceWarning,
+    ThreadsError,
     UnknownNameError,
     UnreachableClassWarning,
     UnsupportedTypeError,
@@ -54,6 +56,7 @@ from swiftforce.search import (
     snip,
 )
 from swiftforce.selection import permutation, saliency, select
+from swiftforce.threads import cpu_levels, get_num_threads, set_num_threads
 from swiftforce.vocabulary import methods, saliencies, schedules
 
 __version__ = _version("swiftforce")
@@ -64,6 +67,7 @@ __all__ = [
     "DatasetError",
     "DegenerateSaliencyWarning",
     "DivergedError",
+    "EnvironmentVariableError",
     "HyperparameterError",
     "KeepError",
     "LabelError",
@@ -87,12 +91,15 @@ __all__ = [
     "StructureError",
     "SwiftForceError",
     "SwiftForceWarning",
+    "ThreadsError",
     "UnknownNameError",
     "UnreachableClassWarning",
     "UnsupportedTypeError",
     "__version__",
     "apply_masks",
+    "cpu_levels",
     "force",
+    "get_num_threads",
     "grasp_it",
     "iterative_snip",
     "keep_count",
@@ -107,5 +114,6 @@ __all__ = [
     "schedule_keeps",
     "schedules",
     "select",
+    "set_num_threads",
     "snip",
 ]

@@ -39,11 +39,11 @@ from swiftforce.schedule import (
     schedule_keeps,
 )
 from swiftforce.tensors import (
-    FLOAT32,
     MASK,
     Array,
     Arrays,
     Tensors,
+    buffers,
     check_distinct,
     read_only,
 )
@@ -61,8 +61,9 @@ class MaskSearch:
 
     Parameters
     ----------
-    weights : mapping, sequence or array of float32
-        The dense weights: C-contiguous, any shapes. Read in place at every step, never written;
+    weights : mapping, sequence or array
+        The dense weights: float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
+        C-contiguous, any shapes. Read in place at every step, never written;
         do not change them during the search.
     method : str
         One of `methods`.
@@ -84,8 +85,9 @@ class MaskSearch:
 
     Notes
     -----
-    Extra memory: the masks (a byte per weight) and, for methods of several steps, one copy of the
-    weights, with the removed ones replaced by zero. Both are updated in place by each step.
+    Extra memory: the masks (a byte per weight) and, for searches of several steps, the masks of
+    the step before and one copy of the weights, with the removed ones replaced by zero. `masks`
+    and `masked_weights` are views that later steps write: copy what you want to keep.
 
     Examples
     --------
@@ -130,8 +132,10 @@ class MaskSearch:
         self._masks = self._tensors.empty(MASK)
         for mask in self._masks:
             mask.fill(True)
+        #: Where the next step writes: never over the masks it starts from, so that it can fail.
+        self._next: tuple[Array, ...] | None = None
         # A single step needs no masked weights to go on with.
-        self._masked = self._tensors.empty(FLOAT32) if len(self._keeps) > 1 else None
+        self._masked = self._tensors.empty() if len(self._keeps) > 1 else None
         self._history: list[Step] = []
 
     @property
@@ -171,7 +175,7 @@ class MaskSearch:
             arrays = self._masked
         else:
             arrays = tuple(
-                np.where(mask, weight, np.float32(0))
+                np.where(mask, weight, weight.dtype.type(0))
                 for mask, weight in zip(self._masks, self._tensors.arrays, strict=True)
             )
         return self._tensors.restore(read_only(array) for array in arrays)
@@ -181,7 +185,7 @@ class MaskSearch:
 
         Parameters
         ----------
-        grads : structure of the weights, float32
+        grads : structure of the weights, of any of their types
             Gradients of the loss at `masked_weights`, averaged over the batches of the step.
             Dense: also where a weight is removed, since that is what lets FORCE bring it back.
 
@@ -201,10 +205,19 @@ class MaskSearch:
         if self.done:
             raise SearchDoneError(f"the search has taken all of its {self.steps} steps")
         given = self._gradients(grads)
+        is_first = not self._history
+        masks = self._masks if is_first else (self._next or self._tensors.empty(MASK))
         with native_call(self._tensors.label):
             outcome = _core.search_step(
-                self._search, self._tensors.arrays, given, self._masks, self._masked
+                self._search,
+                buffers(self._tensors.arrays),
+                None if given is None else buffers(given),
+                None if is_first else self._masks,
+                masks,
+                None if self._masked is None else buffers(self._masked),
             )
+        if not is_first:
+            self._masks, self._next = masks, self._masks
         step = Step(**outcome)
         self._history.append(step)
         return step
@@ -295,8 +308,9 @@ def prune(
 
     Parameters
     ----------
-    weights : mapping, sequence or array of float32
-        The dense weights. Read in place, never written.
+    weights : mapping, sequence or array
+        The dense weights: float16, bfloat16 (of ml_dtypes), float32 or float64. Read in place,
+        never written.
     gradients : callable, or the structure of the weights
         ``gradients(masked_weights)`` returns the gradients of the loss at the masked weights, in
         the same structure, averaged over the step's batches, dense: also where a weight is

@@ -25,6 +25,14 @@ Arrays = Any
 
 FLOAT32 = np.dtype(np.float32)
 MASK = np.dtype(np.bool_)
+BFLOAT16 = "bfloat16"
+
+#: Names of the dtypes that each kind of array may have. bfloat16 is that of ml_dtypes, by name:
+#: the package is not needed.
+Kind = tuple[str, ...]
+FLOATS: Kind = ("float16", BFLOAT16, "float32", "float64")
+SINGLES: Kind = ("float32",)
+MASKS: Kind = ("bool",)
 
 
 class Tensors:
@@ -33,15 +41,15 @@ class Tensors:
     Parameters
     ----------
     value : mapping, sequence or array
-        The arrays: C-contiguous, of one dtype, any shapes, some may be empty, at least one
+        The arrays: C-contiguous, any shapes, some may be empty, at least one
         element in all.
     role : str
         What messages call them, for example ``weights``.
-    dtype : dtype
-        The dtype that each must have.
+    kind : tuple of str
+        The dtypes that each may have.
     """
 
-    def __init__(self, value: Arrays, role: str, dtype: np.dtype[Any] = FLOAT32) -> None:
+    def __init__(self, value: Arrays, role: str, kind: Kind = FLOATS) -> None:
         self.role = role
         self.keys: tuple[Hashable, ...]
         if isinstance(value, Mapping):
@@ -62,7 +70,7 @@ class Tensors:
                 f"not {type(value).__name__}"
             )
         self.arrays = tuple(
-            checked(item, self.label(role, i), dtype) for i, item in enumerate(items)
+            checked(item, self.label(role, i), kind) for i, item in enumerate(items)
         )
         if self.size == 0:
             raise StructureError(f"{role} hold no elements")
@@ -84,7 +92,7 @@ class Tensors:
         return f"{role}[{self.keys[position]!r}]"
 
     def matching(
-        self, value: Arrays, role: str, dtype: np.dtype[Any] = FLOAT32, *, writable: bool = False
+        self, value: Arrays, role: str, kind: Kind = FLOATS, *, writable: bool = False
     ) -> tuple[Array, ...]:
         """The arrays of another argument that has this structure, in this order.
 
@@ -99,7 +107,7 @@ class Tensors:
         found = []
         for position, (item, mine) in enumerate(zip(items, self.arrays, strict=True)):
             label = self.label(role, position)
-            array = checked(item, label, dtype, writable=writable)
+            array = checked(item, label, kind, writable=writable)
             if array.shape != mine.shape:
                 raise ShapeError(
                     f"{label} has shape {array.shape} where "
@@ -150,12 +158,12 @@ class Tensors:
             return next(iter(arrays))
         return tuple(arrays) if self.structure == "tuple" else list(arrays)
 
-    def empty(self, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-        """New arrays of these shapes, not filled."""
-        return tuple(np.empty(array.shape, dtype) for array in self.arrays)
+    def empty(self, dtype: np.dtype[Any] | None = None) -> tuple[Array, ...]:
+        """New arrays of these shapes, not filled; of these dtypes, too, if none is given."""
+        return tuple(np.empty(array.shape, dtype or array.dtype) for array in self.arrays)
 
 
-def checked(value: object, label: str, dtype: np.dtype[Any], *, writable: bool = False) -> Array:
+def checked(value: object, label: str, kind: Kind, *, writable: bool = False) -> Array:
     """The array itself, without a copy, if it can be used in place.
 
     Raises
@@ -168,10 +176,11 @@ def checked(value: object, label: str, dtype: np.dtype[Any], *, writable: bool =
     if not _is_array(value):
         raise UnsupportedTypeError(f"{label} is a {type(value).__name__}, not an array")
     array: Array = np.asarray(value)
-    if array.dtype != dtype:
+    if array.dtype.name not in kind or not array.dtype.isnative:
+        needed = " or ".join(kind)
         raise UnsupportedTypeError(
-            f"{label} has dtype {array.dtype} where {dtype} is needed: "
-            f"convert it with .astype({dtype.name!r})"
+            f"{label} has dtype {array.dtype} where {needed} is needed: "
+            f"convert it with .astype({kind[-1] if len(kind) == 1 else 'float32'!r})"
         )
     if not array.flags.c_contiguous:
         raise LayoutError(f"{label} is not C-contiguous: copy it with np.ascontiguousarray")
@@ -180,6 +189,13 @@ def checked(value: object, label: str, dtype: np.dtype[Any], *, writable: bool =
     if writable and not array.flags.writeable:
         raise LayoutError(f"{label} is read-only and would be written")
     return array
+
+
+def buffers(arrays: Iterable[Array]) -> tuple[Array, ...]:
+    """The arrays as the core takes them: bfloat16, which no buffer format names, as its bits."""
+    return tuple(
+        array.view(np.uint16) if array.dtype.name == BFLOAT16 else array for array in arrays
+    )
 
 
 def check_distinct(tensors: Tensors) -> None:
