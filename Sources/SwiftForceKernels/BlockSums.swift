@@ -24,18 +24,7 @@ extension Blocks {
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func squareSum(_ values: UnsafePointer<Score>, count: Int) -> Double {
-    var lanes = SIMD16<Double>.zero
-    let whole = count & ~15
-    for start in stride(from: 0, to: whole, by: 16) {
-      let wide = SIMD16<Double>(unsafe sixteen(values + start))
-      lanes += wide * wide
-    }
-    var total = lanes.sum()
-    for i in whole..<count {
-      let value = Double(unsafe values[i])
-      total += value * value
-    }
-    return total
+    unsafe Score.squareSum(values, count: count)
   }
 
   /// Adds to `bins` the histogram of one digit of those keys whose higher digits equal `prefix`.

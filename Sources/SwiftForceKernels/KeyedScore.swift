@@ -11,14 +11,12 @@ public protocol KeyedScore: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
   static func key(of score: Self) -> Key
   /// The score of a key.
   static func score(of key: Key) -> Self
-  /// How many keys equal `value`; see `Blocks`.
+  /// Counts and sums; see `Blocks`.
   static func occurrences(of value: Key, in keys: UnsafePointer<Key>, count: Int) -> Int
-  /// Sums of scores; see `Blocks`.
   static func scoreSums(
     _ keys: UnsafePointer<Key>, count: Int, above cutoff: Key
   ) -> (all: Double, above: Double)
-  /// The scores of sixteen keys.
-  static func scores(of keys: SIMD16<Key>) -> SIMD16<Self>
+  static func squareSum(_ values: UnsafePointer<Self>, count: Int) -> Double
   /// A value whose top bit is set exactly where the score is NaN or infinite; results may be
   /// or-ed together.
   static func nonFiniteBit(_ score: Self) -> Key
@@ -38,11 +36,13 @@ extension Float: KeyedScore {
     return Float(bitPattern: key ^ (negative | 0x8000_0000))
   }
 
+  /// The scores of those keys that are larger than `cutoff`, and zero for the others.
   @inline(__always)
-  public static func scores(of keys: SIMD16<UInt32>) -> SIMD16<Float> {
-    let negative = unsafe unsafeBitCast(~keys, to: SIMD16<Int32>.self) &>> 31
-    let flip = unsafe unsafeBitCast(negative, to: SIMD16<UInt32>.self) | 0x8000_0000
-    return unsafe unsafeBitCast(keys ^ flip, to: SIMD16<Float>.self)
+  static func scores(of keys: SIMD8<UInt32>, above cutoff: SIMD8<UInt32>) -> SIMD8<Float> {
+    let negative = unsafe unsafeBitCast(~keys, to: SIMD8<Int32>.self) &>> 31
+    let flip = unsafe unsafeBitCast(negative, to: SIMD8<UInt32>.self) | 0x8000_0000
+    let bits = (keys ^ flip).replacing(with: 0, where: keys .<= cutoff)
+    return unsafe unsafeBitCast(bits, to: SIMD8<Float>.self)
   }
 
   @inline(__always)
@@ -65,11 +65,13 @@ extension Double: KeyedScore {
     return Double(bitPattern: key ^ (negative | 0x8000_0000_0000_0000))
   }
 
+  /// The scores of those keys that are larger than `cutoff`, and zero for the others.
   @inline(__always)
-  public static func scores(of keys: SIMD16<UInt64>) -> SIMD16<Double> {
-    let negative = unsafe unsafeBitCast(~keys, to: SIMD16<Int64>.self) &>> 63
-    let flip = unsafe unsafeBitCast(negative, to: SIMD16<UInt64>.self) | 0x8000_0000_0000_0000
-    return unsafe unsafeBitCast(keys ^ flip, to: SIMD16<Double>.self)
+  static func scores(of keys: SIMD8<UInt64>, above cutoff: SIMD8<UInt64>) -> SIMD8<Double> {
+    let negative = unsafe unsafeBitCast(~keys, to: SIMD8<Int64>.self) &>> 63
+    let flip = unsafe unsafeBitCast(negative, to: SIMD8<UInt64>.self) | 0x8000_0000_0000_0000
+    let bits = (keys ^ flip).replacing(with: 0, where: keys .<= cutoff)
+    return unsafe unsafeBitCast(bits, to: SIMD8<Double>.self)
   }
 
   @inline(__always)

@@ -1,46 +1,86 @@
-// The loops over keys that the compiler does not turn into vector code by itself, written with vector
-// types. They are generic only in the source: each type of scores inlines them where it is known,
-// since vector types are compiled well for known elements alone.
+// The counts and sums over scores that the compiler does not turn into vector code by itself (it may
+// not reorder a sum): written with vector types. The loops are generic only in the source: each type of scores
+// inlines them where it is known, since vector types are compiled well for known elements alone,
+// and up to eight of them; for the same reason it is those types that compare.
 
-/// Sixteen elements, which the compiler keeps in vector registers of whatever width.
+/// Eight elements, which the compiler keeps in vector registers of whatever width.
 @inline(__always)
-func sixteen<Element: SIMDScalar>(_ start: UnsafePointer<Element>) -> SIMD16<Element> {
-  unsafe UnsafeRawPointer(start).loadUnaligned(as: SIMD16<Element>.self)
+private func eight<Element: SIMDScalar>(
+  _ start: UnsafePointer<Element>, _ i: Int
+) -> SIMD8<Element> {
+  unsafe UnsafeRawPointer(start + i).loadUnaligned(as: SIMD8<Element>.self)
 }
 
 extension KeyedScore {
   @inline(__always)
-  static func countLoop(_ value: Key, _ keys: UnsafePointer<Key>, _ count: Int) -> Int {
-    var lanes = SIMD16<Key>.zero
+  fileprivate static func countLoop(
+    _ keys: UnsafePointer<Key>, _ count: Int, _ value: Key,
+    _ oneWhereEqual: (SIMD8<Key>, SIMD8<Key>) -> SIMD8<Key>
+  ) -> Int {
+    let values = SIMD8<Key>(repeating: value)
+    var lanes = (SIMD8<Key>.zero, SIMD8<Key>.zero)
     let whole = count & ~15
-    for start in stride(from: 0, to: whole, by: 16) {
-      let isEqual = unsafe sixteen(keys + start) .== value
-      lanes.replace(with: lanes &+ 1, where: isEqual)
+    var start = 0
+    while start < whole {
+      unsafe lanes.0 &+= oneWhereEqual(eight(keys, start), values)
+      unsafe lanes.1 &+= oneWhereEqual(eight(keys, start &+ 8), values)
+      start &+= 16
     }
-    var total = Int(lanes.wrappedSum())
-    for i in whole..<count where unsafe keys[i] == value { total += 1 }
+    var total = Int(truncatingIfNeeded: (lanes.0 &+ lanes.1).wrappedSum())
+    while start < count {
+      total &+= unsafe keys[start] == value ? 1 : 0
+      start &+= 1
+    }
     return total
   }
 
   @inline(__always)
-  static func sumLoop(
+  fileprivate static func sumLoop(
     _ keys: UnsafePointer<Key>, _ count: Int, _ cutoff: Key,
-    wide: (SIMD16<Self>) -> SIMD16<Double>
+    _ scores: (SIMD8<Key>, _ above: SIMD8<Key>) -> SIMD8<Double>
   ) -> (all: Double, above: Double) {
-    var all = SIMD16<Double>.zero
-    var above = SIMD16<Double>.zero
-    let zero = key(of: 0)
+    let cutoffs = SIMD8<Key>(repeating: cutoff)
+    let zero = SIMD8<Double>.zero
+    var (all, above) = ((zero, zero), (zero, zero))
     let whole = count & ~15
-    for start in stride(from: 0, to: whole, by: 16) {
-      let block = unsafe sixteen(keys + start)
-      all += wide(scores(of: block.replacing(with: zero, where: block .== 0)))
-      above += wide(scores(of: block.replacing(with: zero, where: block .<= cutoff)))
+    var start = 0
+    while start < whole {
+      let (k0, k1) = unsafe (eight(keys, start), eight(keys, start &+ 8))
+      all.0 += scores(k0, .zero)
+      all.1 += scores(k1, .zero)
+      above.0 += scores(k0, cutoffs)
+      above.1 += scores(k1, cutoffs)
+      start &+= 16
     }
-    var total = (all: all.sum(), above: above.sum())
-    for i in whole..<count where unsafe keys[i] != 0 {
-      let value = Double(unsafe score(of: keys[i]))
+    var total = (all: (all.0 + all.1).sum(), above: (above.0 + above.1).sum())
+    while start < count {
+      let key = unsafe keys[start]
+      let value = key == 0 ? 0 : Double(score(of: key))
       total.all += value
-      if unsafe keys[i] > cutoff { total.above += value }
+      total.above += key > cutoff ? value : 0
+      start &+= 1
+    }
+    return total
+  }
+
+  @inline(__always)
+  fileprivate static func squareLoop(
+    _ values: UnsafePointer<Self>, _ count: Int, _ wide: (SIMD8<Self>) -> SIMD8<Double>
+  ) -> Double {
+    var lanes = (SIMD8<Double>.zero, SIMD8<Double>.zero)
+    let whole = count & ~15
+    var start = 0
+    while start < whole {
+      let (v0, v1) = unsafe (wide(eight(values, start)), wide(eight(values, start &+ 8)))
+      lanes.0 += v0 * v0
+      lanes.1 += v1 * v1
+      start &+= 16
+    }
+    var total = (lanes.0 + lanes.1).sum()
+    while start < count {
+      let value = Double(unsafe values[start])
+      total += value * value
+      start &+= 1
     }
     return total
   }
@@ -50,13 +90,19 @@ extension Float {
   @unsafe public static func occurrences(
     of value: UInt32, in keys: UnsafePointer<UInt32>, count: Int
   ) -> Int {
-    unsafe countLoop(value, keys, count)
+    unsafe countLoop(keys, count, value) {
+      SIMD8<UInt32>.zero.replacing(with: 1, where: $0 .== $1)
+    }
   }
 
   @unsafe public static func scoreSums(
     _ keys: UnsafePointer<UInt32>, count: Int, above cutoff: UInt32
   ) -> (all: Double, above: Double) {
-    unsafe sumLoop(keys, count, cutoff) { SIMD16<Double>($0) }
+    unsafe sumLoop(keys, count, cutoff) { SIMD8<Double>(scores(of: $0, above: $1)) }
+  }
+
+  @unsafe public static func squareSum(_ values: UnsafePointer<Float>, count: Int) -> Double {
+    unsafe squareLoop(values, count) { SIMD8<Double>($0) }
   }
 }
 
@@ -64,12 +110,18 @@ extension Double {
   @unsafe public static func occurrences(
     of value: UInt64, in keys: UnsafePointer<UInt64>, count: Int
   ) -> Int {
-    unsafe countLoop(value, keys, count)
+    unsafe countLoop(keys, count, value) {
+      SIMD8<UInt64>.zero.replacing(with: 1, where: $0 .== $1)
+    }
   }
 
   @unsafe public static func scoreSums(
     _ keys: UnsafePointer<UInt64>, count: Int, above cutoff: UInt64
   ) -> (all: Double, above: Double) {
-    unsafe sumLoop(keys, count, cutoff) { $0 }
+    unsafe sumLoop(keys, count, cutoff) { scores(of: $0, above: $1) }
+  }
+
+  @unsafe public static func squareSum(_ values: UnsafePointer<Double>, count: Int) -> Double {
+    unsafe squareLoop(values, count) { $0 }
   }
 }
