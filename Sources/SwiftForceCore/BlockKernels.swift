@@ -21,6 +21,9 @@ protocol BlockKernels {
     _ base: UnsafeRawPointer, code: Int, start: Int, count: Int,
     scratch: UnsafeMutablePointer<Score>
   ) -> UnsafePointer<Score>
+  static func gather(
+    _ base: UnsafeRawPointer, code: Int, positions: UnsafePointer<Int>, count: Int,
+    scratch: UnsafeMutablePointer<Score>)
 
   static func connectionSensitivity(
     _ weights: UnsafePointer<Score>, _ gradients: UnsafePointer<Score>, count: Int,
@@ -54,8 +57,8 @@ protocol BlockKernels {
     into mask: UnsafeMutablePointer<UInt8>
   ) -> (above: Int, inside: Int)
   static func collect(
-    _ keys: UnsafePointer<Key>, _ mask: UnsafeMutablePointer<UInt8>, count: Int, offset: UInt32,
-    found: UnsafeMutablePointer<Key>, positions: UnsafeMutablePointer<UInt32>)
+    _ keys: UnsafePointer<Key>, _ mask: UnsafeMutablePointer<UInt8>, count: Int, inside: Int,
+    offset: UInt32, found: UnsafeMutablePointer<Key>, positions: UnsafeMutablePointer<UInt32>)
   static func decide(
     _ keys: UnsafePointer<Key>, count: Int, threshold: Key, quota: inout Int,
     into mask: UnsafeMutablePointer<UInt8>)

@@ -2,8 +2,9 @@
 // cache. The cut depends on the sizes alone, so whatever is summed in its order is the same for any
 // number of threads.
 
-/// A stretch of one tensor, small enough that its keys stay in the innermost cache.
-struct Block {
+/// A stretch of one tensor, small enough that its keys stay in the innermost cache; or a few
+/// elements of a longer stretch.
+@safe struct Block {
   /// Position of the tensor in its list.
   let tensor: Int
   /// The first element, in memory order.
@@ -11,8 +12,12 @@ struct Block {
   let count: Int
   /// How many elements of all tensors lie before it.
   let offset: Int
+  /// nil, or how far after the first element each of the `count` elements lies.
+  let picks: UnsafePointer<Int>?
 
-  static let largestCount = 4096
+  /// Weights, gradients and keys of so many, and the weights and gradients that follow them, fit
+  /// into the innermost cache; and so few can be asked for at once.
+  static let largestCount = 512
 }
 
 /// A stretch of one tensor that one worker takes at a time.
@@ -24,7 +29,7 @@ struct Chunk {
 
   /// Long enough that taking one costs nothing, short enough that workers finish together, and
   /// that a position in it fits into 32 bits.
-  static let largestCount = 32 * Block.largestCount
+  static let largestCount = 256 * Block.largestCount
 
   /// The chunks of tensors of these sizes, in order.
   static func all(of sizes: [Int]) -> [Chunk] {
@@ -46,7 +51,9 @@ struct Chunk {
     var done = 0
     while done < count {
       let length = min(Block.largestCount, count - done)
-      body(Block(tensor: tensor, start: start + done, count: length, offset: offset + done))
+      unsafe body(
+        Block(
+          tensor: tensor, start: start + done, count: length, offset: offset + done, picks: nil))
       done += length
     }
   }

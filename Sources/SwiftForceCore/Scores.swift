@@ -2,6 +2,8 @@
 // block of keys after another, so scores are never stored. This file joins saliency and element
 // types to the loops that compute them; it decides nothing.
 
+import CPlatform
+
 /// The scores of a list of tensors.
 struct Scores {
   private enum Origin {
@@ -70,10 +72,43 @@ struct Scores {
       }
       nonFinite = fill(scratch, saliency, weights[block.tensor], seed, block)
     }
-    if let mask = candidates?[block.tensor] {
-      unsafe K.excludeRemoved(mask.base + block.start, count: count, from: keys)
-    }
+    if let mask = candidates?[block.tensor] { exclude(mask, block, from: scratch) }
     return nonFinite >> (K.Key.bitWidth - 1) == 0
+  }
+
+  /// Asks for the memory of the block that follows, so that it comes while this one is dealt with.
+  func request(after block: Block) {
+    switch origin {
+    case .given(let tensors): tensors[block.tensor].request(after: block)
+    case .saliency(let saliency, let weights, let gradients, _):
+      if saliency.readsWeights { weights[block.tensor].request(after: block) }
+      if let gradients { gradients[block.tensor].request(after: block) }
+    }
+  }
+
+  /// Appends the keys of the elements at these positions of a chunk, a block's length at most.
+  func append<K: BlockKernels>(
+    _ picks: [Int], of chunk: Chunk, to keys: inout [K.Key], _ scratch: Scratch<K>
+  ) {
+    unsafe picks.withUnsafeBufferPointer { buffer in
+      guard let first = buffer.baseAddress else { return }
+      let block = unsafe Block(
+        tensor: chunk.tensor, start: chunk.start, count: picks.count, offset: chunk.offset,
+        picks: first)
+      _ = fill(scratch, for: block)
+      unsafe keys.append(contentsOf: UnsafeBufferPointer(start: scratch.keys, count: picks.count))
+    }
+  }
+
+  private func exclude<K: BlockKernels>(_ mask: Mask, _ block: Block, from scratch: Scratch<K>) {
+    let mask = unsafe mask.base + block.start
+    guard let picks = unsafe block.picks else {
+      unsafe K.excludeRemoved(mask, count: block.count, from: scratch.keys)
+      return
+    }
+    for i in 0..<block.count where unsafe mask[picks[i]] == 0 {
+      unsafe scratch.keys[i] = K.excluded
+    }
   }
 
   private func fill<K: BlockKernels>(
@@ -92,7 +127,8 @@ struct Scores {
       return unsafe K.magnitude(wide, count: count, into: keys)
     default:
       for i in 0..<count {
-        let bits = Generator.number(at: block.offset + i, seed: seed)
+        let position = block.offset + (unsafe block.picks?[i] ?? i)
+        let bits = Generator.number(at: position, seed: seed)
         unsafe scratch.first[i] = K.Score(bits >> 40) * 0x1p-24
       }
       return unsafe K.given(scratch.first, count: count, into: keys)
@@ -137,11 +173,24 @@ struct Scores {
 }
 
 extension Tensor {
+  fileprivate func request(after block: Block) {
+    let first = block.start + block.count
+    let length = min(Block.largestCount, count - first) * type.size
+    let start = unsafe base + first * type.size
+    for line in stride(from: 0, to: length, by: 64) { unsafe platform_request(start + line) }
+  }
+
   /// The elements of a block in the type of scores; in `scratch` where the tensor has another.
   func wide<K: BlockKernels>(
     _ block: Block, _ scratch: UnsafeMutablePointer<K.Score>, _: K.Type
   ) -> UnsafePointer<K.Score> {
-    unsafe K.widen(
+    if let picks = unsafe block.picks {
+      let first = unsafe base + block.start * type.size
+      unsafe K.gather(
+        first, code: type.code, positions: picks, count: block.count, scratch: scratch)
+      return unsafe UnsafePointer(scratch)
+    }
+    return unsafe K.widen(
       base, code: type.code, start: block.start, count: block.count, scratch: scratch)
   }
 }

@@ -167,7 +167,7 @@ private struct MaskSelection: KernelJob {
       let pass = SinglePass(
         scores: scores, keep: keep, chunks: chunks, workers: workers, output: output,
         bracket: Bracket(scores, chunks: chunks, keep: keep, count: count, workers: workers),
-        limit: count / 64)
+        limit: max(1 << 15, count >> 6))
       readings = 1
       switch pass.run() {
       case .selected(let survey, let threshold, let layerKept):

@@ -1,6 +1,8 @@
 // The fast way: one reading of the tensors. Weights above the bracket are kept, those below are
 // removed, and the few between are listed and settled exactly at the end.
 
+import Synchronization
+
 /// A selection in one reading. It gives up, and says so, where the bracket missed or too many scores
 /// lie inside it; nothing is lost then but time.
 struct SinglePass<K: BlockKernels> {
@@ -10,7 +12,8 @@ struct SinglePass<K: BlockKernels> {
   let workers: Int
   let output: MaskOutput<K>
   let bracket: Bracket<K>
-  /// More listed weights than this are too many.
+  /// More listed weights than this are too many: with their keys and positions they would take
+  /// more memory than may be asked for.
   let limit: Int
 
   enum Outcome {
@@ -54,7 +57,8 @@ struct SinglePass<K: BlockKernels> {
   }
 
   private func listed() -> Listed {
-    let lists = (0..<workers).map { _ in Candidates<K>(limit: limit / workers) }
+    let room = Room(limit)
+    let lists = (0..<workers).map { _ in Candidates<K>(room) }
     let scratches = (0..<workers).map { _ in Scratch<K>() }
     let parts = Parallel.map(chunks.count, workers: workers) { worker, round in
       let list = lists[worker]
@@ -70,6 +74,7 @@ struct SinglePass<K: BlockKernels> {
     chunk.forEachBlock { block in
       guard !list.isFull else { return }
       survey.isFinite = scores.fill(scratch, for: block) && survey.isFinite
+      scores.request(after: block)
       survey.add(scratch, block.count, above: bracket.high)
       let mask = unsafe output.mask(block)
       let counts = unsafe K.classify(
@@ -114,6 +119,19 @@ struct Threshold<K: BlockKernels> {
   let alike: Int
 }
 
+/// How many more weights all workers together may list. Whether there are too many then depends on
+/// the weights alone, not on who met them.
+private final class Room: Sendable {
+  private let left: Atomic<Int>
+
+  init(_ limit: Int) { left = Atomic(limit) }
+
+  /// Takes room for `count` weights; whether there was any.
+  func take(_ count: Int) -> Bool {
+    left.wrappingSubtract(count, ordering: .relaxed).newValue >= 0
+  }
+}
+
 /// Keys and positions of the undecided weights that one worker met.
 @safe final class Candidates<K: BlockKernels> {
   private(set) var keys: UnsafeMutablePointer<K.Key>
@@ -123,11 +141,11 @@ struct Threshold<K: BlockKernels> {
   /// There were more than the limit: the list is not complete.
   private(set) var isFull = false
   private var capacity: Int
-  private let limit: Int
+  private let room: Room
 
-  init(limit: Int) {
-    self.limit = limit
-    capacity = min(limit, 4 * Block.largestCount) + Block.largestCount
+  fileprivate init(_ room: Room) {
+    self.room = room
+    capacity = 4 * Block.largestCount
     unsafe keys = UnsafeMutablePointer.allocate(capacity: capacity)
     unsafe positions = UnsafeMutablePointer.allocate(capacity: capacity)
   }
@@ -146,22 +164,21 @@ struct Threshold<K: BlockKernels> {
     _ scratch: Scratch<K>, _ mask: UnsafeMutablePointer<UInt8>, _ block: Block,
     from chunk: Chunk, _ inside: Int
   ) {
-    guard count + inside <= limit else {
+    guard room.take(inside) else {
       isFull = true
       return
     }
-    if count + inside > capacity { grow(to: count + inside) }
+    if count + inside >= capacity { grow(to: max(count + inside + 1, capacity + capacity / 2)) }
     unsafe K.collect(
-      scratch.keys, mask, count: block.count, offset: UInt32(block.start - chunk.start),
-      found: keys + count, positions: positions + count)
+      scratch.keys, mask, count: block.count, inside: inside,
+      offset: UInt32(block.start - chunk.start), found: keys + count, positions: positions + count)
     count += inside
   }
 
-  private func grow(to least: Int) {
-    let larger = max(least, min(2 * capacity, limit))
-    unsafe keys = moved(keys, to: larger)
-    unsafe positions = moved(positions, to: larger)
-    capacity = larger
+  private func grow(to size: Int) {
+    unsafe keys = moved(keys, to: size)
+    unsafe positions = moved(positions, to: size)
+    capacity = size
   }
 
   private func moved<Element>(

@@ -33,35 +33,52 @@ extension Blocks {
   /// Lists the undecided weights of a block, in order, and marks them as removed for now.
   ///
   /// - Parameters:
+  ///   - inside: how many there are.
   ///   - offset: added to each position.
-  ///   - found, positions: room for all of them.
+  ///   - found, positions: room for all of them, and one more.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func collect(
-    _ keys: UnsafePointer<Key>, _ mask: UnsafeMutablePointer<UInt8>, count: Int, offset: UInt32,
-    found: UnsafeMutablePointer<Key>, positions: UnsafeMutablePointer<UInt32>
+    _ keys: UnsafePointer<Key>, _ mask: UnsafeMutablePointer<UInt8>, count: Int, inside: Int,
+    offset: UInt32, found: UnsafeMutablePointer<Key>, positions: UnsafeMutablePointer<UInt32>
   ) {
-    var next = 0
-    var start = 0
-    while start + 8 <= count {
-      let word = unsafe UnsafeRawPointer(mask + start).loadUnaligned(as: UInt64.self)
-      var marks = word & 0x0202_0202_0202_0202
-      while marks != 0 {
-        let i = start + marks.trailingZeroBitCount >> 3
-        unsafe found[next] = keys[i]
-        unsafe positions[next] = offset &+ UInt32(truncatingIfNeeded: i)
-        unsafe mask[i] = 0
-        next += 1
-        marks &= marks &- 1
-      }
-      start += 8
+    // First the words of eight weights that have any, without a branch that the data decides. The
+    // list of them lies where the positions go: those are filled in from behind, and there are no
+    // fewer of them than of words, so no word is overwritten before it is read.
+    let words = count >> 3
+    var listed = 0
+    var word = 0
+    while word < words {
+      unsafe positions[listed] = UInt32(truncatingIfNeeded: word)
+      let marks = unsafe marks(mask, word)
+      listed &+= marks == 0 ? 0 : 1
+      word &+= 1
     }
-    for i in start..<count where unsafe mask[i] == undecided {
+    var next = inside
+    func note(_ i: Int) {
+      next &-= 1
       unsafe found[next] = keys[i]
       unsafe positions[next] = offset &+ UInt32(truncatingIfNeeded: i)
       unsafe mask[i] = 0
-      next += 1
     }
+    for i in ((words << 3)..<count).reversed() where unsafe mask[i] == undecided { note(i) }
+    while listed > 0 {
+      listed &-= 1
+      let word = Int(truncatingIfNeeded: unsafe positions[listed])
+      var marks = unsafe marks(mask, word)
+      while marks != 0 {
+        let bit = 63 &- marks.leadingZeroBitCount
+        note(word << 3 | bit >> 3)
+        marks &= ~(1 &<< UInt64(truncatingIfNeeded: bit))
+      }
+    }
+  }
+
+  /// A bit for each undecided weight among eight.
+  @inline(__always)
+  private static func marks(_ mask: UnsafePointer<UInt8>, _ word: Int) -> UInt64 {
+    let bytes = unsafe UnsafeRawPointer(mask + word << 3).loadUnaligned(as: UInt64.self)
+    return UInt64(littleEndian: bytes) & 0x0202_0202_0202_0202
   }
 
   /// Writes a mask: 1 where the key is above `threshold`, and at the first `quota` keys equal to it.

@@ -58,4 +58,27 @@ extension Blocks {
     }
     return unsafe UnsafePointer(scratch)
   }
+
+  /// The elements at `count` positions, as scores, in `scratch`.
+  @specialized(where Score == Float)
+  @specialized(where Score == Double)
+  @unsafe public static func gather(
+    _ base: UnsafeRawPointer, code: Int, positions: UnsafePointer<Int>, count: Int,
+    scratch: UnsafeMutablePointer<Score>
+  ) {
+    switch code {
+    case ElementCode.float64:
+      let source = unsafe base.assumingMemoryBound(to: Double.self)
+      for i in 0..<count { unsafe scratch[i] = Score(source[positions[i]]) }
+    case ElementCode.float16:
+      let source = unsafe base.assumingMemoryBound(to: UInt16.self)
+      for i in 0..<count { unsafe scratch[i] = Score(widenedFloat16(source[positions[i]])) }
+    case ElementCode.bfloat16:
+      let source = unsafe base.assumingMemoryBound(to: UInt16.self)
+      for i in 0..<count { unsafe scratch[i] = Score(widenedBFloat16(source[positions[i]])) }
+    default:
+      let source = unsafe base.assumingMemoryBound(to: Float.self)
+      for i in 0..<count { unsafe scratch[i] = Score(source[positions[i]]) }
+    }
+  }
 }

@@ -129,9 +129,8 @@ class MaskSearch:
                 tuple(array.size for array in self._tensors.arrays),
                 self._seed,
             )
+        #: Written by the last step; nothing is read from them before the first.
         self._masks = self._tensors.empty(MASK)
-        for mask in self._masks:
-            mask.fill(True)
         #: Where the next step writes: never over the masks it starts from, so that it can fail.
         self._next: tuple[Array, ...] | None = None
         # A single step needs no masked weights to go on with.
@@ -161,6 +160,9 @@ class MaskSearch:
     @property
     def masks(self) -> Arrays:
         """The masks so far, as read-only views; all True before the first step."""
+        if not self._history:
+            for mask in self._masks:
+                mask.fill(True)
         return self._tensors.restore(read_only(mask) for mask in self._masks)
 
     @property

@@ -6,6 +6,7 @@ Nothing here copies an array or converts its type: what does not fit is an error
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,11 @@ Arrays = Any
 FLOAT32 = np.dtype(np.float32)
 MASK = np.dtype(np.bool_)
 BFLOAT16 = "bfloat16"
+
+#: Bytes from which numpy asks the system for large pages.
+LARGE = 1 << 22
+#: Bytes: a cache line.
+ALIGNMENT = 64
 
 #: Names of the dtypes that each kind of array may have. bfloat16 is that of ml_dtypes, by name:
 #: the package is not needed.
@@ -160,7 +166,24 @@ class Tensors:
 
     def empty(self, dtype: np.dtype[Any] | None = None) -> tuple[Array, ...]:
         """New arrays of these shapes, not filled; of these dtypes, too, if none is given."""
-        return tuple(np.empty(array.shape, dtype or array.dtype) for array in self.arrays)
+        dtypes = [dtype or array.dtype for array in self.arrays]
+        sizes = [
+            array.size * kind.itemsize for array, kind in zip(self.arrays, dtypes, strict=True)
+        ]
+        if sum(sizes) < LARGE:
+            return tuple(
+                np.empty(array.shape, kind)
+                for array, kind in zip(self.arrays, dtypes, strict=True)
+            )
+        # In one piece: the system hands out large pages for it, at a fraction of the cost.
+        starts = [0, *accumulate(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)]
+        memory = np.empty(starts[-1], np.uint8)
+        return tuple(
+            memory[start : start + size].view(kind).reshape(array.shape)
+            for array, kind, start, size in zip(
+                self.arrays, dtypes, starts[:-1], sizes, strict=True
+            )
+        )
 
 
 def checked(value: object, label: str, kind: Kind, *, writable: bool = False) -> Array:

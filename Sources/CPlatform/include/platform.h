@@ -9,4 +9,7 @@ int platform_cpu_level(void);
 /* How many CPUs this process may run on; at least 1. */
 int platform_cpu_count(void);
 
+/* Asks for the memory at an address, which need not be valid, to be brought into the cache. */
+static inline void platform_request(const void *address) { __builtin_prefetch(address, 0, 3); }
+
 #endif
