@@ -43,7 +43,7 @@ struct RadixPass<K: BlockKernels> {
       var survey = Survey()
       chunks[round].forEachBlock { block in
         survey.isFinite = scores.fill(scratch, for: block) && survey.isFinite
-        if surveys { survey.add(scratch, block.count, above: K.Key.max) }
+        if surveys { survey.add(scratch, block.count, above: K.Key.max) { _ in } }
         unsafe rank.count(scratch.keys, block.count, into: histograms[worker].bins)
       }
       return survey

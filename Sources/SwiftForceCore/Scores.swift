@@ -76,15 +76,21 @@ struct Scores {
     return nonFinite >> (K.Key.bitWidth - 1) == 0
   }
 
-  /// Asks for the memory of the block that follows, so that it comes while this one is dealt with.
-  func request(after block: Block) {
+  /// Asks for a part of the memory of the block that follows, so that it comes while this one is
+  /// dealt with. Called for each of the parts, between the loops over a block: the memory of only
+  /// so many places can be under way before asking for more has to wait.
+  @inline(__always)
+  func request(_ part: Int, after block: Block) {
     switch origin {
-    case .given(let tensors): tensors[block.tensor].request(after: block)
+    case .given(let tensors): tensors[block.tensor].request(part, after: block)
     case .saliency(let saliency, let weights, let gradients, _):
-      if saliency.readsWeights { weights[block.tensor].request(after: block) }
-      if let gradients { gradients[block.tensor].request(after: block) }
+      if saliency.readsWeights { weights[block.tensor].request(part, after: block) }
+      if let gradients { gradients[block.tensor].request(part, after: block) }
     }
   }
+
+  /// Of how many parts there are requests.
+  static let parts = 4
 
   /// Appends the keys of the elements at these positions of a chunk, a block's length at most.
   func append<K: BlockKernels>(
@@ -173,11 +179,14 @@ struct Scores {
 }
 
 extension Tensor {
-  fileprivate func request(after block: Block) {
-    let first = block.start + block.count
-    let length = min(Block.largestCount, count - first) * type.size
+  @inline(__always)
+  fileprivate func request(_ part: Int, after block: Block) {
+    let share = Block.largestCount / Scores.parts
+    let first = block.start + block.count + part * share
     let start = unsafe base + first * type.size
-    for line in stride(from: 0, to: length, by: 64) { unsafe platform_request(start + line) }
+    for line in stride(from: 0, to: min(share, count - first) * type.size, by: 64) {
+      unsafe platform_request(start + line)
+    }
   }
 
   /// The elements of a block in the type of scores; in `scratch` where the tensor has another.

@@ -74,8 +74,9 @@ struct SinglePass<K: BlockKernels> {
     chunk.forEachBlock { block in
       guard !list.isFull else { return }
       survey.isFinite = scores.fill(scratch, for: block) && survey.isFinite
-      scores.request(after: block)
-      survey.add(scratch, block.count, above: bracket.high)
+      survey.add(scratch, block.count, above: bracket.high) { part in
+        scores.request(part, after: block)
+      }
       let mask = unsafe output.mask(block)
       let counts = unsafe K.classify(
         scratch.keys, count: block.count, low: bracket.low, high: bracket.high, into: mask)

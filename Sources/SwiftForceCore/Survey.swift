@@ -17,16 +17,24 @@ struct Survey: Sendable {
 
   /// Counts and sums a block whose keys have been filled.
   ///
-  /// - Parameter cutoff: scores above it are kept, so far as is known.
+  /// - Parameters:
+  ///   - cutoff: scores above it are kept, so far as is known.
+  ///   - request: called with 0 ..< `Scores.parts` on the way.
   @inline(__always)
-  mutating func add<K: BlockKernels>(_ scratch: Scratch<K>, _ count: Int, above cutoff: K.Key) {
+  mutating func add<K: BlockKernels>(
+    _ scratch: Scratch<K>, _ count: Int, above cutoff: K.Key, request: (Int) -> Void
+  ) {
+    request(0)
     unsafe zeros += K.occurrences(of: K.zero, in: scratch.keys, count: count)
+    request(1)
     let sums = unsafe K.scoreSums(scratch.keys, count: count, above: cutoff)
     scores += sums.all
     saliency += sums.above
+    request(2)
     if let gradients = unsafe scratch.gradients {
       unsafe squares += K.squareSum(gradients, count: count)
     }
+    request(3)
   }
 
   static func += (total: inout Survey, part: Survey) {
