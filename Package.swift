@@ -3,8 +3,11 @@
 //
 //   ABI -> Core, Engine, Kernels, CSwiftForce     checks, converts, calls, maps errors
 //   Engine -> Core, Kernels, CBLAS                networks: the only room that calls BLAS
-//   Core -> Kernels                               the method: scores, selection, search
+//   Core -> Kernels, CPlatform                    the method: scores, selection, search
 //   Kernels -> nothing                            the loops over raw memory
+//
+// The loops are compiled once per CPU level from one folder, to which the folders of the other
+// levels are links; the core chooses among them when it is first used.
 //
 // None of them imports Foundation, Dispatch or Concurrency: the shipped extension is small and
 // needs no Swift runtime on the machine that imports it.
@@ -16,6 +19,21 @@ let strict: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
+/// Compiles for a CPU level; `-Xcc` reaches the code generator of both Swift and C.
+func level(_ name: String) -> [SwiftSetting] {
+  [.unsafeFlags(["-Xcc", "-march=\(name)"])]
+}
+
+#if arch(x86_64)
+  let levels: [Target] = [
+    .target(name: "SwiftForceKernels", swiftSettings: strict + level("x86-64-v2")),
+    .target(name: "SwiftForceKernelsV3", swiftSettings: strict + level("x86-64-v3")),
+    .target(name: "SwiftForceKernelsV4", swiftSettings: strict + level("x86-64-v4")),
+  ]
+#else
+  let levels: [Target] = [.target(name: "SwiftForceKernels", swiftSettings: strict)]
+#endif
+
 let package = Package(
   name: "swiftforce",
   platforms: [.macOS(.v15)],
@@ -25,13 +43,13 @@ let package = Package(
     // What setup.py links into the Python extension.
     .library(name: "SwiftForceABI", type: .static, targets: ["SwiftForceABI"]),
   ],
-  targets: [
+  targets: levels + [
     .target(name: "CSwiftForce"),
     .systemLibrary(name: "CBLAS"),
-    .target(name: "SwiftForceKernels", swiftSettings: strict),
+    .target(name: "CPlatform"),
     .target(
       name: "SwiftForceCore",
-      dependencies: ["SwiftForceKernels"],
+      dependencies: ["CPlatform"] + levels.map { .target(name: $0.name) },
       swiftSettings: strict),
     .target(
       name: "SwiftForceEngine",

@@ -67,10 +67,10 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
   let isWritten: Bool
   private let arrays: [sf_array]
 
-  /// - Parameter element: the type that every array must have.
+  /// - Parameter types: the types that an array may have.
   init(
     _ list: UnsafePointer<sf_array>?, _ tensors: Int64, _ operand: sf_operand,
-    element: sf_type = SF_TYPE_FLOAT32, isWritten: Bool = false
+    types: Set<sf_type> = Arrays.floats, isWritten: Bool = false
   ) throws(Fault) {
     let list = unsafe try required(list, Arrays.name(operand))
     guard tensors >= 1, tensors <= Int64(Arrays.largestCount) else {
@@ -81,23 +81,24 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
     var arrays: [sf_array] = unsafe []
     for position in 0..<Int(tensors) {
       let array = unsafe list[position]
-      unsafe try Arrays.check(array, operand, position, element)
+      unsafe try Arrays.check(array, operand, position, types)
       unsafe arrays.append(array)
     }
     unsafe self.arrays = arrays
   }
 
   private static func check(
-    _ array: sf_array, _ operand: sf_operand, _ position: Int, _ element: sf_type
+    _ array: sf_array, _ operand: sf_operand, _ position: Int, _ types: Set<sf_type>
   ) throws(Fault) {
     func fault(_ status: sf_status, _ message: String) -> Fault {
       Fault(
         status, "\(name(operand))[\(position)] \(message)", operand: operand, tensor: position)
     }
-    guard unsafe array.type == Int32(bitPattern: element.rawValue) else {
+    let type = unsafe sf_type(rawValue: UInt32(bitPattern: array.type))
+    guard types.contains(type) else {
       throw fault(SF_UNSUPPORTED_TYPE, "has element type number \(unsafe array.type)")
     }
-    let size = element == SF_TYPE_MASK ? 1 : element == SF_TYPE_INT64 ? 8 : 4
+    let size = size(of: type)
     let count = unsafe array.count
     guard count >= 0, count <= Int64(Int.max / 2 / size) else {
       throw fault(SF_BAD_COUNT, "has a count of \(count)")
@@ -108,6 +109,26 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
     guard start % UInt(size) == 0 else { throw fault(SF_MISALIGNED, "is misaligned") }
     guard !start.addingReportingOverflow(UInt(count) * UInt(size)).overflow else {
       throw fault(SF_BAD_COUNT, "reaches beyond the end of memory")
+    }
+  }
+
+  /// The types of weights, gradients and scores.
+  static let floats: Set<sf_type> = [
+    SF_TYPE_FLOAT32, SF_TYPE_FLOAT64, SF_TYPE_FLOAT16, SF_TYPE_BFLOAT16,
+  ]
+
+  /// Bytes of one element.
+  private static func size(of type: sf_type) -> Int {
+    type == SF_TYPE_MASK ? 1 : type == SF_TYPE_INT64 ? 8 : elementType(type).size
+  }
+
+  /// What the core calls a type of `floats`.
+  private static func elementType(_ type: sf_type) -> ElementType {
+    switch type {
+    case SF_TYPE_FLOAT64: .float64
+    case SF_TYPE_FLOAT16: .float16
+    case SF_TYPE_BFLOAT16: .bfloat16
+    default: .float32
     }
   }
 
@@ -136,13 +157,15 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
 
   var tensors: [Tensor] {
     unsafe arrays.map { array in
-      unsafe Tensor(Arrays.data(array), count: Int(array.count), type: .float32)
+      let type = unsafe Arrays.elementType(sf_type(rawValue: UInt32(bitPattern: array.type)))
+      return unsafe Tensor(Arrays.data(array), count: Int(array.count), type: type)
     }
   }
 
   var mutableTensors: [MutableTensor] {
     unsafe arrays.map { array in
-      unsafe MutableTensor(Arrays.data(array), count: Int(array.count), type: .float32)
+      let type = unsafe Arrays.elementType(sf_type(rawValue: UInt32(bitPattern: array.type)))
+      return unsafe MutableTensor(Arrays.data(array), count: Int(array.count), type: type)
     }
   }
 
@@ -157,7 +180,7 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
   var regions: [Region] {
     unsafe arrays.enumerated().compactMap { position, array in
       guard unsafe array.count > 0 else { return nil }
-      let size = unsafe array.type == Int32(bitPattern: SF_TYPE_MASK.rawValue) ? 1 : 4
+      let size = Arrays.size(of: unsafe sf_type(rawValue: UInt32(bitPattern: array.type)))
       let start = unsafe UInt(bitPattern: array.data)
       return Region(
         start: start, end: start + UInt(unsafe array.count) * UInt(size), operand: operand,

@@ -61,9 +61,14 @@ struct Fault: Error {
     case .badCount(let number), .badKeep(let number, _), .badSteps(let number, _),
       .badSchedule(_, let number, _), .masksChanged(let number, _):
       count = number
+    case .badType(let operand, let tensor, _, _):
+      self.operand = Fault.operand(operand)
+      self.tensor = tensor
+    case .badThreads(let number):
+      count = number
     case .missingGradients:
       operand = SF_OPERAND_GRADIENTS
-    case .searchDone, .noMemory:
+    case .searchDone, .noMemory, .badEnvironment:
       break
     }
   }
@@ -85,6 +90,9 @@ struct Fault: Error {
     case .badRow: SF_BAD_ROW
     case .badArchitecture: SF_BAD_ARCHITECTURE
     case .badHyperparameter: SF_BAD_HYPERPARAMETER
+    case .badType: SF_UNSUPPORTED_TYPE
+    case .badThreads: SF_BAD_THREADS
+    case .badEnvironment: SF_BAD_ENVIRONMENT
     case .noMemory: SF_NO_MEMORY
     }
   }

@@ -79,7 +79,7 @@ public func networkApply(
   unsafe status(error) { () throws(Fault) in
     let masks =
       unsafe masks == nil
-      ? nil : try Arrays(masks, tensors, SF_OPERAND_MASKS, element: SF_TYPE_MASK)
+      ? nil : try Arrays(masks, tensors, SF_OPERAND_MASKS, types: [SF_TYPE_MASK])
     try networks[network].use { (network) throws(Fault) in
       try mapping { () throws(SFError) in try network.apply(masks: masks?.masks) }
     }
@@ -100,7 +100,7 @@ public func networkGradients(
   _ result: UnsafeMutablePointer<sf_batch_result>?, _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   unsafe status(error) { () throws(Fault) in
-    let weights = unsafe weights == nil ? nil : try Arrays(weights, tensors, SF_OPERAND_WEIGHTS)
+    let weights = unsafe weights == nil ? nil : try Arrays(weights, tensors, SF_OPERAND_WEIGHTS, types: [SF_TYPE_FLOAT32])
     let gradients = unsafe try Arrays(
       gradients, tensors, SF_OPERAND_GRADIENTS, isWritten: true)
     let samples = unsafe try Samples(batch, needsLabels: true)
@@ -164,7 +164,7 @@ public func networkForward(
 ) -> Int32 {
   unsafe status(error) { () throws(Fault) in
     let samples = unsafe try Samples(batch, needsLabels: false)
-    let logits = unsafe try Arrays(logits, 1, SF_OPERAND_LOGITS, isWritten: true)
+    let logits = unsafe try Arrays(logits, 1, SF_OPERAND_LOGITS, types: [SF_TYPE_FLOAT32], isWritten: true)
     try networks[network].use { (network) throws(Fault) in
       try samples.checkApart(from: logits, and: network)
       try mapping { () throws(SFError) in

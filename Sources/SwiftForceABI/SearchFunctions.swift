@@ -58,17 +58,20 @@ public func searchStep(
     let gradients =
       unsafe given.gradients == nil
       ? nil : try Arrays(given.gradients, count, SF_OPERAND_GRADIENTS)
+    let previous =
+      unsafe given.previous == nil
+      ? nil : try Arrays(given.previous, count, SF_OPERAND_MASKS, types: [SF_TYPE_MASK])
     let masks = unsafe try Arrays(
-      given.masks, count, SF_OPERAND_MASKS, element: SF_TYPE_MASK, isWritten: true)
+      given.masks, count, SF_OPERAND_MASKS, types: [SF_TYPE_MASK], isWritten: true)
     let masked =
       unsafe given.masked == nil
       ? nil : try Arrays(given.masked, count, SF_OPERAND_MASKED_WEIGHTS, isWritten: true)
-    try Region.checkDisjoint([weights, gradients, masks, masked])
+    try Region.checkDisjoint([weights, gradients, previous, masks, masked])
     try searches[search].use { (search) throws(Fault) in
       do throws(SFError) {
         let outcome = try search.step(
-          weights: weights.tensors, gradients: gradients?.tensors, masks: masks.masks,
-          masked: masked?.mutableTensors)
+          weights: weights.tensors, gradients: gradients?.tensors, previous: previous?.masks,
+          masks: masks.masks, masked: masked?.mutableTensors)
         unsafe write(outcome, to: report, layerKept)
       } catch {
         throw Fault(error)

@@ -33,7 +33,7 @@ public func select(
   unsafe status(error) { () throws(Fault) in
     let scores = unsafe try Arrays(scores, tensors, SF_OPERAND_SCORES)
     let masks = unsafe try Arrays(
-      masks, tensors, SF_OPERAND_MASKS, element: SF_TYPE_MASK, isWritten: true)
+      masks, tensors, SF_OPERAND_MASKS, types: [SF_TYPE_MASK], isWritten: true)
     let report = unsafe try required(report, "report")
     let layerKept = unsafe try optional(layerKept, "layer_kept")
     try Region.checkDisjoint([scores, masks])
@@ -53,7 +53,7 @@ func write(
     step: Int64(report.step), keep: Int64(report.keep), candidates: Int64(report.candidates),
     removed: Int64(report.removed), revived: Int64(report.revived),
     zero_scores: Int64(report.zeroScores), at_threshold: Int64(report.atThreshold),
-    kept_at_threshold: Int64(report.keptAtThreshold), arbitrary: Int64(report.arbitrary),
+    kept_at_threshold: Int64(report.keptAtThreshold), arbitrary: Int64(report.arbitrary), readings: Int64(report.readings),
     threshold: report.threshold, saliency: report.saliency,
     total_saliency: report.totalSaliency, gradient_norm: report.gradientNorm)
   guard let layerKept = unsafe layerKept else { return }

@@ -14,21 +14,58 @@ public func abiVersion(
   }
 }
 
+@_cdecl("sf_set_threads")
+public func setThreads(_ threads: Int64, _ error: UnsafeMutablePointer<sf_error>?) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    try mapping { () throws(SFError) in try Threads.set(Int(threads)) }
+  }
+}
+
+@_cdecl("sf_threads")
+public func threads(
+  _ threads: UnsafeMutablePointer<Int64>?, _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    let threads = unsafe try required(threads, "threads")
+    unsafe threads.pointee = Int64(
+      try mapping { () throws(SFError) in try Threads.current() })
+  }
+}
+
+@_cdecl("sf_cpu_levels")
+public func cpuLevels(
+  _ text: UnsafeMutablePointer<CChar>?, _ capacity: Int64,
+  _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    let current = try mapping { () throws(SFError) in try CPULevel.current() }
+    let others = CPULevel.available.filter { $0 != current }
+    unsafe try write(([current] + others).map(\.name), to: text, capacity)
+  }
+}
+
 @_cdecl("sf_names")
 public func names(
   _ axis: Int32, _ text: UnsafeMutablePointer<CChar>?, _ capacity: Int64,
   _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   unsafe status(error) { () throws(Fault) in
-    let text = unsafe try required(text, "text")
-    let capacity = try counted(capacity, atLeast: 0, size: 1, "capacity")
-    let bytes = Array(try names(of: axis).map { $0 + "\n" }.joined().utf8)
-    guard bytes.count < capacity else {
-      throw Fault(SF_SMALL_BUFFER, "the text needs \(bytes.count + 1) bytes, not \(capacity)")
-    }
-    for (i, byte) in bytes.enumerated() { unsafe text[i] = CChar(bitPattern: byte) }
-    unsafe text[bytes.count] = 0
+    unsafe try write(try names(of: axis), to: text, capacity)
   }
+}
+
+/// Writes lines, and a null byte after the last.
+private func write(
+  _ lines: [String], to text: UnsafeMutablePointer<CChar>?, _ capacity: Int64
+) throws(Fault) {
+  let text = unsafe try required(text, "text")
+  let capacity = try counted(capacity, atLeast: 0, size: 1, "capacity")
+  let bytes = Array(lines.map { $0 + "\n" }.joined().utf8)
+  guard bytes.count < capacity else {
+    throw Fault(SF_SMALL_BUFFER, "the text needs \(bytes.count + 1) bytes, not \(capacity)")
+  }
+  for (i, byte) in bytes.enumerated() { unsafe text[i] = CChar(bitPattern: byte) }
+  unsafe text[bytes.count] = 0
 }
 
 private func names(of axis: Int32) throws(Fault) -> [String] {
@@ -39,6 +76,20 @@ private func names(of axis: Int32) throws(Fault) -> [String] {
   case SF_AXIS_METHOD: Method.names
   case SF_AXIS_LAYER: LayerKind.names
   default: throw Fault(SF_UNKNOWN_NAME, "there is no axis number \(axis)")
+  }
+}
+
+@_cdecl("sf_saliency_reads")
+public func saliencyReads(
+  _ saliency: Int32, _ info: UnsafeMutablePointer<sf_saliency_info>?,
+  _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    let info = unsafe try required(info, "info")
+    let saliency = try named(saliency, Saliency.self)
+    unsafe info.pointee = sf_saliency_info(
+      reads_weights: saliency.readsWeights ? 1 : 0,
+      reads_gradients: saliency.readsGradients ? 1 : 0)
   }
 }
 

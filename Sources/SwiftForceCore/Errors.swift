@@ -60,6 +60,12 @@ public enum SFError: Error, Sendable, Equatable {
   case badArchitecture(layer: Int, reason: String)
   /// A learning rate, momentum or weight decay that is negative or not finite.
   case badHyperparameter(name: String, value: Double)
+  /// An array that has not the element type that it must have here.
+  case badType(Operand, tensor: Int, got: ElementType, expected: ElementType)
+  /// A number of threads that is not in 1 ... 4096.
+  case badThreads(Int)
+  /// An environment variable that cannot be followed.
+  case badEnvironment(name: String, value: String, expected: String)
   /// Memory for this many bytes could not be had.
   case noMemory(bytes: Int)
 
@@ -102,6 +108,12 @@ public enum SFError: Error, Sendable, Equatable {
       "layer \(layer): \(reason)"
     case .badHyperparameter(let name, let value):
       "\(name) must be finite and not negative, not \(value)"
+    case .badType(let operand, let tensor, let got, let expected):
+      "\(operand)[\(tensor)] has the type \(got.name) where \(expected.name) is needed"
+    case .badThreads(let number):
+      "the number of threads must be in 1 ... \(Threads.most), not \(number)"
+    case .badEnvironment(let name, let value, let expected):
+      "the environment variable \(name) is \"\(value)\" where it must be \(expected)"
     case .noMemory(let bytes):
       "\(bytes) bytes of memory could not be allocated"
     }

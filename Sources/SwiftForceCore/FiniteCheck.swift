@@ -1,35 +1,54 @@
-// Finding and naming NaN and infinity in a list of tensors.
-
-import SwiftForceKernels
+// Finding and naming NaN and infinity, once a cheaper test has said that there are some. Slow on
+// purpose: it runs on the way to an error.
 
 enum FiniteCheck {
   /// The first tensor with values that are not finite.
   static func first(in tensors: [Tensor], as operand: Operand) -> NonFinite? {
     for (position, tensor) in tensors.enumerated() {
-      let scan = unsafe FiniteScan(tensor.floats, count: tensor.count)
-      guard scan.count > 0 else { continue }
-      return NonFinite(
-        operand: operand, tensor: position, firstIndex: scan.firstIndex, count: scan.count,
-        value: Double(unsafe tensor.floats[scan.firstIndex]))
+      if let found = scan(tensor.count, value: { tensor.element($0) }) {
+        return found.named(operand, position)
+      }
     }
     return nil
   }
 
   /// The first tensor of which the scores of competing weights, products of two finite factors,
-  /// overflow.
+  /// overflow their type.
   ///
   /// - Parameter candidates: the weights that compete; nil: all.
   static func first(
-    inProductsOf lhs: [Tensor], _ rhs: [Tensor], of candidates: [Mask]?
+    inProductsOf lhs: [Tensor], _ rhs: [Tensor], of candidates: [Mask]?, wide: Bool
   ) -> NonFinite? {
     for (position, (left, right)) in zip(lhs, rhs).enumerated() {
-      let scan = unsafe FiniteScan(
-        products: left.floats, right.floats, of: candidates?[position].base, count: left.count)
-      guard scan.count > 0 else { continue }
-      return NonFinite(
-        operand: .scores, tensor: position, firstIndex: scan.firstIndex, count: scan.count,
-        value: .infinity)
+      let mask = candidates?[position]
+      let found = scan(left.count) { i in
+        if let mask, unsafe mask.base[i] == 0 { return 0 }
+        let (a, b) = (left.element(i), right.element(i))
+        return wide ? a * b : Double(Float(a) * Float(b))
+      }
+      if let found { return found.named(.scores, position) }
     }
     return nil
+  }
+
+  private static func scan(_ count: Int, value: (Int) -> Double) -> NonFinite? {
+    var found: NonFinite?
+    for i in 0..<count {
+      let element = value(i)
+      guard !element.isFinite else { continue }
+      found = found ?? NonFinite(
+        operand: .scores, tensor: 0, firstIndex: i, count: 0, value: element)
+      found?.count += 1
+    }
+    return found
+  }
+}
+
+extension NonFinite {
+  fileprivate func named(_ operand: Operand, _ tensor: Int) -> NonFinite {
+    var copy = self
+    copy.operand = operand
+    copy.tensor = tensor
+    return copy
   }
 }

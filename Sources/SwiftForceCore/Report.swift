@@ -27,8 +27,14 @@ public struct Report: Sendable, Equatable {
   public var totalSaliency = 0.0
   /// The Euclidean norm of all gradients; 0 where none are read.
   public var gradientNorm = 0.0
+  /// How often the tensors were read: once, unless the scores are few, or so many of them are
+  /// equal or oddly placed that the bracket does not settle them.
+  public var readings = 0
   /// Weights kept of each tensor.
   public var layerKept: [Int] = []
+
+  /// Weights that the previous masks keep; 0 at a first step.
+  var keptBefore = 0
 
   public init() {}
 

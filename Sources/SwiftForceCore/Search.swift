@@ -66,38 +66,44 @@ public struct Search: Sendable {
   ///   - weights: the dense weights, the same at every step.
   ///   - gradients: of the loss at the masked weights, dense: also where a weight is removed. nil
   ///     where the method reads none.
-  ///   - masks: in: as the previous step left them (not read by the first); out: the new masks.
-  ///   - masked: nil, or where the weights are written with the removed ones replaced by zero.
-  /// - Throws: `searchDone`, `sizeMismatch`, `missingGradients`, `nonFinite`, `masksChanged`.
+  ///   - previous: the masks that the previous step wrote, which are only read; nil at the first.
+  ///   - masks: the new masks, other memory than `previous`. Not specified after a throw.
+  ///   - masked: nil, or where the weights are written with the removed ones replaced by zero, of
+  ///     their types; at a later step they must be as the previous step left them.
+  /// - Throws: `searchDone`, `sizeMismatch`, `missingGradients`, `nonFinite`, `masksChanged`,
+  ///   `badType`, `badEnvironment`.
   public mutating func step(
-    weights: [Tensor], gradients: [Tensor]?, masks: [Mask], masked: [MutableTensor]? = nil
+    weights: [Tensor], gradients: [Tensor]?, previous: [Mask]?, masks: [Mask],
+    masked: [MutableTensor]? = nil
   ) throws(SFError) -> Report {
     guard !isDone else { throw .searchDone(steps: keeps.count) }
     try Selection.checkSizes(weights.map(\.count), sizes, .weights)
     if let gradients { try Selection.checkSizes(gradients.map(\.count), sizes, .gradients) }
     try Selection.checkSizes(masks.map(\.count), sizes, .masks)
-    if let masked { try Selection.checkSizes(masked.map(\.count), sizes, .maskedWeights) }
+    if let masked {
+      try Selection.checkSizes(masked.map(\.count), sizes, .maskedWeights)
+      try Selection.checkTypes(masked.map(\.type), weights.map(\.type), .maskedWeights)
+    }
+    let previous = taken == 0 ? nil : previous
+    guard taken == 0 || previous != nil else {
+      throw .masksChanged(kept: 0, expected: keeps[taken - 1])
+    }
+    if let previous { try Selection.checkSizes(previous.map(\.count), sizes, .masks) }
     // A score that is computed from the weights tells of one that is not finite by itself.
     if taken == 0 && !method.saliency.readsWeights { try Selection.checkFinite(weights) }
 
-    let source = try ScoreSource(
+    let scores = try Scores(
       method.saliency, weights: weights, gradients: gradients,
-      candidates: method.rule == .nested && taken > 0 ? masks : nil, seed: seed)
-    if taken > 0 { try checkUnchanged(masks) }
+      candidates: method.rule == .nested ? previous : nil, seed: seed)
     var report = try Selection.select(
-      from: source, keep: keeps[taken],
-      writing: MaskWriter(
-        masks: masks, isFirst: taken == 0, applying: masked.map { (weights, $0) }))
+      from: scores, keep: keeps[taken], masks: masks, previous: previous,
+      applying: masked.map { (weights, $0) })
+    if taken > 0, report.keptBefore != keeps[taken - 1] {
+      throw .masksChanged(kept: report.keptBefore, expected: keeps[taken - 1])
+    }
     report.step = taken + 1
     reports.append(report)
     return report
-  }
-
-  private func checkUnchanged(_ masks: [Mask]) throws(SFError) {
-    let kept = masks.reduce(0) { $0 + $1.kept }
-    guard kept == keeps[taken - 1] else {
-      throw .masksChanged(kept: kept, expected: keeps[taken - 1])
-    }
   }
 
   private static func checkSteps(_ steps: Int, _ method: Method) throws(SFError) {

@@ -1,25 +1,29 @@
 // The exact global top-k over a list of tensors, streaming: scores are computed a block at a time
-// and never stored. What must not live here: what a score is (ScoreSource) or how many weights to
-// keep (Keep, Schedule).
+// and never stored. What must not live here: what a score is (Scores), how many weights to keep
+// (Keep, Schedule), or how the readings go (SinglePass, RadixPass).
 
 import SwiftForceKernels
+
+#if arch(x86_64)
+  import SwiftForceKernelsV3
+  import SwiftForceKernelsV4
+#endif
 
 /// Keeping the k best of all weights.
 ///
 /// Order: larger score first, then lower position (tensors in the order given, elements in memory
-/// order). Exactly k are kept; -0 equals +0. Whatever can fail fails before anything is written.
+/// order). Exactly k are kept; -0 equals +0. Scores are binary32, or binary64 where an array that
+/// is read holds binary64. The mask is the same for any number of threads and every CPU level.
 ///
-/// The threshold is found digit by digit of its key, from the top (a radix histogram of 11, 11 and
-/// 10 bits); the pass that follows writes the mask. Histograms of parts add up to that of the
-/// whole, whatever the parts.
-///
-/// - Complexity: four readings of the tensors, O(1) extra memory.
+/// - Complexity: one reading of the tensors where the scores allow it, else one per digit of a key
+///   and two more; extra memory of at most 2% of the tensors.
 public enum Selection {
   /// Selects among the caller's scores, which may be negative.
   ///
   /// - Parameters:
-  ///   - masks: one per tensor of scores and of its size; written.
-  /// - Throws: `badCount`, `badKeep`, `sizeMismatch`, `nonFinite`.
+  ///   - masks: one per tensor of scores and of its size; written. Their contents are not specified
+  ///     after `nonFinite`.
+  /// - Throws: `badCount`, `badKeep`, `sizeMismatch`, `nonFinite`, `badEnvironment`.
   public static func select(
     _ scores: [Tensor], keep: Int, into masks: [Mask]
   ) throws(SFError) -> Report {
@@ -27,17 +31,18 @@ public enum Selection {
     try Keep.check(keep, of: try total(sizes))
     try checkSizes(masks.map(\.count), sizes, .masks)
     return try select(
-      from: ScoreSource(given: scores), keep: keep,
-      writing: MaskWriter(masks: masks, isFirst: true, applying: nil))
+      from: Scores(given: scores), keep: keep, masks: masks, previous: nil, applying: nil)
   }
 
   /// Writes the score of every weight.
   ///
   /// - Parameters:
   ///   - gradients: one per tensor of weights and of its size; nil where the saliency reads none.
-  ///   - scores: likewise; written.
+  ///   - scores: likewise, of the type that scores are computed in; not specified after
+  ///     `nonFinite`.
   ///   - seed: for the random saliency.
-  /// - Throws: `badCount`, `sizeMismatch`, `missingGradients`, `nonFinite`.
+  /// - Throws: `badCount`, `sizeMismatch`, `missingGradients`, `nonFinite`, `badEnvironment`,
+  ///   `badType`.
   public static func score(
     _ saliency: Saliency, weights: [Tensor], gradients: [Tensor]?, seed: UInt64,
     into scores: [MutableTensor]
@@ -46,34 +51,46 @@ public enum Selection {
     _ = try total(sizes)
     if let gradients { try checkSizes(gradients.map(\.count), sizes, .gradients) }
     try checkSizes(scores.map(\.count), sizes, .scores)
-    let source = try ScoreSource(
+    let source = try Scores(
       saliency, weights: weights, gradients: gradients, candidates: nil, seed: seed)
+    let type: ElementType = source.areWide ? .float64 : .float32
+    try checkTypes(scores.map(\.type), scores.map { _ in type }, .scores)
     if !saliency.readsWeights { try checkFinite(weights) }
-    let keys = KeyBuffer()
-    // Two passes, so that an error leaves the scores unwritten.
-    var areFinite = true
-    try source.forEachBlock { (block) throws(SFError) in
-      areFinite = source.fill(keys, for: block) && areFinite
-    }
-    if !areFinite { try checkFinite(source) }
-    try source.forEachBlock { (block) throws(SFError) in
-      _ = source.fill(keys, for: block)
-      unsafe ScoreKeys.scores(
-        of: keys.base, count: block.range.count,
-        into: scores[block.tensor].floats + block.range.lowerBound)
-    }
+    let writing = ScoreWriting(source: source, targets: scores)
+    try run(writing, wide: source.areWide)
   }
 
-  /// Finds the threshold, then writes the mask. The caller has checked every size.
+  /// Selects among the scores of a source. The caller has checked every size.
   static func select(
-    from source: ScoreSource, keep: Int, writing writer: MaskWriter
+    from scores: Scores, keep: Int, masks: [Mask], previous: [Mask]?,
+    applying: (weights: [Tensor], masked: [MutableTensor])?
   ) throws(SFError) -> Report {
-    let keys = KeyBuffer()
-    var report = Report()
-    report.keep = keep
-    let threshold = try Threshold.find(keep, in: source, keys, &report)
-    try writer.write(source, threshold, keys, &report)
-    return report
+    try run(
+      MaskSelection(
+        scores: scores, keep: keep, masks: masks, previous: previous, applying: applying),
+      wide: scores.areWide)
+  }
+
+  /// Runs a job with the loops of the CPU level in use, for scores of the width asked for.
+  private static func run<Job: KernelJob>(_ job: Job, wide: Bool) throws(SFError) -> Job.Result {
+    let level = try CPULevel.current()
+    let threads = try Threads.current()
+    #if arch(x86_64)
+      switch level {
+      case .v4:
+        return wide
+          ? try job.run(SwiftForceKernelsV4.Blocks<Double>.self, threads)
+          : try job.run(SwiftForceKernelsV4.Blocks<Float>.self, threads)
+      case .v3:
+        return wide
+          ? try job.run(SwiftForceKernelsV3.Blocks<Double>.self, threads)
+          : try job.run(SwiftForceKernelsV3.Blocks<Float>.self, threads)
+      case .v2: break
+      }
+    #endif
+    return wide
+      ? try job.run(SwiftForceKernels.Blocks<Double>.self, threads)
+      : try job.run(SwiftForceKernels.Blocks<Float>.self, threads)
   }
 
   /// The number of weights in tensors of these sizes.
@@ -99,138 +116,114 @@ public enum Selection {
     }
   }
 
+  static func checkTypes(
+    _ types: [ElementType], _ expected: [ElementType], _ operand: Operand
+  ) throws(SFError) {
+    for (i, (type, wanted)) in zip(types, expected).enumerated() where type != wanted {
+      throw .badType(operand, tensor: i, got: type, expected: wanted)
+    }
+  }
+
   static func checkFinite(_ weights: [Tensor]) throws(SFError) {
     if let found = FiniteCheck.first(in: weights, as: .weights) { throw .nonFinite(found) }
   }
+}
 
-  /// Asks a source of which something is not finite whether that matters.
-  static func checkFinite(_ source: ScoreSource) throws(SFError) {
-    if let found = source.nonFinite() { throw .nonFinite(found) }
+/// Work that is written once for the loops of every CPU level and both types of scores.
+private protocol KernelJob {
+  associatedtype Result
+  func run<K: BlockKernels>(_: K.Type, _ threads: Int) throws(SFError) -> Result
+}
+
+extension KernelJob {
+  /// As many workers as have enough to do to be worth starting.
+  fileprivate func workers(_ threads: Int, _ chunks: [Chunk], _ count: Int) -> Int {
+    max(1, min(threads, chunks.count, count / Chunk.largestCount))
   }
 }
 
-/// The smallest kept score, as a key, and how many of the keys that equal it are kept.
-struct Threshold {
-  let key: UInt32
-  let quota: Int
-
-  /// The digits of a key, from the top: how far to shift, and how many bits.
-  private static let digits: [(shift: UInt32, bits: UInt32)] = [(21, 11), (10, 11), (0, 10)]
-
-  /// Finds the key of the `keep`-th best candidate, and fills in what a report says of candidates
-  /// and of the threshold.
-  static func find(
-    _ keep: Int, in source: ScoreSource, _ keys: KeyBuffer, _ report: inout Report
-  ) throws(SFError) -> Threshold {
-    var survey = Survey()
-    var areFinite = true
-    var key: UInt32 = 0
-    var known: UInt32 = 0
-    var wanted = keep
-    for (position, digit) in digits.enumerated() {
-      let mask = (1 << digit.bits) - 1 as UInt32
-      var bins = [Int](repeating: 0, count: Int(mask) + 1)
-      try source.forEachBlock { (block) throws(SFError) in
-        let isFinite = source.fill(keys, for: block)
-        areFinite = areFinite && isFinite
-        if position == 0 { survey.add(keys, block, gradients: source.gradients) }
-        unsafe bins.withUnsafeMutableBufferPointer { bins in
-          guard let base = bins.baseAddress else { return }
-          unsafe KeyCounts.addHistogram(
-            keys.base, count: block.range.count, prefix: key, prefixMask: known,
-            shift: digit.shift, digitMask: mask, to: base)
-        }
-      }
-      if position == 0, !areFinite { try Selection.checkFinite(source) }
-      let (value, above) = bucket(of: wanted, in: bins)
-      wanted -= above
-      key |= UInt32(value) << digit.shift
-      known |= mask << digit.shift
-      report.atThreshold = bins[value]
-    }
-    survey.fill(&report)
-    report.keptAtThreshold = wanted
-    report.threshold = Double(ScoreKeys.score(of: key))
-    return Threshold(key: key, quota: wanted)
-  }
-
-  /// The bin that holds the `rank`-th largest key, and how many keys lie in the bins above it.
-  private static func bucket(of rank: Int, in bins: [Int]) -> (bin: Int, above: Int) {
-    var above = 0
-    for bin in bins.indices.reversed() {
-      if above + bins[bin] >= rank { return (bin, above) }
-      above += bins[bin]
-    }
-    return (0, above)
-  }
-}
-
-/// What the first reading of all scores counts and sums for the report.
-private struct Survey {
-  private var candidates = 0
-  private var zeros = 0
-  private var scores = 0.0
-  private var squares = 0.0
-
-  mutating func add(_ keys: KeyBuffer, _ block: Block, gradients: [Tensor]?) {
-    let count = block.range.count
-    let excluded = unsafe KeyCounts.occurrences(
-      of: ScoreKeys.excluded, in: keys.base, count: count)
-    candidates += count - excluded
-    unsafe zeros += KeyCounts.occurrences(of: ScoreKeys.zero, in: keys.base, count: count)
-    unsafe scores += KeyCounts.scoreSum(keys.base, count: count, from: ScoreKeys.excluded + 1)
-    if let gradient = gradients?[block.tensor] {
-      unsafe squares += KeyCounts.squareSum(
-        gradient.floats + block.range.lowerBound, count: count)
-    }
-  }
-
-  func fill(_ report: inout Report) {
-    report.candidates = candidates
-    report.zeroScores = zeros
-    report.totalSaliency = scores
-    report.gradientNorm = squares.squareRoot()
-  }
-}
-
-/// Where a selection goes: the masks, and the masked weights where somebody wants them.
-struct MaskWriter {
+private struct MaskSelection: KernelJob {
+  let scores: Scores
+  let keep: Int
   let masks: [Mask]
-  /// Every weight was kept before; the masks hold nothing yet.
-  let isFirst: Bool
-  /// The dense weights, and where they go with those removed replaced by zero.
+  let previous: [Mask]?
   let applying: (weights: [Tensor], masked: [MutableTensor])?
 
-  func write(
-    _ source: ScoreSource, _ threshold: Threshold, _ keys: KeyBuffer, _ report: inout Report
-  ) throws(SFError) {
-    var quota = threshold.quota
-    var saliency = 0.0
-    var removed = 0
-    var revived = 0
-    var layerKept = [Int](repeating: 0, count: masks.count)
-    try source.forEachBlock { (block) throws(SFError) in
-      _ = source.fill(keys, for: block)
-      let count = block.range.count
-      let start = block.range.lowerBound
-      let before = quota
-      let mask = unsafe masks[block.tensor].base + start
-      let change = unsafe MaskBlocks.write(
-        keys.base, count: count, threshold: threshold.key, quota: &quota, isFirst: isFirst,
-        mask: mask)
-      removed += change.removed
-      revived += change.revived
-      layerKept[block.tensor] += change.kept
-      unsafe saliency += KeyCounts.scoreSum(keys.base, count: count, from: threshold.key + 1)
-      saliency += Double(before - quota) * Double(ScoreKeys.score(of: threshold.key))
-      guard let applying else { return }
-      unsafe MaskBlocks.apply(
-        mask, to: applying.weights[block.tensor].floats + start, count: count,
-        into: applying.masked[block.tensor].floats + start)
+  func run<K: BlockKernels>(_: K.Type, _ threads: Int) throws(SFError) -> Report {
+    let output = MaskOutput<K>(masks: masks, previous: previous, applying: applying)
+    do throws(SFError) {
+      return try select(output, threads)
+    } catch {
+      output.restore()
+      throw error
     }
-    report.saliency = saliency
-    report.removed = removed
-    report.revived = revived
+  }
+
+  private func select<K: BlockKernels>(
+    _ output: MaskOutput<K>, _ threads: Int
+  ) throws(SFError) -> Report {
+    let sizes = scores.sizes
+    let count = sizes.reduce(0, +)
+    let chunks = Chunk.all(of: sizes)
+    let workers = workers(threads, chunks, count)
+    var readings = 0
+    if count >= Bracket<K>.leastCount {
+      let pass = SinglePass(
+        scores: scores, keep: keep, chunks: chunks, workers: workers, output: output,
+        bracket: Bracket(scores, chunks: chunks, keep: keep, count: count, workers: workers),
+        limit: max(1 << 15, count >> 6))
+      readings = 1
+      if case .selected(let survey, let threshold, let layerKept) = try pass.run() {
+        return report(survey, threshold, layerKept, readings)
+      }
+    }
+    let pass = RadixPass(
+      scores: scores, keep: keep, chunks: chunks, workers: workers, output: output)
+    let found = try pass.run()
+    return report(found.survey, found.threshold, found.layerKept, readings + found.readings)
+  }
+
+  private func report<K: BlockKernels>(
+    _ survey: Survey, _ threshold: Threshold<K>, _ layerKept: [Int], _ readings: Int
+  ) -> Report {
+    var report = Report()
+    report.keep = keep
+    report.candidates = scores.areNested ? survey.before : scores.sizes.reduce(0, +)
+    report.removed = survey.removed
+    report.revived = survey.revived
+    report.zeroScores = survey.zeros
+    report.atThreshold = threshold.alike
+    report.keptAtThreshold = threshold.quota
+    report.threshold = Double(K.score(of: threshold.key))
+    report.saliency = survey.saliency
+    report.totalSaliency = survey.scores
+    report.gradientNorm = survey.squares.squareRoot()
+    report.readings = readings
     report.layerKept = layerKept
+    report.keptBefore = survey.before
+    return report
+  }
+}
+
+private struct ScoreWriting: KernelJob {
+  let source: Scores
+  let targets: [MutableTensor]
+
+  func run<K: BlockKernels>(_: K.Type, _ threads: Int) throws(SFError) {
+    let sizes = source.sizes
+    let chunks = Chunk.all(of: sizes)
+    let workers = workers(threads, chunks, sizes.reduce(0, +))
+    let scratches = (0..<workers).map { _ in Scratch<K>() }
+    let areFinite = Parallel.map(chunks.count, workers: workers) { worker, round in
+      let scratch = scratches[worker]
+      var isFinite = true
+      chunks[round].forEachBlock { block in
+        isFinite = source.fill(scratch, for: block) && isFinite
+        let target = unsafe targets[block.tensor].base.assumingMemoryBound(to: K.Score.self)
+        unsafe K.scores(of: scratch.keys, count: block.count, into: target + block.start)
+      }
+      return isFinite
+    }
+    if !areFinite.allSatisfy(\.self) { try source.checkFinite() }
   }
 }

@@ -1,17 +1,32 @@
 // Views of the caller's arrays: where they lie, how long they are, what their elements are. This
-// is the one place in the core that holds a raw pointer, and the one place that a new element
-// type is added to.
+// is the one place in the core that holds raw pointers, and with SwiftForceKernels' Widening the
+// one place that knows element types.
 
 import SwiftForceKernels
 
-/// The element types that weights, gradients and scores may have.
-public enum ElementType: Int32, CaseIterable, Sendable {
+/// The element types that weights, gradients and scores may have, freely mixed in one call.
+public enum ElementType: Named {
   case float32
+  case float64
+  case float16
+  case bfloat16
 
   /// Bytes of one element.
   public var size: Int {
     switch self {
-    case .float32: MemoryLayout<Float>.size
+    case .float32: 4
+    case .float64: 8
+    case .float16, .bfloat16: 2
+    }
+  }
+
+  /// What the loops call it.
+  var code: Int {
+    switch self {
+    case .float32: ElementCode.float32
+    case .float64: ElementCode.float64
+    case .float16: ElementCode.float16
+    case .bfloat16: ElementCode.bfloat16
     }
   }
 }
@@ -32,7 +47,14 @@ public enum ElementType: Int32, CaseIterable, Sendable {
     self.type = type
   }
 
-  var floats: UnsafePointer<Float> { unsafe base.assumingMemoryBound(to: Float.self) }
+  /// One element, exactly.
+  func element(_ i: Int) -> Double {
+    var scratch = 0.0
+    return unsafe withUnsafeMutablePointer(to: &scratch) { scratch in
+      unsafe Blocks<Double>.widen(base, code: type.code, start: i, count: 1, scratch: scratch)
+        .pointee
+    }
+  }
 }
 
 /// Contiguous numbers that may also be written; otherwise as `Tensor`.
@@ -46,8 +68,6 @@ public enum ElementType: Int32, CaseIterable, Sendable {
     self.count = count
     self.type = type
   }
-
-  var floats: UnsafeMutablePointer<Float> { unsafe base.assumingMemoryBound(to: Float.self) }
 }
 
 /// The mask of one tensor: a byte per weight, 1 where it is kept and 0 where it is removed.
@@ -59,7 +79,4 @@ public enum ElementType: Int32, CaseIterable, Sendable {
     unsafe self.base = base
     self.count = count
   }
-
-  /// How many weights it keeps.
-  public var kept: Int { unsafe MaskBlocks.kept(base, count: count) }
 }

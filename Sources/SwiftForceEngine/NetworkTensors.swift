@@ -14,31 +14,39 @@ extension Network where Element == Float {
   public func gradients(
     at weights: [Tensor]?, into targets: [MutableTensor], batch: Batch<Float>
   ) throws(SFError) -> BatchResult {
-    try gradients(at: weights?.map(\.floats), into: targets.map(\.floats), batch: batch)
+    var own: [Vector<Float>]?
+    if let weights {
+      own = []
+      for (i, tensor) in weights.enumerated() { own?.append(try tensor.floats(.weights, i)) }
+    }
+    var found: [Vector<Float>] = []
+    for (i, tensor) in targets.enumerated() { found.append(try tensor.floats(.gradients, i)) }
+    return try gradients(at: own, into: found, batch: batch)
   }
 
   /// The outputs for every sample; see `forward(batch:into:)` with a vector.
   public func forward(batch: Batch<Float>, into logits: MutableTensor) throws(SFError) {
-    try forward(batch: batch, into: logits.floats)
+    try forward(batch: batch, into: try logits.floats(.logits, 0))
   }
 }
 
 extension Tensor {
   /// These elements as the network reads them. It never writes to weights that it is handed.
-  fileprivate var floats: Vector<Float> {
-    switch type {
-    case .float32:
-      unsafe Vector(
-        UnsafeMutableRawPointer(mutating: address).assumingMemoryBound(to: Float.self),
-        count: count)
+  fileprivate func floats(_ operand: Operand, _ position: Int) throws(SFError) -> Vector<Float> {
+    guard type == .float32 else {
+      throw .badType(operand, tensor: position, got: type, expected: .float32)
     }
+    return unsafe Vector(
+      UnsafeMutableRawPointer(mutating: address).assumingMemoryBound(to: Float.self),
+      count: count)
   }
 }
 
 extension MutableTensor {
-  fileprivate var floats: Vector<Float> {
-    switch type {
-    case .float32: unsafe Vector(address.assumingMemoryBound(to: Float.self), count: count)
+  fileprivate func floats(_ operand: Operand, _ position: Int) throws(SFError) -> Vector<Float> {
+    guard type == .float32 else {
+      throw .badType(operand, tensor: position, got: type, expected: .float32)
     }
+    return unsafe Vector(address.assumingMemoryBound(to: Float.self), count: count)
   }
 }

@@ -46,6 +46,10 @@ static int32_t type_of(const Py_buffer *view) {
   if (strlen(format) != 1) return -1;
   switch (format[0]) {
     case 'f': return view->itemsize == 4 ? SF_TYPE_FLOAT32 : -1;
+    case 'd': return view->itemsize == 8 ? SF_TYPE_FLOAT64 : -1;
+    case 'e': return view->itemsize == 2 ? SF_TYPE_FLOAT16 : -1;
+    /* No buffer format says bfloat16: the package passes its bits. */
+    case 'H': return view->itemsize == 2 ? SF_TYPE_BFLOAT16 : -1;
     case '?': return view->itemsize == 1 ? SF_TYPE_MASK : -1;
     case 'l':
     case 'q': return view->itemsize == 8 ? SF_TYPE_INT64 : -1;
@@ -131,18 +135,54 @@ static PyObject *integer_tuple(const int64_t *numbers, Py_ssize_t count) {
 
 /* -------------------------------------------------------------------------------- vocabulary */
 
-static PyObject *core_names(PyObject *module, PyObject *args) {
-  int axis;
-  char text[4096];
-  sf_error error;
-  if (!PyArg_ParseTuple(args, "i:names", &axis)) return NULL;
-  if (!succeeded(module, sf_names(axis, text, sizeof text, &error), &error)) return NULL;
+static PyObject *lines_of(const char *text) {
   PyObject *joined = PyUnicode_FromString(text);
   PyObject *lines = joined ? PyUnicode_Splitlines(joined, 0) : NULL;
   PyObject *names = lines ? PyList_AsTuple(lines) : NULL;
   Py_XDECREF(joined);
   Py_XDECREF(lines);
   return names;
+}
+
+static PyObject *core_names(PyObject *module, PyObject *args) {
+  int axis;
+  char text[4096];
+  sf_error error;
+  if (!PyArg_ParseTuple(args, "i:names", &axis)) return NULL;
+  if (!succeeded(module, sf_names(axis, text, sizeof text, &error), &error)) return NULL;
+  return lines_of(text);
+}
+
+static PyObject *core_cpu_levels(PyObject *module, PyObject *Py_UNUSED(args)) {
+  char text[1024];
+  sf_error error;
+  if (!succeeded(module, sf_cpu_levels(text, sizeof text, &error), &error)) return NULL;
+  return lines_of(text);
+}
+
+static PyObject *core_threads(PyObject *module, PyObject *Py_UNUSED(args)) {
+  int64_t threads;
+  sf_error error;
+  if (!succeeded(module, sf_threads(&threads, &error), &error)) return NULL;
+  return PyLong_FromLongLong(threads);
+}
+
+static PyObject *core_set_threads(PyObject *module, PyObject *args) {
+  long long threads;
+  sf_error error;
+  if (!PyArg_ParseTuple(args, "L:set_threads", &threads)) return NULL;
+  if (!succeeded(module, sf_set_threads(threads, &error), &error)) return NULL;
+  return Py_NewRef(Py_None);
+}
+
+static PyObject *core_saliency_reads(PyObject *module, PyObject *args) {
+  int saliency;
+  sf_saliency_info info;
+  sf_error error;
+  if (!PyArg_ParseTuple(args, "i:saliency_reads", &saliency)) return NULL;
+  if (!succeeded(module, sf_saliency_reads(saliency, &info, &error), &error)) return NULL;
+  return Py_BuildValue("(NN)", PyBool_FromLong(info.reads_weights),
+                       PyBool_FromLong(info.reads_gradients));
 }
 
 static PyObject *core_method(PyObject *module, PyObject *args) {
@@ -210,12 +250,12 @@ static PyObject *outcome(const sf_report *r, const int64_t *layer_kept, Py_ssize
   PyObject *kept = integer_tuple(layer_kept, tensors);
   if (!kept) return NULL;
   return Py_BuildValue(
-      "{s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:d,s:d,s:d,s:d,s:N}", "step", (long long)r->step,
+      "{s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:d,s:d,s:d,s:d,s:N}", "step", (long long)r->step,
       "keep", (long long)r->keep, "candidates", (long long)r->candidates, "removed",
       (long long)r->removed, "revived", (long long)r->revived, "zero_scores",
       (long long)r->zero_scores, "at_threshold", (long long)r->at_threshold, "kept_at_threshold",
-      (long long)r->kept_at_threshold, "arbitrary", (long long)r->arbitrary, "threshold",
-      r->threshold, "saliency", r->saliency, "total_saliency", r->total_saliency,
+      (long long)r->kept_at_threshold, "arbitrary", (long long)r->arbitrary, "readings",
+      (long long)r->readings, "threshold", r->threshold, "saliency", r->saliency, "total_saliency", r->total_saliency,
       "gradient_norm", r->gradient_norm, "layer_kept", kept);
 }
 
@@ -328,31 +368,32 @@ done:
 }
 
 static PyObject *core_search_step(PyObject *module, PyObject *args) {
-  PyObject *capsule, *weight_list, *gradient_list, *mask_list, *masked_list;
-  arrays_t weights = {0}, gradients = {0}, masks = {0}, masked = {0};
+  PyObject *capsule, *weight_list, *gradient_list, *previous_list, *mask_list, *masked_list;
+  arrays_t weights = {0}, gradients = {0}, previous = {0}, masks = {0}, masked = {0};
   sf_report report;
   sf_error error;
   int32_t status;
   int64_t *layer_kept = NULL;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "OOOOO:search_step", &capsule, &weight_list, &gradient_list,
-                        &mask_list, &masked_list))
+  if (!PyArg_ParseTuple(args, "OOOOOO:search_step", &capsule, &weight_list, &gradient_list,
+                        &previous_list, &mask_list, &masked_list))
     return NULL;
   int64_t handle = handle_of(capsule, search_name);
   if (!handle) return NULL;
   if (!acquire(weight_list, 0, &weights) || !acquire(gradient_list, 0, &gradients) ||
-      !acquire(mask_list, 1, &masks) || !acquire(masked_list, 1, &masked))
+      !acquire(previous_list, 0, &previous) || !acquire(mask_list, 1, &masks) ||
+      !acquire(masked_list, 1, &masked))
     goto done;
-  if (!same_length(&weights, &gradients) || !same_length(&weights, &masks) ||
-      !same_length(&weights, &masked))
+  if (!same_length(&weights, &gradients) || !same_length(&weights, &previous) ||
+      !same_length(&weights, &masks) || !same_length(&weights, &masked))
     goto done;
   layer_kept = PyMem_Calloc((size_t)weights.count + 1, sizeof(int64_t));
   if (!layer_kept) {
     PyErr_NoMemory();
     goto done;
   }
-  sf_step_arrays arrays = {weights.arrays, gradients.arrays, masks.arrays, masked.arrays,
-                           weights.count};
+  sf_step_arrays arrays = {weights.arrays, gradients.arrays, previous.arrays,
+                           masks.arrays,   masked.arrays,    weights.count};
   Py_BEGIN_ALLOW_THREADS
   status = sf_search_step(handle, &arrays, &report, layer_kept, &error);
   Py_END_ALLOW_THREADS
@@ -361,6 +402,7 @@ done:
   PyMem_Free(layer_kept);
   release(&weights);
   release(&gradients);
+  release(&previous);
   release(&masks);
   release(&masked);
   return result;
@@ -715,6 +757,12 @@ done:
 
 static PyMethodDef methods[] = {
     {"names", core_names, METH_VARARGS, "names(axis) -> the names of one axis, in order."},
+    {"cpu_levels", core_cpu_levels, METH_NOARGS,
+     "cpu_levels() -> the CPU level in use, and the others that this machine has."},
+    {"threads", core_threads, METH_NOARGS, "threads() -> how many threads a call may use."},
+    {"set_threads", core_set_threads, METH_VARARGS, "set_threads(threads)"},
+    {"saliency_reads", core_saliency_reads, METH_VARARGS,
+     "saliency_reads(number) -> (whether weights are read, whether gradients are)."},
     {"method", core_method, METH_VARARGS, "method(number) -> its row of the table of methods."},
     {"keep_count", core_keep_count, METH_VARARGS, "keep_count(n, sparsity) -> weights to keep."},
     {"schedule", core_schedule, METH_VARARGS, "schedule(kind, n, keep, steps) -> kept per step."},
@@ -725,7 +773,8 @@ static PyMethodDef methods[] = {
     {"search_create", core_search_create, METH_VARARGS,
      "search_create(method, schedule, keep, steps, keeps, sizes, seed) -> search."},
     {"search_step", core_search_step, METH_VARARGS,
-     "search_step(search, weights, gradients, masks, masked) -> report; fills masks, masked."},
+     "search_step(search, weights, gradients, previous, masks, masked) -> report; fills masks,"
+     " masked."},
     {"search_taken", core_search_taken, METH_VARARGS, "search_taken(search) -> steps taken."},
     {"search_report", core_search_report, METH_VARARGS,
      "search_report(search, step, tensors) -> report of a step that was taken."},

@@ -17,6 +17,7 @@ from swiftforce.errors import (
     DatasetError,
     DegenerateSaliencyWarning,
     DivergedError,
+    EnvironmentVariableError,
     HyperparameterError,
     KeepError,
     LabelError,
@@ -37,6 +38,7 @@ from swiftforce.errors import (
     StructureError,
     SwiftForceError,
     SwiftForceWarning,
+    ThreadsError,
     UnknownNameError,
     UnreachableClassWarning,
     UnsupportedTypeError,
@@ -55,6 +57,7 @@ from swiftforce.search import (
     snip,
 )
 from swiftforce.selection import permutation, saliency, select
+from swiftforce.threads import cpu_levels, get_num_threads, set_num_threads
 from swiftforce.vocabulary import methods, saliencies, schedules
 
 from swiftforce import datasets, nn  # isort: skip - they build on the names above
@@ -67,6 +70,7 @@ __all__ = [
     "DatasetError",
     "DegenerateSaliencyWarning",
     "DivergedError",
+    "EnvironmentVariableError",
     "HyperparameterError",
     "KeepError",
     "LabelError",
@@ -91,13 +95,16 @@ __all__ = [
     "StructureError",
     "SwiftForceError",
     "SwiftForceWarning",
+    "ThreadsError",
     "UnknownNameError",
     "UnreachableClassWarning",
     "UnsupportedTypeError",
     "__version__",
     "apply_masks",
+    "cpu_levels",
     "datasets",
     "force",
+    "get_num_threads",
     "grasp_it",
     "iterative_snip",
     "keep_count",
@@ -113,5 +120,6 @@ __all__ = [
     "schedule_keeps",
     "schedules",
     "select",
+    "set_num_threads",
     "snip",
 ]

@@ -87,6 +87,14 @@ class UnknownNameError(SwiftForceError, ValueError):
     """There is no method, saliency, schedule or layer of that name."""
 
 
+class ThreadsError(SwiftForceError, ValueError):
+    """A number of threads is not an integer in 1 ... 4096."""
+
+
+class EnvironmentVariableError(SwiftForceError, ValueError):
+    """An environment variable of swiftforce has a value that cannot be followed."""
+
+
 class SeedError(SwiftForceError, ValueError):
     """A seed is not an integer in 0 ... 2**64 - 1."""
 
@@ -170,6 +178,8 @@ _EXCEPTIONS: dict[str, type[SwiftForceError]] = {
     "BAD_ROW": ShapeError,
     "BAD_ARCHITECTURE": ArchitectureError,
     "BAD_HYPERPARAMETER": HyperparameterError,
+    "BAD_THREADS": ThreadsError,
+    "BAD_ENVIRONMENT": EnvironmentVariableError,
     "NO_MEMORY": AllocationError,
 }
 

@@ -14,7 +14,7 @@ import numpy as np
 from swiftforce.errors import MaskFileError, OverlapError
 from swiftforce.files import written_aside
 from swiftforce.report import Layer, Pruning, Step
-from swiftforce.tensors import FLOAT32, MASK, Array, Arrays, Tensors
+from swiftforce.tensors import FLOATS, MASKS, Array, Arrays, Tensors
 
 _FORMAT = "swiftforce-masks"
 _FORMAT_VERSION = 1
@@ -27,15 +27,15 @@ def apply_masks(weights: Arrays, masks: Arrays, *, out: Arrays | None = None) ->
 
     Parameters
     ----------
-    weights : mapping, sequence or array of float32
+    weights : mapping, sequence or array of floats
     masks : same structure, bool
         True where kept.
-    out : same structure, float32, optional
+    out : same structure and types, optional
         Where to write; pass the weights themselves to prune in place. New arrays by default.
 
     Returns
     -------
-    same structure, float32
+    same structure and types
 
     Raises
     ------
@@ -52,16 +52,16 @@ def apply_masks(weights: Arrays, masks: Arrays, *, out: Arrays | None = None) ->
     array([1., 0., 3.], dtype=float32)
     """
     tensors = Tensors(weights, "weights")
-    kept = tensors.matching(masks, "masks", MASK)
+    kept = tensors.matching(masks, "masks", MASKS)
     if out is None:
-        targets = tensors.empty(FLOAT32)
+        targets = tensors.empty()
     else:
-        targets = tensors.matching(out, "out", FLOAT32, writable=True)
+        targets = tensors.matching(out, "out", FLOATS, writable=True)
         _check_outputs(tensors, targets)
     for weight, mask, target in zip(tensors.arrays, kept, targets, strict=True):
         if target is not weight:
             np.copyto(target, weight)
-        np.copyto(target, np.float32(0), where=~mask)
+        np.copyto(target, target.dtype.type(0), where=~mask)
     return tensors.restore(targets) if out is None else out
 
 
@@ -90,7 +90,7 @@ def save(pruning: Pruning, path: str | os.PathLike[str]) -> None:
         If the file cannot be written.
     """
     numpy_format = _safetensors()
-    masks = Tensors(pruning.masks, "masks", MASK)
+    masks = Tensors(pruning.masks, "masks", MASKS)
     packed = {
         name: np.packbits(mask, bitorder="little")
         for name, mask in zip(_entries(len(masks.arrays)), masks.arrays, strict=True)

@@ -32,7 +32,7 @@ from swiftforce.errors import (
 from swiftforce.progress import bar
 from swiftforce.schedule import check_seed, integer
 from swiftforce.selection import permutation
-from swiftforce.tensors import FLOAT32, MASK, Array, Arrays, Tensors, checked
+from swiftforce.tensors import FLOAT32, MASKS, SINGLES, Array, Arrays, Tensors, checked
 from swiftforce.vocabulary import number
 
 #: Where the streams of a seed begin that the orders of samples are drawn from: those of training
@@ -228,10 +228,10 @@ class Network:
         together = _at_least_one(batches_per_step, "batches_per_step")
         batches = _batches(len(labels), size, None if seed is None else check_seed(seed))
         turn = threading.Lock()
-        tensors = Tensors(self.weights, "weights")
+        tensors = Tensors(self.weights, "weights", SINGLES)
 
         def gradients(weights: Mapping[str, Array]) -> dict[str, Array]:
-            given = tensors.matching(weights, "weights")
+            given = tensors.matching(weights, "weights", SINGLES)
             with turn:
                 rows = np.concatenate([next(batches) for _ in range(together)])
             found = tensors.empty(FLOAT32)
@@ -260,11 +260,11 @@ class Network:
         UnreachableClassWarning
             If a class keeps no weight: its logit is its bias, whatever the sample.
         """
-        tensors = Tensors(self.weights, "weights")
+        tensors = Tensors(self.weights, "weights", SINGLES)
         if masks is None:
             self._apply(None)
             return
-        given = tensors.matching(masks, "masks", MASK)
+        given = tensors.matching(masks, "masks", MASKS)
         self._apply(given)
         unreachable = np.flatnonzero(~given[-1].any(axis=1))
         if unreachable.size:
@@ -435,7 +435,7 @@ class Network:
         return f"<Network {', '.join(map(repr, self.layers))}: {size} weights>"
 
     def _inputs(self, x: Array) -> Array:
-        array = checked(x, "x", FLOAT32)
+        array = checked(x, "x", SINGLES)
         if array.ndim < 2 or len(array) == 0:
             raise ShapeError(f"x must have shape (n, ...) with n of at least 1, not {array.shape}")
         flat = array.reshape(len(array), -1)

@@ -38,6 +38,9 @@ class Step:
     arbitrary : int
         Weights kept with a score of zero while others with a score of zero were not: their
         positions chose them. Above zero, do not trust this step's mask.
+    readings : int
+        How often weights and gradients were read to find the mask: once, unless they are few, or
+        so many scores are equal or oddly placed that a sample cannot bracket the threshold.
     threshold : float
         The smallest kept score.
     saliency : float
@@ -59,6 +62,7 @@ class Step:
     at_threshold: int
     kept_at_threshold: int
     arbitrary: int
+    readings: int
     threshold: float
     saliency: float
     total_saliency: float

@@ -40,11 +40,11 @@ from swiftforce.schedule import (
     schedule_keeps,
 )
 from swiftforce.tensors import (
-    FLOAT32,
     MASK,
     Array,
     Arrays,
     Tensors,
+    buffers,
     check_distinct,
     read_only,
 )
@@ -62,8 +62,9 @@ class MaskSearch:
 
     Parameters
     ----------
-    weights : mapping, sequence or array of float32
-        The dense weights: C-contiguous, any shapes. Read in place at every step, never written;
+    weights : mapping, sequence or array
+        The dense weights: float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
+        C-contiguous, any shapes. Read in place at every step, never written;
         do not change them during the search.
     method : str
         One of `methods`.
@@ -92,8 +93,9 @@ class MaskSearch:
     Pass the weights that may be removed and no others: leave out biases and the parameters of
     normalisation layers. Calls from several threads take turns.
 
-    Extra memory: the masks (a byte per weight) and, for methods of several steps, one copy of the
-    weights, with the removed ones replaced by zero. Both are updated in place by each step.
+    Extra memory: the masks (a byte per weight) and, for searches of several steps, the masks of
+    the step before and one copy of the weights, with the removed ones replaced by zero. `masks`
+    and `masked_weights` are views that later steps write: copy what you want to keep.
 
     Examples
     --------
@@ -135,11 +137,11 @@ class MaskSearch:
                 tuple(array.size for array in self._tensors.arrays),
                 self._seed,
             )
-        self._masks = self._tensors.empty(MASK)
-        for mask in self._masks:
-            mask.fill(True)
+        # Of the last step and of the one before, by the parity of the step: a step never writes
+        # over the masks it starts from, so that it can fail.
+        self._masks: dict[int, tuple[Array, ...]] = {}
         # A single step needs no masked weights to go on with.
-        self._masked = self._tensors.empty(FLOAT32) if len(self._keeps) > 1 else None
+        self._masked = self._tensors.empty() if len(self._keeps) > 1 else None
         self._known: list[Step] = []
         self._turn = threading.RLock()
 
@@ -162,7 +164,7 @@ class MaskSearch:
             while len(self._known) < self.taken:
                 with native_call():
                     report = _core.search_report(
-                        self._search, len(self._known) + 1, len(self._masks)
+                        self._search, len(self._known) + 1, len(self._tensors.arrays)
                     )
                 self._known.append(Step(**report))
             return tuple(self._known)
@@ -185,7 +187,11 @@ class MaskSearch:
     @property
     def masks(self) -> Arrays:
         """The masks so far, as read-only views; all True before the first step."""
-        return self._tensors.restore(read_only(mask) for mask in self._masks)
+        taken = self.taken
+        if not taken:
+            ones = tuple(np.ones(array.shape, MASK) for array in self._tensors.arrays)
+            return self._tensors.restore(read_only(mask) for mask in ones)
+        return self._tensors.restore(read_only(mask) for mask in self._masks_of(taken))
 
     @property
     def masked_weights(self) -> Arrays:
@@ -199,8 +205,10 @@ class MaskSearch:
             arrays = self._masked
         else:
             arrays = tuple(
-                np.where(mask, weight, np.float32(0))
-                for mask, weight in zip(self._masks, self._tensors.arrays, strict=True)
+                np.where(mask, weight, weight.dtype.type(0))
+                for mask, weight in zip(
+                    self._masks_of(self.taken), self._tensors.arrays, strict=True
+                )
             )
         return self._tensors.restore(read_only(array) for array in arrays)
 
@@ -209,7 +217,7 @@ class MaskSearch:
 
         Parameters
         ----------
-        grads : structure of the weights, float32
+        grads : structure of the weights, of any of their types
             Gradients of the loss at `masked_weights`, averaged over the batches of the step.
             Dense: also where a weight is removed, since that is what lets FORCE bring it back.
 
@@ -227,14 +235,26 @@ class MaskSearch:
             The search is as it was before the call, and the step may be tried again.
         """
         with self._turn:
-            if self.done:
+            taken = self.taken
+            if taken == self.steps:
                 raise SearchDoneError(f"the search has taken all of its {self.steps} steps")
             given = self._gradients(grads)
             with native_call(self._tensors.label):
                 outcome = _core.search_step(
-                    self._search, self._tensors.arrays, given, self._masks, self._masked
+                    self._search,
+                    buffers(self._tensors.arrays),
+                    None if given is None else buffers(given),
+                    self._masks_of(taken) if taken else None,
+                    self._masks_of(taken + 1),
+                    None if self._masked is None else buffers(self._masked),
                 )
             return Step(**outcome)
+
+    def _masks_of(self, step: int) -> tuple[Array, ...]:
+        """The masks of a step: those of two steps in a row are never the same memory."""
+        if step % 2 not in self._masks:
+            self._masks[step % 2] = self._tensors.empty(MASK)
+        return self._masks[step % 2]
 
     def _gradients(self, grads: Arrays | None) -> tuple[Array, ...] | None:
         if not self.needs_gradients:
@@ -282,7 +302,9 @@ class MaskSearch:
             history = self.history
             if not history:
                 raise SearchDoneError("the search has taken no step yet, so there is no result")
-            masks = tuple(mask.copy() for mask in self._masks) if copies else self._masks
+            masks = self._masks_of(len(history))
+            if copies:
+                masks = tuple(mask.copy() for mask in masks)
         layers = layers_of(self._tensors, history[-1])
         warn_of(layers, history, free=self._info["free"], stacklevel=stacklevel + 1)
         return Pruning(
@@ -336,9 +358,10 @@ def prune(
 
     Parameters
     ----------
-    weights : mapping, sequence or array of float32
-        The dense weights that may be removed; leave out biases and the parameters of
-        normalisation layers. Read in place, never written.
+    weights : mapping, sequence or array
+        The dense weights that may be removed (leave out biases and the parameters of
+        normalisation layers): float16, bfloat16 (of ml_dtypes), float32 or float64. Read in
+        place, never written.
     gradients : callable, or the structure of the weights
         ``gradients(masked_weights)`` returns the gradients of the loss at the masked weights, in
         the same structure, averaged over the step's batches, dense: also where a weight is

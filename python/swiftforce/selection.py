@@ -8,7 +8,7 @@ from swiftforce import _core
 from swiftforce.errors import AllocationError, MissingGradientsError, ShapeError, native_call
 from swiftforce.report import Step, layers_of, warn_of
 from swiftforce.schedule import check_seed, integer, require_keep
-from swiftforce.tensors import FLOAT32, MASK, Array, Arrays, Tensors, check_distinct
+from swiftforce.tensors import FLOAT32, MASK, Array, Arrays, Tensors, buffers, check_distinct
 from swiftforce.vocabulary import number
 
 
@@ -23,8 +23,9 @@ def saliency(
 
     Parameters
     ----------
-    weights : mapping, sequence or array of float32
-        The weights, any shapes, C-contiguous.
+    weights : mapping, sequence or array
+        The weights: float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed; any shapes,
+        C-contiguous.
     gradients : same structure, optional
         Gradients of the loss at the weights. Needed by ``connection_sensitivity`` and
         ``squared_gradient``.
@@ -36,7 +37,7 @@ def saliency(
 
     Returns
     -------
-    same structure, float32
+    same structure, float32; float64 if any array that is read holds it
         Scores of the weights' shapes. To find a mask, `snip` and its kin need no scores.
 
     Raises
@@ -60,14 +61,20 @@ def saliency(
     tensors = Tensors(weights, "weights")
     check_distinct(tensors)
     given = None if gradients is None else tensors.matching(gradients, "gradients")
-    scores = tensors.empty(FLOAT32)
-    try:
-        with native_call(tensors.label):
-            _core.saliency(kind, tensors.arrays, given, scores, seed)
-    except MissingGradientsError:
-        raise MissingGradientsError(
-            f"{criterion} is computed from gradients, and none were passed"
-        ) from None
+    reads_weights, reads_gradients = _core.saliency_reads(kind)
+    if reads_gradients and given is None:
+        raise MissingGradientsError(f"{criterion} is computed from gradients, and none were passed")
+    read = (tensors.arrays if reads_weights else ()) + ((given or ()) if reads_gradients else ())
+    wide = any(array.dtype == np.float64 for array in read)
+    scores = tensors.empty(np.dtype(np.float64) if wide else FLOAT32)
+    with native_call(tensors.label):
+        _core.saliency(
+            kind,
+            buffers(tensors.arrays),
+            buffers(given) if given is not None and reads_gradients else None,
+            scores,
+            seed,
+        )
     return tensors.restore(scores)
 
 
@@ -79,8 +86,8 @@ def select(scores: Arrays, *, sparsity: float | None = None, keep: int | None = 
 
     Parameters
     ----------
-    scores : mapping, sequence or array of float32
-        Scores of either sign, any shapes, C-contiguous.
+    scores : mapping, sequence or array
+        Scores of either sign: float16, bfloat16, float32 or float64; any shapes, C-contiguous.
     sparsity : float
         Share to remove, in [0, 1).
     keep : int
@@ -113,7 +120,7 @@ def select(scores: Arrays, *, sparsity: float | None = None, keep: int | None = 
     kept = require_keep(tensors.size, sparsity, keep)
     masks = tensors.empty(MASK)
     with native_call(tensors.label):
-        step = Step(**_core.select(tensors.arrays, masks, kept))
+        step = Step(**_core.select(buffers(tensors.arrays), masks, kept))
     warn_of(layers_of(tensors, step), (step,), stacklevel=3)
     return tensors.restore(masks)
 

@@ -6,7 +6,7 @@ Nothing here copies an array or converts its type: what does not fit is an error
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,19 @@ Arrays = Any
 
 FLOAT32 = np.dtype(np.float32)
 MASK = np.dtype(np.bool_)
+BFLOAT16 = "bfloat16"
+
+#: Bytes from which numpy asks the system for large pages.
+LARGE = 1 << 22
+#: Bytes: a cache line.
+ALIGNMENT = 64
+
+#: Names of the dtypes that each kind of array may have. bfloat16 is that of ml_dtypes, by name:
+#: the package is not needed.
+Kind = tuple[str, ...]
+FLOATS: Kind = ("float16", BFLOAT16, "float32", "float64")
+SINGLES: Kind = ("float32",)
+MASKS: Kind = ("bool",)
 
 
 class Tensors:
@@ -34,15 +47,15 @@ class Tensors:
     Parameters
     ----------
     value : mapping, sequence or array
-        The arrays: C-contiguous, of one dtype, any shapes, some may be empty, at least one
+        The arrays: C-contiguous, any shapes, some may be empty, at least one
         element in all.
     role : str
         What messages call them, for example ``weights``.
-    dtype : dtype
-        The dtype that each must have.
+    kind : tuple of str
+        The dtypes that each may have.
     """
 
-    def __init__(self, value: Arrays, role: str, dtype: np.dtype[Any] = FLOAT32) -> None:
+    def __init__(self, value: Arrays, role: str, kind: Kind = FLOATS) -> None:
         self.role = role
         self.keys: tuple[Hashable, ...]
         if isinstance(value, Mapping):
@@ -63,7 +76,7 @@ class Tensors:
                 f"not {type(value).__name__}"
             )
         self.arrays = tuple(
-            checked(item, self.label(role, i), dtype) for i, item in enumerate(items)
+            checked(item, self.label(role, i), kind) for i, item in enumerate(items)
         )
         if self.size == 0:
             raise StructureError(f"{role} hold no elements")
@@ -87,7 +100,7 @@ class Tensors:
         return f"{role}[{self.keys[position]!r}]"
 
     def matching(
-        self, value: Arrays, role: str, dtype: np.dtype[Any] = FLOAT32, *, writable: bool = False
+        self, value: Arrays, role: str, kind: Kind = FLOATS, *, writable: bool = False
     ) -> tuple[Array, ...]:
         """The arrays of another argument that has this structure, in this order.
 
@@ -102,7 +115,7 @@ class Tensors:
         found = []
         for position, (item, mine) in enumerate(zip(items, self.arrays, strict=True)):
             label = self.label(role, position)
-            array = checked(item, label, dtype, writable=writable)
+            array = checked(item, label, kind, writable=writable)
             if array.shape != mine.shape:
                 raise ShapeError(
                     f"{label} has shape {array.shape} where "
@@ -153,12 +166,29 @@ class Tensors:
             return next(iter(arrays))
         return tuple(arrays) if self.structure == "tuple" else list(arrays)
 
-    def empty(self, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-        """New arrays of these shapes, not filled."""
-        return tuple(np.empty(array.shape, dtype) for array in self.arrays)
+    def empty(self, dtype: np.dtype[Any] | None = None) -> tuple[Array, ...]:
+        """New arrays of these shapes, not filled; of these dtypes, too, if none is given."""
+        dtypes = [dtype or array.dtype for array in self.arrays]
+        sizes = [
+            array.size * kind.itemsize for array, kind in zip(self.arrays, dtypes, strict=True)
+        ]
+        if sum(sizes) < LARGE:
+            return tuple(
+                np.empty(array.shape, kind)
+                for array, kind in zip(self.arrays, dtypes, strict=True)
+            )
+        # In one piece: the system hands out large pages for it, at a fraction of the cost.
+        starts = [0, *accumulate(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)]
+        memory = np.empty(starts[-1], np.uint8)
+        return tuple(
+            memory[start : start + size].view(kind).reshape(array.shape)
+            for array, kind, start, size in zip(
+                self.arrays, dtypes, starts[:-1], sizes, strict=True
+            )
+        )
 
 
-def checked(value: object, label: str, dtype: np.dtype[Any], *, writable: bool = False) -> Array:
+def checked(value: object, label: str, kind: Kind, *, writable: bool = False) -> Array:
     """The array itself, without a copy, if it can be used in place.
 
     Raises
@@ -177,10 +207,11 @@ def checked(value: object, label: str, dtype: np.dtype[Any], *, writable: bool =
         raise UnsupportedTypeError(
             f"{label} is a {type(value).__name__}: only a numpy array can be written"
         )
-    if array.dtype != dtype:
+    if array.dtype.name not in kind or not array.dtype.isnative:
+        needed = " or ".join(kind)
         raise UnsupportedTypeError(
-            f"{label} has dtype {array.dtype} where {dtype} is needed: "
-            f"convert it with .astype({dtype.name!r})"
+            f"{label} has dtype {array.dtype} where {needed} is needed: "
+            f"convert it with .astype({kind[-1] if len(kind) == 1 else 'float32'!r})"
         )
     if not array.flags.c_contiguous:
         raise LayoutError(f"{label} is not C-contiguous: copy it with np.ascontiguousarray")
@@ -189,6 +220,13 @@ def checked(value: object, label: str, dtype: np.dtype[Any], *, writable: bool =
     if writable and not array.flags.writeable:
         raise LayoutError(f"{label} is read-only and would be written")
     return array
+
+
+def buffers(arrays: Iterable[Array]) -> tuple[Array, ...]:
+    """The arrays as the core takes them: bfloat16, which no buffer format names, as its bits."""
+    return tuple(
+        array.view(np.uint16) if array.dtype.name == BFLOAT16 else array for array in arrays
+    )
 
 
 def check_distinct(tensors: Tensors) -> None:

@@ -6,7 +6,8 @@
  *  - It returns a status (SF_OK is 0) and, where `error` is not NULL, fills it in either case.
  *  - It checks every pointer, count and type before it reads or writes anything, and refuses
  *    arrays of which one is written while another lies in the same place, and weights that lie in
- *    one place. A call that returns a status other than SF_OK has written nothing but `*error`.
+ *    one place. A call that returns a status other than SF_OK has written nothing but `*error`,
+ *    except that new masks and scores are not specified after SF_NON_FINITE and SF_MASKS_CHANGED.
  *    The caller keeps results that are structs, and lists of counts, apart from its arrays.
  *  - Memory belongs to the caller. Nothing passed in is kept after the call.
  *  - It may be called from several threads at once. Calls on one handle wait for each other.
@@ -25,7 +26,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct or a prototype below changes. */
-#define SF_ABI_VERSION 1
+#define SF_ABI_VERSION 2
 
 /* ------------------------------------------------------------------------------ vocabulary */
 
@@ -54,13 +55,19 @@ extern "C" {
   X(19, BAD_ARCHITECTURE, "layers do not fit together")                                 \
   X(20, BAD_HYPERPARAMETER, "a learning rate, momentum or weight decay is out of range") \
   X(21, NO_MEMORY, "memory could not be allocated")                                     \
-  X(22, SMALL_BUFFER, "the buffer for a text is too small")
+  X(22, SMALL_BUFFER, "the buffer for a text is too small")                             \
+  X(23, BAD_THREADS, "a number of threads is not in 1 ... 4096")                        \
+  X(24, BAD_ENVIRONMENT, "an environment variable cannot be followed")
 
-/* Element types of an array. MASK is one byte per element, 0 or 1, as numpy's bool. */
-#define SF_TYPES(X)                \
-  X(0, FLOAT32, "IEEE binary32")   \
-  X(1, MASK, "0 or 1 in a byte")   \
-  X(2, INT64, "signed, 64 bits")
+/* Element types of an array. The first four are those of weights, gradients and scores, freely
+   mixed in one call. MASK is one byte per element, 0 or 1, as numpy's bool. */
+#define SF_TYPES(X)                                  \
+  X(0, FLOAT32, "IEEE binary32")                     \
+  X(1, FLOAT64, "IEEE binary64")                     \
+  X(2, FLOAT16, "IEEE binary16")                     \
+  X(3, BFLOAT16, "the upper 16 bits of a binary32")  \
+  X(4, MASK, "0 or 1 in a byte")                     \
+  X(5, INT64, "signed, 64 bits")
 
 /* Which argument an error speaks of. */
 #define SF_OPERANDS(X)                                    \
@@ -120,6 +127,12 @@ typedef struct sf_error {
   char message[216]; /* one sentence in English, ends with a null byte */
 } sf_error;
 
+/* What a saliency is computed from. */
+typedef struct sf_saliency_info {
+  int32_t reads_weights;
+  int32_t reads_gradients;
+} sf_saliency_info;
+
 /* A row of the table of methods. */
 typedef struct sf_method_info {
   int32_t saliency;        /* position in sf_names(SF_AXIS_SALIENCY) */
@@ -141,8 +154,10 @@ typedef struct sf_search_options {
 typedef struct sf_step_arrays {
   const sf_array *weights;   /* the dense weights */
   const sf_array *gradients; /* the dense gradients at the masked weights; NULL where not needed */
-  const sf_array *masks;     /* in: the mask of the previous step (not read at the first); out */
-  const sf_array *masked;    /* out: weight where kept, 0 elsewhere; NULL: not written */
+  const sf_array *previous;  /* the masks of the previous step; NULL at the first */
+  const sf_array *masks;     /* out: the new masks; not specified after SF_NON_FINITE */
+  const sf_array *masked;    /* out: weight where kept, 0 elsewhere, of the weights' types; at a
+                                later step as the previous one left them. NULL: not written */
   int64_t tensors;
 } sf_step_arrays;
 
@@ -157,6 +172,7 @@ typedef struct sf_report {
   int64_t at_threshold;      /* candidates whose score equals the threshold */
   int64_t kept_at_threshold; /* how many of those are kept: the first ones */
   int64_t arbitrary;         /* kept with a zero score though others with a zero score are not */
+  int64_t readings;          /* how often the arrays were read to find the mask */
   double threshold;          /* the smallest kept score */
   double saliency;           /* sum of the kept scores */
   double total_saliency;     /* sum of the candidates' scores */
@@ -205,10 +221,11 @@ typedef struct sf_batch_result {
 SF_STATIC_ASSERT(sizeof(void *) == 8, "swiftforce is built for 64-bit machines");
 SF_STATIC_ASSERT(sizeof(sf_array) == 24, "layout of sf_array");
 SF_STATIC_ASSERT(sizeof(sf_error) == 256, "layout of sf_error");
+SF_STATIC_ASSERT(sizeof(sf_saliency_info) == 8, "layout of sf_saliency_info");
 SF_STATIC_ASSERT(sizeof(sf_method_info) == 16, "layout of sf_method_info");
 SF_STATIC_ASSERT(sizeof(sf_search_options) == 40, "layout of sf_search_options");
-SF_STATIC_ASSERT(sizeof(sf_step_arrays) == 40, "layout of sf_step_arrays");
-SF_STATIC_ASSERT(sizeof(sf_report) == 104, "layout of sf_report");
+SF_STATIC_ASSERT(sizeof(sf_step_arrays) == 48, "layout of sf_step_arrays");
+SF_STATIC_ASSERT(sizeof(sf_report) == 112, "layout of sf_report");
 SF_STATIC_ASSERT(sizeof(sf_layer) == 24, "layout of sf_layer");
 SF_STATIC_ASSERT(sizeof(sf_parameter) == 56, "layout of sf_parameter");
 SF_STATIC_ASSERT(sizeof(sf_batch) == 48, "layout of sf_batch");
@@ -220,10 +237,19 @@ SF_STATIC_ASSERT(sizeof(sf_batch_result) == 16, "layout of sf_batch_result");
 /* *version becomes the SF_ABI_VERSION that the library was built with. */
 int32_t sf_abi_version(int32_t *version, sf_error *error);
 
+/* How many threads a call may use: all that the process may run on, or SWIFTFORCE_NUM_THREADS. */
+int32_t sf_set_threads(int64_t threads, sf_error *error);
+int32_t sf_threads(int64_t *threads, sf_error *error);
+
+/* The CPU level of the loops in use, and those that SWIFTFORCE_CPU_LEVEL may name here, each ended
+   by '\n', the one in use first. */
+int32_t sf_cpu_levels(char *text, int64_t capacity, sf_error *error);
+
 /* The names of one axis in order, each ended by '\n', in `text`, which has room for `capacity`
    bytes and gets a closing null byte. */
 int32_t sf_names(int32_t axis, char *text, int64_t capacity, sf_error *error);
 
+int32_t sf_saliency_reads(int32_t saliency, sf_saliency_info *info, sf_error *error);
 int32_t sf_method(int32_t method, sf_method_info *info, sf_error *error);
 
 /* *keep = round(n (1 - sparsity)), ties to even, at least 1. */
@@ -236,7 +262,8 @@ int32_t sf_schedule(int32_t schedule, int64_t n, int64_t keep, int64_t steps, in
 /* order becomes a permutation of 0 ... n - 1 drawn from one of the seed's independent streams. */
 int32_t sf_permutation(int64_t n, uint64_t seed, uint64_t stream, int64_t *order, sf_error *error);
 
-/* scores[i] = the saliency of each weight. weights give the sizes, so they are always needed;
+/* scores[i] = the saliency of each weight, in FLOAT32, or in FLOAT64 where an array that is read
+   holds FLOAT64: scores must have that type. weights give the sizes, so they are always needed;
    gradients: NULL where the saliency does not read them; their values are not looked at then. */
 int32_t sf_saliency(int32_t saliency, const sf_array *weights, const sf_array *gradients,
                     const sf_array *scores, int64_t tensors, uint64_t seed, sf_error *error);

@@ -1,0 +1,15 @@
+/* What Swift cannot ask of the machine by itself. */
+#ifndef SWIFTFORCE_PLATFORM_H
+#define SWIFTFORCE_PLATFORM_H
+
+/* The highest of the x86-64 levels 2, 3 and 4 whose instructions this CPU and its operating system
+   support; 2 where none is, and on other architectures, which have one level only. */
+int platform_cpu_level(void);
+
+/* How many CPUs this process may run on; at least 1. */
+int platform_cpu_count(void);
+
+/* Asks for the memory at an address, which need not be valid, to be brought into the cache. */
+static inline void platform_request(const void *address) { __builtin_prefetch(address, 0, 3); }
+
+#endif

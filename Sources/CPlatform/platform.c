@@ -1,0 +1,33 @@
+#define _GNU_SOURCE
+#include "platform.h"
+
+#include <unistd.h>
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+int platform_cpu_level(void) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  int level_3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+                __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma");
+  int level_4 = level_3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                __builtin_cpu_supports("avx512vl");
+  return level_4 ? 4 : level_3 ? 3 : 2;
+#else
+  return 2;
+#endif
+}
+
+int platform_cpu_count(void) {
+#ifdef __linux__
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
+    int count = CPU_COUNT(&allowed);
+    if (count > 0) return count;
+  }
+#endif
+  long online = sysconf(_SC_NPROCESSORS_ONLN);
+  return online > 0 ? (int)online : 1;
+}

@@ -1,0 +1,81 @@
+// What the core asks of the loops over blocks, whichever CPU level and type of scores they are
+// compiled for. The loops themselves are SwiftForceKernels'; this file only names them.
+
+import SwiftForceKernels
+
+#if arch(x86_64)
+  import SwiftForceKernelsV3
+  import SwiftForceKernelsV4
+#endif
+
+/// The loops of selection at one CPU level, for scores of one type. See `Blocks`.
+protocol BlockKernels {
+  associatedtype Score: BinaryFloatingPoint & Sendable
+  associatedtype Key: FixedWidthInteger & UnsignedInteger & Sendable
+
+  static var excluded: Key { get }
+  static var zero: Key { get }
+  static func score(of key: Key) -> Score
+
+  static func widen(
+    _ base: UnsafeRawPointer, code: Int, start: Int, count: Int,
+    scratch: UnsafeMutablePointer<Score>
+  ) -> UnsafePointer<Score>
+  static func gather(
+    _ base: UnsafeRawPointer, code: Int, positions: UnsafePointer<Int>, count: Int,
+    scratch: UnsafeMutablePointer<Score>)
+
+  static func connectionSensitivity(
+    _ weights: UnsafePointer<Score>, _ gradients: UnsafePointer<Score>, count: Int,
+    into keys: UnsafeMutablePointer<Key>
+  ) -> Key
+  static func squaredGradient(
+    _ gradients: UnsafePointer<Score>, count: Int, into keys: UnsafeMutablePointer<Key>
+  ) -> Key
+  static func magnitude(
+    _ weights: UnsafePointer<Score>, count: Int, into keys: UnsafeMutablePointer<Key>
+  ) -> Key
+  static func given(
+    _ scores: UnsafePointer<Score>, count: Int, into keys: UnsafeMutablePointer<Key>
+  ) -> Key
+  static func excludeRemoved(
+    _ mask: UnsafePointer<UInt8>, count: Int, from keys: UnsafeMutablePointer<Key>)
+  static func scores(
+    of keys: UnsafePointer<Key>, count: Int, into scores: UnsafeMutablePointer<Score>)
+
+  static func occurrences(of value: Key, in keys: UnsafePointer<Key>, count: Int) -> Int
+  static func scoreSums(
+    _ keys: UnsafePointer<Key>, count: Int, above cutoff: Key
+  ) -> (all: Double, above: Double)
+  static func squareSum(_ values: UnsafePointer<Score>, count: Int) -> Double
+  static func addHistogram(
+    _ keys: UnsafePointer<Key>, count: Int, prefix: Key, prefixMask: Key, shift: Key,
+    digitMask: Key, to bins: UnsafeMutablePointer<Int>)
+
+  static func classify(
+    _ keys: UnsafePointer<Key>, count: Int, low: Key, high: Key,
+    into mask: UnsafeMutablePointer<UInt8>
+  ) -> (above: Int, inside: Int)
+  static func collect(
+    _ keys: UnsafePointer<Key>, _ mask: UnsafeMutablePointer<UInt8>, count: Int, inside: Int,
+    offset: UInt32, found: UnsafeMutablePointer<Key>, positions: UnsafeMutablePointer<UInt32>)
+  static func decide(
+    _ keys: UnsafePointer<Key>, count: Int, threshold: Key, quota: inout Int,
+    into mask: UnsafeMutablePointer<UInt8>)
+
+  static func kept(_ mask: UnsafePointer<UInt8>, count: Int) -> Int
+  static func changes(
+    from previous: UnsafePointer<UInt8>, to mask: UnsafePointer<UInt8>, count: Int
+  ) -> (before: Int, removed: Int, revived: Int)
+  static func apply(
+    _ mask: UnsafePointer<UInt8>, unlessEqualTo before: UnsafePointer<UInt8>?,
+    to weights: UnsafeRawPointer, size: Int, start: Int, count: Int,
+    into masked: UnsafeMutableRawPointer)
+}
+
+extension SwiftForceKernels.Blocks: BlockKernels {}
+
+#if arch(x86_64)
+  extension SwiftForceKernelsV3.Blocks: BlockKernels {}
+  extension SwiftForceKernelsV4.Blocks: BlockKernels {}
+#endif

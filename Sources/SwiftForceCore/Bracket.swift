@@ -1,0 +1,93 @@
+// Two keys that the threshold lies between with near certainty, from a sample of the scores. A wrong
+// guess costs time, never a wrong mask.
+
+/// The keys `low` and `high`: at least `low`, at most `high` is the threshold, if all goes well.
+struct Bracket<K: BlockKernels> {
+  let low: K.Key
+  let high: K.Key
+
+  /// Fewer weights than this are read several times from the cache instead.
+  static var leastCount: Int { 1 << 17 }
+
+  /// Scores that are drawn: enough that less than a fiftieth of all lie between the keys.
+  private static func sampleSize(of count: Int) -> Int { max(1 << 13, min(1 << 16, count >> 4)) }
+
+  /// Draws a sample and brackets the key of rank `keep`, from the top, of `count`.
+  ///
+  /// One score is drawn at random from each of equally long stretches, so that order in the data
+  /// does not mislead. The bracket reaches three standard deviations of the rank to both sides: it
+  /// misses once in several hundred times, which costs less than a wider one costs every time.
+  init(_ scores: Scores, chunks: [Chunk], keep: Int, count: Int, workers: Int) {
+    let size = Bracket.sampleSize(of: count)
+    let parts = size / Block.largestCount
+    let draws = Draws(count: count, size: size)
+    let sample = Array(
+      Parallel.map(parts, workers: workers) { _, part in
+        let start = part * Block.largestCount
+        return Bracket.draw(draws, start..<start + Block.largestCount, scores, chunks)
+      }.joined())
+    let share = Double(keep) / Double(count)
+    let rank = share * Double(size)
+    let spread = 3 * (rank * (1 - share)).squareRoot() + 4
+    let above = Int((rank - spread).rounded(.down)) - 1
+    let below = Int((rank + spread).rounded(.up))
+    high = above >= 0 ? KeyRank<K>.find(above + 1, in: sample).key : K.Key.max
+    // A key of 1 stands for all that compete.
+    low = below < size ? max(1, KeyRank<K>.find(below + 1, in: sample).key) : 1
+  }
+
+  /// The keys at some of the sampled positions.
+  private static func draw(
+    _ draws: Draws, _ range: Range<Int>, _ scores: Scores, _ chunks: [Chunk]
+  ) -> [K.Key] {
+    let scratch = Scratch<K>()
+    var keys: [K.Key] = []
+    keys.reserveCapacity(range.count)
+    var picks: [Int] = []
+    picks.reserveCapacity(range.count)
+    var next = range.lowerBound
+    for chunk in chunks.dropFirst(Bracket.chunk(at: draws.position(next), in: chunks)) {
+      picks.removeAll(keepingCapacity: true)
+      while next < range.upperBound {
+        let position = draws.position(next)
+        guard position < chunk.offset + chunk.count else { break }
+        picks.append(position - chunk.offset)
+        next += 1
+      }
+      scores.append(picks, of: chunk, to: &keys, scratch)
+      if next == range.upperBound { break }
+    }
+    return keys
+  }
+
+  /// Which chunk a position lies in.
+  private static func chunk(at position: Int, in chunks: [Chunk]) -> Int {
+    var (low, high) = (0, chunks.count)
+    while high - low > 1 {
+      let middle = (low + high) / 2
+      if chunks[middle].offset <= position { low = middle } else { high = middle }
+    }
+    return low
+  }
+}
+
+/// A position at random in each of `size` stretches of `count` positions.
+private struct Draws {
+  private let size: Int
+  private let whole: Int
+  private let rest: Int
+
+  init(count: Int, size: Int) {
+    self.size = size
+    (whole, rest) = count.quotientAndRemainder(dividingBy: size)
+  }
+
+  /// Where stretch `i` begins: the integer part of i count / size, without its large product.
+  private func start(_ i: Int) -> Int { i * whole + i * rest / size }
+
+  func position(_ i: Int) -> Int {
+    let start = start(i)
+    let length = UInt64(self.start(i + 1) - start)
+    return start + Int(length.multipliedFullWidth(by: Generator.number(at: i, seed: 0x5EED)).high)
+  }
+}

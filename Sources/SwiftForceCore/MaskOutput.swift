@@ -1,0 +1,76 @@
+// Where a selection goes: the masks, and the masked weights where somebody wants them.
+
+/// The arrays that a selection writes, and those that it compares with.
+struct MaskOutput<K: BlockKernels> {
+  let masks: [Mask]
+  /// The masks of the previous step; nil at the first, when every weight was kept.
+  let previous: [Mask]?
+  /// The dense weights, and where they go with those removed replaced by zero.
+  let applying: (weights: [Tensor], masked: [MutableTensor])?
+
+  @inline(__always)
+  func mask(_ block: Block) -> UnsafeMutablePointer<UInt8> {
+    unsafe masks[block.tensor].base + block.start
+  }
+
+  /// Counts what changed with a block's new mask, and writes its masked weights.
+  ///
+  /// - Parameters:
+  ///   - kept: how many weights of the block the mask keeps.
+  ///   - isRewritten: the masked weights are not those of the previous mask.
+  @inline(__always)
+  func follow(_ block: Block, kept: Int, isRewritten: Bool, _ survey: inout Survey) {
+    let mask = unsafe mask(block)
+    let count = block.count
+    guard let previous = previous?[block.tensor] else {
+      survey.removed += count - kept
+      unsafe apply(mask, block, unless: nil)
+      return
+    }
+    let before = unsafe previous.base + block.start
+    let change = unsafe K.changes(from: before, to: mask, count: count)
+    survey.before += change.before
+    survey.removed += change.removed
+    survey.revived += change.revived
+    unsafe apply(mask, block, unless: isRewritten ? nil : before)
+  }
+
+  @inline(__always)
+  private func apply(
+    _ mask: UnsafePointer<UInt8>, _ block: Block, unless before: UnsafePointer<UInt8>?
+  ) {
+    guard let applying else { return }
+    let weights = applying.weights[block.tensor]
+    unsafe K.apply(
+      mask, unlessEqualTo: before, to: weights.base, size: weights.type.size, start: block.start,
+      count: block.count, into: applying.masked[block.tensor].base)
+  }
+
+  /// Keeps one weight that was marked as removed.
+  @inline(__always)
+  func keep(_ tensor: Int, _ position: Int, _ survey: inout Survey) {
+    unsafe masks[tensor].base[position] = 1
+    survey.kept += 1
+    if let previous = previous?[tensor], unsafe previous.base[position] == 0 {
+      survey.revived += 1
+    } else {
+      survey.removed -= 1
+    }
+    guard let applying else { return }
+    let weights = applying.weights[tensor]
+    let size = weights.type.size
+    unsafe (applying.masked[tensor].base + position * size).copyMemory(
+      from: weights.base + position * size, byteCount: size)
+  }
+
+  /// Puts the masked weights back to what they were before a step that failed.
+  func restore() {
+    guard let applying, let previous else { return }
+    for (tensor, mask) in previous.enumerated() {
+      let weights = applying.weights[tensor]
+      unsafe K.apply(
+        mask.base, unlessEqualTo: nil, to: weights.base, size: weights.type.size, start: 0,
+        count: weights.count, into: applying.masked[tensor].base)
+    }
+  }
+}

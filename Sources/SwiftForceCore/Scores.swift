@@ -1,0 +1,214 @@
+// Where scores come from: tensors and a saliency, or the caller's own scores. Selection asks for one
+// block of keys after another, so scores are never stored. This file joins saliency and element
+// types to the loops that compute them; it decides nothing.
+
+import CPlatform
+
+/// The scores of a list of tensors.
+struct Scores {
+  private enum Origin {
+    case given([Tensor])
+    case saliency(Saliency, weights: [Tensor], gradients: [Tensor]?, seed: UInt64)
+  }
+
+  private let origin: Origin
+  private let candidates: [Mask]?
+
+  /// The caller's scores, of either sign; all compete.
+  init(given scores: [Tensor]) {
+    origin = .given(scores)
+    candidates = nil
+  }
+
+  /// - Parameters:
+  ///   - gradients: one per tensor of weights and of its size, where the saliency reads them.
+  ///   - candidates: the weights that compete; nil: all.
+  init(
+    _ saliency: Saliency, weights: [Tensor], gradients: [Tensor]?, candidates: [Mask]?,
+    seed: UInt64
+  ) throws(SFError) {
+    if saliency.readsGradients && gradients == nil { throw .missingGradients }
+    origin = .saliency(
+      saliency, weights: weights, gradients: saliency.readsGradients ? gradients : nil, seed: seed)
+    self.candidates = candidates
+  }
+
+  /// Sizes of the tensors.
+  var sizes: [Int] {
+    switch origin {
+    case .given(let tensors), .saliency(_, let tensors, _, _): tensors.map(\.count)
+    }
+  }
+
+  /// Whether only the weights of a previous mask compete.
+  var areNested: Bool { candidates != nil }
+
+  /// Whether scores are computed in binary64: where any array that is read holds it.
+  var areWide: Bool {
+    switch origin {
+    case .given(let tensors): tensors.contains { $0.type == .float64 }
+    case .saliency(let saliency, let weights, let gradients, _):
+      (saliency.readsWeights && weights.contains { $0.type == .float64 })
+        || (gradients?.contains { $0.type == .float64 } ?? false)
+    }
+  }
+
+  /// Fills the keys of a block.
+  ///
+  /// - Returns: whether all products are finite, those of weights that do not compete included;
+  ///   `checkFinite` tells whether one that is not matters.
+  func fill<K: BlockKernels>(_ scratch: Scratch<K>, for block: Block) -> Bool {
+    let count = block.count
+    let keys = unsafe scratch.keys
+    unsafe scratch.gradients = nil
+    let nonFinite: K.Key
+    switch origin {
+    case .given(let tensors):
+      let scores = unsafe tensors[block.tensor].wide(block, scratch.first, K.self)
+      nonFinite = unsafe K.given(scores, count: count, into: keys)
+    case .saliency(let saliency, let weights, let gradients, let seed):
+      if let gradients {
+        let wide = unsafe gradients[block.tensor].wide(block, scratch.second, K.self)
+        unsafe scratch.gradients = wide
+      }
+      nonFinite = fill(scratch, saliency, weights[block.tensor], seed, block)
+    }
+    if let mask = candidates?[block.tensor] { exclude(mask, block, from: scratch) }
+    return nonFinite >> (K.Key.bitWidth - 1) == 0
+  }
+
+  /// Asks for a part of the memory of the block that follows, so that it comes while this one is
+  /// dealt with. Called for each of the parts, between the loops over a block: the memory of only
+  /// so many places can be under way before asking for more has to wait.
+  @inline(__always)
+  func request(_ part: Int, after block: Block) {
+    switch origin {
+    case .given(let tensors): tensors[block.tensor].request(part, after: block)
+    case .saliency(let saliency, let weights, let gradients, _):
+      if saliency.readsWeights { weights[block.tensor].request(part, after: block) }
+      if let gradients { gradients[block.tensor].request(part, after: block) }
+    }
+  }
+
+  /// Of how many parts there are requests.
+  static let parts = 4
+
+  /// Appends the keys of the elements at these positions of a chunk, a block's length at most.
+  func append<K: BlockKernels>(
+    _ picks: [Int], of chunk: Chunk, to keys: inout [K.Key], _ scratch: Scratch<K>
+  ) {
+    unsafe picks.withUnsafeBufferPointer { buffer in
+      guard let first = buffer.baseAddress else { return }
+      let block = unsafe Block(
+        tensor: chunk.tensor, start: chunk.start, count: picks.count, offset: chunk.offset,
+        picks: first)
+      _ = fill(scratch, for: block)
+      unsafe keys.append(contentsOf: UnsafeBufferPointer(start: scratch.keys, count: picks.count))
+    }
+  }
+
+  private func exclude<K: BlockKernels>(_ mask: Mask, _ block: Block, from scratch: Scratch<K>) {
+    let mask = unsafe mask.base + block.start
+    guard let picks = unsafe block.picks else {
+      unsafe K.excludeRemoved(mask, count: block.count, from: scratch.keys)
+      return
+    }
+    for i in 0..<block.count where unsafe mask[picks[i]] == 0 {
+      unsafe scratch.keys[i] = K.excluded
+    }
+  }
+
+  private func fill<K: BlockKernels>(
+    _ scratch: Scratch<K>, _ saliency: Saliency, _ weights: Tensor, _ seed: UInt64, _ block: Block
+  ) -> K.Key {
+    let keys = unsafe scratch.keys
+    let count = block.count
+    switch (saliency, unsafe scratch.gradients) {
+    case (.connectionSensitivity, let gradients?):
+      let wide = unsafe weights.wide(block, scratch.first, K.self)
+      return unsafe K.connectionSensitivity(wide, gradients, count: count, into: keys)
+    case (.squaredGradient, let gradients?):
+      return unsafe K.squaredGradient(gradients, count: count, into: keys)
+    case (.magnitude, _):
+      let wide = unsafe weights.wide(block, scratch.first, K.self)
+      return unsafe K.magnitude(wide, count: count, into: keys)
+    default:
+      for i in 0..<count {
+        let position = block.offset + (unsafe block.picks?[i] ?? i)
+        let bits = Generator.number(at: position, seed: seed)
+        unsafe scratch.first[i] = K.Score(bits >> 40) * 0x1p-24
+      }
+      return unsafe K.given(scratch.first, count: count, into: keys)
+    }
+  }
+
+  /// Names the first tensor with a weight, a gradient or the score of a competing weight that is
+  /// not finite. Asked when `fill` said that something is not.
+  ///
+  /// - Throws: `nonFinite`; nothing where it was the product of a weight that does not compete.
+  func checkFinite() throws(SFError) {
+    if let found = nonFinite() { throw .nonFinite(found) }
+  }
+
+  private func nonFinite() -> NonFinite? {
+    switch origin {
+    case .given(let tensors): return FiniteCheck.first(in: tensors, as: .scores)
+    case .saliency(let saliency, let weights, let gradients, _):
+      if let found = FiniteCheck.first(in: weights, as: .weights) { return found }
+      guard let gradients else { return nil }
+      return FiniteCheck.first(in: gradients, as: .gradients)
+        ?? FiniteCheck.first(
+          inProductsOf: saliency.readsWeights ? weights : gradients, gradients, of: candidates,
+          wide: areWide)
+    }
+  }
+}
+
+/// Room for what is computed of one block by one worker.
+@safe final class Scratch<K: BlockKernels> {
+  /// Keys of the block.
+  let keys: UnsafeMutablePointer<K.Key>
+  /// Weights or scores, and gradients, in the type of scores where the arrays have another.
+  let first: UnsafeMutablePointer<K.Score>
+  let second: UnsafeMutablePointer<K.Score>
+  /// The gradients of the block that was filled last; nil where none are read.
+  var gradients: UnsafePointer<K.Score>?
+
+  init() {
+    unsafe keys = UnsafeMutablePointer.allocate(capacity: Block.largestCount)
+    unsafe first = UnsafeMutablePointer.allocate(capacity: Block.largestCount)
+    unsafe second = UnsafeMutablePointer.allocate(capacity: Block.largestCount)
+  }
+
+  deinit {
+    unsafe keys.deallocate()
+    unsafe first.deallocate()
+    unsafe second.deallocate()
+  }
+}
+
+extension Tensor {
+  @inline(__always)
+  fileprivate func request(_ part: Int, after block: Block) {
+    let share = Block.largestCount / Scores.parts
+    let first = block.start + block.count + part * share
+    let start = unsafe base + first * type.size
+    for line in stride(from: 0, to: min(share, count - first) * type.size, by: 64) {
+      unsafe platform_request(start + line)
+    }
+  }
+
+  /// The elements of a block in the type of scores; in `scratch` where the tensor has another.
+  func wide<K: BlockKernels>(
+    _ block: Block, _ scratch: UnsafeMutablePointer<K.Score>, _: K.Type
+  ) -> UnsafePointer<K.Score> {
+    if let picks = unsafe block.picks {
+      let first = unsafe base + block.start * type.size
+      unsafe K.gather(
+        first, code: type.code, positions: picks, count: block.count, scratch: scratch)
+      return unsafe UnsafePointer(scratch)
+    }
+    return unsafe K.widen(
+      base, code: type.code, start: block.start, count: block.count, scratch: scratch)
+  }
+}
