@@ -27,6 +27,7 @@ FUNCTIONS = sorted(
     if callable(value) and not isinstance(value, type) and not name.startswith("_")
 )
 ARITY = {
+    "cpu_levels": 0,
     "keep_count": 2,
     "method": 1,
     "names": 1,
@@ -40,13 +41,19 @@ ARITY = {
     "network_train": 7,
     "permutation": 3,
     "saliency": 5,
+    "saliency_reads": 1,
     "schedule": 4,
     "search_create": 7,
     "search_report": 3,
     "search_taken": 1,
-    "search_step": 5,
+    "search_step": 6,
     "select": 3,
+    "set_threads": 1,
+    "threads": 0,
 }
+
+#: Functions to which a small number is no garbage.
+SMALL_NUMBERS = ("names", "method", "saliency_reads")
 
 F, M, INT = np.float32, np.bool_, np.int64
 
@@ -62,7 +69,7 @@ def new_search(size: int = 4) -> object:
 def stepped_search() -> object:
     search = new_search()
     ones = [np.ones(4, F)]
-    _core.search_step(search, ones, ones, [np.ones(4, M)], None)
+    _core.search_step(search, ones, ones, None, [np.ones(4, M)], None)
     return search
 
 
@@ -84,7 +91,18 @@ def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]
         "saliency": [0, ones, [np.ones(n, F)], [np.empty(n, F)], 1],
         "select": [ones, [np.empty(n, M)], 2],
         "search_create": [2, 0, 1, 2, (3, 1), (2, 2), 0],
-        "search_step": [new_search(n), ones, [np.ones(n, F)], [np.empty(n, M)], [np.empty(n, F)]],
+        "search_step": [
+            new_search(n),
+            ones,
+            [np.ones(n, F)],
+            None,
+            [np.empty(n, M)],
+            [np.empty(n, F)],
+        ],
+        "cpu_levels": [],
+        "saliency_reads": [0],
+        "threads": [],
+        "set_threads": [_core.threads()],
         "search_report": [stepped_search(), 1, 1],
         "search_taken": [new_search()],
         "network_create": [((0, 6, 5), (1, 0, 0), (0, 5, 3)), 0],
@@ -228,7 +246,7 @@ def test_a_valid_call_is_valid(name: str) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_number_of_arguments(name: str) -> None:
     function, arguments = valid_calls()[name]
-    for given in ((), arguments[:-1], [*arguments, None]):
+    for given in [*(arguments[:count] for count in range(len(arguments))), [*arguments, None]]:
         with pytest.raises(TypeError):
             function(*given)
     with pytest.raises(TypeError):
@@ -245,12 +263,12 @@ def test_garbage_in_each_place(name: str) -> None:
             try_call(function, arguments)
 
 
-@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"network_create"}))
+@pytest.mark.parametrize("name", sorted(n for n in ARITY if ARITY[n] and n != "network_create"))
 def test_garbage_in_every_place(name: str) -> None:
     function = getattr(_core, name)
     for garbage in GARBAGE:
         with pytest.raises(Exception):  # noqa: B017 - which one depends
-            if function(*[garbage] * ARITY[name]) is not None and name in ("names", "method"):
+            if function(*[garbage] * ARITY[name]) is not None and name in SMALL_NUMBERS:
                 raise ValueError  # a small number is right there
 
 
@@ -336,7 +354,7 @@ def test_outputs_that_are_inputs() -> None:
     for call in (
         lambda: _core.saliency(2, ones, None, ones, 0),
         lambda: _core.select([shared.view(F)], [shared.view(M)[2:6]], 1),
-        lambda: _core.search_step(new_search(), ones, ones, [np.ones(4, M)], ones),
+        lambda: _core.search_step(new_search(), ones, ones, None, [np.ones(4, M)], ones),
         lambda: _core.network_gradients(network, None, weights, x, y, None),
         lambda: _core.network_forward(network, x, x.reshape(-1)[:9].reshape(3, 3)),
     ):

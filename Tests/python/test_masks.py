@@ -84,7 +84,7 @@ def read_only(*values: float) -> np.ndarray:
     ("wrong", "error", "text"),
     [
         (read_only(8, 9), sf.LayoutError, "is read-only and would be written"),
-        (np.zeros(2), sf.UnsupportedTypeError, "has dtype float64 where float32"),
+        (np.zeros(2, int), sf.UnsupportedTypeError, "has dtype int64 where float16"),
         (floats(1), sf.ShapeError, r"has shape \(1,\) where weights\['b'\] has \(2,\)"),
         (np.zeros(4, np.float32)[::2], sf.LayoutError, "is not C-contiguous"),
         ([1.0, 2.0], sf.UnsupportedTypeError, "is a list, not an array"),

@@ -647,7 +647,8 @@ def test_a_step_whose_return_was_interrupted_is_in_the_record() -> None:
         search._search,
         search._tensors.arrays,
         gradients(search.masked_weights),
-        search._masks,
+        search._masks_of(1),
+        search._masks_of(2),
         search._masked,
     )
     assert search.taken == 2

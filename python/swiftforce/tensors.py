@@ -174,8 +174,7 @@ class Tensors:
         ]
         if sum(sizes) < LARGE:
             return tuple(
-                np.empty(array.shape, kind)
-                for array, kind in zip(self.arrays, dtypes, strict=True)
+                np.empty(array.shape, kind) for array, kind in zip(self.arrays, dtypes, strict=True)
             )
         # In one piece: the system hands out large pages for it, at a fraction of the cost.
         starts = [0, *accumulate(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)]
