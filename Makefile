@@ -24,7 +24,7 @@ build: $(BUILT)
 demo: $(BUILT) | data
 	$(BIN)/python -m swiftforce demo
 
-test: $(BUILT)
+test: $(BUILT) | data
 	swift test
 	$(BIN)/python -m pytest
 
