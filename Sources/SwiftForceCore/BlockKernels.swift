@@ -79,3 +79,6 @@ extension SwiftForceKernels.Blocks: BlockKernels {}
   extension SwiftForceKernelsV3.Blocks: BlockKernels {}
   extension SwiftForceKernelsV4.Blocks: BlockKernels {}
 #endif
+
+/// The loops that every CPU of an architecture runs, for scores in binary32.
+typealias BaselineFloatKernels = SwiftForceKernels.Blocks<Float>

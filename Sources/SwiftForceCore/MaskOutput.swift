@@ -13,6 +13,15 @@ struct MaskOutput<K: BlockKernels> {
     unsafe masks[block.tensor].base + block.start
   }
 
+  /// How many weights the previous masks keep.
+  func previouslyKept(_ chunks: [Chunk], _ workers: Int) -> Int {
+    guard let previous else { return 0 }
+    return Parallel.map(chunks.count, workers: workers) { _, round in
+      let chunk = chunks[round]
+      return unsafe K.kept(previous[chunk.tensor].base + chunk.start, count: chunk.count)
+    }.reduce(0, +)
+  }
+
   /// Counts what changed with a block's new mask, and writes its masked weights.
   ///
   /// - Parameters:

@@ -33,9 +33,6 @@ public struct Report: Sendable, Equatable {
   /// Weights kept of each tensor.
   public var layerKept: [Int] = []
 
-  /// Weights that the previous masks keep; 0 at a first step.
-  var keptBefore = 0
-
   public init() {}
 
   /// Weights kept with a score of zero while others with a score of zero were not: positions, not

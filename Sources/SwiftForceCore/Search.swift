@@ -96,11 +96,8 @@ public struct Search: Sendable {
       method.saliency, weights: weights, gradients: gradients,
       candidates: method.rule == .nested ? previous : nil, seed: seed)
     var report = try Selection.select(
-      from: scores, keep: keeps[taken], masks: masks, previous: previous,
-      applying: masked.map { (weights, $0) })
-    if taken > 0, report.keptBefore != keeps[taken - 1] {
-      throw .masksChanged(kept: report.keptBefore, expected: keeps[taken - 1])
-    }
+      from: scores, keep: keeps[taken], masks: masks,
+      previous: previous.map { ($0, keeps[taken - 1]) }, applying: masked.map { (weights, $0) })
     report.step = taken + 1
     reports.append(report)
     return report

@@ -61,20 +61,28 @@ public enum Selection {
   }
 
   /// Selects among the scores of a source. The caller has checked every size.
+  ///
+  /// - Parameters:
+  ///   - previous: the masks of the step before, and how many weights they must keep.
+  ///   - applying: the dense weights, and where they go with the removed ones replaced by zero.
+  ///   - level, threads: those in use, if none are given.
   static func select(
-    from scores: Scores, keep: Int, masks: [Mask], previous: [Mask]?,
-    applying: (weights: [Tensor], masked: [MutableTensor])?
+    from scores: Scores, keep: Int, masks: [Mask], previous: (masks: [Mask], keep: Int)?,
+    applying: (weights: [Tensor], masked: [MutableTensor])?, level: CPULevel? = nil,
+    threads: Int? = nil
   ) throws(SFError) -> Report {
     try run(
       MaskSelection(
         scores: scores, keep: keep, masks: masks, previous: previous, applying: applying),
-      wide: scores.areWide)
+      wide: scores.areWide, level: level, threads: threads)
   }
 
   /// Runs a job with the loops of the CPU level in use, for scores of the width asked for.
-  private static func run<Job: KernelJob>(_ job: Job, wide: Bool) throws(SFError) -> Job.Result {
-    let level = try CPULevel.current()
-    let threads = try Threads.current()
+  private static func run<Job: KernelJob>(
+    _ job: Job, wide: Bool, level: CPULevel? = nil, threads: Int? = nil
+  ) throws(SFError) -> Job.Result {
+    let level = if let level { level } else { try CPULevel.current() }
+    let threads = if let threads { threads } else { try Threads.current() }
     #if arch(x86_64)
       switch level {
       case .v4:
@@ -146,15 +154,16 @@ private struct MaskSelection: KernelJob {
   let scores: Scores
   let keep: Int
   let masks: [Mask]
-  let previous: [Mask]?
+  let previous: (masks: [Mask], keep: Int)?
   let applying: (weights: [Tensor], masked: [MutableTensor])?
 
   func run<K: BlockKernels>(_: K.Type, _ threads: Int) throws(SFError) -> Report {
-    let output = MaskOutput<K>(masks: masks, previous: previous, applying: applying)
+    let output = MaskOutput<K>(masks: masks, previous: previous?.masks, applying: applying)
     do throws(SFError) {
       return try select(output, threads)
     } catch {
-      output.restore()
+      // Other errors are thrown before anything is written.
+      if case .nonFinite = error { output.restore() }
       throw error
     }
   }
@@ -166,6 +175,10 @@ private struct MaskSelection: KernelJob {
     let count = sizes.reduce(0, +)
     let chunks = Chunk.all(of: sizes)
     let workers = workers(threads, chunks, count)
+    if let expected = previous?.keep {
+      let kept = output.previouslyKept(chunks, workers)
+      guard kept == expected else { throw .masksChanged(kept: kept, expected: expected) }
+    }
     var readings = 0
     if count >= Bracket<K>.leastCount {
       let pass = SinglePass(
@@ -200,7 +213,6 @@ private struct MaskSelection: KernelJob {
     report.gradientNorm = survey.squares.squareRoot()
     report.readings = readings
     report.layerKept = layerKept
-    report.keptBefore = survey.before
     return report
   }
 }

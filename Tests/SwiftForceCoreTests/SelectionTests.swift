@@ -15,10 +15,13 @@ private struct Selecting {
   }
 
   func select(keep: Int, sizes: [Int]) throws -> Report {
-    try withExtendedLifetime(self) {
+    var report = try withExtendedLifetime(self) {
       try Selection.select(
         scores.tensors(sizes), keep: keep, into: masks.masks(sizes))
     }
+    // How often the scores were read is no part of the result: see FallbackTests.
+    report.readings = 0
+    return report
   }
 
   /// Whether nothing but the masks was written.
@@ -70,7 +73,7 @@ private func check(
     }
   }
 
-  @Test(arguments: Kind.allCases, [4095, 4096, 4097, 8191, 8192, 8193])
+  @Test(arguments: Kind.allCases, [511, 512, 513, 1023, 1024, 1025])
   func sizesAroundTheEdgesOfBlocks(kind: Kind, count: Int) throws {
     let values = kind.values(count)
     let ranking = Oracle.ranking(values, Array(values.indices))
@@ -166,7 +169,7 @@ private func check(
   }
 
   /// At every position around the edges of blocks and of vectors.
-  @Test(arguments: [0, 1, 7, 8, 15, 16, 4094, 4095, 4096, 4097, 8191, 8192])
+  @Test(arguments: [0, 1, 7, 8, 15, 16, 510, 511, 512, 513, 8191, 8192])
   func aSingleNaNIsFoundAnywhere(position: Int) throws {
     var values = Kind.constant.values(8193)
     values[position] = .nan

@@ -166,12 +166,15 @@ func spoiledLists<Call>(
   var search = SearchCreateCall.handle()
   let weights = Memory<Float>([1, 2, 3, 4, 5])
   let gradients = Memory<Float>([5, 4, 3, 2, 1])
+  /// A step starts from what `masks` holds: it is moved here first.
+  let previous = Memory<UInt8>([7, 7, 7, 7, 7])
   let masks = Memory<UInt8>([7, 7, 7, 7, 7])
   let masked = Memory<Float>([-9, -9, -9, -9, -9])
   let layerKept = Memory<Int64>([-1, -1])
   let report = Cell(sf_report())
   let weightList: ArrayList
   let gradientList: ArrayList
+  let previousList: ArrayList
   let maskList: ArrayList
   let maskedList: ArrayList
   var tensors: Int64 = 2
@@ -182,16 +185,18 @@ func spoiledLists<Call>(
   init() {
     weightList = ArrayList(weights.address, sizes: [2, 3], type: SF_TYPE_FLOAT32)
     gradientList = ArrayList(gradients.address, sizes: [2, 3], type: SF_TYPE_FLOAT32)
+    previousList = ArrayList(previous.address, sizes: [2, 3], type: SF_TYPE_MASK)
     maskList = ArrayList(masks.address, sizes: [2, 3], type: SF_TYPE_MASK)
     maskedList = ArrayList(masked.address, sizes: [2, 3], type: SF_TYPE_FLOAT32)
     layerKeptAddress = layerKept.address
   }
 
   func make(_ error: Slot) -> Int32 {
+    previous.values = masks.values
     let arrays = unsafe Cell(
       sf_step_arrays(
-        weights: weightList.pointer, gradients: gradientList.pointer, masks: maskList.pointer,
-        masked: maskedList.pointer, tensors: tensors))
+        weights: weightList.pointer, gradients: gradientList.pointer,
+        previous: previousList.pointer, masks: maskList.pointer, masked: maskedList.pointer, tensors: tensors))
     unsafe arrays.address = passesArrays ? arrays.address + arraysOffset : 0
     return unsafe withExtendedLifetime((self, arrays)) {
       unsafe sf_search_step(

@@ -6,7 +6,8 @@ import SwiftForceCore
 final class SearchRun {
   private(set) var search: Search
   let weights: Memory<Float>
-  let masks: Memory<UInt8>
+  /// Those of the last step; a step writes others, which become these where it succeeds.
+  private(set) var masks: Memory<UInt8>
   let masked: Memory<Float>
 
   init(_ search: Search, weights: [Float]) {
@@ -29,22 +30,29 @@ final class SearchRun {
   @discardableResult
   func step(gradients: [Float]?, writesMasked: Bool = true) throws -> Report {
     let memory = gradients.map { Memory($0) }
-    return try withExtendedLifetime((self, memory)) {
+    let next = Memory(masksOf: weights.count)
+    var report = try withExtendedLifetime((self, memory, next)) {
       try search.step(
         weights: weights.tensors(search.sizes), gradients: memory?.tensors(search.sizes),
-        masks: masks.masks(search.sizes),
+        previous: search.taken == 0 ? nil : masks.masks(search.sizes),
+        masks: next.masks(search.sizes),
         masked: writesMasked ? masked.mutableTensors(search.sizes) : nil)
     }
+    masks = next
+    // How often the tensors were read is no part of what a step means.
+    report.readings = 0
+    return report
   }
 
   /// A step with tensors of sizes that the caller chooses.
   func step(
     weightSizes: [Int], gradientSizes: [Int], maskSizes: [Int], maskedSizes: [Int]
   ) throws {
-    _ = try withExtendedLifetime(self) {
+    let next = Memory(masksOf: weights.count)
+    _ = try withExtendedLifetime((self, next)) {
       try search.step(
         weights: weights.tensors(weightSizes), gradients: weights.tensors(gradientSizes),
-        masks: masks.masks(maskSizes), masked: masked.mutableTensors(maskedSizes))
+        previous: masks.masks(search.sizes), masks: next.masks(maskSizes), masked: masked.mutableTensors(maskedSizes))
     }
   }
 

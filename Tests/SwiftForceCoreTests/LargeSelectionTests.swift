@@ -1,0 +1,169 @@
+// Selections that are large enough for the bracket: data that it settles in one reading, data that
+// it cannot settle, sizes around the edges of chunks, and every CPU level and number of threads.
+
+import Testing
+
+@testable import SwiftForceCore
+
+/// Data that a sample misjudges, or that has more equal scores than may be listed.
+private enum Adversary: CaseIterable {
+  case allEqualButOne, twoValues, rareHugeBlock, sortedTies, mostlyZeros
+
+  func values(_ count: Int) -> [Float] {
+    switch self {
+    case .allEqualButOne: (0..<count).map { $0 == count / 3 ? 2 : 1 }
+    case .twoValues: (0..<count).map { Float($0 & 1) }
+    case .rareHugeBlock: (0..<count).map { $0 / 5 == count / 10 ? 4096 : 0.5 }
+    case .sortedTies: (0..<count).map { Float($0 / (count / 3)) }
+    case .mostlyZeros: (0..<count).map { $0 % 1000 == 0 ? Float($0 % 4093) : 0 }
+    }
+  }
+}
+
+/// What a selection at a given level and number of threads wrote and said.
+private struct Result: Equatable {
+  var masks: [UInt8]
+  var report: Report
+
+  init(
+    _ values: [Float], keep: Int, sizes: [Int], level: CPULevel? = nil, threads: Int? = nil
+  ) throws {
+    let scores = Memory(values)
+    let masks = Memory<UInt8>(masksOf: values.count)
+    report = try withExtendedLifetime((scores, masks)) {
+      try Selection.select(
+        from: Scores(given: scores.tensors(sizes)), keep: keep, masks: masks.masks(sizes),
+        previous: nil, applying: nil, level: level, threads: threads)
+    }
+    #expect(masks.isIntact)
+    self.masks = masks.values
+  }
+}
+
+/// A selection, and the comparison of all that it says with the oracle.
+@discardableResult
+private func check(_ values: [Float], keep: Int, sizes: [Int]) throws -> Int {
+  let result = try Result(values, keep: keep, sizes: sizes)
+  var report = result.report
+  let readings = report.readings
+  report.readings = 0
+  let oracle = Oracle(values, keep: keep, sizes: sizes)
+  #expect(result.masks == oracle.mask, "n \(values.count) keep \(keep)")
+  #expect(report == oracle.report, "n \(values.count) keep \(keep)")
+  return readings
+}
+
+private let least = Bracket<BaselineFloatKernels>.leastCount
+
+@Suite struct LargeSelectionTests {
+  @Test(arguments: [least - 1, least, least + 1, 2 * Chunk.largestCount + 1])
+  func sizesAroundTheEdges(count: Int) throws {
+    let values = Kind.random.values(count)
+    for keep in [1, count / 100, count / 2, count - 1, count] {
+      let readings = try check(values, keep: keep, sizes: [count])
+      #expect(count < least ? readings > 1 : readings == 1)
+    }
+    for sizes in splits(of: count).suffix(3) { try check(values, keep: count / 10, sizes: sizes) }
+  }
+
+  @Test(arguments: [Kind.sorted, .reversed, .maximumLast, .mixedSigns, .denormals])
+  func orderDoesNotMisleadTheSample(kind: Kind) throws {
+    let count = 200_000
+    #expect(try check(kind.values(count), keep: 20_000, sizes: [count]) == 1)
+  }
+
+  @Test(arguments: Adversary.allCases)
+  private func whatTheBracketCannotSettleIsExactAllTheSame(adversary: Adversary) throws {
+    let count = least + 777
+    let values = adversary.values(count)
+    for keep in [1, 7, count / 4, count / 2, count - 3] {
+      try check(values, keep: keep, sizes: [count / 3, 0, count - count / 3])
+    }
+    // In the middle of a flood of equal scores.
+    #expect(try check(values, keep: count / 4 + 11, sizes: [count]) > 1)
+  }
+
+  @Test(arguments: [Kind.random, .fewValues, .halfZeros, .signedZeros])
+  func levelsAndThreadsAgree(kind: Kind) throws {
+    let count = 5 * Chunk.largestCount + 3
+    let values = kind.values(count)
+    for keep in [count / 50, count / 2] {
+      let first = try Result(values, keep: keep, sizes: [count], level: .v2, threads: 1)
+      for level in CPULevel.available {
+        for threads in 1...4 {
+          let other = try Result(
+            values, keep: keep, sizes: [count], level: level, threads: threads)
+          #expect(other == first, "\(level) with \(threads) threads")
+        }
+      }
+    }
+  }
+
+  /// The numbers are not rounded ones: sums depend on the order, which must be the same.
+  @Test func sumsAgreeToTheLastBit() throws {
+    var generator = TestGenerator(state: 3)
+    let values = (0..<300_001).map { _ in Float.random(in: 0...1, using: &generator) }
+    let first = try Result(values, keep: 1234, sizes: [100_000, 200_001], level: .v2, threads: 1)
+    for level in CPULevel.available {
+      for threads in 1...4 {
+        let other = try Result(
+          values, keep: 1234, sizes: [100_000, 200_001], level: level, threads: threads)
+        #expect(other == first, "\(level) with \(threads) threads")
+      }
+    }
+  }
+
+  @Test(arguments: [0, least / 2, least - 1])
+  func aNaNIsFound(position: Int) throws {
+    var values = Kind.random.values(least)
+    values[position] = .nan
+    let error = failure { _ = try Result(values, keep: 5, sizes: [least]) }
+    guard case .nonFinite(let found) = error else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+    #expect(found.firstIndex == position)
+  }
+}
+
+@Suite struct LargeSearchTests {
+  /// Steps that the bracket settles, and steps over tied scores that it does not.
+  @Test(arguments: [Method.force, .iterativeSnip, .graspIt])
+  func everyStepIsTheOracles(method: Method) throws {
+    let count = least + 99
+    let keeps = [count / 2, count / 8, count / 50]
+    for numbers in [shortNumbers, tiedNumbers] {
+      let weights = numbers(count, 1)
+      let search = try Search(
+        method, sizes: [999, count - 999], keep: count / 50, keeps: keeps)
+      let run = SearchRun(search, weights: weights)
+      var mask: [UInt8]?
+      for (t, keep) in keeps.enumerated() {
+        let gradients = numbers(count, UInt64(t) + 2)
+        let oracle = Oracle(
+          method.saliency.scores(weights: weights, gradients: gradients, seed: 0), keep: keep,
+          sizes: search.sizes, previous: mask, nested: method.rule == .nested,
+          gradients: gradients, step: t + 1)
+        #expect(try run.step(gradients: gradients) == oracle.report)
+        #expect(run.masks.values == oracle.mask)
+        #expect(run.masked.bits == zip(weights, oracle.mask).map { $1 == 1 ? $0.bitPattern : 0 })
+        mask = oracle.mask
+      }
+    }
+  }
+}
+
+@Suite struct ThreadsTests {
+  @Test func aNumberOutOfRangeIsRefused() {
+    for number in [0, -1, Threads.most + 1, .min, .max] {
+      #expect(throws: SFError.badThreads(number)) { try Threads.set(number) }
+    }
+  }
+
+  @Test(arguments: 1...5)
+  func everyRoundIsDoneOnce(workers: Int) {
+    for count in [0, 1, 2, 1000] {
+      #expect(Parallel.map(count, workers: workers) { $1 } == Array(0..<count))
+    }
+  }
+}

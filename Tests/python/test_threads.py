@@ -1,0 +1,156 @@
+"""Threads, CPU levels, and the processes and files that arrays may come from."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import oracle
+import pytest
+
+import swiftforce as sf
+
+SIZE = 400_000
+PROGRAM = """
+import numpy as np, swiftforce as sf
+rng = np.random.default_rng(0)
+w, g = rng.standard_normal((2, 400_000), dtype=np.float32)
+print(sf.cpu_levels()[0], sf.get_num_threads(), np.packbits(sf.snip(w, g, keep=4321).masks).sum())
+"""
+
+
+def arrays(seed: int = 0) -> tuple[oracle.Array, oracle.Array]:
+    weights, gradients = np.random.default_rng(seed).standard_normal((2, SIZE), dtype=np.float32)
+    return weights, gradients
+
+
+def expected(weights: oracle.Array, gradients: oracle.Array, keep: int) -> oracle.Array:
+    return oracle.select([np.abs(weights * gradients)], keep)[0]
+
+
+@pytest.fixture
+def restored_threads():
+    before = sf.get_num_threads()
+    yield
+    sf.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("restored_threads")
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+def test_masks_do_not_depend_on_the_number_of_threads(threads):
+    weights, gradients = arrays()
+    sf.set_num_threads(threads)
+    assert sf.get_num_threads() == threads
+    pruning = sf.snip(weights, gradients, keep=4321)
+    oracle.assert_same_masks(pruning.masks, expected(weights, gradients, 4321))
+    assert pruning.history[0].readings == 1
+
+
+@pytest.mark.parametrize("threads", [0, -1, 4097, 1 << 62, 1.5, "2", True])
+def test_a_bad_number_of_threads_is_refused(threads):
+    before = sf.get_num_threads()
+    with pytest.raises(sf.ThreadsError):
+        sf.set_num_threads(threads)
+    assert sf.get_num_threads() == before
+
+
+def test_ties_are_read_more_than_once():
+    scores = np.ones(SIZE, np.float32)
+    weights = np.ones(SIZE, np.float32)
+    pruning = sf.snip(weights, scores, keep=1000)
+    assert pruning.history[0].readings > 1
+    oracle.assert_same_masks(pruning.masks, np.arange(SIZE) < 1000)
+
+
+def test_several_python_threads_call_at_once():
+    data = [arrays(seed) for seed in range(8)]
+    found: dict[int, oracle.Array] = {}
+
+    def work(i: int) -> None:
+        for _ in range(3):
+            found[i] = sf.snip(*data[i], keep=1000 + i).masks
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i, (weights, gradients) in enumerate(data):
+        oracle.assert_same_masks(found[i], expected(weights, gradients, 1000 + i))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_works_after_the_parent_used_threads():
+    weights, gradients = arrays()
+    masks = sf.snip(weights, gradients, keep=777).masks
+    child = os.fork()
+    if child == 0:
+        same = np.array_equal(sf.snip(weights, gradients, keep=777).masks, masks)
+        os._exit(0 if same else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_memory_mapped_arrays_are_read_in_place(tmp_path: Path):
+    weights, gradients = arrays()
+    mapped = []
+    for name, array in (("w", weights), ("g", gradients)):
+        np.save(tmp_path / f"{name}.npy", array)
+        mapped.append(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
+    pruning = sf.snip(*mapped, keep=999)
+    oracle.assert_same_masks(pruning.masks, expected(weights, gradients, 999))
+
+
+def run(**variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("level", sf.cpu_levels())
+def test_a_level_can_be_chosen_and_changes_no_mask(level):
+    weights, gradients = np.random.default_rng(0).standard_normal((2, SIZE), dtype=np.float32)
+    digest = np.packbits(expected(weights, gradients, 4321)).sum()
+    done = run(SWIFTFORCE_CPU_LEVEL=level, SWIFTFORCE_NUM_THREADS="3")
+    assert done.stdout.split() == [level, "3", str(digest)], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SWIFTFORCE_CPU_LEVEL", "x86-64-v9"),
+        ("SWIFTFORCE_CPU_LEVEL", "v2"),
+        ("SWIFTFORCE_NUM_THREADS", "0"),
+        ("SWIFTFORCE_NUM_THREADS", "many"),
+        ("SWIFTFORCE_NUM_THREADS", "99999"),
+    ],
+)
+def test_a_bad_variable_is_named(name, value):
+    done = run(**{name: value})
+    assert done.returncode == 1
+    assert "EnvironmentVariableError" in done.stderr
+    assert name in done.stderr
+    assert value in done.stderr
+
+
+@pytest.mark.parametrize("kinds", [("float16", "float16"), ("float16", "float32"),
+                                   ("float32", "float64"), ("float64", "float16")])
+@pytest.mark.parametrize("size", [1000, SIZE])
+def test_types_are_mixed_without_rounding(kinds, size):
+    rng = np.random.default_rng(4)
+    weights, gradients = (rng.standard_normal(size).astype(kind) for kind in kinds)
+    wide = np.float64 if "float64" in kinds else np.float32
+    scores = np.abs(weights.astype(wide) * gradients.astype(wide))
+    masks = sf.snip(weights, gradients, keep=size // 7).masks
+    oracle.assert_same_masks(masks, oracle.select([scores], size // 7)[0])
+    found = sf.saliency(weights, gradients)
+    assert found.dtype == wide
+    assert np.array_equal(found, scores)
