@@ -6,6 +6,7 @@ Nothing here copies an array or converts its type: what does not fit is an error
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -172,8 +173,7 @@ class Tensors:
         ]
         if sum(sizes) < LARGE:
             return tuple(
-                np.empty(array.shape, kind)
-                for array, kind in zip(self.arrays, dtypes, strict=True)
+                np.empty(array.shape, kind) for array, kind in zip(self.arrays, dtypes, strict=True)
             )
         # In one piece: the system hands out large pages for it, at a fraction of the cost.
         starts = [0, *accumulate(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)]
@@ -199,7 +199,7 @@ def checked(value: object, label: str, kind: Kind, *, writable: bool = False) ->
     if not _is_array(value):
         raise UnsupportedTypeError(f"{label} is a {type(value).__name__}, not an array")
     array: Array = np.asarray(value)
-    if array.dtype.name not in kind or not array.dtype.isnative:
+    if name_of(array.dtype) not in kind or not array.dtype.isnative:
         needed = " or ".join(kind)
         raise UnsupportedTypeError(
             f"{label} has dtype {array.dtype} where {needed} is needed: "
@@ -214,10 +214,16 @@ def checked(value: object, label: str, kind: Kind, *, writable: bool = False) ->
     return array
 
 
+@cache
+def name_of(dtype: np.dtype[Any]) -> str:
+    """The name of a dtype, which numpy makes anew each time."""
+    return dtype.name
+
+
 def buffers(arrays: Iterable[Array]) -> tuple[Array, ...]:
     """The arrays as the core takes them: bfloat16, which no buffer format names, as its bits."""
     return tuple(
-        array.view(np.uint16) if array.dtype.name == BFLOAT16 else array for array in arrays
+        array.view(np.uint16) if name_of(array.dtype) == BFLOAT16 else array for array in arrays
     )
 
 
