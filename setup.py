@@ -63,7 +63,7 @@ class BuildSwiftExtension(build_ext):
                 symbols += ["-Xlinker", "dynamic_lookup"]
             else:
                 symbols = ["-static-stdlib", "-Xlinker", f"--version-script={exports}"]
-                symbols += ["-Xlinker", "--gc-sections", "-Xlinker", "--strip-debug"]
+                symbols += ["-Xlinker", "--gc-sections", "-Xlinker", "--strip-all"]
             run([swiftc, "-emit-library", "-o", str(target), *objects, str(library), *symbols])
 
 

@@ -100,7 +100,9 @@ public func networkGradients(
   _ result: UnsafeMutablePointer<sf_batch_result>?, _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   unsafe status(error) { () throws(Fault) in
-    let weights = unsafe weights == nil ? nil : try Arrays(weights, tensors, SF_OPERAND_WEIGHTS, types: [SF_TYPE_FLOAT32])
+    let weights =
+      unsafe weights == nil
+      ? nil : try Arrays(weights, tensors, SF_OPERAND_WEIGHTS, types: [SF_TYPE_FLOAT32])
     let gradients = unsafe try Arrays(
       gradients, tensors, SF_OPERAND_GRADIENTS, isWritten: true)
     let samples = unsafe try Samples(batch, needsLabels: true)
@@ -164,7 +166,8 @@ public func networkForward(
 ) -> Int32 {
   unsafe status(error) { () throws(Fault) in
     let samples = unsafe try Samples(batch, needsLabels: false)
-    let logits = unsafe try Arrays(logits, 1, SF_OPERAND_LOGITS, types: [SF_TYPE_FLOAT32], isWritten: true)
+    let logits = unsafe try Arrays(
+      logits, 1, SF_OPERAND_LOGITS, types: [SF_TYPE_FLOAT32], isWritten: true)
     try networks[network].use { (network) throws(Fault) in
       try samples.checkApart(from: logits, and: network)
       try mapping { () throws(SFError) in

@@ -53,7 +53,8 @@ func write(
     step: Int64(report.step), keep: Int64(report.keep), candidates: Int64(report.candidates),
     removed: Int64(report.removed), revived: Int64(report.revived),
     zero_scores: Int64(report.zeroScores), at_threshold: Int64(report.atThreshold),
-    kept_at_threshold: Int64(report.keptAtThreshold), arbitrary: Int64(report.arbitrary), readings: Int64(report.readings),
+    kept_at_threshold: Int64(report.keptAtThreshold), arbitrary: Int64(report.arbitrary),
+    readings: Int64(report.readings),
     threshold: report.threshold, saliency: report.saliency,
     total_saliency: report.totalSaliency, gradient_norm: report.gradientNorm)
   guard let layerKept = unsafe layerKept else { return }

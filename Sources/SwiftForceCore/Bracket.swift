@@ -19,12 +19,13 @@ struct Bracket<K: BlockKernels> {
   /// misses once in several hundred times, which costs less than a wider one costs every time.
   init(_ scores: Scores, chunks: [Chunk], keep: Int, count: Int, workers: Int) {
     let size = Bracket.sampleSize(of: count)
-    let parts = size / Block.largestCount
+    let parts = (size + Block.largestCount - 1) / Block.largestCount
     let draws = Draws(count: count, size: size)
     let sample = Array(
       Parallel.map(parts, workers: workers) { _, part in
         let start = part * Block.largestCount
-        return Bracket.draw(draws, start..<start + Block.largestCount, scores, chunks)
+        let end = min(size, start + Block.largestCount)
+        return Bracket.draw(draws, start..<end, scores, chunks)
       }.joined())
     let share = Double(keep) / Double(count)
     let rank = share * Double(size)

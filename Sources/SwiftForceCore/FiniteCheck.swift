@@ -36,8 +36,10 @@ enum FiniteCheck {
     for i in 0..<count {
       let element = value(i)
       guard !element.isFinite else { continue }
-      found = found ?? NonFinite(
-        operand: .scores, tensor: 0, firstIndex: i, count: 0, value: element)
+      found =
+        found
+        ?? NonFinite(
+          operand: .scores, tensor: 0, firstIndex: i, count: 0, value: element)
       found?.count += 1
     }
     return found

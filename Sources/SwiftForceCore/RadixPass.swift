@@ -119,8 +119,10 @@ struct RadixPass<K: BlockKernels> {
 
   static func sum(_ parts: [Histogram]) -> [Int] {
     guard let first = parts.first else { return [] }
-    return (0..<first.count).map { bin in
-      parts.reduce(0) { total, part in unsafe total + part.bins[bin] }
+    var total = unsafe Array(UnsafeBufferPointer(start: first.bins, count: first.count))
+    for part in parts.dropFirst() {
+      for bin in 0..<first.count { total[bin] += unsafe part.bins[bin] }
     }
+    return total
   }
 }

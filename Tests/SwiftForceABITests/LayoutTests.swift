@@ -49,29 +49,31 @@ import Testing
   }
 
   @Test func stepArrays() {
-    #expect(unsafe MemoryLayout<sf_step_arrays>.size == 40)
+    #expect(unsafe MemoryLayout<sf_step_arrays>.size == 48)
     #expect(
       unsafe [
         MemoryLayout<sf_step_arrays>.offset(of: \.weights),
         MemoryLayout<sf_step_arrays>.offset(of: \.gradients),
+        MemoryLayout<sf_step_arrays>.offset(of: \.previous),
         MemoryLayout<sf_step_arrays>.offset(of: \.masks),
         MemoryLayout<sf_step_arrays>.offset(of: \.masked),
         MemoryLayout<sf_step_arrays>.offset(of: \.tensors),
-      ] == [0, 8, 16, 24, 32])
+      ] == [0, 8, 16, 24, 32, 40])
   }
 
   @Test func report() {
     typealias Layout = MemoryLayout<sf_report>
-    #expect(Layout.size == 104)
+    #expect(Layout.size == 112)
     #expect(
       [
         Layout.offset(of: \.step), Layout.offset(of: \.keep), Layout.offset(of: \.candidates),
         Layout.offset(of: \.removed), Layout.offset(of: \.revived),
         Layout.offset(of: \.zero_scores), Layout.offset(of: \.at_threshold),
         Layout.offset(of: \.kept_at_threshold), Layout.offset(of: \.arbitrary),
+        Layout.offset(of: \.readings),
         Layout.offset(of: \.threshold), Layout.offset(of: \.saliency),
         Layout.offset(of: \.total_saliency), Layout.offset(of: \.gradient_norm),
-      ] == (0..<13).map { 8 * $0 })
+      ] == (0..<14).map { 8 * $0 })
   }
 
   @Test func layer() {

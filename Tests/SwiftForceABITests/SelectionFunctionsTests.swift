@@ -202,6 +202,6 @@ import Testing
     #expect(said.index == 1)
     #expect(said.count == 2)
     #expect(said.value.isNaN)
-    #expect(call.scores.isUnwritten)
+    #expect(call.scores.isIntact)
   }
 }

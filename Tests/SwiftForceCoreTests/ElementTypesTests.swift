@@ -56,7 +56,7 @@ private struct Stored {
 @Suite struct ElementTypesTests {
   @Test(arguments: ElementType.allCases, ElementType.allCases)
   func productsOfEveryPairOfTypes(weightType: ElementType, gradientType: ElementType) throws {
-    for count in [1, 17, 513, 140_000] {
+    for count in weightType == gradientType ? [17, 140_000] : [1, 513] {
       let weights = Stored(weightType, count: count, seed: 1)
       let gradients = Stored(gradientType, count: count, seed: 2)
       // Exact in binary32: seven bits times seven.

@@ -96,7 +96,7 @@ private struct Scoring {
       #expect(found.firstIndex == 2)
       #expect(found.count == 2)
       #expect(value.isNaN ? found.value.isNaN : found.value == Double(value))
-      #expect(scoring.isUnwritten)
+      #expect(scoring.scores.isIntact)
     }
   }
 
@@ -118,7 +118,7 @@ private struct Scoring {
       #expect(found.tensor == 1)
       #expect(found.firstIndex == 0)
       #expect(found.count == 1)
-      #expect(scoring.isUnwritten)
+      #expect(scoring.scores.isIntact)
     }
   }
 
@@ -130,7 +130,7 @@ private struct Scoring {
     let expected = NonFinite(
       operand: .scores, tensor: 1, firstIndex: 1, count: 2, value: .infinity)
     #expect(failure { try scoring.score(saliency, sizes: [1, 4]) } == .nonFinite(expected))
-    #expect(scoring.isUnwritten)
+    #expect(scoring.scores.isIntact)
   }
 
   @Test func sizesMustAgree() {

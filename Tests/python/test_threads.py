@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import oracle
 import pytest
-
 import swiftforce as sf
 
 SIZE = 400_000
@@ -141,8 +140,15 @@ def test_a_bad_variable_is_named(name, value):
     assert value in done.stderr
 
 
-@pytest.mark.parametrize("kinds", [("float16", "float16"), ("float16", "float32"),
-                                   ("float32", "float64"), ("float64", "float16")])
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        ("float16", "float16"),
+        ("float16", "float32"),
+        ("float32", "float64"),
+        ("float64", "float16"),
+    ],
+)
 @pytest.mark.parametrize("size", [1000, SIZE])
 def test_types_are_mixed_without_rounding(kinds, size):
     rng = np.random.default_rng(4)

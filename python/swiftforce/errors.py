@@ -6,8 +6,8 @@ Each error derives from `SwiftForceError` and from the built-in exception that f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from types import TracebackType
 
 from swiftforce import _core
 
@@ -212,8 +212,7 @@ def _public_error(error: _core.NativeError, label: Label) -> SwiftForceError:
     return _EXCEPTIONS.get(status, SwiftForceError)(message)
 
 
-@contextmanager
-def native_call(label: Label = _label) -> Iterator[None]:
+class native_call:  # noqa: N801 - read as the statement it makes
     """Turn what the core refuses inside the block into the public error that fits.
 
     Parameters
@@ -221,10 +220,19 @@ def native_call(label: Label = _label) -> Iterator[None]:
     label : callable
         Says what the user calls a tensor, given the operand and the position.
     """
-    try:
-        yield
-    except _core.NativeError as error:
-        public = _public_error(error, label)
-    else:
-        return
-    raise public from None
+
+    def __init__(self, label: Label = _label) -> None:
+        self._label = label
+
+    def __enter__(self) -> None:
+        """Nothing to set up."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Raise the public error in place of the core's."""
+        if isinstance(error, _core.NativeError):
+            raise _public_error(error, self._label) from None

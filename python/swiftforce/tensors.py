@@ -6,6 +6,7 @@ Nothing here copies an array or converts its type: what does not fit is an error
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import cache
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -206,7 +207,7 @@ def checked(value: object, label: str, kind: Kind, *, writable: bool = False) ->
         raise UnsupportedTypeError(
             f"{label} is a {type(value).__name__}: only a numpy array can be written"
         )
-    if array.dtype.name not in kind or not array.dtype.isnative:
+    if name_of(array.dtype) not in kind or not array.dtype.isnative:
         needed = " or ".join(kind)
         raise UnsupportedTypeError(
             f"{label} has dtype {array.dtype} where {needed} is needed: "
@@ -221,10 +222,16 @@ def checked(value: object, label: str, kind: Kind, *, writable: bool = False) ->
     return array
 
 
+@cache
+def name_of(dtype: np.dtype[Any]) -> str:
+    """The name of a dtype, which numpy makes anew each time."""
+    return dtype.name
+
+
 def buffers(arrays: Iterable[Array]) -> tuple[Array, ...]:
     """The arrays as the core takes them: bfloat16, which no buffer format names, as its bits."""
     return tuple(
-        array.view(np.uint16) if array.dtype.name == BFLOAT16 else array for array in arrays
+        array.view(np.uint16) if name_of(array.dtype) == BFLOAT16 else array for array in arrays
     )
 
 

@@ -38,14 +38,14 @@ func spoiledLists<Call>(
       list($0).setData(1, UInt.max - 7)
       list($0).setCount(1, 1 << 20)
     },
-    Spoiling("\(name)[1] of type 2", SF_UNSUPPORTED_TYPE, operand, tensor: 1) {
-      list($0).setType(1, 2)
+    Spoiling("\(name)[1] of type 6", SF_UNSUPPORTED_TYPE, operand, tensor: 1) {
+      list($0).setType(1, 6)
     },
     Spoiling("\(name)[0] of type -1", SF_UNSUPPORTED_TYPE, operand, tensor: 0) {
       list($0).setType(0, -1)
     },
     Spoiling("\(name)[1] of the other type", SF_UNSUPPORTED_TYPE, operand, tensor: 1) {
-      list($0).setType(1, elementSize == 1 ? 0 : 1)
+      list($0).setType(1, elementSize == 1 ? 0 : 4)
     },
     Spoiling("\(name)[1] shorter", SF_SIZE_MISMATCH, operand, tensor: 1) {
       list($0).setCount(1, 1)
@@ -196,7 +196,8 @@ func spoiledLists<Call>(
     let arrays = unsafe Cell(
       sf_step_arrays(
         weights: weightList.pointer, gradients: gradientList.pointer,
-        previous: previousList.pointer, masks: maskList.pointer, masked: maskedList.pointer, tensors: tensors))
+        previous: previousList.pointer, masks: maskList.pointer, masked: maskedList.pointer,
+        tensors: tensors))
     unsafe arrays.address = passesArrays ? arrays.address + arraysOffset : 0
     return unsafe withExtendedLifetime((self, arrays)) {
       unsafe sf_search_step(

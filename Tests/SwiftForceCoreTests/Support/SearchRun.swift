@@ -52,7 +52,8 @@ final class SearchRun {
     _ = try withExtendedLifetime((self, next)) {
       try search.step(
         weights: weights.tensors(weightSizes), gradients: weights.tensors(gradientSizes),
-        previous: masks.masks(search.sizes), masks: next.masks(maskSizes), masked: masked.mutableTensors(maskedSizes))
+        previous: masks.masks(search.sizes), masks: next.masks(maskSizes),
+        masked: masked.mutableTensors(maskedSizes))
     }
   }
 
