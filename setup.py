@@ -15,6 +15,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 from setuptools.errors import CompileError, PlatformError
 
 ROOT = Path(__file__).resolve().parent
@@ -65,6 +66,21 @@ class BuildSwiftExtension(build_ext):
                 symbols = ["-static-stdlib", "-Xlinker", f"--version-script={exports}"]
                 symbols += ["-Xlinker", "--gc-sections", "-Xlinker", "--strip-all"]
             run([swiftc, "-emit-library", "-o", str(target), *objects, str(library), *symbols])
+
+
+class SourceWithLinks(sdist):
+    """Puts the kernels in once, and links for the CPU levels: a walk of files sees one of them."""
+
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        super().make_release_tree(base_dir, files)
+        sources = Path(base_dir) / "Sources"
+        for path in (ROOT / "Sources").iterdir():
+            copy = sources / path.name
+            if path.is_symlink():
+                shutil.rmtree(copy, ignore_errors=True)
+                copy.symlink_to(path.readlink())
+            else:
+                shutil.copytree(path, copy, dirs_exist_ok=True)
 
 
 def find_tool(name: str, advice: str) -> str:
@@ -135,6 +151,6 @@ setup(
             py_limited_api=True,
         )
     ],
-    cmdclass={"build_ext": BuildSwiftExtension},
+    cmdclass={"build_ext": BuildSwiftExtension, "sdist": SourceWithLinks},
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )
