@@ -44,10 +44,7 @@ from swiftforce.errors import (
     UnsupportedTypeError,
 )
 from swiftforce.masks import apply_masks, load
-from swiftforce.report import Layer, Pruning, Step
-from swiftforce.schedule import keep_count, schedule_keeps
-from swiftforce.search import (
-    MaskSearch,
+from swiftforce.pruning import (
     force,
     grasp_it,
     iterative_snip,
@@ -56,6 +53,9 @@ from swiftforce.search import (
     random,
     snip,
 )
+from swiftforce.report import Layer, Pruning, Step
+from swiftforce.schedule import keep_count, schedule_keeps
+from swiftforce.search import MaskSearch
 from swiftforce.selection import permutation, saliency, select
 from swiftforce.threads import cpu_levels, get_num_threads, set_num_threads
 from swiftforce.vocabulary import methods, saliencies, schedules

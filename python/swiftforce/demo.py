@@ -11,7 +11,8 @@ from swiftforce import nn
 from swiftforce.datasets import Dataset
 from swiftforce.errors import SwiftForceWarning
 from swiftforce.progress import Work
-from swiftforce.search import DEFAULT_STEPS, prune
+from swiftforce.pruning import prune
+from swiftforce.search import DEFAULT_STEPS
 from swiftforce.tensors import Array
 from swiftforce.vocabulary import method_info
 
