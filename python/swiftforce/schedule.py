@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Mapping, Sequence, Set
 from numbers import Integral, Real
@@ -169,7 +168,7 @@ def check_sparsity(value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise SparsityError(f"sparsity must be a number in [0, 1), not {value!r}")
     share = float(value)
-    if not 0 <= share < 1 or math.isnan(share):
+    if not 0 <= share < 1:
         hint = f" (for {share:g} % give {share / 100:g})" if 1 < share < 100 else ""
         raise SparsityError(f"sparsity must be in [0, 1), not {value!r}{hint}")
     return share

@@ -44,7 +44,9 @@ from swiftforce.tensors import (
     Tensors,
     buffers,
     check_distinct,
+    lies_in,
     read_only,
+    spans,
 )
 from swiftforce.vocabulary import method_info, number
 
@@ -140,6 +142,7 @@ class MaskSearch:
         self._masks: dict[int, tuple[Array, ...]] = {}
         # A single step needs no masked weights to go on with.
         self._masked = self._tensors.empty() if len(self._keeps) > 1 else None
+        self._written = spans(self._masked or ())
         self._known: list[Step] = []
         self._turn = threading.RLock()
 
@@ -263,12 +266,8 @@ class MaskSearch:
             )
         given = self._tensors.matching(grads, "gradients")
         # A function may hand back what it was given; that is written while gradients are read.
-        own = self._masked or ()
         return tuple(
-            gradient.copy()
-            if any(np.may_share_memory(gradient, array) for array in own)
-            else gradient
-            for gradient in given
+            gradient.copy() if lies_in(gradient, self._written) else gradient for gradient in given
         )
 
     def result(self, *, stacklevel: int = 2) -> Pruning:

@@ -5,6 +5,7 @@ Nothing here copies an array or converts its type: what does not fit is an error
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import accumulate, pairwise
@@ -235,13 +236,31 @@ def buffers(arrays: Iterable[Array]) -> tuple[Array, ...]:
     )
 
 
+#: Where an array lies: its first byte, the byte after its last, its position in a list.
+Span = tuple[int, int, int]
+
+
+def spans(arrays: Iterable[Array]) -> list[Span]:
+    """Where contiguous arrays lie, in the order of memory; empty ones lie nowhere."""
+    return sorted(
+        (start := array.ctypes.data, start + array.nbytes, position)
+        for position, array in enumerate(arrays)
+        if array.size
+    )
+
+
+def lies_in(array: Array, places: Sequence[Span]) -> bool:
+    """Whether a contiguous array lies, even in part, in one of `spans` that do not overlap."""
+    for start, end, _ in spans([array]):
+        before = bisect_left(places, (end,))
+        return before > 0 and places[before - 1][1] > start
+    return False
+
+
 def check_distinct(tensors: Tensors) -> None:
     """Refuse weights that share memory, even in part: they would be counted twice."""
-    spans = sorted(
-        (array.ctypes.data, position) for position, array in enumerate(tensors.arrays) if array.size
-    )
-    for (start, first), (next_start, second) in pairwise(spans):
-        if next_start < start + tensors.arrays[first].nbytes:
+    for (_, end, first), (start, _, second) in pairwise(spans(tensors.arrays)):
+        if start < end:
             raise OverlapError(
                 f"{tensors.label(tensors.role, second)} shares memory with "
                 f"{tensors.label(tensors.role, first)}: pass a shared tensor once"
