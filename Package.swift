@@ -4,7 +4,7 @@
 //   ABI -> Core, Engine, Kernels, CSwiftForce     checks, converts, calls, maps errors
 //   Engine -> Core, Kernels, CBLAS                networks: the only room that calls BLAS
 //   Core -> Kernels, CPlatform                    the method: scores, selection, search
-//   Kernels -> nothing                            the loops over raw memory
+//   Kernels -> CPlatform                          the loops over raw memory
 //
 // The loops are compiled once per CPU level from one folder, to which the folders of the other
 // levels are links; the core chooses among them when it is first used.
@@ -19,19 +19,20 @@ let strict: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
-/// Compiles for a CPU level; `-Xcc` reaches the code generator of both Swift and C.
-func level(_ name: String) -> [SwiftSetting] {
-  [.unsafeFlags(["-Xcc", "-march=\(name)"])]
+/// The loops for a CPU level; `-Xcc` reaches the code generator of both Swift and C.
+func kernels(_ name: String, _ level: String? = nil) -> Target {
+  let flags: [SwiftSetting] = level.map { [.unsafeFlags(["-Xcc", "-march=\($0)"])] } ?? []
+  return .target(name: name, dependencies: ["CPlatform"], swiftSettings: strict + flags)
 }
 
 #if arch(x86_64)
-  let levels: [Target] = [
-    .target(name: "SwiftForceKernels", swiftSettings: strict + level("x86-64-v2")),
-    .target(name: "SwiftForceKernelsV3", swiftSettings: strict + level("x86-64-v3")),
-    .target(name: "SwiftForceKernelsV4", swiftSettings: strict + level("x86-64-v4")),
+  let levels = [
+    kernels("SwiftForceKernels", "x86-64-v2"),
+    kernels("SwiftForceKernelsV3", "x86-64-v3"),
+    kernels("SwiftForceKernelsV4", "x86-64-v4"),
   ]
 #else
-  let levels: [Target] = [.target(name: "SwiftForceKernels", swiftSettings: strict)]
+  let levels = [kernels("SwiftForceKernels")]
 #endif
 
 let package = Package(

@@ -11,10 +11,9 @@ import SwiftForceKernels
 /// The loops of selection at one CPU level, for scores of one type. See `Blocks`.
 protocol BlockKernels {
   associatedtype Score: BinaryFloatingPoint & Sendable
-  associatedtype Key: FixedWidthInteger & UnsignedInteger & Sendable
+  associatedtype Key: FixedWidthInteger & SignedInteger & Sendable
 
   static var excluded: Key { get }
-  static var zero: Key { get }
   static func score(of key: Key) -> Score
 
   static func widen(
@@ -28,42 +27,35 @@ protocol BlockKernels {
   static func connectionSensitivity(
     _ weights: UnsafePointer<Score>, _ gradients: UnsafePointer<Score>, count: Int,
     into keys: UnsafeMutablePointer<Key>
-  ) -> Key
+  ) -> Bool
   static func squaredGradient(
     _ gradients: UnsafePointer<Score>, count: Int, into keys: UnsafeMutablePointer<Key>
-  ) -> Key
+  ) -> Bool
   static func magnitude(
     _ weights: UnsafePointer<Score>, count: Int, into keys: UnsafeMutablePointer<Key>
-  ) -> Key
+  ) -> Bool
   static func given(
     _ scores: UnsafePointer<Score>, count: Int, into keys: UnsafeMutablePointer<Key>
-  ) -> Key
+  ) -> Bool
   static func excludeRemoved(
     _ mask: UnsafePointer<UInt8>, count: Int, from keys: UnsafeMutablePointer<Key>)
   static func scores(
     of keys: UnsafePointer<Key>, count: Int, into scores: UnsafeMutablePointer<Score>)
 
-  static func occurrences(of value: Key, in keys: UnsafePointer<Key>, count: Int) -> Int
-  static func scoreSums(
-    _ keys: UnsafePointer<Key>, count: Int, above cutoff: Key
-  ) -> (all: Double, above: Double)
-  static func squareSum(_ values: UnsafePointer<Score>, count: Int) -> Double
+  static func survey(
+    _ keys: UnsafePointer<Key>, gradients: UnsafePointer<Score>?, count: Int, areSigned: Bool,
+    low: Key, high: Key, ahead: Ahead, into mask: UnsafeMutablePointer<UInt8>
+  ) -> BlockSurvey
   static func addHistogram(
     _ keys: UnsafePointer<Key>, count: Int, prefix: Key, prefixMask: Key, shift: Key,
-    digitMask: Key, to bins: UnsafeMutablePointer<Int>)
+    digitMask: Key, flip: Key, to bins: UnsafeMutablePointer<Int>)
 
-  static func classify(
-    _ keys: UnsafePointer<Key>, count: Int, low: Key, high: Key,
-    into mask: UnsafeMutablePointer<UInt8>
-  ) -> (above: Int, inside: Int)
   static func collect(
     _ keys: UnsafePointer<Key>, _ mask: UnsafeMutablePointer<UInt8>, count: Int, inside: Int,
     offset: UInt32, found: UnsafeMutablePointer<Key>, positions: UnsafeMutablePointer<UInt32>)
-  static func decide(
-    _ keys: UnsafePointer<Key>, count: Int, threshold: Key, quota: inout Int,
-    into mask: UnsafeMutablePointer<UInt8>)
-
-  static func kept(_ mask: UnsafePointer<UInt8>, count: Int) -> Int
+  static func settle(
+    _ mask: UnsafeMutablePointer<UInt8>, count: Int, quota: inout Int
+  ) -> (undecided: Int, kept: Int)
   static func changes(
     from previous: UnsafePointer<UInt8>, to mask: UnsafePointer<UInt8>, count: Int
   ) -> (before: Int, removed: Int, revived: Int)
@@ -80,5 +72,6 @@ extension SwiftForceKernels.Blocks: BlockKernels {}
   extension SwiftForceKernelsV4.Blocks: BlockKernels {}
 #endif
 
-/// The loops that every CPU of an architecture runs, for scores in binary32.
-typealias BaselineFloatKernels = SwiftForceKernels.Blocks<Float>
+/// Figures of a block, and the memory of the next one: the same in every compilation of the loops.
+typealias BlockSurvey = SwiftForceKernels.BlockSurvey
+typealias Ahead = SwiftForceKernels.Ahead

@@ -1,6 +1,14 @@
 // Two keys that the threshold lies between with near certainty, from a sample of the scores. A wrong
 // guess costs time, never a wrong mask.
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// The keys `low` and `high`: at least `low`, at most `high` is the threshold, if all goes well.
 struct Bracket<K: BlockKernels> {
   let low: K.Key
@@ -9,32 +17,50 @@ struct Bracket<K: BlockKernels> {
   /// Fewer weights than this are read several times from the cache instead.
   static var leastCount: Int { 1 << 17 }
 
-  /// Scores that are drawn: enough that less than a fiftieth of all lie between the keys.
-  private static func sampleSize(of count: Int) -> Int { max(1 << 13, min(1 << 16, count >> 4)) }
+  /// The bracket of a threshold that is known.
+  init(around key: K.Key) {
+    low = key
+    high = key
+  }
 
   /// Draws a sample and brackets the key of rank `keep`, from the top, of `count`.
   ///
   /// One score is drawn at random from each of equally long stretches, so that order in the data
   /// does not mislead. The bracket reaches three standard deviations of the rank to both sides: it
   /// misses once in several hundred times, which costs less than a wider one costs every time.
-  init(_ scores: Scores, chunks: [Chunk], keep: Int, count: Int, workers: Int) {
-    let size = Bracket.sampleSize(of: count)
+  ///
+  /// - Parameter most: how many weights may lie in the bracket.
+  init(
+    _ scores: Scores, chunks: [Chunk], keep: Int, count: Int, most: Int, workers: Int
+  ) {
+    let share = Double(keep) / Double(count)
+    let size = Bracket.sampleSize(count, share, most)
     let parts = (size + Block.largestCount - 1) / Block.largestCount
     let draws = Draws(count: count, size: size)
-    let sample = Array(
-      Parallel.map(parts, workers: workers) { _, part in
-        let start = part * Block.largestCount
-        let end = min(size, start + Block.largestCount)
-        return Bracket.draw(draws, start..<end, scores, chunks)
-      }.joined())
-    let share = Double(keep) / Double(count)
+    let sample = Parallel.map(parts, workers: workers) { _, part in
+      let start = part * Block.largestCount
+      let end = min(size, start + Block.largestCount)
+      return Bracket.draw(draws, start..<end, scores, chunks)
+    }
     let rank = share * Double(size)
     let spread = 3 * (rank * (1 - share)).squareRoot() + 4
     let above = Int((rank - spread).rounded(.down)) - 1
     let below = Int((rank + spread).rounded(.up))
-    high = above >= 0 ? KeyRank<K>.find(above + 1, in: sample).key : K.Key.max
-    // A key of 1 stands for all that compete.
-    low = below < size ? max(1, KeyRank<K>.find(below + 1, in: sample).key) : 1
+    let all = K.excluded + 1
+    high = above >= 0 ? max(all, KeyRank<K>.find(above + 1, in: sample).key) : K.Key.max
+    low = below < size ? max(all, KeyRank<K>.find(below + 1, in: sample).key) : all
+  }
+
+  /// How many scores to draw of `count`, of which `share` are kept.
+  ///
+  /// With s draws the bracket holds about 6 count sqrt(share (1 - share) / s) weights. To draw one
+  /// costs about five times as much as to list one, so time is least at the first size. The second
+  /// fills no more than two thirds of the room for them.
+  private static func sampleSize(_ count: Int, _ share: Double, _ most: Int) -> Int {
+    let width = Double(count) * (share * (1 - share)).squareRoot()
+    let fastest = cbrt(0.36 * width * width)
+    let smallest = 81 * width / Double(most) * width / Double(most)
+    return min(max(1 << 12, Int(max(fastest, smallest))), max(1, count >> 4))
   }
 
   /// The keys at some of the sampled positions.

@@ -30,17 +30,20 @@ struct KeyRank<K: BlockKernels> {
 
   private var bits: Int { min(KeyRank.digitBits, remaining) }
 
+  /// The sign is the highest bit of the first digit: turned over, negative keys come first.
+  private var flip: K.Key { remaining == K.Key.bitWidth ? 1 << K.Key(bits - 1) : 0 }
+
   /// Adds the next digit of keys that share the known ones to a histogram.
   @inline(__always)
   func count(_ keys: UnsafePointer<K.Key>, _ count: Int, into bins: UnsafeMutablePointer<Int>) {
     unsafe K.addHistogram(
       keys, count: count, prefix: key, prefixMask: known, shift: K.Key(remaining - bits),
-      digitMask: (1 << K.Key(bits)) - 1, to: bins)
+      digitMask: (1 << K.Key(bits)) - 1, flip: flip, to: bins)
   }
 
   /// Takes the next digit from the histogram of all keys.
   mutating func narrow(_ bins: [Int]) {
-    let bits = bits
+    let (bits, flip) = (bits, flip)
     var above = 0
     var digit = (1 << bits) - 1
     while digit > 0, above + bins[digit] < wanted {
@@ -48,21 +51,23 @@ struct KeyRank<K: BlockKernels> {
       digit -= 1
     }
     remaining -= bits
-    key |= K.Key(digit) << K.Key(remaining)
+    key |= (K.Key(digit) ^ flip) << K.Key(remaining)
     known |= ((1 << K.Key(bits)) - 1) << K.Key(remaining)
     wanted -= above
     alike = bins[digit]
   }
 
-  /// The key of a rank in a list.
-  static func find(_ rank: Int, in keys: [K.Key]) -> KeyRank<K> {
+  /// The key of a rank in several lists.
+  static func find(_ rank: Int, in lists: [[K.Key]]) -> KeyRank<K> {
     var search = KeyRank(rank: rank)
     while !search.isFound {
       var bins = [Int](repeating: 0, count: KeyRank.bins)
-      unsafe keys.withUnsafeBufferPointer { keys in
-        unsafe bins.withUnsafeMutableBufferPointer { bins in
-          guard let list = keys.baseAddress, let bins = bins.baseAddress else { return }
-          unsafe search.count(list, keys.count, into: bins)
+      for keys in lists {
+        unsafe keys.withUnsafeBufferPointer { keys in
+          unsafe bins.withUnsafeMutableBufferPointer { bins in
+            guard let list = keys.baseAddress, let bins = bins.baseAddress else { return }
+            unsafe search.count(list, keys.count, into: bins)
+          }
         }
       }
       search.narrow(bins)

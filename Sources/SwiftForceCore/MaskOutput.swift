@@ -13,35 +13,30 @@ struct MaskOutput<K: BlockKernels> {
     unsafe masks[block.tensor].base + block.start
   }
 
-  /// How many weights the previous masks keep.
-  func previouslyKept(_ chunks: [Chunk], _ workers: Int) -> Int {
-    guard let previous else { return 0 }
-    return Parallel.map(chunks.count, workers: workers) { _, round in
-      let chunk = chunks[round]
-      return unsafe K.kept(previous[chunk.tensor].base + chunk.start, count: chunk.count)
-    }.reduce(0, +)
+  /// How many weights the previous masks keep. Slow: for messages.
+  func previouslyKept() -> Int {
+    (previous ?? []).reduce(0) { total, mask in
+      (0..<mask.count).reduce(total) { unsafe $0 + (mask.base[$1] == 0 ? 0 : 1) }
+    }
   }
 
-  /// Counts what changed with a block's new mask, and writes its masked weights.
-  ///
-  /// - Parameters:
-  ///   - kept: how many weights of the block the mask keeps.
-  ///   - isRewritten: the masked weights are not those of the previous mask.
+  /// Counts what changed with a block's new mask since the previous step, and writes its masked
+  /// weights.
   @inline(__always)
-  func follow(_ block: Block, kept: Int, isRewritten: Bool, _ survey: inout Survey) {
+  func follow(_ block: Block, _ survey: inout Survey) {
     let mask = unsafe mask(block)
-    let count = block.count
     guard let previous = previous?[block.tensor] else {
-      survey.removed += count - kept
       unsafe apply(mask, block, unless: nil)
       return
     }
     let before = unsafe previous.base + block.start
-    let change = unsafe K.changes(from: before, to: mask, count: count)
+    let change = unsafe K.changes(from: before, to: mask, count: block.count)
     survey.before += change.before
     survey.removed += change.removed
     survey.revived += change.revived
-    unsafe apply(mask, block, unless: isRewritten ? nil : before)
+    // Where much has changed, to write it all is faster than to look for what has.
+    let isSparse = (change.removed + change.revived) * 16 < block.count
+    unsafe apply(mask, block, unless: isSparse ? before : nil)
   }
 
   @inline(__always)
@@ -60,10 +55,10 @@ struct MaskOutput<K: BlockKernels> {
   func keep(_ tensor: Int, _ position: Int, _ survey: inout Survey) {
     unsafe masks[tensor].base[position] = 1
     survey.kept += 1
-    if let previous = previous?[tensor], unsafe previous.base[position] == 0 {
-      survey.revived += 1
-    } else {
-      survey.removed -= 1
+    if let previous = previous?[tensor] {
+      let wasKept = unsafe previous.base[position] == 1
+      survey.removed -= wasKept ? 1 : 0
+      survey.revived += wasKept ? 0 : 1
     }
     guard let applying else { return }
     let weights = applying.weights[tensor]

@@ -1,106 +1,41 @@
-// The sure way: the threshold digit by digit, each from a reading of the tensors, and a last reading
-// that writes the masks. For few weights, which stay in the cache, and for scores that no bracket
-// settles.
+// The sure way to the threshold: digit by digit, each from a reading of the tensors. For few weights,
+// which stay in the cache, and for scores that no sample brackets.
 
-/// A selection in as many readings as a key has digits, and two more.
+/// A search for the threshold in as many readings as a key has digits.
 struct RadixPass<K: BlockKernels> {
   let scores: Scores
-  let keep: Int
   let chunks: [Chunk]
   let workers: Int
-  let output: MaskOutput<K>
 
-  /// - Throws: `nonFinite`; nothing has been written then.
-  func run() throws(SFError) -> (
-    survey: Survey, threshold: Threshold<K>, layerKept: [Int], readings: Int
-  ) {
+  /// - Throws: `nonFinite`.
+  func threshold(rank: Int) throws(SFError) -> (key: K.Key, readings: Int) {
     let scratches = (0..<workers).map { _ in Scratch<K>() }
-    var rank = KeyRank<K>(rank: keep)
-    var total = Survey()
+    var rank = KeyRank<K>(rank: rank)
     var readings = 0
     while !rank.isFound {
-      let (bins, survey) = histogram(rank, scratches, surveys: readings == 0)
-      if readings == 0 {
-        total = survey
-        if !total.isFinite { try scores.checkFinite() }
-      }
+      let (bins, areFinite) = histogram(rank, scratches)
+      if !areFinite && readings == 0 { try scores.checkFinite() }
       rank.narrow(bins)
       readings += 1
     }
-    let threshold = Threshold<K>(key: rank.key, quota: rank.wanted, alike: rank.alike)
-    let parts = write(threshold, quotas(threshold, scratches), scratches)
-    var layerKept = [Int](repeating: 0, count: output.masks.count)
-    for (chunk, part) in zip(chunks, parts) {
-      total += part
-      layerKept[chunk.tensor] += part.kept
-    }
-    return (total, threshold, layerKept, readings + (chunks.count > 1 ? 2 : 1))
+    return (rank.key, readings)
   }
 
-  /// Counts the next digit of all keys; at the first reading, all else that the report tells, too.
+  /// Counts the next digit of all keys; and whether all scores are finite.
   private func histogram(
-    _ rank: KeyRank<K>, _ scratches: [Scratch<K>], surveys: Bool
-  ) -> (bins: [Int], survey: Survey) {
+    _ rank: KeyRank<K>, _ scratches: [Scratch<K>]
+  ) -> (bins: [Int], areFinite: Bool) {
     let histograms = (0..<workers).map { _ in Histogram(bins: KeyRank<K>.bins) }
-    let parts = Parallel.map(chunks.count, workers: workers) { worker, round in
+    let areFinite = Parallel.map(chunks.count, workers: workers) { worker, round in
       let scratch = scratches[worker]
-      var survey = Survey()
+      var isFinite = true
       chunks[round].forEachBlock { block in
-        survey.isFinite = scores.fill(scratch, for: block) && survey.isFinite
-        if surveys { survey.add(scratch, block.count, above: K.Key.max) { _ in } }
+        isFinite = scores.fill(scratch, for: block) && isFinite
         unsafe rank.count(scratch.keys, block.count, into: histograms[worker].bins)
       }
-      return survey
+      return isFinite
     }
-    var total = Survey()
-    for part in parts { total += part }
-    return (Histogram.sum(histograms), total)
-  }
-
-  /// How many of the keys that equal the threshold each chunk keeps: the first ones of all.
-  private func quotas(_ threshold: Threshold<K>, _ scratches: [Scratch<K>]) -> [Int] {
-    guard chunks.count > 1, threshold.quota < threshold.alike else {
-      return [Int](repeating: threshold.quota, count: chunks.count)
-    }
-    let ties = Parallel.map(chunks.count, workers: workers) { worker, round in
-      let scratch = scratches[worker]
-      var count = 0
-      chunks[round].forEachBlock { block in
-        _ = scores.fill(scratch, for: block)
-        unsafe count += K.occurrences(of: threshold.key, in: scratch.keys, count: block.count)
-      }
-      return count
-    }
-    var rest = threshold.quota
-    return ties.map { count in
-      let quota = min(count, rest)
-      rest -= quota
-      return quota
-    }
-  }
-
-  private func write(
-    _ threshold: Threshold<K>, _ quotas: [Int], _ scratches: [Scratch<K>]
-  ) -> [Survey] {
-    Parallel.map(chunks.count, workers: workers) { worker, round in
-      let scratch = scratches[worker]
-      var survey = Survey()
-      var quota = quotas[round]
-      chunks[round].forEachBlock { block in
-        _ = scores.fill(scratch, for: block)
-        let mask = unsafe output.mask(block)
-        let before = quota
-        unsafe K.decide(
-          scratch.keys, count: block.count, threshold: threshold.key, quota: &quota, into: mask)
-        let ties = before - quota
-        let sums = unsafe K.scoreSums(scratch.keys, count: block.count, above: threshold.key)
-        survey.saliency += sums.above + Double(ties) * Double(K.score(of: threshold.key))
-        let kept = unsafe K.kept(mask, count: block.count)
-        survey.kept += kept
-        output.follow(block, kept: kept, isRewritten: true, &survey)
-      }
-      return survey
-    }
+    return (Histogram.sum(histograms), areFinite.allSatisfy(\.self))
   }
 }
 

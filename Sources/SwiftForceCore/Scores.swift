@@ -43,6 +43,23 @@ struct Scores {
   /// Whether only the weights of a previous mask compete.
   var areNested: Bool { candidates != nil }
 
+  /// Whether scores may be negative.
+  var areSigned: Bool {
+    switch origin {
+    case .given: true
+    case .saliency: false
+    }
+  }
+
+  /// Bytes of all tensors.
+  var bytes: Int {
+    switch origin {
+    case .given(let tensors): tensors.reduce(0) { $0 + $1.bytes }
+    case .saliency(_, let weights, let gradients, _):
+      (weights + (gradients ?? [])).reduce(0) { $0 + $1.bytes }
+    }
+  }
+
   /// Whether scores are computed in binary64: where any array that is read holds it.
   var areWide: Bool {
     switch origin {
@@ -61,37 +78,35 @@ struct Scores {
     let count = block.count
     let keys = unsafe scratch.keys
     unsafe scratch.gradients = nil
-    let nonFinite: K.Key
+    let isFinite: Bool
     switch origin {
     case .given(let tensors):
       let scores = unsafe tensors[block.tensor].wide(block, scratch.first, K.self)
-      nonFinite = unsafe K.given(scores, count: count, into: keys)
+      isFinite = unsafe K.given(scores, count: count, into: keys)
     case .saliency(let saliency, let weights, let gradients, let seed):
       if let gradients {
         let wide = unsafe gradients[block.tensor].wide(block, scratch.second, K.self)
         unsafe scratch.gradients = wide
       }
-      nonFinite = fill(scratch, saliency, weights[block.tensor], seed, block)
+      isFinite = fill(scratch, saliency, weights[block.tensor], seed, block)
     }
     if let mask = candidates?[block.tensor] { exclude(mask, block, from: scratch) }
-    return nonFinite >> (K.Key.bitWidth - 1) == 0
+    return isFinite
   }
 
-  /// Asks for a part of the memory of the block that follows, so that it comes while this one is
-  /// dealt with. Called for each of the parts, between the loops over a block: the memory of only
-  /// so many places can be under way before asking for more has to wait.
+  /// Where the arrays go on after a block.
   @inline(__always)
-  func request(_ part: Int, after block: Block) {
+  func ahead(of block: Block) -> Ahead {
     switch origin {
-    case .given(let tensors): tensors[block.tensor].request(part, after: block)
+    case .given(let tensors):
+      let scores = tensors[block.tensor]
+      return unsafe scores.ahead(of: block, and: scores)
     case .saliency(let saliency, let weights, let gradients, _):
-      if saliency.readsWeights { weights[block.tensor].request(part, after: block) }
-      if let gradients { gradients[block.tensor].request(part, after: block) }
+      let weights = weights[block.tensor]
+      let gradients = gradients?[block.tensor] ?? weights
+      return unsafe (saliency.readsWeights ? weights : gradients).ahead(of: block, and: gradients)
     }
   }
-
-  /// Of how many parts there are requests.
-  static let parts = 4
 
   /// Appends the keys of the elements at these positions of a chunk, a block's length at most.
   func append<K: BlockKernels>(
@@ -120,7 +135,7 @@ struct Scores {
 
   private func fill<K: BlockKernels>(
     _ scratch: Scratch<K>, _ saliency: Saliency, _ weights: Tensor, _ seed: UInt64, _ block: Block
-  ) -> K.Key {
+  ) -> Bool {
     let keys = unsafe scratch.keys
     let count = block.count
     switch (saliency, unsafe scratch.gradients) {
@@ -138,7 +153,7 @@ struct Scores {
         let bits = Generator.number(at: position, seed: seed)
         unsafe scratch.first[i] = K.Score(bits >> 40) * 0x1p-24
       }
-      return unsafe K.given(scratch.first, count: count, into: keys)
+      return unsafe K.magnitude(scratch.first, count: count, into: keys)
     }
   }
 
@@ -189,13 +204,12 @@ struct Scores {
 
 extension Tensor {
   @inline(__always)
-  fileprivate func request(_ part: Int, after block: Block) {
-    let share = Block.largestCount / Scores.parts
-    let first = block.start + block.count + part * share
-    let start = unsafe base + first * type.size
-    for line in stride(from: 0, to: min(share, count - first) * type.size, by: 64) {
-      unsafe platform_request(start + line)
-    }
+  fileprivate func ahead(of block: Block, and second: Tensor) -> Ahead {
+    let next = block.start + block.count
+    return unsafe (
+      first: base + next * type.size, firstSize: type.size,
+      second: second.base + next * second.type.size, secondSize: second.type.size
+    )
   }
 
   /// The elements of a block in the type of scores; in `scratch` where the tensor has another.

@@ -175,34 +175,42 @@ private struct MaskSelection: KernelJob {
     let count = sizes.reduce(0, +)
     let chunks = Chunk.all(of: sizes)
     let workers = workers(threads, chunks, count)
-    if let expected = previous?.keep {
-      let kept = output.previouslyKept(chunks, workers)
-      guard kept == expected else { throw .masksChanged(kept: kept, expected: expected) }
+    /// What the list of undecided weights may take: less than 2% of the tensors, if they are large.
+    let most = max(1 << 15, scores.bytes / 64 / SinglePass<K>.listedSize)
+    func reading(_ bracket: Bracket<K>) -> SinglePass<K> {
+      SinglePass(
+        scores: scores, keep: keep, chunks: chunks, workers: workers, output: output,
+        bracket: bracket, most: most)
     }
     var readings = 0
     if count >= Bracket<K>.leastCount {
-      let pass = SinglePass(
-        scores: scores, keep: keep, chunks: chunks, workers: workers, output: output,
-        bracket: Bracket(scores, chunks: chunks, keep: keep, count: count, workers: workers),
-        limit: max(1 << 15, count >> 6))
-      readings = 1
-      if case .selected(let survey, let threshold, let layerKept) = try pass.run() {
-        return report(survey, threshold, layerKept, readings)
-      }
+      let bracket = Bracket<K>(
+        scores, chunks: chunks, keep: keep, count: count, most: most, workers: workers)
+      readings += 1
+      if let found = try reading(bracket).run() { return try report(found, count, readings) }
     }
-    let pass = RadixPass(
-      scores: scores, keep: keep, chunks: chunks, workers: workers, output: output)
-    let found = try pass.run()
-    return report(found.survey, found.threshold, found.layerKept, readings + found.readings)
+    let pass = RadixPass<K>(scores: scores, chunks: chunks, workers: workers)
+    let threshold = try pass.threshold(rank: keep)
+    readings += threshold.readings + 1
+    guard let found = try reading(Bracket(around: threshold.key)).run() else {
+      // Fewer weights compete than are to be kept.
+      throw .masksChanged(kept: output.previouslyKept(), expected: previous?.keep ?? count)
+    }
+    return try report(found, count, readings)
   }
 
+  /// - Throws: `masksChanged`.
   private func report<K: BlockKernels>(
-    _ survey: Survey, _ threshold: Threshold<K>, _ layerKept: [Int], _ readings: Int
-  ) -> Report {
+    _ found: SinglePass<K>.Found, _ count: Int, _ readings: Int
+  ) throws(SFError) -> Report {
+    let (survey, threshold) = (found.survey, found.threshold)
+    if let expected = previous?.keep, survey.before != expected {
+      throw .masksChanged(kept: survey.before, expected: expected)
+    }
     var report = Report()
     report.keep = keep
-    report.candidates = scores.areNested ? survey.before : scores.sizes.reduce(0, +)
-    report.removed = survey.removed
+    report.candidates = scores.areNested ? survey.before : count
+    report.removed = previous == nil ? count - keep : survey.removed
     report.revived = survey.revived
     report.zeroScores = survey.zeros
     report.atThreshold = threshold.alike
@@ -212,7 +220,7 @@ private struct MaskSelection: KernelJob {
     report.totalSaliency = survey.scores
     report.gradientNorm = survey.squares.squareRoot()
     report.readings = readings
-    report.layerKept = layerKept
+    report.layerKept = found.layerKept
     return report
   }
 }

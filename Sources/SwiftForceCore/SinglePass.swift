@@ -1,5 +1,5 @@
-// The fast way: one reading of the tensors. Weights above the bracket are kept, those below are
-// removed, and the few between are listed and settled exactly at the end.
+// The reading that writes the masks. Weights above the bracket are kept, those below are removed, and
+// the few between are listed and settled exactly at the end.
 
 import Synchronization
 
@@ -12,104 +12,156 @@ struct SinglePass<K: BlockKernels> {
   let workers: Int
   let output: MaskOutput<K>
   let bracket: Bracket<K>
-  /// More listed weights than this are too many: with their keys and positions they would take
-  /// more memory than may be asked for.
-  let limit: Int
+  /// So many weights may be listed.
+  let most: Int
 
-  enum Outcome {
-    case selected(Survey, Threshold<K>, layerKept: [Int])
-    case undecided
-  }
-
-  /// - Throws: `nonFinite`; the masks are written by then.
-  func run() throws(SFError) -> Outcome {
-    let found = listed()
-    var total = Survey()
-    for part in found.parts { total += part.survey }
-    if !total.isFinite { try scores.checkFinite() }
-    let wanted = keep - total.kept
-    guard !found.isFlooded, wanted >= 1, wanted <= found.count else { return .undecided }
-    let rank = KeyRank<K>.find(wanted, in: found.keys)
-    let threshold = Threshold<K>(key: rank.key, quota: rank.wanted, alike: rank.alike)
-    var layerKept = [Int](repeating: 0, count: output.masks.count)
-    for (chunk, part) in zip(chunks, found.parts) {
-      layerKept[chunk.tensor] += part.survey.kept
-    }
-    settle(found, threshold, &total, &layerKept)
-    return .selected(total, threshold, layerKept: layerKept)
-  }
-
-  /// What the reading lists.
-  private struct Listed {
-    let lists: [Candidates<K>]
-    let parts: [Part]
-
-    var isFlooded: Bool { lists.contains { $0.isFull } }
-    var count: Int { lists.reduce(0) { $0 + $1.count } }
-    var keys: [K.Key] { lists.flatMap { unsafe Array($0.allKeys) } }
-  }
-
-  /// The figures of a chunk, the worker that read it, and where in that one's list its weights are.
-  private struct Part {
+  /// What a selection found.
+  struct Found {
     let survey: Survey
-    let worker: Int
-    let range: Range<Int>
+    let threshold: Threshold<K>
+    let layerKept: [Int]
   }
 
-  private func listed() -> Listed {
-    let room = Room(limit)
-    let lists = (0..<workers).map { _ in Candidates<K>(room) }
-    let scratches = (0..<workers).map { _ in Scratch<K>() }
-    let parts = Parallel.map(chunks.count, workers: workers) { worker, round in
-      let list = lists[worker]
-      let first = list.count
-      let survey = read(chunks[round], scratches[worker], list)
-      return Part(survey: survey, worker: worker, range: first..<list.count)
+  /// Bytes that a listed weight takes.
+  static var listedSize: Int { MemoryLayout<K.Key>.size + MemoryLayout<UInt32>.size }
+
+  /// - Returns: nil where the bracket missed or holds too many weights.
+  /// - Throws: `nonFinite`; the masks are written by then.
+  func run() throws(SFError) -> Found? {
+    let room = Room(most)
+    let readings = read(room)
+    var total = Survey()
+    for reading in readings { total += reading.survey }
+    if !total.isFinite { try scores.checkFinite() }
+    guard !room.isExceeded, let threshold = threshold(keep - total.kept, readings) else {
+      return nil
     }
-    return Listed(lists: lists, parts: parts)
+    var layerKept = [Int](repeating: 0, count: output.masks.count)
+    for (chunk, reading) in zip(chunks, readings) {
+      layerKept[chunk.tensor] += reading.survey.kept
+    }
+    for (chunk, settled) in zip(chunks, settle(readings, threshold)) {
+      total += settled
+      layerKept[chunk.tensor] += settled.kept
+    }
+    return Found(survey: total, threshold: threshold, layerKept: layerKept)
   }
 
-  private func read(_ chunk: Chunk, _ scratch: Scratch<K>, _ list: Candidates<K>) -> Survey {
+  // MARK: Reading
+
+  /// What a reading says of a chunk.
+  private struct Reading {
     var survey = Survey()
+    /// How many weights are undecided.
+    var inside = 0
+    /// Their keys and their positions in the chunk; none where all keys are the same.
+    var keys: [K.Key] = []
+    var positions: [UInt32] = []
+  }
+
+  /// Whether undecided weights are listed: not where they all have the same key.
+  private var lists: Bool { bracket.low < bracket.high }
+
+  private func read(_ room: Room) -> [Reading] {
+    let desks = (0..<workers).map { _ in Desk<K>(lists: lists) }
+    return Parallel.map(chunks.count, workers: workers) { worker, round in
+      read(chunks[round], desks[worker], room)
+    }
+  }
+
+  private func read(_ chunk: Chunk, _ desk: Desk<K>, _ room: Room) -> Reading {
+    var reading = Reading()
+    let scratch = desk.scratch
     chunk.forEachBlock { block in
-      guard !list.isFull else { return }
-      survey.isFinite = scores.fill(scratch, for: block) && survey.isFinite
-      survey.add(scratch, block.count, above: bracket.high) { part in
-        scores.request(part, after: block)
-      }
+      guard !room.isExceeded else { return }
+      reading.survey.isFinite = scores.fill(scratch, for: block) && reading.survey.isFinite
       let mask = unsafe output.mask(block)
-      let counts = unsafe K.classify(
-        scratch.keys, count: block.count, low: bracket.low, high: bracket.high, into: mask)
-      survey.kept += counts.above
-      if counts.inside > 0 {
-        unsafe list.add(scratch, mask, block, from: chunk, counts.inside)
+      let found = unsafe K.survey(
+        scratch.keys, gradients: scratch.gradients, count: block.count,
+        areSigned: scores.areSigned, low: bracket.low, high: bracket.high,
+        ahead: scores.ahead(of: block), into: mask)
+      reading.survey += found
+      if found.inside > 0 {
+        if !lists {
+          reading.inside += found.inside
+          return
+        }
+        guard room.take(found.inside) else { return }
+        unsafe K.collect(
+          scratch.keys, mask, count: block.count, inside: found.inside,
+          offset: UInt32(block.start - chunk.start), found: desk.keys + reading.inside,
+          positions: desk.positions + reading.inside)
+        reading.inside += found.inside
       }
-      output.follow(block, kept: counts.above, isRewritten: false, &survey)
+      output.follow(block, &reading.survey)
+    }
+    if lists { (reading.keys, reading.positions) = desk.listed(reading.inside) }
+    return reading
+  }
+
+  // MARK: Settling
+
+  /// - Parameter wanted: how many of the undecided weights are kept.
+  /// - Returns: nil where the bracket missed.
+  private func threshold(_ wanted: Int, _ readings: [Reading]) -> Threshold<K>? {
+    let inside = readings.reduce(0) { $0 + $1.inside }
+    guard wanted >= 1, wanted <= inside else { return nil }
+    guard lists else { return Threshold(key: bracket.low, quota: wanted, alike: inside) }
+    let rank = KeyRank<K>.find(wanted, in: readings.map(\.keys))
+    return Threshold(key: rank.key, quota: rank.wanted, alike: rank.alike)
+  }
+
+  /// Keeps those undecided weights that are above the threshold, and as many equal to it as there is
+  /// room for, in order.
+  ///
+  /// - Returns: what changes with that, for each chunk.
+  private func settle(_ readings: [Reading], _ threshold: Threshold<K>) -> [Survey] {
+    var quota = threshold.quota
+    let quotas = readings.map { reading in
+      let ties =
+        lists
+        ? reading.keys.reduce(0) { $0 + ($1 == threshold.key ? 1 : 0) } : reading.inside
+      let own = min(quota, ties)
+      quota -= own
+      return own
+    }
+    return Parallel.map(chunks.count, workers: workers) { _, round in
+      let reading = readings[round]
+      guard reading.inside > 0 else { return Survey() }
+      return lists
+        ? settle(chunks[round], reading, threshold, quotas[round])
+        : settle(chunks[round], quotas[round], K.score(of: threshold.key))
+    }
+  }
+
+  private func settle(
+    _ chunk: Chunk, _ reading: Reading, _ threshold: Threshold<K>, _ ties: Int
+  ) -> Survey {
+    var survey = Survey()
+    var quota = ties
+    for (key, position) in zip(reading.keys, reading.positions) where key >= threshold.key {
+      if key == threshold.key {
+        guard quota > 0 else { continue }
+        quota -= 1
+      }
+      output.keep(chunk.tensor, chunk.start + Int(position), &survey)
+      survey.saliency += Double(K.score(of: key))
     }
     return survey
   }
 
-  /// Keeps those listed weights that are above the threshold, and as many equal to it as there is
-  /// room for, in order.
-  private func settle(
-    _ found: Listed, _ threshold: Threshold<K>, _ total: inout Survey, _ layerKept: inout [Int]
-  ) {
-    var quota = threshold.quota
-    for (chunk, part) in zip(chunks, found.parts) {
-      let list = found.lists[part.worker]
-      for i in part.range {
-        let key = unsafe list.keys[i]
-        guard key >= threshold.key else { continue }
-        if key == threshold.key {
-          guard quota > 0 else { continue }
-          quota -= 1
-        }
-        let position = chunk.start + Int(unsafe list.positions[i])
-        output.keep(chunk.tensor, position, &total)
-        total.saliency += Double(K.score(of: key))
-        layerKept[chunk.tensor] += 1
-      }
+  /// As above, where all undecided weights have one score.
+  private func settle(_ chunk: Chunk, _ ties: Int, _ score: K.Score) -> Survey {
+    var survey = Survey()
+    var quota = ties
+    chunk.forEachBlock { block in
+      let found = unsafe K.settle(output.mask(block), count: block.count, quota: &quota)
+      guard found.undecided > 0 else { return }
+      survey.kept += found.kept
+      output.follow(block, &survey)
     }
+    survey.saliency = Double(survey.kept) * Double(score)
+    return survey
   }
 }
 
@@ -125,7 +177,9 @@ struct Threshold<K: BlockKernels> {
 private final class Room: Sendable {
   private let left: Atomic<Int>
 
-  init(_ limit: Int) { left = Atomic(limit) }
+  init(_ most: Int) { left = Atomic(most) }
+
+  var isExceeded: Bool { left.load(ordering: .relaxed) < 0 }
 
   /// Takes room for `count` weights; whether there was any.
   func take(_ count: Int) -> Bool {
@@ -133,20 +187,14 @@ private final class Room: Sendable {
   }
 }
 
-/// Keys and positions of the undecided weights that one worker met.
-@safe final class Candidates<K: BlockKernels> {
-  private(set) var keys: UnsafeMutablePointer<K.Key>
-  /// Positions within the chunk.
-  private(set) var positions: UnsafeMutablePointer<UInt32>
-  private(set) var count = 0
-  /// There were more than the limit: the list is not complete.
-  private(set) var isFull = false
-  private var capacity: Int
-  private let room: Room
+/// What one worker has at hand: room for a block's keys, and for the undecided weights of a chunk.
+@safe private final class Desk<K: BlockKernels> {
+  let scratch = Scratch<K>()
+  let keys: UnsafeMutablePointer<K.Key>
+  let positions: UnsafeMutablePointer<UInt32>
 
-  fileprivate init(_ room: Room) {
-    self.room = room
-    capacity = 4 * Block.largestCount
+  init(lists: Bool) {
+    let capacity = lists ? Chunk.largestCount + 1 : 0
     unsafe keys = UnsafeMutablePointer.allocate(capacity: capacity)
     unsafe positions = UnsafeMutablePointer.allocate(capacity: capacity)
   }
@@ -156,38 +204,11 @@ private final class Room: Sendable {
     unsafe positions.deallocate()
   }
 
-  var allKeys: UnsafeBufferPointer<K.Key> {
-    unsafe UnsafeBufferPointer(start: keys, count: count)
-  }
-
-  /// Takes in the `inside` undecided weights of a block, and marks them as removed for now.
-  func add(
-    _ scratch: Scratch<K>, _ mask: UnsafeMutablePointer<UInt8>, _ block: Block,
-    from chunk: Chunk, _ inside: Int
-  ) {
-    guard room.take(inside) else {
-      isFull = true
-      return
-    }
-    if count + inside >= capacity { grow(to: max(count + inside + 1, capacity + capacity / 2)) }
-    unsafe K.collect(
-      scratch.keys, mask, count: block.count, inside: inside,
-      offset: UInt32(block.start - chunk.start), found: keys + count, positions: positions + count)
-    count += inside
-  }
-
-  private func grow(to size: Int) {
-    unsafe keys = moved(keys, to: size)
-    unsafe positions = moved(positions, to: size)
-    capacity = size
-  }
-
-  private func moved<Element>(
-    _ old: UnsafeMutablePointer<Element>, to size: Int
-  ) -> UnsafeMutablePointer<Element> {
-    let new = UnsafeMutablePointer<Element>.allocate(capacity: size)
-    unsafe new.moveInitialize(from: old, count: count)
-    unsafe old.deallocate()
-    return unsafe new
+  /// The first `count` of the list.
+  func listed(_ count: Int) -> (keys: [K.Key], positions: [UInt32]) {
+    unsafe (
+      Array(UnsafeBufferPointer(start: keys, count: count)),
+      Array(UnsafeBufferPointer(start: positions, count: count))
+    )
   }
 }

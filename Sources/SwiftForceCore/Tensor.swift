@@ -47,6 +47,8 @@ public enum ElementType: Named {
     self.type = type
   }
 
+  var bytes: Int { count * type.size }
+
   /// One element, exactly.
   func element(_ i: Int) -> Double {
     var scratch = 0.0

@@ -2,34 +2,6 @@
 // or a bracket comes from.
 
 extension Blocks {
-  /// What a byte of a mask holds while it is not decided: between the ends of the bracket.
-  @inline(__always)
-  private static var undecided: UInt8 { 2 }
-
-  /// Writes 1 where the key is above the bracket, 2 where it is inside, 0 where it is below.
-  ///
-  /// - Returns: how many are above, and how many inside.
-  @specialized(where Score == Float)
-  @specialized(where Score == Double)
-  @unsafe public static func classify(
-    _ keys: UnsafePointer<Key>, count: Int, low: Key, high: Key,
-    into mask: UnsafeMutablePointer<UInt8>
-  ) -> (above: Int, inside: Int) {
-    // Counted in the width of a key, so that the loop stays in vectors of keys.
-    var above: Key = 0
-    var reached: Key = 0
-    for i in 0..<count {
-      let key = unsafe keys[i]
-      let isAbove: Key = key > high ? 1 : 0
-      let isReached: Key = key >= low ? 1 : 0
-      above &+= isAbove
-      reached &+= isReached
-      // Above: 2 - 1. Inside: 2 - 0. Below: 0.
-      unsafe mask[i] = UInt8(truncatingIfNeeded: (isReached &<< 1) &- isAbove)
-    }
-    return (Int(above), Int(reached &- above))
-  }
-
   /// Lists the undecided weights of a block, in order, and marks them as removed for now.
   ///
   /// - Parameters:
@@ -77,51 +49,48 @@ extension Blocks {
   /// A bit for each undecided weight among eight.
   @inline(__always)
   private static func marks(_ mask: UnsafePointer<UInt8>, _ word: Int) -> UInt64 {
-    let bytes = unsafe UnsafeRawPointer(mask + word << 3).loadUnaligned(as: UInt64.self)
-    return UInt64(littleEndian: bytes) & 0x0202_0202_0202_0202
-  }
-
-  /// Writes a mask: 1 where the key is above `threshold`, and at the first `quota` keys equal to it.
-  ///
-  /// - Parameter quota: lowered by those kept here.
-  @specialized(where Score == Float)
-  @specialized(where Score == Double)
-  @unsafe public static func decide(
-    _ keys: UnsafePointer<Key>, count: Int, threshold: Key, quota: inout Int,
-    into mask: UnsafeMutablePointer<UInt8>
-  ) {
-    let ties = unsafe occurrences(of: threshold, in: keys, count: count)
-    guard ties > quota else {
-      quota -= ties
-      for i in 0..<count { unsafe mask[i] = keys[i] >= threshold ? 1 : 0 }
-      return
-    }
-    for i in 0..<count {
-      let key = unsafe keys[i]
-      var keeps = key > threshold
-      if key == threshold && quota > 0 {
-        keeps = true
-        quota -= 1
-      }
-      unsafe mask[i] = keeps ? 1 : 0
-    }
+    unsafe UInt64(littleEndian: self.word(mask + word << 3)) & 0x0202_0202_0202_0202
   }
 
   // Over masks alone, and over weights as bits: the type of scores takes no part.
 
-  /// How many weights a mask keeps.
+  /// Keeps the first `quota` undecided weights of a block, and removes the others.
+  ///
+  /// - Parameter quota: lowered by those kept here.
+  /// - Returns: how many were undecided, and how many of them are kept.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
-  @unsafe public static func kept(_ mask: UnsafePointer<UInt8>, count: Int) -> Int {
-    var total = 0
-    for i in 0..<count {
-      total &+= unsafe mask[i] == 0 ? 0 : 1
+  @unsafe public static func settle(
+    _ mask: UnsafeMutablePointer<UInt8>, count: Int, quota: inout Int
+  ) -> (undecided: Int, kept: Int) {
+    let undecided = unsafe marked(mask, count)
+    if undecided <= quota {
+      // 2 and 1 become 1.
+      for i in 0..<count { unsafe mask[i] = (mask[i] | mask[i] &>> 1) & 1 }
+      quota -= undecided
+      return (undecided, undecided)
     }
+    var left = quota
+    for i in 0..<count {
+      let mark = unsafe mask[i]
+      let keeps = mark == self.undecided && left > 0
+      left &-= keeps ? 1 : 0
+      unsafe mask[i] = keeps ? 1 : mark & 1
+    }
+    defer { quota = left }
+    return (undecided, quota - left)
+  }
+
+  /// How many weights of a block are undecided.
+  @inline(__always)
+  private static func marked(_ mask: UnsafePointer<UInt8>, _ count: Int) -> Int {
+    var total = 0
+    for i in 0..<count { total &+= unsafe Int(mask[i] &>> 1) }
     return total
   }
 
   /// How many weights `previous` keeps; how many of them `mask` does not; and how many `mask` keeps
-  /// that `previous` does not.
+  /// that `previous` does not. Both masks hold 0 and 1.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func changes(
@@ -129,33 +98,53 @@ extension Blocks {
   ) -> (before: Int, removed: Int, revived: Int) {
     var total = (before: 0, removed: 0, revived: 0)
     var start = 0
-    while start < count {
-      // Short enough that a byte holds each count: the loop then runs in vectors of bytes.
-      let end = min(count, start + 255)
-      var before: UInt8 = 0
-      var removed: UInt8 = 0
-      var revived: UInt8 = 0
-      for i in start..<end {
-        let was: UInt8 = unsafe previous[i] == 0 ? 0 : 1
-        let isKept: UInt8 = unsafe mask[i] == 0 ? 0 : 1
+    // A byte counts up to 255.
+    while start < count & ~63 {
+      let end = min(count & ~63, start &+ 255 &* 64)
+      var before = SIMD8<UInt64>.zero
+      var removed = SIMD8<UInt64>.zero
+      var revived = SIMD8<UInt64>.zero
+      while start < end {
+        let (was, isKept) = unsafe (bytes(previous + start), bytes(mask + start))
         before &+= was
         removed &+= was & ~isKept
         revived &+= isKept & ~was
+        start &+= 64
       }
-      total.before += Int(before)
-      total.removed += Int(removed)
-      total.revived += Int(revived)
-      start = end
+      total.before &+= sum(before)
+      total.removed &+= sum(removed)
+      total.revived &+= sum(revived)
+    }
+    while start < count {
+      let (was, isKept) = unsafe (Int(previous[start]), Int(mask[start]))
+      total.before &+= was
+      total.removed &+= was & ~isKept
+      total.revived &+= isKept & ~was
+      start &+= 1
     }
     return total
+  }
+
+  @inline(__always)
+  private static func bytes(_ mask: UnsafePointer<UInt8>) -> SIMD8<UInt64> {
+    unsafe UnsafeRawPointer(mask).loadUnaligned(as: SIMD8<UInt64>.self)
+  }
+
+  /// The sum of 64 bytes.
+  @inline(__always)
+  private static func sum(_ bytes: SIMD8<UInt64>) -> Int {
+    let even: UInt64 = 0x00FF_00FF_00FF_00FF
+    // Sixteen counts of up to 255 fit into 16 bits.
+    let pairs = ((bytes & even) &+ ((bytes &>> 8) & even)).wrappedSum()
+    return Int(truncatingIfNeeded: (pairs &* 0x0001_0001_0001_0001) &>> 48)
   }
 
   /// Writes each weight where the mask keeps it and 0 elsewhere: a choice, never a product, so
   /// that nothing is left of a removed weight.
   ///
   /// - Parameters:
-  ///   - before: nil, or the mask that `masked` shows already: where both agree for 64 weights in
-  ///     a row, nothing is written.
+  ///   - before: nil, or the mask that `masked` shows already: where both agree for eight weights
+  ///     in a row, nothing is written.
   ///   - size: bytes of one weight: 2, 4 or 8.
   ///   - start: where the block begins in `weights` and `masked`.
   @specialized(where Score == Float)
@@ -179,18 +168,22 @@ extension Blocks {
   ) {
     let source = unsafe weights.assumingMemoryBound(to: Bits.self) + start
     let target = unsafe masked.assumingMemoryBound(to: Bits.self) + start
-    guard let before = unsafe before else {
-      unsafe choose(mask, source, target, 0..<count)
-      return
-    }
     var next = 0
-    while next < count {
-      let end = min(count, next + 64)
-      if unsafe differ(mask, before, next..<end) {
-        unsafe choose(mask, source, target, next..<end)
+    if let before = unsafe before {
+      while next < count & ~7 {
+        if unsafe word(mask + next) != word(before + next) {
+          unsafe choose(mask, source, target, next..<(next &+ 8))
+        }
+        next &+= 8
       }
-      next = end
     }
+    unsafe choose(mask, source, target, next..<count)
+  }
+
+  /// Eight bytes of a mask.
+  @inline(__always)
+  private static func word(_ mask: UnsafePointer<UInt8>) -> UInt64 {
+    unsafe UnsafeRawPointer(mask).loadUnaligned(as: UInt64.self)
   }
 
   @inline(__always)
@@ -203,16 +196,5 @@ extension Blocks {
       let kept: Bits = unsafe mask[i] == 0 ? 0 : ~0
       unsafe target[i] = source[i] & kept
     }
-  }
-
-  @inline(__always)
-  private static func differ(
-    _ mask: UnsafePointer<UInt8>, _ before: UnsafePointer<UInt8>, _ range: Range<Int>
-  ) -> Bool {
-    var difference: UInt8 = 0
-    for i in range {
-      unsafe difference |= mask[i] ^ before[i]
-    }
-    return difference != 0
   }
 }

@@ -11,17 +11,13 @@ public enum Blocks<Score: KeyedScore> {
 
   /// The key of a weight that does not compete.
   @inline(__always)
-  public static var excluded: Key { 0 }
-
-  /// The key of a score of zero.
-  @inline(__always)
-  public static var zero: Key { Score.key(of: 0) }
+  public static var excluded: Key { Key.min }
 
   /// The score of a key, and the key of a score.
   public static func score(of key: Key) -> Score { Score.score(of: key) }
   public static func key(of score: Score) -> Key { Score.key(of: score) }
 
-  // The functions that fill keys return a number whose top bit is set where a score is not finite.
+  // The functions that fill keys return whether every score is finite.
 
   /// Keys of the scores `abs(w * g)`.
   @specialized(where Score == Float)
@@ -29,8 +25,8 @@ public enum Blocks<Score: KeyedScore> {
   @unsafe public static func connectionSensitivity(
     _ weights: UnsafePointer<Score>, _ gradients: UnsafePointer<Score>, count: Int,
     into keys: UnsafeMutablePointer<Key>
-  ) -> Key {
-    unsafe fill(keys, count) { i in unsafe (weights[i] * gradients[i]).magnitude }
+  ) -> Bool {
+    unsafe fillMagnitudes(keys, count) { i in unsafe weights[i] * gradients[i] }
   }
 
   /// Keys of the scores `g * g`.
@@ -38,8 +34,8 @@ public enum Blocks<Score: KeyedScore> {
   @specialized(where Score == Double)
   @unsafe public static func squaredGradient(
     _ gradients: UnsafePointer<Score>, count: Int, into keys: UnsafeMutablePointer<Key>
-  ) -> Key {
-    unsafe fill(keys, count) { i in unsafe gradients[i] * gradients[i] }
+  ) -> Bool {
+    unsafe fillMagnitudes(keys, count) { i in unsafe gradients[i] * gradients[i] }
   }
 
   /// Keys of the scores `abs(w)`.
@@ -47,8 +43,8 @@ public enum Blocks<Score: KeyedScore> {
   @specialized(where Score == Double)
   @unsafe public static func magnitude(
     _ weights: UnsafePointer<Score>, count: Int, into keys: UnsafeMutablePointer<Key>
-  ) -> Key {
-    unsafe fill(keys, count) { i in unsafe weights[i].magnitude }
+  ) -> Bool {
+    unsafe fillMagnitudes(keys, count) { i in unsafe weights[i] }
   }
 
   /// Keys of scores of either sign.
@@ -56,8 +52,27 @@ public enum Blocks<Score: KeyedScore> {
   @specialized(where Score == Double)
   @unsafe public static func given(
     _ scores: UnsafePointer<Score>, count: Int, into keys: UnsafeMutablePointer<Key>
-  ) -> Key {
-    unsafe fill(keys, count) { i in unsafe scores[i] }
+  ) -> Bool {
+    var largest: Key = 0
+    for i in 0..<count {
+      let score = unsafe scores[i]
+      largest = max(largest, Score.magnitudeKey(of: score))
+      unsafe keys[i] = Score.key(of: score)
+    }
+    return largest < Score.magnitudeKey(of: .infinity)
+  }
+
+  @inline(__always)
+  private static func fillMagnitudes(
+    _ keys: UnsafeMutablePointer<Key>, _ count: Int, _ score: (Int) -> Score
+  ) -> Bool {
+    var largest: Key = 0
+    for i in 0..<count {
+      let key = Score.magnitudeKey(of: score(i))
+      largest = max(largest, key)
+      unsafe keys[i] = key
+    }
+    return largest < Score.magnitudeKey(of: .infinity)
   }
 
   /// Takes the weights that `mask` removes out of the competition.
@@ -80,18 +95,5 @@ public enum Blocks<Score: KeyedScore> {
     for i in 0..<count {
       unsafe scores[i] = Score.score(of: keys[i])
     }
-  }
-
-  @inline(__always)
-  private static func fill(
-    _ keys: UnsafeMutablePointer<Key>, _ count: Int, _ score: (Int) -> Score
-  ) -> Key {
-    var nonFinite: Key = 0
-    for i in 0..<count {
-      let value = score(i)
-      nonFinite |= Score.nonFiniteBit(value)
-      unsafe keys[i] = Score.key(of: value)
-    }
-    return nonFinite
   }
 }

@@ -1,0 +1,178 @@
+// The loop of `Blocks.survey`. The compiler may not reorder a sum, so it does not turn such a loop
+// into vector code by itself: it is written with vector types. It is generic only in the source:
+// each type of scores inlines it where the type is known, since vector types are compiled well for
+// known elements alone, and up to eight of them. For the same reason it is those types that compare
+// and convert.
+
+import CPlatform
+
+/// Eight elements, which the compiler keeps in vector registers of whatever width.
+@inline(__always)
+private func eight<Element: SIMDScalar>(
+  _ start: UnsafePointer<Element>, _ i: Int
+) -> SIMD8<Element> {
+  unsafe UnsafeRawPointer(start + i).loadUnaligned(as: SIMD8<Element>.self)
+}
+
+/// Eight keys at a time.
+protocol VectorScore: KeyedScore {
+  typealias Keys = SIMD8<Key>
+
+  /// -1, as the comparison gives it, where a key is above the limit, else 0.
+  static func marks(_ keys: Keys, above limit: Keys) -> Keys
+  /// -1 where two keys are equal, else 0.
+  static func marks(_ keys: Keys, equalTo other: Keys) -> Keys
+  /// Keys above the limit, and 0 for the others.
+  static func kept(_ keys: Keys, above limit: Keys) -> Keys
+  /// The scores of keys of either sign, as bits; those of keys that are not negative are the same.
+  static func unfolded(_ keys: Keys) -> Keys
+  /// The numbers that bits stand for.
+  static func wide(_ bits: Keys) -> SIMD8<Double>
+  static func wide(_ values: SIMD8<Self>) -> SIMD8<Double>
+  static func bytes(_ numbers: Keys) -> SIMD8<UInt8>
+}
+
+extension Float: VectorScore {
+  @inline(__always)
+  static func marks(_ keys: SIMD8<Int32>, above limit: SIMD8<Int32>) -> SIMD8<Int32> {
+    .zero.replacing(with: -1, where: keys .> limit)
+  }
+  @inline(__always)
+  static func marks(_ keys: SIMD8<Int32>, equalTo other: SIMD8<Int32>) -> SIMD8<Int32> {
+    .zero.replacing(with: -1, where: keys .== other)
+  }
+  @inline(__always)
+  static func kept(_ keys: SIMD8<Int32>, above limit: SIMD8<Int32>) -> SIMD8<Int32> {
+    keys.replacing(with: 0, where: keys .<= limit)
+  }
+  @inline(__always)
+  static func unfolded(_ keys: SIMD8<Int32>) -> SIMD8<Int32> {
+    keys ^ ((keys &>> 31) & Int32.max)
+  }
+  @inline(__always)
+  static func wide(_ bits: SIMD8<Int32>) -> SIMD8<Double> {
+    unsafe SIMD8<Double>(unsafeBitCast(bits, to: SIMD8<Float>.self))
+  }
+  @inline(__always)
+  static func wide(_ values: SIMD8<Float>) -> SIMD8<Double> { SIMD8<Double>(values) }
+  @inline(__always)
+  static func bytes(_ numbers: SIMD8<Int32>) -> SIMD8<UInt8> { SIMD8<UInt8>(truncatingIfNeeded: numbers) }
+
+  @unsafe public static func survey(
+    _ keys: UnsafePointer<Int32>, gradients: UnsafePointer<Float>?, count: Int, areSigned: Bool,
+    low: Int32, high: Int32, ahead: Ahead, into mask: UnsafeMutablePointer<UInt8>
+  ) -> BlockSurvey {
+    unsafe surveyed(keys, gradients, count, areSigned, low, high, ahead, mask)
+  }
+}
+
+extension Double: VectorScore {
+  @inline(__always)
+  static func marks(_ keys: SIMD8<Int64>, above limit: SIMD8<Int64>) -> SIMD8<Int64> {
+    .zero.replacing(with: -1, where: keys .> limit)
+  }
+  @inline(__always)
+  static func marks(_ keys: SIMD8<Int64>, equalTo other: SIMD8<Int64>) -> SIMD8<Int64> {
+    .zero.replacing(with: -1, where: keys .== other)
+  }
+  @inline(__always)
+  static func kept(_ keys: SIMD8<Int64>, above limit: SIMD8<Int64>) -> SIMD8<Int64> {
+    keys.replacing(with: 0, where: keys .<= limit)
+  }
+  @inline(__always)
+  static func unfolded(_ keys: SIMD8<Int64>) -> SIMD8<Int64> {
+    keys ^ ((keys &>> 63) & Int64.max)
+  }
+  @inline(__always)
+  static func wide(_ bits: SIMD8<Int64>) -> SIMD8<Double> {
+    unsafe unsafeBitCast(bits, to: SIMD8<Double>.self)
+  }
+  @inline(__always)
+  static func wide(_ values: SIMD8<Double>) -> SIMD8<Double> { values }
+  @inline(__always)
+  static func bytes(_ numbers: SIMD8<Int64>) -> SIMD8<UInt8> { SIMD8<UInt8>(truncatingIfNeeded: numbers) }
+
+  @unsafe public static func survey(
+    _ keys: UnsafePointer<Int64>, gradients: UnsafePointer<Double>?, count: Int, areSigned: Bool,
+    low: Int64, high: Int64, ahead: Ahead, into mask: UnsafeMutablePointer<UInt8>
+  ) -> BlockSurvey {
+    unsafe surveyed(keys, gradients, count, areSigned, low, high, ahead, mask)
+  }
+}
+
+extension VectorScore {
+  /// The loop for what a block has: gradients or none, scores of either sign or not.
+  @inline(__always)
+  fileprivate static func surveyed(
+    _ keys: UnsafePointer<Key>, _ gradients: UnsafePointer<Self>?, _ count: Int, _ areSigned: Bool,
+    _ low: Key, _ high: Key, _ ahead: Ahead, _ mask: UnsafeMutablePointer<UInt8>
+  ) -> BlockSurvey {
+    let bracket = (low: low, high: high)
+    if let gradients = unsafe gradients {
+      return unsafe loop(keys, count, bracket, ahead, mask, gradients) { $0 }
+    }
+    return areSigned
+      ? unsafe loop(keys, count, bracket, ahead, mask, nil, unfolded)
+      : unsafe loop(keys, count, bracket, ahead, mask, nil) { $0 }
+  }
+
+  @inline(__always)
+  private static func loop(
+    _ keys: UnsafePointer<Key>, _ count: Int, _ bracket: (low: Key, high: Key), _ ahead: Ahead,
+    _ mask: UnsafeMutablePointer<UInt8>, _ gradients: UnsafePointer<Self>?,
+    _ bits: (Keys) -> Keys
+  ) -> BlockSurvey {
+    // Not below the low end: above the key before it, which there is, for a weight that does not
+    // compete has a smaller one.
+    let below = Keys(repeating: bracket.low &- 1)
+    let high = Keys(repeating: bracket.high)
+    var (zeros, above, reached) = (Keys.zero, Keys.zero, Keys.zero)
+    var (all, kept, squares) = (SIMD8<Double>.zero, SIMD8<Double>.zero, SIMD8<Double>.zero)
+    let whole = count & ~7
+    var start = 0
+    while start < whole {
+      unsafe platform_request(ahead.first + start &* ahead.firstSize)
+      unsafe platform_request(ahead.second + start &* ahead.secondSize)
+      let eightKeys = unsafe eight(keys, start)
+      let isAbove = marks(eightKeys, above: high)
+      let isReached = marks(eightKeys, above: below)
+      zeros &-= marks(eightKeys, equalTo: .zero)
+      above &-= isAbove
+      reached &-= isReached
+      // Above: -1 + 2. Inside: 0 + 2. Below: 0.
+      let decided = bytes(isAbove &- isReached &- isReached)
+      unsafe UnsafeMutableRawPointer(mask + start).storeBytes(of: decided, as: SIMD8<UInt8>.self)
+      // A weight that does not compete counts as the score -0, which changes no sum.
+      all += wide(bits(eightKeys))
+      kept += wide(bits(self.kept(eightKeys, above: high)))
+      if let gradients = unsafe gradients {
+        let wideGradients = wide(unsafe eight(gradients, start))
+        squares += wideGradients * wideGradients
+      }
+      start &+= 8
+    }
+    var survey: BlockSurvey = (
+      zeros: sum(zeros), above: sum(above), inside: sum(reached &- above), scores: all.sum(),
+      saliency: kept.sum(), squares: squares.sum()
+    )
+    while start < count {
+      let key = unsafe keys[start]
+      let score = key == .min ? 0 : Double(score(of: key))
+      let gradient = Double(unsafe gradients?[start] ?? 0)
+      let isAbove = key > bracket.high
+      let isInside = key >= bracket.low && !isAbove
+      survey.zeros += key == 0 ? 1 : 0
+      survey.above += isAbove ? 1 : 0
+      survey.inside += isInside ? 1 : 0
+      unsafe mask[start] = isAbove ? 1 : isInside ? 2 : 0
+      survey.scores += score
+      survey.saliency += isAbove ? score : 0
+      survey.squares += gradient * gradient
+      start &+= 1
+    }
+    return survey
+  }
+
+  @inline(__always)
+  private static func sum(_ counts: Keys) -> Int { Int(truncatingIfNeeded: counts.wrappedSum()) }
+}
