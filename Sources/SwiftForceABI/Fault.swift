@@ -68,7 +68,7 @@ struct Fault: Error {
       count = number
     case .missingGradients:
       operand = SF_OPERAND_GRADIENTS
-    case .searchDone, .noMemory, .badEnvironment:
+    case .searchDone, .arraysChanged, .noMemory, .badEnvironment:
       break
     }
   }
@@ -86,6 +86,7 @@ struct Fault: Error {
     case .missingGradients: SF_MISSING_GRADIENTS
     case .searchDone: SF_SEARCH_DONE
     case .masksChanged: SF_MASKS_CHANGED
+    case .arraysChanged: SF_ARRAYS_CHANGED
     case .badLabel: SF_BAD_LABEL
     case .badRow: SF_BAD_ROW
     case .badArchitecture: SF_BAD_ARCHITECTURE

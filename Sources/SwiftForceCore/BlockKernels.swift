@@ -56,9 +56,10 @@ protocol BlockKernels {
   static func settle(
     _ mask: UnsafeMutablePointer<UInt8>, count: Int, quota: inout Int
   ) -> (undecided: Int, kept: Int)
+  static func kept(_ mask: UnsafePointer<UInt8>, count: Int) -> Int
   static func changes(
     from previous: UnsafePointer<UInt8>, to mask: UnsafePointer<UInt8>, count: Int
-  ) -> (before: Int, removed: Int, revived: Int)
+  ) -> (removed: Int, revived: Int)
   static func apply(
     _ mask: UnsafePointer<UInt8>, unlessEqualTo before: UnsafePointer<UInt8>?,
     to weights: UnsafeRawPointer, size: Int, start: Int, count: Int,
@@ -75,3 +76,6 @@ extension SwiftForceKernels.Blocks: BlockKernels {}
 /// Figures of a block, and the memory of the next one: the same in every compilation of the loops.
 typealias BlockSurvey = SwiftForceKernels.BlockSurvey
 typealias Ahead = SwiftForceKernels.Ahead
+
+/// The loops that every CPU of an architecture runs, for scores in binary32.
+typealias BaselineFloatKernels = SwiftForceKernels.Blocks<Float>

@@ -52,6 +52,8 @@ public enum SFError: Error, Sendable, Equatable {
   case searchDone(steps: Int)
   /// The masks passed to a step do not keep as many weights as the previous step kept.
   case masksChanged(kept: Int, expected: Int)
+  /// The caller's arrays did not hold still while they were read.
+  case arraysChanged
   /// A label that is not in 0 ..< classes, at this position of the label array.
   case badLabel(index: Int, label: Int, classes: Int)
   /// A row number outside the data set, at this position of the list of rows.
@@ -100,6 +102,8 @@ public enum SFError: Error, Sendable, Equatable {
       "the search has taken all of its \(steps) steps"
     case .masksChanged(let kept, let expected):
       "the masks passed keep \(kept) weights where the previous step kept \(expected)"
+    case .arraysChanged:
+      "weights, gradients or scores changed while they were being read"
     case .badLabel(let index, let label, let classes):
       "labels[\(index)] is \(label), outside 0 ... \(classes - 1)"
     case .badRow(let index, let row, let samples):

@@ -13,11 +13,13 @@ struct MaskOutput<K: BlockKernels> {
     unsafe masks[block.tensor].base + block.start
   }
 
-  /// How many weights the previous masks keep. Slow: for messages.
-  func previouslyKept() -> Int {
-    (previous ?? []).reduce(0) { total, mask in
-      (0..<mask.count).reduce(total) { unsafe $0 + (mask.base[$1] == 0 ? 0 : 1) }
-    }
+  /// How many weights the previous masks keep.
+  func previouslyKept(_ chunks: [Chunk], _ workers: Int) -> Int {
+    guard let previous else { return 0 }
+    return Parallel.map(chunks.count, workers: workers) { _, round in
+      let chunk = chunks[round]
+      return unsafe K.kept(previous[chunk.tensor].base + chunk.start, count: chunk.count)
+    }.reduce(0, +)
   }
 
   /// Counts what changed with a block's new mask since the previous step, and writes its masked
@@ -31,7 +33,6 @@ struct MaskOutput<K: BlockKernels> {
     }
     let before = unsafe previous.base + block.start
     let change = unsafe K.changes(from: before, to: mask, count: block.count)
-    survey.before += change.before
     survey.removed += change.removed
     survey.revived += change.revived
     // Where much has changed, to write it all is faster than to look for what has.

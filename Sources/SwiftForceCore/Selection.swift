@@ -162,8 +162,10 @@ private struct MaskSelection: KernelJob {
     do throws(SFError) {
       return try select(output, threads)
     } catch {
-      // Other errors are thrown before anything is written.
-      if case .nonFinite = error { output.restore() }
+      switch error {
+      case .nonFinite, .arraysChanged: output.restore()
+      default: break  // Thrown before anything is written.
+      }
       throw error
     }
   }
@@ -182,34 +184,33 @@ private struct MaskSelection: KernelJob {
         scores: scores, keep: keep, chunks: chunks, workers: workers, output: output,
         bracket: bracket, most: most)
     }
+    if let expected = previous?.keep {
+      let kept = output.previouslyKept(chunks, workers)
+      guard kept == expected else { throw .masksChanged(kept: kept, expected: expected) }
+    }
     var readings = 0
     if count >= Bracket<K>.leastCount {
       let bracket = Bracket<K>(
         scores, chunks: chunks, keep: keep, count: count, most: most, workers: workers)
       readings += 1
-      if let found = try reading(bracket).run() { return try report(found, count, readings) }
+      if let found = try reading(bracket).run() { return report(found, count, readings) }
     }
     let pass = RadixPass<K>(scores: scores, chunks: chunks, workers: workers)
     let threshold = try pass.threshold(rank: keep)
     readings += threshold.readings + 1
     guard let found = try reading(Bracket(around: threshold.key)).run() else {
-      // Fewer weights compete than are to be kept.
-      throw .masksChanged(kept: output.previouslyKept(), expected: previous?.keep ?? count)
+      throw .arraysChanged
     }
-    return try report(found, count, readings)
+    return report(found, count, readings)
   }
 
-  /// - Throws: `masksChanged`.
   private func report<K: BlockKernels>(
     _ found: SinglePass<K>.Found, _ count: Int, _ readings: Int
-  ) throws(SFError) -> Report {
+  ) -> Report {
     let (survey, threshold) = (found.survey, found.threshold)
-    if let expected = previous?.keep, survey.before != expected {
-      throw .masksChanged(kept: survey.before, expected: expected)
-    }
     var report = Report()
     report.keep = keep
-    report.candidates = scores.areNested ? survey.before : count
+    report.candidates = scores.areNested ? previous?.keep ?? count : count
     report.removed = previous == nil ? count - keep : survey.removed
     report.revived = survey.revived
     report.zeroScores = survey.zeros

@@ -6,10 +6,9 @@ struct Survey: Sendable {
   var zeros = 0
   var scores = 0.0
   var squares = 0.0
-  /// Kept by the previous mask; not counted at a first step.
-  var before = 0
   /// Of the new mask.
   var kept = 0
+  /// Since the previous mask; not counted at a first step.
   var removed = 0
   var revived = 0
   /// The sum of the kept scores.
@@ -20,7 +19,6 @@ struct Survey: Sendable {
     total.zeros += part.zeros
     total.scores += part.scores
     total.squares += part.squares
-    total.before += part.before
     total.kept += part.kept
     total.removed += part.removed
     total.revived += part.revived

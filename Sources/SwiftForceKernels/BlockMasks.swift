@@ -89,35 +89,48 @@ extension Blocks {
     return total
   }
 
-  /// How many weights `previous` keeps; how many of them `mask` does not; and how many `mask` keeps
-  /// that `previous` does not. Both masks hold 0 and 1.
+  /// How many weights a mask keeps; any byte but 0 counts as one.
+  @specialized(where Score == Float)
+  @specialized(where Score == Double)
+  @unsafe public static func kept(_ mask: UnsafePointer<UInt8>, count: Int) -> Int {
+    var total = 0
+    var start = 0
+    while start < count {
+      // A byte counts up to 255.
+      let end = min(count, start + 255)
+      var kept: UInt8 = 0
+      for i in start..<end { kept &+= unsafe mask[i] == 0 ? 0 : 1 }
+      total &+= Int(kept)
+      start = end
+    }
+    return total
+  }
+
+  /// How many weights that `previous` keeps `mask` does not, and how many `mask` keeps that
+  /// `previous` does not. Both masks hold 0 and 1.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func changes(
     from previous: UnsafePointer<UInt8>, to mask: UnsafePointer<UInt8>, count: Int
-  ) -> (before: Int, removed: Int, revived: Int) {
-    var total = (before: 0, removed: 0, revived: 0)
+  ) -> (removed: Int, revived: Int) {
+    var total = (removed: 0, revived: 0)
     var start = 0
     // A byte counts up to 255.
     while start < count & ~63 {
       let end = min(count & ~63, start &+ 255 &* 64)
-      var before = SIMD8<UInt64>.zero
       var removed = SIMD8<UInt64>.zero
       var revived = SIMD8<UInt64>.zero
       while start < end {
         let (was, isKept) = unsafe (bytes(previous + start), bytes(mask + start))
-        before &+= was
         removed &+= was & ~isKept
         revived &+= isKept & ~was
         start &+= 64
       }
-      total.before &+= sum(before)
       total.removed &+= sum(removed)
       total.revived &+= sum(revived)
     }
     while start < count {
       let (was, isKept) = unsafe (Int(previous[start]), Int(mask[start]))
-      total.before &+= was
       total.removed &+= was & ~isKept
       total.revived &+= isKept & ~was
       start &+= 1

@@ -29,7 +29,8 @@ protocol VectorScore: KeyedScore {
   /// The numbers that bits stand for.
   static func wide(_ bits: Keys) -> SIMD8<Double>
   static func wide(_ values: SIMD8<Self>) -> SIMD8<Double>
-  static func bytes(_ numbers: Keys) -> SIMD8<UInt8>
+  /// The lowest byte of each.
+  static func bytes(_ keys: Keys) -> SIMD8<UInt8>
 }
 
 extension Float: VectorScore {
@@ -56,7 +57,7 @@ extension Float: VectorScore {
   @inline(__always)
   static func wide(_ values: SIMD8<Float>) -> SIMD8<Double> { SIMD8<Double>(values) }
   @inline(__always)
-  static func bytes(_ numbers: SIMD8<Int32>) -> SIMD8<UInt8> { SIMD8<UInt8>(truncatingIfNeeded: numbers) }
+  static func bytes(_ keys: SIMD8<Int32>) -> SIMD8<UInt8> { SIMD8(truncatingIfNeeded: keys) }
 
   @unsafe public static func survey(
     _ keys: UnsafePointer<Int32>, gradients: UnsafePointer<Float>?, count: Int, areSigned: Bool,
@@ -90,7 +91,7 @@ extension Double: VectorScore {
   @inline(__always)
   static func wide(_ values: SIMD8<Double>) -> SIMD8<Double> { values }
   @inline(__always)
-  static func bytes(_ numbers: SIMD8<Int64>) -> SIMD8<UInt8> { SIMD8<UInt8>(truncatingIfNeeded: numbers) }
+  static func bytes(_ keys: SIMD8<Int64>) -> SIMD8<UInt8> { SIMD8(truncatingIfNeeded: keys) }
 
   @unsafe public static func survey(
     _ keys: UnsafePointer<Int64>, gradients: UnsafePointer<Double>?, count: Int, areSigned: Bool,

@@ -21,6 +21,7 @@ import Testing
     (.missingGradients, ["gradients"]),
     (.searchDone(steps: 60), ["60"]),
     (.masksChanged(kept: 10, expected: 11), ["10", "11"]),
+    (.arraysChanged, ["changed while"]),
     (.badLabel(index: 5, label: 12, classes: 10), ["labels[5]", "12", "0 ... 9"]),
     (.badRow(index: 6, row: -1, samples: 100), ["rows[6]", "-1", "0 ... 99"]),
     (.badArchitecture(layer: 2, reason: "does not fit"), ["layer 2", "does not fit"]),

@@ -19,6 +19,7 @@ NAN, INF = float("nan"), float("inf")
 BUILTINS = {
     "AllocationError": MemoryError,
     "DivergedError": ArithmeticError,
+    "ArraysChangedError": RuntimeError,
     "MasksChangedError": RuntimeError,
     "MissingGradientsError": TypeError,
     "SearchDoneError": RuntimeError,

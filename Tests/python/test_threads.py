@@ -160,3 +160,27 @@ def test_types_are_mixed_without_rounding(kinds, size):
     found = sf.saliency(weights, gradients)
     assert found.dtype == wide
     assert np.array_equal(found, scores)
+
+
+def test_arrays_that_another_thread_writes_are_an_error_or_an_exact_mask() -> None:
+    scores = np.zeros(1 << 18, np.float32)
+    ramp = np.arange(scores.size, dtype=np.float32)
+    is_over = threading.Event()
+
+    def write() -> None:
+        while not is_over.is_set():
+            scores[:] = ramp
+            scores[:] = 0
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(50):
+            try:
+                mask = sf.select(scores, keep=1000)
+            except sf.ArraysChangedError:
+                continue
+            assert np.count_nonzero(mask) == 1000
+    finally:
+        is_over.set()
+        writer.join()

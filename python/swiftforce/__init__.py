@@ -14,6 +14,7 @@ from importlib.metadata import version as _version
 from swiftforce.errors import (
     AllocationError,
     ArchitectureError,
+    ArraysChangedError,
     DatasetError,
     DegenerateSaliencyWarning,
     DivergedError,
@@ -67,6 +68,7 @@ __version__ = _version("swiftforce")
 __all__ = [
     "AllocationError",
     "ArchitectureError",
+    "ArraysChangedError",
     "DatasetError",
     "DegenerateSaliencyWarning",
     "DivergedError",

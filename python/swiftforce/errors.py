@@ -107,6 +107,10 @@ class SearchDoneError(SwiftForceError, RuntimeError):
     """The search has taken all its steps, or none yet where one is needed."""
 
 
+class ArraysChangedError(SwiftForceError, RuntimeError):
+    """Weights, gradients or scores changed while they were read: another thread writes them."""
+
+
 class MasksChangedError(SwiftForceError, RuntimeError):
     """The masks of a search are not those that its previous step left."""
 
@@ -174,6 +178,7 @@ _EXCEPTIONS: dict[str, type[SwiftForceError]] = {
     "MISSING_GRADIENTS": MissingGradientsError,
     "SEARCH_DONE": SearchDoneError,
     "MASKS_CHANGED": MasksChangedError,
+    "ARRAYS_CHANGED": ArraysChangedError,
     "BAD_LABEL": LabelError,
     "BAD_ROW": ShapeError,
     "BAD_ARCHITECTURE": ArchitectureError,

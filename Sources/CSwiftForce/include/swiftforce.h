@@ -57,7 +57,8 @@ extern "C" {
   X(21, NO_MEMORY, "memory could not be allocated")                                     \
   X(22, SMALL_BUFFER, "the buffer for a text is too small")                             \
   X(23, BAD_THREADS, "a number of threads is not in 1 ... 4096")                        \
-  X(24, BAD_ENVIRONMENT, "an environment variable cannot be followed")
+  X(24, BAD_ENVIRONMENT, "an environment variable cannot be followed")                  \
+  X(25, ARRAYS_CHANGED, "weights, gradients or scores changed while they were read")
 
 /* Element types of an array. The first four are those of weights, gradients and scores, freely
    mixed in one call. MASK is one byte per element, 0 or 1, as numpy's bool. */
