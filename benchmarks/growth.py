@@ -26,6 +26,7 @@ def _with_threads(results: Results, plan: Plan) -> Iterator[Row]:
             if row.what == what and row.case.startswith("99 %")
         ]
         medians = {row.threads: row.median for row in rows}
+        bests = {row.threads: row.best for row in rows}
         case = f"{in_words(plan.size)} float32, 99 % removed"
         facts = {"section": "growth", "case": case, "what": f"{what}: {in_threads(several)}"}
         if one == several:
@@ -34,8 +35,10 @@ def _with_threads(results: Results, plan: Plan) -> Iterator[Row]:
             yield Row(
                 **facts,
                 median=medians[several],
+                best=bests[several],
                 against=in_threads(one),
                 ratio=medians[one] / medians[several],
+                ratio_of_best=bests[one] / bests[several],
                 target="" if what == ours.READ else ">= 1.7",
             )
 
@@ -44,19 +47,22 @@ def _with_size(results: Results, plan: Plan) -> Iterator[Row]:
     small, large = plan.per_weight
     for what in WHATS:
         for dtype in ("float32", "bfloat16"):
-            medians = {
-                row.size: row.median
+            rows = {
+                row.size: row
                 for row in results.rows("size")
                 if row.what == what and row.dtype == dtype and row.median
             }
-            if small not in medians or large not in medians:
+            if small not in rows or large not in rows:
                 continue
+            few, many = rows[small], rows[large]
             yield Row(
                 "growth",
                 f"{in_words(large)} {dtype}",
                 f"{what}: per weight",
-                medians[large] / large,
+                many.median / large,
+                many.best / large,
                 against=in_words(small),
-                ratio=(medians[large] / large) / (medians[small] / small),
+                ratio=many.median / few.median * small / large,
+                ratio_of_best=many.best / few.best * small / large,
                 target="" if what == ours.READ else "<= 1.2",
             )

@@ -165,6 +165,7 @@ def of_a_search(plan: Plan) -> Iterator[Row]:
             times.best,
             against=f"{plan.steps} x {BEYOND}",
             ratio=times.median / (plan.steps * limit.median),
+            ratio_of_best=times.best / (plan.steps * limit.best),
             size=plan.size,
             threads=threads,
         )
@@ -310,13 +311,13 @@ def _row(
     other: Times | None = None,
     target: str = "",
 ) -> Row:
-    ratio = times.median / other.median if other else None
     return Row(
         **facts,
         what=what,
         median=times.median,
         best=times.best,
         against=against,
-        ratio=ratio,
+        ratio=times.median / other.median if other else None,
+        ratio_of_best=times.best / other.best if other else None,
         target=target,
     )
