@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks import ours
+from benchmarks.plan import Plan, in_threads, in_words
 from benchmarks.rows import Results, Row
-from benchmarks.sections import Plan, in_threads, in_words
 
 WHATS = (ours.READ, ours.SNIP, ours.STEP, ours.DRIFT)
 

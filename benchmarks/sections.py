@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 import swiftforce as sf
@@ -11,88 +10,8 @@ import swiftforce as sf
 from benchmarks import memory, ours, peers
 from benchmarks.arrays import Problem, back_and_forth, problem
 from benchmarks.measure import Call, Times, in_turn
+from benchmarks.plan import Plan, in_threads, in_words, kept
 from benchmarks.rows import Row
-
-BEYOND = "reading"
-
-
-def _threads() -> tuple[int, ...]:
-    return tuple(sorted({1, sf.get_num_threads()}))
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much of everything is measured.
-
-    Attributes
-    ----------
-    size : int
-        Weights of the sections that have one size.
-    sparsities : tuple of float
-    sizes : tuple of tuple of (int, str)
-        Numbers of weights and their type.
-    per_weight : tuple of int
-        The two sizes whose cost per weight is compared.
-    memory : tuple of tuple of (int, str)
-        Numbers of weights and their type whose extra memory is measured, that of peers at the
-        first alone.
-    steps : int
-        Of a whole search.
-    threads : tuple of int
-        One, and all there are.
-    repeats, peer_repeats, small_repeats : int
-        Timed runs; fewer of peers that take seconds, many of the smallest problem.
-    largest_peer, largest_step : int
-        Bytes of weights and gradients beyond which peers, or steps, take too long or do not fit.
-    """
-
-    size: int = 25_000_000
-    sparsities: tuple[float, ...] = (0.1, 0.9, 0.99, 0.995)
-    sizes: tuple[tuple[int, str], ...] = (
-        (10**5, "float32"),
-        (10**6, "float32"),
-        (10**7, "float32"),
-        (10**7, "bfloat16"),
-        (10**8, "float32"),
-        (10**8, "bfloat16"),
-        (10**9, "bfloat16"),
-        (10**9, "float32"),
-    )
-    per_weight: tuple[int, int] = (10**7, 10**9)
-    memory: tuple[tuple[int, str], ...] = ((25_000_000, "float32"), (10**9, "bfloat16"))
-    steps: int = 60
-    threads: tuple[int, ...] = field(default_factory=_threads)
-    repeats: int = 21
-    peer_repeats: int = 3
-    small_repeats: int = 5000
-    largest_peer: int = 10**9
-    largest_step: int = 4 * 10**9
-
-
-QUICK = Plan(
-    size=200_000,
-    sparsities=(0.9, 0.99),
-    memory=((200_000, "float32"),),
-    sizes=((10**4, "float32"), (3 * 10**5, "float32")),
-    per_weight=(10**4, 3 * 10**5),
-    steps=5,
-    repeats=3,
-    peer_repeats=1,
-    small_repeats=50,
-)
-
-
-def in_threads(number: int) -> str:
-    """The number in words."""
-    return f"{number} thread" if number == 1 else f"{number} threads"
-
-
-def in_words(number: int) -> str:
-    """A number of weights, short where it is round."""
-    for power in (9, 8, 7, 6, 5, 4, 3):
-        if number == 10**power:
-            return f"10^{power}"
-    return f"{number / 10**6:g} million" if number >= 10**6 else f"{number:,}"
 
 
 def by_sparsity(plan: Plan) -> Iterator[Row]:
@@ -163,7 +82,7 @@ def of_a_search(plan: Plan) -> Iterator[Row]:
             f"force, {plan.steps} steps to 99 %",
             times.median,
             times.best,
-            against=f"{plan.steps} x {BEYOND}",
+            against=f"{plan.steps} x {ours.READ}",
             ratio=times.median / (plan.steps * limit.median),
             ratio_of_best=times.best / (plan.steps * limit.best),
             size=plan.size,
@@ -233,11 +152,6 @@ SECTIONS: dict[str, Callable[[Plan], Iterator[Row]]] = {
 }
 
 
-def kept(size: int, sparsity: float) -> int:
-    """How many weights are kept."""
-    return max(1, round(size * (1 - sparsity)))
-
-
 def _no_bfloat16() -> str | None:
     try:
         import ml_dtypes  # noqa: F401
@@ -252,7 +166,7 @@ def _compared(
     """Ours against the limit, and peers against ours, in turn."""
     sf.set_num_threads(threads)
     # Tens of seconds are not measured as often as milliseconds.
-    repeats = max(3, min(plan.repeats, 4 * 10**10 // given.bytes))
+    repeats = max(3, min(plan.repeats, 2 * 10**10 // given.bytes))
     calls: dict[str, Call] = {ours.SNIP: ours.snip(given, keep)}
     if len(given.alternating) > 1:
         calls[ours.STEP] = ours.step(given.weights, given.alternating, keep, repeats)
@@ -276,7 +190,7 @@ def _compared(
     for name in (ours.SNIP, ours.STEP, ours.DRIFT):
         if name in calls:
             limit = found[f"{ours.READ} beside {name}"]
-            yield _row(facts, name, found[name], BEYOND, limit, target)
+            yield _row(facts, name, found[name], ours.READ, limit, target)
         else:
             yield Row(**facts, what=name, note="its gradients do not fit")
     yield from _peer_rows(facts, found, reasons)

@@ -16,8 +16,9 @@ import swiftforce as sf
 from benchmarks.growth import growth
 from benchmarks.measure import machine
 from benchmarks.picture import draw
+from benchmarks.plan import QUICK, Plan, in_words
 from benchmarks.rows import Results, markdown, print_tables, write_between
-from benchmarks.sections import QUICK, SECTIONS, Plan, in_words
+from benchmarks.sections import SECTIONS
 
 OUTPUT = Path("build/bench")
 
