@@ -22,26 +22,29 @@ public enum Reading {
     unsafe parity(of: arrays, level: try CPULevel.current(), threads: try Threads.current())
   }
 
+  /// - Parameter strips: how many are gone through side by side; what suits the size, if nil.
   static func parity(
-    of arrays: [UnsafeRawBufferPointer], level: CPULevel, threads: Int
+    of arrays: [UnsafeRawBufferPointer], level: CPULevel, threads: Int, strips: Int? = nil
   ) -> UInt64 {
     #if arch(x86_64)
       switch level {
-      case .v4: return unsafe parity(arrays, SwiftForceKernelsV4.Reading.self, threads)
-      case .v3: return unsafe parity(arrays, SwiftForceKernelsV3.Reading.self, threads)
+      case .v4: return unsafe parity(arrays, SwiftForceKernelsV4.Reading.self, threads, strips)
+      case .v3: return unsafe parity(arrays, SwiftForceKernelsV3.Reading.self, threads, strips)
       case .v2: break
       }
     #endif
-    return unsafe parity(arrays, SwiftForceKernels.Reading.self, threads)
+    return unsafe parity(arrays, SwiftForceKernels.Reading.self, threads, strips)
   }
 
   private static func parity<K: ReadingKernel>(
-    _ arrays: [UnsafeRawBufferPointer], _: K.Type, _ threads: Int
+    _ arrays: [UnsafeRawBufferPointer], _: K.Type, _ threads: Int, _ strips: Int?
   ) -> UInt64 {
     let parts = unsafe arrays.flatMap { unsafe Part.all(of: $0) }
     let bytes = unsafe arrays.reduce(0) { $0 + $1.count }
     let workers = max(1, min(threads, parts.count, bytes / leastBytes))
-    return Parallel.map(parts.count, workers: workers) { parts[$1].parity(K.self) }
+    // What is small lies in a cache, and has nothing to gain from strips.
+    let strips = strips ?? (bytes < leastBytes ? 1 : Part.strips)
+    return Parallel.map(parts.count, workers: workers) { parts[$1].parity(K.self, strips) }
       .reduce(0) { $0 ^ $1 }
   }
 
@@ -83,23 +86,24 @@ extension SwiftForceKernels.Reading: ReadingKernel {}
     }
   }
 
-  func parity<K: ReadingKernel>(_: K.Type) -> UInt64 {
+  func parity<K: ReadingKernel>(_: K.Type, _ strips: Int) -> UInt64 {
     // Strips are a whole number of turns long, and so of words; what is left is shorter than a turn
-    // of all.
-    let length = count / Part.strips & ~(Part.turn - 1)
-    let read = Part.strips * length
-    return unsafe withUnsafeTemporaryAllocation(
-      of: UInt64.self, capacity: SwiftForceKernels.Reading.laneCount
-    ) { buffer in
+    // of all, or all where there are no strips to speak of.
+    let length = strips == 1 ? 0 : count / strips & ~(Part.turn - 1)
+    let read = strips * length
+    let laneCount = SwiftForceKernels.Reading.laneCount
+    // Each strip has lanes of its own, so that its turn need not wait for that of its neighbour.
+    return unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: strips * laneCount) {
+      buffer in
       guard let lanes = buffer.baseAddress else { return 0 }
       unsafe lanes.initialize(repeating: 0, count: buffer.count)
       for offset in stride(from: 0, to: length, by: Part.turn) {
-        for strip in 0..<Part.strips {
+        for strip in 0..<strips {
           let place = unsafe start + (strip * length + offset)
           for line in stride(from: Part.lead, to: Part.lead + Part.turn, by: 64) {
             unsafe platform_request(place + line)
           }
-          unsafe K.combine(place, count: Part.turn, into: lanes)
+          unsafe K.combine(place, count: Part.turn, into: lanes + strip * laneCount)
         }
       }
       unsafe K.combine(start + read, count: count - read, into: lanes)
