@@ -112,3 +112,28 @@ def test_peers_that_are_not_installed_are_named(folder: Path) -> None:
     )
     assert done.stdout.count("torch is not installed") == 2
     assert done.stdout.count("ml_dtypes is not installed") == len(threads())
+
+
+@pytest.mark.filterwarnings("ignore::swiftforce.LayerCollapseWarning")
+@pytest.mark.parametrize("check", ["check_masks", "check_order"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_wrong_mask_stops_the_benchmark(monkeypatch, check: str, dtype: str) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import arrays, peers
+
+    given = arrays.problem(20_000, dtype)
+    getattr(peers, check)(given, 2000)
+
+    def swapped(*arguments, keep: int):
+        found = snip(*arguments, keep=keep)
+        mask = max(found.masks, key=len)
+        mask[[mask.argmax(), mask.argmin()]] = False, True
+        return found
+
+    snip = sf.snip
+    monkeypatch.setattr(sf, "snip", swapped)
+    with pytest.raises(RuntimeError):
+        getattr(peers, check)(given, 2000)
+    monkeypatch.setattr(sf, "snip", lambda *arguments, keep: snip(*arguments, keep=keep + 1))
+    with pytest.raises(RuntimeError):
+        getattr(peers, check)(given, 2000)
