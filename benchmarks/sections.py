@@ -192,7 +192,11 @@ def _compared(
             limit = found[f"{ours.READ} beside {name}"]
             yield _row(facts, name, found[name], ours.READ, limit, target)
         else:
-            yield Row(**facts, what=name, note="its gradients do not fit")
+            yield Row(
+                **facts,
+                what=name,
+                note="more sets of gradients would not fit, or take too long to make",
+            )
     yield from _peer_rows(facts, found, reasons)
 
 
