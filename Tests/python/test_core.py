@@ -40,6 +40,7 @@ ARITY = {
     "network_reset": 1,
     "network_train": 7,
     "permutation": 3,
+    "read": 1,
     "saliency": 5,
     "saliency_reads": 1,
     "schedule": 4,
@@ -88,6 +89,7 @@ def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]
         "keep_count": [10, 0.5],
         "schedule": [0, 10, 2, 3],
         "permutation": [np.empty(n, INT), 1, 0],
+        "read": [ones],
         "saliency": [0, ones, [np.ones(n, F)], [np.empty(n, F)], 1],
         "select": [ones, [np.empty(n, M)], 2],
         "search_create": [2, 0, 1, 2, (3, 1), (2, 2), 0],
@@ -263,7 +265,11 @@ def test_garbage_in_each_place(name: str) -> None:
             try_call(function, arguments)
 
 
-@pytest.mark.parametrize("name", sorted(n for n in ARITY if ARITY[n] and n != "network_create"))
+@pytest.mark.parametrize(
+    "name",
+    # A list of any arrays is what `read` takes.
+    sorted(n for n in ARITY if ARITY[n] and n not in ("network_create", "read")),
+)
 def test_garbage_in_every_place(name: str) -> None:
     function = getattr(_core, name)
     for garbage in GARBAGE:
@@ -463,6 +469,7 @@ def test_views_keep_their_network() -> None:
     "name",
     [
         "permutation",
+        "read",
         "saliency",
         "select",
         "search_step",

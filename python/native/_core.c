@@ -314,6 +314,24 @@ done:
   return result;
 }
 
+static PyObject *core_read(PyObject *module, PyObject *args) {
+  PyObject *list;
+  arrays_t arrays = {0};
+  uint64_t parity;
+  sf_error error;
+  int32_t status;
+  PyObject *result = NULL;
+  if (!PyArg_ParseTuple(args, "O:read", &list)) return NULL;
+  if (!acquire(list, 0, &arrays)) goto done;
+  Py_BEGIN_ALLOW_THREADS
+  status = sf_read(arrays.arrays, arrays.count, &parity, &error);
+  Py_END_ALLOW_THREADS
+  if (succeeded(module, status, &error)) result = PyLong_FromUnsignedLongLong(parity);
+done:
+  release(&arrays);
+  return result;
+}
+
 /* ----------------------------------------------------------------------------------- handles */
 
 static const char search_name[] = "swiftforce.search";
@@ -770,6 +788,8 @@ static PyMethodDef methods[] = {
     {"saliency", core_saliency, METH_VARARGS,
      "saliency(kind, weights, gradients, scores, seed): fills scores."},
     {"select", core_select, METH_VARARGS, "select(scores, masks, keep) -> report; fills masks."},
+    {"read", core_read, METH_VARARGS,
+     "read(arrays) -> exclusive or of their 64-bit words; for benchmarks."},
     {"search_create", core_search_create, METH_VARARGS,
      "search_create(method, schedule, keep, steps, keeps, sizes, seed) -> search."},
     {"search_step", core_search_step, METH_VARARGS,

@@ -274,6 +274,11 @@ int32_t sf_saliency(int32_t saliency, const sf_array *weights, const sf_array *g
 int32_t sf_select(const sf_array *scores, const sf_array *masks, int64_t tensors, int64_t keep,
                   sf_report *report, int64_t *layer_kept, sf_error *error);
 
+/* *parity = the exclusive or of all 64-bit words of the arrays, which are floats or masks; each is cut
+   into words from its own start, and bytes missing from a last word count as zeros. For benchmarks:
+   the time that no selection from these arrays can go below. */
+int32_t sf_read(const sf_array *arrays, int64_t tensors, uint64_t *parity, sf_error *error);
+
 /* A search over tensors of these sizes. *search becomes a handle above 0. */
 int32_t sf_search_create(const sf_search_options *options, const int64_t *sizes, int64_t tensors,
                          int64_t *search, sf_error *error);

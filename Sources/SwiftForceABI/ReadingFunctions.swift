@@ -1,0 +1,23 @@
+// Exported for benchmarks: all bytes of a list of arrays, read once.
+
+import CSwiftForce
+import SwiftForceCore
+
+@_cdecl("sf_read")
+public func read(
+  _ arrays: UnsafePointer<sf_array>?, _ tensors: Int64, _ parity: UnsafeMutablePointer<UInt64>?,
+  _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    let arrays = unsafe try Arrays(
+      arrays, tensors, SF_OPERAND_NONE, types: Arrays.floats.union([SF_TYPE_MASK]))
+    let parity = unsafe try required(parity, "parity")
+    let memory = unsafe arrays.regions.map { region in
+      unsafe UnsafeRawBufferPointer(
+        start: UnsafeRawPointer(bitPattern: region.start), count: Int(region.end - region.start))
+    }
+    unsafe parity.pointee = try mapping { () throws(SFError) in
+      unsafe try Reading.parity(of: memory)
+    }
+  }
+}

@@ -1,0 +1,139 @@
+"""The benchmark runs, in small, and its table has every row. What the figures are is not tested."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import swiftforce as sf
+
+ROOT = Path(__file__).parents[2]
+PAGE = "before\n<!-- begin selection -->\nold\n<!-- end selection -->\nafter\n"
+OURS = ("reading", "snip", "step, gradients alternate", "step, gradients drift")
+PEERS = ("numpy partition", "torch topk, as FORCE's own code", "torch kthvalue")
+
+
+def run(folder: Path, *options: str) -> str:
+    places = {"output": "out.jsonl", "document": "page.md", "picture": "picture.png"}
+    for option, name in places.items():
+        options += (f"--{option}", str(folder / name))
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.selection", "--quick", *options],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("bench")
+    (found / "page.md").write_text(PAGE)
+    run(found)
+    return found
+
+
+def rows(folder: Path) -> list[list[str]]:
+    lines = (folder / "page.md").read_text().splitlines()
+    return [re.split(r"\s*\|\s*", line)[1:-1] for line in lines if line.startswith("|")]
+
+
+def threads() -> list[str]:
+    most = sf.get_num_threads()
+    return ["1 thread", *([f"{most} threads"] if most > 1 else [])]
+
+
+def test_every_row_is_there(folder: Path) -> None:
+    cases = [f"{sparsity} % removed, {text}" for text in threads() for sparsity in (90, 99)]
+    cases += ["10^4 float32", "300,000 float32"]
+    expected = {(case, what) for case in cases for what in OURS + PEERS}
+    expected |= {(f"200,000 float32, {text}", "force, 5 steps to 99 %") for text in threads()}
+    expected |= {("1,000 float32", what) for what in ("snip", *PEERS)}
+    expected |= {("200,000 float32", what) for what in ("snip", OURS[2], *PEERS)}
+    expected |= {("300,000 float32", f"{what}: per weight") for what in OURS}
+    missing = expected - {(row[0], row[1]) for row in rows(folder)}
+    assert not missing
+    assert any(row[0] == f"200,000 bfloat16, {threads()[-1]}" for row in rows(folder))
+
+
+def test_every_row_has_a_figure_or_a_reason(folder: Path) -> None:
+    figures = [row for row in rows(folder) if not row[0].startswith(("case", "---"))]
+    assert len(figures) > 40
+    for row in figures:
+        assert len(row) == 8
+        assert re.fullmatch(r"[\d.]+ (ns|us|ms|s|MB)", row[2]) or re.search("[a-z]", row[5]), row
+
+
+def test_targets_stand_beside_their_figures(folder: Path) -> None:
+    found = {row[7].removesuffix(" met").removesuffix(" missed") for row in rows(folder)}
+    assert {">= 8", "<= 30 us", "<= 1.2"} <= found
+
+
+def test_the_page_around_the_table_stays(folder: Path) -> None:
+    text = (folder / "page.md").read_text()
+    assert text.startswith("before\n<!-- begin selection -->\n")
+    assert text.endswith("<!-- end selection -->\nafter\n")
+    assert "old" not in text
+    assert (folder / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_measured_is_not_measured_again(folder: Path) -> None:
+    before = (folder / "out.jsonl").read_text()
+    shown = run(folder, "--sections", "small")
+    assert "1,000 float32" in shown
+    after = (folder / "out.jsonl").read_text()
+    assert after.count('"section": "small", "machine"') == 1
+    assert after.startswith(before)
+    run(folder, "--sections", "small", "--again")
+    assert (folder / "out.jsonl").read_text().count('"section": "small", "machine"') == 2
+
+
+def test_peers_that_are_not_installed_are_named(folder: Path) -> None:
+    program = (
+        "import sys; sys.modules['torch'] = sys.modules['ml_dtypes'] = None;"
+        "from benchmarks import selection; selection.main()"
+    )
+    output = folder / "alone.jsonl"
+    sections = ["--quick", "--sections", "small", "bfloat16", "--output", str(output)]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *sections],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.count("torch is not installed") == 2
+    assert done.stdout.count("ml_dtypes is not installed") == len(threads())
+
+
+@pytest.mark.filterwarnings("ignore::swiftforce.LayerCollapseWarning")
+@pytest.mark.parametrize("check", ["check_masks", "check_order"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_wrong_mask_stops_the_benchmark(monkeypatch, check: str, dtype: str) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import arrays, peers
+
+    given = arrays.problem(20_000, dtype)
+    getattr(peers, check)(given, 2000)
+
+    def swapped(*arguments, keep: int):
+        found = snip(*arguments, keep=keep)
+        mask = max(found.masks, key=len)
+        mask[[mask.argmax(), mask.argmin()]] = False, True
+        return found
+
+    snip = sf.snip
+    monkeypatch.setattr(sf, "snip", swapped)
+    with pytest.raises(RuntimeError):
+        getattr(peers, check)(given, 2000)
+    monkeypatch.setattr(sf, "snip", lambda *arguments, keep: snip(*arguments, keep=keep + 1))
+    with pytest.raises(RuntimeError):
+        getattr(peers, check)(given, 2000)
