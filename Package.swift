@@ -19,6 +19,11 @@ let strict: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
+/// What loops over every weight: the kernels, and the tests that sort and compare as many. They
+/// are optimised in debug builds, too, where `swift test` would take ten times as long otherwise;
+/// overflow and bounds are still checked, and what is between them is debugged as ever.
+let optimised: [SwiftSetting] = [.unsafeFlags(["-O"], .when(configuration: .debug))]
+
 /// Compiles for a CPU level; `-Xcc` reaches the code generator of both Swift and C.
 func level(_ name: String) -> [SwiftSetting] {
   [.unsafeFlags(["-Xcc", "-march=\(name)"])]
@@ -26,12 +31,14 @@ func level(_ name: String) -> [SwiftSetting] {
 
 #if arch(x86_64)
   let levels: [Target] = [
-    .target(name: "SwiftForceKernels", swiftSettings: strict + level("x86-64-v2")),
-    .target(name: "SwiftForceKernelsV3", swiftSettings: strict + level("x86-64-v3")),
-    .target(name: "SwiftForceKernelsV4", swiftSettings: strict + level("x86-64-v4")),
+    .target(name: "SwiftForceKernels", swiftSettings: strict + optimised + level("x86-64-v2")),
+    .target(name: "SwiftForceKernelsV3", swiftSettings: strict + optimised + level("x86-64-v3")),
+    .target(name: "SwiftForceKernelsV4", swiftSettings: strict + optimised + level("x86-64-v4")),
   ]
 #else
-  let levels: [Target] = [.target(name: "SwiftForceKernels", swiftSettings: strict)]
+  let levels: [Target] = [
+    .target(name: "SwiftForceKernels", swiftSettings: strict + optimised)
+  ]
 #endif
 
 let package = Package(
@@ -62,7 +69,7 @@ let package = Package(
     .testTarget(
       name: "SwiftForceCoreTests",
       dependencies: ["SwiftForceCore", "SwiftForceKernels"],
-      swiftSettings: strict),
+      swiftSettings: strict + optimised),
     .testTarget(
       name: "SwiftForceEngineTests",
       dependencies: ["SwiftForceEngine", "SwiftForceCore", "SwiftForceKernels"],
