@@ -29,7 +29,10 @@ import Testing
     get { unsafe Array(UnsafeBufferPointer(start: base, count: count)) }
     set {
       precondition(newValue.count == count, "memory does not change its size")
-      for (i, value) in newValue.enumerated() { unsafe base[i] = value }
+      // Not element by element: this is not compiled for each type of them.
+      unsafe newValue.withUnsafeBufferPointer { values in
+        if let first = values.baseAddress { unsafe base.update(from: first, count: count) }
+      }
     }
   }
 

@@ -120,50 +120,66 @@ struct Outcome: Equatable {
 }
 
 extension Trial {
-  /// Everything that a trial is made of, for its outcome and for that of the oracle.
+  /// The arrays that a trial lends, and how many weights it keeps.
   struct Inputs {
-    let weights: Stored
-    let gradients: Stored
-    let previous: [UInt8]?
-    let keep: Int
+    var weights: Stored
+    var gradients: Stored
+    var previous: [UInt8]?
+    var keep: Int
+  }
 
-    init(_ trial: Trial) {
-      weights = trial.weights()
-      gradients = trial.gradients()
-      previous = trial.previous()
-      let most = trial.before == .nested ? previous?.count { $0 == 1 } : nil
-      keep = Trial.keeps(of: most ?? trial.count)[trial.keep]
-    }
+  var inputs: Inputs {
+    let previous = previous()
+    let most = before == .nested ? previous?.count { $0 == 1 } : nil
+    return Inputs(
+      weights: weights(), gradients: gradients(), previous: previous,
+      keep: Trial.keeps(of: most ?? count)[keep])
   }
 
   /// Selects.
+  ///
+  /// - Throws: what the selection throws, when it has left what it must not change.
   func outcome(_ inputs: Inputs) throws -> Outcome {
     let (sizes, weights, gradients) = (sizes, inputs.weights, inputs.gradients)
     let previous = inputs.previous.map { Memory($0, guardedBy: 99) }
     let masks = Memory<UInt8>(masksOf: count)
-    let applies = writesMasked && source != .given
-    let masked = applies ? Stored(weightType, bits: shown(inputs)) : nil
-    let saliency = source.saliency
-    let report = try withExtendedLifetime((weights, gradients, previous, masks, masked)) {
-      let before = previous?.masks(sizes)
-      let scores =
-        if let saliency {
-          try Scores(
-            saliency, weights: weights.tensors(sizes), gradients: gradients.tensors(sizes),
-            candidates: self.before == .nested ? before : nil, seed: Trial.seed)
-        } else { Scores(given: weights.tensors(sizes)) }
-      return try Selection.select(
-        from: scores, keep: inputs.keep, masks: masks.masks(sizes),
-        previous: before.map { ($0, inputs.previous?.count { $0 == 1 } ?? 0) },
-        applying: masked.map { (weights.tensors(sizes), $0.mutableTensors(sizes)) },
-        level: level, threads: threads)
-    }
-    let areUnchanged =
+    let masked = writesMasked ? Stored(weightType, bits: shown(inputs)) : nil
+    var areGuarded: Bool {
       previous?.values == inputs.previous && previous?.isIntact != false && weights.isIntact
-      && masked?.isIntact != false
-    return Outcome(
-      masks: masks.values, masked: masked?.bits, report: report,
-      isIntact: areUnchanged && masks.isIntact)
+        && masks.isIntact && masked?.isIntact != false
+    }
+    do {
+      let report = try withExtendedLifetime((weights, gradients, previous, masks, masked)) {
+        let before = previous?.masks(sizes)
+        return try Selection.select(
+          from: try source(weights.tensors(sizes), gradients.tensors(sizes), before),
+          keep: inputs.keep, masks: masks.masks(sizes),
+          previous: before.map { ($0, inputs.previous?.count { $0 == 1 } ?? 0) },
+          applying: masked.map { (weights.tensors(sizes), $0.mutableTensors(sizes)) },
+          level: level, threads: threads)
+      }
+      return Outcome(
+        masks: masks.values, masked: masked?.bits, report: report, isIntact: areGuarded)
+    } catch {
+      // At a first step the masked weights are written anew: nothing is there to be kept.
+      let isKept = previous == nil || masked?.bits == masked.map { _ in shown(inputs) }
+      guard areGuarded, isKept else { throw Spoiled(cause: error) }
+      throw error
+    }
+  }
+
+  /// A selection that failed and left something else than it found.
+  struct Spoiled: Error {
+    let cause: any Error
+  }
+
+  private func source(
+    _ weights: [Tensor], _ gradients: [Tensor], _ before: [Mask]?
+  ) throws(SFError) -> Scores {
+    guard let saliency = source.saliency else { return Scores(given: weights) }
+    return try Scores(
+      saliency, weights: weights, gradients: gradients,
+      candidates: self.before == .nested ? before : nil, seed: Trial.seed)
   }
 
   /// What the oracle has in the place of `outcome`.
@@ -171,7 +187,7 @@ extension Trial {
     let scores = scores(inputs.weights, inputs.gradients)
     let oracle = Oracle(
       scores, keep: inputs.keep, sizes: sizes, previous: inputs.previous,
-      nested: before == .nested && source != .given,
+      nested: before == .nested,
       gradients: source.saliency?.readsGradients == true ? inputs.gradients.values : nil)
     var report = oracle.report
     // 1 is what `Search` gives to its first step; how often arrays are read is no part of what
@@ -180,7 +196,7 @@ extension Trial {
     let bits = inputs.weights.bits
     let masked = zip(bits, oracle.mask).map { $1 == 1 ? $0 : 0 }
     return Outcome(
-      masks: oracle.mask, masked: writesMasked && source != .given ? masked : nil, report: report)
+      masks: oracle.mask, masked: writesMasked ? masked : nil, report: report)
   }
 
   /// The masked weights before the selection: those of the mask before it, or anything.
