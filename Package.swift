@@ -19,10 +19,16 @@ let strict: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
+/// What loops over every weight: the kernels, and the tests that sort and compare as many. They
+/// are optimised in debug builds, too, where `swift test` would take ten times as long otherwise;
+/// overflow and bounds are still checked, and what is between them is debugged as ever.
+let optimised: [SwiftSetting] = [.unsafeFlags(["-O"], .when(configuration: .debug))]
+
 /// The loops for a CPU level; `-Xcc` reaches the code generator of both Swift and C.
 func kernels(_ name: String, _ level: String? = nil) -> Target {
   let flags: [SwiftSetting] = level.map { [.unsafeFlags(["-Xcc", "-march=\($0)"])] } ?? []
-  return .target(name: name, dependencies: ["CPlatform"], swiftSettings: strict + flags)
+  return .target(
+    name: name, dependencies: ["CPlatform"], swiftSettings: strict + optimised + flags)
 }
 
 #if arch(x86_64)
@@ -63,7 +69,7 @@ let package = Package(
     .testTarget(
       name: "SwiftForceCoreTests",
       dependencies: ["SwiftForceCore", "SwiftForceKernels"],
-      swiftSettings: strict),
+      swiftSettings: strict + optimised),
     .testTarget(
       name: "SwiftForceEngineTests",
       dependencies: ["SwiftForceEngine", "SwiftForceCore", "SwiftForceKernels"],

@@ -1,24 +1,10 @@
-// Selections that are large enough for the bracket: data that it settles in one reading, data that
-// it cannot settle, sizes around the edges of chunks, and every CPU level and number of threads.
+// Selections that are large enough for the bracket: sizes from which on one reading settles them,
+// every CPU level with every number of threads, and searches. Data that the bracket cannot settle
+// is in BracketTests.
 
 import Testing
 
 @testable import SwiftForceCore
-
-/// Data that a sample misjudges, or that has more equal scores than may be listed.
-private enum Adversary: CaseIterable {
-  case allEqualButOne, twoValues, rareHugeBlock, sortedTies, mostlyZeros
-
-  func values(_ count: Int) -> [Float] {
-    switch self {
-    case .allEqualButOne: (0..<count).map { $0 == count / 3 ? 2 : 1 }
-    case .twoValues: (0..<count).map { Float($0 & 1) }
-    case .rareHugeBlock: (0..<count).map { $0 / 5 == count / 10 ? 4096 : 0.5 }
-    case .sortedTies: (0..<count).map { Float($0 / (count / 3)) }
-    case .mostlyZeros: (0..<count).map { $0 % 1000 == 0 ? Float($0 % 4093) : 0 }
-    }
-  }
-}
 
 /// What a selection at a given level and number of threads wrote and said.
 private struct Result: Equatable {
@@ -72,17 +58,6 @@ private let least = Bracket<BaselineFloatKernels>.leastCount
     #expect(try check(kind.values(count), keep: 20_000, sizes: [count]) == 1)
   }
 
-  @Test(arguments: Adversary.allCases)
-  private func whatTheBracketCannotSettleIsExactAllTheSame(adversary: Adversary) throws {
-    let count = least + 777
-    let values = adversary.values(count)
-    for keep in [1, 7, count / 4, count / 2, count - 3] {
-      try check(values, keep: keep, sizes: [count / 3, 0, count - count / 3])
-    }
-    // In the middle of a flood of equal scores.
-    #expect(try check(values, keep: count / 4 + 11, sizes: [count]) > 1)
-  }
-
   @Test(arguments: [Kind.random, .fewValues, .halfZeros, .signedZeros])
   func levelsAndThreadsAgree(kind: Kind) throws {
     let count = 5 * Chunk.largestCount + 3
@@ -131,11 +106,12 @@ private let least = Bracket<BaselineFloatKernels>.leastCount
   @Test(arguments: [Method.force, .iterativeSnip, .graspIt])
   func everyStepIsTheOracles(method: Method) throws {
     let count = least + 99
-    let keeps = [count / 2, count / 8, count / 50]
+    // At last, far fewer weights compete than a sample has scores.
+    let keeps = [count / 2, count / 8, count / 50, 90, 89, 1]
     for numbers in [shortNumbers, tiedNumbers] {
       let weights = numbers(count, 1)
       let search = try Search(
-        method, sizes: [999, count - 999], keep: count / 50, keeps: keeps)
+        method, sizes: [999, count - 999], keep: 1, keeps: keeps)
       let run = SearchRun(search, weights: weights)
       var mask: [UInt8]?
       for (t, keep) in keeps.enumerated() {

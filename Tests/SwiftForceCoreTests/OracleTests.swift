@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct OracleTests {
   @Test func aCaseWorkedByHand() {
-    let oracle = Oracle([2, 5, -0.0, 5, 0, 2], keep: 3, sizes: [1, 0, 5])
+    let oracle = Oracle([2, 5, -0.0, 5, 0, 2] as [Double], keep: 3, sizes: [1, 0, 5])
     #expect(oracle.mask == [1, 1, 0, 1, 0, 0])
     #expect(oracle.report.threshold == 2)
     #expect(oracle.report.atThreshold == 2)
@@ -19,11 +19,12 @@ import Testing
 
   @Test func nestedLeavesOutTheRemoved() {
     let previous: [UInt8] = [0, 1, 1, 1]
-    let nested = Oracle([9, 1, 2, 3], keep: 2, sizes: [4], previous: previous, nested: true)
+    let scores: [Double] = [9, 1, 2, 3]
+    let nested = Oracle(scores, keep: 2, sizes: [4], previous: previous, nested: true)
     #expect(nested.mask == [0, 0, 1, 1])
     #expect(nested.report.candidates == 3)
     #expect(nested.report.revived == 0)
-    let free = Oracle([9, 1, 2, 3], keep: 2, sizes: [4], previous: previous)
+    let free = Oracle(scores, keep: 2, sizes: [4], previous: previous)
     #expect(free.mask == [1, 0, 0, 1])
     #expect(free.report.revived == 1)
     #expect(free.report.removed == 2)

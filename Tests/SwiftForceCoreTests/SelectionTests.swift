@@ -44,8 +44,9 @@ private func check(
 ) throws {
   let selecting = Selecting(values)
   let report = try selecting.select(keep: keep, sizes: sizes)
+  let scores = values.map { Double($0) }
   let oracle = Oracle(
-    values, kept: Array(ranking.prefix(keep)), candidates: Array(values.indices),
+    scores, kept: Array(ranking.prefix(keep)), candidates: Array(values.indices),
     before: [UInt8](repeating: 1, count: values.count), sizes: sizes, gradients: nil, step: 1)
   // Made where it is needed: text for every comparison would cost more than the selection.
   var comment: Comment { "\(kind) n \(values.count) keep \(keep) sizes \(sizes)" }
@@ -53,7 +54,7 @@ private func check(
   #expect(report == oracle.report, comment)
   #expect(
     report.arbitrary
-      == Oracle.arbitrary(values, mask: oracle.mask, candidates: Array(values.indices)), comment)
+      == Oracle.arbitrary(scores, mask: oracle.mask, candidates: Array(values.indices)), comment)
   #expect(selecting.isIntact(values), comment)
 }
 
@@ -62,7 +63,7 @@ private func check(
   func smallSizes(kind: Kind) throws {
     for count in 1...70 {
       let values = kind.values(count)
-      let ranking = Oracle.ranking(values, Array(values.indices))
+      let ranking = Oracle.ranking(values.map { Double($0) }, Array(values.indices))
       for keep in keeps(of: count) {
         let ways = splits(of: count)
         // Every way to split the smaller ones, one way in turn of the others.
@@ -76,7 +77,7 @@ private func check(
   @Test(arguments: Kind.allCases, [511, 512, 513, 1023, 1024, 1025])
   func sizesAroundTheEdgesOfBlocks(kind: Kind, count: Int) throws {
     let values = kind.values(count)
-    let ranking = Oracle.ranking(values, Array(values.indices))
+    let ranking = Oracle.ranking(values.map { Double($0) }, Array(values.indices))
     for keep in keeps(of: count) {
       try check(values, ranking: ranking, keep: keep, sizes: [count], kind)
     }

@@ -26,10 +26,13 @@ import Testing
   var base: UnsafeMutablePointer<Element> { unsafe start + Memory.guardCount }
 
   var values: [Element] {
-    get { (0..<count).map { i in unsafe base[i] } }
+    get { unsafe Array(UnsafeBufferPointer(start: base, count: count)) }
     set {
       precondition(newValue.count == count, "memory does not change its size")
-      for (i, value) in newValue.enumerated() { unsafe base[i] = value }
+      // Not element by element: this is not compiled for each type of them.
+      unsafe newValue.withUnsafeBufferPointer { values in
+        if let first = values.baseAddress { unsafe base.update(from: first, count: count) }
+      }
     }
   }
 

@@ -14,8 +14,8 @@ struct Oracle: Equatable {
   ///   - previous: the mask before this selection; nil: every weight was kept.
   ///   - nested: whether only the weights that were kept compete.
   init(
-    _ scores: [Float], keep: Int, sizes: [Int], previous: [UInt8]? = nil, nested: Bool = false,
-    gradients: [Float]? = nil, step: Int = 1
+    _ scores: [Double], keep: Int, sizes: [Int], previous: [UInt8]? = nil, nested: Bool = false,
+    gradients: [Double]? = nil, step: Int = 1
   ) {
     let before = previous ?? [UInt8](repeating: 1, count: scores.count)
     let candidates = scores.indices.filter { !nested || before[$0] == 1 }
@@ -27,8 +27,8 @@ struct Oracle: Equatable {
 
   /// - Parameter kept: the weights that are kept, best first.
   init(
-    _ scores: [Float], kept: [Int], candidates: [Int], before: [UInt8], sizes: [Int],
-    gradients: [Float]?, step: Int
+    _ scores: [Double], kept: [Int], candidates: [Int], before: [UInt8], sizes: [Int],
+    gradients: [Double]?, step: Int
   ) {
     mask = [UInt8](repeating: 0, count: scores.count)
     for i in kept { mask[i] = 1 }
@@ -43,11 +43,11 @@ struct Oracle: Equatable {
     report.zeroScores = candidates.count { scores[$0] == 0 }
     report.atThreshold = candidates.count { scores[$0] == threshold }
     report.keptAtThreshold = kept.count { scores[$0] == threshold }
-    report.threshold = Double(threshold + 0)
+    report.threshold = threshold + 0
     // Exact, and so independent of the order: see Kind.
-    report.saliency = kept.reduce(0) { $0 + Double(scores[$1]) }
-    report.totalSaliency = candidates.reduce(0) { $0 + Double(scores[$1]) }
-    report.gradientNorm = (gradients ?? []).reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+    report.saliency = kept.reduce(0) { $0 + scores[$1] }
+    report.totalSaliency = candidates.reduce(0) { $0 + scores[$1] }
+    report.gradientNorm = (gradients ?? []).reduce(0) { $0 + $1 * $1 }.squareRoot()
     var start = 0
     for size in sizes {
       report.layerKept.append(now[start..<start + size].count { $0 == 1 })
@@ -56,14 +56,26 @@ struct Oracle: Equatable {
   }
 
   /// The candidates in order, best first.
-  static func ranking(_ scores: [Float], _ candidates: [Int]) -> [Int] {
+  static func ranking(_ scores: [Double], _ candidates: [Int]) -> [Int] {
     candidates.sorted { scores[$0] > scores[$1] || scores[$0] == scores[$1] && $0 < $1 }
   }
 
   /// How many weights are kept with a zero score although others with a zero score are not.
-  static func arbitrary(_ scores: [Float], mask: [UInt8], candidates: [Int]) -> Int {
+  static func arbitrary(_ scores: [Double], mask: [UInt8], candidates: [Int]) -> Int {
     let kept = candidates.count { scores[$0] == 0 && mask[$0] == 1 }
     return kept < candidates.count { scores[$0] == 0 } ? kept : 0
+  }
+}
+
+extension Oracle {
+  /// Of scores in binary32, all of which binary64 holds.
+  init(
+    _ scores: [Float], keep: Int, sizes: [Int], previous: [UInt8]? = nil, nested: Bool = false,
+    gradients: [Float]? = nil, step: Int = 1
+  ) {
+    self.init(
+      scores.map { Double($0) }, keep: keep, sizes: sizes, previous: previous, nested: nested,
+      gradients: gradients?.map { Double($0) }, step: step)
   }
 }
 
