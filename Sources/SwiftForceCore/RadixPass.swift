@@ -1,6 +1,6 @@
 // The sure way: the threshold digit by digit, each from a reading of the tensors, and a last reading
-// that writes the masks. For few weights, which stay in the cache, and for scores that no bracket
-// settles.
+// that writes the masks. For scores that no bracket settles, and for weights that are too many for
+// their keys to be kept and too few for a bracket.
 
 /// A selection in as many readings as a key has digits, and two more.
 struct RadixPass<K: BlockKernels> {
@@ -24,7 +24,7 @@ struct RadixPass<K: BlockKernels> {
         total = survey
         if !total.isFinite { try scores.checkFinite() }
       }
-      rank.narrow(bins)
+      unsafe rank.narrow(bins)
       readings += 1
     }
     let threshold = Threshold<K>(key: rank.key, quota: rank.wanted, alike: rank.alike)
@@ -88,19 +88,42 @@ struct RadixPass<K: BlockKernels> {
       var quota = quotas[round]
       chunks[round].forEachBlock { block in
         _ = scores.fill(scratch, for: block)
-        let mask = unsafe output.mask(block)
-        let before = quota
-        unsafe K.decide(
-          scratch.keys, count: block.count, threshold: threshold.key, quota: &quota, into: mask)
-        let ties = before - quota
-        let sums = unsafe K.scoreSums(scratch.keys, count: block.count, above: threshold.key)
-        survey.saliency += sums.above + Double(ties) * Double(K.score(of: threshold.key))
-        let kept = unsafe K.kept(mask, count: block.count)
-        survey.kept += kept
-        output.follow(block, kept: kept, isRewritten: true, &survey)
+        unsafe output.write(block, scratch.keys, threshold, &quota, &survey)
       }
       return survey
     }
+  }
+}
+
+extension MaskOutput {
+  /// Writes a block of the masks, and what follows from it, from the block's keys.
+  ///
+  /// - Parameter quota: how many more keys that equal the threshold are kept; lowered by those here.
+  @inline(__always)
+  func write(
+    _ block: Block, _ keys: UnsafePointer<K.Key>, _ threshold: Threshold<K>, _ quota: inout Int,
+    _ survey: inout Survey
+  ) {
+    let mask = unsafe mask(block)
+    let alike = unsafe K.occurrences(of: threshold.key, in: keys, count: block.count)
+    let ties = min(alike, quota)
+    let kept: Int
+    if ties == 0 || ties == alike {
+      // All keys that equal the threshold go the same way: a bracket with nothing inside it.
+      let high = ties == 0 ? threshold.key : threshold.key &- 1
+      unsafe kept =
+        K.classify(keys, count: block.count, low: high &+ 1, high: high, into: mask)
+        .above
+      quota -= ties
+    } else {
+      unsafe K.decide(
+        keys, count: block.count, threshold: threshold.key, quota: &quota, into: mask)
+      unsafe kept = K.kept(mask, count: block.count)
+    }
+    let sums = unsafe K.scoreSums(keys, count: block.count, above: threshold.key)
+    survey.saliency += sums.above + Double(ties) * Double(K.score(of: threshold.key))
+    survey.kept += kept
+    follow(block, kept: kept, isRewritten: true, &survey)
   }
 }
 

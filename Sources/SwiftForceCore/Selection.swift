@@ -1,6 +1,6 @@
 // The exact global top-k over a list of tensors, streaming: scores are computed a block at a time
 // and never stored. What must not live here: what a score is (Scores), how many weights to keep
-// (Keep, Schedule), or how the readings go (SinglePass, RadixPass).
+// (Keep, Schedule), or how the readings go (SmallPass, SinglePass, RadixPass).
 
 import SwiftForceKernels
 
@@ -16,7 +16,7 @@ import SwiftForceKernels
 /// is read holds binary64. The mask is the same for any number of threads and every CPU level.
 ///
 /// - Complexity: one reading of the tensors where the scores allow it, else one per digit of a key
-///   and two more; extra memory of at most 2% of the tensors.
+///   and two more; extra memory of at most 2% of the tensors, or three keys for each of few weights.
 public enum Selection {
   /// Selects among the caller's scores, which may be negative.
   ///
@@ -178,6 +178,12 @@ private struct MaskSelection: KernelJob {
     if let expected = previous?.keep {
       let kept = output.previouslyKept(chunks, workers)
       guard kept == expected else { throw .masksChanged(kept: kept, expected: expected) }
+    }
+    if count <= SmallPass<K>.largestCount {
+      let pass = SmallPass(
+        scores: scores, keep: keep, chunks: chunks, count: count, output: output)
+      let found = try pass.run()
+      return report(found.survey, found.threshold, found.layerKept, 1)
     }
     var readings = 0
     if count >= Bracket<K>.leastCount {
