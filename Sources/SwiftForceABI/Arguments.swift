@@ -70,7 +70,7 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
   /// - Parameter types: the types that an array may have.
   init(
     _ list: UnsafePointer<sf_array>?, _ tensors: Int64, _ operand: sf_operand,
-    types: Set<sf_type> = Arrays.floats, isWritten: Bool = false
+    types: [sf_type] = Arrays.floats, isWritten: Bool = false
   ) throws(Fault) {
     let list = unsafe try required(list, Arrays.name(operand))
     guard tensors >= 1, tensors <= Int64(Arrays.largestCount) else {
@@ -88,7 +88,7 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
   }
 
   private static func check(
-    _ array: sf_array, _ operand: sf_operand, _ position: Int, _ types: Set<sf_type>
+    _ array: sf_array, _ operand: sf_operand, _ position: Int, _ types: [sf_type]
   ) throws(Fault) {
     func fault(_ status: sf_status, _ message: String) -> Fault {
       Fault(
@@ -113,7 +113,7 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
   }
 
   /// The types of weights, gradients and scores.
-  static let floats: Set<sf_type> = [
+  static let floats: [sf_type] = [
     SF_TYPE_FLOAT32, SF_TYPE_FLOAT64, SF_TYPE_FLOAT16, SF_TYPE_BFLOAT16,
   ]
 

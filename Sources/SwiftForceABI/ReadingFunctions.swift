@@ -10,7 +10,7 @@ public func read(
 ) -> Int32 {
   unsafe status(error) { () throws(Fault) in
     let arrays = unsafe try Arrays(
-      arrays, tensors, SF_OPERAND_NONE, types: Arrays.floats.union([SF_TYPE_MASK]))
+      arrays, tensors, SF_OPERAND_NONE, types: Arrays.floats + [SF_TYPE_MASK])
     let parity = unsafe try required(parity, "parity")
     let memory = unsafe arrays.regions.map { region in
       unsafe UnsafeRawBufferPointer(

@@ -13,8 +13,12 @@
 struct Bracket<K: BlockKernels> {
   let low: K.Key
   let high: K.Key
+  /// Keys next to the bracket that very many weights have: too many to list, so they were left out.
+  /// If the bracket misses, the threshold is most likely one of them.
+  private(set) var floodBelow: K.Key?
+  private(set) var floodAbove: K.Key?
 
-  /// Fewer weights than this are read several times from the cache instead.
+  /// Of fewer weights than this, the keys are stored instead: they stay in a core's own cache.
   static var leastCount: Int { 1 << 17 }
 
   /// The bracket of a threshold that is known.
@@ -46,9 +50,24 @@ struct Bracket<K: BlockKernels> {
     let spread = 3 * (rank * (1 - share)).squareRoot() + 4
     let above = Int((rank - spread).rounded(.down)) - 1
     let below = Int((rank + spread).rounded(.up))
-    let all = K.excluded + 1
-    high = above >= 0 ? max(all, KeyRank<K>.find(above + 1, in: sample).key) : K.Key.max
-    low = below < size ? max(all, KeyRank<K>.find(below + 1, in: sample).key) : all
+    let top = above >= 0 ? KeyRank<K>.find(above + 1, in: sample) : nil
+    let bottom = below < size ? KeyRank<K>.find(below + 1, in: sample) : nil
+    self.init(from: bottom, through: top, flood: max(2, size >> 8))
+  }
+
+  /// - Parameters:
+  ///   - bottom, top: the ends, with how often each was drawn; nil: where all keys end.
+  ///   - flood: a key that was drawn more often is left out, if another one is there.
+  private init(from bottom: KeyRank<K>?, through top: KeyRank<K>?, flood: Int) {
+    let least = K.excluded + 1
+    let (first, last) = (max(least, bottom?.key ?? least), max(least, top?.key ?? K.Key.max))
+    floodBelow = first < last && bottom?.alike ?? 0 > flood ? first : nil
+    floodAbove = first < last && top?.alike ?? 0 > flood ? last : nil
+    let (inner, outer) = (floodBelow.map { $0 + 1 } ?? first, floodAbove.map { $0 - 1 } ?? last)
+    // Two floods with nothing between them: either may hold the threshold.
+    low = min(inner, last)
+    high = max(outer, low)
+    if high == last { floodAbove = nil }
   }
 
   /// How many scores to draw of `count`, of which `share` are kept.
@@ -60,7 +79,7 @@ struct Bracket<K: BlockKernels> {
     let width = Double(count) * (share * (1 - share)).squareRoot()
     let fastest = cbrt(0.36 * width * width)
     let smallest = 81 * width / Double(most) * width / Double(most)
-    return min(max(1 << 12, Int(max(fastest, smallest))), max(1, count >> 4))
+    return min(max(1 << 13, Int(max(fastest, smallest))), max(1, count >> 4))
   }
 
   /// The keys at some of the sampled positions.

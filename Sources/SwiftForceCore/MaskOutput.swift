@@ -7,6 +7,8 @@ struct MaskOutput<K: BlockKernels> {
   let previous: [Mask]?
   /// The dense weights, and where they go with those removed replaced by zero.
   let applying: (weights: [Tensor], masked: [MutableTensor])?
+  /// Whether masked weights may be others than the previous masks left: after a reading in vain.
+  var isSpoiled = false
 
   @inline(__always)
   func mask(_ block: Block) -> UnsafeMutablePointer<UInt8> {
@@ -36,7 +38,7 @@ struct MaskOutput<K: BlockKernels> {
     survey.removed += change.removed
     survey.revived += change.revived
     // Where much has changed, to write it all is faster than to look for what has.
-    let isSparse = (change.removed + change.revived) * 16 < block.count
+    let isSparse = !isSpoiled && (change.removed + change.revived) * 16 < block.count
     unsafe apply(mask, block, unless: isSparse ? before : nil)
   }
 

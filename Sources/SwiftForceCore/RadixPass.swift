@@ -1,5 +1,5 @@
-// The sure way to the threshold: digit by digit, each from a reading of the tensors. For few weights,
-// which stay in the cache, and for scores that no sample brackets.
+// The sure way to the threshold: digit by digit, each from a reading of the tensors. For scores that
+// no sample brackets.
 
 /// A search for the threshold in as many readings as a key has digits.
 struct RadixPass<K: BlockKernels> {
@@ -15,7 +15,7 @@ struct RadixPass<K: BlockKernels> {
     while !rank.isFound {
       let (bins, areFinite) = histogram(rank, scratches)
       if !areFinite && readings == 0 { try scores.checkFinite() }
-      rank.narrow(bins)
+      unsafe rank.narrow(bins)
       readings += 1
     }
     return (rank.key, readings)

@@ -27,8 +27,8 @@ public struct Report: Sendable, Equatable {
   public var totalSaliency = 0.0
   /// The Euclidean norm of all gradients; 0 where none are read.
   public var gradientNorm = 0.0
-  /// How often the tensors were read: once, unless the scores are few, or so many of them are
-  /// equal or oddly placed that the bracket does not settle them.
+  /// How often the tensors were read: once, unless the scores are few (twice), or so many of them
+  /// are oddly placed that the bracket does not settle them.
   public var readings = 0
   /// Weights kept of each tensor.
   public var layerKept: [Int] = []

@@ -1,6 +1,6 @@
 // The exact global top-k over a list of tensors, streaming: scores are computed a block at a time
 // and never stored. What must not live here: what a score is (Scores), how many weights to keep
-// (Keep, Schedule), or how the readings go (SinglePass, RadixPass).
+// (Keep, Schedule), or how the readings go (SmallPass, SinglePass, RadixPass).
 
 import SwiftForceKernels
 
@@ -16,7 +16,7 @@ import SwiftForceKernels
 /// is read holds binary64. The mask is the same for any number of threads and every CPU level.
 ///
 /// - Complexity: one reading of the tensors where the scores allow it, else one per digit of a key
-///   and two more; extra memory of at most 2% of the tensors.
+///   and two more; extra memory of at most 2% of the tensors, or two keys for each of few weights.
 public enum Selection {
   /// Selects among the caller's scores, which may be negative.
   ///
@@ -177,31 +177,45 @@ private struct MaskSelection: KernelJob {
     let count = sizes.reduce(0, +)
     let chunks = Chunk.all(of: sizes)
     let workers = workers(threads, chunks, count)
-    /// What the list of undecided weights may take: less than 2% of the tensors, if they are large.
-    let most = max(1 << 15, scores.bytes / 64 / SinglePass<K>.listedSize)
-    func reading(_ bracket: Bracket<K>) -> SinglePass<K> {
-      SinglePass(
-        scores: scores, keep: keep, chunks: chunks, workers: workers, output: output,
-        bracket: bracket, most: most)
-    }
     if let expected = previous?.keep {
       let kept = output.previouslyKept(chunks, workers)
       guard kept == expected else { throw .masksChanged(kept: kept, expected: expected) }
     }
+    // Less than 2% of the tensors, if they are large.
+    let most = max(1 << 15, scores.bytes / 64 / SinglePass<K>.listedSize)
+    var output = output
     var readings = 0
+    func read(_ bracket: Bracket<K>) throws(SFError) -> SinglePass<K>.Outcome {
+      output.isSpoiled = readings > 0
+      readings += 1
+      let pass = SinglePass(
+        scores: scores, keep: keep, chunks: chunks, workers: workers, output: output,
+        bracket: bracket, most: most)
+      return try pass.run()
+    }
+
+    var known: K.Key?
     if count >= Bracket<K>.leastCount {
       let bracket = Bracket<K>(
         scores, chunks: chunks, keep: keep, count: count, most: most, workers: workers)
-      readings += 1
-      if let found = try reading(bracket).run() { return report(found, count, readings) }
+      switch try read(bracket) {
+      case .found(let found): return report(found, count, readings)
+      case .isAbove: known = bracket.floodAbove
+      case .isBelow: known = bracket.floodBelow
+      case .isCrowded: break
+      }
+      if let known, case .found(let found) = try read(Bracket(around: known)) {
+        return report(found, count, readings)
+      }
     }
-    let pass = RadixPass<K>(scores: scores, chunks: chunks, workers: workers)
-    let threshold = try pass.threshold(rank: keep)
-    readings += threshold.readings + 1
-    guard let found = try reading(Bracket(around: threshold.key)).run() else {
+    let exact =
+      count < Bracket<K>.leastCount
+      ? try SmallPass<K>(scores: scores, chunks: chunks, count: count).threshold(rank: keep)
+      : try RadixPass<K>(scores: scores, chunks: chunks, workers: workers).threshold(rank: keep)
+    guard case .found(let found) = try read(Bracket(around: exact.key)) else {
       throw .arraysChanged
     }
-    return report(found, count, readings)
+    return report(found, count, readings + exact.readings)
   }
 
   private func report<K: BlockKernels>(

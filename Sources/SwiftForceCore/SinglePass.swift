@@ -15,6 +15,14 @@ struct SinglePass<K: BlockKernels> {
   /// So many weights may be listed.
   let most: Int
 
+  enum Outcome {
+    case found(Found)
+    /// The bracket missed: the threshold is above it, or below.
+    case isAbove, isBelow
+    /// There are more weights inside than may be listed.
+    case isCrowded
+  }
+
   /// What a selection found.
   struct Found {
     let survey: Survey
@@ -25,17 +33,19 @@ struct SinglePass<K: BlockKernels> {
   /// Bytes that a listed weight takes.
   static var listedSize: Int { MemoryLayout<K.Key>.size + MemoryLayout<UInt32>.size }
 
-  /// - Returns: nil where the bracket missed or holds too many weights.
   /// - Throws: `nonFinite`; the masks are written by then.
-  func run() throws(SFError) -> Found? {
+  func run() throws(SFError) -> Outcome {
     let room = Room(most)
     let readings = read(room)
     var total = Survey()
     for reading in readings { total += reading.survey }
     if !total.isFinite { try scores.checkFinite() }
-    guard !room.isExceeded, let threshold = threshold(keep - total.kept, readings) else {
-      return nil
-    }
+    let inside = readings.reduce(0) { $0 + $1.inside }
+    let wanted = keep - total.kept
+    if room.isExceeded { return .isCrowded }
+    if wanted < 1 { return .isAbove }
+    if wanted > inside { return .isBelow }
+    let threshold = threshold(wanted, of: inside, readings)
     var layerKept = [Int](repeating: 0, count: output.masks.count)
     for (chunk, reading) in zip(chunks, readings) {
       layerKept[chunk.tensor] += reading.survey.kept
@@ -44,7 +54,7 @@ struct SinglePass<K: BlockKernels> {
       total += settled
       layerKept[chunk.tensor] += settled.kept
     }
-    return Found(survey: total, threshold: threshold, layerKept: layerKept)
+    return .found(Found(survey: total, threshold: threshold, layerKept: layerKept))
   }
 
   // MARK: Reading
@@ -101,13 +111,13 @@ struct SinglePass<K: BlockKernels> {
 
   // MARK: Settling
 
-  /// - Parameter wanted: how many of the undecided weights are kept.
-  /// - Returns: nil where the bracket missed.
-  private func threshold(_ wanted: Int, _ readings: [Reading]) -> Threshold<K>? {
-    let inside = readings.reduce(0) { $0 + $1.inside }
-    guard wanted >= 1, wanted <= inside else { return nil }
+  /// - Parameters:
+  ///   - wanted: how many of the undecided weights are kept.
+  ///   - inside: how many there are.
+  private func threshold(_ wanted: Int, of inside: Int, _ readings: [Reading]) -> Threshold<K> {
     guard lists else { return Threshold(key: bracket.low, quota: wanted, alike: inside) }
-    let rank = KeyRank<K>.find(wanted, in: readings.map(\.keys))
+    let rank = KeyRank<K>.find(
+      wanted, in: readings.map(\.keys), from: bracket.low, through: bracket.high)
     return Threshold(key: rank.key, quota: rank.wanted, alike: rank.alike)
   }
 

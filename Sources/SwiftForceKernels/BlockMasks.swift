@@ -95,13 +95,22 @@ extension Blocks {
   @unsafe public static func kept(_ mask: UnsafePointer<UInt8>, count: Int) -> Int {
     var total = 0
     var start = 0
+    // A byte counts up to 255.
+    while start < count & ~63 {
+      let end = min(count & ~63, start &+ 255 &* 64)
+      var kept = SIMD8<UInt64>.zero
+      while start < end {
+        let marks = unsafe bytes(mask + start)
+        // The top bit of each byte that is not 0: it is there, or a carry puts it there.
+        let low: UInt64 = 0x7F7F_7F7F_7F7F_7F7F
+        kept &+= ((((marks & low) &+ low) | marks) & ~low) &>> 7
+        start &+= 64
+      }
+      total &+= sum(kept)
+    }
     while start < count {
-      // A byte counts up to 255.
-      let end = min(count, start + 255)
-      var kept: UInt8 = 0
-      for i in start..<end { kept &+= unsafe mask[i] == 0 ? 0 : 1 }
-      total &+= Int(kept)
-      start = end
+      total &+= unsafe mask[start] == 0 ? 0 : 1
+      start &+= 1
     }
     return total
   }

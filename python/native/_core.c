@@ -13,9 +13,12 @@
 typedef struct {
   PyObject *native_error;
   PyObject *view_type;
+  PyObject *report_names; /* a tuple */
 } core_state;
 
 static core_state *state_of(PyObject *module) { return (core_state *)PyModule_GetState(module); }
+
+#define COUNT(list) ((Py_ssize_t)(sizeof(list) / sizeof((list)[0])))
 
 /* ------------------------------------------------------------------------------------ errors */
 
@@ -39,17 +42,16 @@ typedef struct {
   Py_ssize_t count; /* views acquired */
 } arrays_t;
 
-/* The one place that maps buffer formats to element types; -1 is refused by the core. */
+/* The one place that maps buffer formats to element types, but for bfloat16, which has none: see
+ * acquire_one. -1 is refused by the core. */
 static int32_t type_of(const Py_buffer *view) {
-  const char *format = view->format ? view->format : "B";
+  const char *format = view->format;
   if (format[0] == '@' || format[0] == '=') format++;
   if (strlen(format) != 1) return -1;
   switch (format[0]) {
     case 'f': return view->itemsize == 4 ? SF_TYPE_FLOAT32 : -1;
     case 'd': return view->itemsize == 8 ? SF_TYPE_FLOAT64 : -1;
     case 'e': return view->itemsize == 2 ? SF_TYPE_FLOAT16 : -1;
-    /* No buffer format says bfloat16: the package passes its bits. */
-    case 'H': return view->itemsize == 2 ? SF_TYPE_BFLOAT16 : -1;
     case '?': return view->itemsize == 1 ? SF_TYPE_MASK : -1;
     case 'l':
     case 'q': return view->itemsize == 8 ? SF_TYPE_INT64 : -1;
@@ -57,12 +59,33 @@ static int32_t type_of(const Py_buffer *view) {
   }
 }
 
+/* Whether an array holds the bfloat16 of ml_dtypes, which no buffer format names. Leaves errors as
+ * they are. */
+static int holds_bfloat16(PyObject *object) {
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  PyObject *dtype = PyObject_GetAttrString(object, "dtype");
+  PyObject *name = dtype ? PyObject_GetAttrString(dtype, "name") : NULL;
+  int found = name && PyUnicode_Check(name) &&
+              PyUnicode_CompareWithASCIIString(name, "bfloat16") == 0;
+  Py_XDECREF(name);
+  Py_XDECREF(dtype);
+  PyErr_Restore(type, value, trace);
+  return found;
+}
+
 static int acquire_one(PyObject *object, int writable, Py_buffer *view, sf_array *array) {
-  int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
-  if (PyObject_GetBuffer(object, view, flags) < 0) return 0;
+  int flags = PyBUF_C_CONTIGUOUS | (writable ? PyBUF_WRITABLE : 0);
+  int32_t nameless = -1;
+  if (PyObject_GetBuffer(object, view, flags | PyBUF_FORMAT) < 0) {
+    if (!holds_bfloat16(object)) return 0;
+    PyErr_Clear();
+    if (PyObject_GetBuffer(object, view, flags) < 0) return 0;
+    if (view->itemsize == 2) nameless = SF_TYPE_BFLOAT16;
+  }
   array->data = view->buf;
   array->count = view->itemsize > 0 ? view->len / view->itemsize : 0;
-  array->type = type_of(view);
+  array->type = view->format ? type_of(view) : nameless;
   return 1;
 }
 
@@ -99,6 +122,24 @@ static int same_length(const arrays_t *first, const arrays_t *other) {
   if (!other->arrays || other->count == first->count) return 1;
   PyErr_SetString(PyExc_ValueError, "lists of arrays differ in length");
   return 0;
+}
+
+/* Where each array of a sequence begins. Of any type, since nothing is read. */
+static PyObject *core_addresses(PyObject *Py_UNUSED(module), PyObject *list) {
+  Py_ssize_t count = PySequence_Size(list);
+  PyObject *addresses = count < 0 ? NULL : PyTuple_New(count);
+  for (Py_ssize_t i = 0; addresses && i < count; i++) {
+    Py_buffer view;
+    PyObject *array = PySequence_GetItem(list, i);
+    PyObject *address = NULL;
+    if (array && PyObject_GetBuffer(array, &view, PyBUF_SIMPLE) == 0) {
+      address = PyLong_FromVoidPtr(view.buf);
+      PyBuffer_Release(&view);
+    }
+    Py_XDECREF(array);
+    if (!address || PyTuple_SetItem(addresses, i, address) < 0) Py_CLEAR(addresses);
+  }
+  return addresses;
 }
 
 /* A tuple of Python integers, as numbers that PyMem_Free releases. */
@@ -246,17 +287,38 @@ done:
 
 /* --------------------------------------------------------------------------------- selection */
 
-static PyObject *outcome(const sf_report *r, const int64_t *layer_kept, Py_ssize_t tensors) {
-  PyObject *kept = integer_tuple(layer_kept, tensors);
-  if (!kept) return NULL;
-  return Py_BuildValue(
-      "{s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:d,s:d,s:d,s:d,s:N}", "step", (long long)r->step,
-      "keep", (long long)r->keep, "candidates", (long long)r->candidates, "removed",
-      (long long)r->removed, "revived", (long long)r->revived, "zero_scores",
-      (long long)r->zero_scores, "at_threshold", (long long)r->at_threshold, "kept_at_threshold",
-      (long long)r->kept_at_threshold, "arbitrary", (long long)r->arbitrary, "readings",
-      (long long)r->readings, "threshold", r->threshold, "saliency", r->saliency, "total_saliency", r->total_saliency,
-      "gradient_norm", r->gradient_norm, "layer_kept", kept);
+/* The entries of a report, in the order in which `outcome` lists their values. */
+static const char *const report_names[] = {
+    "step",        "keep",         "candidates",        "removed",       "revived",
+    "zero_scores", "at_threshold", "kept_at_threshold", "arbitrary",     "readings",
+    "threshold",   "saliency",     "total_saliency",    "gradient_norm", "layer_kept"};
+
+static PyObject *outcome(PyObject *module, const sf_report *r, const int64_t *layer_kept,
+                         Py_ssize_t tensors) {
+  PyObject *values[] = {PyLong_FromLongLong(r->step),
+                        PyLong_FromLongLong(r->keep),
+                        PyLong_FromLongLong(r->candidates),
+                        PyLong_FromLongLong(r->removed),
+                        PyLong_FromLongLong(r->revived),
+                        PyLong_FromLongLong(r->zero_scores),
+                        PyLong_FromLongLong(r->at_threshold),
+                        PyLong_FromLongLong(r->kept_at_threshold),
+                        PyLong_FromLongLong(r->arbitrary),
+                        PyLong_FromLongLong(r->readings),
+                        PyFloat_FromDouble(r->threshold),
+                        PyFloat_FromDouble(r->saliency),
+                        PyFloat_FromDouble(r->total_saliency),
+                        PyFloat_FromDouble(r->gradient_norm),
+                        integer_tuple(layer_kept, tensors)};
+  _Static_assert(COUNT(values) == COUNT(report_names), "a value for each name");
+  PyObject *names = state_of(module)->report_names;
+  PyObject *report = PyDict_New();
+  for (Py_ssize_t i = 0; i < COUNT(values); i++) {
+    if (report && (!values[i] || PyDict_SetItem(report, PyTuple_GetItem(names, i), values[i]) < 0))
+      Py_CLEAR(report);
+    Py_XDECREF(values[i]);
+  }
+  return report;
 }
 
 static PyObject *core_saliency(PyObject *module, PyObject *args) {
@@ -306,7 +368,7 @@ static PyObject *core_select(PyObject *module, PyObject *args) {
   Py_BEGIN_ALLOW_THREADS
   status = sf_select(scores.arrays, masks.arrays, scores.count, keep, &report, layer_kept, &error);
   Py_END_ALLOW_THREADS
-  if (succeeded(module, status, &error)) result = outcome(&report, layer_kept, scores.count);
+  if (succeeded(module, status, &error)) result = outcome(module, &report, layer_kept, scores.count);
 done:
   PyMem_Free(layer_kept);
   release(&scores);
@@ -415,7 +477,7 @@ static PyObject *core_search_step(PyObject *module, PyObject *args) {
   Py_BEGIN_ALLOW_THREADS
   status = sf_search_step(handle, &arrays, &report, layer_kept, &error);
   Py_END_ALLOW_THREADS
-  if (succeeded(module, status, &error)) result = outcome(&report, layer_kept, weights.count);
+  if (succeeded(module, status, &error)) result = outcome(module, &report, layer_kept, weights.count);
 done:
   PyMem_Free(layer_kept);
   release(&weights);
@@ -462,7 +524,7 @@ static PyObject *core_search_report(PyObject *module, PyObject *args) {
   Py_BEGIN_ALLOW_THREADS
   status = sf_search_report(handle, step, &report, layer_kept, tensors, &error);
   Py_END_ALLOW_THREADS
-  if (succeeded(module, status, &error)) result = outcome(&report, layer_kept, tensors);
+  if (succeeded(module, status, &error)) result = outcome(module, &report, layer_kept, tensors);
   PyMem_Free(layer_kept);
   return result;
 }
@@ -784,6 +846,8 @@ static PyMethodDef methods[] = {
     {"method", core_method, METH_VARARGS, "method(number) -> its row of the table of methods."},
     {"keep_count", core_keep_count, METH_VARARGS, "keep_count(n, sparsity) -> weights to keep."},
     {"schedule", core_schedule, METH_VARARGS, "schedule(kind, n, keep, steps) -> kept per step."},
+    {"addresses", core_addresses, METH_O,
+     "addresses(arrays) -> where each contiguous array begins."},
     {"permutation", core_permutation, METH_VARARGS, "permutation(order, seed, stream): fills order."},
     {"saliency", core_saliency, METH_VARARGS,
      "saliency(kind, weights, gradients, scores, seed): fills scores."},
@@ -824,16 +888,19 @@ static const char *const operand_names[] = {SF_OPERANDS(NAME_ENTRY)};
 static const char *const axis_names[] = {SF_AXES(NAME_ENTRY)};
 #undef NAME_ENTRY
 
-#define COUNT(list) ((Py_ssize_t)(sizeof(list) / sizeof((list)[0])))
+static PyObject *names_tuple(const char *const *names, Py_ssize_t count) {
+  PyObject *tuple = PyTuple_New(count);
+  for (Py_ssize_t i = 0; tuple && i < count; i++) {
+    PyObject *name = PyUnicode_InternFromString(names[i]);
+    if (!name || PyTuple_SetItem(tuple, i, name) < 0) Py_CLEAR(tuple);
+  }
+  return tuple;
+}
 
 /* Adds a tuple of strings to the module: position is number. */
 static int add_names(PyObject *module, const char *attribute, const char *const *names,
                      Py_ssize_t count) {
-  PyObject *tuple = PyTuple_New(count);
-  for (Py_ssize_t i = 0; tuple && i < count; i++) {
-    PyObject *name = PyUnicode_FromString(names[i]);
-    if (!name || PyTuple_SetItem(tuple, i, name) < 0) Py_CLEAR(tuple);
-  }
+  PyObject *tuple = names_tuple(names, count);
   int added = tuple ? PyModule_AddObjectRef(module, attribute, tuple) : -1;
   Py_XDECREF(tuple);
   return added;
@@ -854,6 +921,8 @@ static int core_exec(PyObject *module) {
   if (!state->native_error) return -1;
   state->view_type = PyType_FromModuleAndSpec(module, &view_spec, NULL);
   if (!state->view_type) return -1;
+  state->report_names = names_tuple(report_names, COUNT(report_names));
+  if (!state->report_names) return -1;
   if (PyModule_AddObjectRef(module, "NativeError", state->native_error) < 0) return -1;
   if (PyModule_AddObjectRef(module, "View", state->view_type) < 0) return -1;
   if (add_names(module, "STATUSES", status_names, COUNT(status_names)) < 0) return -1;
@@ -864,12 +933,14 @@ static int core_exec(PyObject *module) {
 static int core_traverse(PyObject *module, visitproc visit, void *arg) {
   Py_VISIT(state_of(module)->native_error);
   Py_VISIT(state_of(module)->view_type);
+  Py_VISIT(state_of(module)->report_names);
   return 0;
 }
 
 static int core_clear(PyObject *module) {
   Py_CLEAR(state_of(module)->native_error);
   Py_CLEAR(state_of(module)->view_type);
+  Py_CLEAR(state_of(module)->report_names);
   return 0;
 }
 

@@ -192,14 +192,21 @@ _EXCEPTIONS: dict[str, type[SwiftForceError]] = {
 Label = Callable[[str, int], str]
 
 
-def _label(operand: str, tensor: int) -> str:
+def plain_label(operand: str, tensor: int) -> str:
+    """What a tensor is called where the user has no name for it."""
     if operand == "none":
         return "memory of the network's parameters"
     return f"{operand}[{tensor}]" if tensor >= 0 else operand
 
 
-def _public_error(error: _core.NativeError, label: Label) -> SwiftForceError:
-    """The error for a refusal; its arguments are the fields of the core's error struct."""
+def public_error(error: _core.NativeError, label: Label = plain_label) -> SwiftForceError:
+    """The error for a refusal; its arguments are the fields of the core's error struct.
+
+    Parameters
+    ----------
+    label : callable
+        Says what the user calls a tensor, given the operand and the position.
+    """
     code, operand, position, index, count, value, message = error.args
     status = _core.STATUSES[code]
     tensor = label(_core.OPERANDS[operand].lower(), position)
@@ -220,13 +227,15 @@ def _public_error(error: _core.NativeError, label: Label) -> SwiftForceError:
 class native_call:  # noqa: N801 - read as the statement it makes
     """Turn what the core refuses inside the block into the public error that fits.
 
+    What every small search comes by catches `NativeError` itself, which is cheaper.
+
     Parameters
     ----------
     label : callable
         Says what the user calls a tensor, given the operand and the position.
     """
 
-    def __init__(self, label: Label = _label) -> None:
+    def __init__(self, label: Label = plain_label) -> None:
         self._label = label
 
     def __enter__(self) -> None:
@@ -240,4 +249,4 @@ class native_call:  # noqa: N801 - read as the statement it makes
     ) -> None:
         """Raise the public error in place of the core's."""
         if isinstance(error, _core.NativeError):
-            raise _public_error(error, self._label) from None
+            raise public_error(error, self._label) from None

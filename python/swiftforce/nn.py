@@ -435,7 +435,7 @@ class Network:
         return f"<Network {', '.join(map(repr, self.layers))}: {size} weights>"
 
     def _inputs(self, x: Array) -> Array:
-        array = checked(x, "x", SINGLES)
+        array = checked(x, SINGLES, "x")
         if array.ndim < 2 or len(array) == 0:
             raise ShapeError(f"x must have shape (n, ...) with n of at least 1, not {array.shape}")
         flat = array.reshape(len(array), -1)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from swiftforce.errors import (
     DegenerateSaliencyWarning,
@@ -39,8 +40,9 @@ class Step:
         Weights kept with a score of zero while others with a score of zero were not: their
         positions chose them. Above zero, do not trust this step's mask.
     readings : int
-        How often weights and gradients were read to find the mask: once, unless they are few, or
-        so many scores are equal or oddly placed that a sample cannot bracket the threshold.
+        How often weights and gradients were read to find the mask: once, unless there are more
+        than 65,536 of them and a sample cannot bracket the threshold: it would be too large a
+        share of fewer than 131,072, or too many scores are equal or oddly placed.
     threshold : float
         The smallest kept score.
     saliency : float
@@ -184,11 +186,23 @@ def _row(name: str, shape: str, size: int, kept: int, density: float) -> tuple[s
     return (name, shape, f"{size:,}", f"{kept:,}", f"{density:.4g}")
 
 
+def step_of(report: dict[str, Any]) -> Step:
+    """The step that a report of the core tells of: its entries are the fields."""
+    step = object.__new__(Step)
+    # What Step(**report) does, at once: a frozen class sets one field after another.
+    step.__dict__.update(report)
+    return step
+
+
 def layers_of(tensors: Tensors, step: Step) -> tuple[Layer, ...]:
     """What a step left of each tensor."""
     return tuple(
-        Layer(name, array.shape, array.size, kept)
-        for name, array, kept in zip(tensors.names, tensors.arrays, step.layer_kept, strict=True)
+        [
+            Layer(name, array.shape, size, kept)
+            for name, array, size, kept in zip(
+                tensors.names, tensors.arrays, tensors.sizes, step.layer_kept, strict=True
+            )
+        ]
     )
 
 
@@ -221,8 +235,7 @@ def warn_of(
             LayerCollapseWarning,
             stacklevel=stacklevel,
         )
-    size = sum(layer.size for layer in layers)
-    if free and len(history) > 1 and _never_had_gradients(history, size):
+    if free and len(history) > 1 and _never_had_gradients(history, layers):
         warnings.warn(
             f"in none of {len(history)} steps had a removed weight a gradient other than zero, so "
             "none could return: gradients must be dense, at the masked weights but not masked",
@@ -231,8 +244,9 @@ def warn_of(
         )
 
 
-def _never_had_gradients(history: Sequence[Step], size: int) -> bool:
+def _never_had_gradients(history: Sequence[Step], layers: Sequence[Layer]) -> bool:
     """Whether at every step all that was removed may have had a score of zero."""
+    size = sum(layer.size for layer in layers)
     return not any(step.revived for step in history) and all(
         size > before.keep and step.zero_scores >= size - before.keep
         for before, step in pairwise(history)

@@ -13,7 +13,7 @@ from swiftforce.errors import (
     SeedError,
     SparsityError,
     StepsError,
-    native_call,
+    public_error,
 )
 from swiftforce.vocabulary import number
 
@@ -44,8 +44,10 @@ def keep_count(n: int, sparsity: float) -> int:
     10
     """
     share = check_sparsity(sparsity)
-    with native_call():
+    try:
         return _core.keep_count(integer(n, "n", KeepError), share)
+    except _core.NativeError as error:
+        raise public_error(error) from None
 
 
 def schedule_keeps(
@@ -91,12 +93,20 @@ def schedule_keeps(
     if isinstance(schedule, str):
         if keep is None or steps is None:
             raise ScheduleError(f"the schedule {schedule!r} needs keep and steps")
-        kind = number("schedule", schedule)
-        with native_call():
-            return _core.schedule(
-                kind, n, integer(keep, "keep", KeepError), integer(steps, "steps", StepsError)
-            )
+        number("schedule", schedule)
+        return named_keeps(
+            schedule, n, integer(keep, "keep", KeepError), integer(steps, "steps", StepsError)
+        )
     return _listed_keeps(schedule, n, keep, steps)
+
+
+def named_keeps(schedule: str, n: int, keep: int, steps: int) -> tuple[int, ...]:
+    """As `schedule_keeps`, of integers that were checked."""
+    kind = number("schedule", schedule)
+    try:
+        return _core.schedule(kind, n, keep, steps)
+    except _core.NativeError as error:
+        raise public_error(error) from None
 
 
 def _listed_keeps(
@@ -165,7 +175,7 @@ def require_keep(n: int, sparsity: float | None, keep: int | None) -> int:
 
 def check_sparsity(value: float) -> float:
     """A sparsity in [0, 1) as a float."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if not isinstance(value, float) and (isinstance(value, bool) or not isinstance(value, Real)):
         raise SparsityError(f"sparsity must be a number in [0, 1), not {value!r}")
     share = float(value)
     if not 0 <= share < 1:
@@ -176,9 +186,7 @@ def check_sparsity(value: float) -> float:
 
 def integer(value: object, name: str, error: type[Exception]) -> int:
     """A Python or numpy integer that fits into 63 bits."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise error(f"{name} must be an integer, not {value!r}")
-    whole = operator.index(value)
+    whole = _whole(value, name, error)
     if abs(whole) >= 1 << 63:
         raise error(f"{name} must fit into 64 bits, not {value!r}")
     return whole
@@ -186,9 +194,16 @@ def integer(value: object, name: str, error: type[Exception]) -> int:
 
 def check_seed(value: int, name: str = "seed") -> int:
     """A seed in 0 ... 2**64 - 1."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise SeedError(f"{name} must be an integer, not {value!r}")
-    seed = operator.index(value)
+    seed = _whole(value, name, SeedError)
     if not 0 <= seed < 1 << 64:
         raise SeedError(f"{name} must be in 0 ... 2**64 - 1, not {seed}")
     return seed
+
+
+def _whole(value: object, name: str, error: type[Exception]) -> int:
+    # What nearly everybody passes; the abstract class is slow to ask.
+    if type(value) is int:
+        return value
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise error(f"{name} must be an integer, not {value!r}")
+    return operator.index(value)

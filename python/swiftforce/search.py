@@ -26,13 +26,14 @@ from swiftforce.errors import (
     MissingGradientsError,
     SearchDoneError,
     StepsError,
-    native_call,
+    public_error,
 )
-from swiftforce.report import Pruning, Step, layers_of, warn_of
+from swiftforce.report import Pruning, Step, layers_of, step_of, warn_of
 from swiftforce.schedule import (
     Schedule,
     check_seed,
     integer,
+    named_keeps,
     require_keep,
     resolve_keep,
     schedule_keeps,
@@ -42,7 +43,6 @@ from swiftforce.tensors import (
     Array,
     Arrays,
     Tensors,
-    buffers,
     check_distinct,
     lies_in,
     read_only,
@@ -127,23 +127,25 @@ class MaskSearch:
         check_distinct(self._tensors)
         self._schedule = schedule if isinstance(schedule, str) else "custom"
         self._keeps = self._plan(schedule, sparsity, keep, steps)
-        with native_call(self._tensors.label):
+        try:
             self._search = _core.search_create(
                 number("method", method),
                 0,
                 self._keeps[-1],
                 len(self._keeps),
                 self._keeps,
-                tuple(array.size for array in self._tensors.arrays),
+                self._tensors.sizes,
                 self._seed,
             )
+        except _core.NativeError as error:
+            raise public_error(error, self._tensors.label) from None
         # Of the last step and of the one before, by the parity of the step: a step never writes
         # over the masks it starts from, so that it can fail.
         self._masks: dict[int, tuple[Array, ...]] = {}
         # A single step needs no masked weights to go on with.
         self._masked = self._tensors.empty() if len(self._keeps) > 1 else None
-        self._written = spans(self._masked or ())
-        self._known: list[Step] = []
+        self._written = [] if self._masked is None else spans(self._masked)
+        self._known: dict[int, Step] = {}
         self._turn = threading.RLock()
 
     @property
@@ -154,21 +156,21 @@ class MaskSearch:
     @property
     def taken(self) -> int:
         """Number of steps taken."""
-        with native_call():
-            return _core.search_taken(self._search)
+        return _core.search_taken(self._search)
 
     @property
     def history(self) -> tuple[Step, ...]:
         """What each step taken did."""
         # The native search keeps the record: a step that an interrupt made us miss is in it, too.
         with self._turn:
-            while len(self._known) < self.taken:
-                with native_call():
-                    report = _core.search_report(
-                        self._search, len(self._known) + 1, len(self._tensors.arrays)
-                    )
-                self._known.append(Step(**report))
-            return tuple(self._known)
+            return tuple([self._step(position) for position in range(1, self.taken + 1)])
+
+    def _step(self, position: int) -> Step:
+        """What the step at a position did; 1 is the first."""
+        if position not in self._known:
+            report = _core.search_report(self._search, position, len(self._tensors.arrays))
+            self._known[position] = step_of(report)
+        return self._known[position]
 
     @property
     def done(self) -> bool:
@@ -237,19 +239,22 @@ class MaskSearch:
         """
         with self._turn:
             taken = self.taken
-            if taken == self.steps:
+            if taken == len(self._keeps):
                 raise SearchDoneError(f"the search has taken all of its {self.steps} steps")
             given = self._gradients(grads)
-            with native_call(self._tensors.label):
-                outcome = _core.search_step(
+            try:
+                report = _core.search_step(
                     self._search,
-                    buffers(self._tensors.arrays),
-                    None if given is None else buffers(given),
+                    self._tensors.arrays,
+                    given,
                     self._masks_of(taken) if taken else None,
                     self._masks_of(taken + 1),
-                    None if self._masked is None else buffers(self._masked),
+                    self._masked,
                 )
-            return Step(**outcome)
+            except _core.NativeError as error:
+                raise public_error(error, self._tensors.label) from None
+            step = self._known[taken + 1] = step_of(report)
+            return step
 
     def _masks_of(self, step: int) -> tuple[Array, ...]:
         """The masks of a step: those of two steps in a row are never the same memory."""
@@ -258,13 +263,15 @@ class MaskSearch:
         return self._masks[step % 2]
 
     def _gradients(self, grads: Arrays | None) -> tuple[Array, ...] | None:
-        if not self.needs_gradients:
+        if not self._info["needs_gradients"]:
             return None
         if grads is None:
             raise MissingGradientsError(
                 f"the method {self.method!r} scores weights by their gradients: pass grads"
             )
         given = self._tensors.matching(grads, "gradients")
+        if not self._written:
+            return given
         # A function may hand back what it was given; that is written while gradients are read.
         return tuple(
             gradient.copy() if lies_in(gradient, self._written) else gradient for gradient in given
@@ -326,8 +333,9 @@ class MaskSearch:
         if isinstance(schedule, str):
             if steps is None:
                 steps = 1 if one_shot else DEFAULT_STEPS
-            self._check_steps(integer(steps, "steps", StepsError))
-            return schedule_keeps(schedule, n, require_keep(n, sparsity, keep), steps)
+            steps = integer(steps, "steps", StepsError)
+            self._check_steps(steps)
+            return named_keeps(schedule, n, require_keep(n, sparsity, keep), steps)
         keeps = schedule_keeps(schedule, n, resolve_keep(n, sparsity, keep), steps)
         self._check_steps(len(keeps))
         return keeps

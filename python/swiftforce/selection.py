@@ -5,10 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from swiftforce import _core
-from swiftforce.errors import AllocationError, MissingGradientsError, ShapeError, native_call
-from swiftforce.report import Step, layers_of, warn_of
+from swiftforce.errors import (
+    AllocationError,
+    MissingGradientsError,
+    ShapeError,
+    native_call,
+    public_error,
+)
+from swiftforce.report import layers_of, step_of, warn_of
 from swiftforce.schedule import check_seed, integer, require_keep
-from swiftforce.tensors import FLOAT32, MASK, Array, Arrays, Tensors, buffers, check_distinct
+from swiftforce.tensors import FLOAT32, MASK, Array, Arrays, Tensors, check_distinct
 from swiftforce.vocabulary import number
 
 
@@ -70,8 +76,8 @@ def saliency(
     with native_call(tensors.label):
         _core.saliency(
             kind,
-            buffers(tensors.arrays),
-            buffers(given) if given is not None and reads_gradients else None,
+            tensors.arrays,
+            given if given is not None and reads_gradients else None,
             scores,
             seed,
         )
@@ -119,8 +125,10 @@ def select(scores: Arrays, *, sparsity: float | None = None, keep: int | None = 
     tensors = Tensors(scores, "scores")
     kept = require_keep(tensors.size, sparsity, keep)
     masks = tensors.empty(MASK)
-    with native_call(tensors.label):
-        step = Step(**_core.select(buffers(tensors.arrays), masks, kept))
+    try:
+        step = step_of(_core.select(tensors.arrays, masks, kept))
+    except _core.NativeError as error:
+        raise public_error(error, tensors.label) from None
     warn_of(layers_of(tensors, step), (step,), stacklevel=3)
     return tensors.restore(masks)
 

@@ -9,17 +9,20 @@ from bisect import bisect_left
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
+from swiftforce import _core
 from swiftforce.errors import (
+    Label,
     LayoutError,
     OverlapError,
     ShapeError,
     StructureError,
     UnsupportedTypeError,
+    plain_label,
 )
 
 Array = NDArray[Any]
@@ -32,6 +35,8 @@ BFLOAT16 = "bfloat16"
 
 #: Bytes from which numpy asks the system for large pages.
 LARGE = 1 << 22
+#: Bytes of the largest element.
+WIDEST = 8
 #: Bytes: a cache line.
 ALIGNMENT = 64
 
@@ -55,12 +60,22 @@ class Tensors:
         What messages call them, for example ``weights``.
     kind : tuple of str
         The dtypes that each may have.
+
+    Attributes
+    ----------
+    arrays : tuple of array
+    keys : tuple
+        The name, or the position, of each.
+    sizes : tuple of int
+        Elements of each.
+    size : int
+        Elements of all.
     """
 
     def __init__(self, value: Arrays, role: str, kind: Kind = FLOATS) -> None:
         self.role = role
         self.keys: tuple[Hashable, ...]
-        if isinstance(value, Mapping):
+        if _is_mapping(value):
             self.structure = "mapping"
             self.keys = tuple(value)
             items: Iterable[Any] = value.values()
@@ -78,22 +93,19 @@ class Tensors:
                 f"not {type(value).__name__}"
             )
         self.arrays = tuple(
-            checked(item, self.label(role, i), kind) for i, item in enumerate(items)
+            checked(item, kind, role, i, self.label) for i, item in enumerate(items)
         )
+        self.sizes = tuple([array.size for array in self.arrays])
+        self.size = sum(self.sizes)
         if self.size == 0:
             raise StructureError(f"{role} hold no elements")
-        if len(set(self.names)) != len(self.names):
+        if len(self.keys) > 1 and len(set(self.names)) != len(self.names):
             raise StructureError(f"two of the names of {role} are equal as text: {self.names}")
-
-    @property
-    def size(self) -> int:
-        """Elements of all arrays."""
-        return sum(array.size for array in self.arrays)
 
     @property
     def names(self) -> tuple[str, ...]:
         """What each tensor is called in reports."""
-        return tuple(str(key) for key in self.keys)
+        return tuple([str(key) for key in self.keys])
 
     def label(self, role: str, position: int) -> str:
         """What messages call the array at a position, in the role given."""
@@ -116,11 +128,10 @@ class Tensors:
         items = self._items(value, role)
         found = []
         for position, (item, mine) in enumerate(zip(items, self.arrays, strict=True)):
-            label = self.label(role, position)
-            array = checked(item, label, kind, writable=writable)
+            array = checked(item, kind, role, position, self.label, writable=writable)
             if array.shape != mine.shape:
                 raise ShapeError(
-                    f"{label} has shape {array.shape} where "
+                    f"{self.label(role, position)} has shape {array.shape} where "
                     f"{self.label(self.role, position)} has {mine.shape}"
                 )
             found.append(array)
@@ -147,7 +158,7 @@ class Tensors:
         return value
 
     def _mapped(self, value: Arrays, role: str) -> Sequence[Any]:
-        if not isinstance(value, Mapping):
+        if not _is_mapping(value):
             raise StructureError(
                 f"{role} must be a mapping of names to arrays, as {self.role} is, "
                 f"not {type(value).__name__}"
@@ -155,8 +166,9 @@ class Tensors:
         missing = [key for key in self.keys if key not in value]
         if missing:
             raise StructureError(f"{role} lack {_listed(missing)}, which {self.role} have")
-        extra = [key for key in value if key not in set(self.keys)]
-        if extra:
+        if len(value) != len(self.keys):
+            known = set(self.keys)
+            extra = [key for key in value if key not in known]
             raise StructureError(f"{role} have {_listed(extra)}, which {self.role} lack")
         return [value[key] for key in self.keys]
 
@@ -170,14 +182,10 @@ class Tensors:
 
     def empty(self, dtype: np.dtype[Any] | None = None) -> tuple[Array, ...]:
         """New arrays of these shapes, not filled; of these dtypes, too, if none is given."""
+        if self.size < LARGE // WIDEST:
+            return tuple([np.empty(array.shape, dtype or array.dtype) for array in self.arrays])
         dtypes = [dtype or array.dtype for array in self.arrays]
-        sizes = [
-            array.size * kind.itemsize for array, kind in zip(self.arrays, dtypes, strict=True)
-        ]
-        if sum(sizes) < LARGE:
-            return tuple(
-                np.empty(array.shape, kind) for array, kind in zip(self.arrays, dtypes, strict=True)
-            )
+        sizes = [size * kind.itemsize for size, kind in zip(self.sizes, dtypes, strict=True)]
         # In one piece: the system hands out large pages for it, at a fraction of the cost.
         starts = [0, *accumulate(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)]
         memory = np.empty(starts[-1], np.uint8)
@@ -189,8 +197,23 @@ class Tensors:
         )
 
 
-def checked(value: object, label: str, kind: Kind, *, writable: bool = False) -> Array:
+def checked(
+    value: object,
+    kind: Kind,
+    role: str,
+    position: int = -1,
+    label: Label = plain_label,
+    *,
+    writable: bool = False,
+) -> Array:
     """The array itself, without a copy, if it can be used in place.
+
+    Parameters
+    ----------
+    kind : tuple of str
+        The dtypes that it may have.
+    role, position, label
+        What messages call it: ``label(role, position)``.
 
     Raises
     ------
@@ -199,6 +222,33 @@ def checked(value: object, label: str, kind: Kind, *, writable: bool = False) ->
     LayoutError
         If it is not C-contiguous, not aligned, or read-only though `writable` is asked for.
     """
+    # The type that nearly everybody passes needs no closer look.
+    if type(value) is np.ndarray:
+        array: Array = value
+    else:
+        array = _array_of(value, label(role, position), writable=writable)
+    if name_of(array.dtype) not in kind:
+        needed = " or ".join(kind)
+        raise UnsupportedTypeError(
+            f"{label(role, position)} has dtype {array.dtype} where {needed} is needed: "
+            f"convert it with .astype({kind[-1] if len(kind) == 1 else 'float32'!r})"
+        )
+    flags = array.flags
+    if not flags.c_contiguous:
+        raise LayoutError(
+            f"{label(role, position)} is not C-contiguous: copy it with np.ascontiguousarray"
+        )
+    if not flags.aligned:
+        raise LayoutError(
+            f"{label(role, position)} is not aligned in memory: copy it with np.array"
+        )
+    if writable and not flags.writeable:
+        raise LayoutError(f"{label(role, position)} is read-only and would be written")
+    return array
+
+
+def _array_of(value: object, label: str, *, writable: bool) -> Array:
+    """The array in what is one, or hands one out."""
     if not _is_array(value):
         raise UnsupportedTypeError(f"{label} is a {type(value).__name__}, not an array")
     array: Array = np.asarray(value)
@@ -208,57 +258,41 @@ def checked(value: object, label: str, kind: Kind, *, writable: bool = False) ->
         raise UnsupportedTypeError(
             f"{label} is a {type(value).__name__}: only a numpy array can be written"
         )
-    if name_of(array.dtype) not in kind or not array.dtype.isnative:
-        needed = " or ".join(kind)
-        raise UnsupportedTypeError(
-            f"{label} has dtype {array.dtype} where {needed} is needed: "
-            f"convert it with .astype({kind[-1] if len(kind) == 1 else 'float32'!r})"
-        )
-    if not array.flags.c_contiguous:
-        raise LayoutError(f"{label} is not C-contiguous: copy it with np.ascontiguousarray")
-    if not array.flags.aligned:
-        raise LayoutError(f"{label} is not aligned in memory: copy it with np.array")
-    if writable and not array.flags.writeable:
-        raise LayoutError(f"{label} is read-only and would be written")
     return array
 
 
 @cache
 def name_of(dtype: np.dtype[Any]) -> str:
-    """The name of a dtype, which numpy makes anew each time."""
-    return dtype.name
-
-
-def buffers(arrays: Iterable[Array]) -> tuple[Array, ...]:
-    """The arrays as the core takes them: bfloat16, which no buffer format names, as its bits."""
-    return tuple(
-        array.view(np.uint16) if name_of(array.dtype) == BFLOAT16 else array for array in arrays
-    )
+    """The name of a dtype, which numpy makes anew each time; none in a foreign byte order."""
+    return dtype.name if dtype.isnative else ""
 
 
 #: Where an array lies: its first byte, the byte after its last, its position in a list.
 Span = tuple[int, int, int]
 
 
-def spans(arrays: Iterable[Array]) -> list[Span]:
+def spans(arrays: Sequence[Array]) -> list[Span]:
     """Where contiguous arrays lie, in the order of memory; empty ones lie nowhere."""
     return sorted(
-        (start := array.ctypes.data, start + array.nbytes, position)
-        for position, array in enumerate(arrays)
+        (start, start + array.nbytes, position)
+        for position, (start, array) in enumerate(zip(_core.addresses(arrays), arrays, strict=True))
         if array.size
     )
 
 
 def lies_in(array: Array, places: Sequence[Span]) -> bool:
     """Whether a contiguous array lies, even in part, in one of `spans` that do not overlap."""
-    for start, end, _ in spans([array]):
-        before = bisect_left(places, (end,))
-        return before > 0 and places[before - 1][1] > start
-    return False
+    if not array.size:
+        return False
+    (start,) = _core.addresses((array,))
+    before = bisect_left(places, (start + array.nbytes,))
+    return before > 0 and places[before - 1][1] > start
 
 
 def check_distinct(tensors: Tensors) -> None:
     """Refuse weights that share memory, even in part: they would be counted twice."""
+    if len(tensors.arrays) == 1:
+        return
     for (_, end, first), (start, _, second) in pairwise(spans(tensors.arrays)):
         if start < end:
             raise OverlapError(
@@ -275,7 +309,14 @@ def read_only(array: Array) -> Array:
 
 
 def _is_array(value: object) -> bool:
-    return hasattr(value, "__array__") and not isinstance(value, type)
+    # As in `checked`; an abstract class, as in `_is_mapping`, is slower still to ask.
+    return type(value) is np.ndarray or (
+        hasattr(value, "__array__") and not isinstance(value, type)
+    )
+
+
+def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    return type(value) is dict or (type(value) is not np.ndarray and isinstance(value, Mapping))
 
 
 def _listed(keys: Sequence[Hashable], most: int = 3) -> str:

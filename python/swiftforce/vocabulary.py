@@ -39,11 +39,19 @@ def number(axis: str, name: str) -> int:
 
 def method_info(name: str) -> MethodInfo:
     """The row of a method: what it scores by, what it needs, whether removed weights may return."""
-    row = _core.method(number("method", name))
-    return MethodInfo(
-        one_shot=row["one_shot"],
-        needs_gradients=row["needs_gradients"],
-        free=names("rule")[row["rule"]] == "free",
+    return _method_table()[number("method", name)]
+
+
+@cache
+def _method_table() -> tuple[MethodInfo, ...]:
+    rows = [_core.method(position) for position in range(len(names("method")))]
+    return tuple(
+        MethodInfo(
+            one_shot=row["one_shot"],
+            needs_gradients=row["needs_gradients"],
+            free=names("rule")[row["rule"]] == "free",
+        )
+        for row in rows
     )
 
 

@@ -1,0 +1,126 @@
+// Selections that are small enough for their keys to be stored: every size up to a few hundred, the
+// sizes around the largest, both types of scores, and every CPU level.
+
+import Testing
+
+@testable import SwiftForceCore
+
+private let largest = Bracket<BaselineFloatKernels>.leastCount - 1
+
+/// What a selection wrote and said.
+private struct Result: Equatable {
+  var masks: [UInt8]
+  var report: Report
+
+  init(_ values: [Float], keep: Int, sizes: [Int], level: CPULevel? = nil) throws {
+    let scores = Memory(values)
+    let masks = Memory<UInt8>(masksOf: values.count)
+    report = try withExtendedLifetime((scores, masks)) {
+      try Selection.select(
+        from: Scores(given: scores.tensors(sizes)), keep: keep, masks: masks.masks(sizes),
+        previous: nil, applying: nil, level: level)
+    }
+    #expect(masks.isIntact)
+    self.masks = masks.values
+  }
+
+  /// Of the same values as binary64.
+  init(wide values: [Float], keep: Int) throws {
+    let masks = Memory<UInt8>(masksOf: values.count)
+    var scores = values.map(Double.init)
+    report = try unsafe scores.withUnsafeMutableBytes { bytes in
+      let base = unsafe try #require(bytes.baseAddress)
+      let tensor = unsafe Tensor(base, count: values.count, type: .float64)
+      return try withExtendedLifetime(masks) {
+        try Selection.select([tensor], keep: keep, into: masks.masks([values.count]))
+      }
+    }
+    self.masks = masks.values
+  }
+}
+
+private func check(_ values: [Float], keep: Int, sizes: [Int], _ kind: Kind) throws {
+  let oracle = Oracle(values, keep: keep, sizes: sizes)
+  var expected = oracle.report
+  expected.readings = values.count <= largest ? 2 : expected.readings
+  var result = try Result(values, keep: keep, sizes: sizes)
+  if values.count > largest { result.report.readings = 0 }
+  #expect(result.masks == oracle.mask, "\(kind) n \(values.count) keep \(keep)")
+  #expect(result.report == expected, "\(kind) n \(values.count) keep \(keep)")
+}
+
+@Suite struct SmallSelectionTests {
+  @Test(arguments: Kind.allCases)
+  func everySmallSize(kind: Kind) throws {
+    for count in 1...300 {
+      let values = kind.values(count)
+      for keep in Set([1, (count + 9) / 10, count]) {
+        try check(values, keep: keep, sizes: [count / 3, 0, count - count / 3], kind)
+      }
+    }
+  }
+
+  @Test(arguments: Kind.allCases)
+  func bothTypesOfScoresAgree(kind: Kind) throws {
+    for count in [1, 2, 17, 255, 700, 4095, 4096, 5000] {
+      let values = kind.values(count)
+      let keep = (count + 6) / 7
+      let narrow = try Result(values, keep: keep, sizes: [count])
+      #expect(try Result(wide: values, keep: keep) == narrow, "\(kind) n \(count)")
+    }
+  }
+
+  /// Where the width of a digit changes, and where keys are no longer stored.
+  @Test(arguments: [4095, 4096, 4097, largest - 1, largest, largest + 1])
+  func sizesAroundTheEdges(count: Int) throws {
+    for kind in [Kind.random, .constant, .fewValues, .halfZeros, .denormals] {
+      let values = kind.values(count)
+      for keep in [1, count / 10, count - 1] {
+        try check(values, keep: keep, sizes: [count - 7, 7], kind)
+      }
+    }
+  }
+
+  @Test(arguments: [Kind.random, .fewValues, .signedZeros, .maximumLast])
+  func levelsAgree(kind: Kind) throws {
+    let values = kind.values(3001)
+    let first = try Result(values, keep: 300, sizes: [1000, 2001], level: .v2)
+    for level in CPULevel.available {
+      #expect(try Result(values, keep: 300, sizes: [1000, 2001], level: level) == first)
+    }
+  }
+}
+
+@Suite struct KeyRankTests {
+  @Test(arguments: Kind.allCases)
+  func theKeyOfEveryRank(kind: Kind) {
+    let keys = kind.values(97).map { BaselineFloatKernels.key(of: $0) }
+    let sorted = keys.sorted(by: >)
+    for rank in 1...keys.count {
+      let found = KeyRank<BaselineFloatKernels>.find(rank, in: [keys])
+      #expect(found.isFound)
+      #expect(found.key == sorted[rank - 1])
+      #expect(found.alike == keys.count { $0 == found.key })
+      #expect(found.wanted == rank - keys.count { $0 > found.key })
+    }
+  }
+}
+
+extension KeyRankTests {
+  /// Lists of any lengths, some of them empty, and what is known of their keys beforehand.
+  @Test(arguments: Kind.allCases)
+  func severalListsAreAsOne(kind: Kind) {
+    let keys = kind.values(97).map { BaselineFloatKernels.key(of: $0) }
+    let lists = [[], Array(keys[..<40]), [], Array(keys[40..<41]), Array(keys[41...]), []]
+    let (low, high) = (keys.min() ?? 0, keys.max() ?? 0)
+    for rank in 1...keys.count {
+      let one = KeyRank<BaselineFloatKernels>.find(rank, in: [keys])
+      for other in [
+        KeyRank<BaselineFloatKernels>.find(rank, in: lists),
+        KeyRank<BaselineFloatKernels>.find(rank, in: lists, from: low, through: high),
+      ] {
+        #expect((other.key, other.alike, other.wanted) == (one.key, one.alike, one.wanted))
+      }
+    }
+  }
+}
