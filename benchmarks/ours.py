@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import swiftforce as sf
 from swiftforce import _core
-from swiftforce.tensors import buffers
 
 from benchmarks.arrays import Array, Problem, back_and_forth
 from benchmarks.measure import Call
@@ -19,7 +18,7 @@ DRIFT = "step, gradients drift"
 
 def reading(problem: Problem) -> Call:
     """The limit: all weights and gradients read once, by our own loop and as many threads."""
-    arrays = buffers([*problem.weights, *problem.gradients])
+    arrays = [*problem.weights, *problem.gradients]
     return lambda: _core.read(arrays)
 
 

@@ -118,7 +118,7 @@ struct Bracket<K: BlockKernels> {
 }
 
 /// A position at random in each of `size` stretches of `count` positions.
-private struct Draws {
+struct Draws {
   private let size: Int
   private let whole: Int
   private let rest: Int

@@ -8,9 +8,19 @@ import Testing
 
 private enum Adversary: CaseIterable {
   case ascending, descending, rareHugeBlock, periodic, runs, negativeRuns, allEqualButOne
-  case twoValues, sortedTies, mostlyZeros, signedZeros, steps
+  case twoValues, sortedTies, mostlyZeros, signedZeros, unseen
 
   func values(_ count: Int) -> [Double] {
+    var values = all(count)
+    if self == .unseen {
+      // Whatever is drawn is the smallest of all, which is drawn only.
+      let draws = Draws(count: count, size: 1 << 13)
+      for i in 0..<1 << 13 { values[draws.position(i)] = -1 }
+    }
+    return values
+  }
+
+  private func all(_ count: Int) -> [Double] {
     (0..<count).map { i in
       // Distinct, and in no order.
       let noise = Double(i * 7919 % count) / 1024
@@ -26,7 +36,7 @@ private enum Adversary: CaseIterable {
       case .twoValues: i % 2 == 0 ? -1 : 2
       case .sortedTies: Double(i / (count / 3))
       case .mostlyZeros: i % 1000 == 0 ? 1 + noise : 0
-      case .steps: Double(i * 7919 % count * 100 / count)
+      case .unseen: noise
       case .signedZeros: i % 1000 == 0 ? noise - 100 : i % 3 == 0 ? 0 : -0.0
       }
     }
@@ -46,14 +56,19 @@ private enum Adversary: CaseIterable {
       [-1, 0, 1].map { (count / 599 * 300 + $0, 1...1) } + [(1, 1...1), (count / 599 / 2, 1...1)]
     case .allEqualButOne: [(1, 1...1), (2, 2...2), (count / 2, 1...1), (count, 2...2)]
     case .twoValues:
-      [(1, 1...2), (count / 4, 1...1), (count / 2, 1...2), (count / 2 + 1, 1...2), (count - 1, 1...2)]
+      [
+        (1, 1...2), (count / 4, 1...1), (count / 2, 1...2), (count / 2 + 1, 1...2),
+        (count - 1, 1...2),
+      ]
     case .sortedTies:
       [(count / 3 - 1, 1...2), (count / 3, 1...2), (count / 2, 1...1), (count, 1...2)]
     case .mostlyZeros:
-      [(1, 1...1), (count / 5000, 1...1), (count / 1000, 1...2), (count / 2, 1...1), (count, 1...2)]
+      [
+        (1, 1...1), (count / 5000, 1...1), (count / 1000, 1...2), (count / 2, 1...1),
+        (count, 1...2),
+      ]
     case .signedZeros: [(count / 10_000, 1...1), (count / 2, 1...1), (count - 5, 1...1)]
-    // More values than are drawn, each of them too often to be listed.
-    case .steps: [(count / 4 + 11, 5...5)]
+    case .unseen: [(count / 4 + 11, 5...5), (count - count / 64, 5...5)]
     }
   }
 }

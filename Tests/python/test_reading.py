@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import ml_dtypes
 import numpy as np
 import pytest
 import swiftforce as sf
@@ -40,7 +41,9 @@ def test_every_byte_is_read(rng, sizes, threads):
     assert _core.read(arrays) == parity(arrays)
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.uint16, np.bool_])
+@pytest.mark.parametrize(
+    "dtype", [np.float16, np.float32, np.float64, ml_dtypes.bfloat16, np.bool_]
+)
 def test_every_type_of_array_is_read(rng, dtype):
     arrays = [rng.integers(0, 2, size).astype(dtype) for size in (1, 1001, 0, 70_007)]
     assert _core.read(arrays) == parity(arrays)

@@ -53,9 +53,9 @@ def test_a_result_is_not_that_of_later_steps() -> None:
     assert first.layers != search.result().layers
 
 
-def test_few_weights_are_read_once() -> None:
+def test_few_weights_are_read_twice() -> None:
     weights = np.arange(1, 1001, dtype=np.float32)
-    assert sf.magnitude(weights, keep=10).history[0].readings == 1
+    assert sf.magnitude(weights, keep=10).history[0].readings == 2
 
 
 def test_addresses() -> None:

@@ -58,11 +58,11 @@ def test_a_bad_number_of_threads_is_refused(threads):
     assert sf.get_num_threads() == before
 
 
-def test_ties_are_read_more_than_once():
+def test_ties_are_read_once():
     scores = np.ones(SIZE, np.float32)
     weights = np.ones(SIZE, np.float32)
     pruning = sf.snip(weights, scores, keep=1000)
-    assert pruning.history[0].readings > 1
+    assert pruning.history[0].readings == 1
     oracle.assert_same_masks(pruning.masks, np.arange(SIZE) < 1000)
 
 

@@ -40,9 +40,8 @@ class Step:
         Weights kept with a score of zero while others with a score of zero were not: their
         positions chose them. Above zero, do not trust this step's mask.
     readings : int
-        How often weights and gradients were read to find the mask: once, unless there are more
-        than 65,536 of them and a sample cannot bracket the threshold: it would be too large a
-        share of fewer than 131,072, or too many scores are equal or oddly placed.
+        How often weights and gradients were read to find the mask: once, unless a sample cannot
+        bracket the threshold; twice where there are fewer than 131,072 of them.
     threshold : float
         The smallest kept score.
     saliency : float
