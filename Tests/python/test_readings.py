@@ -57,6 +57,16 @@ def test_sorted_scores_of_every_type_are_read_once(dtype: type, rng: np.random.G
         oracle.assert_same_masks(pruning.masks, expected)
 
 
+def test_no_sample_is_drawn_beyond_a_tensor(rng: np.random.Generator) -> None:
+    """Thousands of short tensors, with numbers between them that would mislead, were they read."""
+    memory = np.full((CHUNK // 16, 17), np.nan, np.float32)
+    memory[:, :16] = rng.random((CHUNK // 16, 16))
+    scores = [row[:16] for row in memory]
+    pruning = sf.magnitude(scores, keep=CHUNK // 2)
+    assert pruning.history[0].readings == 1
+    oracle.assert_same_masks(pruning.masks, oracle.select(scores, CHUNK // 2))
+
+
 def test_a_threshold_in_a_flood_of_equal_scores_is_read_again() -> None:
     position = np.arange(SIZE)
     zeros = np.where(position % 1000 == 0, position + 1, 0).astype(np.float32)
