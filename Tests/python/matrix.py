@@ -39,7 +39,10 @@ def made(kind: str, n: int, dtype: type, rng: np.random.Generator) -> Array:
         return (rng.integers(0, 9, n) * np.float64(smallest)).astype(dtype)
     greatest = float(ml_dtypes.finfo(dtype).max)
     found = np.clip(KINDS[kind](n, rng), -min(greatest, 3e38), min(greatest, 3e38)).astype(dtype)
-    return found if dtype != np.float64 else found + (found != 0) * 2.0**-40 * np.arange(n)
+    if dtype != np.float64:
+        return found
+    # Differences that float32 does not hold; zeros keep their signs.
+    return np.where(found == 0, found, found + 2.0**-40 * np.arange(n))
 
 
 def widened(*arrays: Array) -> list[Array]:
@@ -97,6 +100,7 @@ def search(
     """A search step by step beside the oracle: masks, counts and masked weights."""
     about = (method, keeps, places, weights[0].dtype, gradients[0].dtype, weights[0][:3])
     found = sf.MaskSearch(weights, method=method, schedule=list(keeps))
+    before = np.ones(gradients[0].size, bool)
     masks = None
     for keep, gradient in zip(keeps, gradients, strict=True):
         step = found.step(cut(gradient, places))
@@ -105,11 +109,14 @@ def search(
         expected = oracle.select([np.abs(w * g)], keep, candidates)
         assert np.concatenate(found.masks).tobytes() == expected[0].tobytes(), about
         assert step.keep == keep, about
+        assert step.layer_kept == tuple(int(mask.sum()) for mask in cut(expected[0], places)), about
         assert step.threshold == np.abs(w * g)[expected[0]].min(), about
+        changes = (int((before & ~expected[0]).sum()), int((~before & expected[0]).sum()))
+        assert (step.removed, step.revived) == changes, about
         if not found.done:
             shown = oracle.masked([np.concatenate(weights)], expected)[0]
             assert np.concatenate(found.masked_weights).tobytes() == shown.tobytes(), about
-        masks = expected
+        before, masks = expected[0], expected
 
 
 if __name__ == "__main__":

@@ -67,6 +67,31 @@ def test_what_is_not_finite_is_named(n: int, dtype: type, rng: np.random.Generat
                 sf.select(scores, keep=1)
 
 
+@pytest.mark.parametrize("dtype", matrix.DTYPES)
+@pytest.mark.parametrize("method", ["force", "iterative_snip"])
+def test_a_step_that_fails_leaves_the_search_as_it_was(
+    method: str, dtype: type, rng: np.random.Generator
+) -> None:
+    """Large enough that masked weights are written before the last gradient is read."""
+    n = 2 * matrix.CHUNK
+    weights, *gradients = (matrix.made("random", n, dtype, rng) for _ in range(3))
+    spoiled = gradients[1].copy()
+    spoiled[-1] = np.nan
+    search = sf.MaskSearch(weights, method=method, schedule=[n // 2, n // 10])
+    search.step(gradients[0])
+    before = search.masks.tobytes(), search.masked_weights.tobytes()
+    with pytest.raises(sf.NonFiniteError):
+        search.step(spoiled)
+    # Compared apart from the assertion: pytest would take minutes to describe how they differ.
+    is_same = (search.masks.tobytes(), search.masked_weights.tobytes()) == before
+    assert is_same
+    search.step(gradients[1])
+    other = sf.MaskSearch(weights, method=method, schedule=[n // 2, n // 10])
+    for gradient in gradients:
+        other.step(gradient)
+    oracle.assert_same_masks(search.result().masks, other.result().masks)
+
+
 def test_no_elements_are_refused() -> None:
     for dtype in matrix.DTYPES:
         with pytest.raises(sf.StructureError, match="no elements"):

@@ -10,7 +10,7 @@ import numpy as np
 import oracle
 import pytest
 import swiftforce as sf
-from matrix import CHUNK
+from matrix import CHUNK, DTYPES
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 
@@ -40,6 +40,29 @@ def test_order_and_periods_are_read_once(keep: int) -> None:
     periodic = rising + np.float32(1e6) * (rising % 16 == 5)
     for scores in (rising, rising[::-1].copy(), periodic):
         assert readings(scores, keep) == 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sorted_scores_of_every_type_are_read_once(dtype: type, rng: np.random.Generator) -> None:
+    """All bits of a type up to its infinity, so that few scores are equal in the short ones."""
+    bits = np.dtype(f"u{np.dtype(dtype).itemsize}")
+    greatest = np.array(np.inf, dtype).view(bits).item()
+    scores = np.sort(rng.integers(0, greatest, SIZE, dtype=bits)).view(dtype)
+    for keep in (SIZE // 100, SIZE // 2):
+        pruning = sf.magnitude(scores, keep=keep)
+        assert pruning.history[0].readings == 1
+        expected = oracle.select([scores.astype(np.float64)], keep)[0]
+        oracle.assert_same_masks(pruning.masks, expected)
+
+
+def test_no_sample_is_drawn_beyond_a_tensor(rng: np.random.Generator) -> None:
+    """Thousands of short tensors, with numbers between them that would mislead, were they read."""
+    memory = np.full((CHUNK // 16, 17), np.nan, np.float32)
+    memory[:, :16] = rng.random((CHUNK // 16, 16))
+    scores = [row[:16] for row in memory]
+    pruning = sf.magnitude(scores, keep=CHUNK // 2)
+    assert pruning.history[0].readings == 1
+    oracle.assert_same_masks(pruning.masks, oracle.select(scores, CHUNK // 2))
 
 
 def test_a_flood_of_equal_scores_is_counted_not_listed() -> None:
