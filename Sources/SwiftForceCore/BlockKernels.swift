@@ -46,6 +46,11 @@ protocol BlockKernels {
     _ keys: UnsafePointer<Key>, gradients: UnsafePointer<Score>?, count: Int, areSigned: Bool,
     low: Key, high: Key, ahead: Ahead, into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockSurvey
+  static func surveyProducts(
+    _ weights: UnsafePointer<Score>, _ gradients: UnsafePointer<Score>, count: Int, low: Key,
+    high: Key, ahead: Ahead, keys: UnsafeMutablePointer<Key>,
+    into mask: UnsafeMutablePointer<UInt8>
+  ) -> BlockSurvey
   static func addHistogram(
     _ keys: UnsafePointer<Key>, count: Int, prefix: Key, prefixMask: Key, shift: Key,
     digitMask: Key, flip: Key, to bins: UnsafeMutablePointer<Int>)
@@ -64,6 +69,9 @@ protocol BlockKernels {
     _ mask: UnsafePointer<UInt8>, unlessEqualTo before: UnsafePointer<UInt8>?,
     to weights: UnsafeRawPointer, size: Int, start: Int, count: Int,
     into masked: UnsafeMutableRawPointer)
+  static func copy(
+    _ positions: [Int], from source: UnsafeRawPointer, to target: UnsafeMutableRawPointer,
+    size: Int)
 }
 
 extension SwiftForceKernels.Blocks: BlockKernels {}

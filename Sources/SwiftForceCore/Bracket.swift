@@ -73,11 +73,11 @@ struct Bracket<K: BlockKernels> {
   /// How many scores to draw of `count`, of which `share` are kept.
   ///
   /// With s draws the bracket holds about 6 count sqrt(share (1 - share) / s) weights. To draw one
-  /// costs about five times as much as to list one, so time is least at the first size. The second
-  /// fills no more than two thirds of the room for them.
+  /// costs about twice as much as to list one, so time is least at the first size. The second fills no
+  /// more than two thirds of the room for them.
   private static func sampleSize(_ count: Int, _ share: Double, _ most: Int) -> Int {
     let width = Double(count) * (share * (1 - share)).squareRoot()
-    let fastest = cbrt(0.36 * width * width)
+    let fastest = cbrt(2.25 * width * width)
     let smallest = 81 * width / Double(most) * width / Double(most)
     return min(max(1 << 13, Int(max(fastest, smallest))), max(1, count >> 4))
   }
@@ -87,21 +87,20 @@ struct Bracket<K: BlockKernels> {
     _ draws: Draws, _ range: Range<Int>, _ scores: Scores, _ chunks: [Chunk]
   ) -> [K.Key] {
     let scratch = Scratch<K>()
+    let positions = range.map(draws.position)
     var keys: [K.Key] = []
     keys.reserveCapacity(range.count)
     var picks: [Int] = []
     picks.reserveCapacity(range.count)
-    var next = range.lowerBound
-    for chunk in chunks.dropFirst(Bracket.chunk(at: draws.position(next), in: chunks)) {
+    var next = 0
+    for chunk in chunks.dropFirst(Bracket.chunk(at: positions[0], in: chunks)) {
       picks.removeAll(keepingCapacity: true)
-      while next < range.upperBound {
-        let position = draws.position(next)
-        guard position < chunk.offset + chunk.count else { break }
-        picks.append(position - chunk.offset)
+      while next < positions.count, positions[next] < chunk.offset + chunk.count {
+        picks.append(positions[next] - chunk.offset)
         next += 1
       }
       scores.append(picks, of: chunk, to: &keys, scratch)
-      if next == range.upperBound { break }
+      if next == positions.count { break }
     }
     return keys
   }
@@ -119,17 +118,20 @@ struct Bracket<K: BlockKernels> {
 
 /// A position at random in each of `size` stretches of `count` positions.
 struct Draws {
-  private let size: Int
   private let whole: Int
-  private let rest: Int
+  /// In units of 2^-64.
+  private let fraction: UInt64
 
   init(count: Int, size: Int) {
-    self.size = size
-    (whole, rest) = count.quotientAndRemainder(dividingBy: size)
+    let (whole, rest) = count.quotientAndRemainder(dividingBy: size)
+    self.whole = whole
+    fraction = UInt64(size).dividingFullWidth((UInt64(rest), 0)).quotient
   }
 
-  /// Where stretch `i` begins: the integer part of i count / size, without its large product.
-  private func start(_ i: Int) -> Int { i * whole + i * rest / size }
+  /// Where stretch `i` begins: the integer part of i count / size, at times one less.
+  private func start(_ i: Int) -> Int {
+    i * whole + Int(fraction.multipliedFullWidth(by: UInt64(i)).high)
+  }
 
   func position(_ i: Int) -> Int {
     let start = start(i)

@@ -17,7 +17,7 @@
 
   /// Weights, gradients and keys of so many, and the weights and gradients that follow them, fit
   /// into the innermost cache; and so few can be asked for at once.
-  static let largestCount = 512
+  static let largestCount = 1024
 }
 
 /// A stretch of one tensor that one worker takes at a time.
@@ -29,7 +29,7 @@ struct Chunk {
 
   /// Long enough that taking one costs nothing, short enough that workers finish together, and
   /// that a position in it fits into 32 bits.
-  static let largestCount = 256 * Block.largestCount
+  static let largestCount = 128 * Block.largestCount
 
   /// The chunks of tensors of these sizes, in order.
   static func all(of sizes: [Int]) -> [Chunk] {

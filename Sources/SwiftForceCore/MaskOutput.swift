@@ -53,21 +53,21 @@ struct MaskOutput<K: BlockKernels> {
       count: block.count, into: applying.masked[block.tensor].base)
   }
 
-  /// Keeps one weight that was marked as removed.
-  @inline(__always)
-  func keep(_ tensor: Int, _ position: Int, _ survey: inout Survey) {
-    unsafe masks[tensor].base[position] = 1
-    survey.kept += 1
+  /// Keeps weights of one tensor that were marked as removed, and counts what that changes.
+  func keep(_ positions: [Int], of tensor: Int, _ survey: inout Survey) {
+    let mask = unsafe masks[tensor].base
+    for position in positions { unsafe mask[position] = 1 }
+    survey.kept += positions.count
     if let previous = previous?[tensor] {
-      let wasKept = unsafe previous.base[position] == 1
-      survey.removed -= wasKept ? 1 : 0
-      survey.revived += wasKept ? 0 : 1
+      let before = unsafe previous.base
+      let again = positions.reduce(0) { unsafe $0 + Int(before[$1]) }
+      survey.removed -= again
+      survey.revived += positions.count - again
     }
     guard let applying else { return }
     let weights = applying.weights[tensor]
-    let size = weights.type.size
-    unsafe (applying.masked[tensor].base + position * size).copyMemory(
-      from: weights.base + position * size, byteCount: size)
+    unsafe K.copy(
+      positions, from: weights.base, to: applying.masked[tensor].base, size: weights.type.size)
   }
 
   /// Puts the masked weights back to what they were before a step that failed.

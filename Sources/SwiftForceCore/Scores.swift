@@ -94,9 +94,32 @@ struct Scores {
     return isFinite
   }
 
+  /// Fills the keys of a block and surveys it; see `Blocks.survey`.
+  func survey<K: BlockKernels>(
+    _ scratch: Scratch<K>, _ block: Block, _ bracket: Bracket<K>,
+    into mask: UnsafeMutablePointer<UInt8>
+  ) -> BlockSurvey {
+    let ahead = unsafe ahead(of: block)
+    if case .saliency(.connectionSensitivity, let weights, let gradients?, _) = origin,
+      candidates == nil
+    {
+      // The common case goes over the block once instead of twice.
+      return unsafe K.surveyProducts(
+        weights[block.tensor].wide(block, scratch.first, K.self),
+        gradients[block.tensor].wide(block, scratch.second, K.self), count: block.count,
+        low: bracket.low, high: bracket.high, ahead: ahead, keys: scratch.keys, into: mask)
+    }
+    let isFinite = fill(scratch, for: block)
+    var survey = unsafe K.survey(
+      scratch.keys, gradients: scratch.gradients, count: block.count, areSigned: areSigned,
+      low: bracket.low, high: bracket.high, ahead: ahead, into: mask)
+    survey.isFinite = isFinite
+    return survey
+  }
+
   /// Where the arrays go on after a block.
   @inline(__always)
-  func ahead(of block: Block) -> Ahead {
+  private func ahead(of block: Block) -> Ahead {
     switch origin {
     case .given(let tensors):
       let scores = tensors[block.tensor]
@@ -117,8 +140,19 @@ struct Scores {
       let block = unsafe Block(
         tensor: chunk.tensor, start: chunk.start, count: picks.count, offset: chunk.offset,
         picks: first)
+      for pick in picks { request(chunk.tensor, chunk.start + pick) }
       _ = fill(scratch, for: block)
       unsafe keys.append(contentsOf: UnsafeBufferPointer(start: scratch.keys, count: picks.count))
+    }
+  }
+
+  /// Asks for the memory of one score, so that it is under way with that of others.
+  private func request(_ tensor: Int, _ position: Int) {
+    switch origin {
+    case .given(let tensors): tensors[tensor].request(position)
+    case .saliency(_, let weights, let gradients, _):
+      weights[tensor].request(position)
+      gradients?[tensor].request(position)
     }
   }
 
@@ -203,6 +237,9 @@ struct Scores {
 }
 
 extension Tensor {
+  @inline(__always)
+  fileprivate func request(_ position: Int) { unsafe platform_request(base + position * type.size) }
+
   @inline(__always)
   fileprivate func ahead(of block: Block, and second: Tensor) -> Ahead {
     let next = block.start + block.count

@@ -84,12 +84,8 @@ struct SinglePass<K: BlockKernels> {
     let scratch = desk.scratch
     chunk.forEachBlock { block in
       guard !room.isExceeded else { return }
-      reading.survey.isFinite = scores.fill(scratch, for: block) && reading.survey.isFinite
       let mask = unsafe output.mask(block)
-      let found = unsafe K.survey(
-        scratch.keys, gradients: scratch.gradients, count: block.count,
-        areSigned: scores.areSigned, low: bracket.low, high: bracket.high,
-        ahead: scores.ahead(of: block), into: mask)
+      let found = unsafe scores.survey(scratch, block, bracket, into: mask)
       reading.survey += found
       if found.inside > 0 {
         if !lists {
@@ -126,15 +122,7 @@ struct SinglePass<K: BlockKernels> {
   ///
   /// - Returns: what changes with that, for each chunk.
   private func settle(_ readings: [Reading], _ threshold: Threshold<K>) -> [Survey] {
-    var quota = threshold.quota
-    let quotas = readings.map { reading in
-      let ties =
-        lists
-        ? reading.keys.reduce(0) { $0 + ($1 == threshold.key ? 1 : 0) } : reading.inside
-      let own = min(quota, ties)
-      quota -= own
-      return own
-    }
+    let quotas = quotas(readings, threshold)
     return Parallel.map(chunks.count, workers: workers) { _, round in
       let reading = readings[round]
       guard reading.inside > 0 else { return Survey() }
@@ -144,19 +132,37 @@ struct SinglePass<K: BlockKernels> {
     }
   }
 
+  /// How many of the keys that equal the threshold each chunk keeps: the first ones of all.
+  private func quotas(_ readings: [Reading], _ threshold: Threshold<K>) -> [Int] {
+    var quota = threshold.quota
+    guard quota < threshold.alike else { return readings.map(\.inside) }
+    return readings.map { reading in
+      let ties =
+        lists
+        ? reading.keys.reduce(0) { $0 + ($1 == threshold.key ? 1 : 0) } : reading.inside
+      let own = min(quota, ties)
+      quota -= own
+      return own
+    }
+  }
+
   private func settle(
     _ chunk: Chunk, _ reading: Reading, _ threshold: Threshold<K>, _ ties: Int
   ) -> Survey {
     var survey = Survey()
     var quota = ties
-    for (key, position) in zip(reading.keys, reading.positions) where key >= threshold.key {
+    var positions: [Int] = []
+    positions.reserveCapacity(reading.inside)
+    for i in 0..<reading.inside where reading.keys[i] >= threshold.key {
+      let key = reading.keys[i]
       if key == threshold.key {
         guard quota > 0 else { continue }
         quota -= 1
       }
-      output.keep(chunk.tensor, chunk.start + Int(position), &survey)
+      positions.append(chunk.start + Int(reading.positions[i]))
       survey.saliency += Double(K.score(of: key))
     }
+    output.keep(positions, of: chunk.tensor, &survey)
     return survey
   }
 

@@ -26,6 +26,7 @@ struct Survey: Sendable {
   }
 
   static func += (total: inout Survey, part: BlockSurvey) {
+    total.isFinite = total.isFinite && part.isFinite
     total.zeros += part.zeros
     total.scores += part.scores
     total.squares += part.squares

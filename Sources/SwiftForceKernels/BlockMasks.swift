@@ -16,15 +16,23 @@ extension Blocks {
   ) {
     // First the words of eight weights that have any, without a branch that the data decides. The
     // list of them lies where the positions go: those are filled in from behind, and there are no
-    // fewer of them than of words, so no word is overwritten before it is read.
+    // fewer of them than of words, so no word is overwritten before it is read. Most runs of eight
+    // words have none.
     let words = count >> 3
     var listed = 0
     var word = 0
     while word < words {
-      unsafe positions[listed] = UInt32(truncatingIfNeeded: word)
-      let marks = unsafe marks(mask, word)
-      listed &+= marks == 0 ? 0 : 1
-      word &+= 1
+      if word &+ 8 <= words, unsafe !hasMarks(mask + word << 3) {
+        word &+= 8
+        continue
+      }
+      let end = min(words, word &+ 8)
+      while word < end {
+        unsafe positions[listed] = UInt32(truncatingIfNeeded: word)
+        let marks = unsafe marks(mask, word)
+        listed &+= marks == 0 ? 0 : 1
+        word &+= 1
+      }
     }
     var next = inside
     func note(_ i: Int) {
@@ -44,6 +52,15 @@ extension Blocks {
         marks &= ~(1 &<< UInt64(truncatingIfNeeded: bit))
       }
     }
+  }
+
+  /// Whether any of 64 weights is undecided.
+  @inline(__always)
+  private static func hasMarks(_ mask: UnsafePointer<UInt8>) -> Bool {
+    let marks = unsafe bytes(mask) & 0x0202_0202_0202_0202
+    let half = marks.lowHalf | marks.highHalf
+    let quarter = half.lowHalf | half.highHalf
+    return quarter.x | quarter.y != 0
   }
 
   /// A bit for each undecided weight among eight.
@@ -200,6 +217,30 @@ extension Blocks {
       }
     }
     unsafe choose(mask, source, target, next..<count)
+  }
+
+  /// Copies elements of 2, 4 or 8 bytes to the same positions elsewhere.
+  @specialized(where Score == Float)
+  @specialized(where Score == Double)
+  @unsafe public static func copy(
+    _ positions: [Int], from source: UnsafeRawPointer, to target: UnsafeMutableRawPointer,
+    size: Int
+  ) {
+    switch size {
+    case 2: unsafe copy(positions, source, target, as: UInt16.self)
+    case 4: unsafe copy(positions, source, target, as: UInt32.self)
+    default: unsafe copy(positions, source, target, as: UInt64.self)
+    }
+  }
+
+  @inline(__always)
+  private static func copy<Bits: FixedWidthInteger>(
+    _ positions: [Int], _ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer,
+    as: Bits.Type
+  ) {
+    let source = unsafe source.assumingMemoryBound(to: Bits.self)
+    let target = unsafe target.assumingMemoryBound(to: Bits.self)
+    for i in positions { unsafe target[i] = source[i] }
   }
 
   /// Eight bytes of a mask.

@@ -5,12 +5,14 @@ import CPlatform
 
 /// Figures of a block.
 ///
+/// - isFinite: whether all scores are that the loop itself computed.
 /// - zeros: how many scores are zero.
 /// - above, inside: how many keys are above the bracket, and how many in it.
 /// - scores, saliency: the sums of all scores, and of those above the bracket.
 /// - squares: the sum of the squared gradients.
 public typealias BlockSurvey = (
-  zeros: Int, above: Int, inside: Int, scores: Double, saliency: Double, squares: Double
+  isFinite: Bool, zeros: Int, above: Int, inside: Int, scores: Double, saliency: Double,
+  squares: Double
 )
 
 /// Where the arrays go on that the next block is filled from, and how many bytes an element of each
@@ -40,6 +42,18 @@ extension Blocks {
     unsafe Score.survey(
       keys, gradients: gradients, count: count, areSigned: areSigned, low: low, high: high,
       ahead: ahead, into: mask)
+  }
+
+  /// As `survey`, of the scores `abs(w * g)`, whose keys it writes.
+  @specialized(where Score == Float)
+  @specialized(where Score == Double)
+  @unsafe public static func surveyProducts(
+    _ weights: UnsafePointer<Score>, _ gradients: UnsafePointer<Score>, count: Int, low: Key,
+    high: Key, ahead: Ahead, keys: UnsafeMutablePointer<Key>,
+    into mask: UnsafeMutablePointer<UInt8>
+  ) -> BlockSurvey {
+    unsafe Score.surveyProducts(
+      weights, gradients, count: count, low: low, high: high, ahead: ahead, keys: keys, into: mask)
   }
 
   /// Adds to `bins` the histogram of one digit of those keys whose higher digits equal `prefix`.

@@ -19,6 +19,11 @@ public protocol KeyedScore: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
     _ keys: UnsafePointer<Key>, gradients: UnsafePointer<Self>?, count: Int, areSigned: Bool,
     low: Key, high: Key, ahead: Ahead, into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockSurvey
+  static func surveyProducts(
+    _ weights: UnsafePointer<Self>, _ gradients: UnsafePointer<Self>, count: Int, low: Key,
+    high: Key, ahead: Ahead, keys: UnsafeMutablePointer<Key>,
+    into mask: UnsafeMutablePointer<UInt8>
+  ) -> BlockSurvey
 }
 
 extension Float: KeyedScore {

@@ -29,6 +29,9 @@ protocol VectorScore: KeyedScore {
   /// The numbers that bits stand for.
   static func wide(_ bits: Keys) -> SIMD8<Double>
   static func wide(_ values: SIMD8<Self>) -> SIMD8<Double>
+  /// The keys of `abs(lhs * rhs)`.
+  static func products(_ lhs: SIMD8<Self>, _ rhs: SIMD8<Self>) -> Keys
+  static func larger(_ lhs: Keys, _ rhs: Keys) -> Keys
   /// The lowest byte of each.
   static func bytes(_ keys: Keys) -> SIMD8<UInt8>
 }
@@ -57,13 +60,29 @@ extension Float: VectorScore {
   @inline(__always)
   static func wide(_ values: SIMD8<Float>) -> SIMD8<Double> { SIMD8<Double>(values) }
   @inline(__always)
+  static func products(_ lhs: SIMD8<Float>, _ rhs: SIMD8<Float>) -> SIMD8<Int32> {
+    unsafe unsafeBitCast(lhs * rhs, to: SIMD8<Int32>.self) & Int32.max
+  }
+  @inline(__always)
+  static func larger(_ lhs: SIMD8<Int32>, _ rhs: SIMD8<Int32>) -> SIMD8<Int32> {
+    lhs ^ ((lhs ^ rhs) & marks(rhs, above: lhs))
+  }
+  @inline(__always)
   static func bytes(_ keys: SIMD8<Int32>) -> SIMD8<UInt8> { SIMD8(truncatingIfNeeded: keys) }
 
   @unsafe public static func survey(
     _ keys: UnsafePointer<Int32>, gradients: UnsafePointer<Float>?, count: Int, areSigned: Bool,
     low: Int32, high: Int32, ahead: Ahead, into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockSurvey {
-    unsafe surveyed(keys, gradients, count, areSigned, low, high, ahead, mask)
+    unsafe surveyed(keys, gradients, count, areSigned, (low, high), ahead, mask)
+  }
+
+  @unsafe public static func surveyProducts(
+    _ weights: UnsafePointer<Float>, _ gradients: UnsafePointer<Float>, count: Int, low: Int32,
+    high: Int32, ahead: Ahead, keys: UnsafeMutablePointer<Int32>,
+    into mask: UnsafeMutablePointer<UInt8>
+  ) -> BlockSurvey {
+    unsafe surveyedProducts(weights, gradients, count, (low, high), ahead, keys, mask)
   }
 }
 
@@ -91,36 +110,83 @@ extension Double: VectorScore {
   @inline(__always)
   static func wide(_ values: SIMD8<Double>) -> SIMD8<Double> { values }
   @inline(__always)
+  static func products(_ lhs: SIMD8<Double>, _ rhs: SIMD8<Double>) -> SIMD8<Int64> {
+    unsafe unsafeBitCast(lhs * rhs, to: SIMD8<Int64>.self) & Int64.max
+  }
+  @inline(__always)
+  static func larger(_ lhs: SIMD8<Int64>, _ rhs: SIMD8<Int64>) -> SIMD8<Int64> {
+    lhs ^ ((lhs ^ rhs) & marks(rhs, above: lhs))
+  }
+  @inline(__always)
   static func bytes(_ keys: SIMD8<Int64>) -> SIMD8<UInt8> { SIMD8(truncatingIfNeeded: keys) }
 
   @unsafe public static func survey(
     _ keys: UnsafePointer<Int64>, gradients: UnsafePointer<Double>?, count: Int, areSigned: Bool,
     low: Int64, high: Int64, ahead: Ahead, into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockSurvey {
-    unsafe surveyed(keys, gradients, count, areSigned, low, high, ahead, mask)
+    unsafe surveyed(keys, gradients, count, areSigned, (low, high), ahead, mask)
+  }
+
+  @unsafe public static func surveyProducts(
+    _ weights: UnsafePointer<Double>, _ gradients: UnsafePointer<Double>, count: Int, low: Int64,
+    high: Int64, ahead: Ahead, keys: UnsafeMutablePointer<Int64>,
+    into mask: UnsafeMutablePointer<UInt8>
+  ) -> BlockSurvey {
+    unsafe surveyedProducts(weights, gradients, count, (low, high), ahead, keys, mask)
   }
 }
 
 extension VectorScore {
+  fileprivate typealias Ends = (low: Key, high: Key)
+
   /// The loop for what a block has: gradients or none, scores of either sign or not.
   @inline(__always)
   fileprivate static func surveyed(
     _ keys: UnsafePointer<Key>, _ gradients: UnsafePointer<Self>?, _ count: Int, _ areSigned: Bool,
-    _ low: Key, _ high: Key, _ ahead: Ahead, _ mask: UnsafeMutablePointer<UInt8>
+    _ bracket: Ends, _ ahead: Ahead, _ mask: UnsafeMutablePointer<UInt8>
   ) -> BlockSurvey {
-    let bracket = (low: low, high: high)
+    let next = { i in unsafe eight(keys, i) }
     if let gradients = unsafe gradients {
-      return unsafe loop(keys, count, bracket, ahead, mask, gradients) { $0 }
+      return unsafe loop(keys, next, gradients, count, bracket, ahead, mask) { $0 }
     }
     return areSigned
-      ? unsafe loop(keys, count, bracket, ahead, mask, nil, unfolded)
-      : unsafe loop(keys, count, bracket, ahead, mask, nil) { $0 }
+      ? unsafe loop(keys, next, nil, count, bracket, ahead, mask, unfolded)
+      : unsafe loop(keys, next, nil, count, bracket, ahead, mask) { $0 }
   }
 
+  /// The loop that makes the keys on its way.
+  @inline(__always)
+  fileprivate static func surveyedProducts(
+    _ weights: UnsafePointer<Self>, _ gradients: UnsafePointer<Self>, _ count: Int,
+    _ bracket: Ends, _ ahead: Ahead, _ keys: UnsafeMutablePointer<Key>,
+    _ mask: UnsafeMutablePointer<UInt8>
+  ) -> BlockSurvey {
+    let infinity = magnitudeKey(of: .infinity)
+    var isFinite = true
+    for i in count & ~7..<count {
+      let key = magnitudeKey(of: unsafe weights[i] * gradients[i])
+      isFinite = isFinite && key < infinity
+      unsafe keys[i] = key
+    }
+    var largest = Keys.zero
+    let next = { i in
+      let products = unsafe products(eight(weights, i), eight(gradients, i))
+      largest = larger(largest, products)
+      unsafe UnsafeMutableRawPointer(keys + i).storeBytes(of: products, as: Keys.self)
+      return products
+    }
+    var survey = unsafe loop(keys, next, gradients, count, bracket, ahead, mask) { $0 }
+    survey.isFinite = isFinite && largest.max() < infinity
+    return survey
+  }
+
+  /// - Parameters:
+  ///   - next: the keys from a position on, one call for each eight.
+  ///   - bits: the scores of keys, as bits.
   @inline(__always)
   private static func loop(
-    _ keys: UnsafePointer<Key>, _ count: Int, _ bracket: (low: Key, high: Key), _ ahead: Ahead,
-    _ mask: UnsafeMutablePointer<UInt8>, _ gradients: UnsafePointer<Self>?,
+    _ keys: UnsafePointer<Key>, _ next: (Int) -> Keys, _ gradients: UnsafePointer<Self>?,
+    _ count: Int, _ bracket: Ends, _ ahead: Ahead, _ mask: UnsafeMutablePointer<UInt8>,
     _ bits: (Keys) -> Keys
   ) -> BlockSurvey {
     // Not below the low end: above the key before it, which there is, for a weight that does not
@@ -132,9 +198,12 @@ extension VectorScore {
     let whole = count & ~7
     var start = 0
     while start < whole {
-      unsafe platform_request(ahead.first + start &* ahead.firstSize)
-      unsafe platform_request(ahead.second + start &* ahead.secondSize)
-      let eightKeys = unsafe eight(keys, start)
+      // For each 64 bytes of the widest elements: to ask twice costs more than the request.
+      if MemoryLayout<Self>.size == 8 || start & 15 == 0 {
+        unsafe platform_request(ahead.first + start &* ahead.firstSize)
+        unsafe platform_request(ahead.second + start &* ahead.secondSize)
+      }
+      let eightKeys = next(start)
       let isAbove = marks(eightKeys, above: high)
       let isReached = marks(eightKeys, above: below)
       zeros &-= marks(eightKeys, equalTo: .zero)
@@ -153,8 +222,8 @@ extension VectorScore {
       start &+= 8
     }
     var survey: BlockSurvey = (
-      zeros: sum(zeros), above: sum(above), inside: sum(reached &- above), scores: all.sum(),
-      saliency: kept.sum(), squares: squares.sum()
+      isFinite: true, zeros: sum(zeros), above: sum(above), inside: sum(reached &- above),
+      scores: all.sum(), saliency: kept.sum(), squares: squares.sum()
     )
     while start < count {
       let key = unsafe keys[start]
