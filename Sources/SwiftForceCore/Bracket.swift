@@ -19,7 +19,7 @@ struct Bracket<K: BlockKernels> {
   private(set) var floodAbove: K.Key?
 
   /// Of fewer weights than this, the keys are stored instead: they stay in a core's own cache.
-  static var leastCount: Int { 1 << 17 }
+  static var leastCount: Int { 1 << 15 }
 
   /// The bracket of a threshold that is known.
   init(around key: K.Key) {
@@ -52,7 +52,9 @@ struct Bracket<K: BlockKernels> {
     let below = Int((rank + spread).rounded(.up))
     let top = above >= 0 ? KeyRank<K>.find(above + 1, in: sample) : nil
     let bottom = below < size ? KeyRank<K>.find(below + 1, in: sample) : nil
-    self.init(from: bottom, through: top, flood: max(2, size >> 8))
+    // A few keys that fill the room together are a flood each.
+    let flood = min(size >> 8, Int(Double(size) * Double(most) / Double(count)) >> 3)
+    self.init(from: bottom, through: top, flood: max(2, flood))
   }
 
   /// - Parameters:
@@ -79,7 +81,9 @@ struct Bracket<K: BlockKernels> {
     let width = Double(count) * (share * (1 - share)).squareRoot()
     let fastest = cbrt(2.25 * width * width)
     let smallest = 81 * width / Double(most) * width / Double(most)
-    return min(max(1 << 13, Int(max(fastest, smallest))), max(1, count >> 4))
+    // In full hundreds, since the last bit of a root is not the same on every machine.
+    let size = Int(max(fastest, smallest)) / 100 * 100
+    return min(max(1 << 13, size), max(1, count >> 4))
   }
 
   /// The keys at some of the sampled positions.

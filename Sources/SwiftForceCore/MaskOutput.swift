@@ -60,7 +60,7 @@ struct MaskOutput<K: BlockKernels> {
     survey.kept += positions.count
     if let previous = previous?[tensor] {
       let before = unsafe previous.base
-      let again = positions.reduce(0) { unsafe $0 + Int(before[$1]) }
+      let again = positions.reduce(0) { unsafe $0 + (before[$1] == 0 ? 0 : 1) }
       survey.removed -= again
       survey.revived += positions.count - again
     }

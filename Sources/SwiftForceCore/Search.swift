@@ -8,7 +8,7 @@
 ///     max over c of  sum over kept i of abs(w_i dL/dw_i (w * c_(t-1)))   with  k_t weights kept
 ///
 /// where w are the dense weights throughout and c_0 keeps all. A step that throws leaves the
-/// search, the masks and the masked weights as they were, and may be tried again.
+/// search, the previous masks and their masked weights as they were, and may be tried again.
 public struct Search: Sendable {
   public let method: Method
   /// Weights kept after each step.
@@ -69,9 +69,10 @@ public struct Search: Sendable {
   ///   - previous: the masks that the previous step wrote, which are only read; nil at the first.
   ///   - masks: the new masks, other memory than `previous`. Not specified after a throw.
   ///   - masked: nil, or where the weights are written with the removed ones replaced by zero, of
-  ///     their types; at a later step they must be as the previous step left them.
-  /// - Throws: `searchDone`, `sizeMismatch`, `missingGradients`, `nonFinite`, `masksChanged`,
-  ///   `badType`, `badEnvironment`.
+  ///     their types; at a later step they must be as the previous step left them. Not specified
+  ///     after a throw at the first.
+  /// - Throws: `searchDone`, `sizeMismatch`, `missingGradients`, `nonFinite`, `arraysChanged`,
+  ///   `masksChanged`, `badType`, `badEnvironment`.
   public mutating func step(
     weights: [Tensor], gradients: [Tensor]?, previous: [Mask]?, masks: [Mask],
     masked: [MutableTensor]? = nil

@@ -16,14 +16,15 @@ import SwiftForceKernels
 /// is read holds binary64. The mask is the same for any number of threads and every CPU level.
 ///
 /// - Complexity: one reading of the tensors where the scores allow it, else one per digit of a key
-///   and two more; extra memory of at most 2% of the tensors, or two keys for each of few weights.
+///   and three more at most; extra memory of at most 2% of the tensors where they are large.
 public enum Selection {
   /// Selects among the caller's scores, which may be negative.
   ///
   /// - Parameters:
   ///   - masks: one per tensor of scores and of its size; written. Their contents are not specified
-  ///     after `nonFinite`.
-  /// - Throws: `badCount`, `badKeep`, `sizeMismatch`, `nonFinite`, `badEnvironment`.
+  ///     after `nonFinite` and `arraysChanged`.
+  /// - Throws: `badCount`, `badKeep`, `sizeMismatch`, `nonFinite`, `arraysChanged`,
+  ///   `badEnvironment`.
   public static func select(
     _ scores: [Tensor], keep: Int, into masks: [Mask]
   ) throws(SFError) -> Report {
@@ -212,7 +213,8 @@ private struct MaskSelection: KernelJob {
       count < Bracket<K>.leastCount
       ? try SmallPass<K>(scores: scores, chunks: chunks, count: count).threshold(rank: keep)
       : try RadixPass<K>(scores: scores, chunks: chunks, workers: workers).threshold(rank: keep)
-    guard case .found(let found) = try read(Bracket(around: exact.key)) else {
+    guard exact.key > K.excluded, case .found(let found) = try read(Bracket(around: exact.key))
+    else {
       throw .arraysChanged
     }
     return report(found, count, readings + exact.readings)

@@ -73,7 +73,8 @@ struct SinglePass<K: BlockKernels> {
   private var lists: Bool { bracket.low < bracket.high }
 
   private func read(_ room: Room) -> [Reading] {
-    let desks = (0..<workers).map { _ in Desk<K>(lists: lists) }
+    let most = chunks.reduce(0) { max($0, $1.count) }
+    let desks = (0..<workers).map { _ in Desk<K>(room: lists ? most : 0) }
     return Parallel.map(chunks.count, workers: workers) { worker, round in
       read(chunks[round], desks[worker], room)
     }
@@ -209,10 +210,11 @@ private final class Room: Sendable {
   let keys: UnsafeMutablePointer<K.Key>
   let positions: UnsafeMutablePointer<UInt32>
 
-  init(lists: Bool) {
-    let capacity = lists ? Chunk.largestCount + 1 : 0
-    unsafe keys = UnsafeMutablePointer.allocate(capacity: capacity)
-    unsafe positions = UnsafeMutablePointer.allocate(capacity: capacity)
+  /// - Parameter room: so many weights may be listed of a chunk.
+  init(room: Int) {
+    // What collects them writes one more.
+    unsafe keys = UnsafeMutablePointer.allocate(capacity: room + 1)
+    unsafe positions = UnsafeMutablePointer.allocate(capacity: room + 1)
   }
 
   deinit {

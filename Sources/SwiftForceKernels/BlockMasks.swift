@@ -7,7 +7,7 @@ extension Blocks {
   /// - Parameters:
   ///   - inside: how many there are.
   ///   - offset: added to each position.
-  ///   - found, positions: room for all of them, and one more.
+  ///   - found, positions: room for all of them, and in `positions` for one more.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func collect(
@@ -117,10 +117,7 @@ extension Blocks {
       let end = min(count & ~63, start &+ 255 &* 64)
       var kept = SIMD8<UInt64>.zero
       while start < end {
-        let marks = unsafe bytes(mask + start)
-        // The top bit of each byte that is not 0: it is there, or a carry puts it there.
-        let low: UInt64 = 0x7F7F_7F7F_7F7F_7F7F
-        kept &+= ((((marks & low) &+ low) | marks) & ~low) &>> 7
+        unsafe kept &+= ones(mask + start)
         start &+= 64
       }
       total &+= sum(kept)
@@ -133,7 +130,7 @@ extension Blocks {
   }
 
   /// How many weights that `previous` keeps `mask` does not, and how many `mask` keeps that
-  /// `previous` does not. Both masks hold 0 and 1.
+  /// `previous` does not. `mask` holds 0 and 1.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func changes(
@@ -147,7 +144,7 @@ extension Blocks {
       var removed = SIMD8<UInt64>.zero
       var revived = SIMD8<UInt64>.zero
       while start < end {
-        let (was, isKept) = unsafe (bytes(previous + start), bytes(mask + start))
+        let (was, isKept) = unsafe (ones(previous + start), bytes(mask + start))
         removed &+= was & ~isKept
         revived &+= isKept & ~was
         start &+= 64
@@ -156,7 +153,7 @@ extension Blocks {
       total.revived &+= sum(revived)
     }
     while start < count {
-      let (was, isKept) = unsafe (Int(previous[start]), Int(mask[start]))
+      let (was, isKept) = unsafe (previous[start] == 0 ? 0 : 1, Int(mask[start]))
       total.removed &+= was & ~isKept
       total.revived &+= isKept & ~was
       start &+= 1
@@ -167,6 +164,15 @@ extension Blocks {
   @inline(__always)
   private static func bytes(_ mask: UnsafePointer<UInt8>) -> SIMD8<UInt64> {
     unsafe UnsafeRawPointer(mask).loadUnaligned(as: SIMD8<UInt64>.self)
+  }
+
+  /// 1 for each of 64 bytes that is not 0.
+  @inline(__always)
+  private static func ones(_ mask: UnsafePointer<UInt8>) -> SIMD8<UInt64> {
+    let marks = unsafe bytes(mask)
+    // The top bit of each byte that is not 0: it is there, or a carry puts it there.
+    let low: UInt64 = 0x7F7F_7F7F_7F7F_7F7F
+    return ((((marks & low) &+ low) | marks) & ~low) &>> 7
   }
 
   /// The sum of 64 bytes.

@@ -1,8 +1,6 @@
 // The one loop over a block's keys: what is kept, what is counted, what is summed. What must not
 // live here: how the figures of blocks are combined, or what is decided from them.
 
-import CPlatform
-
 /// Figures of a block.
 ///
 /// - isFinite: whether all scores are that the loop itself computed.

@@ -15,7 +15,7 @@ private let sizes = [1025, 2 * Chunk.largestCount + 1]
 /// Where: around the edges of a block and of a chunk, and at the ends.
 private func positions(of count: Int) -> [Int] {
   let edge = min(count - 1, Chunk.largestCount)
-  return [0, 511, 512, edge - 1, edge, count - 1]
+  return [0, 1023, 1024, edge - 1, edge, count - 1]
 }
 
 private let values: [Double] = [.nan, .infinity, -.infinity]

@@ -12,7 +12,7 @@ private let chunk = Chunk.largestCount
 
 /// Sizes at which something changes: another chunk, another thread, another way to select.
 private let edges = Set([
-  511, 512, 513, 1025, chunk - 1, chunk, chunk + 1, least - 1, least, least + 1, 2 * chunk - 1,
+  1023, 1024, 1025, chunk - 1, chunk, chunk + 1, least - 1, least, least + 1, 2 * chunk - 1,
   2 * chunk + 1, 3 * chunk, 4 * chunk + 17,
 ]).sorted()
 

@@ -20,10 +20,13 @@ from kinds import KINDS, Array, cut
 
 DTYPES = (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)
 
-#: Sizes at which something changes: blocks of 512, chunks and the single reading of 131,072, and
-#: as many more for each thread.
-CHUNK = 131_072
-EDGES = (511, 512, 513, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK - 1, 2 * CHUNK, 3 * CHUNK + 5)
+#: Sizes at which something changes: blocks of 1,024, the single reading from 32,768 on, chunks of
+#: 131,072, and as many more for each thread.
+BLOCK, SAMPLED, CHUNK = 1024, 32_768, 131_072
+EDGES = (
+    *(edge + near for edge in (BLOCK, SAMPLED, CHUNK) for near in (-1, 0, 1)),
+    *(2 * CHUNK - 1, 2 * CHUNK, 3 * CHUNK + 5),
+)
 LARGEST_SMALL = 300
 
 

@@ -41,7 +41,7 @@ class Step:
         positions chose them. Above zero, do not trust this step's mask.
     readings : int
         How often weights and gradients were read to find the mask: once, unless a sample cannot
-        bracket the threshold; twice where there are fewer than 131,072 of them.
+        bracket the threshold; twice where there are fewer than 32,768 of them.
     threshold : float
         The smallest kept score.
     saliency : float
