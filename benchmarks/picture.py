@@ -30,7 +30,12 @@ def draw(results: Results, path: Path) -> None:
     rows = [row for row in results.rows("size") if row.dtype == "float32" and row.median]
     reading = {row.size: row.median for row in rows if row.what == ours.READ}
     for what, (label, colour, marker) in LINES.items():
-        points = [(row.size, row.median / reading[row.size]) for row in rows if row.what == what]
+        # Ours stand against the reading timed beside them, peers against the one beside snip.
+        points = [
+            (row.size, row.ratio if row.against == ours.READ else row.median / reading[row.size])
+            for row in rows
+            if row.what == what
+        ]
         if points:
             axes.plot(*zip(*points, strict=True), color=colour, marker=marker, label=label)
     axes.axhline(1, color="black", linewidth=1)

@@ -150,8 +150,8 @@ struct Scores {
   private func request(_ tensor: Int, _ position: Int) {
     switch origin {
     case .given(let tensors): tensors[tensor].request(position)
-    case .saliency(_, let weights, let gradients, _):
-      weights[tensor].request(position)
+    case .saliency(let saliency, let weights, let gradients, _):
+      if saliency.readsWeights { weights[tensor].request(position) }
       gradients?[tensor].request(position)
     }
   }
