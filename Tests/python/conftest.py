@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import gzip
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import swiftforce as sf
 from hypothesis import HealthCheck, settings
 from kinds import write_images
 
@@ -28,6 +30,14 @@ settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
 def rng() -> np.random.Generator:
     """Random numbers that are the same in every run."""
     return np.random.default_rng(20210504)
+
+
+@pytest.fixture
+def restored_threads() -> Iterator[None]:
+    """The number of threads is afterwards what it was before."""
+    before = sf.get_num_threads()
+    yield
+    sf.set_num_threads(before)
 
 
 @pytest.fixture

@@ -25,13 +25,6 @@ def parity(arrays: list[np.ndarray]) -> int:
     return found
 
 
-@pytest.fixture
-def restored_threads():
-    before = sf.get_num_threads()
-    yield
-    sf.set_num_threads(before)
-
-
 @pytest.mark.usefixtures("restored_threads")
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("sizes", SIZES)

@@ -12,7 +12,10 @@ import pytest
 import swiftforce as sf
 from matrix import CHUNK, DTYPES
 
-pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning"),
+    pytest.mark.usefixtures("restored_threads"),
+]
 
 SIZE = 4 * CHUNK + 3
 
@@ -21,15 +24,11 @@ def readings(scores: oracle.Array, keep: int) -> int:
     """Compares a selection with the oracle at one to four threads; how often it read."""
     expected = oracle.select([scores], keep)[0]
     found = set()
-    before = sf.get_num_threads()
-    try:
-        for threads in range(1, 5):
-            sf.set_num_threads(threads)
-            pruning = sf.magnitude(scores, keep=keep)
-            oracle.assert_same_masks(pruning.masks, expected)
-            found.add(pruning.history[0].readings)
-    finally:
-        sf.set_num_threads(before)
+    for threads in range(1, 5):
+        sf.set_num_threads(threads)
+        pruning = sf.magnitude(scores, keep=keep)
+        oracle.assert_same_masks(pruning.masks, expected)
+        found.add(pruning.history[0].readings)
     assert len(found) == 1
     return found.pop()
 

@@ -32,13 +32,6 @@ def expected(weights: oracle.Array, gradients: oracle.Array, keep: int) -> oracl
     return oracle.select([np.abs(weights * gradients)], keep)[0]
 
 
-@pytest.fixture
-def restored_threads():
-    before = sf.get_num_threads()
-    yield
-    sf.set_num_threads(before)
-
-
 @pytest.mark.usefixtures("restored_threads")
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
 def test_masks_do_not_depend_on_the_number_of_threads(threads):
