@@ -25,8 +25,10 @@ let strict: [SwiftSetting] = [
 let optimised: [SwiftSetting] = [.unsafeFlags(["-O"], .when(configuration: .debug))]
 
 /// The loops for a CPU level; `-Xcc` reaches the code generator of both Swift and C.
-func kernels(_ name: String, _ level: String? = nil) -> Target {
-  let flags: [SwiftSetting] = level.map { [.unsafeFlags(["-Xcc", "-march=\($0)"])] } ?? []
+/// and the definition tells the loops how wide its registers are.
+func kernels(_ name: String, _ level: String? = nil, define: String? = nil) -> Target {
+  let march: [SwiftSetting] = level.map { [.unsafeFlags(["-Xcc", "-march=\($0)"])] } ?? []
+  let flags = march + (define.map { [.define($0)] } ?? [])
   return .target(
     name: name, dependencies: ["CPlatform"], swiftSettings: strict + optimised + flags)
 }
@@ -34,8 +36,8 @@ func kernels(_ name: String, _ level: String? = nil) -> Target {
 #if arch(x86_64)
   let levels = [
     kernels("SwiftForceKernels", "x86-64-v2"),
-    kernels("SwiftForceKernelsV3", "x86-64-v3"),
-    kernels("SwiftForceKernelsV4", "x86-64-v4"),
+    kernels("SwiftForceKernelsV3", "x86-64-v3", define: "SWIFTFORCE_V3"),
+    kernels("SwiftForceKernelsV4", "x86-64-v4", define: "SWIFTFORCE_V4"),
   ]
 #else
   let levels = [kernels("SwiftForceKernels")]
@@ -60,7 +62,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "SwiftForceEngine",
-      dependencies: ["SwiftForceCore", "SwiftForceKernels", "CBLAS"],
+      dependencies: ["SwiftForceCore", "CBLAS"] + levels.map { .target(name: $0.name) },
       swiftSettings: strict),
     .target(
       name: "SwiftForceABI",

@@ -8,28 +8,62 @@ private let networks = Handles<Network<Float>>("network")
 
 @_cdecl("sf_network_create")
 public func networkCreate(
-  _ layers: UnsafePointer<sf_layer>?, _ count: Int64, _ seed: UInt64,
-  _ network: UnsafeMutablePointer<Int64>?, _ error: UnsafeMutablePointer<sf_error>?
+  _ layers: UnsafePointer<sf_layer>?, _ count: Int64, _ inputShape: UnsafePointer<Int64>?,
+  _ rank: Int64, _ seed: UInt64, _ network: UnsafeMutablePointer<Int64>?, _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   unsafe status(error) { () throws(Fault) in
     let layers = unsafe try required(layers, "layers")
     let handle = unsafe try required(network, "network")
     let count = try counted(count, atLeast: 1, size: 1 << 38, "the number of layers")
+    let shape = unsafe try shape(inputShape, rank)
     var descriptions: [LayerDescription] = []
     for position in 0..<count {
-      let layer = unsafe layers[position]
       do throws(Fault) {
-        let kind = try named(layer.kind, LayerKind.self)
-        descriptions.append(
-          LayerDescription(kind: kind, inputs: Int(layer.inputs), outputs: Int(layer.outputs)))
+        descriptions.append(try description(of: unsafe layers[position]))
       } catch {
         throw error.at(index: position)
       }
     }
     let created = try mapping { () throws(SFError) in
-      try Network<Float>(layers: descriptions, seed: seed)
+      try Network<Float>(layers: descriptions, inputShape: shape, seed: seed)
     }
     unsafe handle.pointee = networks.add(created)
+  }
+}
+
+private func description(of layer: sf_layer) throws(Fault) -> LayerDescription {
+  var description = LayerDescription(kind: try named(layer.kind, LayerKind.self))
+  (description.inputs, description.outputs) = (Int(layer.inputs), Int(layer.outputs))
+  (description.kernel, description.stride) = (Int(layer.kernel), Int(layer.stride))
+  (description.padding, description.groups) = (Int(layer.padding), Int(layer.groups))
+  (description.momentum, description.epsilon) = (layer.momentum, layer.epsilon)
+  description.hasBias = layer.has_bias != 0
+  description.source = Int(layer.source)
+  description.addend = layer.addend == SF_NO_LAYER ? nil : Int(layer.addend)
+  return description
+}
+
+private func shape(_ extents: UnsafePointer<Int64>?, _ rank: Int64) throws(Fault) -> [Int]? {
+  guard unsafe extents != nil else { return nil }
+  let extents = unsafe try required(extents, "input_shape")
+  guard rank == 1 || rank == 3 else {
+    throw Fault(SF_BAD_COUNT, "an input shape has 1 or 3 extents, not \(rank)")
+  }
+  return (0..<Int(rank)).map { unsafe Int(extents[$0]) }
+}
+
+@_cdecl("sf_network_sizes")
+public func networkSizes(
+  _ network: Int64, _ features: UnsafeMutablePointer<Int64>?,
+  _ classes: UnsafeMutablePointer<Int64>?, _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    let features = unsafe try required(features, "features")
+    let classes = unsafe try required(classes, "classes")
+    try networks[network].use { (network) throws(Fault) in
+      unsafe features.pointee = Int64(network.features)
+      unsafe classes.pointee = Int64(network.classes)
+    }
   }
 }
 
@@ -60,7 +94,7 @@ private func record(of parameter: Parameter<Float>) -> sf_parameter {
   var record = unsafe sf_parameter()
   unsafe record.data = parameter.view.base
   unsafe record.layer = Int64(parameter.layer)
-  unsafe record.is_weight = parameter.isWeight ? 1 : 0
+  unsafe record.role = Int32(parameter.role.rawValue)
   unsafe record.rank = Int32(parameter.shape.count)
   unsafe withUnsafeMutableBytes(of: &record.shape) { bytes in
     let extents = unsafe bytes.bindMemory(to: Int64.self)
@@ -96,7 +130,7 @@ public func networkReset(_ network: Int64, _ error: UnsafeMutablePointer<sf_erro
 @_cdecl("sf_network_gradients")
 public func networkGradients(
   _ network: Int64, _ weights: UnsafePointer<sf_array>?, _ gradients: UnsafePointer<sf_array>?,
-  _ tensors: Int64, _ batch: UnsafePointer<sf_batch>?,
+  _ tensors: Int64, _ batch: UnsafePointer<sf_batch>?, _ running: Int32,
   _ result: UnsafeMutablePointer<sf_batch_result>?, _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   unsafe status(error) { () throws(Fault) in
@@ -112,7 +146,8 @@ public func networkGradients(
       try samples.checkApart(from: gradients, and: network)
       let outcome = try mapping { () throws(SFError) in
         try network.gradients(
-          at: weights?.tensors, into: gradients.mutableTensors, batch: samples.batch)
+          at: weights?.tensors, into: gradients.mutableTensors, batch: samples.batch,
+          together: samples.together, normalization: running == 0 ? .batch : .running)
       }
       unsafe result.pointee = record(of: outcome)
     }

@@ -31,6 +31,9 @@ import SwiftForceEngine
       features: Int(given.features), count: Int(given.count))
   }
 
+  /// Samples that are normalised together; nil: all of them.
+  var together: Int? { unsafe given.together == 0 ? nil : Int(given.together) }
+
   /// Where inputs, labels and row numbers lie, and how many bytes they occupy.
   private var spans: [(start: UInt, bytes: UInt)] {
     let samples = unsafe UInt(given.samples)

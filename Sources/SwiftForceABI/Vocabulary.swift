@@ -75,6 +75,7 @@ private func names(of axis: Int32) throws(Fault) -> [String] {
   case SF_AXIS_RULE: Rule.names
   case SF_AXIS_METHOD: Method.names
   case SF_AXIS_LAYER: LayerKind.names
+  case SF_AXIS_ROLE: ParameterRole.names
   default: throw Fault(SF_UNKNOWN_NAME, "there is no axis number \(axis)")
   }
 }

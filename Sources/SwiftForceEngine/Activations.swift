@@ -1,60 +1,84 @@
-// The memory of one micro-batch: what flows between the layers, both ways. What must not live here:
+// The memory of one pass: what flows between the layers, both ways. What must not live here:
 // anything that outlives a call; a network's state is its parameters and momentum.
 
 import SwiftForceCore
 
-/// Room for the input, every layer's output, two gradients that take turns, and the loss.
-///
-/// A batch is worked off in micro-batches, so memory does not grow with it and a layer's output is
-/// still in cache when the next one reads it.
-struct Activations<Element: BLASScalar> {
-  /// Samples of a micro-batch: two of the usual 128, enough for BLAS to reach its speed.
-  static var capacity: Int { 256 }
-
-  private let arena: Arena<Element>
-  private let labelArena: Arena<Int64>
-  private let features: [Int]
-  private let offsets: [Int]
-  private let gradientOffsets: (even: Int, odd: Int)
-  private let workspaceOffset: Int
+/// The memory that a network computes in. It grows to what the largest batch has needed.
+final class Activations<Element: BLASScalar> {
+  private let architecture: Architecture
+  private var arena: Arena<Element>
+  private var labelArena: Arena<Int64>
+  private var plan: ActivationPlan?
+  private var planned = (batch: 0, goesBack: false, workers: 0)
 
   init(_ architecture: Architecture) throws(SFError) {
-    features = architecture.shapes.map(\.features)
-    var offsets: [Int] = []
-    var end = 0
-    for size in features {
-      offsets.append(end)
-      end += size * Activations.capacity
+    self.architecture = architecture
+    arena = try Arena(count: 0)
+    labelArena = try Arena(count: 0)
+  }
+
+  /// Makes room for samples that are computed together. What was there before is lost.
+  ///
+  /// - Throws: `.noMemory`.
+  func prepare(batch: Int, goesBack: Bool, _ means: Means<Element>) throws(SFError) {
+    let workers = means.team.workers
+    guard plan == nil || planned != (batch, goesBack, workers) else { return }
+    guard batch <= Architecture.elementLimit / Architecture.usualBatch else {
+      throw .noMemory(bytes: Int.max)
     }
-    self.offsets = offsets
-    // No gradient is taken below the first layer with parameters.
-    let widest = features.dropFirst(architecture.firstTrainable + 1).max() ?? 0
-    gradientOffsets = (even: end, odd: end + widest * Activations.capacity)
-    workspaceOffset = end + 2 * widest * Activations.capacity
-    arena = try Arena(count: workspaceOffset + 2 * Activations.capacity)
-    labelArena = try Arena(count: Activations.capacity)
+    let rooms = architecture.layers.map {
+      $0.workspace(batch: batch, means)
+    }
+    let plan = ActivationPlan(
+      architecture, batch: batch, goesBack: goesBack, workspace: max(rooms.max() ?? 0, 2 * batch))
+    if plan.count > arena.count {
+      self.plan = nil
+      // The old memory goes first: both together would be twice as much.
+      arena = try Arena(count: 0)
+      arena = try Arena(count: plan.count)
+    }
+    if batch > labelArena.count { labelArena = try Arena(count: batch) }
+    self.plan = plan
+    planned = (batch, goesBack, workers)
   }
 
-  /// What goes into layer `position`; at the number of layers, the logits.
-  func values(_ position: Int, batch: Int) -> Matrix<Element> {
-    matrix(at: offsets[position], rows: features[position], columns: batch)
+  /// A value, as `Architecture` numbers them.
+  func value(_ value: Int) -> Matrix<Element> {
+    matrix(at: current.values[value], rows: architecture.shapes[value].features)
   }
 
-  /// The gradient of what goes into layer `position`. It shares its memory with those of the
-  /// positions two below and two above.
-  func gradient(_ position: Int, batch: Int) -> Matrix<Element> {
-    let offset = position.isMultiple(of: 2) ? gradientOffsets.even : gradientOffsets.odd
-    return matrix(at: offset, rows: features[position], columns: batch)
+  /// The gradient at a value; nil where it is not needed.
+  func gradient(_ value: Int) -> Matrix<Element>? {
+    current.gradients[value].map { matrix(at: $0, rows: architecture.shapes[value].features) }
   }
 
-  func labels(batch: Int) -> Vector<Int64> { labelArena.vector(at: 0, count: batch) }
-
-  /// Two numbers for each sample, for the loss.
-  func workspace(batch: Int) -> Vector<Element> {
-    arena.vector(at: workspaceOffset, count: 2 * batch)
+  /// Where a layer writes the gradient at its source number `place` that is to be added to what
+  /// other layers wrote; nil where it is the first to write.
+  func addition(_ layer: Int, _ place: Int) -> Matrix<Element>? {
+    let value = architecture.sources[layer][place]
+    return current.additions[layer][place].map {
+      matrix(at: $0, rows: architecture.shapes[value].features)
+    }
   }
 
-  private func matrix(at offset: Int, rows: Int, columns: Int) -> Matrix<Element> {
-    arena.vector(at: offset, count: rows * columns).matrix(rows: rows, columns: columns)
+  /// What a layer keeps from forward to backward.
+  func kept(_ layer: Int) -> Vector<Element> {
+    arena.vector(at: current.kept[layer], count: architecture.layers[layer].needs.kept)
+  }
+
+  var workspace: Vector<Element> {
+    arena.vector(at: current.workspace, count: current.workspaceCount)
+  }
+
+  var labels: Vector<Int64> { labelArena.vector(at: 0, count: planned.batch) }
+
+  private var current: ActivationPlan {
+    guard let plan else { preconditionFailure("a pass without room") }
+    return plan
+  }
+
+  private func matrix(at offset: Int, rows: Int) -> Matrix<Element> {
+    let batch = planned.batch
+    return arena.vector(at: offset, count: rows * batch).matrix(rows: rows, columns: batch)
   }
 }

@@ -1,35 +1,67 @@
-// The layers of a network and the sizes between them, checked once: whatever holds an Architecture
-// need not check a size again. What must not live here: memory, or anything that computes.
+// The layers of a network, what each reads, and the sizes between them, checked once: whatever holds
+// an Architecture need not check a size again. What must not live here: memory, or anything that
+// computes.
 
 import SwiftForceCore
 
 /// Layers that fit together.
+///
+/// What flows between them are *values*: value 0 is the network's input, value i + 1 the output of
+/// layer i.
 struct Architecture: Sendable {
-  /// More parameters, or more activations of one micro-batch, are taken for a mistake. The bound
-  /// keeps every size in bytes far from overflow.
+  /// More parameters, or more activations of so many samples as are usually computed together, are
+  /// taken for a mistake. The bound keeps every size in bytes far from overflow.
   static let elementLimit = 1 << 40
 
-  let layers: [any Layer]
-  /// What goes into each layer, and at the end what comes out of the last.
-  let shapes: [Shape]
-  /// The lowest layer that has parameters: no gradient is needed below it.
-  let firstTrainable: Int
+  /// Samples that are computed together where they do not depend on each other.
+  static let usualBatch = 256
 
+  let layers: [any Layer]
+  /// The values that each layer reads: one, or two.
+  let sources: [[Int]]
+  /// The layers that read each value, in order; twice the same where it reads a value twice.
+  let readers: [[Int]]
+  /// The shape of each value.
+  let shapes: [Shape]
+  /// Whether the loss's gradient at each value is needed: some layer below has parameters.
+  let needsGradient: [Bool]
+  /// Whether samples of a batch depend on each other where batches are normalised by themselves.
+  let couplesSamples: Bool
+
+  /// - Parameter inputShape: (features) or (channels, height, width); nil: the inputs of the first
+  ///   linear layer, which no layer that changes sizes must precede.
   /// - Throws: `.badArchitecture` that names the first layer at fault.
-  init(_ descriptions: [LayerDescription]) throws(SFError) {
+  init(_ descriptions: [LayerDescription], inputShape: [Int]?) throws(SFError) {
     var layers: [any Layer] = []
+    var sources: [[Int]] = []
+    var shapes = [try Architecture.inputShape(inputShape, of: descriptions)]
+    var needsGradient = [false]
     for (position, description) in descriptions.enumerated() {
-      layers.append(try description.makeLayer(at: position))
+      let read = try Architecture.values(readBy: description, at: position)
+      do throws(LayerFault) {
+        layers.append(try description.makeLayer(read.map { shapes[$0] }))
+      } catch {
+        throw .badArchitecture(layer: position, reason: error.reason)
+      }
+      sources.append(read)
+      shapes.append(layers[position].outputShape)
+      needsGradient.append(
+        !layers[position].parameters.isEmpty || read.contains { needsGradient[$0] })
     }
-    guard let firstTrainable = layers.firstIndex(where: { !$0.parameters.isEmpty }),
-      let input = layers.lazy.compactMap(\.inputShape).first
-    else {
-      throw .badArchitecture(layer: 0, reason: "a network needs at least one linear layer")
+    guard needsGradient[layers.count] else {
+      throw .badArchitecture(
+        layer: 0, reason: "a network needs at least one layer with parameters below its output")
     }
     self.layers = layers
-    self.firstTrainable = firstTrainable
-    shapes = try Architecture.chain(layers, from: input)
-    try Architecture.checkCounts(layers, shapes: shapes)
+    self.sources = sources
+    self.shapes = shapes
+    self.needsGradient = needsGradient
+    var readers = [[Int]](repeating: [], count: shapes.count)
+    for (layer, read) in sources.enumerated() { for value in read { readers[value].append(layer) } }
+    self.readers = readers
+    couplesSamples = descriptions.contains { $0.kind == .batchNorm2d }
+    try checkReaders()
+    try checkCounts()
   }
 
   var inputFeatures: Int { shapes[0].features }
@@ -42,33 +74,83 @@ struct Architecture: Sendable {
     }
   }
 
-  private static func chain(
-    _ layers: [any Layer], from input: Shape
-  ) throws(SFError) -> [Shape] {
-    var shapes = [input]
-    for (position, layer) in layers.enumerated() {
-      let shape = shapes[position]
-      if let taken = layer.inputShape, taken.features != shape.features {
-        let reason = "takes \(taken.features) features where \(shape.features) come in"
-        throw .badArchitecture(layer: position, reason: reason)
+  private static func inputShape(
+    _ given: [Int]?, of descriptions: [LayerDescription]
+  ) throws(SFError) -> Shape {
+    if let given {
+      guard given.count == 1 || given.count == 3, given.allSatisfy(sizes.contains) else {
+        throw .badArchitecture(
+          layer: 0,
+          reason: "an input has (features) or (channels, height, width), not \(given)")
       }
-      shapes.append(layer.outputShape(for: shape))
+      var features = 1
+      for size in given {
+        let (product, overflow) = features.multipliedReportingOverflow(by: size)
+        guard !overflow, product <= elementLimit else {
+          throw .badArchitecture(layer: 0, reason: "an input of \(given) is too large")
+        }
+        features = product
+      }
+      return Shape(dimensions: given)
     }
-    return shapes
+    for (position, description) in descriptions.enumerated() where description.kind != .relu {
+      guard description.kind == .linear else {
+        throw .badArchitecture(
+          layer: position,
+          reason: "\(description.kind.name) as the first layer with a size needs an input shape")
+      }
+      guard sizes.contains(description.inputs) else {
+        throw .badArchitecture(
+          layer: position,
+          reason: "inputs must be in 1 ... \(sizes.upperBound), not \(description.inputs)")
+      }
+      return Shape(dimensions: [description.inputs])
+    }
+    throw .badArchitecture(layer: 0, reason: "a network needs at least one linear layer")
+  }
+
+  /// BLAS takes its sizes as 32-bit integers.
+  static let sizes = 1...Int(Int32.max)
+
+  private static func values(
+    readBy description: LayerDescription, at position: Int
+  ) throws(SFError) -> [Int] {
+    var read = [description.source ?? position - 1]
+    if description.kind == .add {
+      guard let addend = description.addend else {
+        throw .badArchitecture(layer: position, reason: "add needs a second layer to read")
+      }
+      read.append(addend)
+    } else if description.addend != nil {
+      throw .badArchitecture(layer: position, reason: "only add reads a second layer")
+    }
+    for layer in read where layer < -1 || layer >= position {
+      throw .badArchitecture(
+        layer: position, reason: "reads layer \(layer), which does not come before it")
+    }
+    return read.map { $0 + 1 }
+  }
+
+  private func checkReaders() throws(SFError) {
+    for layer in layers.indices.dropLast() where readers[layer + 1].isEmpty {
+      throw .badArchitecture(layer: layer, reason: "no layer reads its output")
+    }
   }
 
   /// Names the layer that takes the count of parameters or of activations past the limit.
-  private static func checkCounts(
-    _ layers: [any Layer], shapes: [Shape]
-  ) throws(SFError) {
+  private func checkCounts() throws(SFError) {
     var parameters = 0
-    var activations = shapes[0].features * Activations<Float>.capacity
+    var activations = shapes[0].features
     for (position, layer) in layers.enumerated() {
-      // Each side is below 2^31 and each sum below 2^41 when it is checked: no sum overflows.
+      // Each side is below 2^31, an image is checked to be below 2^40, and each sum is when it is
+      // checked: no sum overflows.
       for parameter in layer.parameters { parameters += parameter.shape.reduce(1, *) }
-      activations += shapes[position + 1].features * Activations<Float>.capacity
-      guard parameters <= elementLimit, activations <= elementLimit else {
-        let reason = "more than \(elementLimit) parameters or activations so far"
+      activations += shapes[position + 1].features
+      guard
+        parameters <= Architecture.elementLimit,
+        activations <= Architecture.elementLimit / Architecture.usualBatch
+      else {
+        let reason = "more than \(Architecture.elementLimit) parameters or activations so far"
         throw .badArchitecture(layer: position, reason: reason)
       }
     }

@@ -77,6 +77,9 @@ extension Int {
     return unsafe Vector(base + range.lowerBound, count: range.count)
   }
 
+  /// Whether another view begins at the same place.
+  func isSame(as other: Vector<Element>) -> Bool { unsafe base == other.base }
+
   /// These elements as a row-major matrix.
   func matrix(rows: Int, columns: Int) -> Matrix<Element> {
     assert(rows * columns == count, "a matrix of another size")
@@ -89,6 +92,20 @@ extension Int {
     unsafe base.update(from: other.base, count: count)
   }
 
+  /// Copies elements of another view to the place `start` of this one.
+  func copy(_ other: Vector<Element>, _ range: Range<Int>, to start: Int) {
+    assert(range.lowerBound >= 0 && range.upperBound <= other.count, "outside the source")
+    assert(start >= 0 && start + range.count <= count, "outside the vector")
+    unsafe memcpy(
+      base + start, other.base + range.lowerBound, range.count * MemoryLayout<Element>.stride)
+  }
+
+  /// The elements of a range become zero.
+  func clear(_ range: Range<Int>) {
+    assert(range.lowerBound >= 0 && range.upperBound <= count, "outside the vector")
+    unsafe memset(base + range.lowerBound, 0, range.count * MemoryLayout<Element>.stride)
+  }
+
   /// Every element becomes `value`.
   func fill(with value: Element) { unsafe base.update(repeating: value, count: count) }
 }
@@ -98,4 +115,18 @@ struct Matrix<Element: BitwiseCopyable>: Sendable {
   let rows: Int
   let columns: Int
   let elements: Vector<Element>
+}
+
+extension Vector {
+  /// One element.
+  subscript(index: Int) -> Element {
+    get {
+      assert(index >= 0 && index < count, "outside the vector")
+      return unsafe base[index]
+    }
+    nonmutating set {
+      assert(index >= 0 && index < count, "outside the vector")
+      unsafe base[index] = newValue
+    }
+  }
 }

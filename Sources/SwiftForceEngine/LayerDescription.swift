@@ -1,6 +1,6 @@
-// What a caller says about a network that is to be made: the list of layer kinds, and one layer's
-// sizes. What must not live here: what a layer computes (Layers/), or whether layers fit together
-// (Architecture).
+// What a caller says about a network that is to be made: the list of layers, each with its kind, its
+// sizes, and what it reads. What must not live here: what a layer computes (Layers/), or whether
+// layers fit together (Architecture).
 
 import SwiftForceCore
 
@@ -11,38 +11,153 @@ public enum LayerKind: Named {
   case linear
   /// y = max(x, 0).
   case relu
+  /// A two-dimensional convolution, of all channels or of each by itself.
+  case conv2d
+  /// Batch normalisation of each channel.
+  case batchNorm2d
+  /// The largest number of each window.
+  case maxPool2d
+  /// The mean of each window.
+  case avgPool2d
+  /// The mean of each channel.
+  case globalAvgPool2d
+  /// Channels and images become features.
+  case flatten
+  /// The sum of two layers' outputs.
+  case add
 }
 
-/// One layer of a network that is to be made.
+/// One layer of a network that is to be made. What a kind does not use must be as it is by default.
 public struct LayerDescription: Sendable, Equatable {
   public var kind: LayerKind
-  /// Input features of a linear layer; 0 for layers that keep the size of their input.
-  public var inputs: Int
-  /// Output features of a linear layer; 0 for layers that keep the size of their input.
-  public var outputs: Int
+  /// Input features of a linear layer, input channels of a convolution, channels of a batch
+  /// normalisation.
+  public var inputs: Int = 0
+  /// Output features of a linear layer, output channels of a convolution.
+  public var outputs: Int = 0
+  /// Whether a linear layer or a convolution adds a bias.
+  public var hasBias = false
+  /// Side of a convolution's kernel, or of a pool's window.
+  public var kernel: Int = 0
+  /// Distance between two positions of kernel or window.
+  public var stride: Int = 0
+  /// Zeros around the image of a convolution, on each side.
+  public var padding: Int = 0
+  /// 1, or as many as a convolution has channels: each is convolved by itself then.
+  public var groups: Int = 0
+  /// How much of a running statistic each batch replaces, in 0 ... 1.
+  public var momentum: Double = 0
+  /// What is added to the variance; above 0.
+  public var epsilon: Double = 0
+  /// The layer that is read, by its position; -1: the network's input; nil: the layer before.
+  public var source: Int?
+  /// The second layer that `add` reads, by its position; -1: the network's input.
+  public var addend: Int?
 
-  public init(kind: LayerKind, inputs: Int = 0, outputs: Int = 0) {
-    self.kind = kind
-    self.inputs = inputs
-    self.outputs = outputs
-  }
+  public init(kind: LayerKind) { self.kind = kind }
 
-  /// A linear layer with bias.
-  public static func linear(_ inputs: Int, _ outputs: Int) -> LayerDescription {
-    LayerDescription(kind: .linear, inputs: inputs, outputs: outputs)
+  /// A linear layer.
+  public static func linear(_ inputs: Int, _ outputs: Int, bias: Bool = true) -> LayerDescription {
+    var layer = LayerDescription(kind: .linear)
+    (layer.inputs, layer.outputs, layer.hasBias) = (inputs, outputs, bias)
+    return layer
   }
 
   /// A rectifier.
   public static var relu: LayerDescription { LayerDescription(kind: .relu) }
 
-  /// The layer described.
+  /// A convolution with a square kernel.
+  public static func conv2d(
+    _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int = 1, padding: Int = 0, groups: Int = 1,
+    bias: Bool = true
+  ) -> LayerDescription {
+    var layer = LayerDescription(kind: .conv2d)
+    (layer.inputs, layer.outputs, layer.hasBias) = (inputs, outputs, bias)
+    (layer.kernel, layer.stride, layer.padding) = (kernel, stride, padding)
+    layer.groups = groups
+    return layer
+  }
+
+  /// Batch normalisation, with what torch takes for momentum and epsilon.
+  public static func batchNorm2d(
+    _ channels: Int, momentum: Double = 0.1, epsilon: Double = 1e-5
+  ) -> LayerDescription {
+    var layer = LayerDescription(kind: .batchNorm2d)
+    (layer.inputs, layer.momentum, layer.epsilon) = (channels, momentum, epsilon)
+    return layer
+  }
+
+  /// The largest number of each window.
+  public static func maxPool2d(_ kernel: Int, stride: Int? = nil) -> LayerDescription {
+    pool(.maxPool2d, kernel, stride)
+  }
+
+  /// The mean of each window.
+  public static func avgPool2d(_ kernel: Int, stride: Int? = nil) -> LayerDescription {
+    pool(.avgPool2d, kernel, stride)
+  }
+
+  /// The mean of each channel.
+  public static var globalAvgPool2d: LayerDescription { LayerDescription(kind: .globalAvgPool2d) }
+
+  /// Channels and images become features.
+  public static var flatten: LayerDescription { LayerDescription(kind: .flatten) }
+
+  /// The sum of what this layer reads and of the output of the layer at `addend`.
+  public static func add(_ addend: Int) -> LayerDescription {
+    var layer = LayerDescription(kind: .add)
+    layer.addend = addend
+    return layer
+  }
+
+  /// This layer, reading the output of the layer at `source`; -1: the network's input.
+  public func reading(_ source: Int) -> LayerDescription {
+    var layer = self
+    layer.source = source
+    return layer
+  }
+
+  private static func pool(_ kind: LayerKind, _ kernel: Int, _ stride: Int?) -> LayerDescription {
+    var layer = LayerDescription(kind: kind)
+    (layer.kernel, layer.stride) = (kernel, stride ?? kernel)
+    return layer
+  }
+
+  /// The layer described, for inputs of these shapes: one, or two for `add`.
   ///
-  /// - Parameter position: the layer's place in the network, for the error.
-  /// - Throws: `.badArchitecture` where a size is impossible.
-  func makeLayer(at position: Int) throws(SFError) -> any Layer {
+  /// - Throws: what is impossible about it, in words.
+  func makeLayer(_ shapes: [Shape]) throws(LayerFault) -> any Layer {
     switch kind {
-    case .linear: try Linear(self, at: position)
-    case .relu: try ReLU(self, at: position)
+    case .linear: try Linear(self, shapes[0])
+    case .relu: try ReLU(self, shapes[0])
+    case .conv2d: try Conv2d(self, shapes[0])
+    case .batchNorm2d: try BatchNorm2d(self, shapes[0])
+    case .maxPool2d: try MaxPool2d(self, shapes[0])
+    case .avgPool2d: try AvgPool2d(self, shapes[0])
+    case .globalAvgPool2d: try GlobalAvgPool2d(self, shapes[0])
+    case .flatten: try Flatten(self, shapes[0])
+    case .add: try Add(self, shapes)
     }
   }
+
+  /// Refuses sizes that this kind does not take.
+  ///
+  /// - Parameter used: the sizes that it does take; they are checked by the layer itself.
+  func allowOnly(_ used: PartialKeyPath<LayerDescription>...) throws(LayerFault) {
+    let plain = LayerDescription(kind: kind)
+    let sizes: [(String, KeyPath<LayerDescription, Int>)] = [
+      ("inputs", \.inputs), ("outputs", \.outputs), ("kernel", \.kernel), ("stride", \.stride),
+      ("padding", \.padding), ("groups", \.groups),
+    ]
+    for (name, path) in sizes where !used.contains(path) && self[keyPath: path] != plain[keyPath: path] {
+      throw LayerFault("\(kind.name) takes no \(name)")
+    }
+  }
+}
+
+/// What is impossible about a layer, in words that follow its position.
+struct LayerFault: Error, Equatable {
+  let reason: String
+
+  init(_ reason: String) { self.reason = reason }
 }

@@ -22,6 +22,95 @@ extension Vector where Element: Scalar {
       into: base)
   }
 
+  /// Has source * factor added to it.
+  func add(_ source: Vector<Element>, times factor: Element) {
+    assert(source.count == count, "vectors of different sizes")
+    unsafe Element.add(source.base, times: factor, count: count, to: base)
+  }
+
+  /// Becomes first + second; may be either of them.
+  func assignSum(_ first: Vector<Element>, _ second: Vector<Element>) {
+    assert(first.count == count && second.count == count, "vectors of different sizes")
+    unsafe Element.addArrays(first.base, second.base, count: count, into: base)
+  }
+
+  /// Becomes source * factor.
+  func assign(_ source: Vector<Element>, times factor: Element) {
+    assert(source.count == count, "vectors of different sizes")
+    unsafe Element.multiply(source.base, by: factor, count: count, into: base)
+  }
+
+  /// The sum of the products with another view's elements.
+  func dot(_ other: Vector<Element>) -> Element {
+    assert(other.count == count, "vectors of different sizes")
+    return unsafe Element.dot(base, other.base, count: count)
+  }
+
+  /// Mean and (biased) variance.
+  var moments: (mean: Double, variance: Double) { unsafe Element.moments(base, count: count) }
+
+  /// Becomes (source - mean) * factor + shift; may be the source.
+  func assignNormalized(
+    _ source: Vector<Element>, mean: Element, factor: Element, shift: Element
+  ) {
+    assert(source.count == count, "vectors of different sizes")
+    unsafe Element.normalize(
+      source.base, mean: mean, factor: factor, shift: shift, count: count, into: base)
+  }
+
+  /// The sums of these gradients, and of their products with source - mean.
+  func normalizationSums(
+    _ source: Vector<Element>, mean: Element
+  ) -> (gradients: Double, products: Double) {
+    assert(source.count == count, "vectors of different sizes")
+    return unsafe Element.normalizationSums(base, source.base, mean: mean, count: count)
+  }
+
+  /// Becomes gradient * factor - ((source - mean) * slope + shift); may be the gradient.
+  func assignNormalizationGradient(
+    _ gradient: Vector<Element>, _ source: Vector<Element>, mean: Element, factor: Element,
+    slope: Element, shift: Element
+  ) {
+    assert(gradient.count == count && source.count == count, "vectors of different sizes")
+    unsafe Element.normalizationGradient(
+      gradient.base, source.base, mean: mean, factor: factor, slope: slope, shift: shift,
+      count: count, into: base)
+  }
+
+  /// Becomes the larger of its element and the source's, one by one; NaN where either is.
+  func keepMaximum(_ source: Vector<Element>) {
+    assert(source.count == count, "vectors of different sizes")
+    unsafe Element.keepMaximum(source.base, count: count, in: base)
+  }
+
+  /// Where the source is the maximum, gets what remains of a gradient, of which nothing remains then.
+  func take(
+    _ remaining: Vector<Element>, maximum: Vector<Element>, source: Vector<Element>
+  ) {
+    assert(remaining.count == count && maximum.count == count && source.count == count, "sizes")
+    unsafe Element.passToMaximum(
+      remaining.base, maximum: maximum.base, source: source.base, count: count, to: base)
+  }
+
+  /// Becomes the rows of a matrix side by side: for each column, `group` numbers, zeros after `rows`.
+  func packRows(_ source: Vector<Element>, rows: Int, columns: Int, group: Int) {
+    assert(source.count == rows * columns && count == group * columns, "sizes")
+    unsafe Element.packRows(
+      source.base, rowStride: columns, rows: rows, columns: columns, group: group, into: base,
+      columnStride: group)
+  }
+
+  /// Becomes rows that lie side by side, each column's numbers `columnStride` apart, or has them
+  /// added to it.
+  func unpackRows(
+    _ source: Vector<Element>, columnStride: Int, rows: Int, columns: Int, accumulate: Bool
+  ) {
+    assert(count == rows * columns && source.count >= (columns - 1) * columnStride + rows, "sizes")
+    unsafe Element.unpackRows(
+      source.base, columnStride: columnStride, rows: rows, columns: columns,
+      accumulate: accumulate, into: base, rowStride: columns)
+  }
+
   /// Becomes max(source, 0).
   func assignRectified(_ source: Vector<Element>) {
     assert(source.count == count, "vectors of different sizes")
@@ -47,6 +136,11 @@ extension Matrix where Element: Scalar {
   func fillColumns(with values: Vector<Element>) {
     assert(values.count == rows, "a vector of another size")
     unsafe Element.spread(values.base, rows: rows, columns: columns, into: elements.base)
+  }
+
+  /// The rows of a range.
+  func rows(_ range: Range<Int>) -> Vector<Element> {
+    elements.part(range.lowerBound * columns..<range.upperBound * columns)
   }
 
   /// Writes the transposed matrix, row by row.

@@ -2,10 +2,14 @@
 // element loops, which are the kernels'.
 
 internal import CBLAS
+import SwiftForceCore
 import SwiftForceKernels
 
 /// An element type that networks can be computed in: a scalar whose products BLAS computes.
 public protocol BLASScalar: Scalar {
+  /// The inner loops of convolutions at a CPU level.
+  static func tiles(at level: CPULevel) -> any TileLoops<Self>.Type
+
   /// C = A B + beta C for row-major matrices, A and B transposed first where asked. Where beta is
   /// zero, C is written and not read.
   ///
@@ -21,6 +25,8 @@ public protocol BLASScalar: Scalar {
 }
 
 extension Float: BLASScalar {
+  public static func tiles(at level: CPULevel) -> any TileLoops<Float>.Type { level.tiles }
+
   public static func gemm(
     transposeA: Bool, transposeB: Bool, m: Int32, n: Int32, k: Int32,
     a: UnsafePointer<Float>, lda: Int32, b: UnsafePointer<Float>, ldb: Int32,
@@ -33,6 +39,10 @@ extension Float: BLASScalar {
 }
 
 extension Double: BLASScalar {
+  public static func tiles(at level: CPULevel) -> any TileLoops<Double>.Type {
+    PlainTiles<Double>.self
+  }
+
   public static func gemm(
     transposeA: Bool, transposeB: Bool, m: Int32, n: Int32, k: Int32,
     a: UnsafePointer<Double>, lda: Int32, b: UnsafePointer<Double>, ldb: Int32,

@@ -10,7 +10,8 @@ import SwiftForceCore
 /// with each other. A call that throws has changed nothing.
 ///
 /// - Complexity: memory for the parameters, as much again twice from the first training step, a
-///   byte per parameter while masked, and the activations of 256 samples.
+///   byte per parameter while masked, and what the largest call so far needed for the activations of
+///   the samples that it computed together: 256, or a whole batch that is normalised.
 public final class Network<Element: BLASScalar> {
   let architecture: Architecture
   let layout: ParameterLayout
@@ -19,21 +20,26 @@ public final class Network<Element: BLASScalar> {
   /// The views into `parameterArena`, for the passes.
   let ownParameters: ByLayer<Vector<Element>>
   var optimizer: Optimizer<Element>?
-  /// A byte per element of `parameterArena`; 1 at biases and gaps.
+  /// A byte per element of the trained part of `parameterArena`; 1 at whatever is no weight.
   var mask: Arena<UInt8>?
 
-  /// The parameters, layer by layer, weight before bias.
+  /// The parameters, layer by layer: weight before bias, scale before running statistics.
   public let parameters: [Parameter<Element>]
 
-  /// A network with Kaiming-normal weights and zero biases.
+  /// A network with Kaiming-normal weights; biases and running means are 0, scales and running
+  /// variances 1.
   ///
   /// - Parameters:
-  ///   - layers: from input to output. The first layer with a size sets the number of features.
+  ///   - layers: from input to output; the last one's output are the logits.
+  ///   - inputShape: (features) or (channels, height, width) of a sample; nil: the inputs of the
+  ///     first linear layer, where no layer but rectifiers comes before it.
   ///   - seed: selects the weights: the same seed gives the same network.
   /// - Throws: `.badArchitecture` naming the first layer at fault; `.noMemory`.
   /// - Complexity: O(n) for n parameters.
-  public init(layers: [LayerDescription], seed: UInt64) throws(SFError) {
-    architecture = try Architecture(layers)
+  public init(
+    layers: [LayerDescription], inputShape: [Int]? = nil, seed: UInt64
+  ) throws(SFError) {
+    architecture = try Architecture(layers, inputShape: inputShape)
     let layout = ParameterLayout(architecture)
     self.layout = layout
     activations = try Activations(architecture)
@@ -42,7 +48,8 @@ public final class Network<Element: BLASScalar> {
     ownParameters = ByLayer(views, layout: layout, layers: layers.count)
     parameters = zip(layout.entries, views).map { entry, view in
       Parameter(
-        layer: entry.layer, isWeight: entry.isWeight, shape: entry.description.shape, view: view)
+        layer: entry.layer, role: entry.description.role, shape: entry.description.shape,
+        view: view)
     }
     initialize(seed: seed)
   }
@@ -50,10 +57,17 @@ public final class Network<Element: BLASScalar> {
   private func initialize(seed: UInt64) {
     let normal = KaimingNormal(seed: seed)
     for (stream, entry) in layout.entries.enumerated() {
-      guard case .weight(let fanIn) = entry.description.role else { continue }
-      normal.fill(parameters[stream].view, fanIn: fanIn, stream: UInt64(stream))
+      let (view, role) = (parameters[stream].view, entry.description.role)
+      guard role == .weight else {
+        view.fill(with: Element(role.startsAt))
+        continue
+      }
+      normal.fill(view, fanIn: entry.description.fanIn, stream: UInt64(stream))
     }
   }
+
+  /// The trained part of the parameters.
+  var trained: Vector<Element> { parameterArena.vector(at: 0, count: layout.trainedCount) }
 
   /// Numbers of one sample.
   public var features: Int { architecture.inputFeatures }
@@ -87,7 +101,7 @@ public final class Network<Element: BLASScalar> {
       view.assign(unsafe Vector(source.address, count: source.count))
     }
     self.mask = mask
-    parameterArena.all.clear(whereRemovedBy: mask.all)
+    trained.clear(whereRemovedBy: mask.all)
     optimizer?.clear(whereRemovedBy: mask)
   }
 
@@ -95,13 +109,13 @@ public final class Network<Element: BLASScalar> {
   public func resetOptimizer() { optimizer?.reset() }
 
   private func makeMask() throws(SFError) -> Arena<UInt8> {
-    let mask = try Arena<UInt8>(count: layout.count)
+    let mask = try Arena<UInt8>(count: layout.trainedCount)
     mask.all.fill(with: 1)
     return mask
   }
 
   private func weightViews<Kind>(of arena: Arena<Kind>) -> [Vector<Kind>] {
-    zip(layout.entries, layout.views(of: arena)).filter(\.0.isWeight).map(\.1)
+    zip(layout.entries, layout.trainedViews(of: arena)).compactMap { $0.isWeight ? $1 : nil }
   }
 }
 

@@ -16,8 +16,9 @@ extension Network {
     guard !overflow, logits.count == expected else {
       throw .sizeMismatch(.logits, tensor: nil, got: logits.count, expected: expected)
     }
-    for range in microBatches(of: batch) {
-      let output = propagate(batch, range, parameters: ownParameters)
+    let pass = try NetworkPass(self, parameters: ownParameters, normalization: .running)
+    defer { pass.end() }
+    try pass.forEachPart(of: batch, samples: Architecture.usualBatch) { range, output in
       output.transpose(into: logits.part(range.lowerBound * classes..<range.upperBound * classes))
     }
   }
@@ -27,10 +28,11 @@ extension Network {
   /// - Throws: as `Batch` is checked.
   public func evaluate(batch: Batch<Element>) throws(SFError) -> BatchResult {
     let batch = try batch.checked(features: features, classes: classes, needsLabels: true)
+    let pass = try NetworkPass(self, parameters: ownParameters, normalization: .running)
+    defer { pass.end() }
     var total = BatchResult(loss: 0, correct: 0)
-    for range in microBatches(of: batch) {
-      let output = propagate(batch, range, parameters: ownParameters)
-      total.add(loss(batch, range, output).sum(gradient: nil, weight: 0))
+    try pass.forEachPart(of: batch, samples: Architecture.usualBatch) { range, output in
+      total.add(pass.loss(batch, range, output).sum(gradient: nil, weight: 0))
     }
     return total.mean(over: batch.count)
   }
@@ -45,140 +47,73 @@ extension Network {
   ///   - weights: one per prunable weight, as `weightSizes` says; nil: the network's own.
   ///   - targets: get dL/dW, as large as the weights. They must share memory with nothing else
   ///     that this call reads or writes: if they do, the numbers mean nothing.
-  /// - Throws: `.sizeMismatch`; as `Batch` is checked.
-  /// - Complexity: O(batch * n) for n weights; no memory beyond the network's.
+  ///   - together: how many samples are normalised together; nil: the whole batch. Where nothing is
+  ///     normalised by the batch, it makes no difference.
+  ///   - normalization: which statistics are used; the running ones stay as they are in any case.
+  /// - Throws: `.sizeMismatch`, `.badCount` for `together`, `.noMemory`; as `Batch` is checked.
+  /// - Complexity: O(batch * n) for n weights; memory as the network's.
   public func gradients(
-    at weights: [Vector<Element>]?, into targets: [Vector<Element>], batch: Batch<Element>
+    at weights: [Vector<Element>]?, into targets: [Vector<Element>], batch: Batch<Element>,
+    together: Int? = nil, normalization: Normalization = .batch
   ) throws(SFError) -> BatchResult {
+    if let together, together < 1 { throw .badCount(together) }
     if let weights { try layout.check(sizes: weights.map(\.count), of: .weights) }
     try layout.check(sizes: targets.map(\.count), of: .gradients)
     let batch = try batch.checked(features: features, classes: classes, needsLabels: true)
     let parameters = weights.map(self.parameters(withWeights:)) ?? ownParameters
-    return accumulate(batch, parameters: parameters, gradients: weightGradients(targets))
+    let pass = try NetworkPass(
+      self, parameters: parameters, gradients: weightGradients(targets),
+      normalization: normalization)
+    defer { pass.end() }
+    return try pass.accumulate(batch, together: together)
   }
 
-  /// One step of stochastic gradient descent, over weights and biases.
+  /// One step of stochastic gradient descent, over all that is trained.
   ///
   /// The gradient is that of the masked network: removed weights are put back to zero before it is
-  /// taken and after the step. Where the loss of the batch is not finite, it is returned and the
-  /// step is not taken: weights and momentum stay.
+  /// taken and after the step. Batches are normalised by themselves, and running statistics follow.
+  /// Where the loss of the batch is not finite, it is returned and the step is not taken: parameters
+  /// and momentum stay.
   ///
   /// - Returns: the result before the step.
-  /// - Throws: `.badHyperparameter`; as `Batch` is checked; `.noMemory` at the first step.
+  /// - Throws: `.badHyperparameter`; as `Batch` is checked; `.noMemory`.
   public func train(batch: Batch<Element>, sgd: SGD) throws(SFError) -> BatchResult {
     try sgd.check(for: Element.self)
     let batch = try batch.checked(features: features, classes: classes, needsLabels: true)
     let optimizer: Optimizer<Element>
     if let present = self.optimizer { optimizer = present } else { optimizer = try .init(layout) }
     self.optimizer = optimizer
-    if let mask { parameterArena.all.clear(whereRemovedBy: mask.all) }
-    let gradients: [Vector<Element>?] = layout.views(of: optimizer.gradients)
-    let result = accumulate(
-      batch, parameters: ownParameters,
-      gradients: ByLayer(gradients, layout: layout, layers: architecture.layers.count))
-    if result.loss.isFinite { optimizer.step(parameterArena, mask: mask, sgd) }
+    if let mask { trained.clear(whereRemovedBy: mask.all) }
+    let pass = try NetworkPass(
+      self, parameters: ownParameters,
+      gradients: ByLayer(
+        layout.trainedViews(of: optimizer.gradients), layout: layout,
+        layers: architecture.layers.count),
+      normalization: .batch)
+    defer { pass.end() }
+    let result = try pass.accumulate(batch, together: nil)
+    if result.loss.isFinite {
+      pass.follow()
+      optimizer.step(trained, mask: mask, sgd)
+    }
     return result
   }
 }
 
 extension Network {
-  /// The caller's weights with the network's own biases.
+  /// The caller's weights with the network's own other parameters.
   private func parameters(withWeights weights: [Vector<Element>]) -> ByLayer<Vector<Element>> {
     var remaining = weights[...]
     let views = parameters.map { parameter in
-      (parameter.isWeight ? remaining.popFirst() : nil) ?? parameter.view
+      (parameter.role == .weight ? remaining.popFirst() : nil) ?? parameter.view
     }
     return ByLayer(views, layout: layout, layers: architecture.layers.count)
   }
 
-  /// Targets for the weights, none for the biases.
+  /// Targets for the weights, none for other parameters.
   private func weightGradients(_ targets: [Vector<Element>]) -> ByLayer<Vector<Element>?> {
     var remaining = targets[...]
-    let views = parameters.map { $0.isWeight ? remaining.popFirst() : nil }
+    let views = parameters.map { $0.role == .weight ? remaining.popFirst() : nil }
     return ByLayer(views, layout: layout, layers: architecture.layers.count)
-  }
-
-  private func microBatches(of batch: CheckedBatch<Element>) -> [Range<Int>] {
-    let size = Activations<Element>.capacity
-    return stride(from: 0, to: batch.count, by: size).map { start in
-      start..<min(start + size, batch.count)
-    }
-  }
-
-  /// Runs the whole batch both ways, a micro-batch at a time. Each sample's gradient is weighted
-  /// with 1 / count, so the gradients of the micro-batches simply add up to that of the mean.
-  private func accumulate(
-    _ batch: CheckedBatch<Element>, parameters: ByLayer<Vector<Element>>,
-    gradients: ByLayer<Vector<Element>?>
-  ) -> BatchResult {
-    var total = BatchResult(loss: 0, correct: 0)
-    for range in microBatches(of: batch) {
-      let output = propagate(batch, range, parameters: parameters)
-      let gradient = activations.gradient(architecture.layers.count, batch: range.count)
-      total.add(
-        loss(batch, range, output).sum(gradient: gradient, weight: 1 / Double(batch.count)))
-      backpropagate(
-        range.count, parameters: parameters, gradients: gradients,
-        accumulates: range.lowerBound > 0)
-    }
-    return total.mean(over: batch.count)
-  }
-
-  /// Runs one micro-batch through all layers and gives the logits, (classes, range.count).
-  private func propagate(
-    _ batch: CheckedBatch<Element>, _ range: Range<Int>, parameters: ByLayer<Vector<Element>>
-  ) -> Matrix<Element> {
-    batch.gather(range, into: activations.values(0, batch: range.count))
-    for (position, layer) in architecture.layers.enumerated() {
-      layer.forward(pass(position, batch: range.count, parameters: parameters))
-    }
-    return activations.values(architecture.layers.count, batch: range.count)
-  }
-
-  /// Runs the gradient of the logits back to the first layer that has parameters.
-  private func backpropagate(
-    _ count: Int, parameters: ByLayer<Vector<Element>>, gradients: ByLayer<Vector<Element>?>,
-    accumulates: Bool
-  ) {
-    let lowest = architecture.firstTrainable
-    for position in (lowest..<architecture.layers.count).reversed() {
-      let isLowest = position == lowest
-      architecture.layers[position].backward(
-        pass(position, batch: count, parameters: parameters),
-        BackwardPass(
-          outputGradient: activations.gradient(position + 1, batch: count),
-          inputGradient: isLowest ? nil : activations.gradient(position, batch: count),
-          parameterGradients: gradients[position], accumulates: accumulates))
-    }
-  }
-
-  private func pass(
-    _ position: Int, batch: Int, parameters: ByLayer<Vector<Element>>
-  ) -> Pass<Element> {
-    Pass(
-      input: activations.values(position, batch: batch),
-      output: activations.values(position + 1, batch: batch),
-      parameters: parameters[position])
-  }
-
-  private func loss(
-    _ batch: CheckedBatch<Element>, _ range: Range<Int>, _ logits: Matrix<Element>
-  ) -> SoftmaxCrossEntropy<Element> {
-    let labels = activations.labels(batch: range.count)
-    batch.gatherLabels(range, into: labels)
-    return SoftmaxCrossEntropy(
-      logits: logits, labels: labels, workspace: activations.workspace(batch: range.count))
-  }
-}
-
-extension BatchResult {
-  fileprivate mutating func add(_ other: BatchResult) {
-    loss += other.loss
-    correct += other.correct
-  }
-
-  /// Turns a summed loss into the mean.
-  fileprivate func mean(over count: Int) -> BatchResult {
-    BatchResult(loss: loss / Double(count), correct: correct)
   }
 }

@@ -12,7 +12,8 @@ extension Network where Element == Float {
   ///   - weights: one per prunable weight, as `weightSizes` says; nil: the network's own.
   ///   - targets: get dL/dW, as large as the weights.
   public func gradients(
-    at weights: [Tensor]?, into targets: [MutableTensor], batch: Batch<Float>
+    at weights: [Tensor]?, into targets: [MutableTensor], batch: Batch<Float>, together: Int? = nil,
+    normalization: Normalization = .batch
   ) throws(SFError) -> BatchResult {
     var own: [Vector<Float>]?
     if let weights {
@@ -21,7 +22,8 @@ extension Network where Element == Float {
     }
     var found: [Vector<Float>] = []
     for (i, tensor) in targets.enumerated() { found.append(try tensor.floats(.gradients, i)) }
-    return try gradients(at: own, into: found, batch: batch)
+    return try gradients(
+      at: own, into: found, batch: batch, together: together, normalization: normalization)
   }
 
   /// The outputs for every sample; see `forward(batch:into:)` with a vector.

@@ -27,23 +27,24 @@ public struct SGD: Sendable, Equatable {
   }
 }
 
-/// The optimizer's state: gradients and momentum, laid out as the parameters are.
+/// The optimizer's state: gradients and momentum, laid out as the trained parameters are.
 struct Optimizer<Element: BLASScalar> {
   let gradients: Arena<Element>
   private let momentum: Arena<Element>
 
   init(_ layout: ParameterLayout) throws(SFError) {
-    gradients = try Arena(count: layout.count)
-    momentum = try Arena(count: layout.count)
+    gradients = try Arena(count: layout.trainedCount)
+    momentum = try Arena(count: layout.trainedCount)
   }
 
-  /// v = momentum v + g + weight_decay w, then w = w - learning_rate v, for weights and biases.
-  /// Weights and momentum that the mask removes become +0, whatever they and their gradients are.
+  /// v = momentum v + g + weight_decay w, then w = w - learning_rate v, for all that is
+  /// trained. Weights and momentum that the mask removes become +0, whatever they and their gradients are.
   ///
   /// - Complexity: O(n) reads and writes of n parameters.
-  func step(_ parameters: Arena<Element>, mask: Arena<UInt8>?, _ sgd: SGD) {
+  func step(_ parameters: Vector<Element>, mask: Arena<UInt8>?, _ sgd: SGD) {
+    assert(parameters.count == gradients.count, "parameters of another size")
     unsafe Element.descend(
-      parameters.all.base, velocity: momentum.all.base, gradient: gradients.all.base,
+      parameters.base, velocity: momentum.all.base, gradient: gradients.all.base,
       mask: mask?.all.base, count: parameters.count, learningRate: sgd.learningRate,
       momentum: sgd.momentum, weightDecay: sgd.weightDecay)
   }

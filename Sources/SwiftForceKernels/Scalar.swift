@@ -44,6 +44,76 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
     _ matrix: UnsafePointer<Self>, rows: Int, columns: Int, accumulate: Bool,
     into target: UnsafeMutablePointer<Self>)
 
+  // ScalarArithmetic.swift
+
+  /// target[i] += source[i] * factor.
+  static func add(
+    _ source: UnsafePointer<Self>, times factor: Self, count: Int,
+    to target: UnsafeMutablePointer<Self>)
+
+  /// target[i] = first[i] + second[i]; the target may be either of them.
+  static func addArrays(
+    _ first: UnsafePointer<Self>, _ second: UnsafePointer<Self>, count: Int,
+    into target: UnsafeMutablePointer<Self>)
+
+  /// target[i] = source[i] * factor.
+  static func multiply(
+    _ source: UnsafePointer<Self>, by factor: Self, count: Int,
+    into target: UnsafeMutablePointer<Self>)
+
+  /// The sum of first[i] * second[i], in eight partial sums.
+  static func dot(
+    _ first: UnsafePointer<Self>, _ second: UnsafePointer<Self>, count: Int
+  ) -> Self
+
+  // ScalarNormalization.swift
+
+  /// Mean and (biased) variance, in two passes.
+  static func moments(
+    _ source: UnsafePointer<Self>, count: Int
+  ) -> (mean: Double, variance: Double)
+
+  /// target[i] = (source[i] - mean) * factor + shift; the target may be the source.
+  static func normalize(
+    _ source: UnsafePointer<Self>, mean: Self, factor: Self, shift: Self, count: Int,
+    into target: UnsafeMutablePointer<Self>)
+
+  /// The sums of gradient[i] and of gradient[i] * (source[i] - mean).
+  static func normalizationSums(
+    _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, count: Int
+  ) -> (gradients: Double, products: Double)
+
+  /// target[i] = gradient[i] * factor - ((source[i] - mean) * slope + shift); the target may be the
+  /// gradient.
+  static func normalizationGradient(
+    _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, factor: Self,
+    slope: Self, shift: Self, count: Int, into target: UnsafeMutablePointer<Self>)
+
+  // ScalarPooling.swift
+
+  /// target[i] = the larger of source[i] and target[i]; NaN where either is.
+  static func keepMaximum(
+    _ source: UnsafePointer<Self>, count: Int, in target: UnsafeMutablePointer<Self>)
+
+  /// Where source[i] is the maximum, target[i] gets what remains of the gradient, of which nothing
+  /// remains then.
+  static func passToMaximum(
+    _ remaining: UnsafeMutablePointer<Self>, maximum: UnsafePointer<Self>,
+    source: UnsafePointer<Self>, count: Int, to target: UnsafeMutablePointer<Self>)
+
+  // ScalarPacking.swift
+
+  /// target[c * columnStride + r] = source[r * rowStride + c] for `columns` c and `rows` r, and 0
+  /// for the r from `rows` up to `group`.
+  static func packRows(
+    _ source: UnsafePointer<Self>, rowStride: Int, rows: Int, columns: Int, group: Int,
+    into target: UnsafeMutablePointer<Self>, columnStride: Int)
+
+  /// target[r * rowStride + c] (+)= source[c * columnStride + r] for `columns` c and `rows` r.
+  static func unpackRows(
+    _ source: UnsafePointer<Self>, columnStride: Int, rows: Int, columns: Int, accumulate: Bool,
+    into target: UnsafeMutablePointer<Self>, rowStride: Int)
+
   // ScalarRectifier.swift
 
   /// target[i] = max(source[i], 0), where NaN stays NaN.

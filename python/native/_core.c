@@ -577,31 +577,56 @@ static PyObject *new_view(PyObject *module, PyObject *owner, void *data, Py_ssiz
   return (PyObject *)view;
 }
 
+/* The fields of a layer, in the order of sf_layer. */
+static int parse_layer(PyObject *item, sf_layer *layer) {
+  long long inputs, outputs, kernel, stride, padding, groups;
+  if (!PyTuple_Check(item)) {
+    PyErr_SetString(PyExc_TypeError, "a layer must be a tuple");
+    return 0;
+  }
+  if (!PyArg_ParseTuple(item, "iiipLLLLLLdd:layer", &layer->kind, &layer->source, &layer->addend,
+                        &layer->has_bias, &inputs, &outputs, &kernel, &stride, &padding, &groups,
+                        &layer->momentum, &layer->epsilon))
+    return 0;
+  layer->inputs = inputs;
+  layer->outputs = outputs;
+  layer->kernel = kernel;
+  layer->stride = stride;
+  layer->padding = padding;
+  layer->groups = groups;
+  return 1;
+}
+
 static PyObject *core_network_create(PyObject *module, PyObject *args) {
-  PyObject *list;
+  PyObject *list, *shape;
   unsigned long long seed;
-  int64_t handle;
+  int64_t handle, extents[3] = {0};
   sf_error error;
   sf_layer *layers = NULL;
   int32_t status;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "OK:network_create", &list, &seed)) return NULL;
+  if (!PyArg_ParseTuple(args, "OOK:network_create", &list, &shape, &seed)) return NULL;
+  Py_ssize_t rank = shape == Py_None ? 0 : PySequence_Size(shape);
+  if (rank < 0) return NULL;
+  for (Py_ssize_t i = 0; i < rank && i < COUNT(extents); i++) {
+    PyObject *extent = PySequence_GetItem(shape, i);
+    extents[i] = extent ? PyLong_AsLongLong(extent) : -1;
+    Py_XDECREF(extent);
+    if (PyErr_Occurred()) return NULL;
+  }
   Py_ssize_t count = PySequence_Size(list);
   if (count < 0) return NULL;
   layers = PyMem_Calloc((size_t)count + 1, sizeof(sf_layer));
   if (!layers) return PyErr_NoMemory();
   for (Py_ssize_t i = 0; i < count; i++) {
     PyObject *item = PySequence_GetItem(list, i);
-    long long inputs = 0, outputs = 0;
-    if (item && !PyTuple_Check(item)) PyErr_SetString(PyExc_TypeError, "a layer must be a tuple");
-    int fine = item && PyTuple_Check(item) && PyArg_ParseTuple(item, "iLL", &layers[i].kind, &inputs, &outputs);
+    int fine = item && parse_layer(item, &layers[i]);
     Py_XDECREF(item);
     if (!fine) goto done;
-    layers[i].inputs = inputs;
-    layers[i].outputs = outputs;
   }
   Py_BEGIN_ALLOW_THREADS
-  status = sf_network_create(layers, count, seed, &handle, &error);
+  status = sf_network_create(layers, count, shape == Py_None ? NULL : extents, rank, seed, &handle,
+                             &error);
   Py_END_ALLOW_THREADS
   if (!succeeded(module, status, &error)) goto done;
   result = PyCapsule_New((void *)(intptr_t)handle, network_name, free_network);
@@ -611,7 +636,19 @@ done:
   return result;
 }
 
-/* One parameter as (view, layer, is_weight, shape). */
+static PyObject *core_network_sizes(PyObject *module, PyObject *args) {
+  PyObject *capsule;
+  int64_t features = 0, classes = 0;
+  sf_error error;
+  if (!PyArg_ParseTuple(args, "O:network_sizes", &capsule)) return NULL;
+  int64_t handle = handle_of(capsule, network_name);
+  if (!handle) return NULL;
+  int32_t status = sf_network_sizes(handle, &features, &classes, &error);
+  if (!succeeded(module, status, &error)) return NULL;
+  return Py_BuildValue("(LL)", (long long)features, (long long)classes);
+}
+
+/* One parameter as (view, layer, role, shape). */
 static PyObject *parameter_tuple(PyObject *module, PyObject *owner, const sf_parameter *p) {
   int64_t count = 1;
   for (int32_t i = 0; i < p->rank; i++) count *= p->shape[i];
@@ -621,7 +658,7 @@ static PyObject *parameter_tuple(PyObject *module, PyObject *owner, const sf_par
     Py_XDECREF(view);
     return NULL;
   }
-  return Py_BuildValue("(NLNN)", view, (long long)p->layer, PyBool_FromLong(p->is_weight), shape);
+  return Py_BuildValue("(NLiN)", view, (long long)p->layer, (int)p->role, shape);
 }
 
 static PyObject *core_network_parameters(PyObject *module, PyObject *args) {
@@ -744,9 +781,11 @@ static PyObject *core_network_gradients(PyObject *module, PyObject *args) {
   sf_batch_result outcome;
   sf_error error;
   int32_t status;
+  long long together;
+  int running;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "OOOOOO:network_gradients", &capsule, &weight_list, &gradient_list,
-                        &inputs, &labels, &rows))
+  if (!PyArg_ParseTuple(args, "OOOOOOLp:network_gradients", &capsule, &weight_list, &gradient_list,
+                        &inputs, &labels, &rows, &together, &running))
     return NULL;
   int64_t handle = handle_of(capsule, network_name);
   if (!handle) return NULL;
@@ -754,9 +793,10 @@ static PyObject *core_network_gradients(PyObject *module, PyObject *args) {
       !acquire_batch(inputs, labels, rows, &held))
     goto done;
   if (!same_length(&gradients, &weights)) goto done;
+  held.batch.together = together;
   Py_BEGIN_ALLOW_THREADS
   status = sf_network_gradients(handle, weights.arrays, gradients.arrays, gradients.count,
-                                &held.batch, &outcome, &error);
+                                &held.batch, running, &outcome, &error);
   Py_END_ALLOW_THREADS
   if (succeeded(module, status, &error)) result = batch_outcome(&outcome);
 done:
@@ -863,15 +903,19 @@ static PyMethodDef methods[] = {
     {"search_report", core_search_report, METH_VARARGS,
      "search_report(search, step, tensors) -> report of a step that was taken."},
     {"network_create", core_network_create, METH_VARARGS,
-     "network_create([(kind, inputs, outputs)], seed) -> network."},
+     "network_create([(kind, source, addend, bias, inputs, outputs, kernel, stride, padding, groups,"
+     " momentum, epsilon)], input_shape, seed) -> network."},
+    {"network_sizes", core_network_sizes, METH_VARARGS,
+     "network_sizes(network) -> (features, classes)."},
     {"network_parameters", core_network_parameters, METH_VARARGS,
-     "network_parameters(network) -> ((view, layer, is_weight, shape), ...)."},
+     "network_parameters(network) -> ((view, layer, role, shape), ...)."},
     {"network_apply", core_network_apply, METH_VARARGS,
      "network_apply(network, masks): removes weights; None lifts the masks."},
     {"network_reset", core_network_reset, METH_VARARGS,
      "network_reset(network): forgets the momentum."},
     {"network_gradients", core_network_gradients, METH_VARARGS,
-     "network_gradients(network, weights, gradients, inputs, labels, rows) -> (loss, correct)."},
+     "network_gradients(network, weights, gradients, inputs, labels, rows, together, running)"
+     " -> (loss, correct)."},
     {"network_train", core_network_train, METH_VARARGS,
      "network_train(network, inputs, labels, rows, learning_rate, momentum, weight_decay)"
      " -> (loss, correct)."},

@@ -12,4 +12,13 @@ int platform_cpu_count(void);
 /* Asks for the memory at an address, which need not be valid, to be brought into the cache. */
 static inline void platform_request(const void *address) { __builtin_prefetch(address, 0, 3); }
 
+/* A short rest in a loop that waits for another thread. */
+static inline void platform_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
 #endif

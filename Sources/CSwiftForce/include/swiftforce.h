@@ -26,7 +26,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct or a prototype below changes. */
-#define SF_ABI_VERSION 2
+#define SF_ABI_VERSION 3
 
 /* ------------------------------------------------------------------------------ vocabulary */
 
@@ -89,7 +89,8 @@ extern "C" {
   X(1, SCHEDULE, "how many weights are kept after a step") \
   X(2, RULE, "who competes in the next step")             \
   X(3, METHOD, "a row that combines the axes")            \
-  X(4, LAYER, "kinds of network layer")
+  X(4, LAYER, "kinds of network layer")                   \
+  X(5, ROLE, "what a parameter of a network is for")
 
 #define SF_STATUS_CASE(value, name, text) SF_##name = value,
 enum sf_status { SF_STATUSES(SF_STATUS_CASE) };
@@ -180,19 +181,31 @@ typedef struct sf_report {
   double gradient_norm;      /* Euclidean norm of the gradients; 0 without gradients */
 } sf_report;
 
-/* One layer of a network that is to be created. */
+/* What `source` and `addend` of a layer may be besides the position of an earlier layer. */
+#define SF_NETWORK_INPUT (-1)
+#define SF_NO_LAYER (-2)
+
+/* One layer of a network that is to be created. What its kind does not use is 0, or SF_NO_LAYER. */
 typedef struct sf_layer {
-  int32_t kind; /* position in sf_names(SF_AXIS_LAYER) */
-  int32_t reserved;
-  int64_t inputs;  /* linear: input features; else 0 */
-  int64_t outputs; /* linear: output features; else 0 */
+  int32_t kind;     /* position in sf_names(SF_AXIS_LAYER) */
+  int32_t source;   /* the layer whose output it reads, or SF_NETWORK_INPUT */
+  int32_t addend;   /* add: the other layer that it reads; else SF_NO_LAYER */
+  int32_t has_bias; /* linear, conv2d: 1 or 0 */
+  int64_t inputs;   /* linear: features; conv2d, batch_norm2d: channels */
+  int64_t outputs;  /* linear: features; conv2d: channels */
+  int64_t kernel;   /* conv2d, max_pool2d, avg_pool2d: side of kernel or window */
+  int64_t stride;   /* the same layers: distance between two positions */
+  int64_t padding;  /* conv2d: zeros on each side of the image */
+  int64_t groups;   /* conv2d: 1, or as many as there are channels in and out */
+  double momentum;  /* batch_norm2d: share of a running statistic that each batch replaces */
+  double epsilon;   /* batch_norm2d: added to the variance */
 } sf_layer;
 
 /* One parameter tensor of a network. The memory lives as long as the network's handle. */
 typedef struct sf_parameter {
   float *data;
-  int64_t layer;    /* position of its layer */
-  int32_t is_weight; /* 1: prunable weight, 0: bias */
+  int64_t layer; /* position of its layer */
+  int32_t role;  /* position in sf_names(SF_AXIS_ROLE) */
   int32_t rank;
   int64_t shape[4]; /* the first `rank` entries */
 } sf_parameter;
@@ -205,6 +218,7 @@ typedef struct sf_batch {
   int64_t samples;       /* rows of inputs */
   int64_t features;
   int64_t count; /* how many rows to use */
+  int64_t together; /* sf_network_gradients: samples that are normalised together; 0: all. Else 0 */
 } sf_batch;
 
 /* Stochastic gradient descent: v = momentum v + g + weight_decay w;  w = w - learning_rate v. */
@@ -227,9 +241,9 @@ SF_STATIC_ASSERT(sizeof(sf_method_info) == 16, "layout of sf_method_info");
 SF_STATIC_ASSERT(sizeof(sf_search_options) == 40, "layout of sf_search_options");
 SF_STATIC_ASSERT(sizeof(sf_step_arrays) == 48, "layout of sf_step_arrays");
 SF_STATIC_ASSERT(sizeof(sf_report) == 112, "layout of sf_report");
-SF_STATIC_ASSERT(sizeof(sf_layer) == 24, "layout of sf_layer");
+SF_STATIC_ASSERT(sizeof(sf_layer) == 80, "layout of sf_layer");
 SF_STATIC_ASSERT(sizeof(sf_parameter) == 56, "layout of sf_parameter");
-SF_STATIC_ASSERT(sizeof(sf_batch) == 48, "layout of sf_batch");
+SF_STATIC_ASSERT(sizeof(sf_batch) == 56, "layout of sf_batch");
 SF_STATIC_ASSERT(sizeof(sf_sgd) == 24, "layout of sf_sgd");
 SF_STATIC_ASSERT(sizeof(sf_batch_result) == 16, "layout of sf_batch_result");
 
@@ -292,19 +306,24 @@ int32_t sf_search_report(int64_t search, int64_t step, sf_report *report, int64_
                          int64_t tensors, sf_error *error);
 int32_t sf_search_release(int64_t search, sf_error *error);
 
-/* A feed-forward classifier with weights drawn from the seed. *network becomes a handle above 0. */
-int32_t sf_network_create(const sf_layer *layers, int64_t count, uint64_t seed, int64_t *network,
-                          sf_error *error);
+/* A feed-forward classifier with weights drawn from the seed. *network becomes a handle above 0.
+   input_shape: features, or channels, height and width of a sample (rank 1 or 3); NULL with rank 0:
+   the inputs of the first linear layer. */
+int32_t sf_network_create(const sf_layer *layers, int64_t count, const int64_t *input_shape,
+                          int64_t rank, uint64_t seed, int64_t *network, sf_error *error);
+/* Numbers of a sample, and of its logits. */
+int32_t sf_network_sizes(int64_t network, int64_t *features, int64_t *classes, sf_error *error);
 /* parameters: NULL, or room for `capacity` entries; *count becomes their number. */
 int32_t sf_network_parameters(int64_t network, sf_parameter *parameters, int64_t capacity,
                               int64_t *count, sf_error *error);
 /* masks: one per prunable weight, or NULL to lift them. Removed weights become exactly zero. */
 int32_t sf_network_apply(int64_t network, const sf_array *masks, int64_t tensors, sf_error *error);
 /* gradients of the mean loss over the batch, at the weights given (NULL: the network's own), one
-   array per prunable weight. The network is not changed. */
+   array per prunable weight. The network is not changed. running: 1 to normalise by the running
+   statistics, 0 by those of the batch. */
 int32_t sf_network_gradients(int64_t network, const sf_array *weights, const sf_array *gradients,
-                             int64_t tensors, const sf_batch *batch, sf_batch_result *result,
-                             sf_error *error);
+                             int64_t tensors, const sf_batch *batch, int32_t running,
+                             sf_batch_result *result, sf_error *error);
 /* One step of stochastic gradient descent; the result is that of the batch before the step. */
 int32_t sf_network_train(int64_t network, const sf_batch *batch, const sf_sgd *sgd,
                          sf_batch_result *result, sf_error *error);

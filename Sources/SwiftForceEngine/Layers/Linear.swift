@@ -4,39 +4,38 @@ import SwiftForceCore
 
 /// y = W x + b for every sample: Y(outputs, batch) = W(outputs, inputs) X(inputs, batch) + b.
 ///
-/// Parameters: the weight (outputs, inputs), prunable, and the bias (outputs).
+/// Parameters: the weight (outputs, inputs), prunable, and the bias (outputs) where it has one. An
+/// image is taken as its features.
 struct Linear: Layer {
-  /// BLAS takes its sizes as 32-bit integers.
-  static let sizes = 1...Int(Int32.max)
-
   let inputs: Int
   let outputs: Int
+  let hasBias: Bool
 
-  init(_ description: LayerDescription, at position: Int) throws(SFError) {
+  init(_ description: LayerDescription, _ input: Shape) throws(LayerFault) {
+    try description.allowOnly(\.inputs, \.outputs)
     (inputs, outputs) = (description.inputs, description.outputs)
-    for (name, size) in [("inputs", inputs), ("outputs", outputs)]
-    where !Linear.sizes.contains(size) {
-      let reason = "linear \(name) must be in 1 ... \(Linear.sizes.upperBound), not \(size)"
-      throw .badArchitecture(layer: position, reason: reason)
+    hasBias = description.hasBias
+    try checkSize(inputs, "inputs")
+    try checkSize(outputs, "outputs")
+    guard inputs == input.features else {
+      throw LayerFault("takes \(inputs) features where \(input.features) come in")
     }
   }
 
-  var inputShape: Shape? { Shape(dimensions: [inputs]) }
+  var outputShape: Shape { Shape(dimensions: [outputs]) }
+
+  var needs: LayerNeeds { LayerNeeds(readsInput: true) }
 
   var parameters: [ParameterDescription] {
-    [
-      ParameterDescription(role: .weight(fanIn: inputs), shape: [outputs, inputs]),
-      ParameterDescription(role: .bias, shape: [outputs]),
-    ]
+    let weight = ParameterDescription(role: .weight, shape: [outputs, inputs], fanIn: inputs)
+    return hasBias ? [weight, ParameterDescription(role: .bias, shape: [outputs])] : [weight]
   }
-
-  func outputShape(for input: Shape) -> Shape { Shape(dimensions: [outputs]) }
 
   /// One product, on top of the bias.
   func forward<Element>(_ pass: Pass<Element>) {
-    pass.output.fillColumns(with: pass.parameters[1])
+    if hasBias { pass.output.fillColumns(with: pass.parameters[1]) }
     pass.output.assignProduct(
-      weight(of: pass).asStored, pass.input.asStored, accumulate: true)
+      weight(of: pass).asStored, pass.input.asStored, accumulate: hasBias)
   }
 
   /// dW = dY X^T, db = the sums of dY's rows, dX = W^T dY.
@@ -46,7 +45,7 @@ struct Linear: Layer {
       gradient.matrix(rows: outputs, columns: inputs).assignProduct(
         outputGradient.asStored, pass.input.transposed, accumulate: gradients.accumulates)
     }
-    if let gradient = gradients.parameterGradients[1] {
+    if hasBias, let gradient = gradients.parameterGradients[1] {
       gradient.assignRowSums(of: outputGradient, accumulate: gradients.accumulates)
     }
     if let gradient = gradients.inputGradient {
@@ -57,5 +56,23 @@ struct Linear: Layer {
 
   private func weight<Element>(of pass: Pass<Element>) -> Matrix<Element> {
     pass.parameters[0].matrix(rows: outputs, columns: inputs)
+  }
+}
+
+/// Refuses a size that is not in 1 ... 2^31 - 1.
+func checkSize(_ size: Int, _ name: String) throws(LayerFault) {
+  guard Architecture.sizes.contains(size) else {
+    throw LayerFault("\(name) must be in 1 ... \(Architecture.sizes.upperBound), not \(size)")
+  }
+}
+
+extension Shape {
+  /// The image that a layer of this kind needs.
+  func image(for kind: LayerKind) throws(LayerFault) -> (channels: Int, height: Int, width: Int) {
+    guard let image else {
+      throw LayerFault(
+        "\(kind.name) takes (channels, height, width) where \(features) features come in")
+    }
+    return image
   }
 }

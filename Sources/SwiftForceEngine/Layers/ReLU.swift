@@ -4,23 +4,39 @@ import SwiftForceCore
 
 /// y = max(x, 0), element by element; NaN stays NaN. The gradient at zero is zero.
 struct ReLU: Layer {
-  init(_ description: LayerDescription, at position: Int) throws(SFError) {
-    guard description.inputs == 0, description.outputs == 0 else {
-      throw .badArchitecture(layer: position, reason: "relu keeps its input's size and takes none")
+  let outputShape: Shape
+
+  init(_ description: LayerDescription, _ input: Shape) throws(LayerFault) {
+    try description.allowOnly()
+    outputShape = input
+  }
+
+  var needs: LayerNeeds {
+    LayerNeeds(mayOverwriteInput: true, mayOverwriteGradient: true, readsOutput: true)
+  }
+
+  func forward<Element>(_ pass: Pass<Element>) {
+    pass.forEachPart { part in
+      pass.output.elements.part(part).assignRectified(pass.input.elements.part(part))
     }
   }
 
-  var inputShape: Shape? { nil }
-  var parameters: [ParameterDescription] { [] }
-
-  func outputShape(for input: Shape) -> Shape { input }
-
-  func forward<Element>(_ pass: Pass<Element>) {
-    pass.output.elements.assignRectified(pass.input.elements)
-  }
-
   func backward<Element>(_ pass: Pass<Element>, _ gradients: BackwardPass<Element>) {
-    gradients.inputGradient?.elements.assignRectifierGradient(
-      gradients.outputGradient.elements, output: pass.output.elements)
+    guard let gradient = gradients.inputGradient else { return }
+    pass.forEachPart { part in
+      gradient.elements.part(part).assignRectifierGradient(
+        gradients.outputGradient.elements.part(part), output: pass.output.elements.part(part))
+    }
+  }
+}
+
+extension Pass {
+  /// Shares out the elements of the output among the threads.
+  func forEachPart(_ body: (Range<Int>) -> Void) {
+    let size = 1 << 16
+    let count = output.elements.count
+    means.team.forEach((count + size - 1) / size) { _, round in
+      body(round * size..<min((round + 1) * size, count))
+    }
   }
 }

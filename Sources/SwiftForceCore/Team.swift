@@ -1,0 +1,169 @@
+// Threads for a call that has many short loops to share out: made at its first loop, joined at its
+// end. What must not live here: a single loop's threads, which Parallel makes.
+
+import CPlatform
+import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// A call's own threads.
+///
+/// Between loops they wait: first busily, because the next loop of a network is microseconds away,
+/// then asleep. A team is used by one thread, and by one call: `disband` joins its threads, so no
+/// thread outlives the call, and a fork between calls finds none.
+public final class Team: @unchecked Sendable {
+  /// How many workers there may be, the caller's thread being worker 0.
+  public let workers: Int
+
+  private var threads: [pthread_t] = []
+  private var isStarted = false
+
+  // Written by the caller alone, while all others wait.
+  private var body: (Int, Int) -> Void = { _, _ in }
+  private var count = 0
+
+  private let next = Atomic<Int>(0)
+  /// Counts loops; -1 ends the threads.
+  private let loop = Atomic<Int>(0)
+  private let atWork = Atomic<Int>(0)
+  private let asleep = Atomic<Int>(0)
+  private let door = Door()
+
+  /// How often a waiting thread looks before it sleeps: some tens of microseconds.
+  private static let looks = 2048
+
+  public init(workers: Int) { self.workers = max(1, workers) }
+
+  deinit { disband() }
+
+  /// Calls `body(worker, round)` once for each round below `count`, as `Parallel.forEach` does.
+  public func forEach(_ count: Int, _ body: (_ worker: Int, _ round: Int) -> Void) {
+    guard workers > 1, count > 1 else {
+      for round in 0..<count { body(0, round) }
+      return
+    }
+    start()
+    withoutActuallyEscaping(body) { body in
+      self.body = body
+      self.count = count
+      next.store(0, ordering: .relaxed)
+      atWork.store(threads.count, ordering: .relaxed)
+      loop.wrappingAdd(1, ordering: .sequentiallyConsistent)
+      if asleep.load(ordering: .sequentiallyConsistent) > 0 { door.open() }
+      work(0)
+      while atWork.load(ordering: .acquiring) > 0 { sched_yield() }
+      self.body = { _, _ in }
+    }
+  }
+
+  /// Ends and joins the threads.
+  public func disband() {
+    guard !threads.isEmpty else { return }
+    loop.store(-1, ordering: .sequentiallyConsistent)
+    door.open()
+    for thread in threads { pthread_join(thread, nil) }
+    threads = []
+  }
+
+  private func work(_ worker: Int) {
+    while true {
+      let round = next.wrappingAdd(1, ordering: .relaxed).oldValue
+      guard round < count else { return }
+      body(worker, round)
+    }
+  }
+
+  /// What a thread of the team does until the team is disbanded.
+  private func serve(_ worker: Int) {
+    var seen = 0
+    while true {
+      seen = nextLoop(after: seen)
+      guard seen >= 0 else { return }
+      work(worker)
+      atWork.wrappingSubtract(1, ordering: .releasing)
+    }
+  }
+
+  private func nextLoop(after seen: Int) -> Int {
+    for _ in 0..<Team.looks {
+      let now = loop.load(ordering: .acquiring)
+      if now != seen { return now }
+      platform_pause()
+    }
+    asleep.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    defer { asleep.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
+    door.wait { loop.load(ordering: .sequentiallyConsistent) != seen }
+    return loop.load(ordering: .acquiring)
+  }
+
+  /// Where the system has no thread to give, the others do its part.
+  private func start() {
+    guard !isStarted else { return }
+    isStarted = true
+    for worker in 1..<workers {
+      let member = unsafe Unmanaged.passRetained(Member(self, worker))
+      var thread = pthread_t()
+      let status = unsafe pthread_create(
+        &thread, nil,
+        { context in
+          guard let context = unsafe context as UnsafeMutableRawPointer? else { return nil }
+          let member = unsafe Unmanaged<Member>.fromOpaque(context).takeRetainedValue()
+          member.team.serve(member.worker)
+          return nil
+        }, member.toOpaque())
+      guard status == 0 else {
+        unsafe member.release()
+        return
+      }
+      threads.append(thread)
+    }
+  }
+
+  /// One thread's place. It does not keep the team: the team joins its threads before it goes.
+  private final class Member {
+    unowned let team: Team
+    let worker: Int
+
+    init(_ team: Team, _ worker: Int) {
+      self.team = team
+      self.worker = worker
+    }
+  }
+}
+
+/// Where threads sleep until something has changed.
+@safe private final class Door {
+  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+  private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+
+  init() {
+    unsafe pthread_mutex_init(mutex, nil)
+    unsafe pthread_cond_init(condition, nil)
+  }
+
+  deinit {
+    unsafe pthread_cond_destroy(condition)
+    unsafe pthread_mutex_destroy(mutex)
+    unsafe condition.deallocate()
+    unsafe mutex.deallocate()
+  }
+
+  /// Returns when `isOpen` is true. What it reads must have been changed before `open`.
+  func wait(until isOpen: () -> Bool) {
+    unsafe pthread_mutex_lock(mutex)
+    while !isOpen() { unsafe pthread_cond_wait(condition, mutex) }
+    unsafe pthread_mutex_unlock(mutex)
+  }
+
+  func open() {
+    unsafe pthread_mutex_lock(mutex)
+    unsafe pthread_cond_broadcast(condition)
+    unsafe pthread_mutex_unlock(mutex)
+  }
+}

@@ -1,0 +1,201 @@
+// Outputs of a convolution, or gradients of its inputs: sums of products, strip by strip. Both are the
+// same computation with other taps and the weights packed the other way round. What must not live
+// here: gradients of weights.
+
+import SwiftForceCore
+
+/// The product of packed weights and a source, written to a target.
+struct StripProduct<Element: BLASScalar> {
+  let plan: StripPlan
+  /// Channels of the source and of the target.
+  let sources: Int
+  let targets: Int
+  /// Positions of the kernel.
+  let taps: Int
+  let means: Means<Element>
+
+  /// Numbers of a strip's sums, all channels of a part together: they stay in the second-level cache.
+  static var sumLimit: Int { 1 << 16 }
+
+  /// Numbers of a copied block of channels: with the sums, they stay there, too.
+  static var copyLimit: Int { 1 << 14 }
+
+  /// Channels of the target that are worked on together.
+  static var partLimit: Int { 512 }
+
+  /// How long strips should be for so many channels of the target.
+  static func length(targets: Int) -> Int {
+    min(512, max(96, sumLimit / max(1, min(targets, partLimit))))
+  }
+
+  private var lanes: Int { means.tiles.lanes }
+  private var rows: Int { means.tiles.rows }
+
+  private var part: Int {
+    min(StripProduct.partLimit, targets).roundedUp(toMultipleOf: rows)
+  }
+
+  /// Channels of the source that are copied at a time.
+  private var block: Int {
+    min(sources, max(1, StripProduct.copyLimit / max(1, plan.channelLength)))
+  }
+
+  private var copyCount: Int { (block * plan.channelLength + 4 * lanes).roundedUp(toMultipleOf: 16) }
+
+  /// A little more than a strip is long, so that rows do not fall on the same lines of a cache.
+  private var sumStride: Int { plan.length.roundedUp(toMultipleOf: lanes) + lanes }
+
+  private var sumCount: Int { (part * sumStride).roundedUp(toMultipleOf: 16) }
+
+  /// Numbers of the packed weights.
+  var packedCount: Int {
+    (targets.roundedUp(toMultipleOf: rows) * sources * taps).roundedUp(toMultipleOf: 16)
+  }
+
+  var workspace: Int { packedCount + means.team.workers * (copyCount + sumCount) }
+
+  /// Packs weights in groups of channels of the target: for each group, channel of the source and
+  /// tap, as many numbers as a tile has rows.
+  ///
+  /// - Parameters:
+  ///   - weights: (outputs, inputs, taps).
+  ///   - isTransposed: whether the inputs are the target.
+  func pack(_ weights: Vector<Element>, isTransposed: Bool, into packed: Vector<Element>) {
+    let groups = targets.roundedUp(toMultipleOf: rows) / rows
+    means.team.forEach(groups) { _, group in
+      let first = group * rows
+      let count = min(rows, targets - first)
+      let target = packed.part(group * sources * taps * rows..<(group + 1) * sources * taps * rows)
+      if isTransposed {
+        for source in 0..<sources {
+          let start = (source * targets + first) * taps
+          target.part(source * taps * rows..<(source + 1) * taps * rows).packRows(
+            weights.part(start..<start + count * taps), rows: count, columns: taps, group: rows)
+        }
+      } else {
+        let start = first * sources * taps
+        target.packRows(
+          weights.part(start..<start + count * sources * taps), rows: count,
+          columns: sources * taps, group: rows)
+      }
+    }
+  }
+
+  /// target = packed weights times source, plus the bias.
+  ///
+  /// - Parameters:
+  ///   - source: (channels, height, width, batch) of the source's image.
+  ///   - bias: one per channel of the target, or nil.
+  ///   - workspace: its first numbers hold the packed weights.
+  func run(
+    _ source: Vector<Element>, bias: Vector<Element>?, workspace: Vector<Element>,
+    into target: Vector<Element>
+  ) {
+    let parts = (targets + part - 1) / part
+    means.team.forEach(plan.strips.count * parts) { worker, round in
+      let start = packedCount + worker * (copyCount + sumCount)
+      let copy = workspace.part(start..<start + copyCount)
+      let sums = workspace.part(start + copyCount..<start + copyCount + sumCount)
+      let first = round % parts * part
+      let channels = first..<min(first + part, targets)
+      let strip = plan.strips[round / parts]
+      add(
+        strip, channels, source, weights: workspace, bias: bias, copy: copy, sums: sums)
+      write(strip, channels, sums, to: target)
+    }
+  }
+
+  /// The sums of one strip, for some channels of the target.
+  private func add(
+    _ strip: Strip, _ channels: Range<Int>, _ source: Vector<Element>, weights: Vector<Element>,
+    bias: Vector<Element>?, copy: Vector<Element>, sums: Vector<Element>
+  ) {
+    let kind = plan.kinds[strip.kind]
+    let taps = kind.taps(ofRow: strip.row)
+    let stride = sumStride
+    if let bias {
+      sums.part(0..<channels.count * stride).matrix(rows: channels.count, columns: stride)
+        .fillColumns(with: bias.part(channels))
+      sums.clear(channels.count * stride..<sums.count)
+    } else if taps.isEmpty {
+      sums.clear(0..<sums.count)
+    }
+    let image = plan.sourceHeight * plan.sourceWidth * plan.batch
+    let positions = kind.positions[taps].map { $0 * rows }
+    let offsets = Array(kind.offsets[taps])
+    for first in Swift.stride(from: 0, to: sources, by: block) where !taps.isEmpty {
+      let count = min(block, sources - first)
+      plan.copy(
+        strip, channels: count, from: source.part(first * image..<(first + count) * image), to: copy)
+      multiply(
+        copy, channelLength: kind.channelLength, length: strip.length, channels: count,
+        offsets: offsets, positions: positions,
+        weights: weights.part(
+          (channels.lowerBound * sources + first * rows) * self.taps..<packedCount),
+        groups: (channels.count + rows - 1) / rows, accumulate: first > 0 || bias != nil, into: sums)
+    }
+  }
+
+  /// All tiles of a strip, for some channels of the source.
+  private func multiply(
+    _ copy: Vector<Element>, channelLength: Int, length: Int, channels: Int, offsets: [Int],
+    positions: [Int], weights: Vector<Element>, groups: Int, accumulate: Bool,
+    into sums: Vector<Element>
+  ) {
+    let tiles = means.tiles
+    let (rows, lanes, stride) = (rows, lanes, sumStride)
+    let groupLength = rows * sources * taps
+    unsafe offsets.withUnsafeBufferPointer { offsets in
+      unsafe positions.withUnsafeBufferPointer { positions in
+        guard let first = offsets.baseAddress, let second = positions.baseAddress else { return }
+        var start = 0
+        for vectors in TileWidths(vectors: (length + lanes - 1) / lanes, most: tiles.vectors) {
+          for group in 0..<groups {
+            unsafe tiles.multiply(
+              copy.base + start, sourceStride: channelLength, channels: channels,
+              taps: offsets.count, offsets: first, positions: second,
+              weights: weights.base + group * groupLength,
+              weightStride: taps * rows, vectors: vectors, accumulate: accumulate,
+              into: sums.base + group * rows * stride + start, targetStride: stride)
+          }
+          start += vectors * lanes
+        }
+      }
+    }
+  }
+
+  /// Copies a strip's sums to where they belong.
+  private func write(
+    _ strip: Strip, _ channels: Range<Int>, _ sums: Vector<Element>, to target: Vector<Element>
+  ) {
+    let (start, step) = plan.target(of: strip)
+    let image = plan.targetHeight * plan.targetWidth * plan.batch
+    let width = strip.samples.count
+    for (number, channel) in channels.enumerated() {
+      let from = number * sumStride
+      let to = channel * image + start
+      if step == width {
+        target.copy(sums, from..<from + strip.length, to: to)
+      } else {
+        for column in 0..<strip.columns {
+          target.copy(
+            sums, from + column * width..<from + (column + 1) * width, to: to + column * step)
+        }
+      }
+    }
+  }
+}
+
+/// So many vectors, in tiles of up to `most`, none of them much narrower than it needs to be.
+struct TileWidths: Sequence, IteratorProtocol {
+  var vectors: Int
+  let most: Int
+
+  mutating func next() -> Int? {
+    guard vectors > 0 else { return nil }
+    // Two and two, not three and one.
+    let width = vectors == most + 1 ? (vectors + 1) / 2 : Swift.min(vectors, most)
+    vectors -= width
+    return width
+  }
+}

@@ -1,0 +1,71 @@
+// Which numbers of the source each number of the target is made of, along one side of the image. What
+// must not live here: memory.
+
+/// Targets of one side that have the same taps: target `start` + `step` * i, for i below `count`.
+struct TapClass: Sendable, Equatable {
+  /// One position of the kernel. It reads source `sourceStep` * (i + shift) + phase.
+  struct Tap: Sendable, Equatable {
+    let position: Int
+    let shift: Int
+    let phase: Int
+  }
+
+  let start: Int
+  let step: Int
+  let count: Int
+  let sourceStep: Int
+  let sources: Int
+  let taps: [Tap]
+
+  /// The source that a tap of target number i reads; nil where that is padding.
+  func source(_ i: Int, _ tap: Tap) -> Int? {
+    let source = sourceStep * (i + tap.shift) + tap.phase
+    return source >= 0 && source < sources ? source : nil
+  }
+
+  func target(_ i: Int) -> Int { start + step * i }
+
+  /// The taps of target number i that read no padding: they are neighbours in `taps`.
+  func valid(_ i: Int) -> Range<Int> {
+    guard let first = taps.firstIndex(where: { source(i, $0) != nil }) else { return 0..<0 }
+    let end = taps[first...].firstIndex { source(i, $0) == nil } ?? taps.count
+    return first..<end
+  }
+}
+
+/// One side of a convolution: its image, kernel, and what comes out.
+struct ConvolutionSide: Sendable, Equatable {
+  let inputs: Int
+  let kernel: Int
+  let stride: Int
+  let padding: Int
+
+  var outputs: Int { (inputs + 2 * padding - kernel) / stride + 1 }
+
+  /// Outputs made of inputs. All of them have the same taps.
+  var forward: [TapClass] {
+    let taps = (0..<kernel).map { position in
+      let offset = position - padding
+      let shift = (offset - ((offset % stride) + stride) % stride) / stride
+      return TapClass.Tap(position: position, shift: shift, phase: offset - stride * shift)
+    }
+    return [
+      TapClass(
+        start: 0, step: 1, count: outputs, sourceStep: stride, sources: inputs, taps: taps)
+    ]
+  }
+
+  /// Gradients of inputs made of gradients of outputs: a class for each remainder of the stride.
+  var backward: [TapClass] {
+    (0..<min(stride, inputs)).map { start in
+      let taps = (0..<kernel).compactMap { position -> TapClass.Tap? in
+        let offset = start + padding - position
+        guard offset.isMultiple(of: stride) else { return nil }
+        return TapClass.Tap(position: position, shift: offset / stride, phase: 0)
+      }
+      return TapClass(
+        start: start, step: stride, count: (inputs - start + stride - 1) / stride, sourceStep: 1,
+        sources: outputs, taps: taps)
+    }
+  }
+}

@@ -1,0 +1,113 @@
+// Batch normalisation. What must not live here: other normalisations.
+
+import SwiftForceCore
+
+/// y = (x - mean) / sqrt(variance + epsilon) * scale + bias, for each channel.
+///
+/// Normalised by the batch, mean and (biased) variance are those of the channel over all samples
+/// and the whole image; `follow` moves the running ones towards them, the variance unbiased, as
+/// torch does. Normalised by the running statistics, they are constants.
+///
+/// Parameters: scale, bias (trained), mean, variance (running), each (channels).
+///
+/// Source: Ioffe and Szegedy, "Batch Normalization", ICML 2015, algorithms 1 and 2.
+struct BatchNorm2d: Layer {
+  let channels: Int
+  let momentum: Double
+  let epsilon: Double
+  let outputShape: Shape
+
+  init(_ description: LayerDescription, _ input: Shape) throws(LayerFault) {
+    try description.allowOnly(\.inputs)
+    let image = try input.image(for: .batchNorm2d)
+    (channels, momentum, epsilon) = (description.inputs, description.momentum, description.epsilon)
+    guard channels == image.channels else {
+      throw LayerFault("takes \(channels) channels where \(image.channels) come in")
+    }
+    guard (0...1).contains(momentum) else {
+      throw LayerFault("momentum must be in 0 ... 1, not \(momentum)")
+    }
+    guard epsilon > 0, epsilon < .infinity else {
+      throw LayerFault("epsilon must be above 0 and finite, not \(epsilon)")
+    }
+    outputShape = input
+  }
+
+  /// Mean, and 1 / sqrt(variance + epsilon), of each channel, and its unbiased variance.
+  var needs: LayerNeeds { LayerNeeds(mayOverwriteGradient: true, readsInput: true, kept: 3 * channels) }
+
+  var parameters: [ParameterDescription] {
+    [.scale, .bias, .mean, .variance].map { ParameterDescription(role: $0, shape: [channels]) }
+  }
+
+  func forward<Element>(_ pass: Pass<Element>) {
+    pass.means.team.forEach(channels) { _, channel in
+      let input = values(pass.input, channel)
+      let (mean, deviation, variance) = statistics(pass, channel, of: input)
+      pass.kept[channel] = Element(mean)
+      pass.kept[channels + channel] = Element(1 / deviation)
+      pass.kept[2 * channels + channel] = Element(variance)
+      let scale = Double(pass.parameters[0][channel])
+      values(pass.output, channel).assignNormalized(
+        input, mean: Element(mean), factor: Element(scale / deviation),
+        shift: pass.parameters[1][channel])
+    }
+  }
+
+  private func statistics<Element>(
+    _ pass: Pass<Element>, _ channel: Int, of input: Vector<Element>
+  ) -> (mean: Double, deviation: Double, unbiased: Double) {
+    switch pass.normalization {
+    case .running:
+      let (mean, variance) = (pass.parameters[2][channel], pass.parameters[3][channel])
+      return (Double(mean), (Double(variance) + epsilon).squareRoot(), Double(variance))
+    case .batch:
+      let (mean, variance) = input.moments
+      let count = Double(input.count)
+      // Of one number there is no unbiased variance.
+      let unbiased = input.count > 1 ? variance * count / (count - 1) : variance
+      return (mean, (variance + epsilon).squareRoot(), unbiased)
+    }
+  }
+
+  /// With n numbers of a channel and z = (x - mean) / deviation: db = sum dy, ds = sum dy z, and
+  /// dx = scale / deviation (dy - db / n - z ds / n); by running statistics scale / deviation dy.
+  func backward<Element>(_ pass: Pass<Element>, _ gradients: BackwardPass<Element>) {
+    pass.means.team.forEach(channels) { _, channel in
+      let input = values(pass.input, channel)
+      let slopes = values(gradients.outputGradient, channel)
+      let mean = pass.kept[channel]
+      let inverse = Double(pass.kept[channels + channel])
+      let sums = slopes.normalizationSums(input, mean: mean)
+      let shares = [sums.products * inverse, sums.gradients]
+      for (gradient, sum) in zip(gradients.parameterGradients, shares) {
+        guard let gradient else { continue }
+        gradient[channel] = Element(sum) + (gradients.accumulates ? gradient[channel] : 0)
+      }
+      guard let target = gradients.inputGradient else { return }
+      let factor = Double(pass.parameters[0][channel]) * inverse
+      let share = pass.normalization == .batch ? factor / Double(input.count) : 0
+      values(target, channel).assignNormalizationGradient(
+        slopes, input, mean: mean, factor: Element(factor),
+        slope: Element(share * sums.products * inverse * inverse),
+        shift: Element(share * sums.gradients))
+    }
+  }
+
+  func follow<Element>(_ pass: Pass<Element>) {
+    let (mean, variance) = (pass.parameters[2], pass.parameters[3])
+    for channel in 0..<channels {
+      let (old, new) = (Double(mean[channel]), Double(pass.kept[channel]))
+      mean[channel] = Element(old + momentum * (new - old))
+      let (before, now) = (Double(variance[channel]), Double(pass.kept[2 * channels + channel]))
+      variance[channel] = Element(before + momentum * (now - before))
+    }
+  }
+
+  private func values<Element: BLASScalar>(
+    _ matrix: Matrix<Element>, _ channel: Int
+  ) -> Vector<Element> {
+    let rows = matrix.rows / channels
+    return matrix.rows(channel * rows..<(channel + 1) * rows)
+  }
+}

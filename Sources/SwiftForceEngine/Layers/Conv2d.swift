@@ -1,0 +1,167 @@
+// The two-dimensional convolution. What must not live here: how its sums are computed (Convolution/).
+
+import SwiftForceCore
+
+/// y[o] = b[o] + the sum over channels i and positions of the kernel of w[o, i] x[i], as torch's
+/// Conv2d: no flip of the kernel, zeros around the image.
+///
+/// Parameters: the weight (outputs, inputs / groups, kernel, kernel), prunable, and the bias
+/// (outputs) where it has one. Groups are 1, or as many as there are channels.
+struct Conv2d: Layer {
+  let inputs: Int
+  let outputs: Int
+  let hasBias: Bool
+  let isDepthwise: Bool
+  let rows: ConvolutionSide
+  let columns: ConvolutionSide
+
+  init(_ description: LayerDescription, _ input: Shape) throws(LayerFault) {
+    let image = try input.image(for: .conv2d)
+    (inputs, outputs) = (description.inputs, description.outputs)
+    hasBias = description.hasBias
+    try checkSize(inputs, "input channels")
+    try checkSize(outputs, "output channels")
+    try checkSize(description.kernel, "kernel")
+    try checkSize(description.stride, "stride")
+    guard inputs == image.channels else {
+      throw LayerFault("takes \(inputs) channels where \(image.channels) come in")
+    }
+    isDepthwise = description.groups != 1
+    guard !isDepthwise || description.groups == inputs && inputs == outputs else {
+      throw LayerFault(
+        "groups must be 1, or as many as there are channels in and out, not \(description.groups)")
+    }
+    guard (0..<description.kernel).contains(description.padding) else {
+      throw LayerFault("padding must be in 0 ..< kernel, not \(description.padding)")
+    }
+    func side(_ inputs: Int) -> ConvolutionSide {
+      ConvolutionSide(
+        inputs: inputs, kernel: description.kernel, stride: description.stride,
+        padding: description.padding)
+    }
+    (rows, columns) = (side(image.height), side(image.width))
+    for side in [rows, columns] where side.inputs + 2 * side.padding < side.kernel {
+      throw LayerFault(
+        "a kernel of \(side.kernel) does not fit into \(side.inputs) with padding \(side.padding)")
+    }
+    try checkWeights()
+  }
+
+  private func checkWeights() throws(LayerFault) {
+    var count = outputs
+    for size in [isDepthwise ? 1 : inputs, rows.kernel, columns.kernel] {
+      let (product, overflow) = count.multipliedReportingOverflow(by: size)
+      guard !overflow, product <= Architecture.elementLimit else {
+        throw LayerFault("more than \(Architecture.elementLimit) weights")
+      }
+      count = product
+    }
+    guard outputs <= Architecture.elementLimit / (rows.outputs * columns.outputs) else {
+      throw LayerFault("more than \(Architecture.elementLimit) outputs")
+    }
+  }
+
+  var outputShape: Shape { Shape(dimensions: [outputs, rows.outputs, columns.outputs]) }
+
+  var needs: LayerNeeds { LayerNeeds(readsInput: true) }
+
+  var parameters: [ParameterDescription] {
+    let fan = (isDepthwise ? 1 : inputs) * taps
+    let weight = ParameterDescription(
+      role: .weight,
+      shape: [outputs, isDepthwise ? 1 : inputs, rows.kernel, columns.kernel], fanIn: fan)
+    return hasBias ? [weight, ParameterDescription(role: .bias, shape: [outputs])] : [weight]
+  }
+
+  private var taps: Int { rows.kernel * columns.kernel }
+
+  func workspace<Element>(batch: Int, _ means: Means<Element>) -> Int {
+    if isDepthwise { return 0 }
+    return max(
+      outputProduct(batch: batch, means).workspace, inputProduct(batch: batch, means).workspace,
+      weightGradient(batch: batch, means).workspace)
+  }
+
+  func forward<Element>(_ pass: Pass<Element>) {
+    let bias = hasBias ? pass.parameters[1] : nil
+    if isDepthwise {
+      depthwise(pass).forward(
+        pass.input.elements, weights: pass.parameters[0], bias: bias, team: pass.means.team,
+        into: pass.output.elements)
+      return
+    }
+    let product = outputProduct(batch: pass.input.columns, pass.means)
+    product.pack(pass.parameters[0], isTransposed: false, into: pass.workspace)
+    product.run(
+      pass.input.elements, bias: bias, workspace: pass.workspace, into: pass.output.elements)
+  }
+
+  func backward<Element>(_ pass: Pass<Element>, _ gradients: BackwardPass<Element>) {
+    let outputGradient = gradients.outputGradient.elements
+    if let gradient = gradients.parameterGradients[0] {
+      if isDepthwise {
+        depthwise(pass).weightGradient(
+          pass.input.elements, outputGradient: outputGradient, team: pass.means.team,
+          accumulate: gradients.accumulates, into: gradient)
+      } else {
+        weightGradient(batch: pass.input.columns, pass.means).run(
+          pass.input.elements, outputGradient: outputGradient, workspace: pass.workspace,
+          accumulate: gradients.accumulates, into: gradient)
+      }
+    }
+    if hasBias, let gradient = gradients.parameterGradients[1] {
+      gradient.assignRowSums(
+        of: outputGradient.matrix(rows: outputs, columns: outputGradient.count / outputs),
+        accumulate: gradients.accumulates)
+    }
+    guard let gradient = gradients.inputGradient?.elements else { return }
+    if isDepthwise {
+      depthwise(pass).inputGradient(
+        outputGradient, weights: pass.parameters[0], team: pass.means.team, into: gradient)
+      return
+    }
+    let product = inputProduct(batch: pass.input.columns, pass.means)
+    product.pack(pass.parameters[0], isTransposed: true, into: pass.workspace)
+    product.run(outputGradient, bias: nil, workspace: pass.workspace, into: gradient)
+  }
+
+  private func depthwise<Element>(_ pass: Pass<Element>) -> Depthwise {
+    Depthwise(channels: inputs, rows: rows, columns: columns, batch: pass.input.columns)
+  }
+
+  private func plan(forward: Bool, batch: Int, length: Int) -> StripPlan {
+    StripPlan(
+      rows: forward ? rows.forward : rows.backward,
+      columns: forward ? columns.forward : columns.backward,
+      height: forward ? rows.outputs : rows.inputs,
+      width: forward ? columns.outputs : columns.inputs, batch: batch, length: length,
+      kernelWidth: columns.kernel)
+  }
+
+  private func outputProduct<Element>(
+    batch: Int, _ means: Means<Element>
+  ) -> StripProduct<Element> {
+    let length = StripProduct<Element>.length(targets: outputs)
+    return StripProduct(
+      plan: plan(forward: true, batch: batch, length: length), sources: inputs,
+      targets: outputs, taps: taps, means: means)
+  }
+
+  private func inputProduct<Element>(
+    batch: Int, _ means: Means<Element>
+  ) -> StripProduct<Element> {
+    let length = StripProduct<Element>.length(targets: inputs)
+    return StripProduct(
+      plan: plan(forward: false, batch: batch, length: length),
+      sources: outputs, targets: inputs, taps: taps, means: means)
+  }
+
+  private func weightGradient<Element>(
+    batch: Int, _ means: Means<Element>
+  ) -> WeightGradient<Element> {
+    let length = StripProduct<Element>.length(targets: outputs)
+    return WeightGradient(
+      plan: plan(forward: true, batch: batch, length: length), inputs: inputs,
+      outputs: outputs, taps: taps, means: means)
+  }
+}

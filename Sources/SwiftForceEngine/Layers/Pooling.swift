@@ -1,0 +1,51 @@
+// Windows over an image, which pools of any kind share. What must not live here: what is made of a
+// window.
+
+import SwiftForceCore
+
+/// Square windows, as torch's pools have them: no padding, and what does not fill a window at the
+/// right and at the bottom is left out.
+struct PoolingWindows: Sendable {
+  let channels: Int
+  let height: Int
+  let width: Int
+  let kernel: Int
+  let stride: Int
+
+  init(_ description: LayerDescription, _ input: Shape) throws(LayerFault) {
+    try description.allowOnly(\.kernel, \.stride)
+    let image = try input.image(for: description.kind)
+    (channels, height, width) = image
+    (kernel, stride) = (description.kernel, description.stride)
+    try checkSize(kernel, "kernel")
+    try checkSize(stride, "stride")
+    guard kernel <= min(height, width) else {
+      throw LayerFault("a window of \(kernel) does not fit into \(height) x \(width)")
+    }
+  }
+
+  var outputShape: Shape {
+    Shape(dimensions: [channels, (height - kernel) / stride + 1, (width - kernel) / stride + 1])
+  }
+
+  /// Shares out the rows of outputs of all channels, and calls `body` for each: with the number of
+  /// the row among the matrix's rows that holds the output, and of those that its window holds.
+  func forEach(team: Team, _ body: (_ worker: Int, _ output: Int, _ window: [Int]) -> Void) {
+    let (rows, columns) = (outputShape.dimensions[1], outputShape.dimensions[2])
+    // Windows may overlap, so a channel is one thread's.
+    team.forEach(channels) { worker, channel in
+      for row in 0..<rows {
+        for column in 0..<columns {
+          let first = (channel * height + row * stride) * width + column * stride
+          let window = (0..<kernel * kernel).map { first + $0 / kernel * width + $0 % kernel }
+          body(worker, (channel * rows + row) * columns + column, window)
+        }
+      }
+    }
+  }
+}
+
+extension Matrix {
+  /// One row.
+  func row(_ row: Int) -> Vector<Element> { elements.part(row * columns..<(row + 1) * columns) }
+}

@@ -1,0 +1,59 @@
+// The inner loops of a convolution in any type, one number after the other: what gradients are proven
+// in, in Double, and what the loops of every CPU level are compared with. Nothing that ships runs
+// them. What must not live here: anything that is fast by other means than the compiler's.
+
+/// What `ConvolutionTiles` computes, in another type and no other order of sums.
+public enum PlainTiles<Element: Scalar> {
+  public static var rows: Int { 2 }
+  public static var lanes: Int { 2 }
+  public static var vectors: Int { 3 }
+  public static var taps: Int { 3 }
+  public static var columns: Int { 4 }
+
+  @unsafe public static func multiply(
+    _ source: UnsafePointer<Element>, sourceStride: Int, channels: Int, taps: Int,
+    offsets: UnsafePointer<Int>, positions: UnsafePointer<Int>, weights: UnsafePointer<Element>,
+    weightStride: Int, vectors: Int, accumulate: Bool, into target: UnsafeMutablePointer<Element>,
+    targetStride: Int
+  ) {
+    for row in 0..<rows {
+      for l in 0..<vectors * lanes {
+        var sum = unsafe accumulate ? target[row * targetStride + l] : 0
+        for channel in 0..<channels {
+          for tap in 0..<taps {
+            unsafe sum +=
+              weights[channel * weightStride + positions[tap] + row]
+              * source[channel * sourceStride + offsets[tap] + l]
+          }
+        }
+        unsafe target[row * targetStride + l] = sum
+      }
+    }
+  }
+
+  @unsafe public static func correlate(
+    _ source: UnsafePointer<Element>, offsets: UnsafePointer<Int>,
+    with transposed: UnsafePointer<Element>, count: Int,
+    into target: UnsafeMutablePointer<Element>, positions: UnsafePointer<Int>
+  ) {
+    for tap in 0..<taps {
+      for l in 0..<count {
+        for c in 0..<columns {
+          unsafe target[positions[tap] + c] +=
+            source[offsets[tap] + l] * transposed[l * columns + c]
+        }
+      }
+    }
+  }
+
+  @unsafe public static func transpose(
+    _ source: UnsafePointer<Element>, sourceStride: Int,
+    into target: UnsafeMutablePointer<Element>, targetStride: Int
+  ) {
+    for l in 0..<lanes {
+      for c in 0..<lanes {
+        unsafe target[l * targetStride + c] = source[c * sourceStride + l]
+      }
+    }
+  }
+}

@@ -1,0 +1,49 @@
+// Loops that add and multiply whole arrays: what sums of branches, depthwise convolutions and means
+// over images are made of. What must not live here: loops that know of a layer.
+
+extension Scalar {
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
+  public static func add(
+    _ source: UnsafePointer<Self>, times factor: Self, count: Int,
+    to target: UnsafeMutablePointer<Self>
+  ) {
+    for i in 0..<count { unsafe target[i] += source[i] * factor }
+  }
+
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
+  public static func addArrays(
+    _ first: UnsafePointer<Self>, _ second: UnsafePointer<Self>, count: Int,
+    into target: UnsafeMutablePointer<Self>
+  ) {
+    for i in 0..<count { unsafe target[i] = first[i] + second[i] }
+  }
+
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
+  public static func multiply(
+    _ source: UnsafePointer<Self>, by factor: Self, count: Int,
+    into target: UnsafeMutablePointer<Self>
+  ) {
+    for i in 0..<count { unsafe target[i] = source[i] * factor }
+  }
+
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
+  public static func dot(
+    _ first: UnsafePointer<Self>, _ second: UnsafePointer<Self>, count: Int
+  ) -> Self {
+    var lanes = SIMD8<Self>()
+    let (a, b) = unsafe (UnsafeRawPointer(first), UnsafeRawPointer(second))
+    let whole = count & ~7
+    for i in stride(from: 0, to: whole, by: 8) {
+      let offset = i &* MemoryLayout<Self>.stride
+      unsafe lanes +=
+        a.loadUnaligned(fromByteOffset: offset, as: SIMD8<Self>.self)
+        * b.loadUnaligned(fromByteOffset: offset, as: SIMD8<Self>.self)
+    }
+    for i in whole..<count { unsafe lanes[i - whole] += first[i] * second[i] }
+    return lanes.sum()
+  }
+}

@@ -1,0 +1,30 @@
+// What maxima over windows need, a run of samples at a time. What must not live here: where windows
+// lie, which is the engine's.
+
+extension Scalar {
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
+  public static func keepMaximum(
+    _ source: UnsafePointer<Self>, count: Int, in target: UnsafeMutablePointer<Self>
+  ) {
+    for i in 0..<count {
+      let (x, y) = unsafe (source[i], target[i])
+      // Asked this way round, a NaN is kept and taken: it must reach the loss, where it is seen.
+      unsafe target[i] = x <= y || y != y ? y : x
+    }
+  }
+
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
+  public static func passToMaximum(
+    _ remaining: UnsafeMutablePointer<Self>, maximum: UnsafePointer<Self>,
+    source: UnsafePointer<Self>, count: Int, to target: UnsafeMutablePointer<Self>
+  ) {
+    for i in 0..<count {
+      let g = unsafe remaining[i]
+      let isMaximum = unsafe source[i] == maximum[i]
+      unsafe target[i] += isMaximum ? g : 0
+      unsafe remaining[i] = isMaximum ? 0 : g
+    }
+  }
+}

@@ -1,0 +1,289 @@
+"""The layers of a network, as descriptions: no memory, nothing that computes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
+
+from swiftforce import _core
+from swiftforce.errors import ArchitectureError, SwiftForceError, public_error
+from swiftforce.schedule import integer
+from swiftforce.vocabulary import number
+
+#: What the core takes for the network's input, and for a layer that is not there.
+_INPUT, _NONE = -1, -2
+
+#: A layer as the core takes it: kind, the layers that it reads, bias, sizes, momentum, epsilon.
+NativeLayer = tuple[int, int, int, bool, int, int, int, int, int, int, float, float]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """The layer ``y = W x + b``: weight of shape (outputs, inputs), bias of shape (outputs,).
+
+    It takes images, too, as their features.
+    """
+
+    inputs: int
+    outputs: int
+    bias: bool = True
+
+
+@dataclass(frozen=True)
+class ReLU:
+    """The layer ``y = max(x, 0)``."""
+
+
+@dataclass(frozen=True)
+class Conv2d:
+    """A two-dimensional convolution with a square kernel, as torch's.
+
+    Attributes
+    ----------
+    in_channels, out_channels : int
+    kernel_size : int
+        Side of the kernel.
+    stride : int
+    padding : int
+        Zeros on each side of the image, fewer than `kernel_size`.
+    groups : int
+        1, or as many as there are channels in and out: each is convolved by itself then.
+    bias : bool
+
+    Notes
+    -----
+    Weight of shape (out_channels, in_channels / groups, kernel_size, kernel_size), bias of shape
+    (out_channels,).
+    """
+
+    in_channels: int
+    out_channels: int
+    kernel_size: int
+    stride: int = 1
+    padding: int = 0
+    groups: int = 1
+    bias: bool = True
+
+
+@dataclass(frozen=True)
+class BatchNorm2d:
+    """Batch normalisation of each channel, with a scale, a bias and running statistics.
+
+    Attributes
+    ----------
+    channels : int
+    momentum : float
+        Share of a running statistic that each training batch replaces, in [0, 1].
+    epsilon : float
+        Added to the variance, above 0.
+
+    References
+    ----------
+    Ioffe and Szegedy, "Batch normalization", ICML 2015.
+    """
+
+    channels: int
+    momentum: float = 0.1
+    epsilon: float = 1e-5
+
+
+@dataclass(frozen=True)
+class MaxPool2d:
+    """The largest number of each square window; what does not fill a window is left out.
+
+    Attributes
+    ----------
+    kernel_size : int
+        Side of the window.
+    stride : int, optional
+        By default the window's side.
+    """
+
+    kernel_size: int
+    stride: int | None = None
+
+
+@dataclass(frozen=True)
+class AvgPool2d:
+    """The mean of each square window; what does not fill a window is left out.
+
+    Attributes
+    ----------
+    kernel_size : int
+        Side of the window.
+    stride : int, optional
+        By default the window's side.
+    """
+
+    kernel_size: int
+    stride: int | None = None
+
+
+@dataclass(frozen=True)
+class GlobalAvgPool2d:
+    """The mean of each channel: from (channels, height, width) to (channels,)."""
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """From (channels, height, width) to channels * height * width features, in that order."""
+
+
+@dataclass(frozen=True)
+class Residual:
+    """Two branches of the same input, added: ``body(x) + shortcut(x)``.
+
+    Attributes
+    ----------
+    body : sequence of layers
+    shortcut : sequence of layers
+        By default none: the input itself is added.
+
+    References
+    ----------
+    He et al., "Deep residual learning for image recognition", CVPR 2016.
+    """
+
+    body: tuple[AnyLayer, ...]
+    shortcut: tuple[AnyLayer, ...] = ()
+
+    def __init__(self, body: Sequence[AnyLayer], shortcut: Sequence[AnyLayer] = ()) -> None:
+        object.__setattr__(self, "body", tuple(body))
+        object.__setattr__(self, "shortcut", tuple(shortcut))
+
+
+AnyLayer = (
+    Linear
+    | ReLU
+    | Conv2d
+    | BatchNorm2d
+    | MaxPool2d
+    | AvgPool2d
+    | GlobalAvgPool2d
+    | Flatten
+    | Residual
+)
+
+
+class Flattened:
+    """Layers one after the other as the core takes them, residuals as their parts.
+
+    Attributes
+    ----------
+    native : list of tuple
+        One per layer of the core.
+    names : list of str
+        What each of them is called: ``"3"``, or ``"3.body.0"`` inside a residual.
+
+    Raises
+    ------
+    ArchitectureError
+        If something is not a layer, or a size is not a number; the message names the layer.
+    """
+
+    def __init__(self, layers: Sequence[AnyLayer]) -> None:
+        self.native: list[NativeLayer] = []
+        self.names: list[str] = []
+        self._extend(layers, "", _INPUT)
+
+    def _extend(self, layers: Sequence[AnyLayer], prefix: str, source: int) -> int:
+        """Add layers that follow `source`; return the position of the last one."""
+        for i, layer in enumerate(layers):
+            source = self._append(layer, f"{prefix}{i}", source)
+        return source
+
+    def _append(self, layer: AnyLayer, name: str, source: int) -> int:
+        if isinstance(layer, Residual):
+            if not layer.body:
+                raise ArchitectureError(f"layer {name}: the body of a residual has no layer")
+            body = self._extend(layer.body, f"{name}.body.", source)
+            shortcut = self._extend(layer.shortcut, f"{name}.shortcut.", source)
+            native = _native("add", body, addend=shortcut)
+        else:
+            native = _described(layer, name, source)
+        self.native.append(native)
+        self.names.append(name)
+        return len(self.native) - 1
+
+    def public_error(self, error: _core.NativeError) -> SwiftForceError:
+        """The error for what the core refuses, with the layer called as its user does."""
+        status, _, _, index, _, _, message = error.args
+        if _core.STATUSES[status] == "BAD_ARCHITECTURE" and 0 <= index < len(self.names):
+            reason = message.removeprefix(f"layer {index}: ")
+            return ArchitectureError(f"layer {self.names[index]}: {reason}")
+        return public_error(error)
+
+
+def _native(
+    kind: str,
+    source: int,
+    *,
+    addend: int = _NONE,
+    bias: bool = False,
+    inputs: int = 0,
+    outputs: int = 0,
+    kernel: int = 0,
+    stride: int = 0,
+    padding: int = 0,
+    groups: int = 0,
+    momentum: float = 0.0,
+    epsilon: float = 0.0,
+) -> NativeLayer:
+    sizes = (inputs, outputs, kernel, stride, padding, groups)
+    return (number("layer", kind), source, addend, bool(bias), *sizes, momentum, epsilon)
+
+
+def _described(layer: AnyLayer, name: str, source: int) -> NativeLayer:
+    def size(value: int, what: str) -> int:
+        return integer(value, f"layer {name}: {what}", ArchitectureError)
+
+    def real(value: float, what: str) -> float:
+        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+            raise ArchitectureError(f"layer {name}: {what} must be a finite number, not {value!r}")
+        return float(value)
+
+    match layer:
+        case Linear(inputs, outputs, bias):
+            return _native(
+                "linear",
+                source,
+                bias=bias,
+                inputs=size(inputs, "inputs"),
+                outputs=size(outputs, "outputs"),
+            )
+        case ReLU():
+            return _native("relu", source)
+        case Conv2d():
+            return _native(
+                "conv2d",
+                source,
+                bias=layer.bias,
+                inputs=size(layer.in_channels, "in_channels"),
+                outputs=size(layer.out_channels, "out_channels"),
+                kernel=size(layer.kernel_size, "kernel_size"),
+                stride=size(layer.stride, "stride"),
+                padding=size(layer.padding, "padding"),
+                groups=size(layer.groups, "groups"),
+            )
+        case BatchNorm2d(channels, momentum, epsilon):
+            return _native(
+                "batch_norm2d",
+                source,
+                inputs=size(channels, "channels"),
+                momentum=real(momentum, "momentum"),
+                epsilon=real(epsilon, "epsilon"),
+            )
+        case MaxPool2d(kernel, stride) | AvgPool2d(kernel, stride):
+            return _native(
+                "max_pool2d" if isinstance(layer, MaxPool2d) else "avg_pool2d",
+                source,
+                kernel=size(kernel, "kernel_size"),
+                stride=size(kernel if stride is None else stride, "stride"),
+            )
+        case GlobalAvgPool2d():
+            return _native("global_avg_pool2d", source)
+        case Flatten():
+            return _native("flatten", source)
+    raise ArchitectureError(f"layer {name} is a {type(layer).__name__}, not a layer")
