@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from swiftforce import plots, runs
+from swiftforce import plots, runs, search_plots
 from swiftforce.architectures import NETWORKS
 from swiftforce.datasets import Dataset
 from swiftforce.experiment import DENSE, UNIFORM_RANDOM, Result, Run, perform
@@ -253,7 +253,7 @@ def draw(results: Sequence[Result], settings: Settings, path: str | os.PathLike[
         for sparsity in sorted(settings.sparsities)
     }
     if any(densities.values()):
-        plots.layer_densities(
+        search_plots.layer_densities(
             {sparsity: methods for sparsity, methods in densities.items() if methods},
             layers,
             title=f"{label}: what is left of each layer{note}",
@@ -265,7 +265,7 @@ def draw(results: Sequence[Result], settings: Settings, path: str | os.PathLike[
         if (found := _of(results, "force", sparsity))
     }
     if forces:
-        plots.churn(
+        search_plots.churn(
             {sparsity: [each.removed for each in found] for sparsity, found in forces.items()},
             {sparsity: [each.revived for each in found] for sparsity, found in forces.items()},
             churn,

@@ -1,10 +1,12 @@
-"""Pictures, by matplotlib."""
+"""Pictures, by matplotlib: how all of them look, and accuracies.
+
+What searches did is drawn in search_plots.py.
+"""
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,8 +94,14 @@ def accuracy_against_sparsity(
     chance : float, optional
         Accuracy of a guess, a dotted line.
     """
-    figure = _figure(7.5, 4.8)
+    figure = new_figure(7.5, 4.8)
     axes = figure.add_subplot()
+    shares = {share for method, spread in accuracy.items() if method != _LEVEL for share in spread}
+    ticks = sorted(shares or {share for spread in accuracy.values() for share in spread})
+    margin = max(1.05, ((1 - ticks[0]) / (1 - ticks[-1])) ** 0.05)
+    axes.set_xscale("log")
+    axes.set_xlim((1 - ticks[0]) * margin, (1 - ticks[-1]) / margin)
+    axes.set_xticks([1 - share for share in ticks], [f"{100 * share:.4g}" for share in ticks])
     for method, spread in accuracy.items():
         shown = style(method)
         percent = {share: [100 * value for value in spread[share]] for share in sorted(spread)}
@@ -101,180 +109,48 @@ def accuracy_against_sparsity(
             every = [value for values in percent.values() for value in values]
             axes.axhspan(min(every), max(every), color=shown.color, alpha=0.12, linewidth=0)
             axes.axhline(
-                _mean(every), color=shown.color, linestyle="--", linewidth=1, label=shown.label
+                mean(every), color=shown.color, linestyle="--", linewidth=1, label=shown.label
             )
         else:
-            _band(axes, {1 - share: values for share, values in percent.items()}, shown)
+            band(axes, {1 - share: values for share, values in percent.items()}, shown)
     if chance is not None:
         axes.axhline(100 * chance, color="black", linestyle=":", linewidth=1, label="chance")
-    shares = {share for method, spread in accuracy.items() if method != _LEVEL for share in spread}
-    ticks = sorted(shares or {share for spread in accuracy.values() for share in spread})
-    axes.set_xscale("log")
-    axes.set_xticks([1 - share for share in ticks], [f"{100 * share:.4g}" for share in ticks])
     axes.minorticks_off()
-    axes.invert_xaxis()
     axes.set_xlabel("sparsity, % of weights removed before training")
     axes.set_ylabel("test accuracy, %")
     axes.set_title(title)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    _save(figure, path)
+    save(figure, path)
 
 
-def layer_densities(
-    densities: Mapping[float, Mapping[str, Sequence[Mapping[str, float]]]],
-    path: str | os.PathLike[str],
-    *,
-    title: str,
-) -> None:
-    """Draw the share of weights that each layer keeps: a panel per sparsity, a line per method.
-
-    A line runs through the means over the seeds. A layer that is empty with some seed is a marker
-    in the grey strip below.
-
-    Parameters
-    ----------
-    densities : mapping of float to mapping of str to sequence of mapping of str to float
-        Densities in [0, 1] by layer, of one or more seeds, by sparsity and method.
-    path : path
-        Where the picture goes; its suffix names the format.
-    title : str
-    """
-    columns = 1 if len(densities) == 1 else 2
-    rows = math.ceil(len(densities) / columns)
-    figure = _figure(max(5.5 * columns, 7.5), 3.4 * rows + 1)
-    panels = figure.subplots(rows, columns, squeeze=False).flat
-    shown: dict[str, Any] = {}
-    for panel, (sparsity, methods) in zip(panels, densities.items(), strict=False):
-        _layer_panel(panel, methods, shown)
-        panel.set_title(f"{100 * sparsity:.4g} % removed", fontsize="medium")
-    for spare in list(panels)[len(densities) :]:
-        spare.set_visible(False)
-    figure.legend(
-        list(shown.values()),
-        [style(method).label for method in shown],
-        loc="outside lower center",
-        ncols=min(len(shown), 6),
-        fontsize="small",
-    )
-    figure.suptitle(title)
-    _save(figure, path)
-
-
-def _layer_panel(
-    axes: Any,  # noqa: ANN401 - of matplotlib, which has no types
-    methods: Mapping[str, Sequence[Mapping[str, float]]],
-    shown: dict[str, Any],
-) -> None:
-    layers = [name.removesuffix(".weight") for name in next(iter(methods.values()))[0]]
-    every = [
-        share for seeds in methods.values() for seed in seeds for share in seed.values() if share
-    ]
-    collapsed = any(0 in seed.values() for seeds in methods.values() for seed in seeds)
-    axes.set_yscale("log")
-    # Part of the height that the strip of empty layers takes.
-    strip = 0.06 * (len(methods) + 1) if collapsed else 0.0
-    low = min(every, default=1.0) / 1.5
-    axes.set_ylim(low * (low / 1.5) ** (strip / (1 - strip)), 1.5)
-    if collapsed:
-        axes.axhspan(0, strip, transform=axes.transAxes, color="black", alpha=0.07, linewidth=0)
-        axes.text(0.01, strip, "empty", transform=axes.transAxes, va="bottom", fontsize="x-small")
-    for row, (method, seeds) in enumerate(methods.items(), start=1):
-        look = style(method)
-        means = [_mean(list(shares)) for shares in zip(*(s.values() for s in seeds), strict=True)]
-        (line,) = axes.plot(
-            range(len(layers)),
-            [mean or math.nan for mean in means],
-            color=look.color,
-            marker=look.marker,
-            markersize=4,
-            linewidth=1.2,
-        )
-        shown.setdefault(method, line)
-        empty = [i for i, name in enumerate(seeds[0]) if any(seed[name] == 0 for seed in seeds)]
-        axes.plot(
-            empty,
-            [0.06 * (len(methods) + 1 - row)] * len(empty),
-            transform=axes.get_xaxis_transform(),
-            color=line.get_color(),
-            marker=look.marker,
-            markersize=4,
-            linestyle="",
-        )
-    axes.set_xticks(range(len(layers)), layers, rotation=90 if len(layers) > 8 else 0)
-    axes.tick_params(axis="x", labelsize="x-small")
-    axes.set_xlabel("layer")
-    axes.set_ylabel("density")
-    axes.grid(alpha=0.3)
-
-
-def churn(
-    removed: Mapping[float, Sequence[Sequence[int]]],
-    revived: Mapping[float, Sequence[Sequence[int]]],
-    path: str | os.PathLike[str],
-    *,
-    title: str,
-) -> None:
-    """Draw how many weights each step removes and how many it brings back.
-
-    Parameters
-    ----------
-    removed, revived : mapping of float to sequence of sequence of int
-        Numbers of weights per step, of one or more seeds, by sparsity. Lines are the means, bands
-        reach from the least to the most.
-    path : path
-        Where the picture goes; its suffix names the format.
-    title : str
-    """
-    from matplotlib import colormaps
-
-    figure = _figure(9.5, 4.2)
-    panels = figure.subplots(1, 2, sharey=True)
-    shades = colormaps["viridis"]
-    order = sorted({*removed, *revived})
-    for axes, name, values in zip(panels, ("removed", "revived"), (removed, revived), strict=True):
-        for position, sparsity in enumerate(order):
-            shade = shades(0.9 * position / max(1, len(order) - 1))
-            steps = dict(enumerate(zip(*values[sparsity], strict=True), start=1))
-            look = Style(f"{100 * sparsity:.4g} %", shade, "" if len(steps) > 1 else "o")
-            _band(axes, steps, look)
-        # Zeros have a place, too.
-        axes.set_yscale("symlog", linthresh=1)
-        axes.set_ylim(bottom=0)
-        axes.set_xlabel("step of the search")
-        axes.set_title(name, fontsize="medium")
-        axes.grid(alpha=0.3)
-    panels[0].set_ylabel("weights")
-    panels[1].legend(title="sparsity at the end", fontsize="small", title_fontsize="small")
-    figure.suptitle(title)
-    _save(figure, path)
-
-
-def _band(
+def band(
     axes: Any,  # noqa: ANN401 - of matplotlib, which has no types
     values: Mapping[Any, Sequence[float]],
     look: Style,
 ) -> None:
-    """A line through the means, and a band between the extremes."""
+    """A line through the means, and a band, at a single place a bar, between the extremes."""
     places = list(values)
     (line,) = axes.plot(
         places,
-        [_mean(each) for each in values.values()],
+        [mean(each) for each in values.values()],
         color=look.color,
         marker=look.marker,
         markersize=5,
         label=look.label,
     )
-    extremes: tuple[Callable[[Sequence[float]], float], ...] = (min, max)
-    low, high = ([extreme(each) for each in values.values()] for extreme in extremes)
+    low, high = [min(each) for each in values.values()], [max(each) for each in values.values()]
+    if len(places) == 1:
+        axes.vlines(places, low, high, color=line.get_color())
     axes.fill_between(places, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean(values: Sequence[float]) -> float:
+    """Of at least one value."""
     return sum(values) / len(values)
 
 
-def _figure(width: float, height: float) -> Any:  # noqa: ANN401 - of matplotlib
+def new_figure(width: float, height: float) -> Any:  # noqa: ANN401 - of matplotlib
     """A figure in inches, which no state of matplotlib knows of."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -284,6 +160,7 @@ def _figure(width: float, height: float) -> Any:  # noqa: ANN401 - of matplotlib
     return figure
 
 
-def _save(figure: Any, path: str | os.PathLike[str]) -> None:  # noqa: ANN401 - of matplotlib
+def save(figure: Any, path: str | os.PathLike[str]) -> None:  # noqa: ANN401 - of matplotlib
+    """Write a figure, whole or not at all."""
     with written_aside(path) as aside:
         figure.savefig(aside, dpi=150)
