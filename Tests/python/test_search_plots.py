@@ -88,10 +88,21 @@ def test_removed_and_revived_per_step(figures: list[Figure]) -> None:
     (figure,) = figures
     left, right = figure.axes
     assert (left.get_title(), right.get_title()) == ("removed", "revived")
-    for axes, expected in ((left, [[9, 8, 7], [60, 20, 10]]), (right, [[0, 1, 2], [0, 6, 2]])):
+    for axes, first, expected in (
+        (left, 1, [[9, 8, 7], [60, 20, 10]]),
+        # Nothing can be revived in the first step.
+        (right, 2, [[1, 2], [6, 2]]),
+    ):
         assert [list(line.get_ydata()) for line in axes.get_lines()] == expected
-        assert all(list(line.get_xdata()) == [1, 2, 3] for line in axes.get_lines())
+        assert all(list(line.get_xdata()) == [1, 2, 3][first - 1 :] for line in axes.get_lines())
+        assert axes.get_yscale() == "symlog"
+        assert 0 < axes.get_ylim()[0] < 1
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["90 %", "99 %"]
+
+
+def test_steps_that_revive_nothing_have_a_place(figures: list[Figure]) -> None:
+    search_plots.churn({0.9: [(9, 8, 7)]}, {0.9: [(0, 0, 2)]}, "a.png", title="A title")
+    assert figures[0].axes[1].get_ylim()[0] == 0
 
 
 def test_the_pictures_are_written(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def accuracy_against_sparsity(
     chance : float, optional
         Accuracy of a guess, a dotted line.
     """
-    figure = new_figure(7.5, 4.8)
+    figure = new_figure(9, 4.8)
     axes = figure.add_subplot()
     shares = {share for method, spread in accuracy.items() if method != _LEVEL for share in spread}
     ticks = sorted(shares or {share for spread in accuracy.values() for share in spread})
@@ -120,7 +120,7 @@ def accuracy_against_sparsity(
     axes.set_ylabel("test accuracy, %")
     axes.set_title(title)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    figure.legend(loc="outside right upper", fontsize="small")
     save(figure, path)
 
 

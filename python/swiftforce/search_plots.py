@@ -119,29 +119,35 @@ def churn(
     ----------
     removed, revived : mapping of float to sequence of sequence of int
         Numbers of weights per step, of one or more seeds, by sparsity. Lines are the means, bands
-        reach from the least to the most.
+        reach from the least to the most. The first step, which has nothing to bring back, is left
+        out of what is revived.
     path : path
         Where the picture goes; its suffix names the format.
     title : str
     """
     from matplotlib import colormaps
+    from matplotlib.ticker import MaxNLocator
 
     figure = new_figure(9.5, 4.2)
-    panels = figure.subplots(1, 2, sharey=True)
+    panels = figure.subplots(1, 2, sharex=True, sharey=True)
     shades = colormaps["viridis"]
     order = sorted({*removed, *revived})
+    shown = []
     for axes, name, values in zip(panels, ("removed", "revived"), (removed, revived), strict=True):
+        first = 1 if name == "removed" else 2
         for position, sparsity in enumerate(order):
             shade = shades(0.9 * position / max(1, len(order) - 1))
-            steps = dict(enumerate(zip(*values[sparsity], strict=True), start=1))
-            look = Style(f"{100 * sparsity:.4g} %", shade, "" if len(steps) > 1 else "o")
-            band(axes, steps, look)
-        # Zeros have a place, too.
-        axes.set_yscale("symlog", linthresh=1)
-        axes.set_ylim(bottom=0)
+            counts = list(zip(*values[sparsity], strict=True))[first - 1 :]
+            look = Style(f"{100 * sparsity:.4g} %", shade, "" if len(counts) > 1 else "o")
+            band(axes, dict(enumerate(counts, start=first)), look)
+            shown += [count for step in counts for count in step]
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("step of the search")
         axes.set_title(name, fontsize="medium")
         axes.grid(alpha=0.3)
+    # Of both, since they share it. Zeros have a place, too.
+    panels[0].set_yscale("symlog", linthresh=1)
+    panels[0].set_ylim(bottom=min(shown) / 1.5)
     panels[0].set_ylabel("weights")
     figure.legend(
         *panels[0].get_legend_handles_labels(),
