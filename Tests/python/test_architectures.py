@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 from swiftforce import nn
 from swiftforce.architectures import NETWORKS, framed
-from swiftforce.datasets import idx_dataset
+from swiftforce.datasets import Dataset, idx_dataset
 
 CONVOLUTIONAL = [name for name in NETWORKS if not name.startswith("lenet")]
 
@@ -58,7 +57,19 @@ def test_frames_are_black_and_around_the_image(idx_folder: Path) -> None:
     assert np.abs(pixels).max() < 1e-6
     assert larger.train_x.dtype == np.float32
     assert larger.train_x.flags.c_contiguous
-    assert math.isclose(larger.mean, data.mean)
+    assert larger.mean == data.mean
+
+
+def test_each_channel_has_its_own_black() -> None:
+    x = np.ones((2, 3, 4, 5), np.float32)
+    y = np.zeros(2, np.int64)
+    mean, std = (0.5, 0.25, 0.0), (0.5, 0.125, 1.0)
+    larger = framed(Dataset(x, y, x, y, 1, "coloured", mean=mean, std=std), 6)
+    assert larger.train_x.shape == (2, 3, 6, 6)
+    for channel, black in enumerate((-1, -2, 0)):
+        expected = np.full((6, 6), black)
+        expected[1:5, :5] = 1
+        np.testing.assert_array_equal(larger.train_x[1, channel], expected)
 
 
 def test_images_that_are_large_enough_stay(idx_folder: Path) -> None:

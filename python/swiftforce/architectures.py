@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from swiftforce import nn
 from swiftforce.datasets import Dataset
+from swiftforce.tensors import Array
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,18 @@ def framed(data: Dataset, side: int) -> Dataset:
     missing = [max(0, side - pixels) for pixels in data.train_x.shape[2:]]
     if not any(missing):
         return data
-    around = [(0, 0), (0, 0), *((pixels // 2, pixels - pixels // 2) for pixels in missing)]
-    black = np.float32(-data.mean / data.std)
+    black = (-np.array(data.mean, np.float32) / np.array(data.std, np.float32)).reshape(-1, 1, 1)
     return replace(
         data,
-        train_x=np.pad(data.train_x, around, constant_values=black),
-        test_x=np.pad(data.test_x, around, constant_values=black),
+        train_x=_framed(data.train_x, missing, black),
+        test_x=_framed(data.test_x, missing, black),
     )
+
+
+def _framed(images: Array, missing: Sequence[int], black: Array) -> Array:
+    sides = [pixels + more for pixels, more in zip(images.shape[2:], missing, strict=True)]
+    result = np.empty((*images.shape[:2], *sides), np.float32)
+    result[:] = black
+    top, left = (more // 2 for more in missing)
+    result[..., top : top + images.shape[2], left : left + images.shape[3]] = images
+    return result
