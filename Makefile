@@ -9,10 +9,11 @@ NATIVE_SOURCES := $(shell find Sources python/native -type f) Package.swift setu
 BUILT := $(VENV)/built
 PEERS := $(VENV)/peers
 
-.PHONY: help build demo test bench lint format package clean system data toolchain
+.PHONY: help build demo figure test bench lint format package clean system data toolchain
 
 help:
 	@echo "make demo     find masks on a network for Fashion-MNIST, train it sparse, compare"
+	@echo "make figure   methods, sparsities and seeds compared on a deep network; hours, goes on"
 	@echo "make test     every Swift test and every pytest"
 	@echo "make bench    masks against one reading of memory and against others; minutes, 12 GB"
 	@echo "make build    the extension in .venv, and nothing else"
@@ -25,6 +26,10 @@ build: $(BUILT)
 
 demo: $(BUILT) | data
 	$(BIN)/python -m swiftforce demo
+
+# OPTIONS="--hours 8 --network resnet": those of the command. What is in docs/figure.csv stays done.
+figure: $(BUILT) | data
+	$(BIN)/python -m swiftforce figure --results docs/figure.csv $(OPTIONS)
 
 test: $(BUILT) | data
 	swift test

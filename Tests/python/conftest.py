@@ -7,6 +7,7 @@ same examples every time; elsewhere it draws new ones.
 from __future__ import annotations
 
 import gzip
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ import pytest
 import swiftforce as sf
 from hypothesis import HealthCheck, settings
 from kinds import write_images
+from swiftforce import nn
+from swiftforce.architectures import NETWORKS, Architecture
 
 settings.register_profile(
     "local", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
@@ -51,3 +54,15 @@ def idx_folder(tmp_path: Path) -> Path:
     plain.with_name(f"{plain.name}.gz").write_bytes(gzip.compress(plain.read_bytes()))
     plain.unlink()
     return folder
+
+
+@pytest.fixture
+def small_network(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a network that runs can name and that trains at once."""
+
+    def build(input_shape: tuple[int, ...], classes: int, seed: int) -> nn.Network:
+        layers = [nn.Linear(math.prod(input_shape), 20), nn.ReLU(), nn.Linear(20, classes)]
+        return nn.Network(layers, seed=seed)
+
+    monkeypatch.setitem(NETWORKS, "small", Architecture("Small", build))
+    return "small"

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -184,6 +185,14 @@ def test_a_picture_of_an_unknown_format_is_one_line(idx_folder: Path, tmp_path: 
         ("demo", "--samples", "0"),
         ("demo", "--seed", "x"),
         ("demo", "--unknown"),
+        ("figure", "--network", "vgg12"),
+        ("figure", "--methods", "uniform"),
+        ("figure", "--hours", "0"),
+        ("figure", "--learning-rate", "inf"),
+        ("figure", "--learning-rate", "x"),
+        ("figure", "--batch-size", "0"),
+        ("figure", "--seeds"),
+        ("figure", "--results", "figure.png"),
     ],
 )
 def test_bad_options_exit_with_2(
@@ -209,14 +218,15 @@ def test_the_version(tmp_path: Path) -> None:
     assert swiftforce.__version__ == version("swiftforce")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"], ["figure", "--help"]])
 def test_help_names_what_there_is(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
     assert caught.value.code == 0
     shown = capsys.readouterr().out
-    assert "demo" in shown
-    if arguments[0] == "demo":
+    assert arguments[0] in shown or ("demo" in shown and "figure" in shown)
+    assert "None" not in shown
+    if arguments[0] != "--help":
         assert all(method in shown for method in swiftforce.methods())
         assert "(default: 60)" in shown
 
@@ -230,3 +240,136 @@ def test_an_interrupt_ends_with_130(
     monkeypatch.setattr(cli, "fashion_mnist", interrupted)
     assert cli.main(["demo"]) == 130
     assert capsys.readouterr().err == "swiftforce: interrupted\n"
+
+
+# ------------------------------------------------------------------------- figure
+
+
+@pytest.fixture
+def figure_of(idx_folder: Path, tmp_path: Path, small_network: str):
+    """Runs the command on tiny images and a small network; its file is figure.csv."""
+    settings = (
+        *("--results", str(tmp_path / "figure.csv"), "--network", small_network),
+        *("--methods", "dense", "force", "snip", "uniform_random", "--sparsity", "0.9", "0.5"),
+        *("--seeds", "0", "1", "--steps", "2", "--epochs", "1"),
+    )
+    return lambda *more: cli.main(["figure", "--data", str(idx_folder), *settings, *more])
+
+
+def test_a_figure_from_nothing(
+    figure_of: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    assert figure_of() == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(
+        "Small on Fashion-MNIST: 160 training images, 60 test images; results: "
+    )
+    assert "14 of 14 runs\n" in shown
+    assert "are left" not in shown
+    heading, *body = shown.split("\n\n")[2].splitlines()
+    assert heading.split() == ["method", "50", "%", "90", "%"]
+    assert [row.split()[0] for row in body] == ["dense", "force", "snip", "uniform_random"]
+    number = r"\d{1,3}\.\d\d"
+    cell = rf"{number} \({number} \.\. {number}\)"
+    assert all(re.fullmatch(rf"\w+ +{cell} +{cell}", row) for row in body)
+    pictures = ["figure.png", "figure_churn.png", "figure_layers.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figure.csv", *pictures, "images"]
+    content = (tmp_path / "figure.csv").read_bytes()
+    assert content.count(b"\n") == 15
+
+    # Once more there is nothing to do, and the table is the same.
+    assert figure_of() == 0
+    again = capsys.readouterr()
+    assert again.err == ""
+    assert again.out.split("\n\n")[2] == shown.split("\n\n")[2]
+    assert (tmp_path / "figure.csv").read_bytes() == content
+
+
+def test_drawing_needs_the_file_alone(
+    figure_of: Callable[..., int],
+    tmp_path: Path,
+    idx_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("matplotlib")
+    assert figure_of("--seeds", "1") == 0
+    capsys.readouterr()
+    for path in (*idx_folder.iterdir(), *tmp_path.glob("*.png")):
+        path.unlink()
+    content = (tmp_path / "figure.csv").read_bytes()
+    assert figure_of("--draw-only") == 0
+    shown = capsys.readouterr().out
+    assert "[1/2 seeds]" in shown
+    assert "7 of 14 runs are left; the same command goes on" in shown
+    assert len(list(tmp_path.glob("*.png"))) == 3
+    assert (tmp_path / "figure.csv").read_bytes() == content
+    assert figure_of("--draw-only", "--epochs", "2") == 1
+    assert "has no run with these settings" in capsys.readouterr().err
+    assert figure_of("--draw-only", "--samples", "100") == 1
+
+
+def test_hours_that_are_over(
+    figure_of: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert figure_of("--hours", "1e-12") == 0
+    shown = capsys.readouterr().out
+    assert shown.endswith("14 of 14 runs are left; the same command goes on\n")
+    assert not (tmp_path / "figure.csv").exists()
+
+
+def test_divergence_is_noted(
+    figure_of: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert figure_of("--learning-rate", "1e30", "--methods", "dense", "--seeds", "5") == 0
+    assert "\nnote: training diverged: seed 5, dense\n" in capsys.readouterr().out
+
+
+def test_a_figure_without_matplotlib(
+    figure_of: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert figure_of("--methods", "snip", "--seeds", "0") == 0
+    assert "no picture: matplotlib is not installed" in capsys.readouterr().out
+    assert not list(tmp_path.glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--data", "nowhere"), "fashion-mnist not found in 'nowhere'"),
+        (("--samples", "161"), "161"),
+        (("--seeds", "0", "-1"), "seed must be in 0"),
+        (("--results", "no folder/a.csv"), "there is no folder 'no folder' for the results"),
+    ],
+)
+def test_a_figure_that_cannot_be_done_is_one_line(
+    arguments: tuple[str, ...],
+    text: str,
+    figure_of: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert figure_of(*arguments) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("swiftforce: ")
+    assert text in captured.err
+    assert len(captured.err.splitlines()) == 1
+
+
+def test_a_file_that_holds_something_else_stays(
+    figure_of: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "figure.csv").write_text("a,b\n1,2\n")
+    assert figure_of() == 1
+    assert "is not a file of runs" in capsys.readouterr().err
+    assert (tmp_path / "figure.csv").read_text() == "a,b\n1,2\n"
+
+
+@pytest.mark.parametrize(("given", "meant"), [("vgg", "vgg11"), ("resnet", "resnet20")])
+def test_families_of_networks(given: str, meant: str) -> None:
+    options = cli._parser().parse_args(["figure", "--network", given])
+    assert options.network == meant

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import swiftforce as sf
-from oracle import assert_same_masks
 from swiftforce import demo, nn
 from swiftforce.datasets import Dataset, idx_dataset
+from swiftforce.experiment import compared_methods
 
 SETTINGS = demo.Settings(
-    sparsities=(0.5, 0.9), methods=("dense", *sf.methods()), steps=3, epochs=2, seed=4
+    sparsities=(0.5, 0.9), methods=compared_methods(), steps=3, epochs=2, seed=4
 )
 
 
@@ -56,15 +56,6 @@ def test_runs_do_not_disturb_each_other(data: Dataset) -> None:
             alone = demo.run(data, demo.Settings((sparsity,), (method,), steps=2, epochs=1))
             assert alone.accuracy[method, sparsity] == together[method, sparsity]
     assert len(set(together.values())) > 3  # so that a mix-up would be seen
-
-
-def test_one_shot_methods_see_as_many_samples(data: Dataset) -> None:
-    net = nn.lenet_300_100(16, 4, seed=4)
-    found = demo._masks(net, data, SETTINGS, "snip", 0.9)
-    gradients = net.gradients_on(
-        data.train_x, data.train_y, batch_size=128, batches_per_step=SETTINGS.steps, seed=4
-    )
-    assert_same_masks(found, sf.snip(net.weights, gradients, sparsity=0.9).masks)
 
 
 def test_notes_are_the_warnings(data: Dataset) -> None:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from swiftforce import plots
+from swiftforce.experiment import compared_methods
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PNG = b"\x89PNG\r\n\x1a\n"
-ACCURACY = {"dense": [0.9, 0.9, 0.9], "force": [0.88, 0.85, 0.7], "a & <b>": [0.1, 0.1, 0.1]}
-SPARSITIES = (0.0, 0.9, 0.995)
+ACCURACY = {
+    "dense": {0.0: [0.9, 0.91]},
+    "force": {0.9: [0.85, 0.86], 0.0: [0.88, 0.87], 0.995: [0.7, 0.6]},
+    "a & <b>": {0.0: [0.1], 0.9: [0.1]},
+}
 
 
 def draw(path: Path | str) -> None:
-    plots.accuracy_against_sparsity(ACCURACY, SPARSITIES, path, title="A title")
+    plots.accuracy_against_sparsity(ACCURACY, path, title="A title", chance=0.25)
 
 
 @pytest.mark.parametrize(
@@ -34,8 +43,59 @@ def test_what_the_picture_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(matplotlib.rcParams, "svg.fonttype", "none")
     draw(str(tmp_path / "c.svg"))
     text = (tmp_path / "c.svg").read_text()
-    for word in ("A title", "dense", "force", ">0<", ">90<", ">99.5<", "test accuracy"):
+    words = ("A title", "dense", "FORCE", "a &amp; &lt;b&gt;", "chance", "test accuracy")
+    for word in (*words, ">0<", ">90<", ">99.5<"):
         assert word in text
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, accuracy: dict = ACCURACY, **more: object) -> Axes:
+    """The axes of the picture, which is not written."""
+    figures = []
+    monkeypatch.setattr(plots, "save", lambda figure, _: figures.append(figure))
+    plots.accuracy_against_sparsity(accuracy, "a.png", title="A title", **more)
+    return figures[0].axes[0]
+
+
+def test_lines_are_means_and_bands_reach_from_least_to_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("matplotlib")
+    axes = drawn(monkeypatch)
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    assert list(lines) == ["dense", "FORCE", "a & <b>"]
+    np.testing.assert_allclose(lines["FORCE"].get_xdata(), [1, 0.1, 0.005])
+    np.testing.assert_allclose(lines["FORCE"].get_ydata(), [87.5, 85.5, 65])
+    np.testing.assert_allclose(lines["dense"].get_ydata(), 90.5)
+    corners = axes.collections[0].get_paths()[0].vertices
+    np.testing.assert_allclose(sorted({y for x, y in corners if x < 0.01}), [60, 70])
+
+
+def test_chance_is_drawn_where_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    line = drawn(monkeypatch, chance=0.25).get_lines()[-1]
+    assert (line.get_label(), list(line.get_ydata())) == ("chance", [25, 25])
+
+
+def test_every_method_has_a_look_of_its_own() -> None:
+    looks = [plots.STYLES[method] for method in compared_methods()]
+    for values in ({look.label for look in looks}, {look.color for look in looks}):
+        assert len(values) == len(looks)
+    assert len({look.marker for look in looks}) == len(looks)
+
+
+def test_at_a_single_sparsity_the_spread_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    axes = drawn(monkeypatch, {"snip": {0.9: [0.5, 0.7]}})
+    (bar,) = axes.collections[0].get_segments()
+    np.testing.assert_allclose(bar, [[0.1, 50], [0.1, 70]])
+    low, high = sorted(axes.get_xlim())
+    assert low < 0.1 < high
+
+
+def test_only_the_dense_network(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    plots.accuracy_against_sparsity({"dense": {0.0: [0.9]}}, tmp_path / "a.png", title="")
+    assert (tmp_path / "a.png").read_bytes().startswith(PNG)
 
 
 def test_no_state_of_matplotlib_is_moved(tmp_path: Path) -> None:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import swiftforce
-from swiftforce import demo, plots, tables
+from swiftforce import demo, figure, plots, runs, tables
+from swiftforce.architectures import NETWORKS
+from swiftforce.arguments import SHORT, count, network, positive, results_file, sparsity
 from swiftforce.datasets import fashion_mnist
-from swiftforce.errors import SwiftForceError
-from swiftforce.schedule import check_seed, check_sparsity
+from swiftforce.errors import RunsFileError, SwiftForceError
+from swiftforce.experiment import Result, compared_methods
+from swiftforce.schedule import check_seed
+
+_NO_PICTURES = "no picture: matplotlib is not installed (pip install 'swiftforce[demo]')"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=swiftforce.__version__)
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_demo(commands)
+    _add_figure(commands)
     return parser
 
 
@@ -54,9 +62,84 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         epilog="example: swiftforce demo --sparsity 0.9 0.99 --methods dense force snip",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
+    _add_comparison(parser, defaults)
+    parser.add_argument(
+        "--seed", type=int, default=defaults.seed, help="selects all that is random"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("demo.png"), help="where the picture goes"
+    )
+    parser.set_defaults(command=_demo)
+
+
+def _add_figure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    defaults = figure.Settings()
+    parser = commands.add_parser(
+        "figure",
+        help="compare the methods over sparsities and seeds on Fashion-MNIST; takes hours",
+        description="Find masks before training, train with them and test, for every method, "
+        "sparsity and seed. Each run is added to a file of results as it ends: the same command "
+        "goes on where it was stopped. Then a table, and pictures beside the file.",
+        epilog="example: swiftforce figure --network resnet20 --epochs 4 --hours 8",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.set_defaults(command=_figure, draw_only=False)
+    _add_comparison(parser, defaults)
+    parser.add_argument(
+        "--network",
+        type=network,
+        default=defaults.network,
+        metavar="NAME",
+        help=f"of {', '.join(NETWORKS)}; "
+        f"{', '.join(f'{family} is {name}' for family, name in SHORT.items())}",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=list(defaults.seeds),
+        metavar="N",
+        help="each selects all that is random in its runs",
+    )
+    parser.add_argument(
+        "--batch-size", type=count, default=defaults.batch_size, help="images per batch"
+    )
+    parser.add_argument(
+        "--learning-rate",
+        type=positive,
+        default=defaults.learning_rate,
+        help="at the start",
+    )
+    parser.add_argument(
+        "--hours",
+        type=positive,
+        default=math.inf,
+        help="begin no run after so many hours",
+    )
+    parser.add_argument(
+        "--results",
+        type=results_file,
+        default=Path("figure.csv"),
+        metavar="CSV",
+        help="file of results, to go on with or to make",
+    )
+    parser.add_argument(
+        "--draw-only",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="do no runs: table and pictures of what is there",
+    )
+
+
+def _add_comparison(
+    parser: argparse.ArgumentParser, defaults: demo.Settings | figure.Settings
+) -> None:
+    """The options of all commands that compare methods."""
+    # Defaults that say nothing are kept out of the help.
+    parser.set_defaults(samples=None, data=None)
     parser.add_argument(
         "--sparsity",
-        type=_sparsity,
+        type=sparsity,
         nargs="+",
         default=list(defaults.sparsities),
         metavar="S",
@@ -65,47 +148,32 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "--methods",
         nargs="+",
-        choices=(demo.DENSE, *swiftforce.methods()),
+        choices=compared_methods(),
         default=list(defaults.methods),
         metavar="M",
-        help=f"of {demo.DENSE}, {', '.join(swiftforce.methods())}",
+        help=f"of {', '.join(compared_methods())}",
     )
     parser.add_argument(
-        "--steps", type=_count, default=defaults.steps, help="steps of a progressive search"
+        "--steps", type=count, default=defaults.steps, help="steps of a progressive search"
     )
     parser.add_argument(
-        "--epochs", type=_count, default=defaults.epochs, help="passes over the training images"
+        "--epochs",
+        type=count,
+        default=defaults.epochs,
+        help="passes over the training images",
     )
     parser.add_argument(
-        "--seed", type=int, default=defaults.seed, help="selects all that is random"
+        "--samples",
+        type=count,
+        default=argparse.SUPPRESS,
+        help="use only so many training images (default: all)",
     )
     parser.add_argument(
-        "--samples", type=_count, help="use only so many training images (default: all)"
+        "--data",
+        type=Path,
+        default=argparse.SUPPRESS,
+        help="folder with the Fashion-MNIST files (default: the system's)",
     )
-    parser.add_argument(
-        "--data", type=Path, help="folder with the Fashion-MNIST files (default: the system's)"
-    )
-    parser.add_argument(
-        "--output", type=Path, default=Path("demo.png"), help="where the picture goes"
-    )
-    parser.set_defaults(command=_demo)
-
-
-def _sparsity(text: str) -> float:
-    try:
-        return check_sparsity(float(text))
-    except (SwiftForceError, ValueError) as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _count(text: str) -> int:
-    try:
-        count = int(text)
-    except ValueError:
-        count = 0
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text}")
-    return count
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -140,16 +208,77 @@ def _demo(options: argparse.Namespace) -> None:
 
 def _draw(outcome: demo.Outcome, settings: demo.Settings, path: Path) -> None:
     if not plots.can_plot():
-        print("no picture: matplotlib is not installed (pip install 'swiftforce[demo]')")
+        print(_NO_PICTURES)
         return
     accuracy = {
-        method: [outcome.accuracy[method, sparsity] for sparsity in settings.sparsities]
+        method: {sparsity: [outcome.accuracy[method, sparsity]] for sparsity in settings.sparsities}
         for method in settings.methods
     }
     plots.accuracy_against_sparsity(
-        accuracy,
-        settings.sparsities,
-        path,
-        title="LeNet-300-100 on Fashion-MNIST, pruned before training",
+        accuracy, path, title="LeNet-300-100 on Fashion-MNIST, pruned before training"
     )
     print(f"picture: {path}")
+
+
+def _figure(options: argparse.Namespace) -> None:
+    settings = figure.Settings(
+        network=options.network,
+        methods=tuple(dict.fromkeys(options.methods)),
+        sparsities=tuple(dict.fromkeys(options.sparsity)),
+        seeds=tuple(dict.fromkeys(map(check_seed, options.seeds))),
+        steps=options.steps,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        samples=options.samples or figure.Settings.samples,
+    )
+    there = runs.read(options.results)
+    if options.draw_only:
+        if options.samples is None:
+            settings = figure.most_samples(settings, there)
+    else:
+        settings = _run_figure(options, settings)
+        there = runs.read(options.results)
+    results = figure.wanted(settings, there)
+    if options.draw_only and not results:
+        raise RunsFileError(f"{str(options.results)!r} has no run with these settings")
+    if results:
+        _show_figure(results, settings, options.results)
+    left = len(figure.planned(settings)) - len(results)
+    if left:
+        print(f"{left} of {left + len(results)} runs are left; the same command goes on")
+
+
+def _show_figure(results: list[Result], settings: figure.Settings, path: Path) -> None:
+    print()
+    tables.show(
+        "Test accuracy in % by share of weights removed: mean (least .. most of the seeds)",
+        figure.rows(results, settings),
+    )
+    for result in results:
+        if result.diverged:
+            print(f"\nnote: training diverged: seed {result.run.seed}, {result.run.name}")
+    print()
+    if not plots.can_plot():
+        print(_NO_PICTURES)
+        return
+    for picture in figure.draw(results, settings, path):
+        print(f"picture: {picture}")
+
+
+def _run_figure(options: argparse.Namespace, settings: figure.Settings) -> figure.Settings:
+    """Do the runs that are left; the settings with the number of images that there are."""
+    if not options.results.parent.is_dir():
+        folder = str(options.results.parent)
+        raise FileNotFoundError(f"there is no folder {folder!r} for the results")
+    data = fashion_mnist(options.data)
+    if options.samples is not None:
+        data = data.subset(train=options.samples)
+    settings = replace(settings, samples=len(data.train_x))
+    print(
+        f"{NETWORKS[settings.network].label} on Fashion-MNIST: {settings.samples:,} training "
+        f"images, {len(data.test_x):,} test images; results: {options.results}",
+        flush=True,
+    )
+    figure.go_on(data, settings, options.results, seconds=3600 * options.hours)
+    return settings

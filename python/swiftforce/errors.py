@@ -139,6 +139,10 @@ class MaskFileError(SwiftForceError, ValueError):
     """A file does not hold masks of swiftforce, or not undamaged ones."""
 
 
+class RunsFileError(SwiftForceError, ValueError):
+    """A file does not hold results of runs, or a line of it is damaged."""
+
+
 class AllocationError(SwiftForceError, MemoryError):
     """The core could not allocate memory."""
 

@@ -55,6 +55,13 @@ class Work:
         if self._bar is not None:
             self._bar.update(amount)
 
+    def say(self, line: str) -> None:
+        """Print a line to standard output, above the bar where there is one."""
+        if self._bar is None:
+            print(line, flush=True)
+        else:
+            self._bar.write(line)
+
     def __enter__(self) -> Work:
         return self
 

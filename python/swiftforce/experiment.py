@@ -1,0 +1,299 @@
+"""One run of an experiment: find masks before training, train with them, test.
+
+What the demonstration and the figure both do lives here; which runs there are does not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+import swiftforce
+from swiftforce import nn
+from swiftforce.architectures import NETWORKS, framed
+from swiftforce.datasets import Dataset
+from swiftforce.errors import DivergedError, SwiftForceWarning
+from swiftforce.pruning import prune
+from swiftforce.schedule import keep_count
+from swiftforce.selection import saliency, select
+from swiftforce.tensors import Array
+from swiftforce.vocabulary import method_info, methods
+
+#: What runs call the network that is not pruned.
+DENSE = "dense"
+#: What runs call random masks of the same density in every layer. The package's own method
+#: ``random`` lets the weights of all layers compete.
+UNIFORM_RANDOM = "uniform_random"
+
+
+def compared_methods() -> tuple[str, ...]:
+    """Names of all that can be compared: the dense network and every way to find masks."""
+    return (DENSE, *methods(), UNIFORM_RANDOM)
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that a run depends on besides the images: equal runs have equal results.
+
+    Attributes
+    ----------
+    network : str
+        One of `swiftforce.architectures.NETWORKS`.
+    method : str
+        One of `compared_methods`.
+    sparsity : float
+        Share of weights to remove, in [0, 1); 0 for the dense network.
+    seed : int
+        Selects initial weights, batches and random masks. The initial weights are the same for
+        all methods.
+    steps : int
+        Batches whose gradients the search sees: one in each step of a progressive method, all of
+        them averaged in a one-shot method. Methods without gradients see none.
+    epochs, batch_size, learning_rate : int, int, float
+        Training: passes over the images, images per batch (those of the search, too), and the
+        learning rate before it is divided by 10, after half and after three quarters of the epochs.
+    samples : int
+        Number of training images.
+    """
+
+    network: str
+    method: str
+    sparsity: float
+    seed: int
+    steps: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    samples: int
+
+    @property
+    def name(self) -> str:
+        """Method and sparsity."""
+        return DENSE if self.method == DENSE else f"{self.method} {self.sparsity:.4g}"
+
+    @property
+    def milestones(self) -> tuple[int, int]:
+        """Epochs after which the learning rate falls; never before the first has ended."""
+        return max(1, self.epochs // 2), max(1, self.epochs * 3 // 4)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run.
+
+    Attributes
+    ----------
+    run : Run
+    keep : int
+        Weights kept.
+    accuracy, loss : float
+        On the test images. Where training diverged, those of the weights it left: about chance.
+    train_accuracy : float
+        Share of correct training images in the last whole epoch, each before its step; NaN if
+        there was none.
+    search_seconds, train_seconds : float
+    density : mapping of str to float
+        Share of weights kept, by layer.
+    removed, revived : tuple of int
+        Weights kept before each step and not after it; not before and after it.
+    warnings : tuple of str
+        What was warned of, and whether training diverged.
+    versions : mapping of str to str
+        Of swiftforce and numpy.
+    """
+
+    run: Run
+    keep: int
+    accuracy: float
+    loss: float
+    train_accuracy: float
+    search_seconds: float
+    train_seconds: float
+    density: Mapping[str, float]
+    removed: tuple[int, ...]
+    revived: tuple[int, ...]
+    warnings: tuple[str, ...]
+    versions: Mapping[str, str]
+
+    @property
+    def empty_layers(self) -> tuple[str, ...]:
+        """Layers that keep no weight."""
+        return tuple(name for name, density in self.density.items() if density == 0)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether training ended in numbers that are not finite."""
+        return any(text.startswith(_DIVERGED) for text in self.warnings)
+
+
+_DIVERGED = "training diverged: "
+
+
+@dataclass(frozen=True)
+class Found:
+    """Masks by layer, and how many weights each step of the search removed and revived."""
+
+    masks: Mapping[str, Array]
+    removed: tuple[int, ...]
+    revived: tuple[int, ...]
+
+
+def perform(run: Run, data: Dataset, on_epoch: Callable[[], object] = lambda: None) -> Result:
+    """Find masks, train and test. A network that diverges is a result, not an error.
+
+    Parameters
+    ----------
+    run : Run
+    data : Dataset
+        With `run.samples` training images.
+    on_epoch : callable
+        Called as each epoch ends, and for those that a divergence leaves out.
+
+    Raises
+    ------
+    ValueError
+        If the data set has another number of training images.
+    SwiftForceError
+        As `swiftforce.prune` and `swiftforce.nn.Network`.
+    """
+    if len(data.train_x) != run.samples:
+        raise ValueError(f"{run.samples} training images are called for, not {len(data.train_x)}")
+    kind = NETWORKS[run.network]
+    data = framed(data, kind.side)
+    network = kind.build(data.train_x.shape[1:], data.classes, run.seed)
+    masks: Mapping[str, Array] = {
+        name: np.ones(weight.shape, bool) for name, weight in network.weights.items()
+    }
+    removed: tuple[int, ...] = ()
+    revived: tuple[int, ...] = ()
+    start = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SwiftForceWarning)
+        if run.method != DENSE:
+            found = find_masks(network, data, run)
+            masks, removed, revived = found.masks, found.removed, found.revived
+            network.apply(masks)
+    searched = time.perf_counter()
+    history, divergence = _train(network, data, run, on_epoch)
+    trained = time.perf_counter()
+    tested = network.evaluate(data.test_x, data.test_y)
+    return Result(
+        run=run,
+        keep=sum(int(mask.sum()) for mask in masks.values()),
+        accuracy=tested.accuracy,
+        loss=tested.loss,
+        train_accuracy=history[-1].accuracy if history else math.nan,
+        search_seconds=round(searched - start, 3),
+        train_seconds=round(trained - searched, 3),
+        density={name: int(mask.sum()) / mask.size for name, mask in masks.items()},
+        removed=removed,
+        revived=revived,
+        warnings=(*(str(warning.message) for warning in caught), *divergence),
+        versions={"swiftforce": swiftforce.__version__, "numpy": np.__version__},
+    )
+
+
+def _train(
+    network: nn.Network, data: Dataset, run: Run, on_epoch: Callable[[], object]
+) -> tuple[list[nn.Epoch], tuple[str, ...]]:
+    """The whole epochs, and what is to be said where training diverged."""
+    history: list[nn.Epoch] = []
+
+    def ended(epoch: nn.Epoch) -> None:
+        history.append(epoch)
+        on_epoch()
+
+    try:
+        network.fit(
+            data.train_x,
+            data.train_y,
+            epochs=run.epochs,
+            batch_size=run.batch_size,
+            learning_rate=run.learning_rate,
+            milestones=run.milestones,
+            seed=run.seed,
+            on_epoch=ended,
+        )
+    except DivergedError as error:
+        for _ in range(run.epochs - len(history)):
+            on_epoch()
+        return history, (f"{_DIVERGED}{error}",)
+    return history, ()
+
+
+def find_masks(network: nn.Network, data: Dataset, run: Run) -> Found:
+    """Find masks for a network by the method of a run; the network stays as it is.
+
+    Raises
+    ------
+    SwiftForceError
+        As `swiftforce.prune`.
+
+    Warns
+    -----
+    DegenerateSaliencyWarning, LayerCollapseWarning, MaskedGradientsWarning
+    """
+    if run.method == UNIFORM_RANDOM:
+        masks = uniform_random(network.weights, sparsity=run.sparsity, seed=run.seed)
+        return Found(masks, (sum(int((~mask).sum()) for mask in masks.values()),), (0,))
+    info = method_info(run.method)
+    gradients = None
+    if info["needs_gradients"]:
+        gradients = network.gradients_on(
+            data.train_x,
+            data.train_y,
+            batch_size=run.batch_size,
+            batches_per_step=run.steps if info["one_shot"] else 1,
+            seed=run.seed,
+        )
+    pruning = prune(
+        network.weights,
+        gradients,
+        method=run.method,
+        sparsity=run.sparsity,
+        steps=None if info["one_shot"] else run.steps,
+        seed=run.seed,
+    )
+    return Found(
+        pruning.masks,
+        tuple(step.removed for step in pruning.history),
+        tuple(step.revived for step in pruning.history),
+    )
+
+
+def uniform_random(weights: Mapping[str, Array], *, sparsity: float, seed: int) -> dict[str, Array]:
+    """Random masks of the same density in every layer.
+
+    Parameters
+    ----------
+    weights : mapping of str to array
+        Only their shapes matter.
+    sparsity : float
+        Share to remove of each layer, in [0, 1): a layer of n weights keeps
+        ``keep_count(n, sparsity)``, so at least one.
+    seed : int
+
+    Returns
+    -------
+    dict of str to array of bool
+
+    Raises
+    ------
+    SparsityError, SeedError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> masks = uniform_random({"a": np.zeros((2, 5)), "b": np.zeros(20)}, sparsity=0.9, seed=0)
+    >>> {name: int(mask.sum()) for name, mask in masks.items()}
+    {'a': 1, 'b': 2}
+    """
+    scores = saliency(dict(weights), criterion="random", seed=seed)
+    return {
+        name: select(score, keep=keep_count(score.size, sparsity)) for name, score in scores.items()
+    }
