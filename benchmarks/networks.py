@@ -50,16 +50,14 @@ def torch_gradients(
 
 
 def force_steps(net: nn.Network, x: Array, y: Array, keep: int, steps: int) -> Call:
-    """Ours: each call is a step that keeps so many weights, after two such steps."""
-    search = sf.MaskSearch(net.weights, method="force", schedule=[keep] * (steps + 2))
+    """Ours: each call is a step that keeps so many weights."""
+    search = sf.MaskSearch(net.weights, method="force", schedule=[keep] * steps)
     found = net.gradients_on(x, y)
 
     def step() -> sf.MaskSearch:
         search.step(found(search.masked_weights))
         return search
 
-    for _ in range(2):
-        step()
     return step
 
 
@@ -85,8 +83,6 @@ def torch_force_steps(net: nn.Network, x: Array, y: Array, keep: int) -> Call:
         masks = [(score >= acceptable).float() for score in scores]
         return dict(zip(names, masks, strict=True))
 
-    for _ in range(2):
-        step()
     return step
 
 
@@ -158,7 +154,9 @@ def check_gradients(ours: Mapping[str, Array], theirs: Mapping[str, torch.Tensor
 
 
 def check_masks(ours: sf.MaskSearch, theirs: Mapping[str, torch.Tensor], keep: int) -> None:
-    """Compare the masks of both, which may differ where scores nearly tie, and count.
+    """Compare the masks of a first step of both, which may differ where scores nearly tie; count.
+
+    Later steps can not be compared: what a step does to a few weights, the next does to many.
 
     Raises
     ------
@@ -169,7 +167,7 @@ def check_masks(ours: sf.MaskSearch, theirs: Mapping[str, torch.Tensor], keep: i
     if sum(int(mask.sum()) for mask in masks.values()) != keep:
         raise RuntimeError(f"swiftforce does not keep {keep} weights")
     other = sum(int((mask != (theirs[name].numpy() > 0)).sum()) for name, mask in masks.items())
-    if other > 0.1 * keep:
+    if other > 0.02 * keep:
         raise RuntimeError("the masks of swiftforce and torch differ")
 
 
