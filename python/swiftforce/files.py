@@ -1,11 +1,14 @@
-"""Files that are whole or not there."""
+"""Files: written whole or not at all, and named in what is wrong with them."""
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from swiftforce.errors import DatasetError
 
 
 @contextmanager
@@ -21,3 +24,25 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
         aside.replace(target)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def file_error(path: Path, problem: str) -> DatasetError:
+    """The error that says what is wrong with a file of a data set."""
+    return DatasetError(f"{str(path)!r}: {problem}")
+
+
+def file_size(path: Path, advice: str) -> int:
+    """Return the length of a regular file; anything else is an error that ends in `advice`."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise file_error(path, f"no such file; {advice}") from None
+    except OSError as error:
+        raise file_error(path, f"cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a null byte in the path
+        raise file_error(path, f"not a path: {error}") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise file_error(path, f"is a folder; {advice}")
+    if not stat.S_ISREG(status.st_mode):
+        raise file_error(path, "is not a regular file")
+    return status.st_size

@@ -6,7 +6,6 @@ import gzip
 import io
 import math
 import os
-import stat
 import zlib
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swiftforce.errors import DatasetError
+from swiftforce.files import file_error, file_size
+from swiftforce.images import (
+    Dataset,
+    channel_statistics,
+    normalise_pixels,
+    pixel_counts,
+    refuse_constant,
+)
 
 _ELEMENT_TYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(">u1"),
@@ -29,6 +35,13 @@ _MAX_BYTES = 2**63 - 1
 _CHUNK = 1 << 20
 # 258 bytes from a length and a distance code of one bit each: deflate cannot pack more tightly.
 _DEFLATE_RATIO = 258 * 8 // 2
+
+_TRAIN_IMAGES = "train-images-idx3-ubyte"
+_TRAIN_LABELS = "train-labels-idx1-ubyte"
+_TEST_IMAGES = "t10k-images-idx3-ubyte"
+_TEST_LABELS = "t10k-labels-idx1-ubyte"
+#: What the four files of a data set are called, each with or without ``.gz``.
+IDX_FILES = (_TRAIN_IMAGES, _TRAIN_LABELS, _TEST_IMAGES, _TEST_LABELS)
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -71,7 +84,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     array([7, 8, 9], dtype=uint8)
     """
     path = Path(path)
-    size = _file_size(path)
+    size = file_size(path, "pass the path of an IDX file, gzipped or not")
     try:
         with path.open("rb") as file:
             is_packed = file.read(2) == b"\x1f\x8b"
@@ -82,28 +95,6 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
                 return _read_array(path, unpacked, least=0, most=size * _DEFLATE_RATIO)
     except (OSError, EOFError, zlib.error) as error:
         raise file_error(path, f"cannot be read: {error}") from None
-
-
-def file_error(path: Path, problem: str) -> DatasetError:
-    """The error that says what is wrong with a file."""
-    return DatasetError(f"{str(path)!r}: {problem}")
-
-
-def _file_size(path: Path) -> int:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        problem = "no such file; pass the path of an IDX file, gzipped or not"
-        raise file_error(path, problem) from None
-    except OSError as error:
-        raise file_error(path, f"cannot be read: {error.strerror}") from None
-    except ValueError as error:  # a null byte in the path
-        raise file_error(path, f"not a path: {error}") from None
-    if stat.S_ISDIR(status.st_mode):
-        raise file_error(path, "is a folder; pass the path of one IDX file")
-    if not stat.S_ISREG(status.st_mode):
-        raise file_error(path, "is not a regular file")
-    return status.st_size
 
 
 def _read_array(path: Path, stream: io.BufferedIOBase, *, least: int, most: int) -> NDArray[Any]:
@@ -166,3 +157,116 @@ def _read_bytes(stream: io.BufferedIOBase, count: int) -> bytearray:
             break
         found += chunk
     return found
+
+
+def idx_dataset(directory: str | os.PathLike[str], *, name: str, normalise: bool = True) -> Dataset:
+    """Read a data set from the four IDX files of a folder.
+
+    They are named as MNIST's: ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``,
+    ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``, each with or without ``.gz``; where
+    both are there, the one without is read. The float32 images are made once and normalised in
+    place; besides them, no more than the bytes of one image file are held.
+
+    Parameters
+    ----------
+    directory : str or os.PathLike
+        The folder.
+    name : str
+        What the data set is called.
+    normalise : bool
+        Whether to subtract the mean of the training set's pixels and divide by their standard
+        deviation, in both parts. Otherwise the pixels are in [0, 1].
+
+    Returns
+    -------
+    Dataset
+        Images float32 of shape (n, 1, height, width), labels int64 of shape (n,). The classes are
+        0 up to the largest label.
+
+    Raises
+    ------
+    DatasetError
+        Where a file is missing or damaged, is not of uint8, has the wrong number of dimensions or
+        no elements, where images and labels differ in number or the two parts in image size, and
+        where all training pixels are equal and so cannot be normalised.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> images = bytes([0, 0, 0x08, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 255])
+    >>> labels = bytes([0, 0, 0x08, 1, 0, 0, 0, 2, 0, 1])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for part in "train", "t10k":
+    ...         _ = pathlib.Path(folder, f"{part}-images-idx3-ubyte").write_bytes(images)
+    ...         _ = pathlib.Path(folder, f"{part}-labels-idx1-ubyte").write_bytes(labels)
+    ...     data = idx_dataset(folder, name="tiny")
+    >>> data
+    Dataset('tiny', train=2, test=2, shape=(1, 1, 1), classes=2)
+    >>> data.train_x.ravel()
+    array([-1.,  1.], dtype=float32)
+    """
+    folder = Path(directory)
+    train_y = _read_labels(_idx_file(folder, _TRAIN_LABELS))
+    test_y = _read_labels(_idx_file(folder, _TEST_LABELS))
+
+    train_file = _idx_file(folder, _TRAIN_IMAGES)
+    pixels = _read_images(train_file, len(train_y))
+    counts = pixel_counts(pixels)
+    mean, std = channel_statistics(counts)
+    if normalise:
+        refuse_constant(train_file, counts)
+    shift, scale = (mean, std) if normalise else ((0.0,), (1.0,))
+    train_x = normalise_pixels(pixels.astype(np.float32), shift, scale)
+    del pixels
+
+    test_file = _idx_file(folder, _TEST_IMAGES)
+    pixels = _read_images(test_file, len(test_y))
+    if pixels.shape[2:] != train_x.shape[2:]:
+        height, width = train_x.shape[2:]
+        raise file_error(
+            test_file,
+            f"images of {pixels.shape[2]} x {pixels.shape[3]} pixels, "
+            f"those to train on have {height} x {width}",
+        )
+    return Dataset(
+        train_x=train_x,
+        train_y=train_y,
+        test_x=normalise_pixels(pixels.astype(np.float32), shift, scale),
+        test_y=test_y,
+        classes=1 + int(max(train_y.max(), test_y.max())),
+        name=name,
+        mean=mean,
+        std=std,
+    )
+
+
+def _idx_file(folder: Path, name: str) -> Path:
+    for candidate in (folder / name, folder / f"{name}.gz"):
+        if os.path.lexists(candidate):
+            return candidate
+    problem = f"no {name} or {name}.gz in it" if os.path.lexists(folder) else "no such folder"
+    raise file_error(folder, f"{problem}; pass the folder that holds the four IDX files")
+
+
+def _read_uint8(path: Path, rank: int, meaning: str) -> NDArray[np.uint8]:
+    array = read_idx(path)
+    if array.dtype != np.uint8 or array.ndim != rank:
+        raise file_error(
+            path,
+            f"{array.dtype} with {array.ndim} dimensions, "
+            f"{meaning} are uint8 with {rank} dimension{'s' if rank > 1 else ''}",
+        )
+    if array.size == 0:
+        raise file_error(path, f"has no {meaning}: its dimensions are {array.shape}")
+    return array
+
+
+def _read_labels(path: Path) -> NDArray[np.int64]:
+    return _read_uint8(path, 1, "labels").astype(np.int64)
+
+
+def _read_images(path: Path, labels: int) -> NDArray[np.uint8]:
+    images = _read_uint8(path, 3, "images")
+    if len(images) != labels:
+        raise file_error(path, f"{len(images)} images, but there are {labels} labels")
+    return images[:, np.newaxis]
