@@ -7,7 +7,6 @@ BIN := $(VENV)/bin
 DATA := /usr/share/datasets/fashion-mnist
 NATIVE_SOURCES := $(shell find Sources python/native -type f) Package.swift setup.py pyproject.toml
 BUILT := $(VENV)/built
-PEERS := $(VENV)/peers
 
 .PHONY: help build demo figure test bench lint format package clean system data toolchain
 
@@ -15,7 +14,7 @@ help:
 	@echo "make demo     find masks on a network for Fashion-MNIST, train it sparse, compare"
 	@echo "make figure   methods, sparsities and seeds compared on a deep network; hours, goes on"
 	@echo "make test     every Swift test and every pytest"
-	@echo "make bench    masks against one reading of memory and against others; minutes, 12 GB"
+	@echo "make bench    masks and networks against one reading of memory and others; minutes, 12 GB"
 	@echo "make build    the extension in .venv, and nothing else"
 	@echo "make lint     formatters, linters and type checker, in checking mode"
 	@echo "make format   rewrite the sources as the formatters want them"
@@ -35,14 +34,16 @@ test: $(BUILT) | data
 	swift test
 	$(BIN)/python -m pytest
 
-# QUICK=1: seconds, small sizes, peers as far as they are installed, no page and no picture.
+# QUICK=1: seconds, small sizes, no page and no picture.
 ifdef QUICK
 bench: $(BUILT)
 	$(BIN)/python -m benchmarks.selection --quick --again
+	$(BIN)/python -m benchmarks.engine --quick --again
 else
-bench: $(BUILT) $(PEERS)
+bench: $(BUILT)
 	$(BIN)/python -m benchmarks.selection \
 	  --document docs/PERFORMANCE.md --picture docs/performance.png
+	$(BIN)/python -m benchmarks.engine --document docs/PERFORMANCE.md
 endif
 
 lint: $(BUILT)
@@ -68,15 +69,12 @@ package: $(BUILT) | data
 clean:
 	rm -rf .build $(VENV) $(VENV)-package dist build python/*.egg-info python/swiftforce/*.so
 
-$(BUILT): $(NATIVE_SOURCES) | toolchain system
+$(BUILT): $(NATIVE_SOURCES) constraints.txt | toolchain system
 	$(BIN)/python -m pip --version >/dev/null 2>&1 \
 	  || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[all]' --group test --group lint
-	touch $@
-
-$(PEERS): constraints.txt | $(BUILT)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]' \
+	  --group test --group lint
 	touch $@
 
 toolchain:

@@ -28,14 +28,29 @@ def extra(what: str, size: int, dtype: str, keep: int) -> dict[str, int] | None:
     dict
         ``extra``, and ``input`` and ``masks`` to compare it with.
     """
+    return in_a_process("benchmarks.memory", what, size, dtype, keep)
+
+
+def in_a_process(module: str, *arguments: object) -> dict[str, int] | None:
+    """What a module prints as JSON when it is run by itself; None where memory cannot be told."""
     if not STATUS.exists():
         return None
-    command = [sys.executable, "-m", "benchmarks.memory", what, str(size), dtype, str(keep)]
+    command = [sys.executable, "-m", module, *map(str, arguments)]
     root = Path(__file__).parents[1]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"{what} of {size} {dtype}: {done.stderr}")
+        raise RuntimeError(f"{' '.join(command[2:])}: {done.stderr}")
     return json.loads(done.stdout)
+
+
+def peak_beyond(call: Call) -> int:
+    """Bytes of resident memory at the peak of a call, less those before it."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
+    before = _status("VmRSS")
+    result = call()
+    found = _status("VmHWM") - before
+    del result
+    return found
 
 
 def _call(what: str, given: Problem, keep: int) -> Call:
@@ -66,11 +81,7 @@ def _main() -> None:
     sets = 2 if given.what == ours.STEP else 1
     arrays = problem(given.size, given.dtype, alternating=sets)
     call = _call(given.what, arrays, given.keep)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
-    before = _status("VmRSS")
-    result = call()
-    found = {"extra": _status("VmHWM") - before, "input": arrays.bytes, "masks": arrays.size}
-    del result
+    found = {"extra": peak_beyond(call), "input": arrays.bytes, "masks": arrays.size}
     print(json.dumps(found))
 
 

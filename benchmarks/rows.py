@@ -29,7 +29,7 @@ class Row:
     median, best : float or None
         In `unit`; None where it was not measured.
     unit : str
-        ``s`` or ``B``.
+        ``s``, ``B`` or ``images/s``.
     against : str
         What the ratio compares with.
     ratio, ratio_of_best : float or None
@@ -86,6 +86,8 @@ def _quantity(value: float | None, unit: str) -> str:
         return ""
     if unit == "B":
         return f"{value / 1e6:.1f} MB"
+    if unit == "images/s":
+        return f"{value:,.0f} images/s"
     factor, name = next(
         (factor, name) for bound, factor, name in UNITS if value < bound or bound == UNITS[-1][0]
     )

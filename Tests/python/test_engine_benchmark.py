@@ -1,0 +1,120 @@
+"""The benchmark of networks runs, in small, and its tables have every row."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from swiftforce import nn
+
+ROOT = Path(__file__).parents[2]
+PAGE = "before\n<!-- begin engine -->\nold\n<!-- end engine -->\nafter\n"
+
+
+def run(folder: Path, *options: str) -> str:
+    places = ("--output", str(folder / "out.jsonl"), "--document", str(folder / "page.md"))
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.engine", "--quick", *places, *options],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("bench")
+    (found / "page.md").write_text(PAGE)
+    run(found)
+    return found
+
+
+def test_every_row_is_there(folder: Path) -> None:
+    text = (folder / "page.md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    rows = [re.split(r"\s*\|\s*", line)[1:-1] for line in lines]
+    torches = ("torch", "torch, channels last")
+    vgg, memory = "VGG11, batch of 4", "weights, gradients and activations"
+    expected = {
+        (case, what): ">= 1.0" if what in torches else ""
+        for case in (vgg, "ResNet20, batch of 4")
+        for what in ("swiftforce", *torches)
+    }
+    expected[vgg, "swiftforce"] = "<= 25%"  # of memory, which comes later
+    expected |= {(vgg, memory): "", (vgg, "torch"): ""}
+    expected[f"{vgg}, 90 % removed", "swiftforce"] = ""
+    expected[f"{vgg}, 90 % removed", "FORCE's own algorithm on torch"] = ">= 1.5"
+    expected["LeNet-5, 200 images", "swiftforce"] = ""
+    expected["LeNet-5, 200 images", "torch, batches of 100"] = ">= 1.5"
+    found = {(row[0], row[1]): re.sub(" (met|missed)$", "", row[7]) for row in rows}
+    assert {key: target for key, target in found.items() if key[0] and key[0][0] in "VRL"} == (
+        expected
+    )
+    for row in rows:
+        if row[0][0] in "VRL":
+            assert re.fullmatch(r"[\d.,]+ (us|ms|s|MB|images/s)", row[2]), row
+            assert re.fullmatch(r"[\d.]*( %)?", row[5]), row
+    assert text.startswith("before\n<!-- begin engine -->\n\nMeasured on: CPU ")
+    assert text.endswith("<!-- end engine -->\nafter\n")
+
+
+def test_what_is_measured_is_not_measured_again(folder: Path) -> None:
+    before = (folder / "out.jsonl").read_text()
+    assert "LeNet-5, 200 images" in run(folder, "--sections", "evaluation")
+    assert (folder / "out.jsonl").read_text() == before
+    run(folder, "--sections", "evaluation", "--again")
+    after = (folder / "out.jsonl").read_text()
+    assert after.count('"section": "evaluation", "machine"') == 2
+
+
+def test_what_a_step_must_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import networks
+
+    layers = [
+        nn.Conv2d(3, 2, 3, padding=1, bias=False),  # 54 weights, 2 by 32 by 32 numbers
+        nn.BatchNorm2d(2),  # 4 parameters, as many numbers
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # 2 by 16 by 16
+        nn.GlobalAvgPool2d(),  # 2
+        nn.Linear(2, 10),  # 30 parameters
+    ]
+    net = nn.Network(layers, input_shape=(3, 32, 32))
+    assert networks.needed(net, 7) == 4 * (2 * 88 + 7 * (2 * 2048 + 512 + 2))
+
+
+def test_what_differs_from_torch_stops_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import networks
+    from benchmarks.classifiers import samples
+
+    net = nn.lenet5(seed=1)
+    x, y = samples(20, (1, 28, 28))
+    theirs = networks.torch_gradients(net, x, y)()
+    ours = networks.gradients(net, x, y)()
+    networks.check_gradients(ours, theirs)
+    wrong = {**ours, "0.weight": 1.1 * ours["0.weight"]}
+    with pytest.raises(RuntimeError, match="gradients"):
+        networks.check_gradients(wrong, theirs)
+
+    search = networks.force_steps(net, x, y, 5000, 4)()
+    masks = networks.torch_force_steps(net, x, y, 5000)()
+    networks.check_masks(search, masks, 5000)
+    with pytest.raises(RuntimeError, match="keep 4999"):
+        networks.check_masks(search, masks, 4999)
+    with pytest.raises(RuntimeError, match="masks"):
+        networks.check_masks(search, {name: torch.ones_like(m) for name, m in masks.items()}, 5000)
+
+    found = net.evaluate(x, y)
+    networks.check_evaluation(found, networks.torch_evaluation(net, x, y, 8)())
+    with pytest.raises(RuntimeError, match="evaluations"):
+        networks.check_evaluation(found, (found.loss, found.correct + 1))

@@ -1,0 +1,230 @@
+"""What gradients, steps of FORCE, training and evaluation of a network cost, against torch.
+
+Run from the top of the repository: `make bench`, or `python -m benchmarks.engine --quick`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import swiftforce as sf
+import torch
+from swiftforce import nn
+
+from benchmarks import networks, training
+from benchmarks.classifiers import Kind, samples
+from benchmarks.measure import Times, in_turn, machine
+from benchmarks.plan import in_threads, kept
+from benchmarks.rows import Results, Row, markdown, print_tables, write_between
+
+OUTPUT = Path("build/bench")
+OURS = "swiftforce"
+TORCH = "torch"
+CHANNELS_LAST = "torch, channels last"
+REFERENCE = "FORCE's own algorithm on torch"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of everything is measured.
+
+    Attributes
+    ----------
+    kinds : tuple of Kind
+        Networks whose gradients are timed; steps and memory are those of the first.
+    batch : int
+        Samples of 3 by 32 by 32 in a batch.
+    sparsities : tuple of float
+        Of the steps of FORCE. Of 60 steps to 99 %, the 9th keeps half, and the 30th a tenth.
+    images : int
+        Of 1 by 28 by 28, to evaluate.
+    sizes : tuple of int
+        Batches that torch evaluates them in.
+    threads : int
+        Of both libraries.
+    repeats, short_repeats : int
+        Timed runs; more of an evaluation, which is short.
+    """
+
+    kinds: tuple[Kind, ...] = (Kind("vgg", 19), Kind("resnet", 50))
+    batch: int = 128
+    sparsities: tuple[float, ...] = (0.5, 0.9)
+    images: int = 10_000
+    sizes: tuple[int, ...] = (128, 1000)
+    threads: int = 2
+    repeats: int = 5
+    short_repeats: int = 11
+
+
+QUICK = Plan(
+    kinds=(Kind("vgg", 11), Kind("resnet", 20)),
+    batch=4,
+    sparsities=(0.9,),
+    images=200,
+    sizes=(100,),
+    repeats=2,
+    short_repeats=2,
+)
+
+
+def of_gradients(plan: Plan) -> Iterator[Row]:
+    """A forward and a backward pass, for the gradients of all weights."""
+    x, y = samples(plan.batch)
+    for kind in plan.kinds:
+        net = kind.make()
+        calls = {
+            OURS: networks.gradients(net, x, y),
+            TORCH: networks.torch_gradients(net, x, y),
+            CHANNELS_LAST: networks.torch_gradients(net, x, y, torch.channels_last),
+        }
+        networks.check_gradients(calls[OURS](), calls[TORCH]())
+        case = f"{kind}, batch of {plan.batch}"
+        yield from _compared(plan, "gradients", case, in_turn(calls, plan.repeats), ">= 1.0")
+
+
+def of_steps(plan: Plan) -> Iterator[Row]:
+    """Gradients at the masked weights, and new masks from them."""
+    x, y = samples(plan.batch)
+    kind = plan.kinds[0]
+    net = kind.make()
+    size = sum(weight.size for weight in net.weights.values())
+    for sparsity in plan.sparsities:
+        keep = kept(size, sparsity)
+        calls = {
+            # The first are compared; those after them are not timed, since they take new memory.
+            OURS: networks.force_steps(net, x, y, keep, plan.repeats + 2),
+            REFERENCE: networks.torch_force_steps(net, x, y, keep),
+        }
+        networks.check_masks(calls[OURS](), calls[REFERENCE](), keep)
+        case = f"{kind}, batch of {plan.batch}, {100 * sparsity:g} % removed"
+        yield from _compared(plan, "steps", case, in_turn(calls, plan.repeats), ">= 1.5")
+
+
+def of_memory(plan: Plan) -> Iterator[Row]:
+    """The peak of a step of training beyond what it must keep."""
+    kind = plan.kinds[0]
+    required = networks.needed(kind.make(), plan.batch)
+    what = "weights, gradients and activations"
+    facts = {"section": "memory", "case": f"{kind}, batch of {plan.batch}", "unit": "B"}
+    facts["threads"] = plan.threads
+    yield Row(**facts, what=what, median=required)
+    for library in (training.OURS, training.TORCH):
+        peak = training.extra(library, kind, plan.batch, plan.threads)
+        if peak is None:
+            yield Row(**facts, what=library, note="this system does not tell")
+            continue
+        beyond = max(0, peak - required)
+        target = "<= 25%" if library == training.OURS else ""
+        ratio = beyond / required
+        yield Row(**facts, what=library, median=beyond, against=what, ratio=ratio, target=target)
+
+
+def of_evaluation(plan: Plan) -> Iterator[Row]:
+    """Loss and accuracy of LeNet-5 on images."""
+    x, y = samples(plan.images, (1, 28, 28))
+    net = nn.lenet5(seed=1)
+    calls = {OURS: networks.evaluation(net, x, y)}
+    for size in plan.sizes:
+        calls[f"torch, batches of {size}"] = networks.torch_evaluation(net, x, y, size)
+    for name, call in calls.items():
+        if name != OURS:
+            networks.check_evaluation(calls[OURS](), call())
+    found = in_turn(calls, plan.short_repeats)
+    case = f"LeNet-5, {plan.images:,} images"
+    yield from _compared(plan, "evaluation", case, found, ">= 1.5", images=plan.images)
+
+
+#: Sections by name, in the order of the table.
+SECTIONS: dict[str, Callable[[Plan], Iterator[Row]]] = {
+    "gradients": of_gradients,
+    "steps": of_steps,
+    "memory": of_memory,
+    "evaluation": of_evaluation,
+}
+
+
+def _compared(
+    plan: Plan, section: str, case: str, found: dict[str, Times], target: str, images: int = 0
+) -> Iterator[Row]:
+    """Ours, then others over ours; as images per second where their number is given."""
+    for name, times in found.items():
+        ours = found[OURS]
+        compared = (
+            {}
+            if name == OURS
+            else {
+                "against": OURS,
+                "ratio": times.median / ours.median,
+                "ratio_of_best": times.best / ours.best,
+                "target": target,
+            }
+        )
+        yield Row(
+            section,
+            case,
+            name,
+            images / times.median if images else times.median,
+            images / times.best if images else times.best,
+            unit="images/s" if images else "s",
+            threads=plan.threads,
+            **compared,
+        )
+
+
+def titles(plan: Plan) -> dict[str, str]:
+    """Headings of the sections, in order."""
+    threads = in_threads(plan.threads)
+    return {
+        "gradients": f"Gradients of all weights, {threads}",
+        "steps": f"A step of FORCE, {threads}",
+        "memory": "Peak memory of a step of training beyond what it must keep",
+        "evaluation": f"Loss and accuracy, {threads}",
+    }
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small sizes, a few seconds")
+    parser.add_argument(
+        "--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="which to measure"
+    )
+    parser.add_argument("--again", action="store_true", help="also sections that are measured")
+    parser.add_argument(
+        "--output", type=Path, help=f"figures so far, as JSON lines; by default in {OUTPUT}"
+    )
+    parser.add_argument("--document", type=Path, help="page to write the tables into")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure what is missing, and show all that there is."""
+    given = arguments()
+    plan = QUICK if given.quick else Plan()
+    name = "quick-engine.jsonl" if given.quick else "engine.jsonl"
+    results = Results(given.output or OUTPUT / name)
+    # Every step keeps as many weights as the last, whatever becomes of the network.
+    warnings.simplefilter("ignore", sf.SwiftForceWarning)
+    sf.set_num_threads(plan.threads)
+    torch.set_num_threads(plan.threads)
+    facts = machine()
+    for name in given.sections:
+        if name in results and not given.again:
+            continue
+        start = time.perf_counter()
+        results.add(name, facts, SECTIONS[name](plan))
+        print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    print(*results.machines(), sep="\n", end="\n\n")
+    print_tables(results, titles(plan))
+    if given.document:
+        write_between(given.document, "engine", markdown(results, titles(plan)))
+
+
+if __name__ == "__main__":
+    main()
