@@ -21,10 +21,9 @@ extension Scalar {
     source: UnsafePointer<Self>, count: Int, to target: UnsafeMutablePointer<Self>
   ) {
     for i in 0..<count {
-      let g = unsafe remaining[i]
-      let isMaximum = unsafe source[i] == maximum[i]
-      unsafe target[i] += isMaximum ? g : 0
-      unsafe remaining[i] = isMaximum ? 0 : g
+      let taken = unsafe source[i] == maximum[i] ? remaining[i] : 0
+      unsafe target[i] += taken
+      unsafe remaining[i] -= taken
     }
   }
 }
