@@ -64,7 +64,7 @@ def test_the_whole_command(idx_folder: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(
-        "LeNet-300-100 on Fashion-MNIST: 160 training images, 60 test images, 2 steps, "
+        "small VGG on Fashion-MNIST: 160 training images, 60 test images, 2 steps, "
         "1 epoch, seed 0\n\nTest accuracy in % by share of weights removed\n\n"
     )
     assert_table(done.stdout)
@@ -369,7 +369,7 @@ def test_a_file_that_holds_something_else_stays(
     assert (tmp_path / "figure.csv").read_text() == "a,b\n1,2\n"
 
 
-@pytest.mark.parametrize(("given", "meant"), [("vgg", "vgg11"), ("resnet", "resnet20")])
+@pytest.mark.parametrize(("given", "meant"), [("vgg", "small_vgg"), ("resnet", "resnet20")])
 def test_families_of_networks(given: str, meant: str) -> None:
     options = cli._parser().parse_args(["figure", "--network", given])
     assert options.network == meant

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import swiftforce as sf
 from oracle import assert_same_masks
-from swiftforce import experiment, nn
+from swiftforce import nn
 from swiftforce.architectures import NETWORKS
 from swiftforce.datasets import Dataset, idx_dataset
 from swiftforce.experiment import Run, compared_methods, find_masks, perform, uniform_random
@@ -167,9 +167,3 @@ def test_warnings_are_written_down(data: Dataset, run: Run) -> None:
 def test_another_number_of_images_is_refused(data: Dataset, run: Run) -> None:
     with pytest.raises(ValueError, match="161 training images are called for, not 160"):
         perform(replace(run, samples=161), data)
-
-
-def test_small_images_are_framed(data: Dataset, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = replace(NETWORKS[run.network], side=6)
-    monkeypatch.setitem(experiment.NETWORKS, run.network, kind)
-    assert perform(run, data).keep == (36 * 20 + 80) // 5

@@ -15,7 +15,18 @@ def test_the_names_are_those_of_the_oracle() -> None:
     assert sf.methods() == tuple(oracle.METHODS)
     assert sf.saliencies() == oracle.SALIENCIES
     assert sf.schedules() == oracle.SCHEDULES
-    assert vocabulary.names("layer") == ("linear", "relu")
+    assert vocabulary.names("layer") == (
+        "linear",
+        "relu",
+        "conv2d",
+        "batch_norm2d",
+        "max_pool2d",
+        "avg_pool2d",
+        "global_avg_pool2d",
+        "flatten",
+        "add",
+    )
+    assert vocabulary.names("role") == ("weight", "bias", "scale", "mean", "variance")
     assert vocabulary.names("rule") == ("nested", "free")
 
 

@@ -54,9 +54,7 @@ def search_step(
 def search_taken(search: object, /) -> int: ...
 def search_report(search: object, step: int, tensors: int, /) -> dict[str, Any]: ...
 def network_create(
-    layers: Sequence[
-        tuple[int, int, int, bool, int, int, int, int, int, int, float, float]
-    ],
+    layers: Sequence[tuple[int, int, int, bool, int, int, int, int, int, int, float, float]],
     input_shape: Sequence[int] | None,
     seed: int,
     /,

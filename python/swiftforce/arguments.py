@@ -45,7 +45,7 @@ def positive(text: str) -> float:
 
 
 #: Networks that go by the name of their family.
-SHORT = {"vgg": "vgg11", "resnet": "resnet20"}
+SHORT = {"vgg": "small_vgg", "resnet": "resnet20"}
 
 
 def network(text: str) -> str:

@@ -56,9 +56,9 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     defaults = demo.Settings()
     parser = commands.add_parser(
         "demo",
-        help="prune and train LeNet-300-100 on Fashion-MNIST, compare methods",
-        description="Find masks on LeNet-300-100 before training, train it sparse on "
-        "Fashion-MNIST, and compare the methods: a table and a picture.",
+        help="prune and train a small network on Fashion-MNIST, compare methods",
+        description="Find masks on a network before training, train it sparse on Fashion-MNIST, and "
+        "compare the methods: a table and a picture.",
         epilog="example: swiftforce demo --sparsity 0.9 0.99 --methods dense force snip",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -85,14 +85,6 @@ def _add_figure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.set_defaults(command=_figure, draw_only=False)
     _add_comparison(parser, defaults)
-    parser.add_argument(
-        "--network",
-        type=network,
-        default=defaults.network,
-        metavar="NAME",
-        help=f"of {', '.join(NETWORKS)}; "
-        f"{', '.join(f'{family} is {name}' for family, name in SHORT.items())}",
-    )
     parser.add_argument(
         "--seeds",
         type=int,
@@ -138,6 +130,14 @@ def _add_comparison(
     # Defaults that say nothing are kept out of the help.
     parser.set_defaults(samples=None, data=None)
     parser.add_argument(
+        "--network",
+        type=network,
+        default=defaults.network,
+        metavar="NAME",
+        help=f"of {', '.join(NETWORKS)}; "
+        f"{', '.join(f'{family} is {name}' for family, name in SHORT.items())}",
+    )
+    parser.add_argument(
         "--sparsity",
         type=sparsity,
         nargs="+",
@@ -178,6 +178,7 @@ def _add_comparison(
 
 def _demo(options: argparse.Namespace) -> None:
     settings = demo.Settings(
+        network=options.network,
         sparsities=tuple(sorted(set(options.sparsity))),
         methods=tuple(dict.fromkeys(options.methods)),
         steps=options.steps,
@@ -191,7 +192,8 @@ def _demo(options: argparse.Namespace) -> None:
     if options.samples is not None:
         data = data.subset(train=options.samples)
     print(
-        f"LeNet-300-100 on Fashion-MNIST: {len(data.train_x):,} training images, "
+        f"{NETWORKS[settings.network].label} on Fashion-MNIST: "
+        f"{len(data.train_x):,} training images, "
         f"{len(data.test_x):,} test images, {settings.steps} steps, "
         f"{settings.epochs} epoch{'s' if settings.epochs > 1 else ''}, "
         f"seed {settings.seed}",
@@ -215,7 +217,9 @@ def _draw(outcome: demo.Outcome, settings: demo.Settings, path: Path) -> None:
         for method in settings.methods
     }
     plots.accuracy_against_sparsity(
-        accuracy, path, title="LeNet-300-100 on Fashion-MNIST, pruned before training"
+        accuracy,
+        path,
+        title=f"{NETWORKS[settings.network].label} on Fashion-MNIST, pruned before training",
     )
     print(f"picture: {path}")
 

@@ -1,4 +1,4 @@
-"""The demonstration: masks on LeNet-300-100, found before training, trained on Fashion-MNIST."""
+"""The demonstration: masks found before training, networks trained with them, compared."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class Settings:
 
     Attributes
     ----------
+    network : str
+        One of `swiftforce.architectures.NETWORKS`.
     sparsities : sequence of float
         Shares of weights to remove, each in [0, 1).
     methods : sequence of str
@@ -31,10 +33,11 @@ class Settings:
         Selects initial weights, batches and the random methods.
     """
 
-    sparsities: Sequence[float] = (0.9, 0.98, 0.99, 0.995)
+    network: str = "small_vgg"
+    sparsities: Sequence[float] = (0.9, 0.98, 0.99)
     methods: Sequence[str] = (DENSE, "force", "iterative_snip", "snip", "random")
     steps: int = DEFAULT_STEPS
-    epochs: int = 6
+    epochs: int = 1
     seed: int = 0
 
 
@@ -70,7 +73,7 @@ def run(data: Dataset, settings: Settings) -> Outcome:
 
 def _run(data: Dataset, settings: Settings, method: str, sparsity: float) -> Run:
     return Run(
-        network="lenet_300_100",
+        network=settings.network,
         method=method,
         sparsity=sparsity,
         seed=settings.seed,

@@ -143,6 +143,10 @@ class RunsFileError(SwiftForceError, ValueError):
     """A file does not hold results of runs, or a line of it is damaged."""
 
 
+class NetworkFileError(SwiftForceError, ValueError):
+    """A file does not hold a network of swiftforce, or not an undamaged one."""
+
+
 class AllocationError(SwiftForceError, MemoryError):
     """The core could not allocate memory."""
 

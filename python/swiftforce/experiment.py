@@ -15,7 +15,7 @@ import numpy as np
 
 import swiftforce
 from swiftforce import nn
-from swiftforce.architectures import NETWORKS, framed
+from swiftforce.architectures import NETWORKS
 from swiftforce.datasets import Dataset
 from swiftforce.errors import DivergedError, SwiftForceWarning
 from swiftforce.pruning import prune
@@ -164,8 +164,7 @@ def perform(run: Run, data: Dataset, on_epoch: Callable[[], object] = lambda: No
     if len(data.train_x) != run.samples:
         raise ValueError(f"{run.samples} training images are called for, not {len(data.train_x)}")
     kind = NETWORKS[run.network]
-    data = framed(data, kind.side)
-    network = kind.build(data.train_x.shape[1:], data.classes, run.seed)
+    network = kind.build(data.train_x.shape[1:], data.classes, seed=run.seed)
     masks: Mapping[str, Array] = {
         name: np.ones(weight.shape, bool) for name, weight in network.weights.items()
     }

@@ -45,7 +45,7 @@ class Settings:
         Number of training images.
     """
 
-    network: str = "vgg11"
+    network: str = "small_vgg"
     methods: tuple[str, ...] = (
         DENSE,
         "force",
@@ -57,7 +57,7 @@ class Settings:
     sparsities: tuple[float, ...] = (0.99, 0.995, 0.98, 0.95, 0.9)
     seeds: tuple[int, ...] = (0, 1, 2)
     steps: int = DEFAULT_STEPS
-    epochs: int = 10
+    epochs: int = 6
     batch_size: int = 128
     learning_rate: float = 0.1
     samples: int = 60_000

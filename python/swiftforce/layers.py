@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
+from typing import get_args
 
 from swiftforce import _core
 from swiftforce.errors import ArchitectureError, SwiftForceError, public_error
@@ -167,6 +168,10 @@ AnyLayer = (
 )
 
 
+#: All kinds of layer.
+KINDS = get_args(AnyLayer)
+
+
 class Flattened:
     """Layers one after the other as the core takes them, residuals as their parts.
 
@@ -235,7 +240,7 @@ def _native(
     return (number("layer", kind), source, addend, bool(bias), *sizes, momentum, epsilon)
 
 
-def _described(layer: AnyLayer, name: str, source: int) -> NativeLayer:
+def _described(layer: AnyLayer, name: str, source: int) -> NativeLayer:  # noqa: PLR0911 - one a kind
     def size(value: int, what: str) -> int:
         return integer(value, f"layer {name}: {what}", ArchitectureError)
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from swiftforce.errors import MaskFileError, OverlapError
-from swiftforce.files import written_aside
 from swiftforce.report import Layer, Pruning, Step
+from swiftforce.sealed import Seal
 from swiftforce.tensors import FLOATS, MASKS, Array, Arrays, Tensors
 
-_FORMAT = "swiftforce-masks"
-_FORMAT_VERSION = 1
+_SEAL = Seal("swiftforce-masks", 1, "masks", MaskFileError)
 
 
 def apply_masks(weights: Arrays, masks: Arrays, *, out: Arrays | None = None) -> Arrays:
@@ -89,14 +85,12 @@ def save(pruning: Pruning, path: str | os.PathLike[str]) -> None:
     OSError
         If the file cannot be written.
     """
-    numpy_format = _safetensors()
     masks = Tensors(pruning.masks, "masks", MASKS)
     packed = {
         name: np.packbits(mask, bitorder="little")
         for name, mask in zip(_entries(len(masks.arrays)), masks.arrays, strict=True)
     }
     about = {
-        "format_version": _FORMAT_VERSION,
         "structure": masks.structure,
         "method": pruning.method,
         "seed": pruning.seed,
@@ -104,11 +98,7 @@ def save(pruning: Pruning, path: str | os.PathLike[str]) -> None:
         "layers": [[layer.name, list(layer.shape), layer.kept] for layer in pruning.layers],
         "history": [asdict(step) for step in pruning.history],
     }
-    text = json.dumps(about)
-    envelope = json.dumps({"about": text, "digest": _digest(text, packed)})
-    content = numpy_format.save(packed, {_FORMAT: envelope})
-    with written_aside(path) as aside:
-        aside.write_bytes(content)
+    _SEAL.write(path, packed, about)
 
 
 def load(path: str | os.PathLike[str]) -> Pruning:
@@ -133,37 +123,11 @@ def load(path: str | os.PathLike[str]) -> Pruning:
     OSError
         If the file cannot be read.
     """
-    numpy_format = _safetensors()
-    content = Path(path).read_bytes()
+    packed, about = _SEAL.read(path)
     try:
-        packed = numpy_format.load(content)
-        length = int.from_bytes(content[:8], "little")
-        envelope = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][_FORMAT])
-        text, digest = envelope["about"], envelope["digest"]
-        is_whole = _digest(text, packed) == digest
-    except Exception as error:
-        raise MaskFileError(f"{path} is not a file of masks: {error}") from None
-    if not is_whole:
-        raise MaskFileError(f"{path} is damaged: its contents do not match their digest")
-    try:
-        about = json.loads(text)
-        version = about["format_version"]
-        if version != _FORMAT_VERSION:
-            raise MaskFileError(f"{path} has format version {version}, not {_FORMAT_VERSION}")
         return _pruning(packed, about)
-    except MaskFileError:
-        raise
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise MaskFileError(f"{path} is damaged: {error}") from None
-
-
-def _digest(text: str, packed: dict[str, Array]) -> str:
-    """Of all that a file says, so that no flipped bit goes unnoticed."""
-    total = hashlib.sha256(text.encode())
-    for entry in sorted(packed):
-        total.update(f"{entry} {packed[entry].dtype} {packed[entry].shape}".encode())
-        total.update(packed[entry].tobytes())
-    return total.hexdigest()
 
 
 def _pruning(packed: dict[str, Array], about: dict[str, Any]) -> Pruning:
@@ -209,13 +173,3 @@ def _structured(structure: str, names: list[str], masks: list[Array]) -> Arrays:
 def _entries(count: int) -> list[str]:
     """Keys in the file; the layers' own names, which may be any text, stand in the metadata."""
     return [f"mask.{position}" for position in range(count)]
-
-
-def _safetensors() -> Any:  # noqa: ANN401 - a module
-    try:
-        import safetensors.numpy
-    except ImportError:
-        raise ImportError(
-            "files of masks need safetensors: pip install 'swiftforce[files]'"
-        ) from None
-    return safetensors.numpy

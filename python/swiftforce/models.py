@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from swiftforce.errors import ArchitectureError
 from swiftforce.layers import (
     AnyLayer,
+    AvgPool2d,
     BatchNorm2d,
     Conv2d,
     Flatten,
@@ -27,6 +28,8 @@ _VGG = {
     16: (64, 64, 0, 128, 128, 0, *(256,) * 3, 0, *(512,) * 3, 0, *(512,) * 3, 0),
     19: (64, 64, 0, 128, 128, 0, *(256,) * 4, 0, *(512,) * 4, 0, *(512,) * 4, 0),
 }
+
+_SMALL_VGG = (8, 8, 0, *(16,) * 3, 0, *(64,) * 6)
 
 #: Blocks of each stage of a residual network, channels of the first stage, whether blocks are
 #: bottlenecks.
@@ -72,7 +75,7 @@ def lenet5(input_shape: Shape = (1, 28, 28), classes: int = 10, *, seed: int = 0
     """LeNet-5: two convolutions of 5 by 5 with max pools, then three linear layers.
 
     The first convolution is padded by 2, so that images of 28 by 28 pixels take the place of the
-    paper's, which have that margin. Rectifiers and maxima stand where the paper has other functions.
+    paper's, which have that margin. Rectifiers and maxima stand where the paper has others.
 
     Parameters
     ----------
@@ -99,7 +102,7 @@ def lenet5(input_shape: Shape = (1, 28, 28), classes: int = 10, *, seed: int = 0
     """
     channels, height, width = image_shape(input_shape, at_least=12)
     places = ((height // 2 - 4) // 2) * ((width // 2 - 4) // 2)
-    layers = [
+    layers: list[AnyLayer] = [
         Conv2d(channels, 6, 5, padding=2),
         ReLU(),
         MaxPool2d(2),
@@ -191,6 +194,39 @@ def resnet(
     blocks, width, bottleneck = _RESNET[_known(depth, _RESNET, "resnet")]
     layers = resnet_layers(blocks, width, shape, classes, bottleneck=bottleneck)
     return Network(layers, input_shape=shape, seed=seed)
+
+
+def small_vgg(input_shape: Shape = (1, 28, 28), classes: int = 10, *, seed: int = 0) -> Network:
+    """A deep and narrow VGG for small images, which trains in minutes on two cores.
+
+    The image is first halved by a pool; then eleven convolutions with 8, 16 and 64 channels and
+    batch normalisation, two pools between them, and one linear classifier. As in the VGG of the
+    pruning literature, most weights are in its last layers; for images of 28 by 28 there are
+    200,584 in all.
+
+    Parameters
+    ----------
+    input_shape : (int, int, int)
+        Channels, height and width of a sample, at least 2 by 2 pixels.
+    classes : int
+    seed : int
+        Selects the initial weights.
+
+    Raises
+    ------
+    ArchitectureError
+        If the images are too small.
+
+    Examples
+    --------
+    >>> from swiftforce import nn
+    >>> sum(weight.size for weight in nn.small_vgg().weights.values())
+    200584
+    """
+    channels, height, width = image_shape(input_shape, at_least=2)
+    halved = (channels, height // 2, width // 2)
+    layers = [AvgPool2d(2), *vgg_layers(_SMALL_VGG, halved, classes)]
+    return Network(layers, input_shape=(channels, height, width), seed=seed)
 
 
 def vgg_layers(plan: Sequence[int], shape: Shape, classes: int) -> list[AnyLayer]:
@@ -293,7 +329,7 @@ def image_shape(shape: Shape, at_least: int = 1) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def _known(depth: int, table: dict[int, tuple[object, ...]], name: str) -> int:
+def _known(depth: int, table: Mapping[int, object], name: str) -> int:
     if depth not in table:
         known = ", ".join(map(str, table))
         raise ArchitectureError(f"there is no {name} of depth {depth!r}; there are: {known}")

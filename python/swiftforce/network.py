@@ -26,7 +26,7 @@ from swiftforce.errors import (
     native_call,
 )
 from swiftforce.layers import AnyLayer, Flattened
-from swiftforce.progress import bar
+from swiftforce.progress import Training
 from swiftforce.schedule import check_seed, integer
 from swiftforce.selection import permutation
 from swiftforce.tensors import FLOAT32, MASKS, SINGLES, Array, Arrays, Tensors, checked
@@ -38,7 +38,13 @@ _TRAINING = 1 << 32
 _SCORING = 2 << 32
 
 #: Where parameters go, by their role.
-_GROUPS = {"weight": "weights", "bias": "biases", "scale": "biases", "mean": "statistics", "variance": "statistics"}
+_GROUPS = {
+    "weight": "weights",
+    "bias": "biases",
+    "scale": "biases",
+    "mean": "statistics",
+    "variance": "statistics",
+}
 
 #: What batch normalisation may take its statistics from.
 Mode = Literal["train", "eval"]
@@ -232,9 +238,9 @@ class Network:
         -------
         callable
             ``gradients(weights)`` returns the dense gradients of the mean cross entropy at those
-            weights (and the network's other parameters), new arrays by name. Each sample is used once until
-            all were used; then they start again. The function goes on where its last call ended:
-            make a new one for each search. The network is not changed.
+            weights (and the network's other parameters), new arrays by name. Each sample is used
+            once until all were used; then they start again. The function goes on where its last
+            call ended: make a new one for each search. The network is not changed.
 
         Raises
         ------
@@ -267,7 +273,7 @@ class Network:
         samples: tuple[Array, Array],
         batches: Sequence[Array],
         running: bool,
-    ) -> list[Array]:
+    ) -> Sequence[Array]:
         """Gradients of the mean loss over batches, each of which is normalised by itself.
 
         Only batches of one size can be handed over together: a short one, where a pass over the
@@ -280,7 +286,7 @@ class Network:
         parts = []
         for group in alike:
             rows = np.concatenate(group)
-            found: list[Array] = tensors.empty(FLOAT32)
+            found = tensors.empty(FLOAT32)
             with native_call(tensors.label):
                 _core.network_gradients(
                     self._handle, weights, found, *samples, rows, len(group[0]), running
@@ -288,10 +294,12 @@ class Network:
             parts.append((len(rows) / total, found))
         if len(parts) == 1:
             return parts[0][1]
-        return [
-            sum(np.float32(share) * found[i] for share, found in parts)
-            for i in range(len(parts[0][1]))
-        ]
+        means = tensors.empty(FLOAT32)
+        for i, mean in enumerate(means):
+            mean[...] = 0
+            for share, found in parts:
+                mean += np.float32(share) * found[i]
+        return means
 
     def apply(self, masks: Arrays | None) -> None:
         """Remove weights: they become exactly zero, and stay so through all training.
@@ -317,7 +325,7 @@ class Network:
             return
         given = tensors.matching(masks, "masks", MASKS)
         self._apply(given)
-        outputs = given[-1].reshape(len(given[-1]), -1).any(axis=1)
+        outputs: Array = given[-1].reshape(len(given[-1]), -1).any(axis=1)
         unreachable = np.flatnonzero(~outputs)
         if unreachable.size and len(outputs) == self.classes:
             warnings.warn(
@@ -375,7 +383,7 @@ class Network:
         seed : int
             Selects the order of the samples.
         progress : bool
-            Show a progress bar (needs tqdm).
+            Show a bar with loss, accuracy, images per second and time left (needs tqdm).
         on_epoch : callable, optional
             Called with each `Epoch` as it ends: to log, to evaluate, to stop by an exception.
 
@@ -407,14 +415,19 @@ class Network:
             order = permutation(len(labels), seed, _TRAINING + epoch)
             batches = [order[i : i + size] for i in range(0, len(order), size)]
             loss, correct = 0.0, 0
-            for rows in bar(batches, description=f"epoch {epoch + 1}/{epochs}", shown=progress):
-                with native_call():
-                    batch_loss, hits = _core.network_train(
-                        self._handle, inputs, labels, rows, rate, *rates
-                    )
-                self._check_finite(batch_loss, epoch)
-                loss += batch_loss * len(rows)
-                correct += hits
+            seen = 0
+            text = f"epoch {epoch + 1}/{epochs}"
+            with Training(len(order), description=text, shown=progress) as bar:
+                for rows in batches:
+                    with native_call():
+                        batch_loss, hits = _core.network_train(
+                            self._handle, inputs, labels, rows, rate, *rates
+                        )
+                    self._check_finite(batch_loss, epoch)
+                    loss += batch_loss * len(rows)
+                    correct += hits
+                    seen += len(rows)
+                    bar.advance(len(rows), loss=loss / seen, accuracy=correct / seen)
             for weight in self.weights.values():
                 self._check_finite(float(np.abs(weight).max()), epoch, "largest weight")
             history.append(Epoch(epoch + 1, loss / len(labels), correct / len(labels), rate))

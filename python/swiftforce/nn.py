@@ -17,8 +17,9 @@ from swiftforce.layers import (
     ReLU,
     Residual,
 )
-from swiftforce.models import lenet5, lenet_300_100, resnet, vgg
+from swiftforce.models import lenet5, lenet_300_100, resnet, small_vgg, vgg
 from swiftforce.network import Epoch, Evaluation, Network, Parameters
+from swiftforce.network_files import load, save
 
 __all__ = [
     "AnyLayer",
@@ -37,6 +38,9 @@ __all__ = [
     "Residual",
     "lenet5",
     "lenet_300_100",
+    "load",
     "resnet",
+    "save",
+    "small_vgg",
     "vgg",
 ]

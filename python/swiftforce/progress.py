@@ -10,6 +10,59 @@ from typing import Any, TypeVar
 Item = TypeVar("Item")
 
 
+class Training:
+    """A bar for one pass of training: images per second, time left, loss and accuracy.
+
+    Parameters
+    ----------
+    samples : int
+        Of the pass.
+    description : str
+    shown : bool
+        Nothing is shown otherwise.
+
+    Raises
+    ------
+    ImportError
+        If a bar is asked for and tqdm is not installed.
+    """
+
+    def __init__(self, samples: int, *, description: str, shown: bool) -> None:
+        self._bar: Any = None
+        if shown:
+            self._bar = _tqdm()(
+                total=samples, desc=description, unit=" images", leave=False, dynamic_ncols=True
+            )
+
+    def advance(self, samples: int, *, loss: float, accuracy: float) -> None:
+        """Count samples that were trained on, with mean loss and accuracy of the pass so far."""
+        if self._bar is not None:
+            self._bar.set_postfix(
+                loss=f"{loss:.3f}", accuracy=f"{100 * accuracy:.1f} %", refresh=False
+            )
+            self._bar.update(samples)
+
+    def __enter__(self) -> Training:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _tqdm() -> Any:  # noqa: ANN401 - a class of a library without types
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        raise ImportError("progress bars need tqdm: pip install 'swiftforce[demo]'") from None
+    return tqdm
+
+
 def bar(items: Iterable[Item], *, description: str, shown: bool) -> Iterator[Item]:
     """Iterate, and show a bar where asked to.
 
@@ -20,11 +73,7 @@ def bar(items: Iterable[Item], *, description: str, shown: bool) -> Iterator[Ite
     """
     if not shown:
         return iter(items)
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        raise ImportError("progress bars need tqdm: pip install 'swiftforce[demo]'") from None
-    return iter(tqdm(items, desc=description, leave=False, dynamic_ncols=True))
+    return iter(_tqdm()(items, desc=description, leave=False, dynamic_ncols=True))
 
 
 class Work:

@@ -1,0 +1,111 @@
+"""Arrays and a text about them in one safetensors file, under one digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from swiftforce.errors import SwiftForceError
+from swiftforce.files import written_aside
+from swiftforce.tensors import Array
+
+
+@dataclass(frozen=True)
+class Seal:
+    """A kind of file.
+
+    Attributes
+    ----------
+    name : str
+        Under which the metadata hold what is said about the arrays.
+    version : int
+        Of the format; other versions are not read.
+    content : str
+        What errors say that the file holds.
+    error : type
+        What is raised for a file of another kind, or a damaged one.
+    """
+
+    name: str
+    version: int
+    content: str
+    error: type[SwiftForceError]
+
+    def write(
+        self,
+        path: str | os.PathLike[str],
+        arrays: Mapping[str, Array],
+        about: Mapping[str, Any],
+    ) -> None:
+        """Write a file aside and then rename it, so a half-written one never has its name.
+
+        Raises
+        ------
+        ImportError
+            If safetensors is not installed.
+        OSError
+            If the file cannot be written.
+        """
+        numpy_format = _safetensors(self.content)
+        text = json.dumps({"format_version": self.version, **about})
+        envelope = json.dumps({"about": text, "digest": _digest(text, arrays)})
+        content = numpy_format.save(dict(arrays), {self.name: envelope})
+        with written_aside(path) as aside:
+            aside.write_bytes(content)
+
+    def read(self, path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Read a file: its arrays, and what it says about them.
+
+        Raises
+        ------
+        SwiftForceError
+            `error`, if the file is damaged or of another kind.
+        ImportError
+            If safetensors is not installed.
+        OSError
+            If the file cannot be read.
+        """
+        numpy_format = _safetensors(self.content)
+        content = Path(path).read_bytes()
+        try:
+            arrays: dict[str, Array] = numpy_format.load(content)
+            length = int.from_bytes(content[:8], "little")
+            envelope = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][self.name])
+            text, digest = envelope["about"], envelope["digest"]
+            is_whole = _digest(text, arrays) == digest
+        except Exception as error:
+            raise self.error(f"{path} is not a file of {self.content}: {error}") from None
+        if not is_whole:
+            raise self.error(f"{path} is damaged: its contents do not match their digest")
+        try:
+            about: dict[str, Any] = json.loads(text)
+            version = about["format_version"]
+        except (LookupError, TypeError, ValueError) as error:
+            raise self.error(f"{path} is damaged: {error}") from None
+        if version != self.version:
+            raise self.error(f"{path} has format version {version}, not {self.version}")
+        return arrays, about
+
+
+def _digest(text: str, arrays: Mapping[str, Array]) -> str:
+    """Of all that a file says, so that no flipped bit goes unnoticed."""
+    total = hashlib.sha256(text.encode())
+    for entry in sorted(arrays):
+        total.update(f"{entry} {arrays[entry].dtype} {arrays[entry].shape}".encode())
+        total.update(arrays[entry].tobytes())
+    return total.hexdigest()
+
+
+def _safetensors(content: str) -> Any:  # noqa: ANN401 - a module
+    try:
+        import safetensors.numpy
+    except ImportError:
+        raise ImportError(
+            f"files of {content} need safetensors: pip install 'swiftforce[files]'"
+        ) from None
+    return safetensors.numpy
