@@ -18,7 +18,7 @@ struct BatchNorm2d: Layer {
   let outputShape: Shape
 
   init(_ description: LayerDescription, _ input: Shape) throws(LayerFault) {
-    try description.allowOnly(\.inputs)
+    try description.allowOnly(\.inputs, \.momentum, \.epsilon)
     let image = try input.image(for: .batchNorm2d)
     (channels, momentum, epsilon) = (description.inputs, description.momentum, description.epsilon)
     guard channels == image.channels else {
