@@ -44,7 +44,7 @@ private func description(of layer: sf_layer) throws(Fault) -> LayerDescription {
 }
 
 private func shape(_ extents: UnsafePointer<Int64>?, _ rank: Int64) throws(Fault) -> [Int]? {
-  guard unsafe extents != nil else { return nil }
+  if unsafe extents == nil && rank == 0 { return nil }
   let extents = unsafe try required(extents, "input_shape")
   guard rank == 1 || rank == 3 else {
     throw Fault(SF_BAD_COUNT, "an input shape has 1 or 3 extents, not \(rank)")
