@@ -9,7 +9,8 @@ private let networks = Handles<Network<Float>>("network")
 @_cdecl("sf_network_create")
 public func networkCreate(
   _ layers: UnsafePointer<sf_layer>?, _ count: Int64, _ inputShape: UnsafePointer<Int64>?,
-  _ rank: Int64, _ seed: UInt64, _ network: UnsafeMutablePointer<Int64>?, _ error: UnsafeMutablePointer<sf_error>?
+  _ rank: Int64, _ seed: UInt64, _ network: UnsafeMutablePointer<Int64>?,
+  _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   unsafe status(error) { () throws(Fault) in
     let layers = unsafe try required(layers, "layers")

@@ -34,7 +34,9 @@ struct BatchNorm2d: Layer {
   }
 
   /// Mean, and 1 / sqrt(variance + epsilon), of each channel, and its unbiased variance.
-  var needs: LayerNeeds { LayerNeeds(mayOverwriteGradient: true, readsInput: true, kept: 3 * channels) }
+  var needs: LayerNeeds {
+    LayerNeeds(mayOverwriteGradient: true, readsInput: true, kept: 3 * channels)
+  }
 
   var parameters: [ParameterDescription] {
     [.scale, .bias, .mean, .variance].map { ParameterDescription(role: $0, shape: [channels]) }
