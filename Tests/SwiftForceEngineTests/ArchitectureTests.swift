@@ -162,7 +162,8 @@ struct ArchitectureTests {
     image(.conv2d(3, 4, kernel: 3, stride: 0), "stride must be in 1 ... 2147483647, not 0"),
     image(.conv2d(3, 4, kernel: 3, padding: -1), "padding must be in 0 ..< kernel, not -1"),
     image(.conv2d(3, 4, kernel: 3, padding: 3), "padding must be in 0 ..< kernel, not 3"),
-    image(.conv2d(3, 4, kernel: 3, padding: .max), "padding must be in 0 ..< kernel, not \(Int.max)"),
+    image(
+      .conv2d(3, 4, kernel: 3, padding: .max), "padding must be in 0 ..< kernel, not \(Int.max)"),
     image(.conv2d(3, 4, kernel: 6), "a kernel of 6 does not fit into 5 with padding 0"),
     image(.conv2d(3, 4, kernel: 8), "a kernel of 8 does not fit into 7 with padding 0"),
     image(.conv2d(3, 4, kernel: 9, padding: 1), "a kernel of 9 does not fit into 5 with padding 1"),
@@ -176,7 +177,8 @@ struct ArchitectureTests {
       .conv2d(3, 3, kernel: 3, groups: 0),
       "groups must be 1, or as many as there are channels in and out, not 0"),
     image(
-      .conv2d(3, largest, kernel: 1 << 20, padding: (1 << 20) - 1), "more than 1099511627776 weights"),
+      .conv2d(3, largest, kernel: 1 << 20, padding: (1 << 20) - 1),
+      "more than 1099511627776 weights"),
     Fault(
       inputShape: [1, 1 << 16, 1 << 4], layers: [.conv2d(1, 1 << 21, kernel: 1)], layer: 0,
       reason: "more than 1099511627776 outputs"),
@@ -242,7 +244,8 @@ struct ArchitectureTests {
   func whatAKindDoesNotTakeIsRefused(kind: LayerKind) {
     let everything: [(name: String, spoil: (inout LayerDescription) -> Void)] = [
       ("inputs", { $0.inputs = 3 }), ("outputs", { $0.outputs = 3 }), ("kernel", { $0.kernel = 1 }),
-      ("stride", { $0.stride = 1 }), ("padding", { $0.padding = -1 }), ("groups", { $0.groups = 1 }),
+      ("stride", { $0.stride = 1 }), ("padding", { $0.padding = -1 }),
+      ("groups", { $0.groups = 1 }),
       ("momentum", { $0.momentum = 0.5 }), ("epsilon", { $0.epsilon = .nan }),
       ("bias", { $0.hasBias = true }),
     ]

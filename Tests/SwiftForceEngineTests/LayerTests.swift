@@ -158,7 +158,8 @@ struct LayerTests {
   @Test(arguments: all, [2, 3])
   func resultsDoNotDependOnTheNumberOfWorkers(form: LayerCase, workers: Int) throws {
     let (alone, shared) = (
-      try LayerBench<Double>(form, batch: 5), try LayerBench<Double>(form, batch: 5, workers: workers)
+      try LayerBench<Double>(form, batch: 5),
+      try LayerBench<Double>(form, batch: 5, workers: workers)
     )
     for bench in [alone, shared] { bench.run() }
     #expect(shared.output.values == alone.output.values)

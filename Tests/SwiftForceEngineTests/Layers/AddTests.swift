@@ -8,7 +8,8 @@ struct AddTests {
   @Test func isTheSumAndHandsOnItsGradient() throws {
     let bench = try LayerBench<Double>(LayerCase(.add(0), [2, 1, 2]), batch: 3)
     bench.run()
-    #expect(bench.output.values == zip(bench.inputs[0].values, bench.inputs[1].values).map { $0 + $1 })
+    #expect(
+      bench.output.values == zip(bench.inputs[0].values, bench.inputs[1].values).map { $0 + $1 })
     #expect(bench.inputGradients[0].values == bench.outputGradient.values)
     #expect(bench.inputGradients[1].values == bench.outputGradient.values)
   }

@@ -8,7 +8,9 @@ struct BatchNorm2dTests {
   static let form = LayerCase(.batchNorm2d(2, momentum: 0.3, epsilon: 0.01), [2, 3, 2])
 
   /// Mean and variances of a channel, by the definitions.
-  private func moments(_ values: ArraySlice<Double>) -> (mean: Double, biased: Double, unbiased: Double) {
+  private func moments(_ values: ArraySlice<Double>) -> (
+    mean: Double, biased: Double, unbiased: Double
+  ) {
     let mean = values.reduce(0, +) / Double(values.count)
     let squares = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
     return (mean, squares / Double(values.count), squares / Double(values.count - 1))

@@ -12,7 +12,9 @@ struct PoolingTests {
     9, 9, 9, 9, 9,
   ]
 
-  private func bench(_ description: LayerDescription, _ image: [Double]) throws -> LayerBench<Double> {
+  private func bench(_ description: LayerDescription, _ image: [Double]) throws -> LayerBench<
+    Double
+  > {
     let bench = try LayerBench<Double>(LayerCase(description, [1, 3, 5]), batch: 1)
     bench.inputs[0].all.write(image)
     bench.run()
