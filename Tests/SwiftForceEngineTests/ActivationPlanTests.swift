@@ -242,12 +242,14 @@ private struct Walk {
   }
 
   private mutating func write(_ name: Name) {
-    guard let range = range(of: name) else { return losses.append("\(name) has no place") }
+    guard let range = range(of: name), range.upperBound <= memory.count else {
+      return losses.append("\(name) has no place")
+    }
     for i in range { memory[i] = name }
   }
 
   private mutating func read(_ name: Name, _ reader: String) {
-    let isThere = range(of: name)?.allSatisfy { memory[$0] == name } ?? false
+    let isThere = range(of: name)?.allSatisfy { $0 < memory.count && memory[$0] == name } ?? false
     if !isThere { losses.append("\(reader) does not find \(name)") }
   }
 }
