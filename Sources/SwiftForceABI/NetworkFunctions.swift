@@ -9,7 +9,8 @@ private let networks = Handles<Network<Float>>("network")
 @_cdecl("sf_network_create")
 public func networkCreate(
   _ layers: UnsafePointer<sf_layer>?, _ count: Int64, _ inputShape: UnsafePointer<Int64>?,
-  _ rank: Int64, _ seed: UInt64, _ network: UnsafeMutablePointer<Int64>?, _ error: UnsafeMutablePointer<sf_error>?
+  _ rank: Int64, _ seed: UInt64, _ network: UnsafeMutablePointer<Int64>?,
+  _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   unsafe status(error) { () throws(Fault) in
     let layers = unsafe try required(layers, "layers")
@@ -44,7 +45,7 @@ private func description(of layer: sf_layer) throws(Fault) -> LayerDescription {
 }
 
 private func shape(_ extents: UnsafePointer<Int64>?, _ rank: Int64) throws(Fault) -> [Int]? {
-  guard unsafe extents != nil else { return nil }
+  if unsafe extents == nil && rank == 0 { return nil }
   let extents = unsafe try required(extents, "input_shape")
   guard rank == 1 || rank == 3 else {
     throw Fault(SF_BAD_COUNT, "an input shape has 1 or 3 extents, not \(rank)")

@@ -21,9 +21,69 @@ public final class Team: @unchecked Sendable {
   /// How many workers there may be, the caller's thread being worker 0.
   public let workers: Int
 
+  private let work = Work()
   private var threads: [pthread_t] = []
   private var isStarted = false
 
+  public init(workers: Int) { self.workers = max(1, workers) }
+
+  deinit { disband() }
+
+  /// Calls `body(worker, round)` once for each round below `count`, as `Parallel.forEach` does.
+  public func forEach(_ count: Int, _ body: (_ worker: Int, _ round: Int) -> Void) {
+    guard workers > 1, count > 1 else {
+      for round in 0..<count { body(0, round) }
+      return
+    }
+    start()
+    work.run(count, threads: threads.count, body)
+  }
+
+  /// Ends and joins the threads.
+  public func disband() {
+    guard !threads.isEmpty else { return }
+    work.end()
+    for thread in threads { pthread_join(thread, nil) }
+    threads = []
+  }
+
+  /// Where the system has no thread to give, the others do its part.
+  private func start() {
+    guard !isStarted else { return }
+    isStarted = true
+    for worker in 1..<workers {
+      let member = unsafe Unmanaged.passRetained(Member(work, worker))
+      var thread = pthread_t()
+      let status = unsafe pthread_create(
+        &thread, nil,
+        { context in
+          guard let context = unsafe context as UnsafeMutableRawPointer? else { return nil }
+          let member = unsafe Unmanaged<Member>.fromOpaque(context).takeRetainedValue()
+          member.work.serve(member.worker)
+          return nil
+        }, member.toOpaque())
+      guard status == 0 else {
+        unsafe member.release()
+        return
+      }
+      threads.append(thread)
+    }
+  }
+
+  /// One thread's place. It keeps the work and not the team, which would never go otherwise.
+  private final class Member {
+    let work: Work
+    let worker: Int
+
+    init(_ work: Work, _ worker: Int) {
+      self.work = work
+      self.worker = worker
+    }
+  }
+}
+
+/// What a team's threads share: the loop that they are at, and the next one.
+private final class Work: @unchecked Sendable {
   // Written by the caller alone, while all others wait.
   private var body: (Int, Int) -> Void = { _, _ in }
   private var count = 0
@@ -38,40 +98,27 @@ public final class Team: @unchecked Sendable {
   /// How often a waiting thread looks before it sleeps: some tens of microseconds.
   private static let looks = 2048
 
-  public init(workers: Int) { self.workers = max(1, workers) }
-
-  deinit { disband() }
-
-  /// Calls `body(worker, round)` once for each round below `count`, as `Parallel.forEach` does.
-  public func forEach(_ count: Int, _ body: (_ worker: Int, _ round: Int) -> Void) {
-    guard workers > 1, count > 1 else {
-      for round in 0..<count { body(0, round) }
-      return
-    }
-    start()
+  /// One loop, of which the caller does its part as worker 0.
+  func run(_ count: Int, threads: Int, _ body: (Int, Int) -> Void) {
     withoutActuallyEscaping(body) { body in
       self.body = body
       self.count = count
       next.store(0, ordering: .relaxed)
-      atWork.store(threads.count, ordering: .relaxed)
+      atWork.store(threads, ordering: .relaxed)
       loop.wrappingAdd(1, ordering: .sequentiallyConsistent)
       if asleep.load(ordering: .sequentiallyConsistent) > 0 { door.open() }
-      work(0)
+      takePart(0)
       while atWork.load(ordering: .acquiring) > 0 { sched_yield() }
       self.body = { _, _ in }
     }
   }
 
-  /// Ends and joins the threads.
-  public func disband() {
-    guard !threads.isEmpty else { return }
+  func end() {
     loop.store(-1, ordering: .sequentiallyConsistent)
     door.open()
-    for thread in threads { pthread_join(thread, nil) }
-    threads = []
   }
 
-  private func work(_ worker: Int) {
+  private func takePart(_ worker: Int) {
     while true {
       let round = next.wrappingAdd(1, ordering: .relaxed).oldValue
       guard round < count else { return }
@@ -80,18 +127,18 @@ public final class Team: @unchecked Sendable {
   }
 
   /// What a thread of the team does until the team is disbanded.
-  private func serve(_ worker: Int) {
+  func serve(_ worker: Int) {
     var seen = 0
     while true {
       seen = nextLoop(after: seen)
       guard seen >= 0 else { return }
-      work(worker)
+      takePart(worker)
       atWork.wrappingSubtract(1, ordering: .releasing)
     }
   }
 
   private func nextLoop(after seen: Int) -> Int {
-    for _ in 0..<Team.looks {
+    for _ in 0..<Work.looks {
       let now = loop.load(ordering: .acquiring)
       if now != seen { return now }
       platform_pause()
@@ -100,40 +147,6 @@ public final class Team: @unchecked Sendable {
     defer { asleep.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
     door.wait { loop.load(ordering: .sequentiallyConsistent) != seen }
     return loop.load(ordering: .acquiring)
-  }
-
-  /// Where the system has no thread to give, the others do its part.
-  private func start() {
-    guard !isStarted else { return }
-    isStarted = true
-    for worker in 1..<workers {
-      let member = unsafe Unmanaged.passRetained(Member(self, worker))
-      var thread = pthread_t()
-      let status = unsafe pthread_create(
-        &thread, nil,
-        { context in
-          guard let context = unsafe context as UnsafeMutableRawPointer? else { return nil }
-          let member = unsafe Unmanaged<Member>.fromOpaque(context).takeRetainedValue()
-          member.team.serve(member.worker)
-          return nil
-        }, member.toOpaque())
-      guard status == 0 else {
-        unsafe member.release()
-        return
-      }
-      threads.append(thread)
-    }
-  }
-
-  /// One thread's place. It does not keep the team: the team joins its threads before it goes.
-  private final class Member {
-    unowned let team: Team
-    let worker: Int
-
-    init(_ team: Team, _ worker: Int) {
-      self.team = team
-      self.worker = worker
-    }
   }
 }
 

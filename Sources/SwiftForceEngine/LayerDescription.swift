@@ -140,16 +140,23 @@ public struct LayerDescription: Sendable, Equatable {
     }
   }
 
-  /// Refuses sizes that this kind does not take.
+  /// Refuses what this kind does not take.
   ///
-  /// - Parameter used: the sizes that it does take; they are checked by the layer itself.
+  /// - Parameter used: what it does take; that is checked by the layer itself.
   func allowOnly(_ used: PartialKeyPath<LayerDescription>...) throws(LayerFault) {
     let plain = LayerDescription(kind: kind)
     let sizes: [(String, KeyPath<LayerDescription, Int>)] = [
       ("inputs", \.inputs), ("outputs", \.outputs), ("kernel", \.kernel), ("stride", \.stride),
       ("padding", \.padding), ("groups", \.groups),
     ]
-    for (name, path) in sizes where !used.contains(path) && self[keyPath: path] != plain[keyPath: path] {
+    let numbers: [(String, KeyPath<LayerDescription, Double>)] = [
+      ("momentum", \.momentum), ("epsilon", \.epsilon),
+    ]
+    let given =
+      sizes.filter { self[keyPath: $1] != plain[keyPath: $1] }.map { ($0, $1 as PartialKeyPath) }
+      + numbers.filter { self[keyPath: $1] != plain[keyPath: $1] }.map { ($0, $1) }
+      + (hasBias ? [("bias", \.hasBias)] : [])
+    for (name, path) in given where !used.contains(path) {
       throw LayerFault("\(kind.name) takes no \(name)")
     }
   }

@@ -61,6 +61,16 @@ private let networkCalls: [(String, @Sendable (Int64, Slot) -> Int32)] = [
       return returned
     }
   ),
+  (
+    "sizes",
+    { handle, error in
+      let (features, classes) = (Cell<Int64>(-1), Cell<Int64>(-1))
+      let returned = unsafe sf_network_sizes(
+        handle, features.pointer, classes.pointer, error.pointer)
+      #expect(features.isUnwritten && classes.isUnwritten)
+      return returned
+    }
+  ),
   ("apply", { onNetwork($0, $1) { $0.apply } }),
   ("gradients", { onNetwork($0, $1) { $0.takeGradients } }),
   ("train", { onNetwork($0, $1) { $0.train } }),

@@ -78,12 +78,18 @@ import Testing
 
   @Test func layer() {
     typealias Layout = MemoryLayout<sf_layer>
-    #expect(Layout.size == 24)
+    #expect(Layout.size == 80)
     #expect(
       [
-        Layout.offset(of: \.kind), Layout.offset(of: \.reserved), Layout.offset(of: \.inputs),
-        Layout.offset(of: \.outputs),
-      ] == [0, 4, 8, 16])
+        Layout.offset(of: \.kind), Layout.offset(of: \.source), Layout.offset(of: \.addend),
+        Layout.offset(of: \.has_bias),
+      ] == [0, 4, 8, 12])
+    #expect(
+      [
+        Layout.offset(of: \.inputs), Layout.offset(of: \.outputs), Layout.offset(of: \.kernel),
+        Layout.offset(of: \.stride), Layout.offset(of: \.padding), Layout.offset(of: \.groups),
+        Layout.offset(of: \.momentum), Layout.offset(of: \.epsilon),
+      ] == (0..<8).map { 16 + 8 * $0 })
   }
 
   @Test func parameter() {
@@ -92,20 +98,21 @@ import Testing
       unsafe [
         MemoryLayout<sf_parameter>.offset(of: \.data),
         MemoryLayout<sf_parameter>.offset(of: \.layer),
-        MemoryLayout<sf_parameter>.offset(of: \.is_weight),
+        MemoryLayout<sf_parameter>.offset(of: \.role),
         MemoryLayout<sf_parameter>.offset(of: \.rank),
         MemoryLayout<sf_parameter>.offset(of: \.shape),
       ] == [0, 8, 16, 20, 24])
   }
 
   @Test func batch() {
-    #expect(unsafe MemoryLayout<sf_batch>.size == 48)
+    #expect(unsafe MemoryLayout<sf_batch>.size == 56)
     #expect(
       unsafe [
         MemoryLayout<sf_batch>.offset(of: \.inputs), MemoryLayout<sf_batch>.offset(of: \.labels),
         MemoryLayout<sf_batch>.offset(of: \.rows), MemoryLayout<sf_batch>.offset(of: \.samples),
         MemoryLayout<sf_batch>.offset(of: \.features), MemoryLayout<sf_batch>.offset(of: \.count),
-      ] == [0, 8, 16, 24, 32, 40])
+        MemoryLayout<sf_batch>.offset(of: \.together),
+      ] == [0, 8, 16, 24, 32, 40, 48])
   }
 
   @Test func descentAndResult() {

@@ -5,63 +5,187 @@ import Testing
 
 @Suite struct NetworkCreateFunctionTests {
   private func said(
-    _ layers: [(kind: String, inputs: Int64, outputs: Int64)], count: Int64? = nil
+    _ layers: [sf_layer], count: Int64? = nil, inputShape: [Int64] = []
   ) -> (said: Outcome, network: Cell<Int64>) {
     let network = Cell<Int64>(-1)
     let list = NetworkCall.layers(layers)
     let said = outcome {
-      NetworkCall.create(list, count: count ?? Int64(layers.count), network, $0)
+      NetworkCall.create(list, count: count, inputShape: inputShape, network, $0)
     }
     if said.isOK { _ = sf_network_release(network.value, nil) }
+    #expect(list.isUnwritten)
     return (said, network)
   }
 
   @Test func creates() {
-    let (said, network) = said([("linear", 5, 4), ("relu", 0, 0), ("linear", 4, 3)])
+    let (said, network) = said([sf_layer(linear: 5, 4), sf_layer(relu: ()), sf_layer(linear: 4, 3)])
     #expect(said.isOK)
     #expect(network.value > 0)
   }
 
+  @Test func createsEveryKind() {
+    let (said, network) = said(imageLayers(), inputShape: [2, 6, 5])
+    #expect(said.isOK)
+    #expect(network.value > 0)
+    #expect(Set(imageLayers().map(\.kind)).count == names(SF_AXIS_LAYER).count)
+  }
+
   @Test func layersThatDoNotFitAreNamed() {
     let huge = Int64(Int32.max)
+    let relu = sf_layer(relu: ())
+    var wide = relu
+    wide.outputs = 4
     for (layers, fault) in [
-      ([("relu", 0, 0)], 0), ([("linear", 0, 3)], 0), ([("linear", 3, 0)], 0),
-      ([("linear", -1, 3)], 0), ([("linear", .min, .max)], 0), ([("linear", 3, huge + 1)], 0),
-      ([("linear", 3, 4), ("linear", 5, 2)], 1), ([("linear", 3, 4), ("relu", 4, 4)], 1),
-      ([("linear", huge, huge)], 0),
-    ] as [([(String, Int64, Int64)], Int64)] {
-      let (said, network) = said(layers.map { (kind: $0.0, inputs: $0.1, outputs: $0.2) })
+      ([relu], 0), ([sf_layer(linear: 0, 3)], 0), ([sf_layer(linear: 3, 0)], 0),
+      ([sf_layer(linear: -1, 3)], 0), ([sf_layer(linear: .min, .max)], 0),
+      ([sf_layer(linear: 3, huge + 1)], 0), ([sf_layer(linear: 3, 4), sf_layer(linear: 5, 2)], 1),
+      ([sf_layer(linear: 3, 4), wide], 1), ([sf_layer(linear: huge, huge)], 0),
+    ] as [([sf_layer], Int64)] {
+      let (said, network) = said(layers)
       #expect(said.status == SF_BAD_ARCHITECTURE, "\(layers)")
       #expect(said.index == fault, "\(layers)")
       #expect(network.isUnwritten)
     }
   }
 
+  /// Every field of a layer at fault is read, and the layer is named.
+  @Test func spoiledFieldsAreRefused() {
+    let spoilings: [(String, Int, (inout sf_layer) -> Void)] = [
+      ("kernel 0", 0, { $0.kernel = 0 }), ("kernel 7", 0, { $0.kernel = 9 }),
+      ("stride -1", 0, { $0.stride = -1 }), ("padding 3", 0, { $0.padding = 3 }),
+      ("groups 0", 0, { $0.groups = 0 }), ("inputs 3", 0, { $0.inputs = 3 }),
+      ("outputs least", 0, { $0.outputs = .min }), ("kernel greatest", 0, { $0.kernel = .max }),
+      ("momentum 2", 1, { $0.momentum = 2 }), ("epsilon 0", 1, { $0.epsilon = 0 }),
+      ("no addend", 3, { $0.addend = SF_NO_LAYER }), ("itself", 3, { $0.addend = 3 }),
+      ("source after", 2, { $0.source = 5 }), ("no source", 2, { $0.source = -3 }),
+      ("addend of relu", 2, { $0.addend = 1 }), ("window 7", 4, { $0.kernel = 7 }),
+      ("bias of relu", 2, { $0.has_bias = 1 }), ("epsilon of relu", 2, { $0.epsilon = 1 }),
+    ]
+    for (what, position, spoil) in spoilings {
+      var layers = imageLayers()
+      spoil(&layers[position])
+      let (said, network) = said(layers, inputShape: [2, 6, 5])
+      #expect(said.status == SF_BAD_ARCHITECTURE, "\(what)")
+      #expect(said.index == position, "\(what)")
+      #expect(network.isUnwritten)
+    }
+  }
+
+  @Test func shapesThatAreNoneAreRefused() {
+    let layers = [sf_layer(linear: 6, 2)]
+    #expect(said(layers, inputShape: [6]).said.isOK)
+    #expect(said(layers, inputShape: [1, 2, 3]).said.isOK)
+    for shape in [[6, 1], [1, 1, 2, 3]] as [[Int64]] {
+      let (said, network) = said(layers, inputShape: shape)
+      #expect(said.status == SF_BAD_COUNT)
+      #expect(network.isUnwritten)
+    }
+    for shape in [[0], [-6], [5], [.min], [.max], [1, 0, 6], [.max, .max, 2]] as [[Int64]] {
+      let (said, network) = said(layers, inputShape: shape)
+      #expect(said.status == SF_BAD_ARCHITECTURE, "\(shape)")
+      #expect(said.index == 0)
+      #expect(network.isUnwritten)
+    }
+  }
+
   @Test func badArguments() {
     for count in [0, -1, .min, .max] as [Int64] {
-      let (said, network) = said([("linear", 2, 2)], count: count)
+      let (said, network) = said([sf_layer(linear: 2, 2)], count: count)
       #expect(said.status == SF_BAD_COUNT)
       #expect(network.isUnwritten)
     }
     // A name that is not among the layers has the number -1.
-    #expect(said([("no such layer", 2, 2)]).said.status == SF_UNKNOWN_NAME)
+    let (unknown, _) = said([sf_layer(linear: 2, 2), sf_layer(kind: "no such layer")])
+    #expect(unknown.status == SF_UNKNOWN_NAME)
+    #expect(unknown.index == 1)
     let network = Cell<Int64>(-1)
-    let layers = NetworkCall.layers([("linear", 2, 2)])
-    func create(_ address: UInt) -> sf_status {
-      withExtendedLifetime((layers, network)) {
+    let layers = NetworkCall.layers([sf_layer(linear: 2, 2)])
+    let shape = Memory<Int64>([2])
+    func create(_ address: UInt, shape place: UInt = 0, rank: Int64 = 0) -> sf_status {
+      withExtendedLifetime((layers, network, shape)) {
         outcome {
           unsafe sf_network_create(
-            UnsafePointer(bitPattern: address), 1, 7, network.pointer, $0.pointer)
+            UnsafePointer(bitPattern: address), 1, UnsafePointer(bitPattern: place), rank, 7,
+            network.pointer, $0.pointer)
         }.status
       }
     }
     #expect(create(0) == SF_NULL_POINTER)
     #expect(create(layers.address + 4) == SF_MISALIGNED)
+    #expect(create(layers.address, shape: shape.address + 4, rank: 1) == SF_MISALIGNED)
+    for rank in [0, -1, 2, .min, .max] as [Int64] {
+      #expect(create(layers.address, shape: shape.address, rank: rank) == SF_BAD_COUNT)
+    }
+    #expect(create(layers.address, rank: 1) == SF_NULL_POINTER)
+    let address = network.address
     network.address += 4
     #expect(create(layers.address) == SF_MISALIGNED)
     network.address = 0
     #expect(create(layers.address) == SF_NULL_POINTER)
     #expect(network.isUnwritten)
+    network.address = address
+    #expect(create(layers.address, shape: shape.address, rank: 1) == SF_OK)
+    #expect(sf_network_release(network.value, nil) == 0)
+  }
+}
+
+/// A network of 2 x 6 x 5 images with a layer of every kind.
+private func imageLayers() -> [sf_layer] {
+  var convolution = sf_layer(kind: "conv2d")
+  (convolution.inputs, convolution.outputs, convolution.has_bias) = (2, 3, 1)
+  (convolution.kernel, convolution.stride) = (3, 1)
+  (convolution.padding, convolution.groups) = (1, 1)
+  var normalization = sf_layer(kind: "batch_norm2d")
+  (normalization.inputs, normalization.momentum, normalization.epsilon) = (3, 0.1, 1e-5)
+  var sum = sf_layer(kind: "add")
+  sum.addend = 0
+  var largest = sf_layer(kind: "max_pool2d")
+  (largest.kernel, largest.stride) = (2, 2)
+  var mean = sf_layer(kind: "avg_pool2d")
+  (mean.kernel, mean.stride) = (2, 1)
+  return [
+    convolution, normalization, sf_layer(relu: ()), sum, largest, mean,
+    sf_layer(kind: "global_avg_pool2d"), sf_layer(kind: "flatten"), sf_layer(linear: 3, 2),
+  ]
+}
+
+@Suite struct NetworkSizesFunctionTests {
+  @Test func sizesAreThoseOfASample() {
+    let (features, classes) = (Cell<Int64>(-1), Cell<Int64>(-1))
+    for (call, expected) in [
+      (NetworkCall(), [2, 2] as [Int64]),
+      (NetworkCall(NetworkCall.handle(imageLayers(), inputShape: [2, 6, 5])), [60, 2]),
+    ] {
+      #expect(call.network > 0)
+      #expect(
+        outcome {
+          unsafe sf_network_sizes(
+            call.network, features.pointer, classes.pointer, $0.pointer)
+        }.isOK)
+      #expect([features.value, classes.value] == expected)
+    }
+  }
+
+  @Test func badArguments() {
+    let (features, classes) = (Cell<Int64>(-1), Cell<Int64>(-1))
+    let call = NetworkCall()
+    func said() -> sf_status {
+      withExtendedLifetime(call) {
+        outcome {
+          unsafe sf_network_sizes(call.network, features.pointer, classes.pointer, $0.pointer)
+        }.status
+      }
+    }
+    for cell in [features, classes] {
+      let address = cell.address
+      cell.address = 0
+      #expect(said() == SF_NULL_POINTER)
+      cell.address = address + 4
+      #expect(said() == SF_MISALIGNED)
+      cell.address = address
+    }
+    #expect(features.isUnwritten && classes.isUnwritten)
+    #expect(said() == SF_OK)
   }
 }
 
@@ -72,6 +196,34 @@ import Testing
     #expect(call.parameters.allSatisfy { $0.address % 64 == 0 })
     #expect(Set(call.parameters.map(\.address)).count == 4)
     #expect(call.parameterBits.contains { $0 != 0 })
+  }
+
+  @Test func theRecordOfEachParameter() {
+    let call = NetworkCall(NetworkCall.handle(imageLayers(), inputShape: [2, 6, 5]))
+    let records = unsafe [sf_parameter](unsafeUninitializedCapacity: 8) { buffer, count in
+      let number = Cell<Int64>(-1)
+      #expect(
+        outcome {
+          unsafe sf_network_parameters(
+            call.network, buffer.baseAddress, 8, number.pointer, $0.pointer)
+        }.isOK)
+      count = Int(number.value)
+    }
+    let names = names(SF_AXIS_ROLE)
+    let shapes = unsafe records.map { record in
+      let shape = unsafe record.shape
+      let extents = [shape.0, shape.1, shape.2, shape.3]
+      return unsafe "\(record.layer) \(names[Int(record.role)]) \(record.rank) \(extents)"
+    }
+    #expect(
+      shapes == [
+        "0 weight 4 [3, 2, 3, 3]", "0 bias 1 [3, 0, 0, 0]", "1 scale 1 [3, 0, 0, 0]",
+        "1 bias 1 [3, 0, 0, 0]", "1 mean 1 [3, 0, 0, 0]", "1 variance 1 [3, 0, 0, 0]",
+        "8 weight 2 [2, 3, 0, 0]", "8 bias 1 [2, 0, 0, 0]",
+      ])
+    let starts = unsafe records.map { unsafe $0.data?.pointee ?? -1 }
+    #expect(starts[2...5] == [1, 0, 0, 1])
+    withExtendedLifetime(call) {}
   }
 
   @Test func badArguments() {
@@ -238,6 +390,8 @@ private let spoiledResults: @Sendable () -> [Spoiling<NetworkCall>] = {
     var spoilings: [Spoiling<NetworkCall>] = [
       Spoiling("no tensors", SF_BAD_COUNT) { $0.tensors = 0 },
       Spoiling("one tensor", SF_SIZE_MISMATCH, SF_OPERAND_WEIGHTS) { $0.tensors = 1 },
+      Spoiling("together -1", SF_BAD_COUNT) { unsafe $0.batch.value.together = -1 },
+      Spoiling("together least", SF_BAD_COUNT) { unsafe $0.batch.value.together = .min },
     ]
     spoilings += spoiledLists("weights", SF_OPERAND_WEIGHTS, elementSize: 4, required: false) {
       $0.weightList
@@ -246,6 +400,35 @@ private let spoiledResults: @Sendable () -> [Spoiling<NetworkCall>] = {
       $0.gradientList
     }
     check(spoilings + spoiledBatches(needsLabels: true) + spoiledResults()) { $0.takeGradients }
+  }
+}
+
+/// Images of a data set, and a network that normalises them.
+@Suite struct NormalizationFunctionTests {
+  private func gradients(_ change: (NetworkCall) -> Void) -> [Float] {
+    let features = 60
+    let call = NetworkCall(NetworkCall.handle(imageLayers(), inputShape: [2, 6, 5]))
+    let inputs = Memory<Float>((0..<4 * features).map { Float(($0 * 37) % 101) / 50 - 1 })
+    let targets = Memory<Float>([Float](repeating: -9, count: 60))
+    let list = ArrayList(targets.address, sizes: [54, 6], type: SF_TYPE_FLOAT32)
+    unsafe call.batch.value.inputs = UnsafePointer(bitPattern: inputs.address)
+    unsafe call.batch.value.features = Int64(features)
+    call.weightList.address = 0
+    call.gradientList.address = list.address
+    change(call)
+    let before = call.result.value.loss
+    #expect(outcome { call.takeGradients($0) }.isOK)
+    #expect(call.result.value.loss != before && inputs.isUnwritten && targets.isIntact)
+    return withExtendedLifetime((inputs, list)) { targets.values }
+  }
+
+  @Test func statisticsAndPartsAreChosen() {
+    let whole = gradients { _ in }
+    #expect(whole.allSatisfy { $0.isFinite && $0 != -9 })
+    #expect(gradients { unsafe $0.batch.value.together = 3 } == whole)
+    #expect(gradients { unsafe $0.batch.value.together = 100 } == whole)
+    #expect(gradients { unsafe $0.batch.value.together = 2 } != whole)
+    #expect(gradients { $0.running = 1 } != whole)
   }
 }
 

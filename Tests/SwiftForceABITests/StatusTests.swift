@@ -50,7 +50,11 @@ private let refusals: [(function: String, status: sf_status, call: @Sendable (Sl
     { unsafe sf_search_report(1, 1, nil, nil, 1, $0.pointer) }
   ),
   ("sf_search_release", SF_BAD_HANDLE, { unsafe sf_search_release(0, $0.pointer) }),
-  ("sf_network_create", SF_NULL_POINTER, { unsafe sf_network_create(nil, 1, 0, nil, $0.pointer) }),
+  (
+    "sf_network_create", SF_NULL_POINTER,
+    { unsafe sf_network_create(nil, 1, nil, 0, 0, nil, $0.pointer) }
+  ),
+  ("sf_network_sizes", SF_NULL_POINTER, { unsafe sf_network_sizes(1, nil, nil, $0.pointer) }),
   (
     "sf_network_parameters", SF_NULL_POINTER,
     { unsafe sf_network_parameters(1, nil, 0, nil, $0.pointer) }
@@ -58,7 +62,7 @@ private let refusals: [(function: String, status: sf_status, call: @Sendable (Sl
   ("sf_network_apply", SF_BAD_HANDLE, { unsafe sf_network_apply(0, nil, 0, $0.pointer) }),
   (
     "sf_network_gradients", SF_NULL_POINTER,
-    { unsafe sf_network_gradients(1, nil, nil, 1, nil, nil, $0.pointer) }
+    { unsafe sf_network_gradients(1, nil, nil, 1, nil, 0, nil, $0.pointer) }
   ),
   ("sf_network_train", SF_NULL_POINTER, { unsafe sf_network_train(1, nil, nil, nil, $0.pointer) }),
   ("sf_network_reset", SF_BAD_HANDLE, { unsafe sf_network_reset(0, $0.pointer) }),
@@ -184,8 +188,8 @@ private func train(_ spoil: (NetworkCall) -> Void) -> Outcome {
       SF_BAD_ARCHITECTURE,
       {
         let network = Cell<Int64>(0)
-        let layers = NetworkCall.layers([("relu", 0, 0)])
-        return outcome { NetworkCall.create(layers, count: 1, network, $0) }
+        let layers = NetworkCall.layers([sf_layer(relu: ())])
+        return outcome { NetworkCall.create(layers, network, $0) }
       }
     ),
     (SF_BAD_THREADS, { outcome { unsafe sf_set_threads(5000, $0.pointer) } }),

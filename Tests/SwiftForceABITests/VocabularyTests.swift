@@ -9,6 +9,7 @@ import Testing
     let version = Cell<Int32>(-1)
     #expect(outcome { unsafe sf_abi_version(version.pointer, $0.pointer) }.isOK)
     #expect(version.value == SF_ABI_VERSION)
+    #expect(SF_ABI_VERSION == 3)
   }
 
   @Test func badArguments() {
@@ -33,7 +34,12 @@ import Testing
         "snip", "iterative_snip", "force", "grasp_it", "magnitude", "random",
       ]
     )
-    #expect(names(SF_AXIS_LAYER) == ["linear", "relu"])
+    #expect(
+      names(SF_AXIS_LAYER) == [
+        "linear", "relu", "conv2d", "batch_norm2d", "max_pool2d", "avg_pool2d", "global_avg_pool2d",
+        "flatten", "add",
+      ])
+    #expect(names(SF_AXIS_ROLE) == ["weight", "bias", "scale", "mean", "variance"])
   }
 
   private func said(_ text: Memory<CChar>, axis: Int32, capacity: Int64) -> Outcome {
@@ -54,7 +60,7 @@ import Testing
 
   @Test func badArguments() {
     let text = Memory<CChar>([CChar](repeating: 1, count: 200), guardedBy: 9)
-    for axis in [-1, 5, .min, .max] as [Int32] {
+    for axis in [-1, 6, .min, .max] as [Int32] {
       #expect(said(text, axis: axis, capacity: 200).status == SF_UNKNOWN_NAME)
     }
     for capacity in [-1, .min, .max] as [Int64] {

@@ -5,120 +5,165 @@ import Testing
 @testable import SwiftForceEngine
 
 struct LayerTests {
-  /// A description of each kind that takes seven features.
-  private func describe(_ kind: LayerKind) -> LayerDescription {
+  /// Layers of each kind: all sizes that it takes, at their edges.
+  private static func cases(of kind: LayerKind) -> [LayerCase] {
     switch kind {
-    case .linear: .linear(7, 5)
-    case .relu: .relu
+    case .linear:
+      [
+        LayerCase(.linear(7, 5), [7]), LayerCase(.linear(12, 2), [3, 2, 2]),
+        LayerCase(.linear(4, 3, bias: false), [4]),
+      ]
+    case .relu, .flatten:
+      [LayerCase(LayerDescription(kind: kind), [7]), LayerCase(.init(kind: kind), [2, 3, 2])]
+    case .add: [LayerCase(.add(0), [7]), LayerCase(.add(0), [2, 3, 2])]
+    case .globalAvgPool2d:
+      [LayerCase(.globalAvgPool2d, [3, 2, 3]), LayerCase(.globalAvgPool2d, [2, 1, 1])]
+    case .batchNorm2d:
+      ([.batch, .running] as [Normalization]).flatMap { normalization in
+        [
+          LayerCase(.batchNorm2d(3), [3, 2, 3], by: normalization),
+          LayerCase(.batchNorm2d(1, epsilon: 0.3), [1, 3, 1], by: normalization),
+        ]
+      }
+    case .maxPool2d, .avgPool2d: pools(kind)
+    case .conv2d: convolutions + depthwise
     }
   }
 
-  @Test(arguments: LayerKind.allCases, [1, 2, 8, 11])
-  func gradientsAreTheSlopes(kind: LayerKind, batch: Int) throws {
-    let bench = try LayerBench(describe(kind), inputs: 7, batch: batch)
-    bench.backward(accumulates: false)
-    let slopes = centralDifferences(of: bench.objective, by: bench.input.all)
-    #expect(relativeError(bench.inputGradient.values, slopes) < 1e-8)
-    for (parameter, gradient) in zip(bench.parameters, bench.parameterGradients) {
-      let slopes = centralDifferences(of: bench.objective, by: parameter.all)
-      #expect(relativeError(gradient.values, slopes) < 1e-8)
+  /// Windows side by side with a remainder; overlapping; with gaps; of one number; of all.
+  private static func pools(_ kind: LayerKind) -> [LayerCase] {
+    [(2, 2), (3, 2), (2, 1), (2, 3), (1, 2), (5, 1)].map { kernel, stride in
+      var pool = LayerDescription(kind: kind)
+      (pool.kernel, pool.stride) = (kernel, stride)
+      return LayerCase(pool, [2, 7, 5])
     }
   }
 
-  @Test(arguments: LayerKind.allCases)
-  func gradientsAddUpWhereAsked(kind: LayerKind) throws {
-    let bench = try LayerBench(describe(kind), inputs: 7, batch: 6)
-    bench.backward(accumulates: false)
-    let once = bench.parameterGradients.map(\.values)
-    let input = bench.inputGradient.values
+  static let convolutions = [
+    LayerCase(.conv2d(2, 3, kernel: 1), [2, 7, 5]),
+    LayerCase(.conv2d(2, 3, kernel: 1, stride: 2), [2, 7, 5]),
+    LayerCase(.conv2d(3, 2, kernel: 1, stride: 3, bias: false), [3, 7, 5]),
+    LayerCase(.conv2d(2, 3, kernel: 2), [2, 7, 5]),
+    LayerCase(.conv2d(2, 3, kernel: 2, stride: 2, padding: 1), [2, 7, 5]),
+    LayerCase(.conv2d(1, 2, kernel: 2, stride: 3), [1, 7, 5]),
+    LayerCase(.conv2d(2, 3, kernel: 3, padding: 1, bias: false), [2, 7, 5]),
+    LayerCase(.conv2d(1, 3, kernel: 3), [1, 7, 5]),
+    LayerCase(.conv2d(2, 2, kernel: 3, stride: 2, padding: 1), [2, 7, 5]),
+    LayerCase(.conv2d(2, 1, kernel: 3, stride: 3, padding: 2), [2, 7, 5]),
+    LayerCase(.conv2d(1, 2, kernel: 5, padding: 2), [1, 7, 5]),
+    LayerCase(.conv2d(1, 2, kernel: 5, stride: 2, padding: 4), [1, 7, 5]),
+    LayerCase(.conv2d(1, 2, kernel: 5, stride: 3, bias: false), [1, 7, 5]),
+    LayerCase(.conv2d(1, 2, kernel: 3, padding: 2), [1, 1, 1]),
+    LayerCase(.conv2d(2, 2, kernel: 3, stride: 2, padding: 1), [2, 1, 4]),
+  ]
+
+  static let depthwise = [
+    LayerCase(.conv2d(3, 3, kernel: 3, padding: 1, groups: 3, bias: false), [3, 7, 5]),
+    LayerCase(.conv2d(2, 2, kernel: 2, stride: 2, groups: 2), [2, 7, 5]),
+    LayerCase(.conv2d(2, 2, kernel: 3, stride: 2, padding: 1, groups: 2), [2, 7, 5]),
+    LayerCase(.conv2d(2, 2, kernel: 1, stride: 3, groups: 2), [2, 7, 5]),
+    LayerCase(.conv2d(2, 2, kernel: 5, stride: 3, padding: 4, groups: 2), [2, 7, 5]),
+    LayerCase(.conv2d(2, 2, kernel: 5, padding: 2, groups: 2), [2, 3, 4]),
+  ]
+
+  static let all = LayerKind.allCases.flatMap(cases)
+
+  @Test func everyKindIsAmongThem() {
+    #expect(Set(LayerTests.all.map(\.description.kind)) == Set(LayerKind.allCases))
+  }
+
+  @Test(arguments: all, [1, 2, 5, 11])
+  func gradientsAreTheSlopes(form: LayerCase, batch: Int) throws {
+    let bench = try LayerBench<Double>(form, batch: batch)
+    bench.run()
+    let gradients = bench.gradients
+    #expect(bench.keptToItsWorkspace)
+    let trained = zip(bench.parameters, bench.layer.parameters).filter { $1.role.isTrained }
+    for (arena, gradient) in zip(bench.inputs + trained.map(\.0), gradients) {
+      let moved = places(arena.count, atMost: 24)
+      let slopes = centralDifferences(of: bench.objective, by: arena.all, at: moved)
+      #expect(relativeError(moved.map { gradient[$0] }, slopes) < 1e-8)
+    }
+  }
+
+  @Test(arguments: all)
+  func gradientsAddUpWhereAsked(form: LayerCase) throws {
+    let bench = try LayerBench<Double>(form, batch: 6)
+    bench.run()
+    let once = bench.trainedGradients
+    let inputs = bench.inputGradients.map(\.values)
     bench.backward(accumulates: true)
-    for (gradient, once) in zip(bench.parameterGradients, once) {
-      #expect(relativeError(gradient.values, once.map { 2 * $0 }) < 1e-14)
+    for (gradient, once) in zip(bench.trainedGradients, once) {
+      #expect(relativeError(gradient, once.map { 2 * $0 }) < 1e-13)
     }
-    #expect(bench.inputGradient.values == input)
+    #expect(bench.inputGradients.map(\.values) == inputs)
   }
 
   /// A gradient that nobody asked for is not needed for the others.
-  @Test(arguments: LayerKind.allCases)
-  func unwantedGradientsAreLeftOut(kind: LayerKind) throws {
-    let bench = try LayerBench(describe(kind), inputs: 7, batch: 6)
-    bench.backward(accumulates: false)
-    let input = bench.inputGradient.values
-    let parameters = bench.parameterGradients.map(\.values)
+  @Test(arguments: all)
+  func unwantedGradientsAreLeftOut(form: LayerCase) throws {
+    let bench = try LayerBench<Double>(form, batch: 6)
+    bench.run()
+    let inputs = bench.inputGradients.map(\.values)
+    let parameters = bench.trainedGradients
     bench.forgetGradients()
     bench.backward(accumulates: false, wantsParameters: false)
-    #expect(bench.inputGradient.values == input)
+    #expect(bench.inputGradients.map(\.values) == inputs)
     #expect(bench.parameterGradients.allSatisfy { $0.values.allSatisfy { $0.isNaN } })
     bench.forgetGradients()
     bench.backward(accumulates: false, wantsInput: false)
-    #expect(bench.inputGradient.values.allSatisfy { $0.isNaN })
-    #expect(bench.parameterGradients.map(\.values) == parameters)
+    #expect(bench.inputGradients.allSatisfy { $0.values.allSatisfy { $0.isNaN } })
+    #expect(bench.trainedGradients == parameters)
   }
 
-  @Test(arguments: LayerKind.allCases)
-  func nonFiniteInputsComeOut(kind: LayerKind) throws {
-    let bench = try LayerBench(describe(kind), inputs: 7, batch: 4)
-    bench.input.all.write(.nan, at: 4 * 3 + 2)
-    _ = bench.objective()
-    let columns = bench.output.values.enumerated().filter(\.element.isNaN).map { $0.offset % 4 }
-    #expect(Set(columns) == [2])
-  }
-}
-
-/// One layer with the memory to run it: random input and parameters, and the objective
-/// sum(output * outputGradient), whose slopes are the layer's gradients.
-final class LayerBench {
-  let layer: any Layer
-  let batch: Int
-  let input: Arena<Double>
-  let output: Arena<Double>
-  let parameters: [Arena<Double>]
-  let outputGradient: Arena<Double>
-  let inputGradient: Arena<Double>
-  let parameterGradients: [Arena<Double>]
-
-  init(_ description: LayerDescription, inputs: Int, batch: Int) throws {
-    layer = try description.makeLayer(at: 0)
-    self.batch = batch
-    let outputs = layer.outputShape(for: Shape(dimensions: [inputs])).features
-    input = try Arena(uniform(inputs * batch, seed: 21))
-    output = try Arena(count: outputs * batch)
-    outputGradient = try Arena(uniform(outputs * batch, seed: 22))
-    inputGradient = try Arena(count: inputs * batch)
-    let sizes = layer.parameters.map { $0.shape.reduce(1, *) }
-    parameters = try sizes.enumerated().map { i, size in
-      try Arena(uniform(size, seed: UInt64(30 + i)))
+  /// Whatever is NaN in a sample is NaN in what comes of this sample, and there alone.
+  @Test(arguments: all)
+  func nonFiniteInputsComeOut(form: LayerCase) throws {
+    let bench = try LayerBench<Double>(form, batch: 4)
+    for input in bench.inputs {
+      let place = bench.place(feature: 0, sample: 2)
+      let value = input.values[place]
+      input.all.write(.nan, at: place)
+      bench.forward()
+      let samples = bench.output.values.enumerated().filter(\.element.isNaN).map { $0.offset % 4 }
+      #expect(Set(samples) == (form.couplesSamples ? [0, 1, 2, 3] : [2]))
+      input.all.write(value, at: place)
     }
-    parameterGradients = try sizes.map { try Arena(count: $0) }
-    forgetGradients()
   }
 
-  private var pass: Pass<Double> {
-    Pass(
-      input: input.all.matrix(rows: input.count / batch, columns: batch),
-      output: output.all.matrix(rows: output.count / batch, columns: batch),
-      parameters: parameters.map(\.all))
+  /// What a layer says that it does not need may be gone, and what it may write over, it may.
+  @Test(arguments: all)
+  func needsAreAllThatIsNeeded(form: LayerCase) throws {
+    let bench = try LayerBench<Double>(form, batch: 5)
+    bench.run()
+    let (output, gradients) = (bench.output.values, bench.gradients)
+    bench.forget()
+    bench.forward()
+    let (needs, values) = (bench.layer.needs, bench.inputs.map(\.values))
+    if !needs.readsInput { for input in bench.inputs { input.all.fill(with: .nan) } }
+    if !needs.readsOutput { bench.output.all.fill(with: .nan) }
+    bench.backward(accumulates: false)
+    #expect(bench.gradients == gradients)
+    if needs.mayOverwriteGradient {
+      bench.backward(accumulates: false, into: bench.outputGradient)
+      #expect([bench.outputGradient.values] + bench.gradients.dropFirst() == gradients)
+    }
+    for (input, values) in zip(bench.inputs, values) { input.all.write(values) }
+    if needs.mayOverwriteInput {
+      bench.layer.forward(bench.pass(output: bench.inputs[0]))
+      #expect(bench.inputs[0].values == output)
+    }
   }
 
-  func objective() -> Double {
-    layer.forward(pass)
-    return zip(output.values, outputGradient.values).reduce(0) { $0 + $1.0 * $1.1 }
-  }
-
-  func backward(accumulates: Bool, wantsInput: Bool = true, wantsParameters: Bool = true) {
-    layer.forward(pass)
-    let gradient = inputGradient.all.matrix(rows: inputGradient.count / batch, columns: batch)
-    layer.backward(
-      pass,
-      BackwardPass(
-        outputGradient: outputGradient.all.matrix(
-          rows: outputGradient.count / batch, columns: batch),
-        inputGradient: wantsInput ? gradient : nil,
-        parameterGradients: parameterGradients.map { wantsParameters ? $0.all : nil },
-        accumulates: accumulates))
-  }
-
-  func forgetGradients() {
-    for arena in parameterGradients + [inputGradient] { arena.all.fill(with: .nan) }
+  @Test(arguments: all, [2, 3])
+  func resultsDoNotDependOnTheNumberOfWorkers(form: LayerCase, workers: Int) throws {
+    let (alone, shared) = (
+      try LayerBench<Double>(form, batch: 5),
+      try LayerBench<Double>(form, batch: 5, workers: workers)
+    )
+    for bench in [alone, shared] { bench.run() }
+    #expect(shared.output.values == alone.output.values)
+    #expect(shared.gradients == alone.gradients)
+    #expect(shared.keptToItsWorkspace)
   }
 }

@@ -30,7 +30,9 @@ struct NetworkPassesTests {
         let moved = zip(before[i], after).map { $0 - $1 }
         #expect(relativeError(moved, slopes[i]) < 1e-6)
       }
-      let weights = network.parameters.indices.filter { network.parameters[$0].isWeight }
+      let weights = network.parameters.indices.filter {
+        network.parameters[$0].role == .weight
+      }
       for (gradient, i) in zip(gradients, weights) {
         #expect(relativeError(gradient, slopes[i]) < 1e-6)
       }
@@ -59,7 +61,7 @@ struct NetworkPassesTests {
     try network.apply(masks)
     try data(for: network, samples: 50).withBatch { batch in
       let gradients = try network.gradients(batch).values
-      for (tensor, parameter) in network.parameters.filter(\.isWeight).enumerated() {
+      for (tensor, parameter) in network.weightParameters.enumerated() {
         let slopes = try centralDifferences(
           of: { try network.evaluate(batch: batch).loss }, by: parameter.view)
         #expect(relativeError(gradients[tensor], slopes) < 1e-6)
@@ -203,7 +205,7 @@ struct MaskedTrainingTests {
   func whatIsWrittenToRemovedWeightsIsUndone(value: Float) throws {
     let twin = try makeNetwork([.linear(6, 9), .relu, .linear(9, 4)], as: Float.self)
     for network in [network, twin] { try network.apply(masks) }
-    for (parameter, mask) in zip(network.parameters.filter(\.isWeight), masks) {
+    for (parameter, mask) in zip(network.weightParameters, masks) {
       for (i, kept) in mask.enumerated() where kept == 0 { parameter.view.write(value, at: i) }
     }
     try data.withBatch { batch in

@@ -18,7 +18,7 @@ struct NetworkTests {
 
   @Test func showsItsParameters() throws {
     #expect(network.parameters.map(\.layer) == [0, 0, 2, 2])
-    #expect(network.parameters.map(\.isWeight) == [true, false, true, false])
+    #expect(network.parameters.map(\.role) == [.weight, .bias, .weight, .bias])
     #expect(network.parameters.map(\.shape) == [[6, 5], [6], [3, 6], [3]])
     #expect(network.parameters.map(\.view.count) == [30, 6, 18, 3])
     #expect(network.weightSizes == [30, 18])

@@ -9,7 +9,7 @@ struct OptimizerTests {
   static let layers: [LayerDescription] = [.linear(5, 3)]
 
   private func makeOptimizer() throws -> (ParameterLayout, Optimizer<Double>, Arena<Double>) {
-    let layout = ParameterLayout(try Architecture(OptimizerTests.layers))
+    let layout = ParameterLayout(try Architecture(OptimizerTests.layers, inputShape: nil))
     return (layout, try Optimizer(layout), try Arena(uniform(layout.count, seed: 1)))
   }
 
@@ -25,7 +25,7 @@ struct OptimizerTests {
     for step in 0..<5 {
       let gradients: [Double] = uniform(weights.count, seed: UInt64(10 + step))
       optimizer.gradients.all.write(gradients)
-      optimizer.step(parameters, mask: nil, sgd)
+      optimizer.step(parameters.all, mask: nil, sgd)
       for i in weights.indices {
         velocity[i] = sgd.momentum * velocity[i] + (gradients[i] + sgd.weightDecay * weights[i])
         weights[i] -= sgd.learningRate * velocity[i]
@@ -37,11 +37,11 @@ struct OptimizerTests {
   @Test func resetForgetsMomentum() throws {
     let (_, optimizer, parameters) = try makeOptimizer()
     optimizer.gradients.all.fill(with: 1)
-    optimizer.step(parameters, mask: nil, SGD(learningRate: 0.1, momentum: 0.9))
+    optimizer.step(parameters.all, mask: nil, SGD(learningRate: 0.1, momentum: 0.9))
     optimizer.reset()
     optimizer.gradients.all.fill(with: 0)
     let before = parameters.values
-    optimizer.step(parameters, mask: nil, SGD(learningRate: 0.1, momentum: 0.9))
+    optimizer.step(parameters.all, mask: nil, SGD(learningRate: 0.1, momentum: 0.9))
     #expect(parameters.values == before)
   }
 
@@ -55,14 +55,14 @@ struct OptimizerTests {
     parameters.all.write(
       (0..<layout.count).map { $0 % 2 == 0 ? bad[($0 / 2 + 1) % bad.count] : 1 })
     let sgd = SGD(learningRate: 0.1, momentum: 0.9, weightDecay: 0.01)
-    optimizer.step(parameters, mask: mask, sgd)
+    optimizer.step(parameters.all, mask: mask, sgd)
     let kept = 1 - 0.1 * (0.5 + 0.01)
     for (i, value) in parameters.values.enumerated() {
       #expect(i % 2 == 0 ? areExactZeros([value]) : (value - kept).magnitude < 1e-15)
     }
     // Its momentum is gone too: with the mask lifted and no gradient it does not move.
     optimizer.gradients.all.fill(with: 0)
-    optimizer.step(parameters, mask: nil, SGD(learningRate: 0.1, momentum: 0.9))
+    optimizer.step(parameters.all, mask: nil, SGD(learningRate: 0.1, momentum: 0.9))
     for (i, value) in parameters.values.enumerated() where i % 2 == 0 { #expect(value == 0) }
   }
 

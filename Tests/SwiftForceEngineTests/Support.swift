@@ -3,6 +3,7 @@
 
 import SwiftForceCore
 import SwiftForceKernels
+import Testing
 
 @testable import SwiftForceEngine
 
@@ -34,7 +35,9 @@ extension Network {
   /// All parameters, in order.
   var values: [[Element]] { parameters.map(\.view.values) }
 
-  var weightValues: [[Element]] { parameters.filter(\.isWeight).map(\.view.values) }
+  var weightParameters: [Parameter<Element>] { parameters.filter { $0.role == .weight } }
+
+  var weightValues: [[Element]] { weightParameters.map(\.view.values) }
 
   func write(_ values: [[Element]]) {
     for (parameter, values) in zip(parameters, values) { parameter.view.write(values) }
@@ -42,11 +45,14 @@ extension Network {
 
   /// Gradients of the weights, in fresh memory.
   func gradients(
-    at weights: [[Element]]? = nil, _ batch: Batch<Element>
+    at weights: [[Element]]? = nil, _ batch: Batch<Element>, together: Int? = nil,
+    normalization: Normalization = .batch
   ) throws -> (result: BatchResult, values: [[Element]]) {
     let arenas = try weights?.map { try Arena($0) }
     let targets = try weightSizes.map { try Arena([Element](repeating: .nan, count: $0)) }
-    let result = try gradients(at: arenas?.map(\.all), into: targets.map(\.all), batch: batch)
+    let result = try gradients(
+      at: arenas?.map(\.all), into: targets.map(\.all), batch: batch, together: together,
+      normalization: normalization)
     return withExtendedLifetime(arenas) { (result, targets.map(\.values)) }
   }
 
@@ -111,23 +117,85 @@ let architectures: [[LayerDescription]] = [
   [.linear(3, 4), .linear(4, 2), .relu],
 ]
 
-/// Biases away from zero, so that their part in every gradient is seen.
+/// A network of images.
+struct ImageNetwork: Sendable, CustomTestStringConvertible {
+  let name: String
+  let shape: [Int]
+  let layers: [LayerDescription]
+
+  var testDescription: String { name }
+
+  var features: Int { shape.reduce(1, *) }
+}
+
+/// Forms of network with convolutions: a plain one; a residual one; one whose shortcut is a
+/// convolution; and one that reads values several times, one of them twice in the same layer.
+let imageNetworks = [
+  ImageNetwork(
+    name: "plain", shape: [2, 5, 4],
+    layers: [
+      .conv2d(2, 3, kernel: 3, padding: 1, bias: false), .batchNorm2d(3), .relu, .maxPool2d(2),
+      .flatten, .linear(12, 3),
+    ]),
+  ImageNetwork(
+    name: "residual", shape: [2, 5, 4],
+    layers: [
+      .conv2d(2, 3, kernel: 3, padding: 1, bias: false), .batchNorm2d(3), .relu,
+      .conv2d(3, 3, kernel: 3, padding: 1), .batchNorm2d(3), .add(2), .relu, .avgPool2d(2),
+      .globalAvgPool2d, .linear(3, 2),
+    ]),
+  ImageNetwork(
+    name: "shortcut", shape: [1, 5, 5],
+    layers: [
+      .conv2d(1, 2, kernel: 2), .relu, .conv2d(2, 2, kernel: 3, stride: 2, padding: 1, groups: 2),
+      .batchNorm2d(2), .conv2d(2, 2, kernel: 1, stride: 2).reading(1), .batchNorm2d(2),
+      .add(3), .relu, .maxPool2d(2, stride: 1), .linear(2, 3),
+    ]),
+  ImageNetwork(
+    name: "entangled", shape: [2, 3, 3],
+    layers: [
+      .conv2d(2, 2, kernel: 1), .add(0), .batchNorm2d(2), .relu, .add(0), .relu, .add(1).reading(3),
+      .add(-1), .add(5), .flatten, .linear(18, 2),
+    ]),
+]
+
+/// Every parameter away from where it starts, so that its part in every gradient is seen.
 func makeNetwork<Element>(
-  _ layers: [LayerDescription], seed: UInt64 = 3, as: Element.Type = Element.self
+  _ layers: [LayerDescription], inputShape: [Int]? = nil, seed: UInt64 = 3,
+  as: Element.Type = Element.self
 ) throws -> Network<Element> {
-  let network = try Network<Element>(layers: layers, seed: seed)
-  for (i, parameter) in network.parameters.enumerated() where !parameter.isWeight {
-    parameter.view.write(uniform(parameter.view.count, seed: UInt64(100 + i)))
+  let network = try Network<Element>(layers: layers, inputShape: inputShape, seed: seed)
+  for (i, parameter) in network.parameters.enumerated() where parameter.role != .weight {
+    let offset: Element = parameter.role == .scale || parameter.role == .variance ? 1.5 : 0
+    let values: [Element] = uniform(parameter.view.count, seed: UInt64(100 + i))
+    parameter.view.write(values.map { $0 + offset })
   }
   return network
 }
 
+func makeNetwork<Element>(
+  _ form: ImageNetwork, seed: UInt64 = 3, as: Element.Type = Element.self
+) throws -> Network<Element> {
+  try makeNetwork(form.layers, inputShape: form.shape, seed: seed)
+}
+
+/// Places in an array: all of a short one, else so many that are drawn.
+func places(_ count: Int, atMost limit: Int) -> [Int] {
+  guard count > limit else { return Array(0..<count) }
+  var generator = Generator(seed: UInt64(count))
+  return Array((0..<count).shuffled(using: &generator).prefix(limit))
+}
+
 /// The slope of `value` by central differences, with each element of the view moved in turn.
+///
+/// - Parameter places: the elements that are moved; nil: all of them.
 func centralDifferences(
-  of value: () throws -> Double, by view: Vector<Double>, step: Double = 1e-6
+  of value: () throws -> Double, by view: Vector<Double>, at places: [Int]? = nil,
+  step: Double = 1e-6
 ) rethrows -> [Double] {
   var slopes: [Double] = []
-  for (i, x) in view.values.enumerated() {
+  for i in places ?? Array(0..<view.count) {
+    let x = view[i]
     view.write(x + step, at: i)
     let above = try value()
     view.write(x - step, at: i)

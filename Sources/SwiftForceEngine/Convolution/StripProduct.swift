@@ -40,7 +40,9 @@ struct StripProduct<Element: BLASScalar> {
     min(sources, max(1, StripProduct.copyLimit / max(1, plan.channelLength)))
   }
 
-  private var copyCount: Int { (block * plan.channelLength + 4 * lanes).roundedUp(toMultipleOf: 16) }
+  private var copyCount: Int {
+    (block * plan.channelLength + 4 * lanes).roundedUp(toMultipleOf: 16)
+  }
 
   /// A little more than a strip is long, so that rows do not fall on the same lines of a cache.
   private var sumStride: Int { plan.length.roundedUp(toMultipleOf: lanes) + lanes }
@@ -126,13 +128,15 @@ struct StripProduct<Element: BLASScalar> {
     for first in Swift.stride(from: 0, to: sources, by: block) where !taps.isEmpty {
       let count = min(block, sources - first)
       plan.copy(
-        strip, channels: count, from: source.part(first * image..<(first + count) * image), to: copy)
+        strip, channels: count, from: source.part(first * image..<(first + count) * image), to: copy
+      )
       multiply(
         copy, channelLength: kind.channelLength, length: strip.length, channels: count,
         offsets: offsets, positions: positions,
         weights: weights.part(
           (channels.lowerBound * sources + first * rows) * self.taps..<packedCount),
-        groups: (channels.count + rows - 1) / rows, accumulate: first > 0 || bias != nil, into: sums)
+        groups: (channels.count + rows - 1) / rows, accumulate: first > 0 || bias != nil, into: sums
+      )
     }
   }
 

@@ -39,7 +39,9 @@ struct WeightGradient<Element: BLASScalar> {
     min(inputs, max(1, StripProduct<Element>.copyLimit / max(1, plan.channelLength)))
   }
 
-  private var copyCount: Int { (block * plan.channelLength + 4 * lanes).roundedUp(toMultipleOf: 16) }
+  private var copyCount: Int {
+    (block * plan.channelLength + 4 * lanes).roundedUp(toMultipleOf: 16)
+  }
 
   private var transposedCount: Int {
     min(padded, blocksOfPart * columns) * plan.length.roundedUp(toMultipleOf: lanes)

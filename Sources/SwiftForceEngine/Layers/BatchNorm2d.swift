@@ -18,7 +18,7 @@ struct BatchNorm2d: Layer {
   let outputShape: Shape
 
   init(_ description: LayerDescription, _ input: Shape) throws(LayerFault) {
-    try description.allowOnly(\.inputs)
+    try description.allowOnly(\.inputs, \.momentum, \.epsilon)
     let image = try input.image(for: .batchNorm2d)
     (channels, momentum, epsilon) = (description.inputs, description.momentum, description.epsilon)
     guard channels == image.channels else {
@@ -34,7 +34,9 @@ struct BatchNorm2d: Layer {
   }
 
   /// Mean, and 1 / sqrt(variance + epsilon), of each channel, and its unbiased variance.
-  var needs: LayerNeeds { LayerNeeds(mayOverwriteGradient: true, readsInput: true, kept: 3 * channels) }
+  var needs: LayerNeeds {
+    LayerNeeds(mayOverwriteGradient: true, readsInput: true, kept: 3 * channels)
+  }
 
   var parameters: [ParameterDescription] {
     [.scale, .bias, .mean, .variance].map { ParameterDescription(role: $0, shape: [channels]) }

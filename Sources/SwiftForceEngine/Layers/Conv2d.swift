@@ -16,6 +16,8 @@ struct Conv2d: Layer {
   let columns: ConvolutionSide
 
   init(_ description: LayerDescription, _ input: Shape) throws(LayerFault) {
+    try description.allowOnly(
+      \.inputs, \.outputs, \.hasBias, \.kernel, \.stride, \.padding, \.groups)
     let image = try input.image(for: .conv2d)
     (inputs, outputs) = (description.inputs, description.outputs)
     hasBias = description.hasBias

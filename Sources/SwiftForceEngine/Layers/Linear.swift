@@ -12,7 +12,7 @@ struct Linear: Layer {
   let hasBias: Bool
 
   init(_ description: LayerDescription, _ input: Shape) throws(LayerFault) {
-    try description.allowOnly(\.inputs, \.outputs)
+    try description.allowOnly(\.inputs, \.outputs, \.hasBias)
     (inputs, outputs) = (description.inputs, description.outputs)
     hasBias = description.hasBias
     try checkSize(inputs, "inputs")

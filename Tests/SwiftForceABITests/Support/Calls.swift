@@ -239,9 +239,11 @@ func spoiledLists<Call>(
   let maskList: ArrayList
   let logitList: ArrayList
   var tensors: Int64 = 2
+  /// 1: gradients are normalised by the running statistics.
+  var running: Int32 = 0
 
-  init() {
-    network = NetworkCall.handle()
+  init(_ network: Int64 = NetworkCall.handle()) {
+    self.network = network
     weightList = ArrayList(weights.address, sizes: [6, 6], type: SF_TYPE_FLOAT32)
     gradientList = ArrayList(gradients.address, sizes: [6, 6], type: SF_TYPE_FLOAT32)
     maskList = ArrayList(masks.address, sizes: [6, 6], type: SF_TYPE_MASK)
@@ -249,36 +251,41 @@ func spoiledLists<Call>(
     unsafe batch = Cell(
       sf_batch(
         inputs: inputs.base, labels: labels.base, rows: rows.base, samples: 4, features: 2,
-        count: 3))
+        count: 3, together: 0))
   }
 
   deinit { _ = sf_network_release(network, nil) }
 
-  static func layers(_ sizes: [(kind: String, inputs: Int64, outputs: Int64)]) -> Memory<LayerBox> {
-    Memory(
-      sizes.map {
-        LayerBox(
-          layer: sf_layer(
-            kind: number($0.kind, SF_AXIS_LAYER), reserved: 0, inputs: $0.inputs,
-            outputs: $0.outputs))
-      }, guardedBy: LayerBox(layer: sf_layer()))
+  /// Where no source is named, a layer reads the one before.
+  static func layers(_ layers: [sf_layer]) -> Memory<LayerBox> {
+    let boxes = layers.enumerated().map { position, layer in
+      var box = LayerBox(layer: layer)
+      if layer.source == SF_NO_LAYER { box.layer.source = Int32(position) - 1 }
+      return box
+    }
+    return Memory(boxes, guardedBy: LayerBox(layer: sf_layer()))
   }
 
   static func create(
-    _ layers: Memory<LayerBox>, count: Int64, _ network: Cell<Int64>,
-    _ error: Slot
+    _ layers: Memory<LayerBox>, count: Int64? = nil, inputShape: [Int64] = [],
+    _ network: Cell<Int64>, _ error: Slot
   ) -> Int32 {
-    withExtendedLifetime((layers, network)) {
+    let shape = Memory<Int64>(inputShape)
+    return withExtendedLifetime((layers, shape, network)) {
       unsafe sf_network_create(
-        UnsafePointer(bitPattern: layers.address), count, 7, network.pointer, error.pointer)
+        UnsafePointer(bitPattern: layers.address), count ?? Int64(layers.original.count),
+        inputShape.isEmpty ? nil : shape.base, Int64(inputShape.count), 7, network.pointer,
+        error.pointer)
     }
   }
 
-  /// The handle of a new network 2 -> 3 -> 2.
-  static func handle() -> Int64 {
+  /// The handle of a new network, 2 -> 3 -> 2 unless others are asked for.
+  static func handle(
+    _ layers: [sf_layer] = [sf_layer(linear: 2, 3), sf_layer(relu: ()), sf_layer(linear: 3, 2)],
+    inputShape: [Int64] = []
+  ) -> Int64 {
     let network = Cell<Int64>(-1)
-    let layers = layers([("linear", 2, 3), ("relu", 0, 0), ("linear", 3, 2)])
-    _ = create(layers, count: 3, network, .null)
+    _ = create(self.layers(layers), inputShape: inputShape, network, .null)
     return network.value
   }
 
@@ -292,7 +299,7 @@ func spoiledLists<Call>(
     withExtendedLifetime(self) {
       unsafe sf_network_gradients(
         network, weightList.pointer, gradientList.pointer, tensors,
-        UnsafePointer(batch.pointer), result.pointer, error.pointer)
+        UnsafePointer(batch.pointer), running, result.pointer, error.pointer)
     }
   }
 
@@ -360,7 +367,27 @@ struct LayerBox: BitwiseCopyable, Equatable {
   var layer: sf_layer
 
   static func == (lhs: LayerBox, rhs: LayerBox) -> Bool {
-    lhs.layer.kind == rhs.layer.kind && lhs.layer.inputs == rhs.layer.inputs
-      && lhs.layer.outputs == rhs.layer.outputs
+    func fields(_ layer: sf_layer) -> [Int64] {
+      [layer.kind, layer.source, layer.addend, layer.has_bias].map(Int64.init)
+        + [layer.inputs, layer.outputs, layer.kernel, layer.stride, layer.padding, layer.groups]
+        + [layer.momentum, layer.epsilon].map { Int64(bitPattern: $0.bitPattern) }
+    }
+    return fields(lhs.layer) == fields(rhs.layer)
   }
+}
+
+extension sf_layer {
+  /// A layer without sizes that names no layer to read.
+  init(kind: String) {
+    self.init()
+    self.kind = number(kind, SF_AXIS_LAYER)
+    (source, addend) = (SF_NO_LAYER, SF_NO_LAYER)
+  }
+
+  init(linear inputs: Int64, _ outputs: Int64) {
+    self.init(kind: "linear")
+    (self.inputs, self.outputs, has_bias) = (inputs, outputs, 1)
+  }
+
+  init(relu: Void) { self.init(kind: "relu") }
 }

@@ -6,19 +6,18 @@ import Testing
 
 struct ReLUTests {
   @Test func isTheLargerOfInputAndZero() throws {
-    let bench = try LayerBench(.relu, inputs: 3, batch: 2)
-    bench.input.all.write([-1, 2, 0, -0.0, 0.5, -7])
-    bench.backward(accumulates: false)
+    let bench = try LayerBench<Double>(LayerCase(.relu, [3]), batch: 2)
+    bench.inputs[0].all.write([-1, 2, 0, -0.0, 0.5, -7])
+    bench.run()
     #expect(bench.output.values == [0, 2, 0, 0, 0.5, 0])
     let g = bench.outputGradient.values
-    #expect(bench.inputGradient.values == [0, g[1], 0, 0, g[4], 0])
+    #expect(bench.inputGradients[0].values == [0, g[1], 0, 0, g[4], 0])
   }
 
   @Test func keepsTheShapeAndHasNoParameters() throws {
-    let layer = try LayerDescription.relu.makeLayer(at: 0)
     let shape = Shape(dimensions: [2, 3, 4])
-    #expect(layer.outputShape(for: shape) == shape)
-    #expect(layer.inputShape == nil)
+    let layer = try LayerDescription.relu.makeLayer([shape])
+    #expect(layer.outputShape == shape)
     #expect(layer.parameters.isEmpty)
   }
 }
