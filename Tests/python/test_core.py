@@ -33,12 +33,13 @@ ARITY = {
     "method": 1,
     "names": 1,
     "network_apply": 2,
-    "network_create": 2,
+    "network_create": 3,
     "network_evaluate": 4,
     "network_forward": 3,
-    "network_gradients": 6,
+    "network_gradients": 8,
     "network_parameters": 1,
     "network_reset": 1,
+    "network_sizes": 1,
     "network_train": 7,
     "permutation": 3,
     "read": 1,
@@ -54,6 +55,17 @@ ARITY = {
     "threads": 0,
 }
 
+
+def linear(inputs: int, outputs: int, source: int = -1) -> tuple[Any, ...]:
+    return (0, source, -2, True, inputs, outputs, 0, 0, 0, 0, 0.0, 0.0)
+
+
+def relu(source: int) -> tuple[Any, ...]:
+    return (1, source, -2, False, 0, 0, 0, 0, 0, 0, 0.0, 0.0)
+
+
+LAYERS = (linear(6, 5), relu(0), linear(5, 3, 1))
+
 #: Functions to which some of it is no garbage: a small number, or a sequence of nothing.
 LENIENT = ("addresses", "names", "method", "saliency_reads")
 
@@ -61,7 +73,7 @@ F, M, INT = np.float32, np.bool_, np.int64
 
 
 def new_network(seed: int = 0) -> object:
-    return _core.network_create(((0, 6, 5), (1, 0, 0), (0, 5, 3)), seed)
+    return _core.network_create(LAYERS, None, seed)
 
 
 def new_search(size: int = 4) -> object:
@@ -109,11 +121,12 @@ def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]
         "set_threads": [_core.threads()],
         "search_report": [stepped_search(), 1, 1],
         "search_taken": [new_search()],
-        "network_create": [((0, 6, 5), (1, 0, 0), (0, 5, 3)), 0],
+        "network_create": [LAYERS, None, 0],
+        "network_sizes": [network],
         "network_parameters": [network],
         "network_apply": [network, masks],
         "network_reset": [network],
-        "network_gradients": [network, weights, gradients, x, y, rows],
+        "network_gradients": [network, weights, gradients, x, y, rows, 0, False],
         "network_train": [network, x, y, rows, 0.1, 0.9, 0.0],
         "network_evaluate": [network, x, y, rows],
         "network_forward": [network, x, np.empty((samples, 3), F)],
@@ -282,17 +295,39 @@ def test_garbage_in_every_place(name: str) -> None:
 
 @pytest.mark.parametrize(
     "layers",
-    [None, 1, [()], [(0, 1)], [(0, 1, 1, 1)], [("a", 1, 1)], [(0, None, 1)], [(0, 2**80, 1)]],
+    [
+        None,
+        1,
+        [()],
+        [linear(1, 1)[:-1]],
+        [(*linear(1, 1), 1)],
+        [("a", *linear(1, 1)[1:])],
+        [linear(None, 1)],  # type: ignore[arg-type]
+        [linear(2**80, 1)],
+        [(*linear(1, 1)[:-1], "a")],
+    ],
 )
 def test_garbage_for_layers(layers: Any) -> None:
     with pytest.raises((TypeError, OverflowError)):
-        _core.network_create(layers, 0)
+        _core.network_create(layers, None, 0)
 
 
-@pytest.mark.parametrize("layers", ["ab", [None], [1], [[0, 1, 1]]])
+@pytest.mark.parametrize("shape", [1, "ab", (None,), (2**80,), (6, "a", 1)])
+def test_garbage_for_an_input_shape(shape: Any) -> None:
+    with pytest.raises((TypeError, OverflowError)):
+        _core.network_create(LAYERS, shape, 0)
+
+
+@pytest.mark.parametrize("shape", [(), (6, 1), (6, 1, 1, 1), (0,), (-6,), (5,), (6, 2, 1)])
+def test_input_shapes_that_do_not_fit(shape: tuple[int, ...]) -> None:
+    with pytest.raises(_core.NativeError):
+        _core.network_create(LAYERS, shape, 0)
+
+
+@pytest.mark.parametrize("layers", ["ab", [None], [1], [list(linear(1, 1))]])
 def test_layers_that_are_no_tuples(layers: Any) -> None:
     with pytest.raises(TypeError):
-        _core.network_create(layers, 0)
+        _core.network_create(layers, None, 0)
 
 
 def test_a_list_that_lies_about_its_length() -> None:
@@ -324,7 +359,7 @@ def test_numbers_of_nothing(number: int) -> None:
         lambda: _core.saliency(number, [np.ones(1, F)], None, [np.ones(1, F)], 0),
         lambda: _core.search_create(number, 0, 1, 2, None, (4,), 0),
         lambda: _core.search_create(2, number, 1, 2, None, (4,), 0),
-        lambda: _core.network_create(((number, 1, 1),), 0),
+        lambda: _core.network_create(((number, *linear(1, 1)[1:]),), None, 0),
     ):
         with pytest.raises(_core.NativeError) as caught:
             call()
@@ -356,14 +391,16 @@ def test_outputs_that_are_inputs() -> None:
     shared = np.zeros(16, np.uint8)
     network = new_network()
     weights = [
-        np.frombuffer(v, F).reshape(s) for v, _, w, s in _core.network_parameters(network) if w
+        np.frombuffer(view, F).reshape(shape)
+        for view, _, role, shape in _core.network_parameters(network)
+        if role == 0
     ]
     x, y = np.ones((3, 6), F), np.zeros(3, INT)
     for call in (
         lambda: _core.saliency(2, ones, None, ones, 0),
         lambda: _core.select([shared.view(F)], [shared.view(M)[2:6]], 1),
         lambda: _core.search_step(new_search(), ones, ones, None, [np.ones(4, M)], ones),
-        lambda: _core.network_gradients(network, None, weights, x, y, None),
+        lambda: _core.network_gradients(network, None, weights, x, y, None, 0, False),
         lambda: _core.network_forward(network, x, x.reshape(-1)[:9].reshape(3, 3)),
     ):
         with pytest.raises(_core.NativeError) as caught:
@@ -443,7 +480,7 @@ def test_networks_and_searches_are_released() -> None:
 
     def work(times: int) -> None:
         for _ in range(times):
-            network = _core.network_create(((0, 300, 300),), 0)
+            network = _core.network_create((linear(300, 300),), None, 0)
             _core.network_parameters(network)
             _core.search_create(2, 0, 1, 1000, None, (10_000,), 0)
 

@@ -11,8 +11,15 @@ from swiftforce import demo, nn
 from swiftforce.datasets import Dataset, idx_dataset
 from swiftforce.experiment import compared_methods
 
+#: The images of the tests have 4 by 4 pixels: too few for convolutions.
+LENET = "lenet_300_100"
 SETTINGS = demo.Settings(
-    sparsities=(0.5, 0.9), methods=compared_methods(), steps=3, epochs=2, seed=4
+    network=LENET,
+    sparsities=(0.5, 0.9),
+    methods=compared_methods(),
+    steps=3,
+    epochs=2,
+    seed=4,
 )
 
 
@@ -39,7 +46,7 @@ def test_the_same_settings_give_the_same_outcome(data: Dataset) -> None:
 
 
 def test_a_row_is_what_the_steps_by_hand_give(data: Dataset) -> None:
-    settings = demo.Settings(sparsities=(0.8,), methods=("force",), steps=3, epochs=2, seed=4)
+    settings = demo.Settings(LENET, (0.8,), ("force",), steps=3, epochs=2, seed=4)
     found = demo.run(data, settings).accuracy["force", 0.8]
     net = nn.lenet_300_100(16, 4, seed=4)
     gradients = net.gradients_on(data.train_x, data.train_y, batch_size=128, seed=4)
@@ -50,16 +57,16 @@ def test_a_row_is_what_the_steps_by_hand_give(data: Dataset) -> None:
 
 def test_runs_do_not_disturb_each_other(data: Dataset) -> None:
     methods, sparsities = ("random", "snip", "force"), (0.9, 0.97)
-    together = demo.run(data, demo.Settings(sparsities, methods, steps=2, epochs=1)).accuracy
+    together = demo.run(data, demo.Settings(LENET, sparsities, methods, steps=2, epochs=1)).accuracy
     for method in methods:
         for sparsity in sparsities:
-            alone = demo.run(data, demo.Settings((sparsity,), (method,), steps=2, epochs=1))
+            alone = demo.run(data, demo.Settings(LENET, (sparsity,), (method,), steps=2, epochs=1))
             assert alone.accuracy[method, sparsity] == together[method, sparsity]
     assert len(set(together.values())) > 3  # so that a mix-up would be seen
 
 
 def test_notes_are_the_warnings(data: Dataset) -> None:
-    settings = demo.Settings(sparsities=(0.9999,), methods=("random",), steps=1, epochs=1)
+    settings = demo.Settings(LENET, (0.9999,), ("random",), steps=1, epochs=1)
     outcome = demo.run(data, settings)
     layers, classes = outcome.notes
     assert layers.startswith("random 0.9999: no weight is kept in ")
@@ -83,6 +90,6 @@ def test_rows() -> None:
 
 def test_the_data_are_not_changed(data: Dataset) -> None:
     before = data.train_x.tobytes(), data.train_y.tobytes()
-    demo.run(data, demo.Settings(sparsities=(0.5,), methods=("force",), steps=2, epochs=1))
+    demo.run(data, demo.Settings(LENET, (0.5,), ("force",), steps=2, epochs=1))
     assert (data.train_x.tobytes(), data.train_y.tobytes()) == before
     assert np.isfinite(data.train_x).all()

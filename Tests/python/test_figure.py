@@ -76,7 +76,7 @@ def test_the_runs_of_the_figure() -> None:
         *itertools.product(methods, [0.9]),
     ]
     assert {(run.epochs, run.batch_size, run.learning_rate, run.samples) for run in plan} == {
-        (10, 128, 0.1, 60_000)
+        (6, 128, 0.1, 60_000)
     }
 
 

@@ -57,8 +57,8 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser = commands.add_parser(
         "demo",
         help="prune and train a small network on Fashion-MNIST, compare methods",
-        description="Find masks on a network before training, train it sparse on Fashion-MNIST, and "
-        "compare the methods: a table and a picture.",
+        description="Find masks on a network before training, train it sparse on "
+        "Fashion-MNIST, and compare the methods: a table and a picture.",
         epilog="example: swiftforce demo --sparsity 0.9 0.99 --methods dense force snip",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

@@ -295,10 +295,10 @@ class Network:
         if len(parts) == 1:
             return parts[0][1]
         means = tensors.empty(FLOAT32)
-        for i, mean in enumerate(means):
-            mean[...] = 0
-            for share, found in parts:
-                mean += np.float32(share) * found[i]
+        for i in range(len(means)):
+            np.multiply(parts[0][1][i], np.float32(parts[0][0]), out=means[i])
+            for share, found in parts[1:]:
+                np.add(means[i], np.float32(share) * found[i], out=means[i])
         return means
 
     def apply(self, masks: Arrays | None) -> None:
@@ -325,7 +325,8 @@ class Network:
             return
         given = tensors.matching(masks, "masks", MASKS)
         self._apply(given)
-        outputs: Array = given[-1].reshape(len(given[-1]), -1).any(axis=1)
+        last = given[-1]
+        outputs = np.any(last.reshape(len(last), -1), axis=1)
         unreachable = np.flatnonzero(~outputs)
         if unreachable.size and len(outputs) == self.classes:
             warnings.warn(
