@@ -318,7 +318,7 @@ def image_shape(shape: Shape, at_least: int = 1) -> tuple[int, int, int]:
     ArchitectureError
         If it is not three sizes, channels of at least 1, or the image has fewer pixels than that.
     """
-    sizes = tuple(shape)
+    sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
     if len(sizes) != 3 or any(isinstance(s, bool) or not isinstance(s, int) for s in sizes):
         raise ArchitectureError(f"input_shape must be (channels, height, width), not {sizes}")
     channels, height, width = sizes

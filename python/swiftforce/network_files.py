@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from swiftforce import layers as kinds
 from swiftforce.errors import ArchitectureError, NetworkFileError, UnreachableClassWarning
-from swiftforce.layers import AnyLayer, Residual
+from swiftforce.layers import KINDS, AnyLayer, Residual
 from swiftforce.network import Network
 from swiftforce.sealed import Seal
 from swiftforce.tensors import FLOAT32, Array
@@ -113,9 +112,7 @@ def _plain(layer: AnyLayer) -> dict[str, Any]:
 
 
 def _layer(plain: dict[str, Any]) -> AnyLayer:
-    kind = getattr(kinds, plain["kind"])
-    if kind not in kinds.KINDS:
-        raise ValueError(f"there is no layer {plain['kind']!r}")
+    kind = {kind.__name__: kind for kind in KINDS}[plain["kind"]]
     if kind is Residual:
         return Residual(
             [_layer(part) for part in plain["body"]], [_layer(part) for part in plain["shortcut"]]
