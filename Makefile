@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 DATA := /usr/share/datasets/fashion-mnist
 NATIVE_SOURCES := $(shell find Sources python/native -type f) Package.swift setup.py pyproject.toml
 BUILT := $(VENV)/built
+TOOLS := $(VENV)/tools
 
 .PHONY: help build demo figure test bench lint format package clean system data toolchain
 
@@ -30,35 +31,35 @@ demo: $(BUILT) | data
 figure: $(BUILT) | data
 	$(BIN)/python -m swiftforce figure --results docs/figure.csv $(OPTIONS)
 
-test: $(BUILT) | data
+test: $(TOOLS) | data
 	swift test
 	$(BIN)/python -m pytest
 
 # QUICK=1: seconds, small sizes, no page and no picture.
 ifdef QUICK
-bench: $(BUILT)
+bench: $(TOOLS)
 	$(BIN)/python -m benchmarks.selection --quick --again
 	$(BIN)/python -m benchmarks.engine --quick --again
 else
-bench: $(BUILT)
+bench: $(TOOLS)
 	$(BIN)/python -m benchmarks.selection \
 	  --document docs/PERFORMANCE.md --picture docs/performance.png
 	$(BIN)/python -m benchmarks.engine --document docs/PERFORMANCE.md
 endif
 
-lint: $(BUILT)
+lint: $(TOOLS)
 	swift format lint --strict --recursive Package.swift Sources Tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest swiftforce._core --mypy-config-file pyproject.toml
 
-format: $(BUILT)
+format: $(TOOLS)
 	swift format --in-place --recursive Package.swift Sources Tests
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-package: $(BUILT) | data
+package: $(TOOLS) | data
 	rm -rf dist $(VENV)-package
 	$(BIN)/python -m build
 	$(PYTHON) -m venv $(VENV)-package
@@ -69,12 +70,16 @@ package: $(BUILT) | data
 clean:
 	rm -rf .build $(VENV) $(VENV)-package dist build python/*.egg-info python/swiftforce/*.so
 
-$(BUILT): $(NATIVE_SOURCES) constraints.txt | toolchain system
+$(BUILT): $(NATIVE_SOURCES) | toolchain system
 	$(BIN)/python -m pip --version >/dev/null 2>&1 \
 	  || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]' \
-	  --group test --group lint
+	$(BIN)/python -m pip install --quiet --editable '.[all]'
+	touch $@
+
+# What tests, benchmarks and linters need besides, torch among it.
+$(TOOLS): pyproject.toml constraints.txt | $(BUILT)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group test --group lint
 	touch $@
 
 toolchain:

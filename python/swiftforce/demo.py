@@ -34,7 +34,7 @@ class Settings:
     """
 
     network: str = "small_vgg"
-    sparsities: Sequence[float] = (0.9, 0.98, 0.99)
+    sparsities: Sequence[float] = (0.9, 0.99)
     methods: Sequence[str] = (DENSE, "force", "iterative_snip", "snip", "random")
     steps: int = DEFAULT_STEPS
     epochs: int = 1
