@@ -23,7 +23,7 @@ final class Activations<Element: BLASScalar> {
   func prepare(batch: Int, goesBack: Bool, _ means: Means<Element>) throws(SFError) {
     let workers = means.team.workers
     guard plan == nil || planned != (batch, goesBack, workers) else { return }
-    guard batch <= Architecture.elementLimit / Architecture.usualBatch else {
+    guard Architecture.sizes.contains(batch) else {
       throw .noMemory(bytes: Int.max)
     }
     let rooms = architecture.layers.map {

@@ -25,8 +25,8 @@ struct Architecture: Sendable {
   let shapes: [Shape]
   /// Whether the loss's gradient at each value is needed: some layer below has parameters.
   let needsGradient: [Bool]
-  /// Whether samples of a batch depend on each other where batches are normalised by themselves.
-  let couplesSamples: Bool
+  /// The layers that normalise a batch by itself: its samples depend on each other there.
+  let normalizing: [Int]
 
   /// - Parameter inputShape: (features) or (channels, height, width); nil: the inputs of the first
   ///   linear layer, which no layer that changes sizes must precede.
@@ -59,7 +59,7 @@ struct Architecture: Sendable {
     var readers = [[Int]](repeating: [], count: shapes.count)
     for (layer, read) in sources.enumerated() { for value in read { readers[value].append(layer) } }
     self.readers = readers
-    couplesSamples = descriptions.contains { $0.kind == .batchNorm2d }
+    normalizing = layers.indices.filter { descriptions[$0].kind == .batchNorm2d }
     try checkReaders()
     try checkCounts()
   }
@@ -134,6 +134,20 @@ struct Architecture: Sendable {
   private func checkReaders() throws(SFError) {
     for layer in layers.indices.dropLast() where readers[layer + 1].isEmpty {
       throw .badArchitecture(layer: layer, reason: "no layer reads its output")
+    }
+  }
+
+  /// Refuses so few samples that a channel has one number, which has no spread to normalise by.
+  ///
+  /// - Throws: `.badArchitecture` that names the first such layer.
+  func checkSpread(samples: Int) throws(SFError) {
+    for layer in normalizing {
+      guard let image = shapes[layer + 1].image, image.height * image.width * samples < 2 else {
+        continue
+      }
+      throw .badArchitecture(
+        layer: layer,
+        reason: "a batch of one sample with images of 1 x 1 cannot be normalised by itself")
     }
   }
 

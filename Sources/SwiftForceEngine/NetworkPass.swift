@@ -43,15 +43,35 @@ struct NetworkPass<Element: BLASScalar> {
     }
   }
 
+  /// How many samples of a batch are computed together.
+  private func part(of batch: CheckedBatch<Element>, together: Int?) -> Int {
+    min(isCoupled ? together ?? batch.count : Architecture.usualBatch, batch.count)
+  }
+
+  /// Whether samples of a batch depend on each other.
+  private var isCoupled: Bool { !architecture.normalizing.isEmpty && normalization == .batch }
+
+  /// Does all of `accumulate` that can fail, so that it does not.
+  ///
+  /// - Throws: `.noMemory`; `.badArchitecture` where there is nothing to normalise by.
+  func makeRoom(for batch: CheckedBatch<Element>, together: Int?) throws(SFError) {
+    let samples = part(of: batch, together: together)
+    let rest = batch.count % samples
+    if isCoupled { try architecture.checkSpread(samples: rest == 0 ? samples : rest) }
+    // The memory grows to what both need, and does not shrink.
+    for samples in [rest, samples] where samples > 0 {
+      try activations.prepare(batch: samples, goesBack: gradients != nil, means)
+    }
+  }
+
   /// Runs the whole batch both ways, a part at a time. Each sample's gradient is weighted with
   /// 1 / count, so the gradients of the parts simply add up to that of the mean.
   func accumulate(
     _ batch: CheckedBatch<Element>, together: Int?
   ) throws(SFError) -> BatchResult {
-    let isCoupled = architecture.couplesSamples && normalization == .batch
-    let samples = isCoupled ? together ?? batch.count : Architecture.usualBatch
+    try makeRoom(for: batch, together: together)
     var total = BatchResult(loss: 0, correct: 0)
-    try forEachPart(of: batch, samples: min(samples, batch.count)) { range, logits in
+    try forEachPart(of: batch, samples: part(of: batch, together: together)) { range, logits in
       let gradient = activations.gradient(architecture.layers.count)
       total.add(
         loss(batch, range, logits).sum(gradient: gradient, weight: 1 / Double(batch.count)))

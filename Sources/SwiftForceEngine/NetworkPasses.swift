@@ -83,7 +83,6 @@ extension Network {
     let optimizer: Optimizer<Element>
     if let present = self.optimizer { optimizer = present } else { optimizer = try .init(layout) }
     self.optimizer = optimizer
-    if let mask { trained.clear(whereRemovedBy: mask.all) }
     let pass = try NetworkPass(
       self, parameters: ownParameters,
       gradients: ByLayer(
@@ -91,6 +90,8 @@ extension Network {
         layers: architecture.layers.count),
       normalization: .batch)
     defer { pass.end() }
+    try pass.makeRoom(for: batch, together: nil)
+    if let mask { trained.clear(whereRemovedBy: mask.all) }
     let result = try pass.accumulate(batch, together: nil)
     if result.loss.isFinite {
       pass.follow()

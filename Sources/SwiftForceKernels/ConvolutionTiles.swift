@@ -88,33 +88,26 @@ public enum ConvolutionTiles {
     with transposed: UnsafePointer<Float>, count: Int, into target: UnsafeMutablePointer<Float>,
     positions: UnsafePointer<Int>
   ) {
+    // From zero, so that a long sum is one of short sums: its error grows with their number alone.
     #if SWIFTFORCE_V4 || arch(arm64)
-      var sums = unsafe TwelveTaps(target, positions)
+      var sums = TwelveTaps()
     #else
-      var sums = unsafe FourTaps(target, positions)
+      var sums = FourTaps()
     #endif
     for l in 0..<count {
       let row = unsafe TwoVectors(transposed + l &* columns)
       unsafe sums.add(row, times: source + l, offsets)
     }
-    unsafe sums.store(to: target, positions)
+    unsafe sums.add(to: target, positions)
   }
 }
 
 /// Sums of four taps.
 private struct FourTaps {
-  var a: TwoVectors
-  var b: TwoVectors
-  var c: TwoVectors
-  var d: TwoVectors
-
-  @inline(__always)
-  init(_ target: UnsafeMutablePointer<Float>, _ positions: UnsafePointer<Int>) {
-    unsafe a = TwoVectors(target + positions[0])
-    unsafe b = TwoVectors(target + positions[1])
-    unsafe c = TwoVectors(target + positions[2])
-    unsafe d = TwoVectors(target + positions[3])
-  }
+  var a = TwoVectors()
+  var b = TwoVectors()
+  var c = TwoVectors()
+  var d = TwoVectors()
 
   @inline(__always)
   mutating func add(
@@ -127,26 +120,19 @@ private struct FourTaps {
   }
 
   @inline(__always)
-  func store(to target: UnsafeMutablePointer<Float>, _ positions: UnsafePointer<Int>) {
-    unsafe a.store(to: target + positions[0])
-    unsafe b.store(to: target + positions[1])
-    unsafe c.store(to: target + positions[2])
-    unsafe d.store(to: target + positions[3])
+  func add(to target: UnsafeMutablePointer<Float>, _ positions: UnsafePointer<Int>) {
+    unsafe a.add(to: target + positions[0])
+    unsafe b.add(to: target + positions[1])
+    unsafe c.add(to: target + positions[2])
+    unsafe d.add(to: target + positions[3])
   }
 }
 
 /// Sums of twelve taps: 24 of 32 registers.
 private struct TwelveTaps {
-  var first: FourTaps
-  var second: FourTaps
-  var third: FourTaps
-
-  @inline(__always)
-  init(_ target: UnsafeMutablePointer<Float>, _ positions: UnsafePointer<Int>) {
-    unsafe first = FourTaps(target, positions)
-    unsafe second = FourTaps(target, positions + 4)
-    unsafe third = FourTaps(target, positions + 8)
-  }
+  var first = FourTaps()
+  var second = FourTaps()
+  var third = FourTaps()
 
   @inline(__always)
   mutating func add(
@@ -158,9 +144,9 @@ private struct TwelveTaps {
   }
 
   @inline(__always)
-  func store(to target: UnsafeMutablePointer<Float>, _ positions: UnsafePointer<Int>) {
-    unsafe first.store(to: target, positions)
-    unsafe second.store(to: target, positions + 4)
-    unsafe third.store(to: target, positions + 8)
+  func add(to target: UnsafeMutablePointer<Float>, _ positions: UnsafePointer<Int>) {
+    unsafe first.add(to: target, positions)
+    unsafe second.add(to: target, positions + 4)
+    unsafe third.add(to: target, positions + 8)
   }
 }

@@ -37,11 +37,12 @@ public enum PlainTiles<Element: Scalar> {
     into target: UnsafeMutablePointer<Element>, positions: UnsafePointer<Int>
   ) {
     for tap in 0..<taps {
-      for l in 0..<count {
-        for c in 0..<columns {
-          unsafe target[positions[tap] + c] +=
-            source[offsets[tap] + l] * transposed[l * columns + c]
+      for c in 0..<columns {
+        var sum: Element = 0
+        for l in 0..<count {
+          unsafe sum += source[offsets[tap] + l] * transposed[l * columns + c]
         }
+        unsafe target[positions[tap] + c] += sum
       }
     }
   }

@@ -61,7 +61,7 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
     _ source: UnsafePointer<Self>, by factor: Self, count: Int,
     into target: UnsafeMutablePointer<Self>)
 
-  /// The sum of first[i] * second[i], in eight partial sums.
+  /// The sum of first[i] * second[i].
   static func dot(
     _ first: UnsafePointer<Self>, _ second: UnsafePointer<Self>, count: Int
   ) -> Self

@@ -34,10 +34,22 @@ extension Scalar {
   public static func dot(
     _ first: UnsafePointer<Self>, _ second: UnsafePointer<Self>, count: Int
   ) -> Self {
+    var total = 0.0
+    for start in Swift.stride(from: 0, to: count, by: stretch) {
+      let length = min(stretch, count - start)
+      unsafe total += Double(products(first + start, second + start, count: length))
+    }
+    return Self(total)
+  }
+
+  @inline(__always)
+  private static func products(
+    _ first: UnsafePointer<Self>, _ second: UnsafePointer<Self>, count: Int
+  ) -> Self {
     var lanes = SIMD8<Self>()
     let (a, b) = unsafe (UnsafeRawPointer(first), UnsafeRawPointer(second))
     let whole = count & ~7
-    for i in stride(from: 0, to: whole, by: 8) {
+    for i in Swift.stride(from: 0, to: whole, by: 8) {
       let offset = i &* MemoryLayout<Self>.stride
       unsafe lanes +=
         a.loadUnaligned(fromByteOffset: offset, as: SIMD8<Self>.self)

@@ -1,21 +1,13 @@
-// Batch normalisation of one channel, whose numbers are one contiguous run. Sums are taken in
-// stretches, and added up in double: a channel of a large batch has a hundred thousand numbers. What
-// must not live here: running statistics, or which channel is whose.
+// Batch normalisation of one channel, whose numbers are one contiguous run. What must not live here:
+// running statistics, or which channel is whose.
 
 extension Scalar {
-  /// As many numbers are summed in this type before double takes over.
-  private static var stretch: Int { 2048 }
-
   @specialized(where Self == Float)
   @specialized(where Self == Double)
   public static func moments(
     _ source: UnsafePointer<Self>, count: Int
   ) -> (mean: Double, variance: Double) {
-    var total = 0.0
-    for start in Swift.stride(from: 0, to: count, by: stretch) {
-      unsafe total += Double(sum(source + start, count: min(stretch, count - start)))
-    }
-    let mean = total / Double(count)
+    let mean = unsafe total(source, count: count) / Double(count)
     let center = Self(mean)
     var squares = 0.0
     for start in Swift.stride(from: 0, to: count, by: stretch) {

@@ -29,9 +29,24 @@ extension Scalar {
     into target: UnsafeMutablePointer<Self>
   ) {
     for row in 0..<rows {
-      let sum = unsafe Self.sum(matrix + row * columns, count: columns)
+      let sum = unsafe Self(total(matrix + row * columns, count: columns))
       unsafe target[row] = accumulate ? target[row] + sum : sum
     }
+  }
+
+  /// As many numbers are summed in this type before double takes over: a row of a large batch has a
+  /// hundred thousand.
+  @inline(__always)
+  static var stretch: Int { 2048 }
+
+  /// The sum of an array of any length.
+  @inline(__always)
+  static func total(_ values: UnsafePointer<Self>, count: Int) -> Double {
+    var total = 0.0
+    for start in Swift.stride(from: 0, to: count, by: stretch) {
+      unsafe total += Double(sum(values + start, count: min(stretch, count - start)))
+    }
+    return total
   }
 
   /// The sum of an array in a fixed order: eight partial sums, element i in number i mod 8. The

@@ -47,6 +47,12 @@ struct TwoVectors: TileRow {
     unsafe target.store(a, at: 0)
     unsafe target.store(b, at: Lanes.scalarCount)
   }
+  /// Adds these numbers to those in memory.
+  @inline(__always) func add(to target: UnsafeMutablePointer<Float>) {
+    unsafe target.store(target.lanes(at: 0) + a, at: 0)
+    unsafe target.store(
+      target.lanes(at: Lanes.scalarCount) + b, at: Lanes.scalarCount)
+  }
 }
 
 struct ThreeVectors: TileRow {

@@ -23,7 +23,7 @@ struct ArchitectureTests {
     #expect(architecture.inputFeatures == 7)
     #expect(architecture.outputFeatures == 2)
     #expect(architecture.needsGradient == [false, false, true, true, true])
-    #expect(!architecture.couplesSamples)
+    #expect(architecture.normalizing.isEmpty)
   }
 
   @Test func imagesBecomeFeatures() throws {
@@ -38,7 +38,7 @@ struct ArchitectureTests {
       ])
     #expect(architecture.sources == [[0], [1], [2], [3, 2], [4], [5], [6], [7]])
     #expect(architecture.readers == [[0], [1], [2, 3], [3], [4], [5], [6], [7], []])
-    #expect(architecture.couplesSamples)
+    #expect(!architecture.normalizing.isEmpty)
     let pooled = try Architecture(
       [.conv2d(3, 4, kernel: 1), .globalAvgPool2d, .linear(4, 2)], inputShape: [3, 14, 11])
     #expect(pooled.shapes[2] == Shape(dimensions: [4]))

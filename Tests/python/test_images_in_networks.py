@@ -202,6 +202,71 @@ def test_a_network_may_end_in_a_convolution() -> None:
         net.apply(masks)
 
 
+def test_a_network_that_ends_in_branches_is_not_judged_by_one_of_them() -> None:
+    net = nn.Network(
+        [nn.Residual([nn.Conv2d(2, 3, 1)], [nn.Conv2d(2, 3, 1)]), nn.GlobalAvgPool2d()],
+        input_shape=SHAPE,
+    )
+    net.apply({name: np.full(w.shape, "body" in name) for name, w in net.weights.items()})
+
+
+def test_statistics_that_are_not_finite_are_noticed() -> None:
+    net = nn.Network(
+        [nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.GlobalAvgPool2d()], input_shape=(1, 4, 4)
+    )
+    x = np.random.default_rng(0).standard_normal((40, 1, 4, 4), np.float32) * np.float32(1e20)
+    with pytest.raises(sf.DivergedError, match=r"largest of 1\.variance is (nan|inf)"):
+        net.fit(x, np.zeros(40, np.int64), batch_size=10)
+
+
+def test_one_number_of_a_channel_cannot_be_normalised() -> None:
+    net = nn.Network([nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)], input_shape=(1, 1, 1))
+    with pytest.warns(sf.UnreachableClassWarning):
+        net.apply({"0.weight": np.array([True, False]).reshape(2, 1, 1, 1)})
+    net.weights["0.weight"][...] = 5
+    before = {name: array.copy() for name, array in net.parameters.items()}
+    x, y = np.ones((3, 1, 1, 1), np.float32), np.zeros(3, np.int64)
+    for call in (
+        lambda: net.fit(x[:1], y[:1]),
+        lambda: net.gradients_on(x[:1], y[:1])(net.weights),
+    ):
+        with pytest.raises(sf.ArchitectureError, match="layer 1: a batch of one sample"):
+            call()
+        for name, array in net.parameters.items():
+            assert array.tobytes() == before[name].tobytes(), name
+    with pytest.raises(sf.ArchitectureError, match="layer 1"):  # the second batch
+        net.fit(x, y, batch_size=2)
+    net.gradients_on(x[:1], y[:1], mode="eval")(net.weights)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_long_sums_are_precise(groups: int) -> None:
+    """Positive numbers all along: a plain sum in binary32 loses three digits of these."""
+    rng = np.random.default_rng(0)
+    net = nn.Network(
+        [nn.Conv2d(2, 2, 1, groups=groups), nn.BatchNorm2d(2), nn.GlobalAvgPool2d()],
+        input_shape=(2, 32, 32),
+    )
+    # Normalised by running statistics, so that the gradient at each place is the sample's own.
+    x = rng.random((1024, 2, 32, 32), np.float32) + 1
+    y = np.zeros(1024, np.int64)
+    found = net.gradients_on(x, y, mode="eval")(net.weights)["0.weight"]
+    logits = net.predict(x).astype(float)
+    slope = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    slope[:, 0] -= 1
+    slope *= 1 / np.sqrt(1 + 1e-5) / 1024
+    means = x.astype(float).mean(axis=(2, 3))
+    expected = slope.T @ means if groups == 1 else (slope * means).sum(axis=0)[:, None]
+    error = np.abs(found[..., 0, 0] - expected).max() / np.abs(expected).max()
+    assert error < 1e-5
+
+
+def test_a_shallow_copy_is_a_copy(net: nn.Network) -> None:
+    twin = copy.copy(net)
+    twin.weights["0.weight"][...] = 0
+    assert net.weights["0.weight"].any()
+
+
 def test_a_copy_has_all_parameters(net: nn.Network, samples: tuple[np.ndarray, np.ndarray]) -> None:
     net.fit(*samples)
     twin = copy.deepcopy(net)
@@ -222,7 +287,7 @@ def test_a_copy_has_all_parameters(net: nn.Network, samples: tuple[np.ndarray, n
         ([nn.BatchNorm2d(2, epsilon=0)], "layer 0: epsilon must be above 0"),
         ([nn.BatchNorm2d(2, epsilon="a")], "layer 0: epsilon must be a finite number, not 'a'"),
         ([nn.MaxPool2d(7)], "layer 0: a window of 7 does not fit into 6 x 5"),
-        ([nn.Residual([])], "layer 0: the body of a residual has no layer"),
+        ([nn.Residual([], [nn.ReLU()])], "layer 0: the body of a residual has no layer"),
         ([nn.Residual([nn.Conv2d(2, 3, 1)])], r"layer 0: adds \[3, 6, 5\] and \[2, 6, 5\]"),
         (
             [nn.ReLU(), nn.Residual([nn.ReLU(), nn.Conv2d(9, 2, 1)])],
@@ -237,9 +302,11 @@ def test_layers_that_do_not_fit(wrong: list[Any], text: str) -> None:
         nn.Network(wrong, input_shape=SHAPE)
 
 
-@pytest.mark.parametrize("shape", [(), (2, 6), (2, 6, 5, 1), (0, 6, 5), (2.0, 6, 5), (2**40,) * 3])
+@pytest.mark.parametrize(
+    "shape", [5, (), (2, 6), (2, 6, 5, 1), (0, 6, 5), (2.0, 6, 5), (2**40,) * 3]
+)
 def test_input_shapes_that_are_refused(shape: Any) -> None:
-    with pytest.raises(sf.SwiftForceError):
+    with pytest.raises(sf.ArchitectureError):
         nn.Network(layers(), input_shape=shape)
 
 

@@ -91,6 +91,16 @@ def test_a_network_without_images(tmp_path: Path) -> None:
     )
 
 
+def test_sizes_of_numpy(tmp_path: Path) -> None:
+    sizes = [np.int64(1), np.int32(2), np.uint8(3)]
+    layers = [
+        nn.Conv2d(*sizes, padding=np.int64(1), bias=np.bool_(True)),
+        nn.BatchNorm2d(2, momentum=np.float32(0.5)),
+    ]
+    nn.save(nn.Network(layers, input_shape=np.array([1, 4, 4]).tolist()), tmp_path / "n")
+    assert nn.load(tmp_path / "n").layers[1] == nn.BatchNorm2d(2, momentum=0.5)
+
+
 def test_parameters_are_plain_safetensors(net: nn.Network, tmp_path: Path) -> None:
     nn.save(net, tmp_path / "n")
     arrays = load_file(tmp_path / "n")
@@ -143,6 +153,7 @@ LINEAR = {"kind": "Linear", "inputs": 3, "outputs": 2, "bias": False}
         ({**LINEAR, "inputs": -1}, (2, 3), np.float32, "inputs"),
         ({**LINEAR, "outputs": "2"}, (2, 3), np.float32, "outputs"),
         ({"kind": "Linear"}, (2, 3), np.float32, "inputs"),
+        ({**LINEAR, "dilation": 3}, (2, 3), np.float32, "dilation"),
         (LINEAR, (3, 2), np.float32, "shape"),
         (LINEAR, (2, 3), np.float64, "float64"),
     ],

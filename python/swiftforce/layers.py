@@ -151,6 +151,11 @@ class Residual:
     shortcut: tuple[AnyLayer, ...] = ()
 
     def __init__(self, body: Sequence[AnyLayer], shortcut: Sequence[AnyLayer] = ()) -> None:
+        for branch in (body, shortcut):
+            if not isinstance(branch, Sequence):
+                raise ArchitectureError(
+                    f"a branch of a residual is a sequence of layers, not {branch!r}"
+                )
         object.__setattr__(self, "body", tuple(body))
         object.__setattr__(self, "shortcut", tuple(shortcut))
 
@@ -211,6 +216,16 @@ class Flattened:
         self.native.append(native)
         self.names.append(name)
         return len(self.native) - 1
+
+    @property
+    def ends_in_sum(self) -> bool:
+        """Whether a sum of branches comes after the last layer with weights."""
+        weighted = (number("layer", "linear"), number("layer", "conv2d"))
+        sums = number("layer", "add")
+        for native in reversed(self.native):
+            if native[0] in (*weighted, sums):
+                return native[0] == sums
+        return False
 
     def public_error(self, error: _core.NativeError) -> SwiftForceError:
         """The error for what the core refuses, with the layer called as its user does."""

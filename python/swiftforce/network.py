@@ -180,6 +180,7 @@ class Network:
         except _core.NativeError as error:
             raise flattened.public_error(error) from None
         self._seed = seed
+        self._ends_in_sum = flattened.ends_in_sum
         found: dict[str, dict[str, Array]] = {"weights": {}, "biases": {}, "statistics": {}}
         for view, layer, role, extents in _core.network_parameters(self._handle):
             kind = names("role")[role]
@@ -325,6 +326,8 @@ class Network:
             return
         given = tensors.matching(masks, "masks", MASKS)
         self._apply(given)
+        if self._ends_in_sum:
+            return
         last = given[-1]
         outputs = np.any(last.reshape(len(last), -1), axis=1)
         unreachable = np.flatnonzero(~outputs)
@@ -429,8 +432,8 @@ class Network:
                     correct += hits
                     seen += len(rows)
                     bar.advance(len(rows), loss=loss / seen, accuracy=correct / seen)
-            for weight in self.weights.values():
-                self._check_finite(float(np.abs(weight).max()), epoch, "largest weight")
+            for name, array in self.parameters.items():
+                self._check_finite(float(np.abs(array).max()), epoch, f"largest of {name}")
             history.append(Epoch(epoch + 1, loss / len(labels), correct / len(labels), rate))
             if on_epoch is not None:
                 on_epoch(history[-1])
@@ -491,6 +494,8 @@ class Network:
             twin.parameters[name] = array
         return twin
 
+    __copy__ = copy
+
     def __deepcopy__(self, memo: dict[int, object]) -> Network:
         return self.copy()
 
@@ -532,6 +537,10 @@ class Network:
 
 
 def _shape(sizes: Sequence[int]) -> tuple[int, ...]:
+    if not isinstance(sizes, Sequence) or len(sizes) not in (1, 3):
+        raise ArchitectureError(
+            f"input_shape must be (channels, height, width) or (features,), not {sizes!r}"
+        )
     return tuple(integer(size, "a size of input_shape", ArchitectureError) for size in sizes)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import warnings
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from swiftforce.errors import ArchitectureError, NetworkFileError, UnreachableClassWarning
+from swiftforce.errors import ArchitectureError, NetworkFileError
 from swiftforce.layers import KINDS, AnyLayer, Residual
 from swiftforce.network import Network
 from swiftforce.sealed import Seal
@@ -60,7 +59,7 @@ def load(path: str | os.PathLike[str]) -> Network:
 
     Raises
     ------
-    NetworkFileError, UnreachableClassWarning
+    NetworkFileError
         If the file is damaged, or is not one of a network of swiftforce.
     ImportError
         If safetensors is not installed.
@@ -78,11 +77,8 @@ def load(path: str | os.PathLike[str]) -> Network:
                 raise ValueError(f"{name} holds {found.dtype}, not float32")
             array[...] = _shaped(found, array.shape, name)
         if about["masked"]:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UnreachableClassWarning)
-                network.apply(
-                    {name: _mask(arrays, name, w.shape) for name, w in network.weights.items()}
-                )
+            # Whoever made the masks was warned of them.
+            network._apply([_mask(arrays, name, w.shape) for name, w in network.weights.items()])
     except (ArchitectureError, LookupError, TypeError, ValueError) as error:
         raise NetworkFileError(f"{path} is damaged: {error}") from None
     return network
@@ -108,7 +104,12 @@ def _plain(layer: AnyLayer) -> dict[str, Any]:
             "body": [_plain(part) for part in layer.body],
             "shortcut": [_plain(part) for part in layer.shortcut],
         }
-    return {"kind": type(layer).__name__, **asdict(layer)}
+    # Sizes may be numpy's numbers, of which JSON knows nothing.
+    sizes = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in asdict(layer).items()
+    }
+    return {"kind": type(layer).__name__, **sizes}
 
 
 def _layer(plain: dict[str, Any]) -> AnyLayer:
@@ -117,6 +118,5 @@ def _layer(plain: dict[str, Any]) -> AnyLayer:
         return Residual(
             [_layer(part) for part in plain["body"]], [_layer(part) for part in plain["shortcut"]]
         )
-    known = {field.name for field in fields(kind)}
-    layer: AnyLayer = kind(**{name: value for name, value in plain.items() if name in known})
+    layer: AnyLayer = kind(**{name: value for name, value in plain.items() if name != "kind"})
     return layer

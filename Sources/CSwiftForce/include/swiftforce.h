@@ -218,7 +218,7 @@ typedef struct sf_batch {
   int64_t samples;       /* rows of inputs */
   int64_t features;
   int64_t count; /* how many rows to use */
-  int64_t together; /* sf_network_gradients: samples that are normalised together; 0: all. Else 0 */
+  int64_t together; /* read by sf_network_gradients alone: samples normalised together; 0: all */
 } sf_batch;
 
 /* Stochastic gradient descent: v = momentum v + g + weight_decay w;  w = w - learning_rate v. */

@@ -33,7 +33,8 @@ struct StripPlan: Sendable {
     let offsets: [Int]
     let positions: [Int]
 
-    var channelLength: Int { rows.taps.count * rowLength }
+    /// Numbers of a copied channel.
+    let channelLength: Int
   }
 
   let kinds: [Kind]
@@ -47,6 +48,8 @@ struct StripPlan: Sendable {
   let sourceWidth: Int
   let targetWidth: Int
   let targetHeight: Int
+  /// Numbers of the longest copied channel of the source.
+  let channelLength: Int
 
   /// - Parameters:
   ///   - length: how long a strip should be, as far as rows are.
@@ -91,13 +94,11 @@ struct StripPlan: Sendable {
     }
     self.kinds = kinds
     self.strips = strips
+    channelLength = kinds.map(\.channelLength).max() ?? 0
   }
 
   /// Numbers of the longest strip's channel in the target.
   var length: Int { columns * samples }
-
-  /// Numbers of the longest copied channel of the source.
-  var channelLength: Int { kinds.map(\.channelLength).max() ?? 0 }
 
   /// Where a strip begins in a channel of the target, and how far its columns are apart.
   func target(of strip: Strip) -> (start: Int, step: Int) {
@@ -124,6 +125,7 @@ extension StripPlan.Kind {
     }
     self.phases = phases
     self.rowLength = rowLength
+    channelLength = rows.taps.count * rowLength
     var offsets: [Int] = []
     var positions: [Int] = []
     for (number, row) in rows.taps.enumerated() {
@@ -181,6 +183,7 @@ extension StripPlan {
     if end < count { target.clear(to + end * samples..<to + count * samples) }
     let start = from + strip.samples.lowerBound
     let width = strip.samples.count
+    guard begin < end else { return }
     if step == 1 && width == batch {
       let at = start + (first + begin) * batch
       target.copy(source, at..<at + (end - begin) * width, to: to + begin * width)
