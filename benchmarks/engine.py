@@ -5,13 +5,9 @@ Run from the top of the repository: `make bench`, or `python -m benchmarks.engin
 
 from __future__ import annotations
 
-import argparse
-import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import swiftforce as sf
 import torch
@@ -19,11 +15,11 @@ from swiftforce import nn
 
 from benchmarks import networks, training
 from benchmarks.classifiers import Kind, samples
+from benchmarks.command import measure, options, results
 from benchmarks.measure import Times, in_turn, machine
 from benchmarks.plan import in_threads, kept
-from benchmarks.rows import Results, Row, markdown, print_tables, write_between
+from benchmarks.rows import Row, markdown, print_tables, write_between
 
-OUTPUT = Path("build/bench")
 OURS = "swiftforce"
 TORCH = "torch"
 CHANNELS_LAST = "torch, channels last"
@@ -188,42 +184,21 @@ def titles(plan: Plan) -> dict[str, str]:
     }
 
 
-def arguments() -> argparse.Namespace:
-    """What the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small sizes, a few seconds")
-    parser.add_argument(
-        "--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="which to measure"
-    )
-    parser.add_argument("--again", action="store_true", help="also sections that are measured")
-    parser.add_argument(
-        "--output", type=Path, help=f"figures so far, as JSON lines; by default in {OUTPUT}"
-    )
-    parser.add_argument("--document", type=Path, help="page to write the tables into")
-    return parser.parse_args()
-
-
 def main() -> None:
     """Measure what is missing, and show all that there is."""
-    given = arguments()
+    given = options(__doc__.splitlines()[0], SECTIONS).parse_args()
     plan = QUICK if given.quick else Plan()
-    name = "quick-engine.jsonl" if given.quick else "engine.jsonl"
-    results = Results(given.output or OUTPUT / name)
+    found = results(given, "engine")
     # Every step keeps as many weights as the last, whatever becomes of the network.
     warnings.simplefilter("ignore", sf.SwiftForceWarning)
     sf.set_num_threads(plan.threads)
     torch.set_num_threads(plan.threads)
     facts = machine()
-    for name in given.sections:
-        if name in results and not given.again:
-            continue
-        start = time.perf_counter()
-        results.add(name, facts, SECTIONS[name](plan))
-        print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
-    print(*results.machines(), sep="\n", end="\n\n")
-    print_tables(results, titles(plan))
+    measure(found, given, facts, lambda name: SECTIONS[name](plan))
+    print(*found.machines(), sep="\n", end="\n\n")
+    print_tables(found, titles(plan))
     if given.document:
-        write_between(given.document, "engine", markdown(results, titles(plan)))
+        write_between(given.document, "engine", markdown(found, titles(plan)))
 
 
 if __name__ == "__main__":

@@ -5,12 +5,30 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 Item = TypeVar("Item")
 
 
-class Training:
+class _Closing:
+    """Closes its bar, if it has one, at the end of a with statement."""
+
+    _bar: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class Training(_Closing):
     """A bar for one pass of training: images per second, time left, loss and accuracy.
 
     Parameters
@@ -28,7 +46,6 @@ class Training:
     """
 
     def __init__(self, samples: int, *, description: str, shown: bool) -> None:
-        self._bar: Any = None
         if shown:
             self._bar = _tqdm()(
                 total=samples, desc=description, unit=" images", leave=False, dynamic_ncols=True
@@ -41,18 +58,6 @@ class Training:
                 loss=f"{loss:.3f}", accuracy=f"{100 * accuracy:.1f} %", refresh=False
             )
             self._bar.update(samples)
-
-    def __enter__(self) -> Training:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.close()
 
 
 def _tqdm() -> Any:  # noqa: ANN401 - a class of a library without types
@@ -76,14 +81,13 @@ def bar(items: Iterable[Item], *, description: str, shown: bool) -> Iterator[Ite
     return iter(_tqdm()(items, desc=description, leave=False, dynamic_ncols=True))
 
 
-class Work:
+class Work(_Closing):
     """Progress of a known amount of work in named parts, on standard error.
 
     A bar on a terminal where tqdm is installed; else a line as each part begins.
     """
 
     def __init__(self, total: int) -> None:
-        self._bar: Any = None
         if not sys.stderr.isatty():
             return
         try:
@@ -110,15 +114,3 @@ class Work:
             print(line, flush=True)
         else:
             self._bar.write(line)
-
-    def __enter__(self) -> Work:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.close()
