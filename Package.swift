@@ -2,7 +2,7 @@
 // What is built, and what each target may import. These arrows and no others:
 //
 //   ABI -> Core, Engine, Kernels, CSwiftForce     checks, converts, calls, maps errors
-//   Engine -> Core, Kernels, CBLAS                networks: the only room that calls BLAS
+//   Engine -> Core, Kernels, CPlatform, CBLAS     networks: the only room that calls BLAS
 //   Core -> Kernels, CPlatform                    the method: scores, selection, search
 //   Kernels -> CPlatform                          the loops over raw memory
 //
@@ -62,7 +62,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "SwiftForceEngine",
-      dependencies: ["SwiftForceCore", "CBLAS"] + levels.map { .target(name: $0.name) },
+      dependencies: ["SwiftForceCore", "CPlatform", "CBLAS"] + levels.map { .target(name: $0.name) },
       swiftSettings: strict),
     .target(
       name: "SwiftForceABI",

@@ -2,6 +2,7 @@
 // are the engine's raw pointers; layers, losses and the network see views alone. What must not live
 // here: what the memory means.
 
+import CPlatform
 import SwiftForceCore
 
 #if canImport(Glibc)
@@ -20,13 +21,16 @@ import SwiftForceCore
   let count: Int
   private let base: UnsafeMutablePointer<Element>
 
-  /// - Throws: `.noMemory` where the system does not have that much.
+  /// - Throws: `.noMemory` where the machine does not have that much.
   init(count: Int) throws(SFError) {
     let (bytes, overflow) = count.multipliedReportingOverflow(by: MemoryLayout<Element>.stride)
     guard !overflow, bytes <= Int.max - Arena.alignment else {
       throw .noMemory(bytes: Int.max)
     }
     let rounded = max(bytes, 1).roundedUp(toMultipleOf: Arena.alignment)
+    // Systems that promise more than they have end the process that uses it.
+    let most = Int(platform_memory())
+    guard most == 0 || rounded <= most else { throw .noMemory(bytes: bytes) }
     guard let memory = unsafe aligned_alloc(Arena.alignment, rounded) else {
       throw .noMemory(bytes: bytes)
     }

@@ -239,6 +239,15 @@ def test_one_number_of_a_channel_cannot_be_normalised() -> None:
     net.gradients_on(x[:1], y[:1], mode="eval")(net.weights)
 
 
+def test_a_batch_that_no_machine_has_room_for_is_an_error() -> None:
+    """A data set at once, normalised together: hundreds of gigabytes of activations."""
+    net = nn.resnet(18, (1, 28, 28))
+    x, y = np.zeros((400_000, 1, 28, 28), np.float32), np.zeros(400_000, np.int64)
+    with pytest.raises(sf.AllocationError, match="bytes"):
+        net.gradients_on(x, y)(net.weights)
+    net.gradients_on(x[:2], y[:2])(net.weights)
+
+
 @pytest.mark.parametrize("groups", [1, 2])
 def test_long_sums_are_precise(groups: int) -> None:
     """Positive numbers all along: a plain sum in binary32 loses three digits of these."""

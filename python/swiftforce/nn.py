@@ -18,8 +18,9 @@ from swiftforce.layers import (
     Residual,
 )
 from swiftforce.models import lenet5, lenet_300_100, resnet, small_vgg, vgg
-from swiftforce.network import Epoch, Evaluation, Network, Parameters
+from swiftforce.network import Epoch, Evaluation, Network
 from swiftforce.network_files import load, save
+from swiftforce.parameters import Parameters
 
 __all__ = [
     "AnyLayer",

@@ -9,6 +9,9 @@ int platform_cpu_level(void);
 /* How many CPUs this process may run on; at least 1. */
 int platform_cpu_count(void);
 
+/* Bytes of memory that this machine has; 0 where that cannot be told. */
+long long platform_memory(void);
+
 /* Asks for the memory at an address, which need not be valid, to be brought into the cache. */
 static inline void platform_request(const void *address) { __builtin_prefetch(address, 0, 3); }
 
