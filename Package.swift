@@ -62,7 +62,8 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "SwiftForceEngine",
-      dependencies: ["SwiftForceCore", "CPlatform", "CBLAS"] + levels.map { .target(name: $0.name) },
+      dependencies: ["SwiftForceCore", "CPlatform", "CBLAS"]
+        + levels.map { .target(name: $0.name) },
       swiftSettings: strict),
     .target(
       name: "SwiftForceABI",

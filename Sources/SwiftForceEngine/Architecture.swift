@@ -62,6 +62,7 @@ struct Architecture: Sendable {
     normalizing = layers.indices.filter { descriptions[$0].kind == .batchNorm2d }
     try checkReaders()
     try checkCounts()
+    try checkOutput()
   }
 
   var inputFeatures: Int { shapes[0].features }
@@ -135,6 +136,15 @@ struct Architecture: Sendable {
     for layer in layers.indices.dropLast() where readers[layer + 1].isEmpty {
       throw .badArchitecture(layer: layer, reason: "no layer reads its output")
     }
+  }
+
+  /// A label for each place of an image is hardly meant: a pool was forgotten.
+  private func checkOutput() throws(SFError) {
+    guard let image = shapes[layers.count].image, image.height * image.width > 1 else { return }
+    throw .badArchitecture(
+      layer: layers.count - 1,
+      reason: "the network ends in images of \(image.height) x \(image.width), not in features: "
+        + "a \(LayerKind.globalAvgPool2d.name) or a \(LayerKind.flatten.name) is missing")
   }
 
   /// Refuses so few samples that a channel has one number, which has no spread to normalise by.

@@ -463,13 +463,15 @@ def test_no_memory_is_kept(name: str) -> None:
     tracemalloc.start()
     try:
         work(5)
-        start, _ = tracemalloc.get_traced_memory()
-        work(300)
-        gc.collect()
-        end, _ = tracemalloc.get_traced_memory()
+        marks = [tracemalloc.get_traced_memory()[0]]
+        for _ in range(3):
+            work(300)
+            gc.collect()
+            marks.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
-    assert end - start < 3000  # ten bytes a round would be a leak
+    # Ten bytes a round would be a leak if they came every time: the interpreter keeps things, too.
+    assert min(end - start for start, end in itertools.pairwise(marks)) < 3000
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/statm")

@@ -303,6 +303,7 @@ def test_a_copy_has_all_parameters(net: nn.Network, samples: tuple[np.ndarray, n
             "layer 1.body.1: takes 9 channels where 2 come in",
         ),
         ([nn.Residual([nn.ReLU()], [nn.Linear])], "layer 0.shortcut.0 is a type, not a layer"),
+        ([nn.Conv2d(2, 3, 3)], "layer 0: the network ends in images of 4 x 3, not in features"),
         ([nn.ReLU(), nn.MaxPool2d(2)], "at least one layer with parameters"),
     ],
 )

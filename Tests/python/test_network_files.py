@@ -96,6 +96,7 @@ def test_sizes_of_numpy(tmp_path: Path) -> None:
     layers = [
         nn.Conv2d(*sizes, padding=np.int64(1), bias=np.bool_(True)),
         nn.BatchNorm2d(2, momentum=np.float32(0.5)),
+        nn.GlobalAvgPool2d(),
     ]
     nn.save(nn.Network(layers, input_shape=np.array([1, 4, 4]).tolist()), tmp_path / "n")
     assert nn.load(tmp_path / "n").layers[1] == nn.BatchNorm2d(2, momentum=0.5)
