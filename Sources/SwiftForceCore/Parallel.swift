@@ -64,7 +64,8 @@ enum Parallel {
       let work = Work(count: count, body: body)
       var threads: [pthread_t] = []
       for worker in 1..<min(workers, count) {
-        if let thread = start(work, worker) { threads.append(thread) }
+        // Where there is none, the others do its part.
+        if let thread = startThread({ work.run(worker: worker) }) { threads.append(thread) }
       }
       work.run(worker: 0)
       for thread in threads { pthread_join(thread, nil) }
@@ -104,33 +105,30 @@ enum Parallel {
       }
     }
   }
+}
 
-  private final class Share {
-    let work: Work
-    let worker: Int
-
-    init(_ work: Work, _ worker: Int) {
-      self.work = work
-      self.worker = worker
-    }
-  }
-
-  /// Starts a worker; nil where the system has no thread to give, and the others do its part.
-  private static func start(_ work: Work, _ worker: Int) -> pthread_t? {
-    let share = unsafe Unmanaged.passRetained(Share(work, worker))
-    var thread = pthread_t()
-    let status = unsafe pthread_create(
-      &thread, nil,
-      { context in
-        guard let context = unsafe context as UnsafeMutableRawPointer? else { return nil }
-        let share = unsafe Unmanaged<Share>.fromOpaque(context).takeRetainedValue()
-        share.work.run(worker: share.worker)
-        return nil
-      }, share.toOpaque())
-    guard status == 0 else {
-      unsafe share.release()
+/// Starts a thread that does one thing; nil where the system has no thread to give. It must be
+/// joined.
+func startThread(_ body: @escaping () -> Void) -> pthread_t? {
+  let task = unsafe Unmanaged.passRetained(ThreadTask(body))
+  var thread = pthread_t()
+  let status = unsafe pthread_create(
+    &thread, nil,
+    { context in
+      guard let context = unsafe context as UnsafeMutableRawPointer? else { return nil }
+      unsafe Unmanaged<ThreadTask>.fromOpaque(context).takeRetainedValue().body()
       return nil
-    }
-    return thread
+    }, task.toOpaque())
+  guard status == 0 else {
+    unsafe task.release()
+    return nil
   }
+  return thread
+}
+
+/// What a thread does, behind the one pointer that it is given.
+private final class ThreadTask {
+  let body: () -> Void
+
+  init(_ body: @escaping () -> Void) { self.body = body }
 }

@@ -52,32 +52,9 @@ public final class Team: @unchecked Sendable {
     guard !isStarted else { return }
     isStarted = true
     for worker in 1..<workers {
-      let member = unsafe Unmanaged.passRetained(Member(work, worker))
-      var thread = pthread_t()
-      let status = unsafe pthread_create(
-        &thread, nil,
-        { context in
-          guard let context = unsafe context as UnsafeMutableRawPointer? else { return nil }
-          let member = unsafe Unmanaged<Member>.fromOpaque(context).takeRetainedValue()
-          member.work.serve(member.worker)
-          return nil
-        }, member.toOpaque())
-      guard status == 0 else {
-        unsafe member.release()
-        return
-      }
+      // The thread keeps the work and not the team, which would never go otherwise.
+      guard let thread = startThread({ [work] in work.serve(worker) }) else { return }
       threads.append(thread)
-    }
-  }
-
-  /// One thread's place. It keeps the work and not the team, which would never go otherwise.
-  private final class Member {
-    let work: Work
-    let worker: Int
-
-    init(_ work: Work, _ worker: Int) {
-      self.work = work
-      self.worker = worker
     }
   }
 }

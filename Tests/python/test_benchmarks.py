@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -10,27 +9,18 @@ from pathlib import Path
 
 import pytest
 import swiftforce as sf
+from benchmarking import ROOT, run_quick
 
-ROOT = Path(__file__).parents[2]
 PAGE = "before\n<!-- begin selection -->\nold\n<!-- end selection -->\nafter\n"
 OURS = ("reading", "snip", "step, gradients alternate", "step, gradients drift")
 PEERS = ("numpy partition", "torch topk, as FORCE's own code", "torch kthvalue")
 
 
+PLACES = {"output": "out.jsonl", "document": "page.md", "picture": "picture.png"}
+
+
 def run(folder: Path, *options: str) -> str:
-    places = {"output": "out.jsonl", "document": "page.md", "picture": "picture.png"}
-    for option, name in places.items():
-        options += (f"--{option}", str(folder / name))
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.selection", "--quick", *options],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONWARNINGS": "error"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run_quick("benchmarks.selection", folder, PLACES, *options)
 
 
 @pytest.fixture(scope="module")

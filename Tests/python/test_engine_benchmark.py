@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from benchmarking import ROOT, run_quick
 from swiftforce import nn
 
-ROOT = Path(__file__).parents[2]
 PAGE = "before\n<!-- begin engine -->\nold\n<!-- end engine -->\nafter\n"
 
 
+PLACES = {"output": "out.jsonl", "document": "page.md"}
+
+
 def run(folder: Path, *options: str) -> str:
-    places = ("--output", str(folder / "out.jsonl"), "--document", str(folder / "page.md"))
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.engine", "--quick", *places, *options],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONWARNINGS": "error"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run_quick("benchmarks.engine", folder, PLACES, *options)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,26 @@
+"""Running a benchmark as its users do, in seconds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_quick(module: str, folder: Path, places: dict[str, str], *options: str) -> str:
+    """What a benchmark prints, whose options name these files of a folder."""
+    for option, name in places.items():
+        options += (f"--{option}", str(folder / name))
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--quick", *options],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
