@@ -147,6 +147,10 @@ class NetworkFileError(SwiftForceError, ValueError):
     """A file does not hold a network of swiftforce, or not an undamaged one."""
 
 
+class RanksDifferError(SwiftForceError, ValueError):
+    """Ranks that search together hold different weights, or found different masks."""
+
+
 class AllocationError(SwiftForceError, MemoryError):
     """The core could not allocate memory."""
 

@@ -24,6 +24,7 @@ import numpy as np
 from swiftforce import _core
 from swiftforce.errors import (
     MissingGradientsError,
+    OverlapError,
     SearchDoneError,
     StepsError,
     public_error,
@@ -78,11 +79,15 @@ class MaskSearch:
         One of `schedules`, or a list of your own: see `schedule_keeps`.
     seed : int
         For the method ``random``.
+    masked_weights : structure of the weights, of their types, optional
+        Where a search of several steps writes the masked weights, from its first step on; memory of its
+        own by default. Pass the arrays that a model computes with, and a copy of them as
+        `weights`, and the model is masked in place.
 
     Raises
     ------
     SparsityError, KeepError, StepsError, ScheduleError, SeedError, UnknownNameError
-    StructureError, UnsupportedTypeError, LayoutError, OverlapError
+    ShapeError, StructureError, UnsupportedTypeError, LayoutError, OverlapError
 
     Attributes
     ----------
@@ -119,6 +124,7 @@ class MaskSearch:
         steps: int | None = None,
         schedule: Schedule = "exponential",
         seed: int = 0,
+        masked_weights: Arrays | None = None,
     ) -> None:
         self.method = method
         self._info = method_info(method)
@@ -143,7 +149,7 @@ class MaskSearch:
         # over the masks it starts from, so that it can fail.
         self._masks: dict[int, tuple[Array, ...]] = {}
         # A single step needs no masked weights to go on with.
-        self._masked = self._tensors.empty() if len(self._keeps) > 1 else None
+        self._masked = self._room(masked_weights) if len(self._keeps) > 1 else None
         self._written = [] if self._masked is None else spans(self._masked)
         self._known: dict[int, Step] = {}
         self._turn = threading.RLock()
@@ -319,6 +325,19 @@ class MaskSearch:
             seed=self._seed,
             schedule=self._schedule,
         )
+
+    def _room(self, masked_weights: Arrays | None) -> tuple[Array, ...]:
+        """Where the masked weights are written."""
+        if masked_weights is None:
+            return self._tensors.empty()
+        room = self._tensors.matching(masked_weights, "masked weights", writable=True)
+        places = spans(self._tensors.arrays)
+        for position, array in enumerate(room):
+            if lies_in(array, places):
+                raise OverlapError(
+                    f"{self._tensors.label('masked weights', position)} shares memory with weights"
+                )
+        return room
 
     def _plan(
         self,

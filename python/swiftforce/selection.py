@@ -12,7 +12,7 @@ from swiftforce.errors import (
     native_call,
     public_error,
 )
-from swiftforce.report import layers_of, step_of, warn_of
+from swiftforce.report import Pruning, layers_of, step_of, warn_of
 from swiftforce.schedule import check_seed, integer, require_keep
 from swiftforce.tensors import FLOAT32, MASK, Array, Arrays, Tensors, check_distinct
 from swiftforce.vocabulary import number
@@ -122,6 +122,26 @@ def select(scores: Arrays, *, sparsity: float | None = None, keep: int | None = 
     >>> sf.select({"a": np.float32([3, 1]), "b": np.float32([2, 3])}, keep=2)
     {'a': array([ True, False]), 'b': array([False,  True])}
     """
+    return prune_by_scores(scores, sparsity=sparsity, keep=keep, stacklevel=3).masks
+
+
+def prune_by_scores(
+    scores: Arrays,
+    *,
+    sparsity: float | None,
+    keep: int | None,
+    method: str = "",
+    stacklevel: int,
+) -> Pruning:
+    """As `select`, with all that is told of a search of one step.
+
+    Parameters
+    ----------
+    method : str
+        The name of what the scores are.
+    stacklevel : int
+        Whom the warnings point to, as in `warnings.warn`.
+    """
     tensors = Tensors(scores, "scores")
     kept = require_keep(tensors.size, sparsity, keep)
     masks = tensors.empty(MASK)
@@ -129,8 +149,16 @@ def select(scores: Arrays, *, sparsity: float | None = None, keep: int | None = 
         step = step_of(_core.select(tensors.arrays, masks, kept))
     except _core.NativeError as error:
         raise public_error(error, tensors.label) from None
-    warn_of(layers_of(tensors, step), (step,), stacklevel=3)
-    return tensors.restore(masks)
+    layers = layers_of(tensors, step)
+    warn_of(layers, (step,), stacklevel=stacklevel + 1)
+    return Pruning(
+        masks=tensors.restore(masks),
+        method=method,
+        layers=layers,
+        history=(step,),
+        seed=0,
+        schedule="exponential",
+    )
 
 
 def permutation(n: int, seed: int, stream: int = 0) -> Array:

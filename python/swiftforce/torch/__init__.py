@@ -1,0 +1,13 @@
+"""Masks for PyTorch: found for a model, kept while it is trained.
+
+Two lines in a training script, where model, batches and optimizer are there already:
+
+    pruning = sft.prune(model, batches, loss=F.cross_entropy, method="force", sparsity=0.99)
+    sft.apply(model, pruning, optimizer)
+"""
+
+from swiftforce.torch.parameters import prunable
+from swiftforce.torch.pruning import methods, prune
+from swiftforce.torch.sparse import apply, masks, remove, to_torch_prune
+
+__all__ = ["apply", "masks", "methods", "prunable", "prune", "remove", "to_torch_prune"]

@@ -1,0 +1,159 @@
+"""What weights are scored by: gradients of the loss, Hessian-gradient products, synaptic flow.
+
+Every function here takes the parameters by name and returns tensors of their shapes in their
+order. None of them touches ``.grad`` or runs the hooks of a parameter, except where parameters are
+sharded (`torch.distributed.fsdp.fully_shard`), whose gradients come no other way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import nn
+from torch.distributed.tensor import DTensor
+from torch.func import functional_call
+
+from swiftforce.errors import MissingGradientsError, ShapeError, UnsupportedTypeError
+from swiftforce.torch.objective import Objective, size_of
+from swiftforce.torch.ranks import Ranks
+
+Parameters = Mapping[str, nn.Parameter]
+#: From a mean loss to what is averaged over batches.
+Derivative = Callable[[torch.Tensor, Parameters], list[torch.Tensor]]
+
+
+def mean_gradients(
+    objective: Objective,
+    parameters: Parameters,
+    batches: Sequence[Any],
+    ranks: Ranks | None = None,
+) -> list[torch.Tensor]:
+    """Gradients of the loss, averaged over all batches of all ranks; each weighs by its size.
+
+    Raises
+    ------
+    MissingGradientsError
+        If the loss does not depend on a parameter.
+    """
+    are_sharded = any(isinstance(one, DTensor) for one in parameters.values())
+    return _mean(
+        objective, parameters, batches, ranks, _accumulated if are_sharded else _gradients
+    )
+
+
+def hessian_gradients(
+    objective: Objective,
+    parameters: Parameters,
+    batches: Sequence[Any],
+    ranks: Ranks | None = None,
+) -> list[torch.Tensor]:
+    """Products H g of the Hessian and the gradient g of the loss, both means over all batches.
+
+    The batches are gone through twice, with the same random numbers (dropout) in both turns.
+
+    References
+    ----------
+    Wang, Zhang and Grosse, "Picking winning tickets before training by preserving gradient flow",
+    ICLR 2020, algorithm 2.
+    """
+    if any(isinstance(one, DTensor) for one in parameters.values()):
+        raise UnsupportedTypeError("grasp needs whole parameters, not sharded ones")
+    before = torch.get_rng_state()
+    means = mean_gradients(objective, parameters, batches, ranks)
+    torch.set_rng_state(before)
+
+    def product(loss: torch.Tensor, parameters: Parameters) -> list[torch.Tensor]:
+        of_batch = torch.autograd.grad(loss, list(parameters.values()), create_graph=True)
+        along = torch.stack([(g * m).sum() for g, m in zip(of_batch, means, strict=True)]).sum()
+        return list(
+            torch.autograd.grad(along, list(parameters.values()), materialize_grads=True)
+        )
+
+    return _mean(objective, parameters, batches, ranks, product)
+
+
+def synaptic_flow(
+    model: nn.Module, parameters: Parameters, example: torch.Tensor
+) -> list[torch.Tensor]:
+    """Gradients of R, the sum of the outputs on an input of ones at the absolute weights.
+
+    Computed in float64, of copies: products of layer upon layer overflow float32. All parameters and
+    buffers are taken absolute, as the method asks for, and none is written.
+
+    Parameters
+    ----------
+    model : nn.Module
+        In eval mode.
+    example : tensor
+        An input; the ones have the shape of its first sample.
+
+    References
+    ----------
+    Tanaka, Kunin, Yamins and Ganguli, "Pruning neural networks without any data by iteratively
+    conserving synaptic flow", NeurIPS 2020, equation 2.
+    """
+    named = chain(model.named_parameters(), model.named_buffers())
+    state = {
+        name: value.detach().to(torch.float64).abs()
+        for name, value in named
+        if value.is_floating_point()
+    }
+    scored = [state[name].requires_grad_() for name in parameters]
+    ones = torch.ones((1, *example.shape[1:]), dtype=torch.float64, device=example.device)
+    output = functional_call(model, state, (ones,))
+    if not isinstance(output, torch.Tensor):
+        raise ShapeError(f"synflow needs one tensor of outputs, not a {type(output).__name__}")
+    return list(torch.autograd.grad(output.sum(), scored, materialize_grads=True))
+
+
+def _mean(
+    objective: Objective,
+    parameters: Parameters,
+    batches: Sequence[Any],
+    ranks: Ranks | None,
+    derive: Derivative,
+) -> list[torch.Tensor]:
+    """What a loss is derived to, averaged over batches and ranks."""
+    are_weighed = len(batches) > 1 or ranks is not None
+    sizes = [size_of(batch) if are_weighed else 1 for batch in batches]
+    total: list[torch.Tensor] = []
+    for batch, size in zip(batches, sizes, strict=True):
+        loss = objective(batch)
+        found = derive(loss if size == sizes[0] else loss * (size / sizes[0]), parameters)
+        if total:
+            torch._foreach_add_(total, found)
+        else:
+            total = found
+    if len(batches) > 1:
+        torch._foreach_mul_(total, sizes[0] / sum(sizes))
+    if ranks is not None:
+        ranks.average(total, sum(sizes))
+    return total
+
+
+def _gradients(loss: torch.Tensor, parameters: Parameters) -> list[torch.Tensor]:
+    found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+    return _all_there(found, parameters)
+
+
+def _accumulated(loss: torch.Tensor, parameters: Parameters) -> list[torch.Tensor]:
+    """Gradients by way of ``.grad``, which is None before and after."""
+    loss.backward()  # type: ignore[no-untyped-call]
+    found = [one.grad for one in parameters.values()]
+    for one in parameters.values():
+        one.grad = None
+    return _all_there(found, parameters)
+
+
+def _all_there(
+    found: Sequence[torch.Tensor | None], parameters: Parameters
+) -> list[torch.Tensor]:
+    missing = [name for name, one in zip(parameters, found, strict=True) if one is None]
+    if missing:
+        raise MissingGradientsError(
+            f"the loss does not depend on {', '.join(missing[:3])}: exclude what is not used"
+        )
+    return [one.to_dense() if one.is_sparse else one for one in found if one is not None]

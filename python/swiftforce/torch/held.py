@@ -1,0 +1,105 @@
+"""The weights under search: where the core reads and writes them, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from torch import nn
+from torch.distributed.tensor import DTensor
+
+from swiftforce.tensors import Array
+from swiftforce.torch.memory import array_of, in_order, order_of, out_of_order, tensor_of
+
+
+def local_of(tensor: torch.Tensor) -> torch.Tensor:
+    """The part of a tensor that this process holds; all of it, unless it is sharded."""
+    if isinstance(tensor, DTensor):
+        part: torch.Tensor = tensor.to_local()
+        return part.detach()
+    return tensor.detach()
+
+
+class HeldWeights:
+    """The dense weights of parameters, kept while masked ones stand in their place.
+
+    On the CPU the masked weights are written into the memory of the parameters, and the dense ones
+    are the only copy. Parameters of another device have both copies in the memory of the host, and
+    are written piece by piece.
+
+    As a context manager, it puts the dense weights back at the end.
+
+    Parameters
+    ----------
+    parameters : mapping of name to nn.Parameter
+    masked : bool
+        Whether masked weights will be written at all; without, the parameters are read where they
+        lie.
+
+    Attributes
+    ----------
+    dense : dict of name to array
+        The dense weights, flat, in the order of the parameter's memory.
+    masked : dict of name to array, or None
+        Where masked weights are to be written.
+    """
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter], *, masked: bool) -> None:
+        self._locals = {name: local_of(one) for name, one in parameters.items()}
+        self._orders = {name: order_of(one, name) for name, one in self._locals.items()}
+        on_host = {name: self._on_host(name) for name in parameters}
+        self.masked: dict[str, Array] | None = None
+        self.dense = on_host
+        if masked:
+            self.masked = on_host
+            self.dense = {name: array.copy() for name, array in on_host.items()}
+
+    def _on_host(self, name: str) -> Array:
+        flat = in_order(self._locals[name], self._orders[name])
+        return array_of(flat.cpu(), name)
+
+    def gradients(self, tensors: Sequence[torch.Tensor]) -> dict[str, Array]:
+        """Gradients as the core reads them: flat, on the host, in the order of their weights."""
+        return {
+            name: array_of(in_order(local_of(tensor), self._orders[name]).cpu(), name)
+            for name, tensor in zip(self._locals, tensors, strict=True)
+        }
+
+    def masks(self, arrays: Mapping[str, Array]) -> dict[str, torch.Tensor]:
+        """Flat masks as tensors of the shapes of the parameters, on their devices."""
+        return {
+            name: out_of_order(
+                torch.from_numpy(arrays[name]).to(local.device), local.shape, self._orders[name]
+            )
+            for name, local in self._locals.items()
+        }
+
+    def show(self) -> None:
+        """Let the model have the masked weights: those of other devices are sent there."""
+        if self.masked is not None:
+            self._send(self.masked)
+
+    def _send(self, arrays: Mapping[str, Array]) -> None:
+        for name, local in self._locals.items():
+            if local.device.type != "cpu":
+                flat = tensor_of(arrays[name])
+                local.copy_(out_of_order(flat, local.shape, self._orders[name]))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Put the dense weights back."""
+        if self.masked is None:
+            return
+        for name, array in self.dense.items():
+            np.copyto(self.masked[name], array)
+        self._send(self.dense)
