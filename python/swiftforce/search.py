@@ -80,8 +80,8 @@ class MaskSearch:
     seed : int
         For the method ``random``.
     masked_weights : structure of the weights, of their types, optional
-        Where a search of several steps writes the masked weights, from its first step on; memory of its
-        own by default. Pass the arrays that a model computes with, and a copy of them as
+        Where a search of several steps writes the masked weights, from its first step on; memory
+        of its own by default. Pass the arrays that a model computes with, and a copy of them as
         `weights`, and the model is masked in place.
 
     Raises

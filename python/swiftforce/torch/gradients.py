@@ -39,9 +39,7 @@ def mean_gradients(
         If the loss does not depend on a parameter.
     """
     are_sharded = any(isinstance(one, DTensor) for one in parameters.values())
-    return _mean(
-        objective, parameters, batches, ranks, _accumulated if are_sharded else _gradients
-    )
+    return _mean(objective, parameters, batches, ranks, _accumulated if are_sharded else _gradients)
 
 
 def hessian_gradients(
@@ -68,9 +66,7 @@ def hessian_gradients(
     def product(loss: torch.Tensor, parameters: Parameters) -> list[torch.Tensor]:
         of_batch = torch.autograd.grad(loss, list(parameters.values()), create_graph=True)
         along = torch.stack([(g * m).sum() for g, m in zip(of_batch, means, strict=True)]).sum()
-        return list(
-            torch.autograd.grad(along, list(parameters.values()), materialize_grads=True)
-        )
+        return list(torch.autograd.grad(along, list(parameters.values()), materialize_grads=True))
 
     return _mean(objective, parameters, batches, ranks, product)
 
@@ -80,8 +76,8 @@ def synaptic_flow(
 ) -> list[torch.Tensor]:
     """Gradients of R, the sum of the outputs on an input of ones at the absolute weights.
 
-    Computed in float64, of copies: products of layer upon layer overflow float32. All parameters and
-    buffers are taken absolute, as the method asks for, and none is written.
+    Computed in float64, of copies: products of layer upon layer overflow float32. All parameters
+    and buffers are taken absolute, as the method asks for, and none is written.
 
     Parameters
     ----------
@@ -148,9 +144,7 @@ def _accumulated(loss: torch.Tensor, parameters: Parameters) -> list[torch.Tenso
     return _all_there(found, parameters)
 
 
-def _all_there(
-    found: Sequence[torch.Tensor | None], parameters: Parameters
-) -> list[torch.Tensor]:
+def _all_there(found: Sequence[torch.Tensor | None], parameters: Parameters) -> list[torch.Tensor]:
     missing = [name for name, one in zip(parameters, found, strict=True) if one is None]
     if missing:
         raise MissingGradientsError(

@@ -1,7 +1,7 @@
 """The memory of tensors, as arrays that the core reads and writes in place.
 
-The core wants contiguous arrays and does not care about their shape, so a tensor becomes a flat array of its
-elements in the order of its memory, whatever its format (`torch.channels_last` too).
+The core wants contiguous arrays and does not care about their shape, so a tensor becomes a flat
+array of its elements in the order of its memory, whatever its format (`torch.channels_last` too).
 """
 
 from __future__ import annotations

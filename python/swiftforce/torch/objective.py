@@ -1,4 +1,4 @@
-"""The loss that a model is searched by: batches in the caller's order, and the loss of one batch."""
+"""The loss that a model is searched by: the caller's batches in order, and the loss of each."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Batches:
     Parameters
     ----------
     source : iterable
-        A DataLoader, a list, or anything else that can be gone through; what can be gone through only once, as
-        a generator, must hold all that is asked for.
+        A DataLoader, a list, or anything else that can be gone through; what can be gone through
+        only once, as a generator, must hold all that is asked for.
     """
 
     def __init__(self, source: Iterable[Any]) -> None:
@@ -125,7 +125,7 @@ class Objective:
             )
         return value
 
-    def _of_pair(self, input: Any, target: Any) -> torch.Tensor:  # noqa: ANN401, A002
+    def _of_pair(self, input: Any, target: Any) -> torch.Tensor:  # noqa: ANN401
         output = self._model(input)
         assert self._loss is not None
         return self._loss(output if self._temperature == 1 else output / self._temperature, target)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
-import torch
 from torch import nn
 
 from swiftforce.errors import StructureError, UnknownNameError, UnsupportedTypeError
@@ -98,8 +97,8 @@ def prunable(
     chosen = {name: one for name, one in chosen.items() if name not in left_out}
     if not chosen:
         raise StructureError(
-            f"{type(model).__name__} has no weight to prune: no trained weight of a linear layer or "
-            "a convolution is left; name others with include"
+            f"{type(model).__name__} has no weight to prune: no trained weight of a linear layer "
+            "or a convolution is left; name others with include"
         )
     for name, parameter in chosen.items():
         _check_there(name, parameter)
@@ -143,7 +142,7 @@ def _matching(
 
 
 def _check_there(name: str, parameter: nn.Parameter) -> None:
-    if isinstance(parameter, nn.parameter.UninitializedTensorMixin):
+    if isinstance(parameter, nn.parameter.UninitializedParameter):
         raise UnsupportedTypeError(
             f"{name} has no values yet: run one batch through the model before pruning it"
         )

@@ -22,6 +22,7 @@ from swiftforce.report import Layer, Pruning
 from swiftforce.schedule import Schedule, integer
 from swiftforce.search import MaskSearch
 from swiftforce.selection import prune_by_scores
+from swiftforce.tensors import Array
 from swiftforce.torch.gradients import Parameters, hessian_gradients, mean_gradients, synaptic_flow
 from swiftforce.torch.held import HeldWeights
 from swiftforce.torch.objective import Batches, BatchLoss, Loss, Objective, input_of
@@ -90,7 +91,7 @@ def prune(
         A DataLoader or a list, of ``(input, target)`` or whatever `batch_loss` takes. Each batch is
         used once, in order, and all again when they are exhausted.
     loss : callable
-        ``loss(output, target)``, mean over the batch, for example `torch.nn.functional.cross_entropy`.
+        ``loss(output, target)``, mean over the batch; `torch.nn.functional.cross_entropy` is one.
         Input and target are moved to the model's device.
     batch_loss : callable
         Or ``batch_loss(model, batch)``, mean over the batch; moving and autocast are yours.
@@ -113,7 +114,8 @@ def prune(
     include, exclude : glob or globs
         Which parameters are pruned: see `prunable`.
     temperature : float, optional
-        For ``grasp`` with `loss`: outputs are divided by it; 200 by default, as in its authors' code.
+        For ``grasp`` with `loss`: outputs are divided by it; 200 by default, as in its authors'
+        code.
     seed : int
         For the method ``random``.
     communicator : swiftforce.distributed.Communicator, optional
@@ -146,20 +148,21 @@ def prune(
 
     References
     ----------
-    The methods of the core: see `swiftforce.prune`. ``grasp`` keeps the largest ``w * (H g)``: those
-    whose removal would reduce the norm of the gradient most (Wang, Zhang and Grosse, ICLR 2020,
-    equation 8, there with the other sign, and the smallest kept). ``synflow``: Tanaka et al.,
-    NeurIPS 2020, algorithm 1.
+    The methods of the core: see `swiftforce.prune`. ``grasp`` keeps the largest ``w * (H g)``:
+    those whose removal would reduce the norm of the gradient most (Wang, Zhang and Grosse, "Picking
+    winning tickets before training by preserving gradient flow", ICLR 2020, which gives scores
+    the other sign and keeps the smallest). ``synflow``: Tanaka et al., "Pruning neural networks
+    without any data by iteratively conserving synaptic flow", NeurIPS 2020.
 
     Examples
     --------
     >>> import torch, swiftforce.torch as sft
     >>> from torch.nn import functional
-    >>> model = torch.nn.Sequential(torch.nn.Linear(20, 30), torch.nn.ReLU(), torch.nn.Linear(30, 2))
+    >>> model = torch.nn.Linear(20, 2)
     >>> batches = [(torch.randn(64, 20), torch.randint(2, (64,))) for _ in range(4)]
-    >>> pruning = sft.prune(model, batches, loss=functional.cross_entropy, sparsity=0.9, steps=10)
-    >>> pruning.keep, pruning.masks["0.weight"].dtype
-    (66, torch.bool)
+    >>> pruning = sft.prune(model, batches, loss=functional.cross_entropy, sparsity=0.5, steps=10)
+    >>> pruning.keep, pruning.masks["weight"].dtype
+    (20, torch.bool)
     """
     if method not in methods():
         raise UnknownNameError(f"there is no method {method!r}; there are: {', '.join(methods())}")
@@ -260,17 +263,18 @@ def _by_products(
     """The weights of largest ``w * (H g)``, of either sign."""
     assert source is not None
     products = held.gradients(source())
-    scores = {
-        # In the type that the core computes scores in.
-        name: np.multiply(weight, products[name], dtype=np.result_type(weight, products[name], "f4"))
-        for name, weight in held.dense.items()
-    }
+    scores = {name: _product(weight, products[name]) for name, weight in held.dense.items()}
     return prune_by_scores(scores, sparsity=sparsity, keep=keep, method=GRASP, stacklevel=4)
 
 
-def _of_model(
-    found: Pruning, method: str, parameters: Parameters, held: HeldWeights
-) -> Pruning:
+def _product(first: Array, second: Array) -> Array:
+    """In the type that the core computes scores in: float32, or float64 where either has it."""
+    wide = np.float64 if np.float64 in {first.dtype.type, second.dtype.type} else np.float32
+    product: Array = first.astype(wide) * second.astype(wide)
+    return product
+
+
+def _of_model(found: Pruning, method: str, parameters: Parameters, held: HeldWeights) -> Pruning:
     """The same result in terms of the model: tensors of the parameters' shapes."""
     layers = [
         Layer(layer.name, tuple(parameter.shape), layer.size, layer.kept)

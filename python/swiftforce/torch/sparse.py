@@ -78,14 +78,15 @@ def apply(
     Parameters
     ----------
     model : nn.Module
-        May be compiled or wrapped by DistributedDataParallel, before or after. Shard it first, if at all.
+        May be compiled or wrapped by DistributedDataParallel, before or after. Shard it first, if
+        at all.
     masks : Pruning, or mapping of name to bool tensor or array
         What `prune` found, or `masks` of a saved model; True where a weight is kept.
     optimizer : torch.optim.Optimizer or several, optional
         Those that train these weights: their state is cleared where weights are removed, and
-        removed weights are set to zero after each of their steps. Can be left out for an optimizer that has no
-        state yet and does not move a weight whose gradient is always zero: SGD, Adam, AdamW and all others that treat
-        each weight by itself, with momentum and weight decay.
+        removed weights are set to zero after each of their steps. Can be left out for an optimizer
+        that has no state yet and does not move a weight whose gradient is always zero: SGD, Adam,
+        AdamW and all others that treat each weight by itself, with momentum and weight decay.
 
     Raises
     ------
@@ -107,9 +108,7 @@ def apply(
     4
     """
     model = unwrapped(model)
-    if isinstance(masks, Pruning):
-        masks = masks.masks
-    checked = _checked(model, masks)
+    checked = _checked(model, masks.masks if isinstance(masks, Pruning) else masks)
     optimizers = (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer)
     _take_off(model)
     places = []
