@@ -137,7 +137,7 @@ def _gradients(loss: torch.Tensor, parameters: Parameters) -> list[torch.Tensor]
 
 def _accumulated(loss: torch.Tensor, parameters: Parameters) -> list[torch.Tensor]:
     """Gradients by way of ``.grad``, which is None before and after."""
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     found = [one.grad for one in parameters.values()]
     for one in parameters.values():
         one.grad = None
