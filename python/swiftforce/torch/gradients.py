@@ -16,7 +16,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 from torch.func import functional_call
 
-from swiftforce.errors import MissingGradientsError, ShapeError, UnsupportedTypeError
+from swiftforce.errors import MissingGradientsError, ShapeError
 from swiftforce.torch.objective import Objective, size_of
 from swiftforce.torch.ranks import Ranks
 
@@ -57,8 +57,6 @@ def hessian_gradients(
     Wang, Zhang and Grosse, "Picking winning tickets before training by preserving gradient flow",
     ICLR 2020, algorithm 2.
     """
-    if any(isinstance(one, DTensor) for one in parameters.values()):
-        raise UnsupportedTypeError("grasp needs whole parameters, not sharded ones")
     before = torch.get_rng_state()
     means = mean_gradients(objective, parameters, batches, ranks)
     torch.set_rng_state(before)

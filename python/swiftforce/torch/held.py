@@ -9,23 +9,16 @@ from typing import Self
 import numpy as np
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
 
 from swiftforce.tensors import Array
 from swiftforce.torch.memory import array_of, in_order, order_of, out_of_order, tensor_of
-
-
-def local_of(tensor: torch.Tensor) -> torch.Tensor:
-    """The part of a tensor that this process holds; all of it, unless it is sharded."""
-    if isinstance(tensor, DTensor):
-        part: torch.Tensor = tensor.to_local()
-        return part.detach()
-    return tensor.detach()
+from swiftforce.torch.sharded import like, local_of
 
 
 class HeldWeights:
     """The dense weights of parameters, kept while masked ones stand in their place.
 
+    Of sharded parameters, all this is about the part that this rank holds.
     On the CPU the masked weights are written into the memory of the parameters, and the dense ones
     are the only copy. Parameters of another device have both copies in the memory of the host, and
     are written piece by piece.
@@ -48,6 +41,7 @@ class HeldWeights:
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], *, masked: bool) -> None:
+        self._parameters = parameters
         self._locals = {name: local_of(one) for name, one in parameters.items()}
         self._orders = {name: order_of(one, name) for name, one in self._locals.items()}
         on_host = {name: self._on_host(name) for name in parameters}
@@ -70,12 +64,12 @@ class HeldWeights:
 
     def masks(self, arrays: Mapping[str, Array]) -> dict[str, torch.Tensor]:
         """Flat masks as tensors of the shapes of the parameters, on their devices."""
-        return {
-            name: out_of_order(
-                torch.from_numpy(arrays[name]).to(local.device), local.shape, self._orders[name]
-            )
-            for name, local in self._locals.items()
-        }
+        found = {}
+        for name, local in self._locals.items():
+            flat = torch.from_numpy(arrays[name]).to(local.device)
+            mask = out_of_order(flat, local.shape, self._orders[name])
+            found[name] = like(mask, self._parameters[name])
+        return found
 
     def show(self) -> None:
         """Let the model have the masked weights: those of other devices are sent there."""

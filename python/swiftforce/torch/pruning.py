@@ -16,6 +16,7 @@ from swiftforce.errors import (
     MissingGradientsError,
     StepsError,
     UnknownNameError,
+    UnsupportedTypeError,
 )
 from swiftforce.progress import bar
 from swiftforce.report import Layer, Pruning
@@ -29,6 +30,7 @@ from swiftforce.torch.objective import Batches, BatchLoss, Loss, Objective, inpu
 from swiftforce.torch.parameters import prunable, unwrapped
 from swiftforce.torch.preserved import preserved
 from swiftforce.torch.ranks import Ranks, ranks_of
+from swiftforce.torch.sharded import sharding_of
 from swiftforce.vocabulary import method_info
 from swiftforce.vocabulary import methods as methods_of_core
 
@@ -168,6 +170,13 @@ def prune(
         raise UnknownNameError(f"there is no method {method!r}; there are: {', '.join(methods())}")
     train = _is_train(mode, method)
     parameters = prunable(model, include=include, exclude=exclude)
+    sharding = sharding_of(parameters)
+    if sharding is not None and (communicator is not None or method in {GRASP, SYNFLOW}):
+        raise UnsupportedTypeError(
+            "sharded parameters bring their own communicator"
+            if communicator is not None
+            else f"{method} needs whole parameters, not sharded ones"
+        )
     ranks = ranks_of(model, communicator)
     # Averaging is done here, where it is not disturbed by what DDP expects of a backward pass.
     inner = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
@@ -202,6 +211,8 @@ def prune(
                 schedule=schedule,
                 seed=seed,
                 masked_weights=held.masked,
+                communicator=sharding.communicator if sharding is not None else None,
+                pieces=sharding.pieces if sharding is not None else None,
             )
             for _ in bar(range(search.steps), description=method, shown=progress):
                 search.step(held.gradients(source()) if source is not None else None)

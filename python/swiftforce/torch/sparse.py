@@ -22,6 +22,7 @@ from torch.utils.hooks import RemovableHandle
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
 from swiftforce.report import Pruning
 from swiftforce.torch.parameters import unwrapped
+from swiftforce.torch.sharded import spread_as
 
 #: The buffer of a parameter's mask has the parameter's name and this.
 SUFFIX = "_mask"
@@ -153,7 +154,7 @@ def _checked(model: nn.Module, masks: Mapping[str, Any]) -> dict[str, torch.Tens
             )
         # Of its own, in the order of the parameter's memory.
         checked[name] = torch.empty_like(named[name], dtype=torch.bool, requires_grad=False)
-        checked[name].copy_(tensor)
+        checked[name].copy_(spread_as(tensor, named[name]))
     return checked
 
 
