@@ -127,6 +127,10 @@ class HyperparameterError(SwiftForceError, ValueError):
     """A learning rate, momentum, weight decay, batch size or number of epochs is out of range."""
 
 
+class BatchesError(SwiftForceError, ValueError):
+    """There are no batches, too few for a search, or none in a step; or one has no samples."""
+
+
 class DivergedError(SwiftForceError, ArithmeticError):
     """The loss is no longer a finite number: training went wrong."""
 
