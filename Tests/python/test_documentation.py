@@ -1,14 +1,15 @@
 """What the documentation shows is what happens: docstrings, and the code in README and docs.
 
 In a Markdown file each ```python block is run, blocks of one file one after the other in one
-namespace; where a ```text block follows, it is what the block prints, to the letter.
+namespace; where a ```text block follows, it is what the block prints, to the letter. What needs a
+framework that is not installed is skipped.
 """
 
 from __future__ import annotations
 
 import contextlib
 import doctest
-import importlib
+import importlib.util
 import io
 import pkgutil
 import re
@@ -27,6 +28,15 @@ MODULES = sorted(
     if module.name not in ("__main__", "_core")
 )
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+#: Frameworks that adapters are for, by the modules of the adapters.
+FRAMEWORKS = {
+    "swiftforce.jax": "jax",
+    "swiftforce.pytree_gradients": "jax",
+    "swiftforce.pytrees": "jax",
+}
+INSTALLED = [
+    name for name in MODULES if name not in FRAMEWORKS or importlib.util.find_spec(FRAMEWORKS[name])
+]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -42,9 +52,9 @@ def code_blocks(text: str) -> list[tuple[str, str | None]]:
 
 
 def check_page(text: str, folder: Path) -> int:
-    """Runs the blocks in a folder; returns how many there were."""
+    """Runs the blocks in a folder; returns how many were run."""
     namespace: dict[str, object] = {"__name__": "page"}
-    blocks = code_blocks(text)
+    blocks = [block for block in code_blocks(text) if not lacking(block[0])]
     for position, (code, shown) in enumerate(blocks, start=1):
         printed = io.StringIO()
         with contextlib.chdir(folder), contextlib.redirect_stdout(printed), quiet():
@@ -52,6 +62,12 @@ def check_page(text: str, folder: Path) -> int:
         if shown is not None:
             assert printed.getvalue() == shown, f"python block {position} prints something else"
     return len(blocks)
+
+
+def lacking(code: str) -> set[str]:
+    """Frameworks that a block imports and that are not installed."""
+    imported = set(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE))
+    return {name for name in imported & {"jax", "optax"} if not importlib.util.find_spec(name)}
 
 
 @contextlib.contextmanager
@@ -65,11 +81,15 @@ def quiet():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_pages(page: Path, tmp_path: Path) -> None:
     text = page.read_text()
-    assert text.count("\n```python\n") == len(code_blocks(text))
+    blocks = code_blocks(text)
+    assert text.count("\n```python\n") == len(blocks)
     try:
         check_page(text, tmp_path)
     except DatasetError as error:
         pytest.skip(f"an example needs data: {error}")
+    missing = sorted(set().union(*(lacking(code) for code, _ in blocks)))
+    if missing:
+        pytest.skip(f"all examples are right but those that need {', '.join(missing)}")
 
 
 PAGE = """# A page
@@ -121,6 +141,16 @@ def test_blocks_that_do_not_say_the_truth(old: str, new: str, error: type, tmp_p
         check_page(PAGE.replace(old, new), tmp_path)
 
 
+@pytest.mark.parametrize("line", ["import jax", "import jax.numpy as jnp", "from jax import lax"])
+def test_a_block_that_needs_what_is_not_installed(
+    line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = PAGE.replace("assert masks", f"{line}\nassert masks")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert lacking(f"{line}\nimport numpy") == {"jax"}
+    assert check_page(text, tmp_path) == 1
+
+
 def test_a_block_writes_into_the_folder_it_is_given(tmp_path: Path) -> None:
     check_page("\n```python\nopen('x', 'w').close()\n```\n", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
@@ -135,6 +165,8 @@ def imported(name: str) -> ModuleType:
 
 @pytest.mark.parametrize("name", ["swiftforce", *MODULES])
 def test_examples_in_docstrings(name: str) -> None:
+    if name in FRAMEWORKS:
+        pytest.importorskip(FRAMEWORKS[name], reason=f"needs {FRAMEWORKS[name]}")
     module = imported(name)
     assert module.__doc__
     with quiet():
@@ -145,7 +177,7 @@ def test_examples_are_there() -> None:
     finder = doctest.DocTestFinder(exclude_empty=True)
     count = sum(
         len(test.examples)
-        for name in ("swiftforce", *MODULES)
+        for name in ("swiftforce", *INSTALLED)
         for test in finder.find(imported(name))
     )
     assert count > 40

@@ -598,6 +598,7 @@ def test_threads_may_share_the_weights() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork.*:RuntimeWarning")  # of JAX, once it is imported
 def test_a_child_process_goes_on_with_the_search() -> None:
     weights, gradients = network(16)
     expected = sf.force(weights, gradients, keep=7, steps=4).masks

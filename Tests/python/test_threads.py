@@ -80,6 +80,7 @@ def test_several_python_threads_call_at_once():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork.*:RuntimeWarning")  # of JAX, once it is imported
 @pytest.mark.usefixtures("restored_threads")
 def test_a_forked_child_works_after_the_parent_used_threads():
     sf.set_num_threads(3)

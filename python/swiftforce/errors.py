@@ -115,6 +115,10 @@ class MasksChangedError(SwiftForceError, RuntimeError):
     """The masks of a search are not those that its previous step left."""
 
 
+class RankFailedError(SwiftForceError, RuntimeError):
+    """Another rank failed and raises its own error, or the ranks are not at the same step."""
+
+
 class ArchitectureError(SwiftForceError, ValueError):
     """The layers of a network do not fit together."""
 
@@ -125,6 +129,10 @@ class LabelError(SwiftForceError, ValueError):
 
 class HyperparameterError(SwiftForceError, ValueError):
     """A learning rate, momentum, weight decay, batch size or number of epochs is out of range."""
+
+
+class BatchesError(SwiftForceError, ValueError):
+    """There are no batches, too few for a search, or none in a step; or one has no samples."""
 
 
 class DivergedError(SwiftForceError, ArithmeticError):

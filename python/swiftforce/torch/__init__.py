@@ -7,7 +7,16 @@ Two lines in a training script, where model, batches and optimizer are there alr
 """
 
 from swiftforce.torch.parameters import prunable
-from swiftforce.torch.pruning import methods, prune
+from swiftforce.torch.pruning import ModelPruning, methods, prune
 from swiftforce.torch.sparse import apply, masks, remove, to_torch_prune
 
-__all__ = ["apply", "masks", "methods", "prunable", "prune", "remove", "to_torch_prune"]
+__all__ = [
+    "ModelPruning",
+    "apply",
+    "masks",
+    "methods",
+    "prunable",
+    "prune",
+    "remove",
+    "to_torch_prune",
+]

@@ -111,21 +111,44 @@ def _mean(
     derive: Derivative,
 ) -> list[torch.Tensor]:
     """What a loss is derived to, averaged over batches and ranks."""
-    are_weighed = len(batches) > 1 or ranks is not None
-    sizes = [size_of(batch) if are_weighed else 1 for batch in batches]
+    if ranks is None:
+        return _mean_of(objective, parameters, batches, derive)[0]
+    with ranks.leaving_none_waiting():
+        mean, samples = _mean_of(objective, parameters, batches, derive, is_part=True)
+    ranks.average(mean, samples)
+    return mean
+
+
+def _mean_of(
+    objective: Objective,
+    parameters: Parameters,
+    batches: Sequence[Any],
+    derive: Derivative,
+    *,
+    is_part: bool = False,
+) -> tuple[list[torch.Tensor], int]:
+    """The mean over batches, and the number of samples (1 where one batch is all there is)."""
+    if len(batches) == 1 and not is_part:
+        return derive(objective(batches[0]), parameters), 1
+    sizes = [size_of(batch) for batch in batches]
     total: list[torch.Tensor] = []
     for batch, size in zip(batches, sizes, strict=True):
+        # Relative to the first batch: equal batches are added as they are.
         loss = objective(batch)
         found = derive(loss if size == sizes[0] else loss * (size / sizes[0]), parameters)
+        wide = [_widened(one) for one in found]
         if total:
-            torch._foreach_add_(total, found)
+            torch._foreach_add_(total, wide)
         else:
-            total = found
+            total = wide
     if len(batches) > 1:
         torch._foreach_mul_(total, sizes[0] / sum(sizes))
-    if ranks is not None:
-        ranks.average(total, sum(sizes))
-    return total
+    return total, sum(sizes)
+
+
+def _widened(tensor: torch.Tensor) -> torch.Tensor:
+    """In float32 at least: float16 and bfloat16 are too narrow to add in."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def _gradients(loss: torch.Tensor, parameters: Parameters) -> list[torch.Tensor]:

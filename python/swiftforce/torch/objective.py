@@ -1,62 +1,25 @@
-"""The loss that a model is searched by: the caller's batches in order, and the loss of each."""
+"""The loss that a model is searched by: of a batch, by either of the caller's functions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from swiftforce.errors import MissingGradientsError, NonFiniteError, ShapeError, StructureError
+from swiftforce.errors import (
+    BatchesError,
+    MissingGradientsError,
+    NonFiniteError,
+    ShapeError,
+    StructureError,
+)
 
 #: Mean loss over a batch from the model's output and the target.
 Loss = Callable[[Any, Any], torch.Tensor]
 #: Mean loss over a batch from the model and the batch.
 BatchLoss = Callable[[nn.Module, Any], torch.Tensor]
-
-
-class Batches:
-    """The caller's batches: each once, in order, and from the start again when they are used up.
-
-    Parameters
-    ----------
-    source : iterable
-        A DataLoader, a list, or anything else that can be gone through; what can be gone through
-        only once, as a generator, must hold all that is asked for.
-    """
-
-    def __init__(self, source: Iterable[Any]) -> None:
-        self._source = source
-        self._turn: Iterator[Any] | None = None
-        self._used = 0
-
-    def take(self, count: int) -> list[Any]:
-        """The next batches.
-
-        Raises
-        ------
-        StructureError
-            If there are none, or no more.
-        """
-        return [self._next() for _ in range(count)]
-
-    def _next(self) -> Any:  # noqa: ANN401 - what the caller's loop yields
-        if self._turn is None:
-            self._turn = iter(self._source)
-        for batch in self._turn:
-            self._used += 1
-            return batch
-        if self._turn is self._source and self._used:
-            raise StructureError(
-                f"batches ended after {self._used}, and an iterator cannot begin again: pass a "
-                "DataLoader or a list"
-            )
-        self._turn = iter(self._source)
-        for batch in self._turn:
-            self._used += 1
-            return batch
-        raise StructureError("batches hold no batch")
 
 
 class Objective:
@@ -155,13 +118,15 @@ def input_of(batch: Any) -> torch.Tensor:  # noqa: ANN401 - the caller's
 
     Raises
     ------
-    StructureError
-        If there is none.
+    BatchesError
+        If there is none, or it has no samples.
     """
     for part in _leaves(batch):
         if isinstance(part, torch.Tensor) and part.dim():
+            if not len(part):
+                raise BatchesError(f"a batch has no samples: {_described(batch)}")
             return part
-    raise StructureError(f"there is no tensor in a batch: {_described(batch)}")
+    raise BatchesError(f"there is no tensor in a batch: {_described(batch)}")
 
 
 def size_of(batch: Any) -> int:  # noqa: ANN401 - the caller's

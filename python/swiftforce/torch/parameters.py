@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from fnmatch import fnmatchcase
+from collections.abc import Iterator
 
 from torch import nn
 
-from swiftforce.errors import StructureError, UnknownNameError, UnsupportedTypeError
+from swiftforce.adapters import Patterns, matching
+from swiftforce.errors import StructureError, UnsupportedTypeError
 
 #: The weights of these modules are pruned, by the names they have there: matrices and kernels, of
 #: any rank. `nn.MultiheadAttention` holds its projections as parameters of its own.
@@ -37,8 +37,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
 def prunable(
     model: nn.Module,
     *,
-    include: str | Iterable[str] | None = None,
-    exclude: str | Iterable[str] = (),
+    include: Patterns | None = None,
+    exclude: Patterns = (),
 ) -> dict[str, nn.Parameter]:
     """The parameters that `prune` searches.
 
@@ -51,10 +51,11 @@ def prunable(
     ----------
     model : nn.Module
         May be wrapped by DistributedDataParallel or compiled; names are those of the model inside.
-    include : glob or globs, optional
-        Take the floating-point parameters whose names match one of these instead, frozen ones too.
-    exclude : glob or globs
-        Leave out those whose names match one of these.
+    include : str or sequence of str, optional
+        Take instead the floating-point parameters whose names one of these patterns matches, as in
+        `fnmatch`, frozen ones too.
+    exclude : str or sequence of str
+        Patterns of those to leave out.
 
     Returns
     -------
@@ -65,7 +66,7 @@ def prunable(
     Raises
     ------
     UnknownNameError
-        If a glob matches no parameter.
+        If a pattern matches no parameter.
     StructureError
         If nothing is left to prune.
     UnsupportedTypeError
@@ -88,12 +89,12 @@ def prunable(
         wanted = _default(model)
         chosen = {name: one for name, one in named.items() if id(one) in wanted}
     else:
-        matched = _matching(named, include, "include")
+        matched = matching(tuple(named), include, "include")
         chosen = {name: one for name, one in named.items() if name in matched}
         for name, parameter in chosen.items():
             if not parameter.is_floating_point():
                 raise UnsupportedTypeError(f"{name} has dtype {parameter.dtype}: not a float")
-    left_out = _matching(named, exclude, "exclude")
+    left_out = matching(tuple(named), exclude, "exclude")
     chosen = {name: one for name, one in chosen.items() if name not in left_out}
     if not chosen:
         raise StructureError(
@@ -123,22 +124,6 @@ def _weights(module: nn.Module) -> Iterator[nn.Parameter]:
     for kind, names in WEIGHTS:
         if isinstance(module, kind):
             yield from (own[name] for name in names if name in own)
-
-
-def _matching(
-    named: dict[str, nn.Parameter], globs: str | Iterable[str], option: str
-) -> frozenset[str]:
-    globs = (globs,) if isinstance(globs, str) else tuple(globs)
-    matched = set()
-    for glob in globs:
-        found = [name for name in named if fnmatchcase(name, glob)]
-        if not found:
-            raise UnknownNameError(
-                f"{option}: no parameter of the model matches {glob!r}; it has, for example, "
-                f"{', '.join(list(named)[:3]) or 'none'}"
-            )
-        matched.update(found)
-    return frozenset(matched)
 
 
 def _check_there(name: str, parameter: nn.Parameter) -> None:

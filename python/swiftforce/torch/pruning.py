@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from swiftforce.adapters import Patterns, endless
 from swiftforce.distributed import Communicator
 from swiftforce.errors import (
     HyperparameterError,
@@ -26,11 +28,11 @@ from swiftforce.selection import prune_by_scores
 from swiftforce.tensors import Array
 from swiftforce.torch.gradients import Parameters, hessian_gradients, mean_gradients, synaptic_flow
 from swiftforce.torch.held import HeldWeights
-from swiftforce.torch.objective import Batches, BatchLoss, Loss, Objective, input_of
+from swiftforce.torch.objective import BatchLoss, Loss, Objective, input_of
 from swiftforce.torch.parameters import prunable, unwrapped
 from swiftforce.torch.preserved import preserved
 from swiftforce.torch.ranks import Ranks, ranks_of
-from swiftforce.torch.sharded import sharding_of
+from swiftforce.torch.sharded import sharding_of, whole
 from swiftforce.vocabulary import method_info
 from swiftforce.vocabulary import methods as methods_of_core
 
@@ -43,6 +45,27 @@ GRASP_TEMPERATURE = 200.0
 
 #: What a step is scored by, and nothing where weights alone decide.
 Source = Callable[[], list[torch.Tensor]] | None
+
+
+class ModelPruning(Pruning):
+    """A `swiftforce.Pruning` whose masks are tensors.
+
+    Attributes
+    ----------
+    masks : dict of name to bool tensor
+        True where a weight is kept, by the names of the parameters, on their devices; sharded as
+        they are.
+    layers : tuple of Layer
+        The parameters that were searched.
+    """
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write masks and history to a safetensors file, which `swiftforce.load` reads.
+
+        Masks that are sharded are gathered: all ranks call this, with a path each.
+        """
+        masks = {name: whole(mask).cpu().numpy() for name, mask in self.masks.items()}
+        Pruning(**{**vars(self), "masks": masks}).save(path)
 
 
 def methods() -> tuple[str, ...]:
@@ -70,13 +93,13 @@ def prune(
     schedule: Schedule = "exponential",
     batches_per_step: int = 1,
     mode: str | None = None,
-    include: str | Iterable[str] | None = None,
-    exclude: str | Iterable[str] = (),
+    include: Patterns | None = None,
+    exclude: Patterns = (),
     temperature: float | None = None,
     seed: int = 0,
     communicator: Communicator | None = None,
     progress: bool = False,
-) -> Pruning:
+) -> ModelPruning:
     """Find masks for the weights of a model, which is afterwards as it was before.
 
     Weights, statistics of batch normalisation, training flags, gradients, ``requires_grad`` and the
@@ -113,8 +136,8 @@ def prune(
     mode : {"train", "eval"}, optional
         Mode of the model while it is scored: "train" by default, as in the paper; always "eval"
         for ``synflow``.
-    include, exclude : glob or globs
-        Which parameters are pruned: see `prunable`.
+    include, exclude : str or sequence of str
+        Patterns of names that choose which parameters are pruned: see `prunable`.
     temperature : float, optional
         For ``grasp`` with `loss`: outputs are divided by it; 200 by default, as in its authors'
         code.
@@ -128,14 +151,14 @@ def prune(
 
     Returns
     -------
-    Pruning
-        Its ``masks`` map names of parameters to bool tensors, True where a weight is kept, on the
-        parameter's device.
+    ModelPruning
 
     Raises
     ------
     SparsityError, KeepError, StepsError, ScheduleError, SeedError, HyperparameterError
     UnknownNameError, StructureError, ShapeError, UnsupportedTypeError, LayoutError, OverlapError
+    BatchesError
+        If there are no batches, or they run out and cannot be begun again.
     MissingGradientsError
         If a loss is needed and none is given, or it does not depend on a parameter.
     NonFiniteError
@@ -256,16 +279,16 @@ def _source(
         return None
     if batches is None:
         raise MissingGradientsError(f"the method {method!r} scores weights by batches: pass them")
-    queue = Batches(batches)
+    queue = endless(batches)
     device = next(iter(parameters.values())).device
     if method == SYNFLOW:
-        example = input_of(queue.take(1)[0]).to(device)
+        example = input_of(next(queue)).to(device)
         return lambda: synaptic_flow(unwrapped(model), parameters, example)
     if method == GRASP and loss is not None and temperature is None:
         temperature = GRASP_TEMPERATURE
     objective = Objective(model, loss, batch_loss, device=device, temperature=temperature or 1.0)
     derive = hessian_gradients if method == GRASP else mean_gradients
-    return lambda: derive(objective, parameters, queue.take(count), ranks)
+    return lambda: derive(objective, parameters, list(islice(queue, count)), ranks)
 
 
 def _by_products(
@@ -285,10 +308,13 @@ def _product(first: Array, second: Array) -> Array:
     return product
 
 
-def _of_model(found: Pruning, method: str, parameters: Parameters, held: HeldWeights) -> Pruning:
+def _of_model(
+    found: Pruning, method: str, parameters: Parameters, held: HeldWeights
+) -> ModelPruning:
     """The same result in terms of the model: tensors of the parameters' shapes."""
     layers = [
         Layer(layer.name, tuple(parameter.shape), layer.size, layer.kept)
         for layer, parameter in zip(found.layers, parameters.values(), strict=True)
     ]
-    return replace(found, method=method, masks=held.masks(found.masks), layers=tuple(layers))
+    changes = {"method": method, "masks": held.masks(found.masks), "layers": tuple(layers)}
+    return ModelPruning(**{**vars(found), **changes})

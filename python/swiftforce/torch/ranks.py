@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import nn
 
 from swiftforce.distributed import Communicator, TorchCommunicator
-from swiftforce.errors import RanksDifferError
+from swiftforce.errors import RankFailedError, RanksDifferError
 from swiftforce.tensors import Array
 from swiftforce.torch.memory import array_of
 
@@ -26,21 +27,40 @@ class Ranks:
     def __init__(self, communicator: Communicator) -> None:
         self._communicator = communicator
 
+    @contextmanager
+    def leaving_none_waiting(self) -> Iterator[None]:
+        """What a rank does before `average`: if it fails there, so do the others, at once."""
+        try:
+            yield
+        except BaseException:
+            self._total(0, failures=1)
+            raise
+
     def average(self, tensors: Sequence[torch.Tensor], samples: int) -> None:
-        """Average tensors over the ranks, in place; a rank weighs by its number of samples."""
-        total = np.array([samples], np.int64)
-        self._communicator.sum_integers(total)
-        torch._foreach_mul_(list(tensors), samples / int(total[0]))
+        """Average tensors over the ranks, in place; a rank weighs by its number of samples.
+
+        Raises
+        ------
+        RankFailedError
+            If another rank failed on its way here.
+        """
+        torch._foreach_mul_(list(tensors), samples / self._total(samples))
         for tensor in tensors:
             self._sum(tensor)
+
+    def _total(self, samples: int, *, failures: int = 0) -> int:
+        """Samples of all ranks."""
+        figures = np.array([samples, failures], np.int64)
+        self._communicator.sum_integers(figures)
+        if figures[1] and not failures:
+            raise RankFailedError(f"{figures[1]} of the other ranks failed: see their errors")
+        return int(figures[0])
 
     def _sum(self, tensor: torch.Tensor) -> None:
         if isinstance(self._communicator, TorchCommunicator):
             self._communicator.sum_tensor(tensor)
             return
-        # Half precision does not go over every network, and its sums would round at each rank.
-        wide = tensor.double() if tensor.dtype == torch.float64 else tensor.float()
-        array = array_of(wide.cpu().contiguous().view(-1), "gradients")
+        array = array_of(tensor.cpu().contiguous().view(-1), "gradients")
         self._communicator.sum_floats(array)
         tensor.copy_(torch.from_numpy(array).view(tensor.shape))
 

@@ -86,8 +86,13 @@ def like(part: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
     )
 
 
-def spread_as(whole: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+def spread_as(full: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
     """A tensor that every rank has in full, sharded in the way of another, if that is."""
-    if not isinstance(tensor, DTensor) or isinstance(whole, DTensor):
-        return whole
-    return distribute_tensor(whole, tensor.device_mesh, tensor.placements)
+    if not isinstance(tensor, DTensor) or isinstance(full, DTensor):
+        return full
+    return distribute_tensor(full, tensor.device_mesh, tensor.placements)
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor in full, gathered from all ranks where it is sharded."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
