@@ -75,7 +75,7 @@ def averaged(
         if count == 1:
             mean = gradients(masks, next(source))
         else:
-            mean = _mean((gradients(masks, batch), _size(batch)) for batch in islice(source, count))
+            mean = _mean((_size(batch), gradients(masks, batch)) for batch in islice(source, count))
         # This waits for the device, which may read the masks in place: from here on the search may
         # write them.
         return {name: on_cpu(gradient) for name, gradient in mean.items()}
@@ -92,11 +92,11 @@ def _size(batch: Pytree) -> int:
     return size
 
 
-def _mean(parts: Iterator[tuple[Named, int]]) -> Named:
+def _mean(parts: Iterator[tuple[int, Named]]) -> Named:
     """The mean of gradients that are means of so many samples each."""
-    part, samples = next(parts)
+    samples, part = next(parts)
     mean = _widened(part)
-    for part, size in parts:
+    for size, part in parts:
         samples += size
         mean = _moved(mean, part, size / samples)
     return mean
@@ -110,7 +110,6 @@ def _widened(gradients: Named) -> Named:
     }
 
 
-@jax.jit
-def _moved(mean: dict[str, Any], part: dict[str, Any], share: float) -> dict[str, Any]:
+def _moved(mean: Named, part: Named, share: float) -> Named:
     """The mean with more samples, of which `share` are the part's; unlike a sum, in range."""
     return {name: value + (part[name] - value) * share for name, value in mean.items()}

@@ -121,6 +121,7 @@ def on_cpu(array: Any) -> Array:  # noqa: ANN401 - of JAX or numpy
 def placed(mask: Array, leaf: Any) -> jax.Array:  # noqa: ANN401 - a leaf may be anything
     """A mask on the devices of its leaf, in the same sharding."""
     # A leaf that is not committed to a device may follow a batch to another: so may the mask.
+    # The oldest versions of JAX cannot tell, and are told where to compute.
     if isinstance(leaf, jax.Array) and getattr(leaf, "committed", True):
         there: jax.Array = jax.device_put(mask, leaf.sharding)
         return there
