@@ -19,6 +19,7 @@ from swiftforce.errors import (
     DegenerateSaliencyWarning,
     DivergedError,
     EnvironmentVariableError,
+    ExchangeError,
     HyperparameterError,
     KeepError,
     LabelError,
@@ -31,9 +32,11 @@ from swiftforce.errors import (
     NetworkFileError,
     NonFiniteError,
     OverlapError,
+    RankFailedError,
     RunsFileError,
     ScheduleError,
     SearchDoneError,
+    SearchFileError,
     SeedError,
     ShapeError,
     SparsityError,
@@ -45,6 +48,7 @@ from swiftforce.errors import (
     UnknownNameError,
     UnreachableClassWarning,
     UnsupportedTypeError,
+    WeightsDifferError,
 )
 from swiftforce.masks import apply_masks, load
 from swiftforce.pruning import (
@@ -60,10 +64,11 @@ from swiftforce.report import Layer, Pruning, Step
 from swiftforce.schedule import keep_count, schedule_keeps
 from swiftforce.search import MaskSearch
 from swiftforce.selection import permutation, saliency, select
+from swiftforce.shards import Piece
 from swiftforce.threads import cpu_levels, get_num_threads, set_num_threads
 from swiftforce.vocabulary import methods, saliencies, schedules
 
-from swiftforce import datasets, nn  # isort: skip - they build on the names above
+from swiftforce import datasets, distributed, nn  # isort: skip - they build on the names above
 
 __version__ = _version("swiftforce")
 
@@ -75,6 +80,7 @@ __all__ = [
     "DegenerateSaliencyWarning",
     "DivergedError",
     "EnvironmentVariableError",
+    "ExchangeError",
     "HyperparameterError",
     "KeepError",
     "LabelError",
@@ -89,10 +95,13 @@ __all__ = [
     "NetworkFileError",
     "NonFiniteError",
     "OverlapError",
+    "Piece",
     "Pruning",
+    "RankFailedError",
     "RunsFileError",
     "ScheduleError",
     "SearchDoneError",
+    "SearchFileError",
     "SeedError",
     "ShapeError",
     "SparsityError",
@@ -105,10 +114,12 @@ __all__ = [
     "UnknownNameError",
     "UnreachableClassWarning",
     "UnsupportedTypeError",
+    "WeightsDifferError",
     "__version__",
     "apply_masks",
     "cpu_levels",
     "datasets",
+    "distributed",
     "force",
     "get_num_threads",
     "grasp_it",
