@@ -61,20 +61,23 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
 /// A list of arrays of one operand, checked, and the memory that it occupies.
 @safe struct Arrays {
   /// More tensors than any network has; a larger number is a mistake in the call.
-  private static let largestCount = 1 << 24
+  static let largestCount = 1 << 24
 
   let operand: sf_operand
   let isWritten: Bool
   private let arrays: [sf_array]
 
-  /// - Parameter types: the types that an array may have.
+  /// - Parameters:
+  ///   - types: the types that an array may have.
+  ///   - least: so many tensors there must be.
   init(
     _ list: UnsafePointer<sf_array>?, _ tensors: Int64, _ operand: sf_operand,
-    types: [sf_type] = Arrays.floats, isWritten: Bool = false
+    types: [sf_type] = Arrays.floats, isWritten: Bool = false, least: Int64 = 1
   ) throws(Fault) {
     let list = unsafe try required(list, Arrays.name(operand))
-    guard tensors >= 1, tensors <= Int64(Arrays.largestCount) else {
-      throw Fault(SF_BAD_COUNT, "tensors must be in 1 ... \(Arrays.largestCount), not \(tensors)")
+    guard tensors >= least, tensors <= Int64(Arrays.largestCount) else {
+      throw Fault(
+        SF_BAD_COUNT, "tensors must be in \(least) ... \(Arrays.largestCount), not \(tensors)")
     }
     self.operand = operand
     self.isWritten = isWritten

@@ -59,7 +59,7 @@ struct Fault: Error {
     case .badArchitecture(let layer, _):
       index = layer
     case .badCount(let number), .badKeep(let number, _), .badSteps(let number, _),
-      .badSchedule(_, let number, _), .masksChanged(let number, _):
+      .badTaken(let number, _), .badSchedule(_, let number, _), .masksChanged(let number, _):
       count = number
     case .badType(let operand, let tensor, _, _):
       self.operand = Fault.operand(operand)
@@ -68,7 +68,12 @@ struct Fault: Error {
       count = number
     case .missingGradients:
       operand = SF_OPERAND_GRADIENTS
-    case .searchDone, .arraysChanged, .noMemory, .badEnvironment:
+    case .badStart(let tensor, let start):
+      operand = SF_OPERAND_WEIGHTS
+      self.tensor = tensor
+      index = start
+    case .searchDone, .arraysChanged, .noMemory, .badEnvironment, .rankFailed, .ranksDiffer,
+      .exchangeFailed:
       break
     }
   }
@@ -78,7 +83,7 @@ struct Fault: Error {
     switch error {
     case .badSparsity: SF_BAD_SPARSITY
     case .badKeep: SF_BAD_KEEP
-    case .badSteps: SF_BAD_STEPS
+    case .badSteps, .badTaken: SF_BAD_STEPS
     case .badSchedule: SF_BAD_SCHEDULE
     case .badCount: SF_BAD_COUNT
     case .sizeMismatch: SF_SIZE_MISMATCH
@@ -95,6 +100,9 @@ struct Fault: Error {
     case .badThreads: SF_BAD_THREADS
     case .badEnvironment: SF_BAD_ENVIRONMENT
     case .noMemory: SF_NO_MEMORY
+    case .badStart: SF_BAD_START
+    case .rankFailed, .ranksDiffer: SF_RANK_FAILED
+    case .exchangeFailed: SF_EXCHANGE_FAILED
     }
   }
 

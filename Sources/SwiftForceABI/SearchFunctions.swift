@@ -14,7 +14,8 @@ public func searchCreate(
     let options = unsafe try required(options, "options").pointee
     let sizes = unsafe try required(sizes, "sizes")
     let handle = unsafe try required(search, "search")
-    let count = try counted(tensors, atLeast: 1, size: 1 << 38, "tensors")
+    let least = unsafe options.total > 0 ? 0 : 1
+    let count = try counted(tensors, atLeast: least, size: 1 << 38, "tensors")
     let method = try unsafe named(options.method, Method.self)
     try checkSteps(unsafe options.steps)
     let list = (0..<count).map { i in Int(unsafe sizes[i]) }
@@ -29,17 +30,21 @@ private func make(
   let keep = Int(unsafe options.keep)
   let steps = Int(unsafe options.steps)
   let seed = unsafe options.seed
+  let total = unsafe options.total == 0 ? nil : Int(options.total)
+  let taken = Int(unsafe options.taken)
   if unsafe options.keeps != nil {
     let keeps = unsafe try required(options.keeps, "keeps")
     let list = (0..<steps).map { i in Int(unsafe keeps[i]) }
     return try mapping { () throws(SFError) in
-      try Search(method, sizes: sizes, keep: keep, keeps: list, seed: seed)
+      try Search(
+        method, sizes: sizes, keep: keep, keeps: list, seed: seed, total: total, taken: taken)
     }
   }
   let schedule = try unsafe named(options.schedule, Schedule.self)
   return try mapping { () throws(SFError) in
     try Search(
-      method, sizes: sizes, keep: keep, steps: steps, schedule: schedule, seed: seed)
+      method, sizes: sizes, keep: keep, steps: steps, schedule: schedule, seed: seed,
+      total: total, taken: taken)
   }
 }
 
@@ -50,28 +55,91 @@ public func searchStep(
   _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   unsafe status(error) { () throws(Fault) in
+    let step = unsafe try StepArguments(arrays, report, layerKept, least: 1)
+    try step.take(in: search, with: nil)
+  }
+}
+
+@_cdecl("sf_search_step_shared")
+public func searchStepShared(
+  _ search: Int64, _ arrays: UnsafePointer<sf_step_arrays>?, _ ranks: UnsafePointer<sf_ranks>?,
+  _ report: UnsafeMutablePointer<sf_report>?, _ layerKept: UnsafeMutablePointer<Int64>?,
+  _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    let tensors = unsafe isAligned(arrays) ? arrays?.pointee.tensors ?? 0 : 0
+    let ranks = unsafe try shared(try required(ranks, "ranks").pointee, tensors)
+    let step: StepArguments
+    do throws(Fault) {
+      step = unsafe try StepArguments(arrays, report, layerKept, least: 0)
+      _ = try searches[search]
+    } catch {
+      // The others wait for this rank, or will.
+      ranks.giveUp()
+      throw error
+    }
+    try step.take(in: search, with: ranks)
+  }
+}
+
+/// The other ranks as the core knows them.
+private func shared(_ ranks: sf_ranks, _ tensors: Int64) throws(Fault) -> Ranks {
+  guard let sum = unsafe ranks.sum else { throw .null("sum") }
+  let starts = unsafe try required(ranks.starts, "starts")
+  // How many there must be is looked at with the arrays.
+  let count = (0...Int64(Arrays.largestCount)).contains(tensors) ? Int(tensors) : 0
+  let list = (0..<count).map { i in Int(unsafe starts[i]) }
+  let context = unsafe ranks.context
+  return Ranks(starts: list) { (numbers: inout [Int64]) throws(SFError) in
+    let status = unsafe numbers.withUnsafeMutableBufferPointer { numbers in
+      unsafe sum(context, numbers.baseAddress, Int64(numbers.count))
+    }
+    guard status == 0 else { throw .exchangeFailed }
+  }
+}
+
+/// The arguments of a step, checked.
+@safe private struct StepArguments {
+  private let weights: Arrays
+  private let gradients: Arrays?
+  private let previous: Arrays?
+  private let masks: Arrays
+  private let masked: Arrays?
+  private let report: UnsafeMutablePointer<sf_report>
+  private let layerKept: UnsafeMutablePointer<Int64>?
+
+  /// - Parameter least: so many tensors there must be.
+  init(
+    _ arrays: UnsafePointer<sf_step_arrays>?, _ report: UnsafeMutablePointer<sf_report>?,
+    _ layerKept: UnsafeMutablePointer<Int64>?, least: Int64
+  ) throws(Fault) {
     let given = unsafe try required(arrays, "arrays").pointee
-    let report = unsafe try required(report, "report")
-    let layerKept = unsafe try optional(layerKept, "layer_kept")
+    unsafe self.report = try required(report, "report")
+    unsafe self.layerKept = try optional(layerKept, "layer_kept")
     let count = unsafe given.tensors
-    let weights = unsafe try Arrays(given.weights, count, SF_OPERAND_WEIGHTS)
-    let gradients =
+    weights = unsafe try Arrays(given.weights, count, SF_OPERAND_WEIGHTS, least: least)
+    gradients =
       unsafe given.gradients == nil
-      ? nil : try Arrays(given.gradients, count, SF_OPERAND_GRADIENTS)
-    let previous =
+      ? nil : try Arrays(given.gradients, count, SF_OPERAND_GRADIENTS, least: least)
+    previous =
       unsafe given.previous == nil
-      ? nil : try Arrays(given.previous, count, SF_OPERAND_MASKS, types: [SF_TYPE_MASK])
-    let masks = unsafe try Arrays(
-      given.masks, count, SF_OPERAND_MASKS, types: [SF_TYPE_MASK], isWritten: true)
-    let masked =
+      ? nil
+      : try Arrays(given.previous, count, SF_OPERAND_MASKS, types: [SF_TYPE_MASK], least: least)
+    masks = unsafe try Arrays(
+      given.masks, count, SF_OPERAND_MASKS, types: [SF_TYPE_MASK], isWritten: true, least: least)
+    masked =
       unsafe given.masked == nil
-      ? nil : try Arrays(given.masked, count, SF_OPERAND_MASKED_WEIGHTS, isWritten: true)
+      ? nil
+      : try Arrays(given.masked, count, SF_OPERAND_MASKED_WEIGHTS, isWritten: true, least: least)
     try Region.checkDisjoint([weights, gradients, previous, masks, masked])
+  }
+
+  func take(in search: Int64, with ranks: Ranks?) throws(Fault) {
     try searches[search].use { (search) throws(Fault) in
       do throws(SFError) {
         let outcome = try search.step(
           weights: weights.tensors, gradients: gradients?.tensors, previous: previous?.masks,
-          masks: masks.masks, masked: masked?.mutableTensors)
+          masks: masks.masks, masked: masked?.mutableTensors, ranks: ranks)
         unsafe write(outcome, to: report, layerKept)
       } catch {
         throw Fault(error)
@@ -112,12 +180,13 @@ public func searchReport(
         throw Fault(
           SF_BAD_COUNT, "the search has \(search.sizes.count) tensors, not \(tensors)")
       }
-      guard step >= 1, step <= Int64(search.taken) else {
-        var fault = Fault(SF_BAD_STEPS, "step must be in 1 ... \(search.taken), not \(step)")
+      guard let told = search.report(ofStep: Int(step)) else {
+        var fault = Fault(
+          SF_BAD_STEPS, "step \(step) is not among those that this search has taken")
         fault.count = Int(step)
         throw fault
       }
-      unsafe write(search.reports[Int(step) - 1], to: report, layerKept)
+      unsafe write(told, to: report, layerKept)
     }
   }
 }

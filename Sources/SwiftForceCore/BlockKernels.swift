@@ -54,6 +54,9 @@ protocol BlockKernels {
   static func addHistogram(
     _ keys: UnsafePointer<Key>, count: Int, prefix: Key, prefixMask: Key, shift: Key,
     digitMask: Key, flip: Key, to bins: UnsafeMutablePointer<Int>)
+  static func addTies(
+    _ keys: UnsafePointer<Key>, count: Int, of key: Key, offset: Int, shift: Int,
+    to bins: UnsafeMutablePointer<Int>)
 
   static func collect(
     _ keys: UnsafePointer<Key>, _ mask: UnsafeMutablePointer<UInt8>, count: Int, inside: Int,

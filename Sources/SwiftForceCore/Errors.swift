@@ -38,6 +38,8 @@ public enum SFError: Error, Sendable, Equatable {
   case badKeep(keep: Int, of: Int)
   /// Fewer than one step, or more than one for a one-shot method.
   case badSteps(Int, oneShot: Bool)
+  /// A number of steps taken before that is negative, or more than there are.
+  case badTaken(Int, steps: Int)
   /// A caller's schedule that grows, falls below the number of weights to keep, or ends elsewhere.
   case badSchedule(step: Int, keep: Int, previous: Int)
   /// No weights at all, or more than can be counted.
@@ -70,6 +72,15 @@ public enum SFError: Error, Sendable, Equatable {
   case badEnvironment(name: String, value: String, expected: String)
   /// Memory for this many bytes could not be had.
   case noMemory(bytes: Int)
+  /// A tensor that begins before the end of the one before it, or reaches beyond the last weight, in
+  /// the order of the weights of all ranks.
+  case badStart(tensor: Int, start: Int)
+  /// Another rank failed, and all give the step up.
+  case rankFailed
+  /// The ranks are not at the same step of the same search, or do not hold all of its weights.
+  case ranksDiffer
+  /// Sums over all ranks could not be had, or are none.
+  case exchangeFailed
 
   /// One sentence in English. Tensors are named by position; whoever knows their names replaces it.
   public var message: String {
@@ -82,6 +93,8 @@ public enum SFError: Error, Sendable, Equatable {
       oneShot
         ? "a one-shot method takes exactly one step, not \(steps)"
         : "a search takes at least one step, not \(steps)"
+    case .badTaken(let taken, let steps):
+      "the number of steps taken before must be in 0 ... \(steps), not \(taken)"
     case .badSchedule(let step, let keep, let previous):
       "step \(step) of the schedule keeps \(keep) weights after \(previous):"
         + " it must not grow, nor fall below the number of weights to keep, and must end there"
@@ -120,6 +133,15 @@ public enum SFError: Error, Sendable, Equatable {
       "the environment variable \(name) is \"\(value)\" where it must be \(expected)"
     case .noMemory(let bytes):
       "\(bytes) bytes of memory could not be allocated"
+    case .badStart(let tensor, let start):
+      "weights[\(tensor)] cannot begin at position \(start) of all weights:"
+        + " tensors ascend, do not overlap, and end with the last weight"
+    case .rankFailed:
+      "another rank failed and tells why; nothing was changed on this one"
+    case .ranksDiffer:
+      "the ranks are not at the same step of the same search, or do not hold all of its weights"
+    case .exchangeFailed:
+      "the sums over all ranks failed, or are not what sums of these numbers can be"
     }
   }
 }

@@ -1,5 +1,5 @@
 // The sure way to the threshold: digit by digit, each from a reading of the tensors. For scores that
-// no sample brackets.
+// no sample brackets, and for those of several ranks, whose histograms add up.
 
 /// A search for the threshold in as many readings as a key has digits.
 struct RadixPass<K: BlockKernels> {
@@ -7,18 +7,26 @@ struct RadixPass<K: BlockKernels> {
   let chunks: [Chunk]
   let workers: Int
 
-  /// - Throws: `nonFinite`.
-  func threshold(rank: Int) throws(SFError) -> (key: K.Key, readings: Int) {
+  /// - Parameter ranks: those whose scores compete with these; nil: none.
+  /// - Throws: `nonFinite`; with ranks also what `Ranks.sum` does.
+  func threshold(
+    rank: Int, ranks: Ranks? = nil
+  ) throws(SFError) -> (threshold: Threshold<K>, readings: Int) {
     let scratches = (0..<workers).map { _ in Scratch<K>() }
     var rank = KeyRank<K>(rank: rank)
     var readings = 0
     while !rank.isFound {
-      let (bins, areFinite) = histogram(rank, scratches)
-      if !areFinite && readings == 0 { try scores.checkFinite() }
+      var (bins, areFinite) = histogram(rank, scratches)
+      let trouble = areFinite || readings > 0 ? nil : scores.trouble
+      if let ranks {
+        bins = try ranks.sum(bins, unless: trouble)
+      } else if let trouble {
+        throw trouble
+      }
       unsafe rank.narrow(bins)
       readings += 1
     }
-    return (rank.key, readings)
+    return (Threshold(key: rank.key, quota: rank.wanted, alike: rank.alike), readings)
   }
 
   /// Counts the next digit of all keys; and whether all scores are finite.
@@ -36,28 +44,5 @@ struct RadixPass<K: BlockKernels> {
       return isFinite
     }
     return (Histogram.sum(histograms), areFinite.allSatisfy(\.self))
-  }
-}
-
-/// The counters of one worker.
-@safe private final class Histogram {
-  let bins: UnsafeMutablePointer<Int>
-  private let count: Int
-
-  init(bins count: Int) {
-    self.count = count
-    unsafe bins = UnsafeMutablePointer.allocate(capacity: count)
-    unsafe bins.initialize(repeating: 0, count: count)
-  }
-
-  deinit { unsafe bins.deallocate() }
-
-  static func sum(_ parts: [Histogram]) -> [Int] {
-    guard let first = parts.first else { return [] }
-    var total = unsafe Array(UnsafeBufferPointer(start: first.bins, count: first.count))
-    for part in parts.dropFirst() {
-      for bin in 0..<first.count { total[bin] += unsafe part.bins[bin] }
-    }
-    return total
   }
 }

@@ -13,6 +13,9 @@ struct Scores {
 
   private let origin: Origin
   private let candidates: [Mask]?
+  /// Where each tensor begins among the weights of all ranks; nil: where it begins in the list.
+  private var starts: [Int]?
+  private var isWidened = false
 
   /// The caller's scores, of either sign; all compete.
   init(given scores: [Tensor]) {
@@ -31,6 +34,14 @@ struct Scores {
     origin = .saliency(
       saliency, weights: weights, gradients: saliency.readsGradients ? gradients : nil, seed: seed)
     self.candidates = candidates
+  }
+
+  /// These scores among those of other ranks, which must be computed in the same type.
+  func among(_ ranks: Ranks, wide: Bool) -> Scores {
+    var copy = self
+    copy.starts = ranks.starts
+    copy.isWidened = wide
+    return copy
   }
 
   /// Sizes of the tensors.
@@ -62,10 +73,11 @@ struct Scores {
 
   /// Whether scores are computed in binary64: where any array that is read holds it.
   var areWide: Bool {
+    if isWidened { return true }
     switch origin {
-    case .given(let tensors): tensors.contains { $0.type == .float64 }
+    case .given(let tensors): return tensors.contains { $0.type == .float64 }
     case .saliency(let saliency, let weights, let gradients, _):
-      (saliency.readsWeights && weights.contains { $0.type == .float64 })
+      return (saliency.readsWeights && weights.contains { $0.type == .float64 })
         || (gradients?.contains { $0.type == .float64 } ?? false)
     }
   }
@@ -182,8 +194,9 @@ struct Scores {
       let wide = unsafe weights.wide(block, scratch.first, K.self)
       return unsafe K.magnitude(wide, count: count, into: keys)
     default:
+      let first = starts.map { $0[block.tensor] + block.start } ?? block.offset
       for i in 0..<count {
-        let position = block.offset + (unsafe block.picks?[i] ?? i)
+        let position = first + (unsafe block.picks?[i] ?? i)
         let bits = Generator.number(at: position, seed: seed)
         unsafe scratch.first[i] = K.Score(bits >> 40) * 0x1p-24
       }
@@ -196,8 +209,11 @@ struct Scores {
   ///
   /// - Throws: `nonFinite`; nothing where it was the product of a weight that does not compete.
   func checkFinite() throws(SFError) {
-    if let found = nonFinite() { throw .nonFinite(found) }
+    if let trouble { throw trouble }
   }
+
+  /// What `checkFinite` throws.
+  var trouble: SFError? { nonFinite().map { .nonFinite($0) } }
 
   private func nonFinite() -> NonFinite? {
     switch origin {

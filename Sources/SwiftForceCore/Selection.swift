@@ -79,7 +79,7 @@ public enum Selection {
   }
 
   /// Runs a job with the loops of the CPU level in use, for scores of the width asked for.
-  private static func run<Job: KernelJob>(
+  static func run<Job: KernelJob>(
     _ job: Job, wide: Bool, level: CPULevel? = nil, threads: Int? = nil
   ) throws(SFError) -> Job.Result {
     let level = if let level { level } else { try CPULevel.current() }
@@ -102,15 +102,20 @@ public enum Selection {
       : try job.run(SwiftForceKernels.Blocks<Float>.self, threads)
   }
 
-  /// The number of weights in tensors of these sizes.
+  /// The number of weights in tensors of these sizes: one at least.
   static func total(_ sizes: [Int]) throws(SFError) -> Int {
+    let total = try sum(sizes)
+    guard total >= 1, total <= Keep.largestCount else { throw .badCount(total) }
+    return total
+  }
+
+  static func sum(_ sizes: [Int]) throws(SFError) -> Int {
     var total = 0
     for size in sizes {
       let (sum, overflow) = total.addingReportingOverflow(size)
       guard size >= 0, !overflow else { throw .badCount(size) }
       total = sum
     }
-    guard total >= 1, total <= Keep.largestCount else { throw .badCount(total) }
     return total
   }
 
@@ -139,20 +144,21 @@ public enum Selection {
 }
 
 /// Work that is written once for the loops of every CPU level and both types of scores.
-private protocol KernelJob {
+protocol KernelJob {
   associatedtype Result
   func run<K: BlockKernels>(_: K.Type, _ threads: Int) throws(SFError) -> Result
 }
 
 extension KernelJob {
   /// As many workers as have enough to do to be worth starting.
-  fileprivate func workers(_ threads: Int, _ chunks: [Chunk], _ count: Int) -> Int {
+  func workers(_ threads: Int, _ chunks: [Chunk], _ count: Int) -> Int {
     max(1, min(threads, chunks.count, count / Chunk.largestCount))
   }
 }
 
-private struct MaskSelection: KernelJob {
-  let scores: Scores
+/// A selection, of what and to where.
+struct MaskSelection: KernelJob {
+  var scores: Scores
   let keep: Int
   let masks: [Mask]
   let previous: (masks: [Mask], keep: Int)?
@@ -190,7 +196,7 @@ private struct MaskSelection: KernelJob {
       output.isSpoiled = readings > 0
       readings += 1
       let pass = SinglePass(
-        scores: scores, keep: keep, chunks: chunks, workers: workers, output: output,
+        scores: scores, goal: .keep(keep), chunks: chunks, workers: workers, output: output,
         bracket: bracket, most: most)
       return try pass.run()
     }
@@ -200,30 +206,34 @@ private struct MaskSelection: KernelJob {
       let bracket = Bracket<K>(
         scores, chunks: chunks, keep: keep, count: count, most: most, workers: workers)
       switch try read(bracket) {
-      case .found(let found): return report(found, count, readings)
+      case .found(let found):
+        return report(found.survey, found.threshold, found.layerKept, of: count, readings)
       case .isAbove: known = bracket.floodAbove
       case .isBelow: known = bracket.floodBelow
       case .isCrowded: break
       }
       if let known, case .found(let found) = try read(Bracket(around: known)) {
-        return report(found, count, readings)
+        return report(found.survey, found.threshold, found.layerKept, of: count, readings)
       }
     }
     let exact =
       count < Bracket<K>.leastCount
       ? try SmallPass<K>(scores: scores, chunks: chunks, count: count).threshold(rank: keep)
       : try RadixPass<K>(scores: scores, chunks: chunks, workers: workers).threshold(rank: keep)
-    guard exact.key > K.excluded, case .found(let found) = try read(Bracket(around: exact.key))
+    let key = exact.threshold.key
+    guard key > K.excluded, case .found(let found) = try read(Bracket(around: key))
     else {
       throw .arraysChanged
     }
-    return report(found, count, readings + exact.readings)
+    return report(
+      found.survey, found.threshold, found.layerKept, of: count, readings + exact.readings)
   }
 
-  private func report<K: BlockKernels>(
-    _ found: SinglePass<K>.Found, _ count: Int, _ readings: Int
+  /// - Parameter count: weights of all tensors, of all ranks.
+  func report<K: BlockKernels>(
+    _ survey: Survey, _ threshold: Threshold<K>, _ layerKept: [Int], of count: Int,
+    _ readings: Int
   ) -> Report {
-    let (survey, threshold) = (found.survey, found.threshold)
     var report = Report()
     report.keep = keep
     report.candidates = scores.areNested ? previous?.keep ?? count : count
@@ -237,7 +247,7 @@ private struct MaskSelection: KernelJob {
     report.totalSaliency = survey.scores
     report.gradientNorm = survey.squares.squareRoot()
     report.readings = readings
-    report.layerKept = found.layerKept
+    report.layerKept = layerKept
     return report
   }
 }

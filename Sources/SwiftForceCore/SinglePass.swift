@@ -7,13 +7,20 @@ import Synchronization
 /// lie inside it; nothing is lost then but time.
 struct SinglePass<K: BlockKernels> {
   let scores: Scores
-  let keep: Int
+  let goal: Goal
   let chunks: [Chunk]
   let workers: Int
   let output: MaskOutput<K>
   let bracket: Bracket<K>
   /// So many weights may be listed.
   let most: Int
+
+  enum Goal {
+    /// So many of the weights.
+    case keep(Int)
+    /// Those above a bracket of one key, and so many of that key; nil: all of them.
+    case above(quota: Int?)
+  }
 
   enum Outcome {
     case found(Found)
@@ -41,9 +48,14 @@ struct SinglePass<K: BlockKernels> {
     for reading in readings { total += reading.survey }
     if !total.isFinite { try scores.checkFinite() }
     let inside = readings.reduce(0) { $0 + $1.inside }
-    let wanted = keep - total.kept
     if room.isExceeded { return .isCrowded }
-    if wanted < 1 { return .isAbove }
+    let wanted: Int
+    switch goal {
+    case .keep(let keep):
+      wanted = keep - total.kept
+      if wanted < 1 { return .isAbove }
+    case .above(let quota): wanted = quota ?? inside
+    }
     if wanted > inside { return .isBelow }
     let threshold = threshold(wanted, of: inside, readings)
     var layerKept = [Int](repeating: 0, count: output.masks.count)

@@ -7,11 +7,12 @@ struct SmallPass<K: BlockKernels> {
   let count: Int
 
   /// - Throws: `nonFinite`.
-  func threshold(rank: Int) throws(SFError) -> (key: K.Key, readings: Int) {
+  func threshold(rank: Int) throws(SFError) -> (threshold: Threshold<K>, readings: Int) {
     var isFinite = true
     let keys = read(&isFinite)
     if !isFinite { try scores.checkFinite() }
-    return (KeyRank<K>.find(rank, in: [keys]).key, 1)
+    let found = KeyRank<K>.find(rank, in: [keys])
+    return (Threshold(key: found.key, quota: found.wanted, alike: found.alike), 1)
   }
 
   /// The keys of all weights, in order.

@@ -73,4 +73,21 @@ extension Blocks {
       unsafe bins[Int(truncatingIfNeeded: ((key &>> shift) & digitMask) ^ flip)] &+= hit
     }
   }
+
+  /// Adds to `bins` how many of the keys equal one of them, by their positions.
+  ///
+  /// - Parameters:
+  ///   - offset: how far the first key lies behind where the bins begin.
+  ///   - shift: a bin counts 2 to the power of this many positions.
+  @specialized(where Score == Float)
+  @specialized(where Score == Double)
+  @unsafe public static func addTies(
+    _ keys: UnsafePointer<Key>, count: Int, of key: Key, offset: Int, shift: Int,
+    to bins: UnsafeMutablePointer<Int>
+  ) {
+    for i in 0..<count {
+      let hit = unsafe keys[i] == key ? 1 : 0
+      unsafe bins[(offset &+ i) &>> shift] &+= hit
+    }
+  }
 }

@@ -36,7 +36,7 @@ import Testing
   }
 
   @Test func searchOptions() {
-    #expect(unsafe MemoryLayout<sf_search_options>.size == 40)
+    #expect(unsafe MemoryLayout<sf_search_options>.size == 56)
     #expect(
       unsafe [
         MemoryLayout<sf_search_options>.offset(of: \.method),
@@ -45,7 +45,18 @@ import Testing
         MemoryLayout<sf_search_options>.offset(of: \.steps),
         MemoryLayout<sf_search_options>.offset(of: \.keeps),
         MemoryLayout<sf_search_options>.offset(of: \.seed),
-      ] == [0, 4, 8, 16, 24, 32])
+        MemoryLayout<sf_search_options>.offset(of: \.total),
+        MemoryLayout<sf_search_options>.offset(of: \.taken),
+      ] == [0, 4, 8, 16, 24, 32, 40, 48])
+  }
+
+  @Test func ranks() {
+    #expect(unsafe MemoryLayout<sf_ranks>.size == 24)
+    #expect(
+      unsafe [
+        MemoryLayout<sf_ranks>.offset(of: \.sum), MemoryLayout<sf_ranks>.offset(of: \.context),
+        MemoryLayout<sf_ranks>.offset(of: \.starts),
+      ] == [0, 8, 16])
   }
 
   @Test func stepArrays() {

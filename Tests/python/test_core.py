@@ -46,10 +46,10 @@ ARITY = {
     "saliency": 5,
     "saliency_reads": 1,
     "schedule": 4,
-    "search_create": 7,
+    "search_create": 9,
     "search_report": 3,
     "search_taken": 1,
-    "search_step": 6,
+    "search_step": 8,
     "select": 3,
     "set_threads": 1,
     "threads": 0,
@@ -77,13 +77,13 @@ def new_network(seed: int = 0) -> object:
 
 
 def new_search(size: int = 4) -> object:
-    return _core.search_create(2, 0, 1, 2, None, (size,), 0)
+    return _core.search_create(2, 0, 1, 2, None, (size,), 0, 0, 0)
 
 
 def stepped_search() -> object:
     search = new_search()
     ones = [np.ones(4, F)]
-    _core.search_step(search, ones, ones, None, [np.ones(4, M)], None)
+    _core.search_step(search, ones, ones, None, [np.ones(4, M)], None, None, None)
     return search
 
 
@@ -105,7 +105,7 @@ def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]
         "read": [ones],
         "saliency": [0, ones, [np.ones(n, F)], [np.empty(n, F)], 1],
         "select": [ones, [np.empty(n, M)], 2],
-        "search_create": [2, 0, 1, 2, (3, 1), (2, 2), 0],
+        "search_create": [2, 0, 1, 2, (3, 1), (2, 2), 0, 0, 0],
         "search_step": [
             new_search(n),
             ones,
@@ -113,6 +113,8 @@ def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]
             None,
             [np.empty(n, M)],
             [np.empty(n, F)],
+            None,
+            None,
         ],
         "addresses": [[np.empty(n, F), np.empty(0, F)]],
         "cpu_levels": [],
@@ -334,7 +336,7 @@ def test_a_list_that_lies_about_its_length() -> None:
     with pytest.raises(RuntimeError, match="no item"):
         _core.select(Sequence(), [np.zeros(1, M)], 1)
     with pytest.raises((MemoryError, ValueError)):
-        _core.search_create(2, 0, 1, 2, None, Endless(), 0)
+        _core.search_create(2, 0, 1, 2, None, Endless(), 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -357,8 +359,8 @@ def test_numbers_of_nothing(number: int) -> None:
         lambda: _core.method(number),
         lambda: _core.schedule(number, 10, 1, 2),
         lambda: _core.saliency(number, [np.ones(1, F)], None, [np.ones(1, F)], 0),
-        lambda: _core.search_create(number, 0, 1, 2, None, (4,), 0),
-        lambda: _core.search_create(2, number, 1, 2, None, (4,), 0),
+        lambda: _core.search_create(number, 0, 1, 2, None, (4,), 0, 0, 0),
+        lambda: _core.search_create(2, number, 1, 2, None, (4,), 0, 0, 0),
         lambda: _core.network_create(((number, *linear(1, 1)[1:]),), None, 0),
     ):
         with pytest.raises(_core.NativeError) as caught:
@@ -399,7 +401,9 @@ def test_outputs_that_are_inputs() -> None:
     for call in (
         lambda: _core.saliency(2, ones, None, ones, 0),
         lambda: _core.select([shared.view(F)], [shared.view(M)[2:6]], 1),
-        lambda: _core.search_step(new_search(), ones, ones, None, [np.ones(4, M)], ones),
+        lambda: _core.search_step(
+            new_search(), ones, ones, None, [np.ones(4, M)], ones, None, None
+        ),
         lambda: _core.network_gradients(network, None, weights, x, y, None, 0, False),
         lambda: _core.network_forward(network, x, x.reshape(-1)[:9].reshape(3, 3)),
     ):
@@ -484,7 +488,7 @@ def test_networks_and_searches_are_released() -> None:
         for _ in range(times):
             network = _core.network_create((linear(300, 300),), None, 0)
             _core.network_parameters(network)
-            _core.search_create(2, 0, 1, 1000, None, (10_000,), 0)
+            _core.search_create(2, 0, 1, 1000, None, (10_000,), 0, 0, 0)
 
     work(50)
     before = resident()

@@ -20,8 +20,10 @@ BUILTINS = {
     "AllocationError": MemoryError,
     "DivergedError": ArithmeticError,
     "ArraysChangedError": RuntimeError,
+    "ExchangeError": RuntimeError,
     "MasksChangedError": RuntimeError,
     "MissingGradientsError": TypeError,
+    "RankFailedError": RuntimeError,
     "SearchDoneError": RuntimeError,
     "UnsupportedTypeError": TypeError,
 }
@@ -184,7 +186,7 @@ def test_every_status_becomes_a_public_error(status: str) -> None:
 
 def test_statuses_and_operands_are_those_of_the_header() -> None:
     assert _core.STATUSES[:2] == ("OK", "NULL_POINTER")
-    assert _core.STATUSES[-1] == "ARRAYS_CHANGED"
+    assert _core.STATUSES[-1] == "EXCHANGE_FAILED"
     assert set(errors._EXCEPTIONS) < set(_core.STATUSES)
     assert _core.OPERANDS[:3] == ("NONE", "WEIGHTS", "GRADIENTS")
 

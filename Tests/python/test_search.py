@@ -651,6 +651,8 @@ def test_a_step_whose_return_was_interrupted_is_in_the_record() -> None:
         search._masks_of(1),
         search._masks_of(2),
         search._masked,
+        None,
+        None,
     )
     assert search.taken == 2
     while not search.done:

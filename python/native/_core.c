@@ -417,14 +417,14 @@ static int64_t handle_of(PyObject *capsule, const char *name) {
 static PyObject *core_search_create(PyObject *module, PyObject *args) {
   PyObject *keep_list, *size_list;
   sf_search_options options = {0};
-  long long keep, steps;
+  long long keep, steps, total, taken;
   unsigned long long seed;
   int64_t handle, *sizes = NULL, *keeps = NULL;
   Py_ssize_t tensors = 0, listed = 0;
   sf_error error;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "iiLLOOK:search_create", &options.method, &options.schedule, &keep,
-                        &steps, &keep_list, &size_list, &seed))
+  if (!PyArg_ParseTuple(args, "iiLLOOKLL:search_create", &options.method, &options.schedule, &keep,
+                        &steps, &keep_list, &size_list, &seed, &total, &taken))
     return NULL;
   sizes = integers(size_list, &tensors);
   if (!sizes) goto done;
@@ -437,6 +437,8 @@ static PyObject *core_search_create(PyObject *module, PyObject *args) {
   options.steps = steps;
   options.keeps = keeps;
   options.seed = seed;
+  options.total = total;
+  options.taken = taken;
   if (!succeeded(module, sf_search_create(&options, sizes, tensors, &handle, &error), &error))
     goto done;
   result = PyCapsule_New((void *)(intptr_t)handle, search_name, free_search);
@@ -447,16 +449,48 @@ done:
   return result;
 }
 
+/* The way to the other ranks: a Python function, which adds up the numbers of a bytearray, and what it
+ * raised. */
+typedef struct {
+  PyObject *sum;
+  PyThreadState *state; /* of the thread that takes the step, while it does without the GIL */
+  PyObject *type, *value, *trace;
+} exchange_t;
+
+/* Replaces numbers by their sums over all ranks. The function gets a copy: what it may keep of it does
+ * not dangle. */
+static int32_t exchange_sum(void *context, int64_t *values, int64_t count) {
+  exchange_t *exchange = context;
+  Py_ssize_t bytes = (Py_ssize_t)(count * (int64_t)sizeof(int64_t));
+  PyEval_RestoreThread(exchange->state);
+  PyObject *copy = PyByteArray_FromStringAndSize((const char *)values, bytes);
+  PyObject *returned = copy ? PyObject_CallFunctionObjArgs(exchange->sum, copy, NULL) : NULL;
+  if (returned && PyByteArray_Size(copy) != bytes)
+    PyErr_SetString(PyExc_ValueError, "sums over all ranks have another length");
+  else if (returned)
+    memcpy(values, PyByteArray_AsString(copy), (size_t)bytes);
+  int failed = PyErr_Occurred() != NULL;
+  if (failed) PyErr_Fetch(&exchange->type, &exchange->value, &exchange->trace);
+  Py_XDECREF(returned);
+  Py_XDECREF(copy);
+  exchange->state = PyEval_SaveThread();
+  return failed;
+}
+
 static PyObject *core_search_step(PyObject *module, PyObject *args) {
   PyObject *capsule, *weight_list, *gradient_list, *previous_list, *mask_list, *masked_list;
+  PyObject *start_list;
+  exchange_t exchange = {0};
+  int64_t *starts = NULL;
+  Py_ssize_t started = 0;
   arrays_t weights = {0}, gradients = {0}, previous = {0}, masks = {0}, masked = {0};
   sf_report report;
   sf_error error;
   int32_t status;
   int64_t *layer_kept = NULL;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "OOOOOO:search_step", &capsule, &weight_list, &gradient_list,
-                        &previous_list, &mask_list, &masked_list))
+  if (!PyArg_ParseTuple(args, "OOOOOOOO:search_step", &capsule, &weight_list, &gradient_list,
+                        &previous_list, &mask_list, &masked_list, &exchange.sum, &start_list))
     return NULL;
   int64_t handle = handle_of(capsule, search_name);
   if (!handle) return NULL;
@@ -472,13 +506,26 @@ static PyObject *core_search_step(PyObject *module, PyObject *args) {
     PyErr_NoMemory();
     goto done;
   }
+  starts = start_list == Py_None ? NULL : integers(start_list, &started);
+  if (start_list != Py_None && !starts) goto done;
+  if (starts && started != weights.count) {
+    PyErr_SetString(PyExc_ValueError, "starts and weights differ in length");
+    goto done;
+  }
   sf_step_arrays arrays = {weights.arrays, gradients.arrays, previous.arrays,
                            masks.arrays,   masked.arrays,    weights.count};
-  Py_BEGIN_ALLOW_THREADS
-  status = sf_search_step(handle, &arrays, &report, layer_kept, &error);
-  Py_END_ALLOW_THREADS
+  sf_ranks ranks = {exchange_sum, &exchange, starts};
+  exchange.state = PyEval_SaveThread();
+  status = starts ? sf_search_step_shared(handle, &arrays, &ranks, &report, layer_kept, &error)
+                  : sf_search_step(handle, &arrays, &report, layer_kept, &error);
+  PyEval_RestoreThread(exchange.state);
+  if (exchange.type) {
+    PyErr_Restore(exchange.type, exchange.value, exchange.trace);
+    goto done;
+  }
   if (succeeded(module, status, &error)) result = outcome(module, &report, layer_kept, weights.count);
 done:
+  PyMem_Free(starts);
   PyMem_Free(layer_kept);
   release(&weights);
   release(&gradients);
@@ -895,10 +942,10 @@ static PyMethodDef methods[] = {
     {"read", core_read, METH_VARARGS,
      "read(arrays) -> exclusive or of their 64-bit words; for benchmarks."},
     {"search_create", core_search_create, METH_VARARGS,
-     "search_create(method, schedule, keep, steps, keeps, sizes, seed) -> search."},
+     "search_create(method, schedule, keep, steps, keeps, sizes, seed, total, taken) -> search."},
     {"search_step", core_search_step, METH_VARARGS,
-     "search_step(search, weights, gradients, previous, masks, masked) -> report; fills masks,"
-     " masked."},
+     "search_step(search, weights, gradients, previous, masks, masked, sum, starts) -> report; fills"
+     " masks, masked. sum(bytearray) adds up int64 over all ranks, in place; starts None: no ranks."},
     {"search_taken", core_search_taken, METH_VARARGS, "search_taken(search) -> steps taken."},
     {"search_report", core_search_report, METH_VARARGS,
      "search_report(search, step, tensors) -> report of a step that was taken."},

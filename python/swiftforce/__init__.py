@@ -20,6 +20,7 @@ from swiftforce.errors import (
     DegenerateSaliencyWarning,
     DivergedError,
     EnvironmentVariableError,
+    ExchangeError,
     HyperparameterError,
     KeepError,
     LabelError,
@@ -32,10 +33,12 @@ from swiftforce.errors import (
     NetworkFileError,
     NonFiniteError,
     OverlapError,
+    RankFailedError,
     RanksDifferError,
     RunsFileError,
     ScheduleError,
     SearchDoneError,
+    SearchFileError,
     SeedError,
     ShapeError,
     SparsityError,
@@ -47,6 +50,7 @@ from swiftforce.errors import (
     UnknownNameError,
     UnreachableClassWarning,
     UnsupportedTypeError,
+    WeightsDifferError,
 )
 from swiftforce.masks import apply_masks, load
 from swiftforce.pruning import (
@@ -62,10 +66,11 @@ from swiftforce.report import Layer, Pruning, Step
 from swiftforce.schedule import keep_count, schedule_keeps
 from swiftforce.search import MaskSearch
 from swiftforce.selection import permutation, saliency, select
+from swiftforce.shards import Piece
 from swiftforce.threads import cpu_levels, get_num_threads, set_num_threads
 from swiftforce.vocabulary import methods, saliencies, schedules
 
-from swiftforce import datasets, nn  # isort: skip - they build on the names above
+from swiftforce import datasets, distributed, nn  # isort: skip - they build on the names above
 
 __version__ = _version("swiftforce")
 
@@ -78,6 +83,7 @@ __all__ = [
     "DegenerateSaliencyWarning",
     "DivergedError",
     "EnvironmentVariableError",
+    "ExchangeError",
     "HyperparameterError",
     "KeepError",
     "LabelError",
@@ -92,11 +98,14 @@ __all__ = [
     "NetworkFileError",
     "NonFiniteError",
     "OverlapError",
+    "Piece",
     "Pruning",
     "RanksDifferError",
+    "RankFailedError",
     "RunsFileError",
     "ScheduleError",
     "SearchDoneError",
+    "SearchFileError",
     "SeedError",
     "ShapeError",
     "SparsityError",
@@ -109,10 +118,12 @@ __all__ = [
     "UnknownNameError",
     "UnreachableClassWarning",
     "UnsupportedTypeError",
+    "WeightsDifferError",
     "__version__",
     "apply_masks",
     "cpu_levels",
     "datasets",
+    "distributed",
     "force",
     "get_num_threads",
     "grasp_it",

@@ -1,6 +1,6 @@
 """The native core. The arguments of each function are those of its C function, in order."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 from numpy.typing import NDArray
@@ -40,6 +40,8 @@ def search_create(
     keeps: Sequence[int] | None,
     sizes: Sequence[int],
     seed: int,
+    total: int,
+    taken: int,
     /,
 ) -> object: ...
 def search_step(
@@ -49,6 +51,8 @@ def search_step(
     previous: _Arrays | None,
     masks: _Arrays,
     masked: _Arrays | None,
+    sum: Callable[[bytearray], None] | None,
+    starts: Sequence[int] | None,
     /,
 ) -> dict[str, Any]: ...
 def search_taken(search: object, /) -> int: ...

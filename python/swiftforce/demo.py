@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from swiftforce.datasets import Dataset
 from swiftforce.experiment import DENSE, Run, perform
 from swiftforce.progress import Work
-from swiftforce.search import DEFAULT_STEPS
+from swiftforce.schedule import DEFAULT_STEPS
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,10 @@ class RankFailedError(SwiftForceError, RuntimeError):
     """Another rank failed and raises its own error, or the ranks are not at the same step."""
 
 
+class ExchangeError(SwiftForceError, RuntimeError):
+    """A communicator gave back numbers that no sum over all ranks can be."""
+
+
 class ArchitectureError(SwiftForceError, ValueError):
     """The layers of a network do not fit together."""
 
@@ -145,6 +149,14 @@ class DatasetError(SwiftForceError, ValueError):
 
 class MaskFileError(SwiftForceError, ValueError):
     """A file does not hold masks of swiftforce, or not undamaged ones."""
+
+
+class SearchFileError(SwiftForceError, ValueError):
+    """A file does not hold a search of swiftforce, or not an undamaged one."""
+
+
+class WeightsDifferError(SwiftForceError, ValueError):
+    """Weights are not those that a file was written for: names, shapes, types or values differ."""
 
 
 class RunsFileError(SwiftForceError, ValueError):
@@ -206,6 +218,9 @@ _EXCEPTIONS: dict[str, type[SwiftForceError]] = {
     "BAD_THREADS": ThreadsError,
     "BAD_ENVIRONMENT": EnvironmentVariableError,
     "NO_MEMORY": AllocationError,
+    "BAD_START": StructureError,
+    "RANK_FAILED": RankFailedError,
+    "EXCHANGE_FAILED": ExchangeError,
 }
 
 #: Names a tensor: the operand ("weights") and its position in, what the user calls it out.

@@ -17,7 +17,7 @@ from swiftforce.architectures import NETWORKS
 from swiftforce.datasets import Dataset
 from swiftforce.experiment import DENSE, UNIFORM_RANDOM, Result, Run, perform
 from swiftforce.progress import Work
-from swiftforce.search import DEFAULT_STEPS
+from swiftforce.schedule import DEFAULT_STEPS
 from swiftforce.vocabulary import method_info
 
 #: Accuracy of a guess: Fashion-MNIST has ten classes of as many images each.

@@ -8,10 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from swiftforce.errors import MaskFileError, OverlapError
+from swiftforce.errors import (
+    MaskFileError,
+    OverlapError,
+    StructureError,
+    WeightsDifferError,
+)
 from swiftforce.report import Layer, Pruning, Step
-from swiftforce.sealed import Seal
-from swiftforce.tensors import FLOATS, MASKS, Array, Arrays, Tensors
+from swiftforce.sealed import Seal, packed_masks, unpacked_mask
+from swiftforce.tensors import FLOATS, MASKS, Array, Arrays, Tensors, differences
 
 _SEAL = Seal("swiftforce-masks", 1, "masks", MaskFileError)
 
@@ -80,34 +85,42 @@ def save(pruning: Pruning, path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
+    StructureError
+        If the masks are pieces of whole tensors, as one of several ranks has them.
     ImportError
         If safetensors is not installed.
     OSError
         If the file cannot be written.
     """
     masks = Tensors(pruning.masks, "masks", MASKS)
-    packed = {
-        name: np.packbits(mask, bitorder="little")
-        for name, mask in zip(_entries(len(masks.arrays)), masks.arrays, strict=True)
-    }
+    for layer, mask in zip(pruning.layers, masks.arrays, strict=True):
+        if layer.shape != mask.shape:
+            raise StructureError(
+                f"the mask of {layer.name!r} is a piece of {mask.shape} of its {layer.shape}: "
+                "put the pieces of all ranks together to save them"
+            )
     about = {
         "structure": masks.structure,
         "method": pruning.method,
+        "sparsity": pruning.sparsity,
+        "steps": pruning.steps,
         "seed": pruning.seed,
         "schedule": pruning.schedule,
         "layers": [[layer.name, list(layer.shape), layer.kept] for layer in pruning.layers],
         "history": [asdict(step) for step in pruning.history],
     }
-    _SEAL.write(path, packed, about)
+    _SEAL.write(path, packed_masks(masks.arrays), about)
 
 
-def load(path: str | os.PathLike[str]) -> Pruning:
+def load(path: str | os.PathLike[str], weights: Arrays | None = None) -> Pruning:
     """Read what `Pruning.save` wrote.
 
     Parameters
     ----------
     path : path
         The file.
+    weights : mapping, sequence or array, optional
+        Weights that the masks must fit: the same names and shapes, in any order and type.
 
     Returns
     -------
@@ -118,6 +131,9 @@ def load(path: str | os.PathLike[str]) -> Pruning:
     ------
     MaskFileError
         If the file is damaged, or is not one of swiftforce.
+    WeightsDifferError
+        If the masks do not fit the weights: the message says which are missing, unknown, or of
+        another shape.
     ImportError
         If safetensors is not installed.
     OSError
@@ -125,24 +141,21 @@ def load(path: str | os.PathLike[str]) -> Pruning:
     """
     packed, about = _SEAL.read(path)
     try:
-        return _pruning(packed, about)
+        pruning = _pruning(packed, about)
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise MaskFileError(f"{path} is damaged: {error}") from None
+    if weights is not None:
+        expected = {layer.name: layer.shape for layer in pruning.layers}
+        if found := differences(expected, Tensors(weights, "weights")):
+            raise WeightsDifferError(f"{path} holds masks of other weights: {'; '.join(found)}")
+    return pruning
 
 
 def _pruning(packed: dict[str, Array], about: dict[str, Any]) -> Pruning:
     layers, masks = [], []
-    for entry, (name, shape, kept) in zip(
-        _entries(len(about["layers"])), about["layers"], strict=True
-    ):
-        size = int(np.prod(shape, dtype=np.int64))
-        bits = packed[entry]
-        if bits.dtype != np.uint8 or bits.shape != ((size + 7) // 8,):
-            raise ValueError(f"{name} has {bits.shape} bytes of mask for {size} weights")
-        mask = np.unpackbits(bits, count=size, bitorder="little").astype(bool).reshape(shape)
-        if int(np.count_nonzero(mask)) != kept:
-            raise ValueError(f"{name} keeps {np.count_nonzero(mask)} weights, not {kept}")
-        layers.append(Layer(name, tuple(shape), size, kept))
+    for position, (name, shape, kept) in enumerate(about["layers"]):
+        mask = unpacked_mask(packed, position, name, tuple(shape), kept)
+        layers.append(Layer(name, tuple(shape), mask.size, kept))
         masks.append(mask)
     history = [
         Step(**{**step, "layer_kept": tuple(step["layer_kept"])}) for step in about["history"]
@@ -168,8 +181,3 @@ def _structured(structure: str, names: list[str], masks: list[Array]) -> Arrays:
         case "array":
             return masks[0]
     raise ValueError(f"unknown structure {structure!r}")
-
-
-def _entries(count: int) -> list[str]:
-    """Keys in the file; the layers' own names, which may be any text, stand in the metadata."""
-    return [f"mask.{position}" for position in range(count)]

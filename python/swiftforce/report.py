@@ -51,7 +51,8 @@ class Step:
     gradient_norm : float
         Euclidean norm of all gradients; 0 where the method reads none.
     layer_kept : tuple of int
-        Weights kept of each tensor.
+        Weights kept of each tensor, as passed: with ranks, of those here, where all else is of
+        all ranks.
     """
 
     step: int
@@ -108,11 +109,12 @@ class Pruning:
     Attributes
     ----------
     masks : mapping, sequence or array of bool
-        True where a weight is kept, in the structure and the shapes of the weights.
+        True where a weight is kept, in the structure and the shapes of the weights; with ranks,
+        of those here.
     method : str
         The method that found them.
     layers : tuple of Layer
-        What is left of each tensor.
+        What is left of each tensor; where the weights are pieces, of each whole tensor.
     history : tuple of Step
         What each step did.
     seed : int
@@ -206,15 +208,24 @@ def layers_of(tensors: Tensors, step: Step) -> tuple[Layer, ...]:
 
 
 def warn_of(
-    layers: Sequence[Layer], history: Sequence[Step], *, free: bool = False, stacklevel: int
+    layers: Sequence[Layer],
+    history: Sequence[Step],
+    *,
+    size: int | None = None,
+    free: bool = False,
+    stacklevel: int,
 ) -> None:
     """Warn of what speaks against trusting a mask.
 
     Parameters
     ----------
+    size : int, optional
+        How many weights the history counts: those of the layers, or more.
     free : bool
         Whether removed weights may return.
     """
+    if size is None:
+        size = sum(layer.size for layer in layers)
     degenerate = [step for step in history if step.degenerate]
     if degenerate:
         last = degenerate[-1]
@@ -234,7 +245,7 @@ def warn_of(
             LayerCollapseWarning,
             stacklevel=stacklevel,
         )
-    if free and len(history) > 1 and _never_had_gradients(history, layers):
+    if free and len(history) > 1 and _never_had_gradients(history, size):
         warnings.warn(
             f"in none of {len(history)} steps had a removed weight a gradient other than zero, so "
             "none could return: gradients must be dense, at the masked weights but not masked",
@@ -243,9 +254,8 @@ def warn_of(
         )
 
 
-def _never_had_gradients(history: Sequence[Step], layers: Sequence[Layer]) -> bool:
+def _never_had_gradients(history: Sequence[Step], size: int) -> bool:
     """Whether at every step all that was removed may have had a score of zero."""
-    size = sum(layer.size for layer in layers)
     return not any(step.revived for step in history) and all(
         size > before.keep and step.zero_scores >= size - before.keep
         for before, step in pairwise(history)

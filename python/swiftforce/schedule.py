@@ -15,7 +15,10 @@ from swiftforce.errors import (
     StepsError,
     public_error,
 )
-from swiftforce.vocabulary import number
+from swiftforce.vocabulary import method_info, number
+
+#: Steps of a progressive search where the caller names none: those of the paper's experiments.
+DEFAULT_STEPS = 60
 
 #: What a caller may pass as a schedule: a name, sparsities, or numbers of weights.
 Schedule = str | Sequence[float] | Sequence[int]
@@ -141,6 +144,42 @@ def _listed_keeps(
             )
         previous = kept
     return keeps
+
+
+def plan(
+    schedule: Schedule,
+    n: int,
+    sparsity: float | None,
+    keep: int | None,
+    steps: int | None,
+    *,
+    method: str,
+) -> tuple[int, ...]:
+    """Number of weights kept after each step of a search by a method, from what its caller gave.
+
+    Raises
+    ------
+    StepsError
+        If a one-shot method is to take several steps.
+    ScheduleError, KeepError, SparsityError, UnknownNameError
+    """
+    one_shot = method_info(method)["one_shot"]
+    if isinstance(schedule, str):
+        if steps is None:
+            steps = 1 if one_shot else DEFAULT_STEPS
+        steps = integer(steps, "steps", StepsError)
+        _check_steps(steps, method, one_shot=one_shot)
+        return named_keeps(schedule, n, require_keep(n, sparsity, keep), steps)
+    keeps = schedule_keeps(schedule, n, resolve_keep(n, sparsity, keep), steps)
+    _check_steps(len(keeps), method, one_shot=one_shot)
+    return keeps
+
+
+def _check_steps(steps: int, method: str, *, one_shot: bool) -> None:
+    if steps < 1:
+        raise StepsError(f"a search takes at least one step, not {steps}")
+    if steps != 1 and one_shot:
+        raise StepsError(f"{method} takes exactly one step, not {steps}")
 
 
 def resolve_keep(n: int, sparsity: float | None, keep: int | None) -> int | None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from swiftforce.errors import SwiftForceError
 from swiftforce.files import written_aside
@@ -44,6 +47,8 @@ class Seal:
     ) -> None:
         """Write a file aside and then rename it, so a half-written one never has its name.
 
+        It says which swiftforce wrote it.
+
         Raises
         ------
         ImportError
@@ -52,7 +57,8 @@ class Seal:
             If the file cannot be written.
         """
         numpy_format = _safetensors(self.content)
-        text = json.dumps({"format_version": self.version, **about})
+        written_by = {"format_version": self.version, "swiftforce": installed_version("swiftforce")}
+        text = json.dumps({**written_by, **about})
         envelope = json.dumps({"about": text, "digest": _digest(text, arrays)})
         content = numpy_format.save(dict(arrays), {self.name: envelope})
         with written_aside(path) as aside:
@@ -109,3 +115,34 @@ def _safetensors(content: str) -> Any:  # noqa: ANN401 - a module
             f"files of {content} need safetensors: pip install 'swiftforce[files]'"
         ) from None
     return safetensors.numpy
+
+
+def packed_masks(masks: Sequence[Array]) -> dict[str, Array]:
+    """Masks as files hold them, a bit per weight.
+
+    Names of tensors may be any text, so they stand in what is said about the arrays.
+    """
+    return {
+        f"mask.{position}": np.packbits(mask, bitorder="little")
+        for position, mask in enumerate(masks)
+    }
+
+
+def unpacked_mask(
+    packed: Mapping[str, Array], position: int, name: str, shape: tuple[int, ...], kept: int
+) -> Array:
+    """The mask of the tensor at a position, which keeps so many weights.
+
+    Raises
+    ------
+    KeyError, ValueError
+        If it is not there, or another one is.
+    """
+    size = int(np.prod(shape, dtype=np.int64))
+    bits = packed[f"mask.{position}"]
+    if bits.dtype != np.uint8 or bits.shape != ((size + 7) // 8,):
+        raise ValueError(f"{name} has {bits.shape} bytes of mask for {size} weights")
+    mask = np.unpackbits(bits, count=size, bitorder="little").astype(bool).reshape(shape)
+    if int(np.count_nonzero(mask)) != kept:
+        raise ValueError(f"{name} keeps {np.count_nonzero(mask)} weights, not {kept}")
+    return mask

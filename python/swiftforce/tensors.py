@@ -60,6 +60,8 @@ class Tensors:
         What messages call them, for example ``weights``.
     kind : tuple of str
         The dtypes that each may have.
+    may_be_empty : bool
+        Whether there may be no element, or no array, because others have some.
 
     Attributes
     ----------
@@ -72,7 +74,9 @@ class Tensors:
         Elements of all.
     """
 
-    def __init__(self, value: Arrays, role: str, kind: Kind = FLOATS) -> None:
+    def __init__(
+        self, value: Arrays, role: str, kind: Kind = FLOATS, *, may_be_empty: bool = False
+    ) -> None:
         self.role = role
         self.keys: tuple[Hashable, ...]
         if _is_mapping(value):
@@ -97,7 +101,7 @@ class Tensors:
         )
         self.sizes = tuple([array.size for array in self.arrays])
         self.size = sum(self.sizes)
-        if self.size == 0:
+        if self.size == 0 and not may_be_empty:
             raise StructureError(f"{role} hold no elements")
         if len(self.keys) > 1 and len(set(self.names)) != len(self.names):
             raise StructureError(f"two of the names of {role} are equal as text: {self.names}")
@@ -195,6 +199,24 @@ class Tensors:
                 self.arrays, dtypes, starts[:-1], sizes, strict=True
             )
         )
+
+
+def differences(expected: Mapping[str, tuple[int, ...]], tensors: Tensors) -> list[str]:
+    """How names and shapes differ from those expected, a phrase for each kind of difference."""
+    shapes = dict(zip(tensors.names, (array.shape for array in tensors.arrays), strict=True))
+    found = []
+    missing = [name for name in expected if name not in shapes]
+    if missing:
+        found.append(f"{_listed(missing)} missing")
+    extra = [name for name in shapes if name not in expected]
+    if extra:
+        found.append(f"{_listed(extra)} unknown")
+    found += [
+        f"{name!r} has shape {shapes[name]}, not {shape}"
+        for name, shape in expected.items()
+        if name in shapes and shapes[name] != shape
+    ]
+    return found
 
 
 def checked(

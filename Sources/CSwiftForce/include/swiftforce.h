@@ -26,7 +26,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct or a prototype below changes. */
-#define SF_ABI_VERSION 3
+#define SF_ABI_VERSION 4
 
 /* ------------------------------------------------------------------------------ vocabulary */
 
@@ -58,7 +58,10 @@ extern "C" {
   X(22, SMALL_BUFFER, "the buffer for a text is too small")                             \
   X(23, BAD_THREADS, "a number of threads is not in 1 ... 4096")                        \
   X(24, BAD_ENVIRONMENT, "an environment variable cannot be followed")                  \
-  X(25, ARRAYS_CHANGED, "weights, gradients or scores changed while they were read")
+  X(25, ARRAYS_CHANGED, "weights, gradients or scores changed while they were read")    \
+  X(26, BAD_START, "a tensor begins before the end of the one before it, or ends after the last weight") \
+  X(27, RANK_FAILED, "another rank failed, or the ranks are not at the same step of the same search") \
+  X(28, EXCHANGE_FAILED, "the sums over all ranks failed, or are no sums")
 
 /* Element types of an array. The first four are those of weights, gradients and scores, freely
    mixed in one call. MASK is one byte per element, 0 or 1, as numpy's bool. */
@@ -150,6 +153,8 @@ typedef struct sf_search_options {
   int64_t steps;        /* number of steps */
   const int64_t *keeps; /* weights kept after each of the steps; NULL: follow the schedule */
   uint64_t seed;        /* for the random saliency */
+  int64_t total;        /* weights of all ranks; 0: one rank has all. Some rank may have none */
+  int64_t taken;        /* steps that another search has taken, which this one goes on from */
 } sf_search_options;
 
 /* The arrays of one step: `tensors` entries in each list that is not NULL. */
@@ -162,6 +167,16 @@ typedef struct sf_step_arrays {
                                 later step as the previous one left them. NULL: not written */
   int64_t tensors;
 } sf_step_arrays;
+
+/* The way to the other ranks: processes that hold a part of the weights each and take every step of
+   a search together. `sum` replaces each of `count` numbers by its sum over all ranks and returns 0,
+   or another number where that failed: the step ends then, on this rank alone, and `sum` is not
+   called again. It is called on the thread that takes the step, and may not use that search. */
+typedef struct sf_ranks {
+  int32_t (*sum)(void *context, int64_t *values, int64_t count);
+  void *context;         /* handed to `sum` */
+  const int64_t *starts; /* for each tensor: how many weights of all ranks come before it; ascending */
+} sf_ranks;
 
 /* What one selection did. Sums are taken in double in a fixed order. */
 typedef struct sf_report {
@@ -238,8 +253,9 @@ SF_STATIC_ASSERT(sizeof(sf_array) == 24, "layout of sf_array");
 SF_STATIC_ASSERT(sizeof(sf_error) == 256, "layout of sf_error");
 SF_STATIC_ASSERT(sizeof(sf_saliency_info) == 8, "layout of sf_saliency_info");
 SF_STATIC_ASSERT(sizeof(sf_method_info) == 16, "layout of sf_method_info");
-SF_STATIC_ASSERT(sizeof(sf_search_options) == 40, "layout of sf_search_options");
+SF_STATIC_ASSERT(sizeof(sf_search_options) == 56, "layout of sf_search_options");
 SF_STATIC_ASSERT(sizeof(sf_step_arrays) == 48, "layout of sf_step_arrays");
+SF_STATIC_ASSERT(sizeof(sf_ranks) == 24, "layout of sf_ranks");
 SF_STATIC_ASSERT(sizeof(sf_report) == 112, "layout of sf_report");
 SF_STATIC_ASSERT(sizeof(sf_layer) == 80, "layout of sf_layer");
 SF_STATIC_ASSERT(sizeof(sf_parameter) == 56, "layout of sf_parameter");
@@ -293,15 +309,22 @@ int32_t sf_select(const sf_array *scores, const sf_array *masks, int64_t tensors
    the time that no selection from these arrays can go below. */
 int32_t sf_read(const sf_array *arrays, int64_t tensors, uint64_t *parity, sf_error *error);
 
-/* A search over tensors of these sizes. *search becomes a handle above 0. */
+/* A search over tensors of these sizes: with other ranks there may be none. *search becomes a handle
+   above 0. */
 int32_t sf_search_create(const sf_search_options *options, const int64_t *sizes, int64_t tensors,
                          int64_t *search, sf_error *error);
 int32_t sf_search_step(int64_t search, const sf_step_arrays *arrays, sf_report *report,
                        int64_t *layer_kept, sf_error *error);
+/* As sf_search_step, with the other ranks: the masks are those that one search over the weights of
+   all would find. The report is of all ranks and the same on each; layer_kept is of the tensors here.
+   Where one rank returns another status than SF_OK, all do, unless it is SF_EXCHANGE_FAILED, or
+   `ranks` cannot be used. */
+int32_t sf_search_step_shared(int64_t search, const sf_step_arrays *arrays, const sf_ranks *ranks,
+                              sf_report *report, int64_t *layer_kept, sf_error *error);
 /* *taken of *steps steps are done; keeps: NULL, or room for all steps. */
 int32_t sf_search_state(int64_t search, int64_t *taken, int64_t *steps, int64_t *keeps,
                         sf_error *error);
-/* What a step that was taken did; 1 is the first. layer_kept: NULL, or room for `tensors` counts. */
+/* What a step did that this search took; 1 is the first of the whole search. layer_kept: NULL, or room for `tensors` counts. */
 int32_t sf_search_report(int64_t search, int64_t step, sf_report *report, int64_t *layer_kept,
                          int64_t tensors, sf_error *error);
 int32_t sf_search_release(int64_t search, sf_error *error);

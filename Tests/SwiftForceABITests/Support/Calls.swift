@@ -135,7 +135,7 @@ func spoiledLists<Call>(
     unsafe options = Cell(
       sf_search_options(
         method: number("force", SF_AXIS_METHOD), schedule: number("linear", SF_AXIS_SCHEDULE),
-        keep: 1, steps: 2, keeps: nil, seed: 0))
+        keep: 1, steps: 2, keeps: nil, seed: 0, total: 0, taken: 0))
     sizesAddress = sizes.address
   }
 

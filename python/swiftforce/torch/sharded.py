@@ -11,8 +11,9 @@ from torch import nn
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
-from swiftforce.distributed import Piece, TorchCommunicator
+from swiftforce.distributed import TorchCommunicator
 from swiftforce.errors import LayoutError, UnsupportedTypeError
+from swiftforce.shards import Piece
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,194 @@
+"""Ranks that find one mask together: how they add up numbers, by torch.distributed or by MPI.
+
+A rank is a process that holds a part of the weights, or a thread of one. `MaskSearch` needs
+nothing of its ranks but sums, so a class with the methods of `Communicator` is all that another way
+to reach them takes.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.distributed import ProcessGroup
+
+
+@runtime_checkable
+class Communicator(Protocol):
+    """What a search asks of the ranks.
+
+    Every rank makes the same calls in the same order, with arrays of the same length. A call
+    returns when all ranks have made it; a rank that stays away keeps the others waiting, for as
+    long as the library that carries the sums allows.
+
+    Examples
+    --------
+    >>> import numpy as np, swiftforce as sf
+    >>> class Alone:
+    ...     rank, size = 0, 1
+    ...     def sum_integers(self, values): ...
+    ...     def sum_floats(self, values): ...
+    ...     def offset(self, count): return 0
+    >>> isinstance(Alone(), sf.distributed.Communicator)
+    True
+    >>> search = sf.MaskSearch(
+    ...     np.float32([3, 1, 2]), method="magnitude", keep=2, communicator=Alone()
+    ... )
+    >>> search.step().kept_at_threshold
+    1
+    """
+
+    @property
+    def rank(self) -> int:
+        """Position of this rank, from 0."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Number of ranks."""
+        ...
+
+    def sum_integers(self, values: NDArray[np.int64]) -> None:
+        """Replace each number of a one-dimensional array by its sum over all ranks."""
+        ...
+
+    def sum_floats(self, values: NDArray[Any]) -> None:
+        """Do so for float32 or float64; a search makes no use of it, averages of gradients do."""
+        ...
+
+    def offset(self, count: int) -> int:
+        """Sum of the counts of the ranks before this one."""
+        ...
+
+
+class TorchCommunicator:
+    """The ranks of a process group of torch.
+
+    With the backend nccl, numbers go through the current CUDA device (`torch.cuda.set_device`);
+    with gloo and others they stay where they are.
+
+    Parameters
+    ----------
+    group : torch.distributed.ProcessGroup, optional
+        The default group if none is given.
+
+    Raises
+    ------
+    ImportError
+        If torch is not installed, or was built without torch.distributed.
+    RuntimeError
+        If ``torch.distributed.init_process_group`` was not called.
+    """
+
+    def __init__(self, group: ProcessGroup | None = None) -> None:
+        try:
+            import torch
+            from torch import distributed
+        except ImportError:
+            raise ImportError("TorchCommunicator needs PyTorch: pip install torch") from None
+        if not distributed.is_available():
+            raise ImportError("TorchCommunicator needs a PyTorch with torch.distributed")
+        if not distributed.is_initialized():
+            raise RuntimeError("call torch.distributed.init_process_group first, on every rank")
+        self._torch: Any = torch
+        self._group = group
+        self._is_cuda = distributed.get_backend(group) == "nccl"
+
+    @property
+    def rank(self) -> int:
+        """Position of this rank, from 0."""
+        return int(self._torch.distributed.get_rank(self._group))
+
+    @property
+    def size(self) -> int:
+        """Number of ranks."""
+        return int(self._torch.distributed.get_world_size(self._group))
+
+    def sum_integers(self, values: NDArray[np.int64]) -> None:
+        """Replace each number by its sum over all ranks."""
+        self._sum(values)
+
+    def sum_floats(self, values: NDArray[Any]) -> None:
+        """Replace each number by its sum over all ranks."""
+        self._sum(values)
+
+    def sum_tensor(self, tensor: Tensor) -> None:
+        """Replace each number of a tensor by its sum over all ranks, where the tensor lies."""
+        self._torch.distributed.all_reduce(tensor, group=self._group)
+
+    def offset(self, count: int) -> int:
+        """Sum of the counts of the ranks before this one."""
+        counts = np.zeros(self.size, np.int64)
+        counts[self.rank] = count
+        self._sum(counts)
+        return int(counts[: self.rank].sum())
+
+    def _sum(self, values: NDArray[Any]) -> None:
+        numbers = self._torch.from_numpy(values)
+        if not self._is_cuda:
+            self.sum_tensor(numbers)
+            return
+        device = self._torch.device("cuda", self._torch.cuda.current_device())
+        there = numbers.to(device)
+        self.sum_tensor(there)
+        numbers.copy_(there)
+
+
+class MPICommunicator:
+    """The ranks of a communicator of mpi4py.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Comm, optional
+        ``MPI.COMM_WORLD`` if none is given.
+
+    Raises
+    ------
+    ImportError
+        If none is given and mpi4py is not installed.
+    """
+
+    def __init__(self, comm: Any = None) -> None:  # noqa: ANN401 - a type of an optional package
+        if comm is None:
+            try:
+                mpi: Any = import_module("mpi4py.MPI")
+            except ImportError:
+                raise ImportError(
+                    "MPICommunicator needs mpi4py and an MPI library: pip install mpi4py"
+                ) from None
+            comm = mpi.COMM_WORLD
+        self._comm = comm
+
+    @property
+    def rank(self) -> int:
+        """Position of this rank, from 0."""
+        return int(self._comm.Get_rank())
+
+    @property
+    def size(self) -> int:
+        """Number of ranks."""
+        return int(self._comm.Get_size())
+
+    def sum_integers(self, values: NDArray[np.int64]) -> None:
+        """Replace each number by its sum over all ranks."""
+        self._sum(values)
+
+    def sum_floats(self, values: NDArray[Any]) -> None:
+        """Replace each number by its sum over all ranks."""
+        self._sum(values)
+
+    def offset(self, count: int) -> int:
+        """Sum of the counts of the ranks before this one."""
+        before = self._comm.exscan(count)
+        # There is nothing before the first rank, not even a zero.
+        return 0 if self.rank == 0 else int(before)
+
+    def _sum(self, values: NDArray[Any]) -> None:
+        sums = np.empty_like(values)
+        self._comm.Allreduce(values, sums)
+        values[...] = sums

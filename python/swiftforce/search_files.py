@@ -1,0 +1,138 @@
+"""Searches at rest: what a search must know to go on, in a file, and for which weights."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from swiftforce.errors import SearchFileError, WeightsDifferError
+from swiftforce.report import Step
+from swiftforce.sealed import Seal, packed_masks, unpacked_mask
+from swiftforce.tensors import Array, Tensors, differences
+
+_SEAL = Seal("swiftforce-search", 1, "a search", SearchFileError)
+
+
+@dataclass(frozen=True, eq=False)
+class SavedSearch:
+    """A search between two of its steps.
+
+    Attributes
+    ----------
+    method : str
+    seed : int
+    schedule : str
+        The schedule's name; ``custom`` for a list of the caller's.
+    keeps : tuple of int
+        Weights kept after each step, the steps to come included.
+    history : tuple of Step
+        What the steps taken did.
+    masks : tuple of array
+        The masks of the last of them; none before the first.
+    """
+
+    method: str
+    seed: int
+    schedule: str
+    keeps: tuple[int, ...]
+    history: tuple[Step, ...]
+    masks: tuple[Array, ...]
+
+    def write(self, path: str | os.PathLike[str], weights: Tensors) -> None:
+        """Write it, for these weights alone.
+
+        Raises
+        ------
+        ImportError
+            If safetensors is not installed.
+        OSError
+            If the file cannot be written.
+        """
+        about = {
+            "method": self.method,
+            "seed": self.seed,
+            "schedule": self.schedule,
+            "keeps": list(self.keeps),
+            "history": [asdict(step) for step in self.history],
+            "weights": [
+                [name, list(array.shape), array.dtype.name, _digest(array)]
+                for name, array in zip(weights.names, weights.arrays, strict=True)
+            ],
+        }
+        _SEAL.write(path, packed_masks(self.masks), about)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str], weights: Tensors) -> SavedSearch:
+        """Read what `write` wrote for these weights.
+
+        Raises
+        ------
+        WeightsDifferError
+            If it was written for others.
+        SearchFileError
+            If the file is damaged, or is not one of a search.
+        ImportError
+            If safetensors is not installed.
+        OSError
+            If the file cannot be read.
+        """
+        packed, about = _SEAL.read(path)
+        try:
+            _check_weights(path, about["weights"], weights)
+            return cls._of(packed, about)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            if isinstance(error, WeightsDifferError):
+                raise
+            raise SearchFileError(f"{path} is damaged: {error}") from None
+
+    @classmethod
+    def _of(cls, packed: dict[str, Array], about: dict[str, Any]) -> SavedSearch:
+        history = tuple(
+            Step(**{**step, "layer_kept": tuple(step["layer_kept"])}) for step in about["history"]
+        )
+        keeps = tuple(about["keeps"])
+        if [step.step for step in history] != list(range(1, len(history) + 1)):
+            raise ValueError("steps are missing")
+        if tuple(step.keep for step in history) != keeps[: len(history)]:
+            raise ValueError("the steps did not follow the schedule")
+        masks = tuple(
+            unpacked_mask(packed, position, name, tuple(shape), kept)
+            for position, ((name, shape, *_), kept) in enumerate(
+                zip(about["weights"], history[-1].layer_kept if history else (), strict=False)
+            )
+        )
+        if history and len(masks) != len(about["weights"]):
+            raise ValueError("masks are missing")
+        return cls(
+            method=about["method"],
+            seed=about["seed"],
+            schedule=about["schedule"],
+            keeps=keeps,
+            history=history,
+            masks=masks,
+        )
+
+
+def _check_weights(path: str | os.PathLike[str], saved: list[Any], weights: Tensors) -> None:
+    """Refuse weights that are not those of the file, and say what differs."""
+    found = differences({name: tuple(shape) for name, shape, *_ in saved}, weights)
+    if not found:
+        arrays = dict(zip(weights.names, weights.arrays, strict=True))
+        if tuple(arrays) != tuple(name for name, *_ in saved):
+            found = ["the order of the tensors"]
+        for name, _, dtype, digest in saved:
+            if arrays[name].dtype.name != dtype:
+                found.append(f"{name!r} holds {arrays[name].dtype.name} where it held {dtype}")
+            elif _digest(arrays[name]) != digest:
+                found.append(f"{name!r} holds other values")
+    if found:
+        raise WeightsDifferError(f"{path} is of a search over other weights: {'; '.join(found)}")
+
+
+def _digest(array: Array) -> str:
+    """Of the bits of an array, whatever its type."""
+    return hashlib.sha256(np.reshape(array, -1).view(np.uint8).data).hexdigest()
