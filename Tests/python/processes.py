@@ -1,0 +1,36 @@
+"""Processes of one test, run at the same time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+#: Seconds, far more than a run takes: a rank that waits for ever is a failure.
+PATIENCE = 120
+
+
+def run_all(commands: list[list[str]]) -> None:
+    """Run processes at the same time; all must end well."""
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "OMP_NUM_THREADS": "1",
+        "SWIFTFORCE_NUM_THREADS": "1",
+    }
+    processes = [
+        subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for command in commands
+    ]
+    try:
+        outputs = [process.communicate(timeout=PATIENCE)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    for process, output in zip(processes, outputs, strict=True):
+        assert process.returncode == 0, output

@@ -1,0 +1,122 @@
+"""One rank of the tests of models of several processes: what it finds, it leaves in a folder.
+
+python torch_rank.py WHAT FOLDER RANK SIZE
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from swiftforce import torch as sft
+from torch import distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.nn import functional
+
+#: Rows that do not divide by the number of ranks.
+WIDTHS = (20, 31, 17, 3)
+METHODS = {"force": 5, "iterative_snip": 5, "grasp_it": 3, "snip": 1, "magnitude": 1, "random": 1}
+
+
+def model() -> nn.Sequential:
+    """Float64, so that the order of sums over ranks does not decide what is kept."""
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(WIDTHS):
+        layers += [nn.Linear(inputs, outputs), nn.Tanh()]
+    return nn.Sequential(*layers[:-1]).double()
+
+
+def batches() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(1)
+    return [
+        (
+            torch.randn(24, WIDTHS[0], generator=generator, dtype=torch.float64),
+            torch.randint(WIDTHS[-1], (24,), generator=generator),
+        )
+        for _ in range(4)
+    ]
+
+
+def share(rank: int, size: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """A rank's part of each batch: the last rank has what is left."""
+    each = 24 // size - 1
+    end = None if rank == size - 1 else (rank + 1) * each
+    return [(x[rank * each : end], y[rank * each : end]) for x, y in batches()]
+
+
+def search(net: nn.Module, method: str, own: list[Any]) -> sft.ModelPruning:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return sft.prune(
+            net,
+            own,
+            loss=functional.cross_entropy,
+            method=method,
+            sparsity=0.8,
+            steps=METHODS[method],
+        )
+
+
+def train(net: nn.Module, pruning: sft.ModelPruning, own: list[Any]) -> None:
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.01)
+    sft.apply(net, pruning, optimizer)
+    for x, y in own:
+        optimizer.zero_grad()
+        functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
+
+
+def full(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor.detach()
+
+
+def masks_and_weights(net: nn.Module, own: list[Any]) -> dict[str, Any]:
+    """The masks by every method; then weights after training with the first."""
+    found: dict[str, Any] = {}
+    prunings = {method: search(net, method, own) for method in METHODS}
+    for method, pruning in prunings.items():
+        found[method] = {name: full(mask) for name, mask in pruning.masks.items()}
+        found[f"layers of {method}"] = [(one.name, one.shape, one.kept) for one in pruning.layers]
+    found["restored"] = {name: full(one).clone() for name, one in net.named_parameters()}
+    train(net, prunings["force"], own)
+    found["trained"] = {name: full(one) for name, one in net.named_parameters()}
+    return found
+
+
+def parallel(rank: int, size: int) -> dict[str, Any]:
+    """Copies of a model in DistributedDataParallel, each on batches of its own."""
+    return masks_and_weights(nn.parallel.DistributedDataParallel(model()), share(rank, size))
+
+
+def sharded(rank: int, size: int) -> dict[str, Any]:
+    """One model of which each rank holds a part; all have the same batches."""
+    net = model()
+    mesh = init_device_mesh("cpu", (size,))
+    for layer in net:
+        if isinstance(layer, nn.Linear):
+            fully_shard(layer, mesh=mesh)
+    fully_shard(net, mesh=mesh)
+    return masks_and_weights(net, batches())
+
+
+WORK: dict[str, Callable[[int, int], dict[str, Any]]] = {"parallel": parallel, "sharded": sharded}
+
+
+def main(what: str, folder: str, rank: str, size: str) -> None:
+    store = f"file://{folder}/store"
+    distributed.init_process_group("gloo", init_method=store, rank=int(rank), world_size=int(size))
+    try:
+        torch.save(WORK[what](int(rank), int(size)), Path(folder) / f"{rank}.pt")
+    finally:
+        distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
