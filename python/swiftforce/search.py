@@ -381,13 +381,21 @@ class MaskSearch:
             saved.write(path, self._tensors)
 
     @classmethod
-    def resume(cls, path: str | os.PathLike[str], weights: Arrays) -> Self:
+    def resume(
+        cls,
+        path: str | os.PathLike[str],
+        weights: Arrays,
+        *,
+        masked_weights: Arrays | None = None,
+    ) -> Self:
         """Go on with a search that `save` wrote: the rest of it is the same, bit for bit.
 
         Parameters
         ----------
         weights : mapping, sequence or array
             The dense weights that the search began with.
+        masked_weights : structure of the weights, optional
+            As of `MaskSearch`; written at once.
 
         Raises
         ------
@@ -401,7 +409,13 @@ class MaskSearch:
             If the file cannot be read.
         """
         saved = SavedSearch.read(path, Tensors(weights, "weights"))
-        search = cls(weights, method=saved.method, schedule=saved.keeps, seed=saved.seed)
+        search = cls(
+            weights,
+            method=saved.method,
+            schedule=saved.keeps,
+            seed=saved.seed,
+            masked_weights=masked_weights,
+        )
         search._go_on(saved)
         return search
 

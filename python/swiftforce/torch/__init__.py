@@ -6,8 +6,9 @@ Two lines in a training script, where model, batches and optimizer are there alr
     sft.apply(model, pruning, optimizer)
 """
 
+from swiftforce.torch.methods import methods
 from swiftforce.torch.parameters import prunable
-from swiftforce.torch.pruning import ModelPruning, methods, prune
+from swiftforce.torch.pruning import ModelPruning, prune
 from swiftforce.torch.sparse import apply, masks, remove, to_torch_prune
 
 __all__ = [

@@ -55,8 +55,10 @@ class HeldWeights:
         flat = in_order(self._locals[name], self._orders[name])
         return array_of(flat.cpu(), name)
 
-    def gradients(self, tensors: Sequence[torch.Tensor]) -> dict[str, Array]:
+    def gradients(self, tensors: Sequence[torch.Tensor] | None) -> dict[str, Array] | None:
         """Gradients as the core reads them: flat, on the host, in the order of their weights."""
+        if tensors is None:
+            return None
         return {
             name: array_of(in_order(local_of(tensor), self._orders[name]).cpu(), name)
             for name, tensor in zip(self._locals, tensors, strict=True)

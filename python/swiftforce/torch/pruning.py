@@ -3,48 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
-from swiftforce.adapters import Patterns, endless
+from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
-from swiftforce.errors import (
-    HyperparameterError,
-    MissingGradientsError,
-    StepsError,
-    UnknownNameError,
-    UnsupportedTypeError,
-)
+from swiftforce.errors import SearchFileError, StructureError
 from swiftforce.progress import bar
 from swiftforce.report import Layer, Pruning
-from swiftforce.schedule import Schedule, integer
+from swiftforce.schedule import Schedule
 from swiftforce.search import MaskSearch
 from swiftforce.selection import prune_by_scores
 from swiftforce.tensors import Array
-from swiftforce.torch.gradients import Parameters, hessian_gradients, mean_gradients, synaptic_flow
+from swiftforce.torch.gradients import Parameters
 from swiftforce.torch.held import HeldWeights
-from swiftforce.torch.objective import BatchLoss, Loss, Objective, input_of
-from swiftforce.torch.parameters import prunable, unwrapped
+from swiftforce.torch.methods import GRASP, Scoring, method_of
+from swiftforce.torch.objective import BatchLoss, Loss
+from swiftforce.torch.parameters import prunable
 from swiftforce.torch.preserved import preserved
-from swiftforce.torch.ranks import Ranks, ranks_of
+from swiftforce.torch.ranks import ranks_of
 from swiftforce.torch.sharded import sharding_of, whole
-from swiftforce.vocabulary import method_info
-from swiftforce.vocabulary import methods as methods_of_core
-
-#: Methods that this adapter scores for; the core chooses.
-GRASP, SYNFLOW = "grasp", "synflow"
-#: Steps of SynFlow where the caller names none: those of its paper.
-SYNFLOW_STEPS = 100
-#: The outputs' divisor of GraSP where the caller names none: that of its authors' code.
-GRASP_TEMPERATURE = 200.0
-
-#: What a step is scored by, and nothing where weights alone decide.
-Source = Callable[[], list[torch.Tensor]] | None
 
 
 class ModelPruning(Pruning):
@@ -68,18 +50,6 @@ class ModelPruning(Pruning):
         Pruning(**{**vars(self), "masks": masks}).save(path)
 
 
-def methods() -> tuple[str, ...]:
-    """Names of all methods of `prune`: those of `swiftforce.methods`, and two more.
-
-    Examples
-    --------
-    >>> import swiftforce.torch as sft
-    >>> sft.methods()[-2:]
-    ('grasp', 'synflow')
-    """
-    return (*methods_of_core(), GRASP, SYNFLOW)
-
-
 def prune(
     model: nn.Module,
     batches: Iterable[Any] | None = None,
@@ -98,6 +68,7 @@ def prune(
     temperature: float | None = None,
     seed: int = 0,
     communicator: Communicator | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> ModelPruning:
     """Find masks for the weights of a model, which is afterwards as it was before.
@@ -146,6 +117,10 @@ def prune(
     communicator : swiftforce.distributed.Communicator, optional
         The ranks that search together, each with a copy of the model and batches of its own:
         gradients are averaged over them, and all find the same masks.
+    checkpoint : path, optional
+        The search is saved here after each step, and gone on with if it is there already: the
+        batches of the steps taken are gone through unused. Remove the file to begin anew. Weights
+        must be the same; so are the masks, where the loss of a batch does not depend on chance.
     progress : bool
         Show a progress bar (needs tqdm).
 
@@ -163,6 +138,8 @@ def prune(
         If a loss is needed and none is given, or it does not depend on a parameter.
     NonFiniteError
         If a weight, a gradient or the loss is NaN or infinite.
+    SearchFileError, WeightsDifferError
+        If the checkpoint is damaged, or of another search.
     RanksDifferError
         If the ranks start from different weights.
 
@@ -189,25 +166,19 @@ def prune(
     >>> pruning.keep, pruning.masks["weight"].dtype
     (20, torch.bool)
     """
-    if method not in methods():
-        raise UnknownNameError(f"there is no method {method!r}; there are: {', '.join(methods())}")
-    train = _is_train(mode, method)
+    row = method_of(method)
+    train = row.is_train(mode)
     parameters = prunable(model, include=include, exclude=exclude)
-    sharding = sharding_of(parameters)
-    if sharding is not None and (communicator is not None or method in {GRASP, SYNFLOW}):
-        raise UnsupportedTypeError(
-            "sharded parameters bring their own communicator"
-            if communicator is not None
-            else f"{method} needs whole parameters, not sharded ones"
-        )
+    sharding = sharding_of(parameters, method, communicator)
     ranks = ranks_of(model, communicator)
+    if checkpoint is not None and (row.name == GRASP or ranks or sharding):
+        raise StructureError("checkpoint is for searches in steps, by one process")
     # Averaging is done here, where it is not disturbed by what DDP expects of a backward pass.
     inner = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
-    source = _source(
+    scoring = row.scoring(
         inner,
         parameters,
         batches,
-        method=method,
         loss=loss,
         batch_loss=batch_loss,
         batches_per_step=batches_per_step,
@@ -216,87 +187,62 @@ def prune(
     )
     with (
         preserved(inner, parameters.values(), train=train),
-        HeldWeights(parameters, masked=steps != 1 and not _is_one_shot(method)) as held,
+        HeldWeights(parameters, masked=steps != 1 and not row.is_one_shot) as held,
     ):
         if ranks is not None:
             ranks.check_equal(held.dense.values(), "weights")
         if method == GRASP:
-            if steps not in {None, 1}:
-                raise StepsError(f"grasp takes exactly one step, not {steps}")
-            found = _by_products(held, source, sparsity, keep)
+            row.check_steps(steps)
+            found = _by_products(held, scoring, sparsity, keep)
         else:
             search = MaskSearch(
                 held.dense,
-                method="iterative_snip" if method == SYNFLOW else method,
+                method=row.core,
                 sparsity=sparsity,
                 keep=keep,
-                steps=SYNFLOW_STEPS if method == SYNFLOW and steps is None else steps,
+                steps=row.steps if steps is None and isinstance(schedule, str) else steps,
                 schedule=schedule,
                 seed=seed,
                 masked_weights=held.masked,
                 communicator=sharding.communicator if sharding is not None else None,
                 pieces=sharding.pieces if sharding is not None else None,
             )
-            for _ in bar(range(search.steps), description=method, shown=progress):
-                search.step(held.gradients(source()) if source is not None else None)
+            if checkpoint is not None:
+                search = _gone_on(search, checkpoint, held)
+                scoring.skip(search.taken)
+            left = range(search.taken, search.steps)
+            for _ in bar(left, description=method, shown=progress):
+                search.step(held.gradients(scoring()))
                 held.show()
+                if checkpoint is not None:
+                    search.save(checkpoint)
             found = search._result(3, copies=False)
         return _of_model(found, method, parameters, held)
 
 
-def _is_one_shot(method: str) -> bool:
-    return method == GRASP or (method != SYNFLOW and method_info(method)["one_shot"])
-
-
-def _is_train(mode: str | None, method: str) -> bool:
-    """Whether the model is scored in its training mode."""
-    if mode not in {None, "train", "eval"}:
-        raise UnknownNameError(f"there is no mode {mode!r}; there are: train, eval")
-    if method == SYNFLOW and mode == "train":
-        raise UnknownNameError("synflow scores one input of ones, in the mode 'eval' alone")
-    return mode != "eval" and method != SYNFLOW
-
-
-def _source(
-    model: nn.Module,
-    parameters: Parameters,
-    batches: Iterable[Any] | None,
-    *,
-    method: str,
-    loss: Loss | None,
-    batch_loss: BatchLoss | None,
-    batches_per_step: int,
-    temperature: float | None,
-    ranks: Ranks | None,
-) -> Source:
-    """What a step of this method is scored by."""
-    if temperature is not None and (method != GRASP or loss is None):
-        raise HyperparameterError("temperature is for the method grasp with loss(output, target)")
-    count = integer(batches_per_step, "batches_per_step", HyperparameterError)
-    if count < 1:
-        raise HyperparameterError(f"batches_per_step must be at least 1, not {count}")
-    if method not in {GRASP, SYNFLOW} and not method_info(method)["needs_gradients"]:
-        return None
-    if batches is None:
-        raise MissingGradientsError(f"the method {method!r} scores weights by batches: pass them")
-    queue = endless(batches)
-    device = next(iter(parameters.values())).device
-    if method == SYNFLOW:
-        example = input_of(next(queue)).to(device)
-        return lambda: synaptic_flow(unwrapped(model), parameters, example)
-    if method == GRASP and loss is not None and temperature is None:
-        temperature = GRASP_TEMPERATURE
-    objective = Objective(model, loss, batch_loss, device=device, temperature=temperature or 1.0)
-    derive = hessian_gradients if method == GRASP else mean_gradients
-    return lambda: derive(objective, parameters, list(islice(queue, count)), ranks)
+def _gone_on(
+    search: MaskSearch, checkpoint: str | os.PathLike[str], held: HeldWeights
+) -> MaskSearch:
+    """The search of a checkpoint, if there is one; it must be one that begins as `search` does."""
+    if not Path(checkpoint).exists():
+        return search
+    found = MaskSearch.resume(checkpoint, held.dense, masked_weights=held.masked)
+    if (found.method, found.keeps) != (search.method, search.keeps):
+        raise SearchFileError(
+            f"{checkpoint} is of another search: {found.method}, {found.steps} steps to "
+            f"{found.keeps[-1]} weights, not {search.method}, {search.steps} steps to "
+            f"{search.keeps[-1]}; or by another schedule"
+        )
+    held.show()
+    return found
 
 
 def _by_products(
-    held: HeldWeights, source: Source, sparsity: float | None, keep: int | None
+    held: HeldWeights, scoring: Scoring, sparsity: float | None, keep: int | None
 ) -> Pruning:
     """The weights of largest ``w * (H g)``, of either sign."""
-    assert source is not None
-    products = held.gradients(source())
+    products = held.gradients(scoring())
+    assert products is not None
     scores = {name: _product(weight, products[name]) for name, weight in held.dense.items()}
     return prune_by_scores(scores, sparsity=sparsity, keep=keep, method=GRASP, stacklevel=4)
 

@@ -11,9 +11,10 @@ from torch import nn
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
-from swiftforce.distributed import TorchCommunicator
+from swiftforce.distributed import Communicator, TorchCommunicator
 from swiftforce.errors import LayoutError, UnsupportedTypeError
 from swiftforce.shards import Piece
+from swiftforce.torch.methods import GRASP, SYNFLOW
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,24 @@ class Sharding:
     pieces: tuple[Piece, ...]
 
 
-def sharding_of(parameters: Mapping[str, nn.Parameter]) -> Sharding | None:
+def sharding_of(
+    parameters: Mapping[str, nn.Parameter], method: str, communicator: Communicator | None
+) -> Sharding | None:
     """How parameters are spread over ranks; None where they are whole.
 
     Raises
     ------
     UnsupportedTypeError
         If they are not all spread in one way: along their first dimension, over one dimension of
-        one mesh.
+        one mesh; or the method scores whole parameters; or a communicator is given besides.
     """
     sharded = {name: one for name, one in parameters.items() if isinstance(one, DTensor)}
     if not sharded:
         return None
+    if method in {GRASP, SYNFLOW}:
+        raise UnsupportedTypeError(f"{method} needs whole parameters, not sharded ones")
+    if communicator is not None:
+        raise UnsupportedTypeError("sharded parameters bring their own communicator")
     if len(sharded) < len(parameters):
         whole = next(name for name in parameters if name not in sharded)
         raise UnsupportedTypeError(f"{whole} is whole where other parameters are sharded")
