@@ -26,9 +26,15 @@ import numpy as np
 from swiftforce import _core
 from swiftforce.distributed import Communicator
 from swiftforce.errors import (
+    KeepError,
     MissingGradientsError,
+    ScheduleError,
     SearchDoneError,
+    SearchFileError,
+    SeedError,
+    StepsError,
     StructureError,
+    UnknownNameError,
     UnsupportedTypeError,
     public_error,
 )
@@ -395,7 +401,10 @@ class MaskSearch:
             If the file cannot be read.
         """
         saved = SavedSearch.read(path, Tensors(weights, "weights"))
-        search = cls(weights, method=saved.method, schedule=saved.keeps, seed=saved.seed)
+        try:
+            search = cls(weights, method=saved.method, schedule=saved.keeps, seed=saved.seed)
+        except (KeepError, ScheduleError, SeedError, StepsError, UnknownNameError) as error:
+            raise SearchFileError(f"{path} is damaged: {error}") from None
         search._go_on(saved)
         return search
 
