@@ -11,7 +11,6 @@ import contextlib
 import doctest
 import importlib.util
 import io
-import pkgutil
 import re
 import warnings
 from pathlib import Path
@@ -22,20 +21,27 @@ import swiftforce
 from swiftforce.errors import DatasetError
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = Path(swiftforce.__file__).parent
 MODULES = sorted(
-    f"swiftforce.{module.name}"
-    for module in pkgutil.iter_modules(swiftforce.__path__)
-    if module.name not in ("__main__", "_core")
+    ".".join(("swiftforce", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    )
+    for path in PACKAGE.rglob("*.py")
+    if path not in (PACKAGE / "__init__.py", PACKAGE / "__main__.py")
 )
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
-#: Frameworks that adapters are for, by the modules of the adapters.
-FRAMEWORKS = {
-    "swiftforce.jax": "jax",
-    "swiftforce.pytree_gradients": "jax",
-    "swiftforce.pytrees": "jax",
-}
+#: Frameworks that adapters are for; an adapter is a package of the framework's name.
+FRAMEWORKS = ("jax", "torch")
+
+
+def framework(module: str) -> str | None:
+    """The framework that a module needs."""
+    part = module.split(".")[1]
+    return part if part in FRAMEWORKS else None
+
+
 INSTALLED = [
-    name for name in MODULES if name not in FRAMEWORKS or importlib.util.find_spec(FRAMEWORKS[name])
+    name for name in MODULES if not (need := framework(name)) or importlib.util.find_spec(need)
 ]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

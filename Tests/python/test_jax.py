@@ -20,7 +20,7 @@ pytest.importorskip("jax", reason="JAX is an extra: pip install 'swiftforce[jax]
 import jax
 import jax.numpy as jnp
 import swiftforce.jax as sfj
-from swiftforce import pytrees
+from swiftforce.jax import pytrees
 
 Params = Any
 

@@ -213,6 +213,64 @@ def test_a_result_on_the_way_can_be_saved(tmp_path: Path) -> None:
     assert_same(sf.load(tmp_path / "m"), search.result())
 
 
+# ------------------------------------------------------------------------- what a file says
+
+
+def described(content: bytes) -> dict[str, Any]:
+    length = int.from_bytes(content[:8], "little")
+    envelope = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["swiftforce-masks"])
+    return json.loads(envelope["about"])
+
+
+def test_a_file_says_who_wrote_it_and_what_it_holds(tmp_path: Path) -> None:
+    pruning = example()
+    about = described(saved(pruning, tmp_path))
+    assert about["swiftforce"] == sf.__version__
+    assert about["sparsity"] == pruning.sparsity
+    assert about["steps"] == 4
+    assert about["format_version"] == 1
+
+
+def test_files_from_before_that_can_be_read(tmp_path: Path) -> None:
+    def strip(about: dict, masks: dict) -> None:
+        for name in ("swiftforce", "sparsity", "steps"):
+            del about[name]
+
+    pruning = example()
+    found = damaged(rewritten(pruning, tmp_path, strip), tmp_path)
+    assert found is not None
+    assert_same(found, pruning)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_weights_that_the_masks_fit(order: int, tmp_path: Path) -> None:
+    weights = {"a": floats(1, 2, 3), "b": np.ones((2, 3), np.float32)}
+    sf.magnitude(weights, keep=4).save(tmp_path / "m")
+    others = {name: w.astype(np.float64) for name, w in list(weights.items())[::order]}
+    assert sf.load(tmp_path / "m", others).keep == 4
+
+
+@pytest.mark.parametrize(
+    ("weights", "text"),
+    [
+        ({"a": floats(1, 2, 3)}, "'b' missing$"),
+        ({"a": floats(1, 2, 3), "b": np.ones((3, 2), np.float32)}, r"'b' has shape \(3, 2\), not"),
+        (
+            {"a": floats(1), "b": np.ones((2, 3), np.float32), "c": floats(1)},
+            r"'c' unknown; 'a' has shape \(1,\), not \(3,\)$",
+        ),
+        ([floats(1, 2, 3), floats(3)], "'a', 'b' missing; '0', '1' unknown$"),
+    ],
+)
+def test_weights_that_the_masks_do_not_fit(weights: Any, text: str, tmp_path: Path) -> None:
+    sf.magnitude({"a": floats(1, 2, 3), "b": np.ones((2, 3), np.float32)}, keep=4).save(
+        tmp_path / "m"
+    )
+    with pytest.raises(sf.WeightsDifferError, match=text) as caught:
+        sf.load(tmp_path / "m", weights)
+    assert str(tmp_path / "m") in str(caught.value)
+
+
 # ------------------------------------------------------------------------- files that are wrong
 
 

@@ -26,10 +26,16 @@ import numpy as np
 from swiftforce import _core
 from swiftforce.distributed import Communicator
 from swiftforce.errors import (
+    KeepError,
     MissingGradientsError,
     OverlapError,
+    ScheduleError,
     SearchDoneError,
+    SearchFileError,
+    SeedError,
+    StepsError,
     StructureError,
+    UnknownNameError,
     UnsupportedTypeError,
     public_error,
 )
@@ -409,13 +415,16 @@ class MaskSearch:
             If the file cannot be read.
         """
         saved = SavedSearch.read(path, Tensors(weights, "weights"))
-        search = cls(
-            weights,
-            method=saved.method,
-            schedule=saved.keeps,
-            seed=saved.seed,
-            masked_weights=masked_weights,
-        )
+        try:
+            search = cls(
+                weights,
+                method=saved.method,
+                schedule=saved.keeps,
+                seed=saved.seed,
+                masked_weights=masked_weights,
+            )
+        except (KeepError, ScheduleError, SeedError, StepsError, UnknownNameError) as error:
+            raise SearchFileError(f"{path} is damaged: {error}") from None
         search._go_on(saved)
         return search
 

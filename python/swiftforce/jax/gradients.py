@@ -13,7 +13,7 @@ from jax import tree_util
 
 from swiftforce.adapters import endless
 from swiftforce.errors import BatchesError
-from swiftforce.pytrees import Leaves, Named, Pytree, chosen, is_array, on_cpu, placed
+from swiftforce.jax.pytrees import Leaves, Named, Pytree, chosen, is_array, on_cpu, placed
 from swiftforce.schedule import integer
 from swiftforce.tensors import Array
 

@@ -1,52 +1,32 @@
-"""Masks for JAX: a pytree of parameters, a loss and batches in, a pytree of masks out.
-
-Weights stay on their devices, in their sharding. What travels is a step's masks, one byte per
-weight, and its gradients, which the native core reads on the CPU; there, neither is copied.
-
->>> import jax, jax.numpy as jnp, swiftforce.jax as sfj
->>> params = {"kernel": jnp.array([[3.0, -1.0], [2.0, 4.0]]), "bias": jnp.zeros(2)}
->>> loss = lambda params, x: jnp.mean((x @ params["kernel"] + params["bias"] - 1) ** 2)
->>> pruning = sfj.force(params, loss, batches=[jnp.eye(2)], sparsity=0.5, steps=4)
->>> pruning.masks["kernel"]
-Array([[ True, False],
-       [False,  True]], dtype=bool)
->>> sfj.apply(params, pruning.masks)["kernel"]
-Array([[3., 0.],
-       [0., 4.]], dtype=float32)
-"""
+"""The search for masks of a pytree of parameters, in one call."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
 import numpy as np
-from jax import tree_util
 
 from swiftforce import masks as files
 from swiftforce.adapters import Patterns
 from swiftforce.errors import MissingGradientsError, OverlapError, ShapeError, StructureError
-from swiftforce.progress import bar
-from swiftforce.pytree_gradients import Loss, averaged, gradient_function
-from swiftforce.pytrees import (
+from swiftforce.jax.gradients import Loss, averaged, gradient_function
+from swiftforce.jax.pytrees import (
     Leaves,
     Pytree,
-    chosen,
-    is_floating,
     on_cpu,
-    path_name,
     placed,
     prunable,
 )
+from swiftforce.progress import bar
 from swiftforce.report import Pruning
 from swiftforce.schedule import Schedule
 from swiftforce.search import MaskSearch
 from swiftforce.tensors import MASKS, Tensors
 
 if TYPE_CHECKING:
-    import optax
+    pass
 
 
 class PytreePruning(Pruning):
@@ -284,98 +264,6 @@ def load(path: str | os.PathLike[str], params: Pytree) -> PytreePruning:
     return _in_pytree(found, leaves)
 
 
-def apply(params: Pytree, masks: Pytree) -> Pytree:
-    """Parameters with the removed weights replaced by exactly zero.
-
-    A choice, not a product: a removed weight leaves no NaN and no -0 behind. Works under
-    `jax.jit`.
-
-    Parameters
-    ----------
-    params : pytree of arrays
-    masks : pytree of bool arrays
-        Of the same structure and shapes; leaves that are not floating-point are returned as they
-        are.
-
-    Returns
-    -------
-    pytree of arrays
-
-    Raises
-    ------
-    ShapeError
-        If a mask has another shape than its leaf.
-    ValueError
-        If the structures differ.
-
-    Examples
-    --------
-    >>> import jax.numpy as jnp, swiftforce.jax as sfj
-    >>> sfj.apply([jnp.array([jnp.nan, -2.0])], [jnp.array([False, True])])
-    [Array([ 0., -2.], dtype=float32)]
-    """
-    return tree_util.tree_map_with_path(_applied, params, masks)
-
-
-class KeepRemovedZeroState(NamedTuple):
-    """The state of `keep_removed_zero`: its masks, which `jax.jit` so takes as an argument."""
-
-    masks: Pytree
-
-
-def keep_removed_zero(masks: Pytree) -> optax.GradientTransformation:
-    """Keep removed weights exactly zero, whatever the optimizer: their updates are replaced by 0.
-
-    Put it last in `optax.chain`, and begin with ``apply(params, masks)``. Momentum, second moments
-    and weight decay then act on the kept weights as they would without the others. What mixes
-    weights before that (a clip by the global norm, say) sees the dense gradients; put another
-    ``keep_removed_zero(masks)`` in front of it where it must not.
-
-    Parameters
-    ----------
-    masks : pytree of bool arrays
-        In the structure of the parameters, such as ``pruning.masks``.
-
-    Returns
-    -------
-    optax.GradientTransformation
-        Its state holds copies of the masks, so that a step may donate its buffers.
-
-    Raises
-    ------
-    ImportError
-        If optax is not installed.
-    ShapeError
-        From its update, if an update has another shape than its mask.
-
-    Examples
-    --------
-    >>> import jax.numpy as jnp, optax, swiftforce.jax as sfj
-    >>> params, masks = {"w": jnp.array([1.0, 0.0])}, {"w": jnp.array([True, False])}
-    >>> optimizer = optax.chain(optax.adamw(0.1), sfj.keep_removed_zero(masks))
-    >>> state = optimizer.init(params)
-    >>> updates, state = optimizer.update({"w": jnp.array([0.5, 0.5])}, state, params)
-    >>> float(optax.apply_updates(params, updates)["w"][1])
-    0.0
-    """
-    try:
-        import optax
-    except ImportError:
-        raise ImportError("keep_removed_zero needs optax: pip install 'swiftforce[jax]'") from None
-
-    def init(params: Pytree) -> KeepRemovedZeroState:
-        del params
-        return KeepRemovedZeroState(tree_util.tree_map(jnp.copy, masks))
-
-    def update(
-        updates: Pytree, state: KeepRemovedZeroState, params: Pytree | None = None
-    ) -> tuple[Pytree, KeepRemovedZeroState]:
-        del params
-        return apply(updates, state.masks), state
-
-    return optax.GradientTransformation(init, update)
-
-
 def _run(
     params: Pytree,
     loss_fn: Loss | None,
@@ -420,13 +308,3 @@ def _in_pytree(found: Pruning, leaves: Leaves) -> PytreePruning:
         for name, leaf in leaves.by_name.items()
     }
     return PytreePruning(**{**vars(found), "masks": leaves.restore(near)})
-
-
-def _applied(path: Sequence[Any], leaf: Any, mask: Any) -> Any:  # noqa: ANN401 - as in a pytree
-    if not is_floating(leaf):
-        return leaf
-    if np.shape(mask) != np.shape(leaf):
-        raise ShapeError(
-            f"{path_name(path)} has shape {np.shape(leaf)} and its mask {np.shape(mask)}"
-        )
-    return chosen(mask, leaf)

@@ -1,0 +1,278 @@
+"""Searches in files: what goes on from one is what was never interrupted, or an error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import swiftforce as sf
+from kinds import network
+from oracle import assert_same_masks
+from ranks import Group, Member
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+from swiftforce.sealed import _digest
+
+pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
+
+STEPS = 5
+NAMES = ("fc.1", "", "mask.0", "last")
+
+
+def weights_and_gradients(dtype: str = "float32") -> tuple[dict[str, Any], Callable[[Any], Any]]:
+    arrays, gradients = network(41)
+    kinds = [dtype, "float32", "float32", dtype]
+    weights = {
+        name: array.astype(kind) for name, array, kind in zip(NAMES, arrays, kinds, strict=True)
+    }
+
+    def named(masked: dict[str, Any]) -> dict[str, Any]:
+        found = gradients([array.astype(np.float32) for array in masked.values()])
+        return dict(zip(NAMES, found, strict=True))
+
+    return weights, named
+
+
+def finished(search: sf.MaskSearch, gradients: Callable[[Any], Any]) -> sf.MaskSearch:
+    while not search.done:
+        search.step(gradients(search.masked_weights))
+    return search
+
+
+def interrupted(after: int, path: Path, **options: Any) -> sf.MaskSearch:
+    """A search that goes on from the file that was written after so many steps."""
+    weights, gradients = weights_and_gradients()
+    search = sf.MaskSearch(weights, **{"keep": 9, "steps": STEPS} | options)
+    for _ in range(after):
+        search.step(gradients(search.masked_weights) if search.needs_gradients else None)
+    search.save(path)
+    return sf.MaskSearch.resume(path, {name: array.copy() for name, array in weights.items()})
+
+
+@pytest.mark.parametrize("method", ["force", "iterative_snip", "grasp_it"])
+@pytest.mark.parametrize("after", range(STEPS + 1))
+def test_an_interrupted_search_ends_as_any_other(method: str, after: int, tmp_path: Path) -> None:
+    weights, gradients = weights_and_gradients()
+    whole = finished(sf.MaskSearch(weights, method=method, keep=9, steps=STEPS), gradients)
+    again = interrupted(after, tmp_path / "s", method=method)
+    assert (again.taken, again.steps, again.done) == (after, STEPS, after == STEPS)
+    assert again.history == whole.history[:after]
+    found, expected = finished(again, gradients).result(), whole.result()
+    assert_same_masks(found.masks, expected.masks)
+    for name in ("layers", "history", "method", "seed", "schedule"):
+        assert getattr(found, name) == getattr(expected, name)
+    for name, array in again.masked_weights.items():
+        assert array.tobytes() == whole.masked_weights[name].tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_all_types(dtype: str, tmp_path: Path) -> None:
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    weights, gradients = weights_and_gradients(dtype)
+    search = sf.MaskSearch(weights, keep=9, steps=3, schedule="linear")
+    search.step(gradients(search.masked_weights))
+    search.save(tmp_path / "s")
+    again = sf.MaskSearch.resume(tmp_path / "s", weights)
+    assert_same_masks(again.masks, search.masks)
+    finished(search, gradients)
+    assert_same_masks(finished(again, gradients).masks, search.masks)
+    assert again.result().schedule == "linear"
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_one_shot_methods(after: int, tmp_path: Path) -> None:
+    options = {"method": "random", "seed": 2**64 - 1, "steps": None}
+    again = interrupted(after, tmp_path / "s", **options)
+    if not after:
+        again.step()
+    weights, _ = weights_and_gradients()
+    expected = sf.random(weights, keep=9, seed=2**64 - 1)
+    assert_same_masks(again.result().masks, expected.masks)
+    assert again.result().history == expected.history
+    assert_same_masks(
+        {name: array != 0 for name, array in again.masked_weights.items()}, expected.masks
+    )
+
+
+def test_saved_again_and_again(tmp_path: Path) -> None:
+    weights, gradients = weights_and_gradients()
+    search = sf.MaskSearch(weights, keep=9, schedule=[40, 20, 20, 9])
+    for _ in range(4):
+        search.save(tmp_path / "s")
+        search = sf.MaskSearch.resume(tmp_path / "s", weights)
+        search.step(gradients(search.masked_weights))
+    whole = finished(sf.MaskSearch(weights, schedule=[40, 20, 20, 9]), gradients)
+    assert search.history == whole.history
+    assert_same_masks(search.masks, whole.masks)
+    assert search.result().schedule == "custom"
+
+
+def test_masks_of_a_resumed_search_are_still_looked_at(tmp_path: Path) -> None:
+    _, gradients = weights_and_gradients()
+    search = interrupted(2, tmp_path / "s")
+    search._masks_of(2)[0][...] = True
+    with pytest.raises(sf.MasksChangedError):
+        search.step(gradients(search.masked_weights))
+    assert search.taken == 2
+
+
+def test_a_bit_per_weight_and_no_weights(tmp_path: Path) -> None:
+    ones = np.ones(80_000, np.float32)
+    search = sf.MaskSearch(ones, keep=100, steps=2)
+    search.step(ones)
+    search.save(tmp_path / "s")
+    assert 10_000 < (tmp_path / "s").stat().st_size < 12_000
+
+
+# ------------------------------------------------------------------------- other weights
+
+
+def _swap(weights: dict[str, Any]) -> dict[str, Any]:
+    return dict(reversed(weights.items()))
+
+
+def _nudge(weights: dict[str, Any]) -> dict[str, Any]:
+    weights["last"][3] = np.nextafter(weights["last"][3], np.float32(9))
+    return weights
+
+
+@pytest.mark.parametrize("after", [0, 2])
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda w: {n: a for n, a in w.items() if n != "fc.1"}, "'fc.1' missing"),
+        (lambda w: w | {"more": np.ones(2, np.float32)}, "'more' unknown"),
+        (lambda w: w | {"last": np.ones(12, np.float32)}, r"'last' has shape \(12,\), not \(11,\)"),
+        (
+            lambda w: w | {"last": w["last"].astype(np.float64)},
+            "'last' holds float64 where it held float32",
+        ),
+        (_swap, "the order of the tensors"),
+        (_nudge, "over other weights: 'last' holds other values$"),
+        (lambda w: list(w.values()), "missing; .* unknown"),
+    ],
+)
+def test_other_weights_are_refused(
+    after: int, change: Callable[[Any], Any], text: str, tmp_path: Path
+) -> None:
+    interrupted(after, tmp_path / "s")
+    with pytest.raises(sf.WeightsDifferError, match=text) as caught:
+        sf.MaskSearch.resume(tmp_path / "s", change(weights_and_gradients()[0]))
+    assert isinstance(caught.value, ValueError)
+    assert str(tmp_path / "s") in str(caught.value)
+
+
+def test_a_shared_search_is_not_saved(tmp_path: Path) -> None:
+    def work(member: Member) -> None:
+        search = sf.MaskSearch(np.ones(3, np.float32), keep=1, communicator=member)
+        search.save(tmp_path / "s")
+
+    (error,) = Group(1).run(work)
+    assert isinstance(error, sf.StructureError)
+    assert "several ranks" in str(error)
+    assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------- files that are wrong
+
+
+def refused(content: bytes, tmp_path: Path) -> bool:
+    """Whether the bytes are refused as they should be; else they go on as the whole file does."""
+    path = tmp_path / "damaged"
+    path.write_bytes(content)
+    weights, _ = weights_and_gradients()
+    try:
+        search = sf.MaskSearch.resume(path, weights)
+    except sf.SearchFileError as error:
+        assert isinstance(error, ValueError)
+        assert str(path) in str(error)
+        return True
+    whole = sf.MaskSearch.resume(tmp_path / "s", weights)
+    assert search.history == whole.history
+    assert_same_masks(search.masks, whole.masks)
+    return False
+
+
+def test_truncated_anywhere(tmp_path: Path) -> None:
+    interrupted(2, tmp_path / "s")
+    content = (tmp_path / "s").read_bytes()
+    for length in {*range(0, len(content), 13), len(content) - 1}:
+        assert refused(content[:length], tmp_path), length
+    assert refused(content + b"\0", tmp_path)
+
+
+def test_flipped_bytes(tmp_path: Path) -> None:
+    interrupted(2, tmp_path / "s")
+    content = (tmp_path / "s").read_bytes()
+    count = 0
+    for position in range(0, len(content), 3):
+        spoiled = bytearray(content)
+        spoiled[position] ^= 1 << position % 8
+        count += refused(bytes(spoiled), tmp_path)
+    assert count > len(content) / 6
+
+
+def rewritten(tmp_path: Path, change: Callable[[dict, dict], object]) -> bytes:
+    """The file with another description or other masks, under a digest that fits."""
+    content = (tmp_path / "s").read_bytes()
+    masks = load_tensors(content)
+    length = int.from_bytes(content[:8], "little")
+    envelope = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["swiftforce-search"])
+    about = json.loads(envelope["about"])
+    change(about, masks)
+    text = json.dumps(about)
+    envelope = {"about": text, "digest": _digest(text, masks)}
+    return save_tensors(masks, {"swiftforce-search": json.dumps(envelope)})
+
+
+CHANGES: dict[str, Callable[[dict, dict], object]] = {
+    "another version": lambda about, masks: about.update(format_version=2),
+    "no weights": lambda about, masks: about.pop("weights"),
+    "no history": lambda about, masks: about.pop("history"),
+    "no keeps": lambda about, masks: about.pop("keeps"),
+    "keeps of text": lambda about, masks: about.update(keeps="abc"),
+    "a growing schedule": lambda about, masks: about["keeps"].append(50),
+    "an unknown method": lambda about, masks: about.update(method="farce"),
+    "a negative seed": lambda about, masks: about.update(seed=-1),
+    "a step less": lambda about, masks: about["history"].pop(0),
+    "another keep": lambda about, masks: about["history"][1].update(keep=8),
+    "an unknown field": lambda about, masks: about["history"][0].update(extra=1),
+    "a count less": lambda about, masks: about["history"][1]["layer_kept"].pop(),
+    "another count": lambda about, masks: about["history"][1]["layer_kept"].__setitem__(0, 1),
+    "no mask": lambda about, masks: masks.pop("mask.2"),
+    "a short mask": lambda about, masks: masks.update({"mask.0": masks["mask.0"][:-1]}),
+    "another mask": lambda about, masks: masks.update({"mask.0": ~masks["mask.0"]}),
+    "weights of text": lambda about, masks: about.update(weights="abc"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_descriptions_that_do_not_fit(change: str, tmp_path: Path) -> None:
+    interrupted(2, tmp_path / "s")
+    assert not refused(rewritten(tmp_path, lambda about, masks: None), tmp_path)
+    assert refused(rewritten(tmp_path, CHANGES[change]), tmp_path)
+
+
+def test_masks_are_no_search(tmp_path: Path) -> None:
+    weights, _ = weights_and_gradients()
+    sf.magnitude(weights, keep=3).save(tmp_path / "m")
+    with pytest.raises(sf.SearchFileError, match="not a file of a search"):
+        sf.MaskSearch.resume(tmp_path / "m", weights)
+    interrupted(1, tmp_path / "s")
+    with pytest.raises(sf.MaskFileError, match="not a file of masks"):
+        sf.load(tmp_path / "s")
+    with pytest.raises(FileNotFoundError):
+        sf.MaskSearch.resume(tmp_path / "nothing", weights)
+
+
+def test_without_safetensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    with pytest.raises(ImportError, match=r"files of a search need .* 'swiftforce\[files\]'"):
+        interrupted(1, tmp_path / "s")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,123 @@
+"""Masks at work: removed weights are zero, and an optimizer keeps them there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import tree_util
+
+from swiftforce.errors import ShapeError
+from swiftforce.jax.pytrees import (
+    Pytree,
+    chosen,
+    is_floating,
+    path_name,
+)
+
+if TYPE_CHECKING:
+    import optax
+
+
+def apply(params: Pytree, masks: Pytree) -> Pytree:
+    """Parameters with the removed weights replaced by exactly zero.
+
+    A choice, not a product: a removed weight leaves no NaN and no -0 behind. Works under
+    `jax.jit`.
+
+    Parameters
+    ----------
+    params : pytree of arrays
+    masks : pytree of bool arrays
+        Of the same structure and shapes; leaves that are not floating-point are returned as they
+        are.
+
+    Returns
+    -------
+    pytree of arrays
+
+    Raises
+    ------
+    ShapeError
+        If a mask has another shape than its leaf.
+    ValueError
+        If the structures differ.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, swiftforce.jax as sfj
+    >>> sfj.apply([jnp.array([jnp.nan, -2.0])], [jnp.array([False, True])])
+    [Array([ 0., -2.], dtype=float32)]
+    """
+    return tree_util.tree_map_with_path(_applied, params, masks)
+
+
+class KeepRemovedZeroState(NamedTuple):
+    """The state of `keep_removed_zero`: its masks, which `jax.jit` so takes as an argument."""
+
+    masks: Pytree
+
+
+def keep_removed_zero(masks: Pytree) -> optax.GradientTransformation:
+    """Keep removed weights exactly zero, whatever the optimizer: their updates are replaced by 0.
+
+    Put it last in `optax.chain`, and begin with ``apply(params, masks)``. Momentum, second moments
+    and weight decay then act on the kept weights as they would without the others. What mixes
+    weights before that (a clip by the global norm, say) sees the dense gradients; put another
+    ``keep_removed_zero(masks)`` in front of it where it must not.
+
+    Parameters
+    ----------
+    masks : pytree of bool arrays
+        In the structure of the parameters, such as ``pruning.masks``.
+
+    Returns
+    -------
+    optax.GradientTransformation
+        Its state holds copies of the masks, so that a step may donate its buffers.
+
+    Raises
+    ------
+    ImportError
+        If optax is not installed.
+    ShapeError
+        From its update, if an update has another shape than its mask.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, optax, swiftforce.jax as sfj
+    >>> params, masks = {"w": jnp.array([1.0, 0.0])}, {"w": jnp.array([True, False])}
+    >>> optimizer = optax.chain(optax.adamw(0.1), sfj.keep_removed_zero(masks))
+    >>> state = optimizer.init(params)
+    >>> updates, state = optimizer.update({"w": jnp.array([0.5, 0.5])}, state, params)
+    >>> float(optax.apply_updates(params, updates)["w"][1])
+    0.0
+    """
+    try:
+        import optax
+    except ImportError:
+        raise ImportError("keep_removed_zero needs optax: pip install 'swiftforce[jax]'") from None
+
+    def init(params: Pytree) -> KeepRemovedZeroState:
+        del params
+        return KeepRemovedZeroState(tree_util.tree_map(jnp.copy, masks))
+
+    def update(
+        updates: Pytree, state: KeepRemovedZeroState, params: Pytree | None = None
+    ) -> tuple[Pytree, KeepRemovedZeroState]:
+        del params
+        return apply(updates, state.masks), state
+
+    return optax.GradientTransformation(init, update)
+
+
+def _applied(path: Sequence[Any], leaf: Any, mask: Any) -> Any:  # noqa: ANN401 - as in a pytree
+    if not is_floating(leaf):
+        return leaf
+    if np.shape(mask) != np.shape(leaf):
+        raise ShapeError(
+            f"{path_name(path)} has shape {np.shape(leaf)} and its mask {np.shape(mask)}"
+        )
+    return chosen(mask, leaf)
