@@ -15,7 +15,7 @@ help:
 	@echo "make demo     find masks on a network for Fashion-MNIST, train it sparse, compare"
 	@echo "make figure   methods, sparsities and seeds compared on a deep network; hours, goes on"
 	@echo "make test     every Swift test and every pytest"
-	@echo "make bench    masks and networks against one reading of memory and others; minutes, 12 GB"
+	@echo "make bench    masks, networks, searches on torch: what they cost; half an hour, 12 GB"
 	@echo "make build    the extension in .venv, and nothing else"
 	@echo "make lint     formatters, linters and type checker, in checking mode"
 	@echo "make format   rewrite the sources as the formatters want them"
@@ -40,11 +40,13 @@ ifdef QUICK
 bench: $(TOOLS)
 	$(BIN)/python -m benchmarks.selection --quick --again
 	$(BIN)/python -m benchmarks.engine --quick --again
+	$(BIN)/python -m benchmarks.torch_force --quick --again
 else
 bench: $(TOOLS)
 	$(BIN)/python -m benchmarks.selection \
 	  --document docs/PERFORMANCE.md --picture docs/performance.png
 	$(BIN)/python -m benchmarks.engine --document docs/PERFORMANCE.md
+	$(BIN)/python -m benchmarks.torch_force --document docs/PERFORMANCE.md
 endif
 
 lint: $(TOOLS)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from benchmarks.rows import Results, Row
+from benchmarks.rows import Results, Row, markdown, print_tables, write_between
 
 OUTPUT = Path("build/bench")
 
@@ -53,3 +53,11 @@ def measure(
         start = time.perf_counter()
         found.add(name, facts, section(name))
         print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+
+
+def show(found: Results, given: argparse.Namespace, name: str, titles: dict[str, str]) -> None:
+    """Print all tables, and write them between the markers of that name where a page is given."""
+    print(*found.machines(), sep="\n", end="\n\n")
+    print_tables(found, titles)
+    if given.document:
+        write_between(given.document, name, markdown(found, titles))

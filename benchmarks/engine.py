@@ -13,17 +13,16 @@ import swiftforce as sf
 import torch
 from swiftforce import nn
 
-from benchmarks import networks, training
+from benchmarks import networks, reference, training
 from benchmarks.classifiers import Kind, samples
-from benchmarks.command import measure, options, results
+from benchmarks.command import measure, options, results, show
 from benchmarks.measure import Times, in_turn, machine
 from benchmarks.plan import in_threads, kept
-from benchmarks.rows import Row, markdown, print_tables, write_between
+from benchmarks.rows import Row
 
 OURS = "swiftforce"
 TORCH = "torch"
 CHANNELS_LAST = "torch, channels last"
-REFERENCE = "FORCE's own algorithm on torch"
 
 
 @dataclass(frozen=True)
@@ -95,9 +94,9 @@ def of_steps(plan: Plan) -> Iterator[Row]:
         calls = {
             # The first are compared; those after them are not timed, since they take new memory.
             OURS: networks.force_steps(net, x, y, keep, plan.repeats + 2),
-            REFERENCE: networks.torch_force_steps(net, x, y, keep),
+            reference.NAME: networks.torch_force_steps(net, x, y, keep),
         }
-        networks.check_masks(calls[OURS](), calls[REFERENCE](), keep)
+        networks.check_masks(calls[OURS](), calls[reference.NAME](), keep)
         case = f"{kind}, batch of {plan.batch}, {100 * sparsity:g} % removed"
         yield from _compared(plan, "steps", case, in_turn(calls, plan.repeats), ">= 1.5")
 
@@ -195,10 +194,7 @@ def main() -> None:
     torch.set_num_threads(plan.threads)
     facts = machine()
     measure(found, given, facts, lambda name: SECTIONS[name](plan))
-    print(*found.machines(), sep="\n", end="\n\n")
-    print_tables(found, titles(plan))
-    if given.document:
-        write_between(given.document, "engine", markdown(found, titles(plan)))
+    show(found, given, "engine", titles(plan))
 
 
 if __name__ == "__main__":

@@ -6,9 +6,11 @@ import gc
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import cycle
 from pathlib import Path
 
 import swiftforce as sf
@@ -32,6 +34,23 @@ class Times:
         """Of all runs."""
         return min(self.all)
 
+    def over(self, other: Times) -> float:
+        """Median of the ratios of runs of the same turn, which the machine met alike."""
+        return statistics.median(
+            mine / theirs for mine, theirs in zip(self.all, other.all, strict=True)
+        )
+
+
+@contextmanager
+def without_collections() -> Iterator[None]:
+    """Inside, the garbage collector does not run."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
 
 def in_turn(
     calls: Mapping[str, Call], repeats: int, *, fewer: Mapping[str, int] | None = None
@@ -51,20 +70,61 @@ def in_turn(
     for name, call in calls.items():
         if name not in fewer:
             call()
-    gc.collect()
-    gc.disable()
-    try:
+    with without_collections():
         for turn in range(repeats):
             for name, call in calls.items():
                 wanted = min(repeats, fewer.get(name, repeats))
                 if turn * wanted // repeats == (turn - 1) * wanted // repeats and turn:
                     continue
-                start = time.perf_counter()
-                call()
-                found[name].append(time.perf_counter() - start)
-    finally:
-        gc.enable()
+                found[name].append(_seconds(call))
     return {name: Times(tuple(times)) for name, times in found.items()}
+
+
+class BetweenSteps:
+    """Batches for a loop that asks for one at each step, and calls that take a turn before each.
+
+    So the steps of a loop that is one call from outside are timed, and others beside them.
+
+    Parameters
+    ----------
+    batches : iterable
+        Handed out again and again; the loop must end by itself.
+    calls : mapping of str to callable
+    """
+
+    def __init__(self, batches: Iterable[object], calls: Mapping[str, Call]) -> None:
+        self._batches = tuple(batches)
+        self._calls = dict(calls)
+        self._steps: list[float] = []
+        self._turns: dict[str, list[float]] = {name: [] for name in calls}
+
+    def __iter__(self) -> Iterator[object]:
+        """Batches without end."""
+        for batch in cycle(self._batches):
+            for name, call in self._calls.items():
+                self._turns[name].append(_seconds(call))
+            start = time.perf_counter()
+            yield batch
+            self._steps.append(time.perf_counter() - start)
+
+    @property
+    def steps(self) -> Times:
+        """From each batch until the next was asked for: of all steps but the last."""
+        return Times(tuple(self._steps))
+
+    def times(self, name: str) -> Times:
+        """Of a call, before each of those steps."""
+        return Times(tuple(self._turns[name][: len(self._steps)]))
+
+    def total(self, name: str) -> float:
+        """Seconds of all runs of a call."""
+        return sum(self._turns[name])
+
+
+def _seconds(call: Call) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 def machine() -> dict[str, str]:

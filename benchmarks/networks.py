@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,6 +11,7 @@ from swiftforce import nn
 
 from benchmarks.arrays import Array
 from benchmarks.measure import Call
+from benchmarks.reference import Reference
 from Tests.python import torch_twin
 
 #: How far gradients may be from torch's, as a share of their length. Activations that are nearly
@@ -62,28 +62,10 @@ def force_steps(net: nn.Network, x: Array, y: Array, keep: int, steps: int) -> C
 
 
 def torch_force_steps(net: nn.Network, x: Array, y: Array, keep: int) -> Call:
-    """The published algorithm on torch: copy, mask, gradients, sort all scores, threshold."""
-    dense = torch_twin.twin(net, torch.float32)
-    names = list(net.weights)
-    weights = [torch_twin.parameters(dense)[name].detach() for name in names]
+    """The published algorithm on torch, in a loop without end."""
+    search = Reference(torch_twin.twin(net, torch.float32), net.weights)
     inputs, labels = torch.from_numpy(x), torch.from_numpy(y)
-    masks = [torch.ones_like(weight) for weight in weights]
-
-    def step() -> dict[str, torch.Tensor]:
-        nonlocal masks
-        network = copy.deepcopy(dense)
-        masked = [torch_twin.parameters(network)[name] for name in names]
-        for weight, mask in zip(masked, masks, strict=True):
-            weight.data.mul_(mask)
-        torch.nn.functional.cross_entropy(network(inputs), labels).backward()
-        scores = [torch.abs(w * m.grad) for w, m in zip(weights, masked, strict=True)]
-        everything = torch.cat([torch.flatten(score) for score in scores])
-        best, _ = torch.topk(everything, keep, sorted=True)
-        acceptable = best[-1]
-        masks = [(score >= acceptable).float() for score in scores]
-        return dict(zip(names, masks, strict=True))
-
-    return step
+    return lambda: search.step(inputs, labels, keep)
 
 
 # ------------------------------------------------------------------------- evaluation

@@ -39,6 +39,8 @@ class Row:
         ``us``; empty where there is none.
     note : str
         Why there is no figure.
+    percent : bool
+        Whether ratios are shown in percent; those with a target in percent always are.
     size, threads : int
     dtype : str
     """
@@ -54,6 +56,7 @@ class Row:
     ratio_of_best: float | None = None
     target: str = ""
     note: str = ""
+    percent: bool = False
     size: int = 0
     threads: int = 0
     dtype: str = "float32"
@@ -73,12 +76,14 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """The row as text, one cell for each column of the heading."""
         mark = {None: "", True: " met", False: " missed"}[self.meets]
-        ratio = self.note
-        if self.ratio is not None:
-            ratio = f"{100 * self.ratio:.2f} %" if "%" in self.target else f"{self.ratio:.2f}"
+        ratio = self.note if self.ratio is None else self._share(self.ratio)
+        best = "" if self.ratio_of_best is None else self._share(self.ratio_of_best)
         figures = (_quantity(self.median, self.unit), _quantity(self.best, self.unit))
-        best = "" if self.ratio_of_best is None else f"{self.ratio_of_best:.2f}"
         return (self.case, self.what, *figures, self.against, ratio, best, self.target + mark)
+
+    def _share(self, ratio: float) -> str:
+        is_percent = self.percent or "%" in self.target
+        return f"{100 * ratio:.2f} %" if is_percent else f"{ratio:.2f}"
 
 
 def _quantity(value: float | None, unit: str) -> str:

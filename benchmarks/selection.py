@@ -10,12 +10,12 @@ from pathlib import Path
 
 import swiftforce as sf
 
-from benchmarks.command import measure, options, results
+from benchmarks.command import measure, options, results, show
 from benchmarks.growth import growth
 from benchmarks.measure import machine
 from benchmarks.picture import draw
 from benchmarks.plan import QUICK, Plan, in_words
-from benchmarks.rows import Row, markdown, print_tables, write_between
+from benchmarks.rows import Row
 from benchmarks.sections import SECTIONS
 
 
@@ -50,10 +50,7 @@ def main() -> None:
 
     measure(found, given, facts, section)
     found.add("growth", facts, growth(found, plan))
-    print(*found.machines(), sep="\n", end="\n\n")
-    print_tables(found, titles(plan))
-    if given.document:
-        write_between(given.document, "selection", markdown(found, titles(plan)))
+    show(found, given, "selection", titles(plan))
     if given.picture:
         draw(found, given.picture)
 

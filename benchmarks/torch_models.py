@@ -1,0 +1,100 @@
+"""What PyTorch is asked to do with a model of its own: gradients, searches, steps of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle
+
+import swiftforce.torch as sft
+import torch
+from torch.nn.functional import cross_entropy
+
+from benchmarks.classifiers import Kind, samples
+from benchmarks.measure import Call
+from benchmarks.plan import kept
+from benchmarks.reference import Reference, check_agreement
+from Tests.python import torch_twin
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+def model_of(kind: Kind) -> torch.nn.Module:
+    """A network in torch, in train mode; of one kind, all have the same weights."""
+    return torch_twin.twin(kind.make(), torch.float32)
+
+
+def batches_of(count: int, size: int) -> list[Batch]:
+    """So many batches of images of noise, and labels."""
+    x, y = map(torch.from_numpy, samples(count * size))
+    return list(zip(x.split(size), y.split(size), strict=True))
+
+
+def size_of(model: torch.nn.Module) -> int:
+    """Number of prunable weights."""
+    return sum(weight.numel() for weight in sft.prunable(model).values())
+
+
+def gradients(model: torch.nn.Module, batch: Batch) -> Call:
+    """Forward and backward, for the gradients of the prunable weights alone."""
+    weights = list(sft.prunable(model).values())
+    x, y = batch
+    return lambda: torch.autograd.grad(cross_entropy(model(x), y), weights)
+
+
+def reference_steps(model: torch.nn.Module, batches: Sequence[Batch], keeps: Sequence[int]) -> Call:
+    """The published algorithm: each call is a step, with the next batch."""
+    search = Reference(model, sft.prunable(model))
+    given = zip(cycle(batches), keeps, strict=False)
+
+    def step() -> Reference:
+        (x, y), keep = next(given)
+        search.step(x, y, keep)
+        return search
+
+    return step
+
+
+def check_searches(model: torch.nn.Module, batches: Sequence[Batch], keep: int) -> None:
+    """Compare the masks of both after two steps, the second at masked weights.
+
+    Raises
+    ------
+    RuntimeError
+        If a figure would be that of a wrong mask.
+    """
+    keeps = (round((size_of(model) * keep) ** 0.5), keep)
+    ours = sft.prune(model, batches, loss=cross_entropy, schedule=keeps)
+    step = reference_steps(model, batches, keeps)
+    step()
+    check_agreement(ours.masks, step(), keep)
+
+
+def training_step(kind: Kind, batch: Batch, sparsity: float | None = None) -> Call:
+    """A step of SGD with momentum, on a model of its own; with masks where a sparsity is given."""
+    model = model_of(kind)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    if sparsity is not None:
+        sft.apply(model, sft.prune(model, method="magnitude", sparsity=sparsity), optimizer)
+    x, y = batch
+
+    def step() -> torch.nn.Module:
+        optimizer.zero_grad()
+        cross_entropy(model(x), y).backward()
+        optimizer.step()
+        return model
+
+    return step
+
+
+def check_removed(model: torch.nn.Module, sparsity: float) -> None:
+    """Count the weights of a trained model that are zero.
+
+    Raises
+    ------
+    RuntimeError
+        If a figure would be that of a step that brings removed weights back.
+    """
+    zeros = sum(int((weight == 0).sum()) for weight in sft.prunable(model).values())
+    size = size_of(model)
+    if zeros != size - kept(size, sparsity):
+        raise RuntimeError(f"{zeros} of {size} weights are zero where {sparsity:g} are removed")
