@@ -327,6 +327,10 @@ class MaskSearch:
             self._masks[step % 2] = self._tensors.empty(MASK)
         return self._masks[step % 2]
 
+    def _forget_previous(self) -> None:
+        """Give back the memory of the masks before the last step's, until the next step."""
+        self._masks.pop((self.taken + 1) % 2, None)
+
     def _gradients(self, grads: Arrays | None) -> tuple[Array, ...] | None:
         if not self._info["needs_gradients"]:
             return None

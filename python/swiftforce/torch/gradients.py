@@ -1,8 +1,9 @@
 """What weights are scored by: gradients of the loss, Hessian-gradient products, synaptic flow.
 
 Every function here takes the parameters by name and returns tensors of their shapes in their
-order. None of them touches ``.grad`` or runs the hooks of a parameter, except where parameters are
-sharded (`torch.distributed.fsdp.fully_shard`), whose gradients come no other way.
+order. None of them touches ``.grad`` or runs what follows it (hooks after accumulation, reducers),
+except where parameters are sharded (`torch.distributed.fsdp.fully_shard`), whose gradients come no
+other way.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
 from torch.func import functional_call
 
 from swiftforce.errors import MissingGradientsError, ShapeError
 from swiftforce.torch.objective import Objective, size_of
 from swiftforce.torch.ranks import Ranks
+from swiftforce.torch.sharded import is_sharded
 
 Parameters = Mapping[str, nn.Parameter]
 #: From a mean loss to what is averaged over batches.
@@ -38,7 +39,7 @@ def mean_gradients(
     MissingGradientsError
         If the loss does not depend on a parameter.
     """
-    are_sharded = any(isinstance(one, DTensor) for one in parameters.values())
+    are_sharded = any(is_sharded(one) for one in parameters.values())
     return _mean(objective, parameters, batches, ranks, _accumulated if are_sharded else _gradients)
 
 

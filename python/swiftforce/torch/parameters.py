@@ -23,6 +23,10 @@ WEIGHTS: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
 TABLES = (nn.Embedding, nn.EmbeddingBag)
 
 
+#: What DistributedDataParallel and torch.compile put before the names of a model.
+WRAPPERS = ("module.", "_orig_mod.")
+
+
 def unwrapped(model: nn.Module) -> nn.Module:
     """The model that the caller wrote: without the wrappers of DDP and of torch.compile."""
     while True:

@@ -27,6 +27,7 @@ def preserved(
         stack.enter_context(_gradients(model))
         stack.enter_context(_flags(model, tuple(parameters)))
         model.train(train)
+        stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         yield
 

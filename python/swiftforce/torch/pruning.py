@@ -12,7 +12,7 @@ from torch import nn
 
 from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
-from swiftforce.errors import SearchFileError, StructureError
+from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
 from swiftforce.progress import bar
 from swiftforce.report import Layer, Pruning
 from swiftforce.schedule import Schedule
@@ -21,7 +21,7 @@ from swiftforce.selection import prune_by_scores
 from swiftforce.tensors import Array
 from swiftforce.torch.gradients import Parameters
 from swiftforce.torch.held import HeldWeights
-from swiftforce.torch.methods import GRASP, Scoring, method_of
+from swiftforce.torch.methods import GRASP, SYNFLOW, Scoring, method_of
 from swiftforce.torch.objective import BatchLoss, Loss
 from swiftforce.torch.parameters import prunable
 from swiftforce.torch.preserved import preserved
@@ -169,7 +169,9 @@ def prune(
     row = method_of(method)
     train = row.is_train(mode)
     parameters = prunable(model, include=include, exclude=exclude)
-    sharding = sharding_of(parameters, method, communicator)
+    sharding = sharding_of(parameters, communicator)
+    if sharding is not None and method in {GRASP, SYNFLOW}:
+        raise UnsupportedTypeError(f"{method} needs whole parameters, not sharded ones")
     ranks = ranks_of(model, communicator)
     if checkpoint is not None and (row.name == GRASP or ranks or sharding):
         raise StructureError("checkpoint is for searches in steps, by one process")
@@ -214,6 +216,8 @@ def prune(
             for _ in bar(left, description=method, shown=progress):
                 search.step(held.gradients(scoring()))
                 held.show()
+                # Gradients come next, when memory is short.
+                search._forget_previous()
                 if checkpoint is not None:
                     search.save(checkpoint)
             found = search._result(3, copies=False)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor, Shard, distribute_tensor
-from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
 from swiftforce.distributed import Communicator, TorchCommunicator
 from swiftforce.errors import LayoutError, UnsupportedTypeError
 from swiftforce.shards import Piece
-from swiftforce.torch.methods import GRASP, SYNFLOW
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
+
+
+def is_sharded(tensor: torch.Tensor) -> TypeGuard[DTensor]:
+    """Whether a tensor is spread over ranks."""
+    # To import the module takes most of a second; who has such a tensor has done so.
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(tensor, module.DTensor)
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,7 @@ class Sharding:
 
 
 def sharding_of(
-    parameters: Mapping[str, nn.Parameter], method: str, communicator: Communicator | None
+    parameters: Mapping[str, nn.Parameter], communicator: Communicator | None
 ) -> Sharding | None:
     """How parameters are spread over ranks; None where they are whole.
 
@@ -42,18 +51,18 @@ def sharding_of(
     ------
     UnsupportedTypeError
         If they are not all spread in one way: along their first dimension, over one dimension of
-        one mesh; or the method scores whole parameters; or a communicator is given besides.
+        one mesh; or a communicator is given besides.
     """
-    sharded = {name: one for name, one in parameters.items() if isinstance(one, DTensor)}
+    sharded = {name: one for name, one in parameters.items() if is_sharded(one)}
     if not sharded:
         return None
-    if method in {GRASP, SYNFLOW}:
-        raise UnsupportedTypeError(f"{method} needs whole parameters, not sharded ones")
     if communicator is not None:
         raise UnsupportedTypeError("sharded parameters bring their own communicator")
     if len(sharded) < len(parameters):
         whole = next(name for name in parameters if name not in sharded)
         raise UnsupportedTypeError(f"{whole} is whole where other parameters are sharded")
+    from torch.distributed.tensor import Shard
+
     first, spread = next(iter(sharded.items()))
     for name, one in sharded.items():
         if not local_of(one).is_contiguous():
@@ -73,6 +82,8 @@ def sharding_of(
 
 
 def _piece(parameter: DTensor) -> Piece:
+    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
     shape = tuple(parameter.shape)
     _, offset = compute_local_shape_and_global_offset(
         parameter.shape, parameter.device_mesh, parameter.placements
@@ -82,13 +93,15 @@ def _piece(parameter: DTensor) -> Piece:
 
 def local_of(tensor: torch.Tensor) -> torch.Tensor:
     """The part of a tensor that this rank holds: all of it, unless it is sharded."""
-    return tensor.to_local().detach() if isinstance(tensor, DTensor) else tensor.detach()
+    return tensor.to_local().detach() if is_sharded(tensor) else tensor.detach()
 
 
 def like(part: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
     """A part that this rank holds, as a tensor sharded in the way of another."""
-    if not isinstance(tensor, DTensor):
+    if not is_sharded(tensor):
         return part
+    from torch.distributed.tensor import DTensor
+
     return DTensor.from_local(
         part, tensor.device_mesh, tensor.placements, shape=tensor.shape, stride=tensor.stride()
     )
@@ -96,11 +109,13 @@ def like(part: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
 
 def spread_as(full: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
     """A tensor that every rank has in full, sharded in the way of another, if that is."""
-    if not isinstance(tensor, DTensor) or isinstance(full, DTensor):
+    if not is_sharded(tensor) or is_sharded(full):
         return full
+    from torch.distributed.tensor import distribute_tensor
+
     return distribute_tensor(full, tensor.device_mesh, tensor.placements)
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor in full, gathered from all ranks where it is sharded."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return tensor.full_tensor() if is_sharded(tensor) else tensor

@@ -11,58 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 from torch.optim import Optimizer
-from torch.utils.hooks import RemovableHandle
 
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
 from swiftforce.report import Pruning
-from swiftforce.torch.parameters import unwrapped
+from swiftforce.torch.guard import ATTRIBUTE, SUFFIX, Guard, masks_in, places_of
+from swiftforce.torch.parameters import WRAPPERS, unwrapped
 from swiftforce.torch.sharded import spread_as
-
-#: The buffer of a parameter's mask has the parameter's name and this.
-SUFFIX = "_mask"
-
-#: The hooks of each model with masks; a model that is no longer used takes them along.
-_HOOKS: WeakKeyDictionary[nn.Module, list[RemovableHandle]] = WeakKeyDictionary()
-
-
-class _Place:
-    """A parameter and its mask, found anew each time: both may be moved, loaded or replaced."""
-
-    def __init__(self, module: nn.Module, name: str) -> None:
-        self._module = module
-        self.name = name
-
-    @property
-    def parameter(self) -> nn.Parameter:
-        return self._module.get_parameter(self.name)
-
-    def clear(self, tensor: torch.Tensor) -> None:
-        """Set to zero what belongs to removed weights."""
-        mask = self._module.get_buffer(self.name + SUFFIX)
-        with torch.no_grad():
-            tensor.masked_fill_(~mask, 0)
-
-    def clear_gradient(self, parameter: torch.Tensor) -> None:
-        """A hook of a parameter whose gradient was just made."""
-        if parameter.grad is not None:
-            self.clear(parameter.grad)
-
-    def clear_state(self, state: Mapping[str, Any]) -> None:
-        for value in state.values():
-            if isinstance(value, torch.Tensor) and value.shape == self.parameter.shape:
-                self.clear(value)
-
-    def leave(self) -> torch.Tensor:
-        """Take the mask off the module."""
-        mask = self._module.get_buffer(self.name + SUFFIX)
-        delattr(self._module, self.name + SUFFIX)
-        return mask
 
 
 def apply(
@@ -73,7 +32,8 @@ def apply(
     """Remove weights from a model, and keep them exactly zero while it is trained.
 
     The training script stays as it is. Masks become buffers beside their parameters
-    (``weight_mask`` beside ``weight``), so they move, are saved and are loaded with the model.
+    (``weight_mask`` beside ``weight``), so they move, are saved and are loaded with the model; a
+    copy of the model (`copy.deepcopy`, `torch.save` of all of it) keeps its removed weights, too.
     Apply masks anew, and they replace those before; weights removed before are zero then.
 
     Parameters
@@ -111,22 +71,15 @@ def apply(
     model = unwrapped(model)
     checked = _checked(model, masks.masks if isinstance(masks, Pruning) else masks)
     optimizers = (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer)
-    _take_off(model)
-    places = []
+    remove(model)
     for name, mask in checked.items():
         path, _, own = name.rpartition(".")
-        module = model.get_submodule(path)
-        module.register_buffer(own + SUFFIX, mask)
-        places.append(_Place(module, own))
-    hooks = [model.register_load_state_dict_post_hook(_clear_loaded)]
-    for place in places:
-        place.clear(place.parameter)
-        place.clear_gradient(place.parameter)
-        hooks.append(place.parameter.register_post_accumulate_grad_hook(place.clear_gradient))
+        model.get_submodule(path).register_buffer(own + SUFFIX, mask)
+    guard = Guard(place for _, place in places_of(model).values())
+    guard.follow_loading(model)
     for one in optimizers:
-        _clear_states(one, places)
-        hooks += _follow(one, places)
-    _HOOKS[model] = hooks
+        guard.follow(one)
+    setattr(model, ATTRIBUTE, guard)
 
 
 def _checked(model: nn.Module, masks: Mapping[str, Any]) -> dict[str, torch.Tensor]:
@@ -158,44 +111,6 @@ def _checked(model: nn.Module, masks: Mapping[str, Any]) -> dict[str, torch.Tens
     return checked
 
 
-def _places(model: nn.Module) -> dict[str, _Place]:
-    """The parameters with masks, by their names."""
-    return {
-        f"{path}.{own}" if path else own: _Place(module, own)
-        for path, module in model.named_modules()
-        for own, _ in module.named_parameters(recurse=False)
-        if (mask := module._buffers.get(own + SUFFIX)) is not None and mask.dtype == torch.bool
-    }
-
-
-def _clear_loaded(model: nn.Module, _: object) -> None:
-    """A hook of a model whose parameters and masks were just loaded."""
-    for place in _places(model).values():
-        place.clear(place.parameter)
-
-
-def _clear_states(optimizer: Optimizer, places: Iterable[_Place]) -> None:
-    for place in places:
-        if place.parameter in optimizer.state:
-            place.clear_state(optimizer.state[place.parameter])
-
-
-def _follow(optimizer: Optimizer, places: list[_Place]) -> list[RemovableHandle]:
-    """Hooks of an optimizer that keep removed weights at zero."""
-
-    def after_step(*_: object) -> None:
-        for place in places:
-            place.clear(place.parameter)
-
-    def after_loading(optimizer: Optimizer) -> None:
-        _clear_states(optimizer, places)
-
-    return [
-        optimizer.register_step_post_hook(after_step),
-        optimizer.register_load_state_dict_post_hook(after_loading),
-    ]
-
-
 def masks(source: nn.Module | Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """The masks of a model, or of one that was saved.
 
@@ -211,14 +126,16 @@ def masks(source: nn.Module | Mapping[str, Any]) -> dict[str, torch.Tensor]:
         The masks themselves, not copies; empty where there are none.
     """
     if isinstance(source, nn.Module):
-        source = dict(unwrapped(source).state_dict(keep_vars=True))
-    return {
-        name.removesuffix(SUFFIX): mask
-        for name, mask in source.items()
-        if name.endswith(SUFFIX)
-        and name.removesuffix(SUFFIX) in source
-        and mask.dtype == torch.bool
-    }
+        return {name: place.mask for name, (_, place) in places_of(unwrapped(source)).items()}
+    return masks_in(_without_wrappers(source))
+
+
+def _without_wrappers(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A state by the names that it has without the wrappers of DDP and of torch.compile."""
+    for prefix in WRAPPERS:
+        if state and all(name.startswith(prefix) for name in state):
+            return _without_wrappers({name.removeprefix(prefix): state[name] for name in state})
+    return state
 
 
 def remove(model: nn.Module) -> None:
@@ -226,7 +143,12 @@ def remove(model: nn.Module) -> None:
 
     The model has the parameters and buffers again that it had before `apply`.
     """
-    _take_off(unwrapped(model))
+    model = unwrapped(model)
+    guard: Guard | None = model.__dict__.pop(ATTRIBUTE, None)
+    if guard is not None:
+        guard.leave()
+    for module, place in places_of(model).values():
+        delattr(module, place.name + SUFFIX)
 
 
 def to_torch_prune(model: nn.Module) -> None:
@@ -236,11 +158,8 @@ def to_torch_prune(model: nn.Module) -> None:
     and of the buffer ``weight_mask`` in each pass. torch's own functions take it from there;
     weights stay removed in each pass, while an optimizer may move ``weight_orig`` where they are.
     """
-    for place, mask in _take_off(unwrapped(model)):
-        torch_prune.custom_from_mask(place._module, place.name, mask)
-
-
-def _take_off(model: nn.Module) -> list[tuple[_Place, torch.Tensor]]:
-    for hook in _HOOKS.pop(model, ()):
-        hook.remove()
-    return [(place, place.leave()) for place in _places(model).values()]
+    model = unwrapped(model)
+    found = [(module, place.name, place.mask) for module, place in places_of(model).values()]
+    remove(model)
+    for module, name, mask in found:
+        torch_prune.custom_from_mask(module, name, mask)
