@@ -145,6 +145,7 @@ def best(model: nn.Module, scores: torch.Tensor, keep: int) -> Masks:
     return named(matrices(model), oracle.split(chosen, weights))
 
 
+@pytest.mark.filterwarnings("ignore::swiftforce.LayerCollapseWarning")
 @pytest.mark.parametrize("temperature", [1.0, 2.5, 200.0])
 @pytest.mark.parametrize("sizes", [(8,), (6, 3)])
 def test_grasp_keeps_the_largest_products_of_weight_hessian_and_gradient(
