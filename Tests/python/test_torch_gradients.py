@@ -43,7 +43,9 @@ def test_a_parameter_that_the_loss_does_not_use_is_named() -> None:
 
 
 @pytest.mark.xfail(
-    strict=True, reason="torch's RuntimeError is raised, which names no way out", raises=RuntimeError
+    strict=True,
+    reason="torch's RuntimeError is raised, which names no way out",
+    raises=RuntimeError,
 )
 def test_a_loss_without_a_graph_is_a_loss_that_depends_on_nothing() -> None:
     def detached(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -69,7 +71,7 @@ def test_hooks_of_accumulated_gradients_are_not_run(method: str) -> None:
     strict=True, reason="autograd.grad runs hooks of tensors: a masking hook masks the scores"
 )
 def test_hooks_of_a_tensor_do_not_change_what_is_found() -> None:
-    """As scripts with a mask of their own have them: ``weight.register_hook(lambda g: g * mask)``."""
+    """Scripts with masks of their own have them: ``register_hook(lambda g: g * mask)``."""
     model = torch_models.mlp()
     plain = prune(model, batches(), steps=3).masks
     model[0].weight.register_hook(torch.zeros_like)
@@ -227,7 +229,7 @@ def test_grasp_draws_the_same_dropout_for_the_gradient_and_the_product() -> None
 @pytest.mark.xfail(
     strict=True,
     raises=RuntimeError,
-    reason="the attention that torch picks on a CPU has no second derivative; sdpa_kernel(MATH) has",
+    reason="the attention that torch picks has no second derivative; sdpa_kernel(MATH) has",
 )
 def test_grasp_scores_a_transformer() -> None:
     found = prune(torch_models.transformer(), batches((5, 8)), method="grasp")

@@ -1,4 +1,4 @@
-"""Batches and the loss of each: every batch once, in order, and clear words where one does not fit."""
+"""Batches and the loss of each: every batch once, in order, and clear words for what is none."""
 
 from __future__ import annotations
 
@@ -157,6 +157,7 @@ def test_a_batch_weighs_by_its_first_tensor(batch: Any, size: int) -> None:
     assert size_of(batch) == size
 
 
+@pytest.mark.filterwarnings("ignore::swiftforce.DegenerateSaliencyWarning")
 def test_batches_without_a_tensor_cannot_be_averaged() -> None:
     def loss(model: nn.Module, batch: Any) -> torch.Tensor:
         return model(torch.full((2, 6), float(batch))).square().mean()

@@ -140,7 +140,6 @@ def test_a_schedule_of_synflow_may_be_a_list() -> None:
     assert [step.keep for step in found.history] == [60, 33, 20]
 
 
-
 def test_one_step_of_force_is_snip() -> None:
     data = batches()
     one = sft.prune(mlp(), data, loss=cross_entropy, method="force", sparsity=0.5, steps=1)

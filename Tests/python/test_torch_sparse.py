@@ -89,7 +89,9 @@ def test_masks_are_buffers_beside_their_parameters() -> None:
     assert_same(sft.masks(model.state_dict()), masks)
 
 
-@pytest.mark.parametrize("made", [lambda m: m.numpy(), lambda m: m.tolist(), lambda m: m.clone()])
+@pytest.mark.parametrize(
+    "made", [lambda m: m.numpy().copy(), lambda m: m.tolist(), lambda m: m.clone()]
+)
 def test_masks_may_be_arrays_lists_or_tensors_and_are_copied(made: Any) -> None:
     model = mlp()
     masks = random_masks(model)
@@ -135,7 +137,6 @@ def test_a_result_for_frozen_parameters_can_be_applied() -> None:
     found = sft.prune(model, batches(), loss=cross_entropy, **options)
     sft.apply(model, found)
     assert clean(model, found.masks)
-
 
 
 @pytest.mark.xfail(
@@ -268,7 +269,7 @@ def test_to_torch_prune_hands_the_masks_over() -> None:
     assert not model[0].weight[~masks["0.weight"]].any()
     for layer in (model[0], model[2]):
         torch_prune.remove(layer, "weight")
-    assert list(model.state_dict()) == list(mlp().state_dict())
+    assert set(model.state_dict()) == set(mlp().state_dict())
     assert clean(model, masks)
 
 
