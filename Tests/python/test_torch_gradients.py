@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import random
 import weakref
 from collections.abc import Callable, Iterator
 
@@ -200,14 +201,16 @@ def test_what_grasp_removes_first_holds_the_norm_of_the_gradient_back_most() -> 
 def test_the_outputs_of_grasp_are_divided_by_200_unless_the_loss_is_the_callers_alone() -> None:
     model, data = tiny(), data_of(8)
 
-    def masks(**options: object) -> Masks:
-        return sft.prune(model, data, method="grasp", keep=12, **options).masks
+    def threshold(**options: object) -> float:
+        """The smallest score that is kept, which no two temperatures agree on."""
+        found = sft.prune(model, data, method="grasp", keep=12, **options)
+        return found.history[0].threshold
 
-    hot, cold = (masks(loss=cross_entropy, temperature=t) for t in (200.0, 1.0))
-    assert any(not torch.equal(hot[name], cold[name]) for name in hot)
-    assert_same(masks(loss=cross_entropy), hot)
-    alone = masks(batch_loss=lambda model, batch: cross_entropy(model(batch[0]), batch[1]))
-    assert_same(alone, cold)
+    hot, cold = (threshold(loss=cross_entropy, temperature=t) for t in (200.0, 1.0))
+    assert hot != pytest.approx(cold)
+    assert threshold(loss=cross_entropy) == hot
+    alone = threshold(batch_loss=lambda model, batch: cross_entropy(model(batch[0]), batch[1]))
+    assert alone == pytest.approx(cold)
 
 
 def test_grasp_draws_the_same_dropout_for_the_gradient_and_the_product() -> None:
@@ -245,6 +248,18 @@ def test_grasp_scores_a_compiled_model() -> None:
     compiled = torch.compile(torch_models.mlp(), backend="aot_eager")
     found = prune(compiled, batches(), method="grasp")
     assert_same(found.masks, prune(torch_models.mlp(), batches(), method="grasp").masks)
+
+
+@pytest.mark.xfail(strict=True, reason="only the generator of torch on the CPU is put back")
+def test_grasp_draws_the_same_numbers_twice_of_every_generator() -> None:
+    drawn = []
+
+    def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        drawn.append((float(torch.rand(())), np.random.rand(), random.random()))
+        return cross_entropy(output, target) * (1 + sum(drawn[-1]))
+
+    prune(torch_models.mlp(), batches(), loss=loss, method="grasp")
+    assert drawn[0] == drawn[1]
 
 
 # ------------------------------------------------------------------------------ SynFlow

@@ -199,6 +199,8 @@ def test_parameters_of_different_types_are_searched_together() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("method", ["grasp", "synflow", "magnitude"])
 def test_other_methods_take_these_types_too(method: str, dtype: Any) -> None:
+    if dtype == torch.bfloat16:
+        pytest.importorskip("ml_dtypes")
     options = {"steps": 5 if method == "synflow" else None, "sparsity": 0.5}
     model, data = mlp().to(dtype), batches(dtype=dtype)
     assert prune(model, data, method=method, **options).keep == 40

@@ -70,6 +70,16 @@ def test_a_step_averages_the_gradients_of_its_batches(network: str, method: str)
     assert any(not torch.equal(alone.masks[name], masks[name]) for name in masks)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("method", ["force", "iterative_snip", "grasp_it"])
+def test_a_search_may_be_short(method: str, steps: int) -> None:
+    found, (masks, history) = both(mlp(), batches(), method=method, sparsity=0.8, steps=steps)
+    assert_same(found.masks, masks)
+    assert [step.gradient_norm for step in found.history] == pytest.approx(
+        [step.gradient_norm for step in history], rel=1e-6
+    )
+
+
 @pytest.mark.parametrize("per_step", [2, 3, 4])
 def test_steps_go_on_where_the_last_one_stopped(per_step: int) -> None:
     data = batches(sizes=(6, 5, 4), dtype=torch.float64)

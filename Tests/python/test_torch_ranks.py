@@ -152,6 +152,9 @@ def test_two_ranks_with_the_same_batches_find_what_one_finds() -> None:
     data = batches(dtype=torch.float64)
     found = sft.prune(mlp().double(), data, communicator=communicator, **OPTIONS)
     assert_same(found.masks, sft.prune(mlp().double(), data, **OPTIONS).masks)
+    alone = sft.prune(mlp().double(), data, **OPTIONS)
+    norms = ([step.gradient_norm for step in one.history] for one in (found, alone))
+    assert next(norms) == pytest.approx(next(norms))  # a mean, not a sum
     assert communicator.sums == 4 * 2  # of each parameter, at each step
 
 
