@@ -101,7 +101,7 @@ def test_after_a_search_all_is_as_before(model: nn.Module, method: str, mode: st
 
 @contextmanager
 def interrupted(at: int) -> Iterator[None]:
-    """Ctrl-C as function number `at` of a search begins: there, among others, Python looks for it."""
+    """Ctrl-C as function number `at` of a search begins: there Python looks for it."""
     files = {"pruning.py", "gradients.py", "objective.py", "memory.py", "search.py"}
     begun = 0
 
