@@ -44,6 +44,16 @@ def restored_threads() -> Iterator[None]:
 
 
 @pytest.fixture
+def one_torch_thread() -> Iterator[None]:
+    """Torch computes small networks fastest on one thread, and always in the same order."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def idx_folder(tmp_path: Path) -> Path:
     """A folder with the four files of a tiny, learnable stand-in for Fashion-MNIST."""
     folder = tmp_path / "images"

@@ -38,6 +38,12 @@ def unwrapped(model: nn.Module) -> nn.Module:
             return model
 
 
+def parallel_of(model: nn.Module) -> nn.parallel.DistributedDataParallel | None:
+    """The DistributedDataParallel around a model, which may be compiled; None if there is none."""
+    inner = getattr(model, "_orig_mod", model)
+    return inner if isinstance(inner, nn.parallel.DistributedDataParallel) else None
+
+
 def prunable(
     model: nn.Module,
     *,

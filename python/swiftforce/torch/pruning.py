@@ -23,7 +23,7 @@ from swiftforce.torch.gradients import Parameters
 from swiftforce.torch.held import HeldWeights
 from swiftforce.torch.methods import GRASP, SYNFLOW, Scoring, method_of
 from swiftforce.torch.objective import BatchLoss, Loss
-from swiftforce.torch.parameters import prunable
+from swiftforce.torch.parameters import parallel_of, prunable
 from swiftforce.torch.preserved import preserved
 from swiftforce.torch.ranks import ranks_of
 from swiftforce.torch.sharded import sharding_of, whole
@@ -176,7 +176,8 @@ def prune(
     if checkpoint is not None and (row.name == GRASP or ranks or sharding):
         raise StructureError("checkpoint is for searches in steps, by one process")
     # Averaging is done here, where it is not disturbed by what DDP expects of a backward pass.
-    inner = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+    parallel = parallel_of(model)
+    inner = model if parallel is None else parallel.module
     scoring = row.scoring(
         inner,
         parameters,

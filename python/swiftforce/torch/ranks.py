@@ -14,6 +14,7 @@ from swiftforce.distributed import Communicator, TorchCommunicator
 from swiftforce.errors import RankFailedError, RanksDifferError
 from swiftforce.tensors import Array
 from swiftforce.torch.memory import array_of
+from swiftforce.torch.parameters import parallel_of
 
 
 class Ranks:
@@ -90,6 +91,7 @@ def ranks_of(model: nn.Module, communicator: Communicator | None) -> Ranks | Non
 
     A model in DistributedDataParallel brings its own.
     """
-    if communicator is None and isinstance(model, nn.parallel.DistributedDataParallel):
-        communicator = TorchCommunicator(model.process_group)
+    parallel = parallel_of(model)
+    if communicator is None and parallel is not None:
+        communicator = TorchCommunicator(parallel.process_group)
     return Ranks(communicator) if communicator is not None and communicator.size > 1 else None

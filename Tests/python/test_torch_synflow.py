@@ -1,0 +1,110 @@
+"""SynFlow, against the algorithm of its paper written out."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import oracle  # noqa: E402
+import swiftforce.torch as sft  # noqa: E402
+import torch_models  # noqa: E402
+from torch import nn  # noqa: E402
+from torch_models import Masks, assert_same, batches, matrices, named  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+
+def plain_synflow(model: nn.Module, shape: tuple[int, ...], keep: int, steps: int) -> Masks:
+    """Algorithm 1 of Tanaka et al., written out in float64."""
+    twin = copy.deepcopy(model).double().eval()
+    with torch.no_grad():
+        for value in twin.state_dict().values():
+            value.abs_()
+    weights = matrices(twin)
+    dense = {name: value.detach().clone() for name, value in weights.items()}
+    masks = [np.ones(tuple(value.shape), bool) for value in dense.values()]
+    n = sum(value.numel() for value in dense.values())
+    for k in oracle.schedule_keeps("exponential", n, keep, steps):
+        with torch.no_grad():
+            for (name, value), mask in zip(weights.items(), masks, strict=True):
+                value.copy_(dense[name] * torch.from_numpy(mask))
+        twin.zero_grad()
+        twin(torch.ones(1, *shape, dtype=torch.float64)).sum().backward()
+        scores = [(dense[name] * value.grad).numpy() for name, value in weights.items()]
+        masks = oracle.select(scores, k, masks)
+    return named(dense, masks)
+
+
+def settled(model: nn.Module) -> nn.Module:
+    """The model with statistics and scales of both signs."""
+    torch.manual_seed(8)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.uniform_(-1, 1)
+            module.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(module.weight, -1, 1)
+            nn.init.uniform_(module.bias, -1, 1)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        (torch_models.mlp(), (6,)),
+        (torch_models.lenet5(), (1, 16, 16)),
+        (settled(torch_models.vgg11()), (3, 32, 32)),
+        (settled(torch_models.resnet18()), (3, 16, 16)),
+    ],
+    ids=["mlp", "LeNet-5", "VGG11", "ResNet18"],
+)
+def test_synflow_is_the_algorithm_of_its_paper(model: nn.Module, shape: tuple[int, ...]) -> None:
+    size = sum(value.numel() for value in matrices(model).values())
+    keep = oracle.keep_count(size, 0.9)
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
+    found = sft.prune(model, batches(shape), method="synflow", keep=keep, steps=12)
+    assert_same(found.masks, plain_synflow(model, shape, keep, 12))
+    assert found.method == "synflow"
+    assert sum(step.revived for step in found.history) == 0
+    assert all(torch.equal(value, buffers[name]) for name, value in model.named_buffers())
+
+
+def test_synflow_takes_a_hundred_steps_where_none_are_named() -> None:
+    assert sft.prune(torch_models.mlp(), batches(), method="synflow", sparsity=0.5).steps == 100
+
+
+def test_synflow_uses_of_the_data_no_more_than_a_shape() -> None:
+    images = [image for image, _ in batches((1, 16, 16))]
+    options = {"method": "synflow", "sparsity": 0.9, "steps": 5}
+    some = sft.prune(torch_models.lenet5(), images, **options)
+    other = sft.prune(torch_models.lenet5(), iter([torch.full_like(images[0], np.nan)]), **options)
+    assert_same(some.masks, other.masks)
+
+
+def test_synflow_takes_biases_absolute() -> None:
+    """A large negative bias would switch a unit off; its absolute value does the contrary."""
+    model = torch_models.mlp()
+    options = {"method": "synflow", "sparsity": 0.5, "steps": 3}
+    with torch.no_grad():
+        model[0].bias.fill_(5)
+    positive = sft.prune(model, batches(), **options).masks
+    with torch.no_grad():
+        model[0].bias.fill_(-5)
+    assert_same(sft.prune(model, batches(), **options).masks, positive)
+
+
+def test_synflow_does_not_overflow_on_a_deep_network() -> None:
+    torch.manual_seed(0)
+    layers = [nn.Linear(32, 32, bias=False) for _ in range(60)]
+    for layer in layers:
+        nn.init.normal_(layer.weight, std=1)
+    model = nn.Sequential(*layers)
+    flow = torch.ones(1, 32)
+    for layer in layers:
+        flow = flow @ layer.weight.abs().T
+    assert flow.isinf().all()  # what float32 comes to
+    found = sft.prune(model, [torch.ones(1, 32)], method="synflow", sparsity=0.9, steps=4)
+    assert_same(found.masks, plain_synflow(model, (32,), found.keep, 4))
