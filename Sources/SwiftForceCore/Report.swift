@@ -1,7 +1,8 @@
 // What a selection says about itself: enough to see what was kept, what it cost, and whether the
 // scores decided it.
 
-/// What one selection did. Counts are exact; sums are binary64, taken in a fixed order.
+/// What one selection did. Counts are exact; sums are binary64, taken in a fixed order. Where several
+/// ranks select together it is of all of them, and the same on each, but for `layerKept`.
 public struct Report: Sendable, Equatable {
   /// Position in the search; 1 is the first.
   public var step = 1
@@ -30,7 +31,7 @@ public struct Report: Sendable, Equatable {
   /// How often the tensors were read: once, unless the scores are few (twice), or so many of them
   /// are oddly placed that the bracket does not settle them.
   public var readings = 0
-  /// Weights kept of each tensor.
+  /// Weights kept of each tensor here.
   public var layerKept: [Int] = []
 
   public init() {}

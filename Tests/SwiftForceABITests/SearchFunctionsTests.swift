@@ -184,6 +184,141 @@ private func state(_ search: Int64) -> (said: Outcome, taken: Int64, steps: Int6
   }
 }
 
+@Suite struct SharedStepFunctionTests {
+  @Test func isTheStepWhereTheOthersHoldNothing() {
+    let (call, alone) = (SharedStepCall(), SearchStepCall())
+    for _ in 0..<2 {
+      #expect(outcome { call.make($0) }.isOK)
+      #expect(outcome { alone.make($0) }.isOK)
+      #expect(call.step.masks.values == alone.masks.values)
+      #expect(call.step.masked.values == alone.masked.values)
+      #expect(call.step.layerKept.values == alone.layerKept.values)
+      #expect(call.step.report.value.saliency == alone.report.value.saliency)
+      #expect(call.step.report.value.kept_at_threshold == alone.report.value.kept_at_threshold)
+    }
+    #expect(outcome { call.make($0) }.status == SF_SEARCH_DONE)
+    #expect(call.exchange.value.trouble == 1)
+    #expect(call.step.masks.isIntact && call.step.masked.isIntact)
+  }
+
+  /// After a sum that failed there is no other.
+  @Test func sumsThatFail() {
+    for failing in Int64(1)...5 {
+      let call = SharedStepCall()
+      call.exchange.value.failing = failing
+      #expect(outcome { call.make($0) }.status == SF_EXCHANGE_FAILED)
+      #expect(call.exchange.value.calls == failing)
+      #expect(call.step.report.isUnwritten && call.step.layerKept.isUnwritten)
+      #expect(call.step.taken == 0)
+      #expect(outcome { call.make($0) }.isOK)
+    }
+  }
+
+  @Test func anotherRankThatFailed() {
+    for alarming in Int64(1)...5 {
+      let call = SharedStepCall()
+      call.exchange.value.alarming = alarming
+      #expect(outcome { call.make($0) }.status == SF_RANK_FAILED)
+      #expect(call.exchange.value.calls == alarming)
+      #expect(call.step.taken == 0)
+      #expect(outcome { call.make($0) }.isOK)
+    }
+  }
+
+  /// Whatever is refused, the others are told once.
+  @Test func whatIsRefusedIsToldToTheOthers() {
+    var spoilings: [Spoiling<SharedStepCall>] = [
+      Spoiling("arrays null", SF_NULL_POINTER) { $0.step.passesArrays = false },
+      Spoiling("arrays misaligned", SF_MISALIGNED) { $0.step.arraysOffset = 4 },
+      Spoiling("report null", SF_NULL_POINTER) { $0.step.report.address = 0 },
+      Spoiling("no handle", SF_BAD_HANDLE) { $0.step.search = -1 },
+      Spoiling("-1 tensors", SF_BAD_COUNT) { $0.step.tensors = -1 },
+      Spoiling("too many tensors", SF_BAD_COUNT) { $0.step.tensors = .max },
+      Spoiling("no tensors", SF_SIZE_MISMATCH, SF_OPERAND_WEIGHTS) { $0.step.tensors = 0 },
+      Spoiling("gradients null", SF_MISSING_GRADIENTS, SF_OPERAND_GRADIENTS) {
+        $0.step.gradientList.address = 0
+      },
+      Spoiling("NaN gradient", SF_NON_FINITE, SF_OPERAND_GRADIENTS, tensor: 1) {
+        $0.step.gradients.values[4] = .nan
+      },
+      Spoiling("starts that descend", SF_BAD_START, SF_OPERAND_WEIGHTS, tensor: 1) {
+        $0.starts.values = [0, 1]
+      },
+      Spoiling("a start beyond the end", SF_BAD_START, SF_OPERAND_WEIGHTS, tensor: 1) {
+        $0.starts.values = [0, 3]
+      },
+      Spoiling("a negative start", SF_BAD_START, SF_OPERAND_WEIGHTS, tensor: 0) {
+        $0.starts.values = [.min, 0]
+      },
+    ]
+    spoilings += spoiledLists("weights", SF_OPERAND_WEIGHTS, elementSize: 4, required: true) {
+      $0.step.weightList
+    }
+    for spoiling in spoilings {
+      let call = SharedStepCall()
+      spoiling.spoil(call)
+      let said = outcome { call.make($0) }
+      #expect(said.status == spoiling.status, "\(spoiling.what)")
+      #expect(said.operand == spoiling.operand, "\(spoiling.what)")
+      #expect(said.tensor == spoiling.tensor, "\(spoiling.what)")
+      #expect(call.exchange.value.trouble == 1, "\(spoiling.what)")
+      #expect(call.step.report.isUnwritten, "\(spoiling.what)")
+    }
+  }
+
+  /// There is no way to tell the others then.
+  @Test func ranksThatCannotBeUsed() {
+    let spoilings: [Spoiling<SharedStepCall>] = [
+      Spoiling("ranks null", SF_NULL_POINTER) { unsafe $0.ranks.address = 0 },
+      Spoiling("ranks misaligned", SF_MISALIGNED) { unsafe $0.ranks.address += 4 },
+      Spoiling("sum null", SF_NULL_POINTER) { unsafe $0.ranks.value.sum = nil },
+      Spoiling("starts null", SF_NULL_POINTER) { unsafe $0.ranks.value.starts = nil },
+      Spoiling("starts misaligned", SF_MISALIGNED) {
+        unsafe $0.ranks.value.starts = UnsafePointer(bitPattern: $0.starts.address + 4)
+      },
+    ]
+    for spoiling in spoilings {
+      let call = SharedStepCall()
+      spoiling.spoil(call)
+      #expect(outcome { call.make($0) }.status == spoiling.status, "\(spoiling.what)")
+      #expect(call.exchange.isUnwritten && call.step.isUnwritten, "\(spoiling.what)")
+    }
+  }
+
+  @Test func totalsAndStepsTakenBefore() {
+    func created(total: Int64, taken: Int64, tensors: Int64 = 2) -> sf_status {
+      let call = SearchCreateCall()
+      unsafe call.options.value.total = total
+      unsafe call.options.value.taken = taken
+      call.tensors = tensors
+      let said = outcome { call.make($0) }.status
+      #expect((said == SF_OK) != call.isUnwritten)
+      return said
+    }
+    #expect(created(total: 5, taken: 0) == SF_OK)
+    #expect(created(total: 1 << 60, taken: 0) == SF_OK)
+    #expect(created(total: 5, taken: 0, tensors: 0) == SF_OK)
+    #expect(created(total: 0, taken: 0, tensors: 0) == SF_BAD_COUNT)
+    #expect(created(total: 4, taken: 0) == SF_SIZE_MISMATCH)
+    #expect(created(total: -1, taken: 0) == SF_BAD_COUNT)
+    #expect(created(total: .max, taken: 0) == SF_BAD_COUNT)
+    #expect(created(total: 0, taken: 2) == SF_OK)
+    #expect(created(total: 0, taken: 3) == SF_BAD_STEPS)
+    #expect(created(total: 0, taken: -1) == SF_BAD_STEPS)
+  }
+
+  /// A step of a shared search needs the others.
+  @Test func notAlone() {
+    let create = SearchCreateCall()
+    unsafe create.options.value.total = 6
+    #expect(outcome { create.make($0) }.isOK)
+    let call = SearchStepCall()
+    call.search = create.search.value
+    #expect(outcome { call.make($0) }.status == SF_SIZE_MISMATCH)
+    #expect(call.isUnwritten)
+  }
+}
+
 @Suite struct SearchStateFunctionTests {
   @Test func badArguments() {
     let search = SearchCreateCall.handle()

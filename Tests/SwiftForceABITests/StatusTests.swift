@@ -44,6 +44,10 @@ private let refusals: [(function: String, status: sf_status, call: @Sendable (Sl
   ("sf_saliency_reads", SF_NULL_POINTER, { unsafe sf_saliency_reads(0, nil, $0.pointer) }),
   ("sf_search_create", SF_NULL_POINTER, { unsafe sf_search_create(nil, nil, 1, nil, $0.pointer) }),
   ("sf_search_step", SF_NULL_POINTER, { unsafe sf_search_step(1, nil, nil, nil, $0.pointer) }),
+  (
+    "sf_search_step_shared", SF_NULL_POINTER,
+    { unsafe sf_search_step_shared(1, nil, nil, nil, nil, $0.pointer) }
+  ),
   ("sf_search_state", SF_NULL_POINTER, { unsafe sf_search_state(1, nil, nil, nil, $0.pointer) }),
   (
     "sf_search_report", SF_NULL_POINTER,
@@ -128,6 +132,12 @@ private func step(_ spoil: (SearchStepCall) -> Void) -> Outcome {
   return outcome { call.make($0) }
 }
 
+private func shared(_ spoil: (SharedStepCall) -> Void) -> Outcome {
+  let call = SharedStepCall()
+  spoil(call)
+  return outcome { call.make($0) }
+}
+
 private func create(_ spoil: (SearchCreateCall) -> Void) -> Outcome {
   let call = SearchCreateCall()
   spoil(call)
@@ -181,6 +191,9 @@ private func train(_ spoil: (NetworkCall) -> Void) -> Outcome {
         }
       }
     ),
+    (SF_BAD_START, { shared { $0.starts.values = [0, 0] } }),
+    (SF_RANK_FAILED, { shared { $0.exchange.value.alarming = 2 } }),
+    (SF_EXCHANGE_FAILED, { shared { $0.exchange.value.failing = 2 } }),
     (SF_BAD_HANDLE, { outcome { unsafe sf_search_release(0, $0.pointer) } }),
     (SF_BAD_LABEL, { train { $0.labels.values[0] = 2 } }),
     (SF_BAD_ROW, { train { $0.rows.values[0] = 4 } }),

@@ -27,6 +27,11 @@ import Testing
     (.badArchitecture(layer: 2, reason: "does not fit"), ["layer 2", "does not fit"]),
     (.badHyperparameter(name: "momentum", value: -0.5), ["momentum", "-0.5"]),
     (.noMemory(bytes: 4096), ["4096"]),
+    (.badTaken(9, steps: 7), ["0 ... 7", "9"]),
+    (.badStart(tensor: 3, start: 17), ["weights[3]", "17"]),
+    (.rankFailed, ["another rank failed"]),
+    (.ranksDiffer, ["not at the same step"]),
+    (.exchangeFailed, ["sums over all ranks"]),
   ])
   func messagesHoldTheFacts(error: SFError, facts: [String]) {
     for fact in facts { #expect(error.message.contains(fact), "\(error.message)") }

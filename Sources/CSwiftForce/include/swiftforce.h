@@ -7,7 +7,8 @@
  *  - It checks every pointer, count and type before it reads or writes anything, and refuses
  *    arrays of which one is written while another lies in the same place, and weights that lie in
  *    one place. A call that returns a status other than SF_OK has written nothing but `*error`,
- *    except that new masks and scores are not specified after SF_NON_FINITE.
+ *    except that new masks and scores are not specified after SF_NON_FINITE and SF_ARRAYS_CHANGED,
+ *    nor new masks after SF_RANK_FAILED and SF_EXCHANGE_FAILED.
  *    The caller keeps results that are structs, and lists of counts, apart from its arrays.
  *  - Memory belongs to the caller. Nothing passed in is kept after the call.
  *  - It may be called from several threads at once. Calls on one handle wait for each other.

@@ -192,6 +192,21 @@ func spoiledLists<Call>(
   }
 
   func make(_ error: Slot) -> Int32 {
+    unsafe make(error, with: { unsafe sf_search_step($0, $1, $2, $3, $4) })
+  }
+
+  /// The step with other ranks.
+  @unsafe func make(_ error: Slot, ranks: UnsafePointer<sf_ranks>?) -> Int32 {
+    unsafe make(error, with: { unsafe sf_search_step_shared($0, $1, ranks, $2, $3, $4) })
+  }
+
+  private func make(
+    _ error: Slot,
+    with step: (
+      Int64, UnsafePointer<sf_step_arrays>?, UnsafeMutablePointer<sf_report>?,
+      UnsafeMutablePointer<Int64>?, UnsafeMutablePointer<sf_error>?
+    ) -> Int32
+  ) -> Int32 {
     previous.values = masks.values
     let arrays = unsafe Cell(
       sf_step_arrays(
@@ -200,7 +215,7 @@ func spoiledLists<Call>(
         tensors: tensors))
     unsafe arrays.address = passesArrays ? arrays.address + arraysOffset : 0
     return unsafe withExtendedLifetime((self, arrays)) {
-      unsafe sf_search_step(
+      unsafe step(
         search, UnsafePointer(arrays.pointer), report.pointer,
         UnsafeMutablePointer(bitPattern: layerKeptAddress), error.pointer)
     }
@@ -390,4 +405,46 @@ extension sf_layer {
   }
 
   init(relu: Void) { self.init(kind: "relu") }
+}
+
+/// What a stand-in for the other ranks is to do, and how often it was asked.
+struct Exchange: BitwiseCopyable {
+  var calls: Int64 = 0
+  /// The call that fails; 0: none.
+  var failing: Int64 = 0
+  /// The call at which another rank says that it failed; 0: none.
+  var alarming: Int64 = 0
+  /// The first number that was handed in last: whether this rank was in trouble.
+  var trouble: Int64 = -1
+}
+
+/// sf_search_step_shared: the same step, with ranks that hold nothing.
+@safe final class SharedStepCall {
+  let step = SearchStepCall()
+  let exchange = Cell(Exchange())
+  let starts = Memory<Int64>([0, 2])
+  let ranks: Cell<sf_ranks>
+
+  init() {
+    unsafe ranks = Cell(
+      sf_ranks(
+        sum: { context, values, count in
+          guard let exchange = unsafe context?.assumingMemoryBound(to: Exchange.self),
+            let values = unsafe values, count > 0
+          else { return -1 }
+          unsafe exchange.pointee.calls += 1
+          unsafe exchange.pointee.trouble = values[0]
+          if unsafe exchange.pointee.calls == exchange.pointee.failing { return 7 }
+          if unsafe exchange.pointee.calls == exchange.pointee.alarming {
+            unsafe values[0] += 1
+          }
+          return 0
+        }, context: UnsafeMutableRawPointer(exchange.pointer), starts: UnsafePointer(starts.base)))
+  }
+
+  func make(_ error: Slot) -> Int32 {
+    withExtendedLifetime(self) {
+      unsafe step.make(error, ranks: UnsafePointer(ranks.pointer))
+    }
+  }
 }
