@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -107,7 +108,10 @@ def interrupted(at: int) -> Iterator[None]:
 
     def interrupt(frame: FrameType, event: str, _: object) -> None:
         nonlocal begun
-        begun += event == "call" and Path(frame.f_code.co_filename).name in files
+        code = frame.f_code
+        # What a generator raises while it is thrown away goes nowhere.
+        if event == "call" and not code.co_flags & inspect.CO_GENERATOR:
+            begun += Path(code.co_filename).name in files
         if begun == at:
             sys.setprofile(None)
             raise KeyboardInterrupt
@@ -128,7 +132,7 @@ def test_an_interrupt_anywhere_leaves_all_as_before(model: nn.Module) -> None:
             break  # behind the last function
         except KeyboardInterrupt:
             assert state(model) == before, at
-    assert 50 < at < 999
+    assert 20 < at < 999
     assert state(model) == before
 
 
