@@ -235,7 +235,6 @@ def test_autocast_around_the_call_is_autocast_inside_the_loss(network: str) -> N
 
 
 @pytest.mark.parametrize("call", ["prune", "apply"])
-@pytest.mark.xfail(strict=True, reason="autocast goes on with casts of weights from before")
 def test_a_model_computes_with_its_own_weights_after_a_call_under_autocast(call: str) -> None:
     model, x = mlp(), batches()[0][0]
     with torch.autocast("cpu", torch.bfloat16):

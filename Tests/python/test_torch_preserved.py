@@ -250,18 +250,12 @@ def test_gradients_are_enabled_inside_whatever_the_caller_has(model: nn.Module) 
         assert state(model) == before
 
 
-@pytest.mark.xfail(
-    strict=True, raises=RuntimeError, reason="enable_grad does not leave the inference mode"
-)
 def test_a_search_can_be_called_in_the_inference_mode() -> None:
     model, data = torch_models.mlp(), batches()
     with torch.inference_mode():
         assert sft.prune(model, data, loss=cross_entropy, sparsity=0.5, steps=2).keep == 40
 
 
-@pytest.mark.xfail(
-    strict=True, raises=RuntimeError, reason="a buffer that is expanded cannot be copied into"
-)
 def test_a_buffer_may_share_its_elements() -> None:
     model = torch_models.mlp()
     model.register_buffer("positions", torch.zeros(1).expand(5))
@@ -290,7 +284,6 @@ def test_a_buffer_that_the_model_replaces_comes_back() -> None:
     assert state(model) == before
 
 
-@pytest.mark.xfail(strict=True, reason="buffers that are None before are not put back to None")
 def test_a_buffer_that_the_search_filled_is_empty_again() -> None:
     model = Remembers()
     sft.prune(model, batches(), loss=cross_entropy, sparsity=0.5, steps=3)
@@ -318,7 +311,6 @@ def test_what_the_caller_does_next_is_as_if_there_had_been_no_search() -> None:
     assert trained(pruned=True) == trained(pruned=False)
 
 
-@pytest.mark.xfail(strict=True, reason="the generator of a DataLoader is not among those put back")
 def test_a_loader_with_a_generator_of_its_own_shuffles_as_if_there_had_been_no_search() -> None:
     generator = torch.Generator().manual_seed(3)
     x, y = batches(sizes=(24,))[0]

@@ -140,11 +140,6 @@ def test_a_schedule_may_be_a_list() -> None:
     assert found.keep == 20
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=sf.ScheduleError,
-    reason="the default of 100 steps is asked for beside a list, whose length is the number",
-)
 def test_a_schedule_of_synflow_may_be_a_list() -> None:
     found = sft.prune(mlp(), batches(), method="synflow", schedule=[60, 33, 20])
     assert [step.keep for step in found.history] == [60, 33, 20]
@@ -231,7 +226,6 @@ def test_methods_that_look_at_weights_alone_need_neither_batches_nor_loss(method
 
 
 @pytest.mark.parametrize("temperature", [0, -1.0, float("nan"), float("inf")])
-@pytest.mark.xfail(strict=True, reason="temperature is not checked; 0 counts as if not given")
 def test_a_temperature_is_a_positive_number(temperature: float) -> None:
     with pytest.raises(sf.HyperparameterError, match="temperature"):
         sft.prune(

@@ -105,9 +105,6 @@ def test_other_masks_in_a_state_are_those_that_hold_afterwards() -> None:
     assert clean(other, random_masks(one, 1))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="assign puts other parameters in place, which have no hook of gradients"
-)
 def test_a_state_that_is_assigned_keeps_its_masks() -> None:
     model, masks = mlp(), random_masks(mlp())
     sft.apply(model, masks)
@@ -116,7 +113,6 @@ def test_a_state_that_is_assigned_keeps_its_masks() -> None:
     assert clean(model, masks)
 
 
-@pytest.mark.xfail(strict=True, reason="only loading into the whole model is noticed")
 def test_a_state_that_is_loaded_into_a_part_is_cleaned() -> None:
     model = nn.Sequential(mlp(), nn.ReLU())
     masks = {f"0.{name}": mask for name, mask in random_masks(mlp()).items()}
@@ -126,9 +122,6 @@ def test_a_state_that_is_loaded_into_a_part_is_cleaned() -> None:
 
 
 @pytest.mark.parametrize("wrap", ["compiled", "data parallel"])
-@pytest.mark.xfail(
-    strict=True, raises=sf.StructureError, reason="names of a wrapped state have a prefix"
-)
 def test_a_state_that_was_saved_wrapped_gives_its_masks_back(wrap: str) -> None:
     def wrapped(model: nn.Module) -> nn.Module:
         if wrap == "compiled":
@@ -169,7 +162,6 @@ def test_a_copied_model_has_the_masks_and_can_apply_them(copied: Any) -> None:
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: through_a_file(m, weights_only=False)])
-@pytest.mark.xfail(strict=True, reason="a copy has masks, and nothing that enforces them")
 def test_a_copied_model_keeps_its_removed_weights_at_zero(copied: Any) -> None:
     model, masks = mlp(), random_masks(mlp())
     sft.apply(model, masks)
@@ -212,9 +204,6 @@ def test_a_result_of_this_adapters_own_methods_is_saved_and_loaded(path: Path, m
     assert_same_masks(sf.load(path).masks, arrays(found.masks))
 
 
-@pytest.mark.xfail(
-    strict=True, raises=sf.LayoutError, reason="a file wants masks in the order of C"
-)
 def test_masks_of_channels_last_are_saved_and_loaded(path: Path) -> None:
     model = torch_models.lenet5().to(memory_format=torch.channels_last)
     found = sft.prune(model, method="magnitude", sparsity=0.9)

@@ -103,9 +103,6 @@ def test_masks_may_be_arrays_lists_or_tensors_and_are_copied(made: Any) -> None:
     assert_same(sft.masks(model), masks)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=UserWarning, reason="torch warns of arrays that cannot be written"
-)
 def test_masks_may_be_arrays_that_cannot_be_written() -> None:
     """As those are that `MaskSearch.masks` shows."""
     model = mlp()
@@ -127,9 +124,6 @@ def test_some_parameters_may_have_masks_and_others_none() -> None:
     assert sft.masks(model) == {}
 
 
-@pytest.mark.xfail(
-    strict=True, raises=RuntimeError, reason="torch allows no hook on what needs no gradient"
-)
 def test_a_result_for_frozen_parameters_can_be_applied() -> None:
     model = mlp()
     model[0].requires_grad_(False)
@@ -139,9 +133,6 @@ def test_a_result_for_frozen_parameters_can_be_applied() -> None:
     assert clean(model, found.masks)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=NotImplementedError, reason="sparse gradients cannot be filled by a mask"
-)
 def test_a_table_with_sparse_gradients_can_be_masked() -> None:
     table = nn.Embedding(5, 3, sparse=True)
     mask = torch.ones(5, 3, dtype=torch.bool)
@@ -166,7 +157,7 @@ def test_apply_anew_replaces_the_masks_and_the_hooks() -> None:
     returned = second["0.weight"] & ~first["0.weight"]
     assert model[0].weight[returned].any()  # the first masks hold them no longer
     assert len(model[0].weight._post_accumulate_grad_hooks) == 1
-    assert len(optimizer._optimizer_step_post_hooks) == 1
+    assert len(optimizer._optimizer_step_post_hooks) == len(second)  # of each module with a mask
     assert len(model._load_state_dict_post_hooks) == 1
 
 
@@ -211,9 +202,6 @@ def test_masks_that_do_not_fit_change_nothing(
     assert state(model) == before
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the name of the buffer is found taken after half the work is done"
-)
 def test_a_name_that_is_taken_changes_nothing() -> None:
     model = mlp()
     sft.apply(model, {"0.weight": random_masks(model)["0.weight"]})
@@ -224,7 +212,6 @@ def test_a_name_that_is_taken_changes_nothing() -> None:
     assert state(model) == before
 
 
-@pytest.mark.xfail(strict=True, reason="what is no optimizer is found out after half the work")
 def test_an_optimizer_that_is_none_changes_nothing() -> None:
     model = mlp()
     before = state(model)
@@ -253,9 +240,6 @@ def test_remove_leaves_a_plain_model_with_zeros() -> None:
     sft.remove(model)  # and once more does nothing
 
 
-@pytest.mark.xfail(
-    strict=True, reason="any buffer of bools that is called as one of ours would be is taken off"
-)
 def test_a_buffer_of_the_callers_own_stays() -> None:
     model = mlp()
     model[0].register_buffer("weight_mask", torch.ones(8, 6, dtype=torch.bool))
@@ -295,7 +279,6 @@ def test_to_torch_prune_takes_what_is_no_weight() -> None:
     assert torch.equal(model(x, x, x)[0], before)
 
 
-@pytest.mark.xfail(strict=True, reason="only the first of the modules gets the mask")
 def test_to_torch_prune_masks_a_shared_parameter_in_all_its_modules() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     model[1].weight = model[0].weight

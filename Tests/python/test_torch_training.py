@@ -188,7 +188,6 @@ def test_momentum_from_before_is_cleared_where_weights_are_removed(optimizer: st
         assert kept
 
 
-@pytest.mark.xfail(strict=True, reason="the history of LBFGS is flat and is not cleared")
 def test_the_history_of_lbfgs_does_not_move_removed_weights_within_a_step() -> None:
     """They come back to zero behind the step, but its losses were those of another network."""
     model, masks = mlp(), random_masks(mlp())
@@ -297,9 +296,6 @@ def test_a_model_may_change_its_type_after_apply(change: Callable[[nn.Module], A
         assert_clean(model, masks)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=TypeError, reason="Module.type casts buffers of bools too, as torch says"
-)
 def test_masks_live_through_a_cast_of_all_that_a_model_has() -> None:
     model, masks = mlp(), random_masks(mlp())
     sft.apply(model, masks)

@@ -8,16 +8,18 @@ other way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import torch
 from torch import nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from swiftforce.errors import MissingGradientsError, ShapeError
+from swiftforce.errors import MissingGradientsError, ShapeError, UnsupportedTypeError
 from swiftforce.torch.objective import Objective, size_of
+from swiftforce.torch.preserved import generators
 from swiftforce.torch.ranks import Ranks
 from swiftforce.torch.sharded import is_sharded
 
@@ -29,10 +31,17 @@ Derivative = Callable[[torch.Tensor, Parameters], list[torch.Tensor]]
 def mean_gradients(
     objective: Objective,
     parameters: Parameters,
-    batches: Sequence[Any],
+    batches: Iterable[Any],
     ranks: Ranks | None = None,
+    *,
+    weighs: bool = True,
 ) -> list[torch.Tensor]:
-    """Gradients of the loss, averaged over all batches of all ranks; each weighs by its size.
+    """Gradients of the loss, averaged over all batches of all ranks.
+
+    Parameters
+    ----------
+    weighs : bool
+        Whether a batch weighs by its size; there is only one otherwise.
 
     Raises
     ------
@@ -40,34 +49,43 @@ def mean_gradients(
         If the loss does not depend on a parameter.
     """
     are_sharded = any(is_sharded(one) for one in parameters.values())
-    return _mean(objective, parameters, batches, ranks, _accumulated if are_sharded else _gradients)
+    derive = _accumulated if are_sharded else _gradients
+    return _mean(objective, parameters, batches, ranks, derive, weighs)
 
 
 def hessian_gradients(
     objective: Objective,
     parameters: Parameters,
-    batches: Sequence[Any],
+    batches: Iterable[Any],
     ranks: Ranks | None = None,
+    *,
+    weighs: bool = True,
 ) -> list[torch.Tensor]:
     """Products H g of the Hessian and the gradient g of the loss, both means over all batches.
 
     The batches are gone through twice, with the same random numbers (dropout) in both turns.
+    Arguments are those of `mean_gradients`.
 
     References
     ----------
     Wang, Zhang and Grosse, "Picking winning tickets before training by preserving gradient flow",
     ICLR 2020, algorithm 2.
     """
-    before = torch.get_rng_state()
-    means = mean_gradients(objective, parameters, batches, ranks)
-    torch.set_rng_state(before)
+    batches = list(batches)
 
     def product(loss: torch.Tensor, parameters: Parameters) -> list[torch.Tensor]:
-        of_batch = torch.autograd.grad(loss, list(parameters.values()), create_graph=True)
+        tensors = list(parameters.values())
+        of_batch = torch.autograd.grad(loss, tensors, create_graph=True)
         along = torch.stack([(g * m).sum() for g, m in zip(of_batch, means, strict=True)]).sum()
-        return list(torch.autograd.grad(along, list(parameters.values()), materialize_grads=True))
+        if not along.requires_grad:  # a loss that is linear in all of them
+            return [torch.zeros_like(one) for one in tensors]
+        return list(torch.autograd.grad(along, tensors, materialize_grads=True))
 
-    return _mean(objective, parameters, batches, ranks, product)
+    # What is fused or compiled has no second derivative.
+    with sdpa_kernel(SDPBackend.MATH), torch.compiler.set_stance("force_eager"):
+        with generators():
+            means = mean_gradients(objective, parameters, batches, ranks, weighs=weighs)
+        return _mean(objective, parameters, batches, ranks, product, weighs)
 
 
 def synaptic_flow(
@@ -90,6 +108,10 @@ def synaptic_flow(
     Tanaka, Kunin, Yamins and Ganguli, "Pruning neural networks without any data by iteratively
     conserving synaptic flow", NeurIPS 2020, equation 2.
     """
+    if not example.is_floating_point():
+        raise UnsupportedTypeError(
+            f"synflow needs inputs that are floats, to put ones in their place, not {example.dtype}"
+        )
     named = chain(model.named_parameters(), model.named_buffers())
     state = {
         name: value.detach().to(torch.float64).abs()
@@ -107,15 +129,16 @@ def synaptic_flow(
 def _mean(
     objective: Objective,
     parameters: Parameters,
-    batches: Sequence[Any],
+    batches: Iterable[Any],
     ranks: Ranks | None,
     derive: Derivative,
+    weighs: bool,
 ) -> list[torch.Tensor]:
     """What a loss is derived to, averaged over batches and ranks."""
     if ranks is None:
-        return _mean_of(objective, parameters, batches, derive)[0]
+        return _mean_of(objective, parameters, batches, derive, weighs)[0]
     with ranks.leaving_none_waiting():
-        mean, samples = _mean_of(objective, parameters, batches, derive, is_part=True)
+        mean, samples = _mean_of(objective, parameters, batches, derive, weighs)
     ranks.average(mean, samples)
     return mean
 
@@ -123,28 +146,29 @@ def _mean(
 def _mean_of(
     objective: Objective,
     parameters: Parameters,
-    batches: Sequence[Any],
+    batches: Iterable[Any],
     derive: Derivative,
-    *,
-    is_part: bool = False,
+    weighs: bool,
 ) -> tuple[list[torch.Tensor], int]:
-    """The mean over batches, and the number of samples (1 where one batch is all there is)."""
-    if len(batches) == 1 and not is_part:
-        return derive(objective(batches[0]), parameters), 1
-    sizes = [size_of(batch) for batch in batches]
+    """The mean over batches, each of which is let go before the next, and their samples."""
     total: list[torch.Tensor] = []
-    for batch, size in zip(batches, sizes, strict=True):
-        # Relative to the first batch: equal batches are added as they are.
+    first = samples = 0
+    for batch in batches:
+        size = size_of(batch) if weighs else 1
+        first = first or size
         loss = objective(batch)
-        found = derive(loss if size == sizes[0] else loss * (size / sizes[0]), parameters)
-        wide = [_widened(one) for one in found]
+        # Relative to the first batch: equal batches are added as they are.
+        found = derive(loss if size == first else loss * (size / first), parameters)
+        if weighs:
+            found = [_widened(one) for one in found]
         if total:
-            torch._foreach_add_(total, wide)
+            torch._foreach_add_(total, found)
         else:
-            total = wide
-    if len(batches) > 1:
-        torch._foreach_mul_(total, sizes[0] / sum(sizes))
-    return total, sum(sizes)
+            total = found
+        samples += size
+    if samples != first:
+        torch._foreach_mul_(total, first / samples)
+    return total, samples
 
 
 def _widened(tensor: torch.Tensor) -> torch.Tensor:

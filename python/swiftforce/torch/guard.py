@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 #: The buffer of a parameter's mask has the parameter's name and this.
 SUFFIX = "_mask"
-#: Where a model holds its guard.
+#: Where a module holds its guard.
 ATTRIBUTE = "_swiftforce_guard"
 
 
@@ -46,61 +46,84 @@ class Place:
     def clear(self, tensor: torch.Tensor) -> None:
         """Set to zero what belongs to removed weights: a choice, so that no NaN is left."""
         with torch.no_grad():
-            tensor.masked_fill_(~self.mask, 0)
+            # Not ~mask: a cast of the whole model makes other numbers of it.
+            tensor.masked_fill_(self.mask == 0, 0)
 
     def clear_gradient(self, parameter: torch.Tensor) -> None:
         """Do so in the gradient of a parameter, which was just made."""
-        if parameter.grad is not None:
-            self.clear(parameter.grad)
+        gradient = parameter.grad
+        if gradient is None:
+            return
+        if not gradient.is_sparse:
+            self.clear(gradient)
+            return
+        gradient = gradient.coalesce()
+        rows = tuple(gradient.indices())
+        gradient.values().masked_fill_(self.mask[rows] == 0, 0)
+        parameter.grad = gradient
 
     def clear_state(self, optimizer: Optimizer) -> None:
         """Do so in what an optimizer remembers of each weight."""
+        if isinstance(optimizer, torch.optim.LBFGS):
+            # It remembers all weights in one flat tensor.
+            optimizer.state.clear()
+            return
         for value in optimizer.state.get(self.parameter, {}).values():
             if isinstance(value, torch.Tensor) and value.shape == self.parameter.shape:
                 self.clear(value)
 
 
 class Guard:
-    """Hooks that keep removed weights at zero. A copy of the model has a guard of its own.
+    """Hooks that keep the removed weights of a module at zero. Its copy has a guard of its own.
 
     Parameters
     ----------
     places : iterable of Place
+        The parameters of the module that have masks.
     """
 
     def __init__(self, places: Iterable[Place]) -> None:
-        self._places = tuple(places)
+        self.places = tuple(places)
         self._gradient_hooks: list[RemovableHandle] = []
         self._other_hooks: list[RemovableHandle] = []
         self.watch()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Guard:
-        return Guard(copy.deepcopy(self._places, memo))
+        return Guard(copy.deepcopy(self.places, memo))
 
     def __reduce__(self) -> tuple[type[Guard], tuple[tuple[Place, ...]]]:
-        return Guard, (self._places,)
+        return Guard, (self.places,)
 
     def watch(self) -> None:
         """Clear weights and their gradients, and gradients as they are made from here on."""
         for hook in self._gradient_hooks:
             hook.remove()
-        for place in self._places:
+        for place in self.places:
             place.clear(place.parameter)
             place.clear_gradient(place.parameter)
-        self._gradient_hooks = [
-            place.parameter.register_post_accumulate_grad_hook(place.clear_gradient)
-            for place in self._places
-        ]
+        # Casts of the weights as they were.
+        torch.clear_autocast_cache()
+        self._gradient_hooks = [self._watched(place) for place in self.places]
+
+    @staticmethod
+    def _watched(place: Place) -> RemovableHandle:
+        """The hook of a parameter; of a frozen one, too, which may be trained later."""
+        parameter = place.parameter
+        is_trained = parameter.requires_grad
+        parameter.requires_grad_(True)
+        hook: RemovableHandle = parameter.register_post_accumulate_grad_hook(place.clear_gradient)
+        parameter.requires_grad_(is_trained)
+        return hook
 
     def follow(self, optimizer: Optimizer) -> None:
         """Clear the state of an optimizer, and weights after each of its steps."""
 
         def after_step(*_: object) -> None:
-            for place in self._places:
+            for place in self.places:
                 place.clear(place.parameter)
 
         def after_loading(optimizer: Optimizer) -> None:
-            for place in self._places:
+            for place in self.places:
                 place.clear_state(optimizer)
 
         after_loading(optimizer)
@@ -109,9 +132,9 @@ class Guard:
             optimizer.register_load_state_dict_post_hook(after_loading),
         ]
 
-    def follow_loading(self, model: nn.Module) -> None:
-        """Watch anew when parameters and masks of the model were loaded."""
-        self._other_hooks.append(model.register_load_state_dict_post_hook(_watch_anew))
+    def also(self, hook: RemovableHandle) -> None:
+        """Take this hook off, too, in the end."""
+        self._other_hooks.append(hook)
 
     def leave(self) -> None:
         """Take all hooks off."""
@@ -119,32 +142,32 @@ class Guard:
             hook.remove()
 
 
-def _watch_anew(model: nn.Module, _: object) -> None:
-    guard = model.__dict__.get(ATTRIBUTE)
+def set_guard(module: nn.Module, names: Iterable[str]) -> Guard:
+    """Guard the parameters of a module that have these names there, and masks beside them."""
+    guard = Guard(Place(module, name) for name in names)
+    guard.also(module.register_load_state_dict_post_hook(_watch_anew))
+    setattr(module, ATTRIBUTE, guard)
+    return guard
+
+
+def guard_of(module: nn.Module) -> Guard | None:
+    """The guard of a module, if it has one."""
+    found: Guard | None = module.__dict__.get(ATTRIBUTE)
+    return found
+
+
+def guarded(model: nn.Module) -> dict[str, Place]:
+    """The parameters of a model that have masks, by their names."""
+    return {
+        f"{path}.{place.name}" if path else place.name: place
+        for path, module in model.named_modules()
+        if (guard := guard_of(module)) is not None
+        for place in guard.places
+    }
+
+
+def _watch_anew(module: nn.Module, _: object) -> None:
+    """A hook of a module whose parameters and masks were just loaded."""
+    guard = guard_of(module)
     if guard is not None:
         guard.watch()
-
-
-def places_of(model: nn.Module) -> dict[str, tuple[nn.Module, Place]]:
-    """The parameters with masks, by their names, and the modules that they belong to."""
-    return {
-        f"{path}.{own}" if path else own: (module, Place(module, own))
-        for path, module in model.named_modules()
-        for own, parameter in module.named_parameters(recurse=False)
-        if _is_mask(module._buffers.get(own + SUFFIX), parameter)
-    }
-
-
-def _is_mask(buffer: torch.Tensor | None, parameter: torch.Tensor) -> bool:
-    return buffer is not None and buffer.dtype == torch.bool and buffer.shape == parameter.shape
-
-
-def masks_in(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """The masks among the entries of a state, by the names of their parameters."""
-    return {
-        name.removesuffix(SUFFIX): mask
-        for name, mask in state.items()
-        if name.endswith(SUFFIX)
-        and isinstance(parameter := state.get(name.removesuffix(SUFFIX)), torch.Tensor)
-        and _is_mask(mask, parameter)
-    }

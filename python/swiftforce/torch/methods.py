@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -162,10 +163,11 @@ class Scoring:
     def skip(self, steps: int) -> None:
         """Go through the batches of so many steps."""
         for _ in range(steps):
-            self._take()
+            deque(self._take(), maxlen=0)
 
-    def _take(self) -> list[Any]:
-        return list(islice(self._queue, self._count))
+    def _take(self) -> Iterator[Any]:
+        """The batches of a step, one after the other."""
+        return islice(self._queue, self._count)
 
 
 class _Derivatives(Scoring):
@@ -187,7 +189,13 @@ class _Derivatives(Scoring):
         self._ranks = ranks
 
     def __call__(self) -> list[torch.Tensor]:
-        return self._derive(self._objective, self._parameters, self._take(), self._ranks)
+        return self._derive(
+            self._objective,
+            self._parameters,
+            self._take(),
+            self._ranks,
+            weighs=self._count > 1 or self._ranks is not None,
+        )
 
 
 class _SynapticFlow(Scoring):

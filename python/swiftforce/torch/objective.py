@@ -81,6 +81,8 @@ class Objective:
             value = self._of_pair(*self.pair(batch))
         if not isinstance(value, torch.Tensor) or value.numel() != 1:
             raise ShapeError(f"the loss must be a tensor of one number, not {_described(value)}")
+        if not value.requires_grad:
+            raise MissingGradientsError("the loss has no graph: it depends on no parameter")
         number = float(value.detach())
         if not (abs(number) < float("inf")):
             raise NonFiniteError(
@@ -91,7 +93,14 @@ class Objective:
     def _of_pair(self, input: Any, target: Any) -> torch.Tensor:  # noqa: ANN401
         output = self._model(input)
         assert self._loss is not None
-        return self._loss(output if self._temperature == 1 else output / self._temperature, target)
+        if self._temperature == 1:
+            return self._loss(output, target)
+        if not isinstance(output, torch.Tensor):
+            raise StructureError(
+                f"outputs are divided by a temperature, which {_described(output)} cannot be: pass "
+                "batch_loss(model, batch)"
+            )
+        return self._loss(output / self._temperature, target)
 
     def pair(self, batch: Any) -> tuple[Any, Any]:  # noqa: ANN401 - the caller's
         """Input and target of a batch, on the device.

@@ -13,16 +13,18 @@ from torch import nn
 
 @contextmanager
 def preserved(
-    model: nn.Module, parameters: Iterable[nn.Parameter], *, train: bool
+    model: nn.Module, parameters: Iterable[nn.Parameter], batches: object, *, train: bool
 ) -> Iterator[None]:
-    """Inside, the model is in the mode asked for and `parameters` have gradients.
+    """Inside, the model is in the mode asked for, and `parameters` have gradients and no hooks.
 
     Afterwards, also after an exception: training flags, buffers (the statistics of batch
-    normalisation among them), gradients, ``requires_grad`` and the state of all generators of
-    random numbers (torch on CPU and GPU, numpy, Python) are as before.
+    normalisation among them), gradients, hooks, ``requires_grad`` and the state of all generators
+    of random numbers (of torch on CPU and GPU, numpy, Python, and of `batches`, if that is a
+    DataLoader) are as before.
     """
     with ExitStack() as stack:
-        stack.enter_context(_generators())
+        stack.callback(torch.clear_autocast_cache)  # casts of masked weights
+        stack.enter_context(generators(batches))
         stack.enter_context(_buffers(model))
         stack.enter_context(_gradients(model))
         stack.enter_context(_flags(model, tuple(parameters)))
@@ -33,9 +35,11 @@ def preserved(
 
 
 @contextmanager
-def _generators() -> Iterator[None]:
+def generators(batches: object = None) -> Iterator[None]:
+    """Afterwards, all generators of random numbers are as before."""
     of_torch, of_numpy, of_python = torch.get_rng_state(), np.random.get_state(), random.getstate()
     of_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    of_batches = [(one, one.get_state()) for one in _generators_of(batches)]
     try:
         yield
     finally:
@@ -44,22 +48,32 @@ def _generators() -> Iterator[None]:
         random.setstate(of_python)
         if of_gpus:
             torch.cuda.set_rng_state_all(of_gpus)
+        for generator, state in of_batches:
+            generator.set_state(state)
+
+
+def _generators_of(batches: object) -> list[torch.Generator]:
+    """The generators that a DataLoader shuffles by."""
+    holders = (batches, getattr(batches, "sampler", None))
+    found = (getattr(holder, "generator", None) for holder in holders)
+    return [one for one in found if isinstance(one, torch.Generator)]
 
 
 @contextmanager
 def _buffers(model: nn.Module) -> Iterator[None]:
     kept = [
-        (module, name, buffer, buffer.detach().clone())
+        (module, name, buffer, None if buffer is None else buffer.detach().clone())
         for module in model.modules()
         for name, buffer in module._buffers.items()
-        if buffer is not None
     ]
     try:
         yield
     finally:
         with torch.no_grad():
             for module, name, buffer, contents in kept:
-                buffer.copy_(contents)
+                # One that is expanded cannot be written, and was not.
+                if buffer is not None and contents is not None and not buffer.equal(contents):
+                    buffer.copy_(contents)
                 module._buffers[name] = buffer
 
 
@@ -78,13 +92,16 @@ def _gradients(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def _flags(model: nn.Module, parameters: tuple[nn.Parameter, ...]) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
-    frozen = [parameter for parameter in parameters if not parameter.requires_grad]
+    before = [(one, one.requires_grad, one._backward_hooks) for one in parameters]
     try:
-        for parameter in frozen:
-            parameter.requires_grad_(True)
+        for one, _, _ in before:
+            one.requires_grad_(True)
+            # `torch.autograd.grad` would run them, and a hook that masks would mask the scores.
+            one._backward_hooks = None
         yield
     finally:
-        for parameter in frozen:
-            parameter.requires_grad_(False)
+        for one, is_trained, hooks in before:
+            one._backward_hooks = hooks
+            one.requires_grad_(is_trained)
         for module, training in modes:
             module.training = training

@@ -46,7 +46,7 @@ class ModelPruning(Pruning):
 
         Masks that are sharded are gathered: all ranks call this, with a path each.
         """
-        masks = {name: whole(mask).cpu().numpy() for name, mask in self.masks.items()}
+        masks = {name: whole(mask).cpu().contiguous().numpy() for name, mask in self.masks.items()}
         Pruning(**{**vars(self), "masks": masks}).save(path)
 
 
@@ -189,7 +189,7 @@ def prune(
         ranks=ranks,
     )
     with (
-        preserved(inner, parameters.values(), train=train),
+        preserved(inner, parameters.values(), batches, train=train),
         HeldWeights(parameters, masked=steps != 1 and not row.is_one_shot) as held,
     ):
         if ranks is not None:

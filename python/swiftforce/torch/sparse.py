@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils import prune as torch_prune
@@ -19,7 +20,7 @@ from torch.optim import Optimizer
 
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
 from swiftforce.report import Pruning
-from swiftforce.torch.guard import ATTRIBUTE, SUFFIX, Guard, masks_in, places_of
+from swiftforce.torch.guard import ATTRIBUTE, SUFFIX, guard_of, guarded, set_guard
 from swiftforce.torch.parameters import WRAPPERS, unwrapped
 from swiftforce.torch.sharded import spread_as
 
@@ -71,15 +72,19 @@ def apply(
     model = unwrapped(model)
     checked = _checked(model, masks.masks if isinstance(masks, Pruning) else masks)
     optimizers = (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer)
+    for one in optimizers:
+        if not isinstance(one, Optimizer):
+            raise UnsupportedTypeError(f"an optimizer of torch is needed, not {one!r}")
     remove(model)
+    by_path: dict[str, list[str]] = {}
     for name, mask in checked.items():
         path, _, own = name.rpartition(".")
         model.get_submodule(path).register_buffer(own + SUFFIX, mask)
-    guard = Guard(place for _, place in places_of(model).values())
-    guard.follow_loading(model)
-    for one in optimizers:
-        guard.follow(one)
-    setattr(model, ATTRIBUTE, guard)
+        by_path.setdefault(path, []).append(own)
+    for path, names in by_path.items():
+        guard = set_guard(model.get_submodule(path), names)
+        for one in optimizers:
+            guard.follow(one)
 
 
 def _checked(model: nn.Module, masks: Mapping[str, Any]) -> dict[str, torch.Tensor]:
@@ -96,8 +101,12 @@ def _checked(model: nn.Module, masks: Mapping[str, Any]) -> dict[str, torch.Tens
             f"for example, {', '.join(map(repr, list(named)[:3]))}"
         )
     checked = {}
+    known = guarded(model)
     for name, mask in masks.items():
-        tensor = torch.as_tensor(mask)
+        path, _, own = name.rpartition(".")
+        if name not in known and hasattr(model.get_submodule(path), own + SUFFIX):
+            raise StructureError(f"{name}{SUFFIX} is taken: the model has something of that name")
+        tensor = mask if isinstance(mask, torch.Tensor) else torch.from_numpy(np.array(mask))
         if tensor.dtype != torch.bool:
             raise UnsupportedTypeError(f"masks[{name!r}] has dtype {tensor.dtype}, not bool")
         if tensor.shape != named[name].shape:
@@ -126,8 +135,16 @@ def masks(source: nn.Module | Mapping[str, Any]) -> dict[str, torch.Tensor]:
         The masks themselves, not copies; empty where there are none.
     """
     if isinstance(source, nn.Module):
-        return {name: place.mask for name, (_, place) in places_of(unwrapped(source)).items()}
-    return masks_in(_without_wrappers(source))
+        return {name: place.mask for name, place in guarded(unwrapped(source)).items()}
+    state = _without_wrappers(source)
+    return {
+        name.removesuffix(SUFFIX): mask
+        for name, mask in state.items()
+        if name.endswith(SUFFIX)
+        and isinstance(parameter := state.get(name.removesuffix(SUFFIX)), torch.Tensor)
+        and mask.dtype == torch.bool
+        and mask.shape == parameter.shape
+    }
 
 
 def _without_wrappers(state: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -143,12 +160,13 @@ def remove(model: nn.Module) -> None:
 
     The model has the parameters and buffers again that it had before `apply`.
     """
-    model = unwrapped(model)
-    guard: Guard | None = model.__dict__.pop(ATTRIBUTE, None)
-    if guard is not None:
-        guard.leave()
-    for module, place in places_of(model).values():
-        delattr(module, place.name + SUFFIX)
+    for module in unwrapped(model).modules():
+        guard = guard_of(module)
+        if guard is not None:
+            guard.leave()
+            delattr(module, ATTRIBUTE)
+            for place in guard.places:
+                delattr(module, place.name + SUFFIX)
 
 
 def to_torch_prune(model: nn.Module) -> None:
@@ -159,7 +177,13 @@ def to_torch_prune(model: nn.Module) -> None:
     weights stay removed in each pass, while an optimizer may move ``weight_orig`` where they are.
     """
     model = unwrapped(model)
-    found = [(module, place.name, place.mask) for module, place in places_of(model).values()]
+    masks = {id(place.parameter): place.mask for place in guarded(model).values()}
     remove(model)
+    found = [
+        (module, name, masks[id(parameter)])
+        for module in model.modules()
+        for name, parameter in module.named_parameters(recurse=False)
+        if id(parameter) in masks
+    ]
     for module, name, mask in found:
         torch_prune.custom_from_mask(module, name, mask)
