@@ -158,7 +158,7 @@ def test_apply_anew_replaces_the_masks_and_the_hooks() -> None:
     assert model[0].weight[returned].any()  # the first masks hold them no longer
     assert len(model[0].weight._post_accumulate_grad_hooks) == 1
     assert len(optimizer._optimizer_step_post_hooks) == len(second)  # of each module with a mask
-    assert len(model._load_state_dict_post_hooks) == 1
+    assert len(model[0]._load_state_dict_post_hooks) == 1
 
 
 def test_a_model_with_masks_is_freed_when_it_is_no_longer_used() -> None:
