@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,38 +13,11 @@ import numpy as np
 import one_rank
 import pytest
 import swiftforce as sf
+from processes import run_all
 from ranks import Group, Member
 from swiftforce.distributed import Communicator, MPICommunicator, TorchCommunicator
 
 SCRIPT = Path(one_rank.__file__)
-#: Far more than a run takes; a rank that waits for ever is a failure.
-PATIENCE = 120
-
-
-def run_all(commands: list[list[str]]) -> None:
-    """Runs processes at the same time; all must end well."""
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        "OMP_NUM_THREADS": "1",
-        "SWIFTFORCE_NUM_THREADS": "1",
-    }
-    processes = [
-        subprocess.Popen(
-            command,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for command in commands
-    ]
-    try:
-        outputs = [process.communicate(timeout=PATIENCE)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    for process, output in zip(processes, outputs, strict=True):
-        assert process.returncode == 0, output
 
 
 def check_results(folder: Path, size: int) -> None:

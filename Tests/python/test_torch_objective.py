@@ -224,3 +224,13 @@ def test_grasp_says_what_to_do_about_outputs_that_cannot_be_divided() -> None:
 
     with pytest.raises(sf.StructureError, match="batch_loss"):
         sft.prune(Named(), batches(), loss=loss, method="grasp", sparsity=0.5)
+
+
+@pytest.mark.parametrize("method", ["snip", "force"])
+def test_a_weight_that_is_not_finite_is_named(method: str) -> None:
+    model = mlp()
+    with torch.no_grad():
+        model[2].weight[1, 2] = float("nan")
+    with pytest.raises(sf.NonFiniteError) as caught:
+        sft.prune(model, batches(), loss=cross_entropy, method=method, sparsity=0.5)
+    assert (caught.value.tensor, caught.value.first_index) == ("weights['2.weight']", 10)

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from swiftforce.errors import NonFiniteError
+from swiftforce.selection import saliency
 from swiftforce.tensors import Array
 from swiftforce.torch.memory import array_of, in_order, order_of, out_of_order, tensor_of
 from swiftforce.torch.sharded import like, local_of
@@ -93,9 +95,13 @@ class HeldWeights:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Put the dense weights back."""
-        if self.masked is None:
-            return
+        """Put the dense weights back. If they made a loss that is not finite, say so instead."""
+        if self.masked is not None:
+            self._restore(self.masked)
+        if isinstance(error, NonFiniteError) and error.tensor == "loss":
+            saliency(self.dense, criterion="magnitude")  # raises, and names the weight
+
+    def _restore(self, masked: Mapping[str, Array]) -> None:
         for name, array in self.dense.items():
-            np.copyto(self.masked[name], array)
+            np.copyto(masked[name], array)
         self._send(self.dense)
