@@ -67,7 +67,9 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "SwiftForceABI",
-      dependencies: ["SwiftForceCore", "SwiftForceEngine", "SwiftForceKernels", "CSwiftForce"],
+      dependencies: [
+        "SwiftForceCore", "SwiftForceEngine", "SwiftForceKernels", "CSwiftForce", "CPlatform",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "SwiftForceCoreTests",

@@ -36,3 +36,8 @@ long long platform_memory(void) {
   long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
   return pages > 0 && size > 0 ? (long long)pages * size : 0;
 }
+
+unsigned long platform_thread(void) {
+  static _Thread_local char here;
+  return (unsigned long)&here;
+}

@@ -1,20 +1,32 @@
 // Objects that outlive a call, by number. A number that is not that of a live object is a status,
 // where a wild pointer would be a crash.
 
+import CPlatform
 import CSwiftForce
 import Synchronization
 
 /// An object that calls from several threads take turns with.
 final class Shared<Object>: @unchecked Sendable {
   private let turn = Mutex(())
+  /// The thread whose turn it is; 0 where it is nobody's.
+  private let user = Atomic<UInt>(0)
   private var object: Object
 
   init(_ object: Object) {
     self.object = object
   }
 
+  /// - Throws: `SF_IN_USE` for a call from within another, as a callback may make: it could not wait.
   func use(_ body: (inout Object) throws(Fault) -> Void) throws(Fault) {
-    try turn.withLock { (_) throws(Fault) in try body(&object) }
+    let thread = platform_thread()
+    guard user.load(ordering: .relaxed) != thread else {
+      throw Fault(SF_IN_USE, "a call on the same object is under way in this thread")
+    }
+    try turn.withLock { (_) throws(Fault) in
+      user.store(thread, ordering: .relaxed)
+      defer { user.store(0, ordering: .relaxed) }
+      try body(&object)
+    }
   }
 }
 

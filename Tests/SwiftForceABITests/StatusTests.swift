@@ -220,6 +220,7 @@ private func train(_ spoil: (NetworkCall) -> Void) -> Outcome {
   private static let unreached: [String: String] = [
     "ARRAYS_CHANGED": "takes another thread that writes at the right moment",
     "BAD_ENVIRONMENT": "a variable is read once in a process: tested from Python, in processes",
+    "IN_USE": "takes an exchange that asks for its own search: tested from Python",
     "NO_MEMORY": "a system that promises more memory than it has would end the test, not refuse",
   ]
 

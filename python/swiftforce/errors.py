@@ -119,6 +119,10 @@ class RankFailedError(SwiftForceError, RuntimeError):
     """Another rank failed and raises its own error, or the ranks are not at the same step."""
 
 
+class InUseError(SwiftForceError, RuntimeError):
+    """A search was asked from within its own step: by a communicator, or by what interrupts it."""
+
+
 class ExchangeError(SwiftForceError, RuntimeError):
     """A communicator gave back numbers that no sum over all ranks can be."""
 
@@ -221,6 +225,7 @@ _EXCEPTIONS: dict[str, type[SwiftForceError]] = {
     "BAD_START": StructureError,
     "RANK_FAILED": RankFailedError,
     "EXCHANGE_FAILED": ExchangeError,
+    "IN_USE": InUseError,
 }
 
 #: Names a tensor: the operand ("weights") and its position in, what the user calls it out.

@@ -37,11 +37,12 @@ from swiftforce.errors import (
     StructureError,
     UnknownNameError,
     UnsupportedTypeError,
+    native_call,
     public_error,
 )
 from swiftforce.report import Layer, Pruning, Step, layers_of, step_of, warn_of
 from swiftforce.schedule import Schedule, check_seed, plan
-from swiftforce.search_files import SavedSearch
+from swiftforce.search_files import SavedSearch, digests
 from swiftforce.shards import Agreement, Piece, Shard
 from swiftforce.tensors import (
     MASK,
@@ -171,6 +172,7 @@ class MaskSearch:
             self._written = [] if self._masked is None else spans(self._masked)
             agreement.settings = (method, self._seed, self._keeps)
         self._known: dict[int, Step] = {}
+        self._digests: tuple[str, ...] | None = None
         self._wholes: dict[int, tuple[Layer, ...]] = {}
         self._turn = threading.RLock()
 
@@ -199,7 +201,8 @@ class MaskSearch:
     @property
     def taken(self) -> int:
         """Number of steps taken."""
-        return _core.search_taken(self._search)
+        with native_call():
+            return _core.search_taken(self._search)
 
     @property
     def history(self) -> tuple[Step, ...]:
@@ -211,7 +214,8 @@ class MaskSearch:
     def _step(self, position: int) -> Step:
         """What the step at a position did; 1 is the first."""
         if position not in self._known:
-            report = _core.search_report(self._search, position, len(self._tensors.arrays))
+            with native_call():
+                report = _core.search_report(self._search, position, len(self._tensors.arrays))
             self._known[position] = step_of(report)
         return self._known[position]
 
@@ -346,11 +350,16 @@ class MaskSearch:
             gradient.copy() if lies_in(gradient, self._written) else gradient for gradient in given
         )
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, label: str = "") -> None:
         """Write the search as it is to a safetensors file, to go on from with `resume`.
 
         A bit per weight for the masks, what the steps did, and a digest of the weights, which are
         not in the file.
+
+        Parameters
+        ----------
+        label : str
+            What else must be the same to go on: `resume` must be given it, too.
 
         Raises
         ------
@@ -387,8 +396,11 @@ class MaskSearch:
                 keeps=self._keeps,
                 history=self.history,
                 masks=self._masks_of(taken) if taken else (),
+                label=label,
             )
-            saved.write(path, self._tensors)
+            if self._digests is None:
+                self._digests = digests(self._tensors)
+            saved.write(path, self._tensors, self._digests)
 
     @classmethod
     def resume(
@@ -397,6 +409,7 @@ class MaskSearch:
         weights: Arrays,
         *,
         masked_weights: Arrays | None = None,
+        label: str = "",
     ) -> Self:
         """Go on with a search that `save` wrote: the rest of it is the same, bit for bit.
 
@@ -406,19 +419,25 @@ class MaskSearch:
             The dense weights that the search began with.
         masked_weights : structure of the weights, optional
             As of `MaskSearch`; written at once.
+        label : str
+            That which it was saved with.
 
         Raises
         ------
         WeightsDifferError
             If they are others: the message says whether names, shapes, types or values differ.
         SearchFileError
-            If the file is damaged, or is not one of a search.
+            If the file is damaged, is not one of a search, or has another label.
         ImportError
             If safetensors is not installed.
         OSError
             If the file cannot be read.
         """
         saved = SavedSearch.read(path, Tensors(weights, "weights"))
+        if saved.label != label:
+            raise SearchFileError(
+                f"{path} is of another search: it is labelled {saved.label!r}, not {label!r}"
+            )
         try:
             search = cls(
                 weights,
@@ -438,15 +457,12 @@ class MaskSearch:
         self._schedule = saved.schedule
         self._known = {step.step: step for step in saved.history}
         self._search = self._native(taken)
-        if not taken:
-            return
-        self._masks = {taken % 2: saved.masks}
-        if self._masked is not None:
-            for weight, mask, masked in zip(
-                self._tensors.arrays, saved.masks, self._masked, strict=True
-            ):
-                np.copyto(masked, weight)
-                np.copyto(masked, masked.dtype.type(0), where=~mask)
+        if taken:
+            self._masks = {taken % 2: saved.masks}
+        for weight, masked in zip(self._tensors.arrays, self._masked or (), strict=False):
+            np.copyto(masked, weight)
+        for mask, masked in zip(saved.masks, self._masked or (), strict=False):
+            np.copyto(masked, masked.dtype.type(0), where=~mask)
 
     def result(self, *, stacklevel: int = 2) -> Pruning:
         """Return what was found so far; complete once `done`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,6 +34,8 @@ class SavedSearch:
         What the steps taken did.
     masks : tuple of array
         The masks of the last of them; none before the first.
+    label : str
+        The caller's.
     """
 
     method: str
@@ -41,9 +44,10 @@ class SavedSearch:
     keeps: tuple[int, ...]
     history: tuple[Step, ...]
     masks: tuple[Array, ...]
+    label: str = ""
 
-    def write(self, path: str | os.PathLike[str], weights: Tensors) -> None:
-        """Write it, for these weights alone.
+    def write(self, path: str | os.PathLike[str], weights: Tensors, digests: Sequence[str]) -> None:
+        """Write it, for the weights of these digests alone.
 
         Raises
         ------
@@ -58,9 +62,10 @@ class SavedSearch:
             "schedule": self.schedule,
             "keeps": list(self.keeps),
             "history": [asdict(step) for step in self.history],
+            "label": self.label,
             "weights": [
-                [name, list(array.shape), array.dtype.name, _digest(array)]
-                for name, array in zip(weights.names, weights.arrays, strict=True)
+                [name, list(array.shape), array.dtype.name, digest]
+                for name, array, digest in zip(weights.names, weights.arrays, digests, strict=True)
             ],
         }
         _SEAL.write(path, packed_masks(self.masks), about)
@@ -114,6 +119,7 @@ class SavedSearch:
             keeps=keeps,
             history=history,
             masks=masks,
+            label=about.get("label", ""),
         )
 
 
@@ -131,6 +137,11 @@ def _check_weights(path: str | os.PathLike[str], saved: list[Any], weights: Tens
                 found.append(f"{name!r} holds other values")
     if found:
         raise WeightsDifferError(f"{path} is of a search over other weights: {'; '.join(found)}")
+
+
+def digests(weights: Tensors) -> tuple[str, ...]:
+    """Of each tensor: what tells weights from others."""
+    return tuple(_digest(array) for array in weights.arrays)
 
 
 def _digest(array: Array) -> str:

@@ -26,6 +26,9 @@ from swiftforce.errors import (
 from swiftforce.report import Layer
 from swiftforce.tensors import Tensors
 
+#: What sums over all ranks are taken by where they would outgrow an integer of 64 bits.
+_MODULUS = 1 << 40
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -148,7 +151,7 @@ class Shard:
         self.communicator = communicator
         self._tensors = tensors
         self.pieces = None if pieces is None else _checked(pieces, tensors)
-        shapes = [tuple(piece.shape) for piece in self.pieces or ()]
+        shapes = [tuple(map(int, piece.shape)) for piece in self.pieces or ()]
         self.settings = None if pieces is None else (tensors.names, shapes)
         self.total = 0
         self.starts: tuple[int, ...] = ()
@@ -166,12 +169,24 @@ class Shard:
             (self.total,) = self._sums([self._tensors.size])
             begins = list(accumulate(self._tensors.sizes, initial=first))[:-1]
         else:
-            held = self._sums(self._tensors.sizes)
+            # Runs that do not overlap end and begin at each other: sums of (end² - begin²), too,
+            # are then those of the wholes.
+            sizes = self._tensors.sizes
+            squares = [
+                size * (2 * piece.start + size) % _MODULUS
+                for piece, size in zip(self.pieces, sizes, strict=True)
+            ]
+            sums = self._sums([*sizes, *squares])
+            held, squares = sums[: len(sizes)], sums[len(sizes) :]
             for position, (piece, count) in enumerate(zip(self.pieces, held, strict=True)):
                 if count != piece.size:
                     raise StructureError(
                         f"the pieces of {self._tensors.label('weights', position)} hold {count} "
                         f"elements on all ranks together where shape {piece.shape} has {piece.size}"
+                    )
+                if (squares[position] - piece.size**2) % _MODULUS:
+                    raise StructureError(
+                        f"the pieces of {self._tensors.label('weights', position)} overlap"
                     )
             *wholes, self.total = accumulate((piece.size for piece in self.pieces), initial=0)
             begins = [whole + piece.start for whole, piece in zip(wholes, self.pieces, strict=True)]

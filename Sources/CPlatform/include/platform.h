@@ -9,6 +9,9 @@ int platform_cpu_level(void);
 /* How many CPUs this process may run on; at least 1. */
 int platform_cpu_count(void);
 
+/* A number that no other living thread has; never 0. */
+unsigned long platform_thread(void);
+
 /* Bytes of memory that this machine has; 0 where that cannot be told. */
 long long platform_memory(void);
 

@@ -62,7 +62,8 @@ extern "C" {
   X(25, ARRAYS_CHANGED, "weights, gradients or scores changed while they were read")    \
   X(26, BAD_START, "a tensor begins before the end of the one before it, or ends after the last weight") \
   X(27, RANK_FAILED, "another rank failed, or the ranks are not at the same step of the same search") \
-  X(28, EXCHANGE_FAILED, "the sums over all ranks failed, or are no sums")
+  X(28, EXCHANGE_FAILED, "the sums over all ranks failed, or are no sums")              \
+  X(29, IN_USE, "a call on the same handle is under way in this thread")
 
 /* Element types of an array. The first four are those of weights, gradients and scores, freely
    mixed in one call. MASK is one byte per element, 0 or 1, as numpy's bool. */

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,21 +12,12 @@ from swiftforce import masks as files
 from swiftforce.adapters import Patterns
 from swiftforce.errors import MissingGradientsError, OverlapError, ShapeError, StructureError
 from swiftforce.jax.gradients import Loss, averaged, gradient_function
-from swiftforce.jax.pytrees import (
-    Leaves,
-    Pytree,
-    on_cpu,
-    placed,
-    prunable,
-)
+from swiftforce.jax.pytrees import Leaves, Pytree, on_cpu, placed, prunable
 from swiftforce.progress import bar
 from swiftforce.report import Pruning
 from swiftforce.schedule import Schedule
 from swiftforce.search import MaskSearch
 from swiftforce.tensors import MASKS, Tensors
-
-if TYPE_CHECKING:
-    pass
 
 
 class PytreePruning(Pruning):

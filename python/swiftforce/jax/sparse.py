@@ -10,12 +10,7 @@ import numpy as np
 from jax import tree_util
 
 from swiftforce.errors import ShapeError
-from swiftforce.jax.pytrees import (
-    Pytree,
-    chosen,
-    is_floating,
-    path_name,
-)
+from swiftforce.jax.pytrees import Pytree, chosen, is_floating, path_name
 
 if TYPE_CHECKING:
     import optax

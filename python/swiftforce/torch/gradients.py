@@ -9,6 +9,8 @@ other way.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -21,11 +23,14 @@ from swiftforce.errors import MissingGradientsError, ShapeError, UnsupportedType
 from swiftforce.torch.objective import Objective, size_of
 from swiftforce.torch.preserved import generators
 from swiftforce.torch.ranks import Ranks
-from swiftforce.torch.sharded import is_sharded
+from swiftforce.torch.sharded import Sharding, local_of
 
 Parameters = Mapping[str, nn.Parameter]
 #: From a mean loss to what is averaged over batches.
 Derivative = Callable[[torch.Tensor, Parameters], list[torch.Tensor]]
+#: From what computes a rank's loss, and the size of its batch, to the loss, what it weighs in the
+#: mean that the ranks' gradients will be, and the samples of all ranks.
+Share = Callable[[Callable[[], torch.Tensor], int], tuple[torch.Tensor, float, int]]
 
 
 def mean_gradients(
@@ -35,22 +40,28 @@ def mean_gradients(
     ranks: Ranks | None = None,
     *,
     weighs: bool = True,
+    sharding: Sharding | None = None,
 ) -> list[torch.Tensor]:
     """Gradients of the loss, averaged over all batches of all ranks.
 
     Parameters
     ----------
+    ranks : Ranks, optional
+        The ranks that have copies of the model.
     weighs : bool
         Whether a batch weighs by its size; there is only one otherwise.
+    sharding : Sharding, optional
+        How the parameters are sharded, if they are.
 
     Raises
     ------
     MissingGradientsError
         If the loss does not depend on a parameter.
     """
-    are_sharded = any(is_sharded(one) for one in parameters.values())
-    derive = _accumulated if are_sharded else _gradients
-    return _mean(objective, parameters, batches, ranks, derive, weighs)
+    if sharding is not None:
+        share = sharding.share
+        return _mean(objective, parameters, batches, ranks, _accumulated, weighs, share)
+    return _mean(objective, parameters, batches, ranks, _gradients, weighs)
 
 
 def hessian_gradients(
@@ -71,7 +82,6 @@ def hessian_gradients(
     Wang, Zhang and Grosse, "Picking winning tickets before training by preserving gradient flow",
     ICLR 2020, algorithm 2.
     """
-    batches = list(batches)
 
     def product(loss: torch.Tensor, parameters: Parameters) -> list[torch.Tensor]:
         tensors = list(parameters.values())
@@ -83,6 +93,8 @@ def hessian_gradients(
 
     # What is fused or compiled has no second derivative.
     with sdpa_kernel(SDPBackend.MATH), torch.compiler.set_stance("force_eager"):
+        with nullcontext() if ranks is None else ranks.leaving_none_waiting():
+            batches = list(batches)
         with generators():
             means = mean_gradients(objective, parameters, batches, ranks, weighs=weighs)
         return _mean(objective, parameters, batches, ranks, product, weighs)
@@ -133,10 +145,11 @@ def _mean(
     ranks: Ranks | None,
     derive: Derivative,
     weighs: bool,
+    share: Share | None = None,
 ) -> list[torch.Tensor]:
     """What a loss is derived to, averaged over batches and ranks."""
     if ranks is None:
-        return _mean_of(objective, parameters, batches, derive, weighs)[0]
+        return _mean_of(objective, parameters, batches, derive, weighs, share)[0]
     with ranks.leaving_none_waiting():
         mean, samples = _mean_of(objective, parameters, batches, derive, weighs)
     ranks.average(mean, samples)
@@ -149,22 +162,26 @@ def _mean_of(
     batches: Iterable[Any],
     derive: Derivative,
     weighs: bool,
+    share: Share | None = None,
 ) -> tuple[list[torch.Tensor], int]:
     """The mean over batches, each of which is let go before the next, and their samples."""
     total: list[torch.Tensor] = []
     first = samples = 0
     for batch in batches:
         size = size_of(batch) if weighs else 1
-        first = first or size
-        loss = objective(batch)
-        # Relative to the first batch: equal batches are added as they are.
-        found = derive(loss if size == first else loss * (size / first), parameters)
-        if weighs:
-            found = [_widened(one) for one in found]
-        if total:
-            torch._foreach_add_(total, found)
+        weight = 1.0
+        if share is None:
+            loss = objective(batch)
         else:
-            total = found
+            loss, weight, size = share(partial(objective, batch), size)
+        first = first or size
+        # Relative to the first batch: equal batches are added as they are.
+        weight *= size / first
+        found = derive(loss if weight == 1 else loss * weight, parameters)
+        if total:
+            torch._foreach_add_(total, [_widened(one) for one in found])
+        else:
+            total = _owned(found) if weighs else found
         samples += size
     if samples != first:
         torch._foreach_mul_(total, first / samples)
@@ -174,6 +191,24 @@ def _mean_of(
 def _widened(tensor: torch.Tensor) -> torch.Tensor:
     """In float32 at least: float16 and bfloat16 are too narrow to add in."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def _owned(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """The same values, each in memory of its own, to be added to in place.
+
+    Two parameters that are added to each other have one gradient, and a sum gives all elements of
+    its gradient one memory.
+    """
+    owned: list[torch.Tensor] = []
+    taken: set[int] = set()
+    for tensor in tensors:
+        wide = _widened(tensor)
+        local = local_of(wide)
+        if local.data_ptr() in taken or not all(local.stride()):
+            wide = wide.clone(memory_format=torch.contiguous_format)
+        taken.add(local_of(wide).data_ptr())
+        owned.append(wide)
+    return owned
 
 
 def _gradients(loss: torch.Tensor, parameters: Parameters) -> list[torch.Tensor]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -113,6 +114,9 @@ class Guard:
         parameter.requires_grad_(True)
         hook: RemovableHandle = parameter.register_post_accumulate_grad_hook(place.clear_gradient)
         parameter.requires_grad_(is_trained)
+        # Before those that may take a step with the gradient.
+        hooks = cast("OrderedDict[int, Any]", parameter._post_accumulate_grad_hooks)
+        hooks.move_to_end(hook.id, last=False)
         return hook
 
     def follow(self, optimizer: Optimizer) -> None:

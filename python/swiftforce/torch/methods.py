@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from math import inf
 from typing import Any
@@ -24,6 +25,7 @@ from swiftforce.torch.gradients import Parameters, hessian_gradients, mean_gradi
 from swiftforce.torch.objective import BatchLoss, Loss, Objective, input_of
 from swiftforce.torch.parameters import unwrapped
 from swiftforce.torch.ranks import Ranks
+from swiftforce.torch.sharded import Sharding
 from swiftforce.vocabulary import method_info
 from swiftforce.vocabulary import methods as methods_of_core
 
@@ -78,7 +80,7 @@ class Method:
 
     def check_steps(self, steps: int | None) -> None:
         """Refuse a number of steps that a one-shot method does not take."""
-        if steps not in {None, 1}:
+        if self.is_one_shot and steps not in {None, 1}:
             raise StepsError(f"{self.name} takes exactly one step, not {steps}")
 
     def scoring(
@@ -92,6 +94,7 @@ class Method:
         batches_per_step: int,
         temperature: float | None,
         ranks: Ranks | None,
+        sharding: Sharding | None,
     ) -> Scoring:
         """What its steps are scored by; no batch is taken yet.
 
@@ -120,7 +123,12 @@ class Method:
         if temperature is None:
             temperature = GRASP_TEMPERATURE if self.name == GRASP and loss is not None else 1.0
         objective = Objective(model, loss, batch_loss, device=device, temperature=temperature)
-        return _Derivatives(batches, count, objective, parameters, self.name == GRASP, ranks)
+        weighs = count > 1 or ranks is not None or sharding is not None
+        if self.name == GRASP:
+            derive = partial(hessian_gradients, ranks=ranks, weighs=weighs)
+        else:
+            derive = partial(mean_gradients, ranks=ranks, weighs=weighs, sharding=sharding)
+        return _Derivatives(batches, count, partial(derive, objective, parameters))
 
 
 def method_of(name: str) -> Method:
@@ -177,25 +185,13 @@ class _Derivatives(Scoring):
         self,
         batches: Iterable[Any],
         count: int,
-        objective: Objective,
-        parameters: Parameters,
-        second: bool,
-        ranks: Ranks | None,
+        derive: Callable[[Iterable[Any]], list[torch.Tensor]],
     ) -> None:
         super().__init__(batches, count)
-        self._objective = objective
-        self._parameters = parameters
-        self._derive = hessian_gradients if second else mean_gradients
-        self._ranks = ranks
+        self._derive = derive
 
     def __call__(self) -> list[torch.Tensor]:
-        return self._derive(
-            self._objective,
-            self._parameters,
-            self._take(),
-            self._ranks,
-            weighs=self._count > 1 or self._ranks is not None,
-        )
+        return self._derive(self._take())
 
 
 class _SynapticFlow(Scoring):

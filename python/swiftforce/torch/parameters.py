@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 from torch import nn
@@ -54,8 +55,9 @@ def prunable(
 
     By default the weights of `nn.Linear`, of convolutions and transposed convolutions of any rank,
     and the projections of `nn.MultiheadAttention`, where they are trained
-    (``requires_grad``). Not biases, normalisation layers or embeddings, nor a weight that
-    an embedding shares.
+    (``requires_grad``). Not biases, normalisation layers, recurrent layers or embeddings, nor a
+    weight that an embedding shares, nor one that is computed of other parameters (as by
+    `torch.nn.utils.parametrizations` and `torch.nn.utils.prune`): `include` them by their names.
 
     Parameters
     ----------
@@ -94,6 +96,7 @@ def prunable(
     ['0.weight']
     """
     model = unwrapped(model)
+    _check_not_flat(model)
     named = dict(model.named_parameters())
     if include is None:
         wanted = _default(model)
@@ -114,6 +117,19 @@ def prunable(
     for name, parameter in chosen.items():
         _check_there(name, parameter)
     return chosen
+
+
+def _check_not_flat(model: nn.Module) -> None:
+    """Refuse what FullyShardedDataParallel has flattened."""
+    # Who has such a module has imported it.
+    fsdp = sys.modules.get("torch.distributed.fsdp")
+    if fsdp is None:
+        return
+    if any(isinstance(module, fsdp.FullyShardedDataParallel) for module in model.modules()):
+        raise UnsupportedTypeError(
+            "FullyShardedDataParallel flattens parameters, whose masks nobody could read: use "
+            "torch.distributed.fsdp.fully_shard, or prune the model before it is wrapped"
+        )
 
 
 def _default(model: nn.Module) -> set[int]:

@@ -62,19 +62,32 @@ def _generators_of(batches: object) -> list[torch.Generator]:
 @contextmanager
 def _buffers(model: nn.Module) -> Iterator[None]:
     kept = [
-        (module, name, buffer, None if buffer is None else buffer.detach().clone())
+        (module, name, buffer, None if buffer is None else (buffer._version, buffer.clone()))
         for module in model.modules()
         for name, buffer in module._buffers.items()
     ]
     try:
         yield
     finally:
-        with torch.no_grad():
-            for module, name, buffer, contents in kept:
-                # One that is expanded cannot be written, and was not.
-                if buffer is not None and contents is not None and not buffer.equal(contents):
-                    buffer.copy_(contents)
+        with ExitStack() as stack:  # one that cannot be put back does not keep the others from it
+            for module, name, buffer, before in kept:
                 module._buffers[name] = buffer
+                if buffer is not None and before is not None:
+                    stack.callback(_put_back, buffer, *before)
+
+
+def _put_back(buffer: torch.Tensor, version: int, contents: torch.Tensor) -> None:
+    """Write a buffer where it changed; one that cannot be written, as it is expanded, did not."""
+    is_same = buffer._version == version
+    if is_same and buffer.layout == torch.strided:
+        # Batch normalisation writes its statistics without counting it as a new version.
+        is_same = buffer.equal(contents)
+    if is_same:
+        return
+    with torch.no_grad():
+        if buffer.shape != contents.shape:
+            buffer.resize_(contents.shape)
+        buffer.copy_(contents)
 
 
 @contextmanager
@@ -92,16 +105,23 @@ def _gradients(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def _flags(model: nn.Module, parameters: tuple[nn.Parameter, ...]) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
-    before = [(one, one.requires_grad, one._backward_hooks) for one in parameters]
+    flags = [(one, one.requires_grad) for one in parameters]
+    hooks = [
+        (one, one._backward_hooks, one._post_accumulate_grad_hooks) for one in model.parameters()
+    ]
     try:
-        for one, _, _ in before:
+        for one in parameters:
             one.requires_grad_(True)
-            # `torch.autograd.grad` would run them, and a hook that masks would mask the scores.
+        for one, _, _ in hooks:
+            # One that masks gradients would mask the scores, one that takes a step would take it.
             one._backward_hooks = None
+            one._post_accumulate_grad_hooks = None  # type: ignore[assignment]
         yield
     finally:
-        for one, is_trained, hooks in before:
-            one._backward_hooks = hooks
+        for one, backward, accumulated in hooks:
+            one._backward_hooks = backward
+            one._post_accumulate_grad_hooks = accumulated
+        for one, is_trained in flags:
             one.requires_grad_(is_trained)
         for module, training in modes:
             module.training = training

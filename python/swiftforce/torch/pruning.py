@@ -18,6 +18,7 @@ from swiftforce.report import Layer, Pruning
 from swiftforce.schedule import Schedule
 from swiftforce.search import MaskSearch
 from swiftforce.selection import prune_by_scores
+from swiftforce.shards import Agreement
 from swiftforce.tensors import Array
 from swiftforce.torch.gradients import Parameters
 from swiftforce.torch.held import HeldWeights
@@ -119,7 +120,8 @@ def prune(
         gradients are averaged over them, and all find the same masks.
     checkpoint : path, optional
         The search is saved here after each step, and gone on with if it is there already: the
-        batches of the steps taken are gone through unused. Remove the file to begin anew. Weights
+        batches of the steps taken are gone through unused. One that is done is read from there
+        at once, whatever the batches are: remove the file to begin anew. Weights and arguments
         must be the same; so are the masks, where the loss of a batch does not depend on chance.
     progress : bool
         Show a progress bar (needs tqdm).
@@ -166,36 +168,39 @@ def prune(
     >>> pruning.keep, pruning.masks["weight"].dtype
     (20, torch.bool)
     """
-    row = method_of(method)
-    train = row.is_train(mode)
-    parameters = prunable(model, include=include, exclude=exclude)
-    sharding = sharding_of(parameters, communicator)
-    if sharding is not None and method in {GRASP, SYNFLOW}:
-        raise UnsupportedTypeError(f"{method} needs whole parameters, not sharded ones")
     ranks = ranks_of(model, communicator)
-    if checkpoint is not None and (row.name == GRASP or ranks or sharding):
-        raise StructureError("checkpoint is for searches in steps, by one process")
-    # Averaging is done here, where it is not disturbed by what DDP expects of a backward pass.
-    parallel = parallel_of(model)
-    inner = model if parallel is None else parallel.module
-    scoring = row.scoring(
-        inner,
-        parameters,
-        batches,
-        loss=loss,
-        batch_loss=batch_loss,
-        batches_per_step=batches_per_step,
-        temperature=temperature,
-        ranks=ranks,
-    )
-    with (
-        preserved(inner, parameters.values(), batches, train=train),
-        HeldWeights(parameters, masked=steps != 1 and not row.is_one_shot) as held,
-    ):
+    with Agreement(None if ranks is None else ranks.communicator) as agreement:
+        row = method_of(method)
+        train = row.is_train(mode)
+        parameters = prunable(model, include=include, exclude=exclude)
+        sharding = sharding_of(parameters, communicator)
+        if sharding is not None and method in {GRASP, SYNFLOW}:
+            raise UnsupportedTypeError(f"{method} needs whole parameters, not sharded ones")
+        if checkpoint is not None and (method == GRASP or ranks or sharding):
+            raise StructureError("checkpoint is for searches in steps, by one process")
+        # Averaging is done here, where it is not disturbed by what DDP expects of a backward pass.
+        parallel = parallel_of(model)
+        inner = model if parallel is None else parallel.module
+        scoring = row.scoring(
+            inner,
+            parameters,
+            batches,
+            loss=loss,
+            batch_loss=batch_loss,
+            batches_per_step=batches_per_step,
+            temperature=temperature,
+            ranks=ranks,
+            sharding=sharding,
+        )
+        row.check_steps(steps)
+        held = HeldWeights(parameters, masked=steps != 1 and not row.is_one_shot)
+        shapes = [(name, tuple(one.shape)) for name, one in parameters.items()]
+        way = (method, "train" if train else "eval", batches_per_step, temperature, seed)
+        agreement.settings = (way, sparsity, keep, steps, schedule, shapes)
+    with preserved(inner, parameters.values(), batches, train=train), held:
         if ranks is not None:
             ranks.check_equal(held.dense.values(), "weights")
         if method == GRASP:
-            row.check_steps(steps)
             found = _by_products(held, scoring, sparsity, keep)
         else:
             search = MaskSearch(
@@ -210,8 +215,9 @@ def prune(
                 communicator=sharding.communicator if sharding is not None else None,
                 pieces=sharding.pieces if sharding is not None else None,
             )
-            if checkpoint is not None:
-                search = _gone_on(search, checkpoint, held)
+            label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*way)
+            if checkpoint is not None and Path(checkpoint).exists():
+                search = _gone_on(search, checkpoint, label, held)
                 scoring.skip(search.taken)
             left = range(search.taken, search.steps)
             for _ in bar(left, description=method, shown=progress):
@@ -220,23 +226,22 @@ def prune(
                 # Gradients come next, when memory is short.
                 search._forget_previous()
                 if checkpoint is not None:
-                    search.save(checkpoint)
+                    search.save(checkpoint, label=label)
             found = search._result(3, copies=False)
+        if ranks is not None:
+            ranks.check_equal(found.masks.values(), "masks")
         return _of_model(found, method, parameters, held)
 
 
 def _gone_on(
-    search: MaskSearch, checkpoint: str | os.PathLike[str], held: HeldWeights
+    search: MaskSearch, checkpoint: str | os.PathLike[str], label: str, held: HeldWeights
 ) -> MaskSearch:
-    """The search of a checkpoint, if there is one; it must be one that begins as `search` does."""
-    if not Path(checkpoint).exists():
-        return search
-    found = MaskSearch.resume(checkpoint, held.dense, masked_weights=held.masked)
-    if (found.method, found.keeps) != (search.method, search.keeps):
+    """The search of a checkpoint, which must be one that begins as `search` does."""
+    found = MaskSearch.resume(checkpoint, held.dense, masked_weights=held.masked, label=label)
+    if found.keeps != search.keeps:
         raise SearchFileError(
-            f"{checkpoint} is of another search: {found.method}, {found.steps} steps to "
-            f"{found.keeps[-1]} weights, not {search.method}, {search.steps} steps to "
-            f"{search.keeps[-1]}; or by another schedule"
+            f"{checkpoint} is of another search: {found.steps} steps to {found.keeps[-1]} weights, "
+            f"not {search.steps} to {search.keeps[-1]}, or by another schedule"
         )
     held.show()
     return found

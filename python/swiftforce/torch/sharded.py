@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, TypeGuard
 
+import numpy as np
 import torch
 from torch import nn
 
 from swiftforce.distributed import Communicator, TorchCommunicator
 from swiftforce.errors import LayoutError, UnsupportedTypeError
-from swiftforce.shards import Piece
+from swiftforce.shards import Agreement, Piece
 
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
@@ -36,10 +38,33 @@ class Sharding:
         Over the ranks that hold the parts of one copy.
     pieces : tuple of Piece
         Which part of each parameter this rank holds.
+    all_ranks : tuple of TorchCommunicator
+        Over each dimension of the mesh: what is summed over one after the other is summed over
+        all ranks.
     """
 
     communicator: TorchCommunicator
     pieces: tuple[Piece, ...]
+    all_ranks: tuple[TorchCommunicator, ...]
+
+    def share(
+        self, compute: Callable[[], torch.Tensor], size: int
+    ) -> tuple[torch.Tensor, float, int]:
+        """A rank's loss, its weight, and the samples of all ranks.
+
+        `fully_shard` averages gradients over ranks as if their batches were equal; the weight makes
+        up for it. Where the loss fails on one rank, all raise before they wait for its gradients.
+        """
+        with ExitStack() as stack:
+            for communicator in self.all_ranks:
+                stack.enter_context(Agreement(communicator))
+            loss = compute()
+        ranks, samples = 1, np.array([size], np.int64)
+        for communicator in self.all_ranks:
+            communicator.sum_integers(samples)
+            ranks *= communicator.size
+        total = int(samples[0])
+        return loss, size * ranks / total, total
 
 
 def sharding_of(
@@ -75,10 +100,10 @@ def sharding_of(
             f"{first} has the placements {spread.placements}: only those of fully_shard, along the "
             "first dimension, are known"
         )
-    return Sharding(
-        TorchCommunicator(spread.device_mesh.get_group(over[0])),
-        tuple(_piece(one) for one in sharded.values()),
-    )
+    mesh = spread.device_mesh
+    all_ranks = tuple(TorchCommunicator(mesh.get_group(dim)) for dim in range(mesh.ndim))
+    pieces = tuple(_piece(one) for one in sharded.values())
+    return Sharding(all_ranks[over[0]], pieces, all_ranks)
 
 
 def _piece(parameter: DTensor) -> Piece:

@@ -46,9 +46,10 @@ def apply(
         What `prune` found, or `masks` of a saved model; True where a weight is kept.
     optimizer : torch.optim.Optimizer or several, optional
         Those that train these weights: their state is cleared where weights are removed, and
-        removed weights are set to zero after each of their steps. Can be left out for an optimizer
-        that has no state yet and does not move a weight whose gradient is always zero: SGD, Adam,
-        AdamW and all others that treat each weight by itself, with momentum and weight decay.
+        removed weights are set to zero after each of their steps. Can be left out where gradients
+        come from ``backward``, for an optimizer that has no state yet and does not move a weight
+        whose gradient is always zero: SGD, Adam, AdamW and all others that treat each weight by
+        itself, with momentum and weight decay.
 
     Raises
     ------
@@ -71,10 +72,14 @@ def apply(
     """
     model = unwrapped(model)
     checked = _checked(model, masks.masks if isinstance(masks, Pruning) else masks)
+    weights = [dict(model.named_parameters(remove_duplicate=False))[name] for name in checked]
     optimizers = (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer)
     for one in optimizers:
         if not isinstance(one, Optimizer):
             raise UnsupportedTypeError(f"an optimizer of torch is needed, not {one!r}")
+        trained = {id(weight) for group in one.param_groups for weight in group["params"]}
+        if not any(id(weight) in trained for weight in weights):
+            raise StructureError(f"{type(one).__name__} trains none of the parameters with masks")
     remove(model)
     by_path: dict[str, list[str]] = {}
     for name, mask in checked.items():
@@ -94,7 +99,7 @@ def _checked(model: nn.Module, masks: Mapping[str, Any]) -> dict[str, torch.Tens
             "masks must be a Pruning, or a mapping of names of parameters to masks, "
             f"not {type(masks).__name__}"
         )
-    named = dict(model.named_parameters())
+    named = dict(model.named_parameters(remove_duplicate=False))
     if unknown := [name for name in masks if name not in named]:
         raise StructureError(
             f"{type(model).__name__} has no parameter {', '.join(map(repr, unknown[:3]))}; it has, "
@@ -142,6 +147,7 @@ def masks(source: nn.Module | Mapping[str, Any]) -> dict[str, torch.Tensor]:
         for name, mask in state.items()
         if name.endswith(SUFFIX)
         and isinstance(parameter := state.get(name.removesuffix(SUFFIX)), torch.Tensor)
+        and isinstance(mask, torch.Tensor)
         and mask.dtype == torch.bool
         and mask.shape == parameter.shape
     }
