@@ -71,7 +71,8 @@ public struct Search: Sendable {
   /// How many steps were taken.
   public var taken: Int { earlier + reports.count }
 
-  /// What a step did that was taken here; nil of any other. 1 is the first of the whole search.
+  /// The report of a step that this search took itself; nil of earlier and later ones. Steps count
+  /// from 1, the first of the whole search.
   public func report(ofStep step: Int) -> Report? {
     step > earlier && step <= taken ? reports[step - earlier - 1] : nil
   }

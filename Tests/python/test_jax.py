@@ -784,3 +784,16 @@ def test_nobody_imports_jax_but_the_adapter() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
     code = "import sys, swiftforce.jax; assert 'optax' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_result_serves_as_its_masks() -> None:
+    params = {"w": jnp.arange(4.0).reshape(2, 2)}
+    pruning = sfj.prune(params, method="magnitude", sparsity=0.5)
+    assert sfj.apply(params, pruning)["w"].tolist() == [[0, 0], [2, 3]]
+    update = sfj.keep_removed_zero(pruning)
+    assert update.update(params, update.init(params))[0]["w"].tolist() == [[0, 0], [2, 3]]
+
+
+def test_masks_are_of_bools() -> None:
+    with pytest.raises(sf.UnsupportedTypeError, match="mask of w has dtype float32"):
+        sfj.apply({"w": jnp.ones(2)}, {"w": jnp.ones(2)})

@@ -554,3 +554,52 @@ def test_other_threads_run_while_ranks_wait() -> None:
 
     results(Group(3).run(work))
     assert len(set(turns)) == 3
+
+
+def test_a_communicator_that_asks_its_own_search_is_told_that_it_is_in_use() -> None:
+    class Curious:
+        rank, size = 0, 1
+        search: sf.MaskSearch | None = None
+
+        def sum_integers(self, values: Any) -> None:
+            if self.search is not None:
+                assert self.search.taken == 0
+
+        def sum_floats(self, values: Any) -> None: ...
+
+        def offset(self, count: int) -> int:
+            return 0
+
+    communicator = Curious()
+    ones = np.ones(5, np.float32)
+    search = sf.MaskSearch(ones, method="magnitude", keep=2, communicator=communicator)
+    communicator.search = search
+    with pytest.raises(sf.InUseError, match="under way in this thread"):
+        search.step()
+    communicator.search = None
+    assert search.step().keep == 2
+
+
+def test_pieces_that_overlap_are_refused() -> None:
+    def work(member: Member) -> Any:
+        half = np.ones(4, np.float32)
+        return sf.MaskSearch(
+            [half], method="magnitude", keep=2, communicator=member, pieces=[sf.Piece((8,), 0)]
+        )
+
+    outcomes = Group(2).run(work)
+    assert [type(one) for one in outcomes] == [sf.StructureError] * 2
+    assert "overlap" in str(outcomes[0])
+
+
+def test_a_shape_of_numpy_integers_is_a_shape() -> None:
+    def work(member: Member) -> Any:
+        shape = (np.int64(8),) if member.rank else (8,)
+        piece = sf.Piece(shape, 4 * member.rank)
+        half = np.ones(4, np.float32)
+        search = sf.MaskSearch(
+            [half], method="magnitude", keep=2, communicator=member, pieces=[piece]
+        )
+        return search.step().keep
+
+    assert Group(2).run(work) == [2, 2]

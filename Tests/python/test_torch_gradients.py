@@ -239,3 +239,40 @@ def test_grasp_draws_the_same_numbers_twice_of_every_generator() -> None:
 
     prune(torch_models.mlp(), batches(), loss=loss, method="grasp")
     assert drawn[0] == drawn[1]
+
+
+class Twice(nn.Module):
+    """Two parameters that are added up, and so have one gradient; one whose gradient is even."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.first, self.second, self.third = (nn.Linear(6, 5, bias=False) for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(x, self.first.weight + self.second.weight)
+
+
+@pytest.mark.parametrize("sizes", [(8,), (8, 8, 8), (8, 2, 5)])
+def test_parameters_with_one_gradient_have_the_mean_of_it_each(sizes: tuple[int, ...]) -> None:
+    model = Twice()
+    data = [(torch.randn(size, 6), torch.randint(5, (size,))) for size in sizes]
+
+    def loss(net: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        return cross_entropy(net(batch[0]), batch[1]) + net.third.weight.sum()
+
+    found = []
+    search = sft.prune(
+        model,
+        data,
+        batch_loss=lambda net, batch: found.append(len(batch[1])) or loss(net, batch),
+        method="snip",
+        sparsity=0.5,
+        batches_per_step=len(sizes),
+    )
+    assert found == list(sizes)
+    everything = tuple(torch.cat(parts) for parts in zip(*data, strict=True))
+    weights = [model.first.weight, model.second.weight, model.third.weight]
+    expected = torch.autograd.grad(loss(model, everything), weights)
+    norm = torch.cat([one.flatten() for one in expected]).norm()
+    assert search.history[0].gradient_norm == pytest.approx(float(norm), rel=1e-5)

@@ -318,3 +318,37 @@ def test_a_loader_with_a_generator_of_its_own_shuffles_as_if_there_had_been_no_s
     before = generator.get_state()
     sft.prune(torch_models.mlp(), loader, loss=cross_entropy, sparsity=0.5, steps=2)
     assert torch.equal(generator.get_state(), before)
+
+
+class Awkward(nn.Module):
+    """Buffers that cannot be compared or copied like others, and one that a pass changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("neighbours", torch.eye(3).to_sparse())
+        self.register_buffer("grows", torch.zeros(2))
+        self.body = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            self.grows.resize_(3).fill_(1.0)
+        return self.body(x)
+
+
+def test_awkward_buffers_come_back_and_keep_no_other_from_it() -> None:
+    model = Awkward()
+    sft.prune(model, batches(), loss=cross_entropy, sparsity=0.5, steps=2)
+    assert torch.equal(model.neighbours.to_dense(), torch.eye(3))
+    assert torch.equal(model.grows, torch.zeros(2))
+    assert int(model.body[1].num_batches_tracked) == 0
+    assert not model.body[1].running_mean.any()
+
+
+def test_an_optimizer_in_the_backward_pass_takes_no_step() -> None:
+    model = torch_models.mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    for parameter in model.parameters():
+        parameter.register_post_accumulate_grad_hook(lambda _: optimizer.step())
+    before = state(model)
+    sft.prune(model, batches(), loss=cross_entropy, sparsity=0.5, steps=2)
+    assert state(model) == before

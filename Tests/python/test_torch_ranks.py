@@ -62,6 +62,21 @@ def test_a_sharded_model_finds_the_mask_of_a_whole_one(
             assert mask is None or torch.equal(weight != 0, mask)
 
 
+def test_a_sharded_model_weighs_uneven_batches_and_fails_as_one(tmp_path: Path) -> None:
+    alone = sft.prune(
+        torch_rank.model(),
+        torch_rank.batches(),
+        loss=functional.cross_entropy,
+        sparsity=0.8,
+        steps=3,
+        batches_per_step=2,
+    )
+    found = found_by("uneven", 2, tmp_path)
+    for rank in found:
+        check_same(rank["masks"], alone.masks)
+    assert [rank["error"] for rank in found] == ["RankFailedError", "NonFiniteError"]
+
+
 def models(size: int) -> list[Any]:
     """Equal ones; made here, since threads share the generator of random numbers."""
     return [torch_rank.model() for _ in range(size)]
@@ -115,3 +130,66 @@ def test_ranks_that_start_from_other_weights_are_refused() -> None:
     outcomes = Group(3).run(lambda member: prune(member, nets))
     assert all(isinstance(outcome, sf.RanksDifferError) for outcome in outcomes)
     assert str(outcomes[0]) == "weights of rank 2 differ from those of rank 0"
+
+
+@pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        lambda rank: {"sparsity": 0.8 + 0.01 * rank},
+        lambda rank: {"steps": 5 + rank},
+        lambda rank: {"method": "random", "steps": None, "seed": rank},
+        lambda rank: {"exclude": "0.*" if rank else ()},
+    ],
+    ids=["sparsity", "steps", "seed", "exclude"],
+)
+def test_ranks_that_ask_for_different_things_are_refused(changes: Any) -> None:
+    nets = models(2)
+    outcomes = Group(2).run(lambda member: prune(member, nets, **changes(member.rank)))
+    assert [type(outcome) for outcome in outcomes] == [sf.StructureError] * 2
+
+
+@pytest.mark.parametrize("method", ["snip", "grasp"])
+def test_a_rank_whose_batches_fail_leaves_none_waiting(method: str) -> None:
+    def broken() -> Any:
+        yield torch_rank.batches()[0]
+        raise OSError("no such batch")
+
+    def work(member: Member) -> Any:
+        batches = broken() if member.rank else torch_rank.share(0, 2)
+        return sft.prune(
+            nets[member.rank],
+            batches,
+            loss=functional.cross_entropy,
+            method=method,
+            sparsity=0.8,
+            batches_per_step=2,
+            communicator=member,
+        )
+
+    nets = models(2)
+    assert [type(one) for one in Group(2).run(work)] == [sf.RankFailedError, OSError]
+
+
+@pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
+def test_batches_of_different_sizes_weigh_by_them() -> None:
+    data = torch_rank.batches()
+    parts = [[(x[:20], y[:20]) for x, y in data], [(x[20:], y[20:]) for x, y in data]]
+    nets = models(2)
+
+    def work(member: Member) -> Any:
+        return sft.prune(
+            nets[member.rank],
+            parts[member.rank],
+            loss=functional.cross_entropy,
+            sparsity=0.8,
+            steps=3,
+            communicator=member,
+        )
+
+    alone = sft.prune(
+        torch_rank.model(), data, loss=functional.cross_entropy, sparsity=0.8, steps=3
+    )
+    for pruning in Group(2).run(work):
+        check_same(pruning.masks, alone.masks)
+        assert pruning.history[-1].gradient_norm == pytest.approx(alone.history[-1].gradient_norm)

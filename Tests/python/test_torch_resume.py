@@ -218,3 +218,65 @@ def test_a_result_prints_its_layers() -> None:
     assert "0.weight" in str(found)
     assert "(8, 6)" in str(found)
     assert repr(found) == "<Pruning magnitude: 40 of 80 weights kept>"
+
+
+# ------------------------------------------------------------------------------ searches
+
+
+def searched(checkpoint: Path | None, **changes: Any) -> sft.ModelPruning:
+    options = {"loss": cross_entropy, "method": "force", "sparsity": 0.5, "steps": 6}
+    return sft.prune(mlp(), batches(), checkpoint=checkpoint, **options | changes)
+
+
+@pytest.mark.parametrize("method", ["force", "iterative_snip", "synflow"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_search_that_was_stopped_goes_on_to_the_bit(
+    method: str, count: int, tmp_path: Path
+) -> None:
+    options = {"method": method, "batches_per_step": count}
+    steps = 0
+
+    class StopError(Exception):
+        pass
+
+    def bar(items: Any, **_: Any) -> Any:
+        nonlocal steps
+        for item in items:
+            if steps == 3:
+                raise StopError
+            steps += 1
+            yield item
+
+    from swiftforce.torch import pruning as module
+
+    place = tmp_path / "search.safetensors"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "bar", bar)
+        with pytest.raises(StopError):
+            searched(place, **options)
+    found, whole = searched(place, **options), searched(None, **options)
+    assert_same(found.masks, whole.masks)
+    assert found.history == whole.history
+    assert_same(searched(place, **options).masks, whole.masks)  # one that is done is read
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "synflow"},
+        {"seed": 2},
+        {"sparsity": 0.6},
+        {"batches_per_step": 2},
+        {"mode": "eval"},
+    ],
+)
+def test_a_checkpoint_of_another_search_is_refused(changes: Any, tmp_path: Path) -> None:
+    place = tmp_path / "search.safetensors"
+    searched(place, method="iterative_snip")
+    with pytest.raises(sf.SearchFileError, match="another search"):
+        searched(place, **{"method": "iterative_snip"} | changes)
+
+
+def test_grasp_has_no_steps_to_save(tmp_path: Path) -> None:
+    with pytest.raises(sf.StructureError, match="checkpoint"):
+        searched(tmp_path / "search.safetensors", method="grasp", steps=None)

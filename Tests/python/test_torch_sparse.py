@@ -289,3 +289,31 @@ def test_to_torch_prune_masks_a_shared_parameter_in_all_its_modules() -> None:
     optimizer.step()
     model(torch.ones(2, 4))
     assert not model[1].weight[~torch.eye(4).bool()].any()
+
+
+def test_an_optimizer_of_another_model_is_refused() -> None:
+    model = mlp()
+    before = state(model)
+    stranger = torch.optim.SGD(mlp().parameters(), lr=0.1)
+    with pytest.raises(sf.StructureError, match="SGD trains none of the parameters with masks"):
+        sft.apply(model, random_masks(model), stranger)
+    assert state(model) == before
+
+
+def test_an_optimizer_in_the_backward_pass_sees_cleared_gradients() -> None:
+    model, masks = mlp(), random_masks(mlp())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for parameter in model.parameters():
+        parameter.register_post_accumulate_grad_hook(lambda _: optimizer.step())
+    sft.apply(model, masks)
+    for _ in range(3):
+        gradients(model)
+    assert clean(model, masks)
+
+
+def test_either_name_of_a_shared_parameter_will_do() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    model[1].weight = model[0].weight
+    mask = torch.arange(16).view(4, 4) % 2 == 0
+    sft.apply(model, {"1.weight": mask})
+    assert torch.equal(model[0].weight != 0, mask)

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import swiftforce as sf
 import torch
 from swiftforce import torch as sft
 from torch import distributed, nn
@@ -97,16 +98,44 @@ def parallel(rank: int, size: int) -> dict[str, Any]:
 
 def sharded(rank: int, size: int) -> dict[str, Any]:
     """One model of which each rank holds a part; all have the same batches."""
+    return masks_and_weights(shards(size), batches())
+
+
+def uneven(rank: int, size: int) -> dict[str, Any]:
+    """A sharded model whose ranks have batches of different sizes, two in a step; and a failure."""
+    net = shards(size)
+    own = [(x[:20], y[:20]) if rank == 0 else (x[20:], y[20:]) for x, y in batches()]
+    options: dict[str, Any] = {"sparsity": 0.8, "steps": 3, "batches_per_step": 2}
+    pruning = sft.prune(net, own, loss=functional.cross_entropy, **options)
+    error = ""
+    try:
+        sft.prune(
+            net,
+            own,
+            loss=lambda output, target: functional.cross_entropy(output, target) / (1 - rank),
+            **options,
+        )
+    except sf.SwiftForceError as caught:
+        error = type(caught).__name__
+    return {"masks": {name: full(mask) for name, mask in pruning.masks.items()}, "error": error}
+
+
+def shards(size: int) -> nn.Module:
+    """The model, of which each rank holds a part."""
     net = model()
     mesh = init_device_mesh("cpu", (size,))
     for layer in net:
         if isinstance(layer, nn.Linear):
             fully_shard(layer, mesh=mesh)
     fully_shard(net, mesh=mesh)
-    return masks_and_weights(net, batches())
+    return net
 
 
-WORK: dict[str, Callable[[int, int], dict[str, Any]]] = {"parallel": parallel, "sharded": sharded}
+WORK: dict[str, Callable[[int, int], dict[str, Any]]] = {
+    "parallel": parallel,
+    "sharded": sharded,
+    "uneven": uneven,
+}
 
 
 def main(what: str, folder: str, rank: str, size: str) -> None:

@@ -24,7 +24,8 @@ class Communicator(Protocol):
 
     Every rank makes the same calls in the same order, with arrays of the same length. A call
     returns when all ranks have made it; a rank that stays away keeps the others waiting, for as
-    long as the library that carries the sums allows.
+    long as the library that carries the sums allows. It may not ask the search that it serves: that
+    is an `InUseError`.
 
     Examples
     --------
@@ -159,7 +160,7 @@ class MPICommunicator:
                 mpi: Any = import_module("mpi4py.MPI")
             except ImportError:
                 raise ImportError(
-                    "MPICommunicator needs mpi4py and an MPI library: pip install mpi4py"
+                    "MPICommunicator needs mpi4py and an MPI library: pip install 'swiftforce[mpi]'"
                 ) from None
             comm = mpi.COMM_WORLD
         self._comm = comm

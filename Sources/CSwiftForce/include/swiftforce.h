@@ -11,7 +11,8 @@
  *    nor new masks after SF_RANK_FAILED and SF_EXCHANGE_FAILED.
  *    The caller keeps results that are structs, and lists of counts, apart from its arrays.
  *  - Memory belongs to the caller. Nothing passed in is kept after the call.
- *  - It may be called from several threads at once. Calls on one handle wait for each other.
+ *  - It may be called from several threads at once. Calls on one handle wait for each other; one
+ *    from within another, as a callback may make it, is refused (SF_IN_USE).
  *  - Sizes, counts and positions are 64-bit. Positions count elements in memory order.
  */
 #ifndef SWIFTFORCE_H
@@ -326,7 +327,8 @@ int32_t sf_search_step_shared(int64_t search, const sf_step_arrays *arrays, cons
 /* *taken of *steps steps are done; keeps: NULL, or room for all steps. */
 int32_t sf_search_state(int64_t search, int64_t *taken, int64_t *steps, int64_t *keeps,
                         sf_error *error);
-/* What a step did that this search took; 1 is the first of the whole search. layer_kept: NULL, or room for `tensors` counts. */
+/* The report of a step that this search took itself; steps count from 1, the first of the whole
+   search. layer_kept: NULL, or room for `tensors` counts. */
 int32_t sf_search_report(int64_t search, int64_t step, sf_report *report, int64_t *layer_kept,
                          int64_t tensors, sf_error *error);
 int32_t sf_search_release(int64_t search, sf_error *error);

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import tree_util
 
-from swiftforce.errors import ShapeError
+from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
 from swiftforce.jax.pytrees import Pytree, chosen, is_floating, path_name
+from swiftforce.report import Pruning
 
 if TYPE_CHECKING:
     import optax
@@ -25,7 +26,7 @@ def apply(params: Pytree, masks: Pytree) -> Pytree:
     Parameters
     ----------
     params : pytree of arrays
-    masks : pytree of bool arrays
+    masks : PytreePruning, or pytree of bool arrays
         Of the same structure and shapes; leaves that are not floating-point are returned as they
         are.
 
@@ -35,9 +36,9 @@ def apply(params: Pytree, masks: Pytree) -> Pytree:
 
     Raises
     ------
-    ShapeError
-        If a mask has another shape than its leaf.
-    ValueError
+    ShapeError, UnsupportedTypeError
+        If a mask has another shape than its leaf, or is not of bools.
+    StructureError
         If the structures differ.
 
     Examples
@@ -46,6 +47,9 @@ def apply(params: Pytree, masks: Pytree) -> Pytree:
     >>> sfj.apply([jnp.array([jnp.nan, -2.0])], [jnp.array([False, True])])
     [Array([ 0., -2.], dtype=float32)]
     """
+    masks = _of(masks)
+    if tree_util.tree_structure(params) != tree_util.tree_structure(masks):
+        raise StructureError("masks are not in the structure of the parameters")
     return tree_util.tree_map_with_path(_applied, params, masks)
 
 
@@ -65,8 +69,8 @@ def keep_removed_zero(masks: Pytree) -> optax.GradientTransformation:
 
     Parameters
     ----------
-    masks : pytree of bool arrays
-        In the structure of the parameters, such as ``pruning.masks``.
+    masks : PytreePruning, or pytree of bool arrays
+        In the structure of the parameters.
 
     Returns
     -------
@@ -97,7 +101,7 @@ def keep_removed_zero(masks: Pytree) -> optax.GradientTransformation:
 
     def init(params: Pytree) -> KeepRemovedZeroState:
         del params
-        return KeepRemovedZeroState(tree_util.tree_map(jnp.copy, masks))
+        return KeepRemovedZeroState(tree_util.tree_map(jnp.copy, _of(masks)))
 
     def update(
         updates: Pytree, state: KeepRemovedZeroState, params: Pytree | None = None
@@ -108,6 +112,11 @@ def keep_removed_zero(masks: Pytree) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
+def _of(masks: Pytree) -> Pytree:
+    """The masks of a result, or the masks themselves."""
+    return masks.masks if isinstance(masks, Pruning) else masks
+
+
 def _applied(path: Sequence[Any], leaf: Any, mask: Any) -> Any:  # noqa: ANN401 - as in a pytree
     if not is_floating(leaf):
         return leaf
@@ -115,4 +124,7 @@ def _applied(path: Sequence[Any], leaf: Any, mask: Any) -> Any:  # noqa: ANN401 
         raise ShapeError(
             f"{path_name(path)} has shape {np.shape(leaf)} and its mask {np.shape(mask)}"
         )
+    kind = jnp.result_type(mask)
+    if kind != np.bool_:
+        raise UnsupportedTypeError(f"the mask of {path_name(path)} has dtype {kind}, not bool")
     return chosen(mask, leaf)
