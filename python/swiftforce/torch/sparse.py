@@ -72,7 +72,7 @@ def apply(
     """
     model = unwrapped(model)
     checked = _checked(model, masks.masks if isinstance(masks, Pruning) else masks)
-    weights = [dict(model.named_parameters(remove_duplicate=False))[name] for name in checked]
+    weights = [model.get_parameter(name) for name in checked]
     optimizers = (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer)
     for one in optimizers:
         if not isinstance(one, Optimizer):
