@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import swiftforce as sf
@@ -31,13 +33,24 @@ def extra(what: str, size: int, dtype: str, keep: int) -> dict[str, int] | None:
     return in_a_process("benchmarks.memory", what, size, dtype, keep)
 
 
-def in_a_process(module: str, *arguments: object) -> dict[str, int] | None:
-    """What a module prints as JSON when it is run by itself; None where memory cannot be told."""
+def in_a_process(
+    module: str, *arguments: object, environment: Mapping[str, str] | None = None
+) -> dict[str, int] | None:
+    """What a module prints as JSON when it is run by itself; None where memory cannot be told.
+
+    Parameters
+    ----------
+    environment : mapping of str, optional
+        Variables to set in the process.
+    """
     if not STATUS.exists():
         return None
     command = [sys.executable, "-m", module, *map(str, arguments)]
     root = Path(__file__).parents[1]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    variables = os.environ | (environment or {})
+    done = subprocess.run(
+        command, cwd=root, env=variables, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command[2:])}: {done.stderr}")
     return json.loads(done.stdout)
