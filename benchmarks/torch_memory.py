@@ -21,7 +21,7 @@ GRADIENTS = "forward and backward"
 PRUNE = "sft.prune"
 #: Bytes of a mask that a call returns, for each weight.
 MASK = {GRADIENTS: 0, PRUNE: 1, reference.NAME: 4}
-#: The C library is to give back what is freed from this many bytes on. What it holds on to otherwise
+#: The C library is to give back what is freed, from this many bytes on. What it keeps otherwise
 #: depends on which thread freed what, and differs by more between two runs than what is measured.
 GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": "262144"}
 #: From its third step on, all memory of a search is in use.

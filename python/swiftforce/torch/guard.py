@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -114,9 +113,12 @@ class Guard:
         parameter.requires_grad_(True)
         hook: RemovableHandle = parameter.register_post_accumulate_grad_hook(place.clear_gradient)
         parameter.requires_grad_(is_trained)
-        # Before those that may take a step with the gradient.
-        hooks = cast("OrderedDict[int, Any]", parameter._post_accumulate_grad_hooks)
-        hooks.move_to_end(hook.id, last=False)
+        # Before those that may take a step with the gradient: they run as they were inserted.
+        hooks = parameter._post_accumulate_grad_hooks
+        others = {number: one for number, one in hooks.items() if number != hook.id}
+        for number in others:
+            del hooks[number]
+        hooks.update(others)
         return hook
 
     def follow(self, optimizer: Optimizer) -> None:
