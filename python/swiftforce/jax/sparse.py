@@ -48,7 +48,7 @@ def apply(params: Pytree, masks: Pytree) -> Pytree:
     [Array([ 0., -2.], dtype=float32)]
     """
     masks = _of(masks)
-    if tree_util.tree_structure(params) != tree_util.tree_structure(masks):
+    if len({tree_util.tree_structure(tree) for tree in (params, masks)}) > 1:
         raise StructureError("masks are not in the structure of the parameters")
     return tree_util.tree_map_with_path(_applied, params, masks)
 
