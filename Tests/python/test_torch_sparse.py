@@ -317,3 +317,11 @@ def test_either_name_of_a_shared_parameter_will_do() -> None:
     mask = torch.arange(16).view(4, 4) % 2 == 0
     sft.apply(model, {"1.weight": mask})
     assert torch.equal(model[0].weight != 0, mask)
+
+
+def test_no_masks_are_no_change() -> None:
+    model = mlp()
+    before = state(model)
+    sft.apply(model, {}, torch.optim.SGD(model.parameters(), lr=0.1))
+    assert state(model) == before
+    assert not sft.masks(model)

@@ -54,8 +54,8 @@ def apply(
     Raises
     ------
     StructureError
-        If the model has no parameter of a mask's name; nothing is changed then, nor by the other
-        errors.
+        If the model has no parameter of a mask's name, or an optimizer trains none of them; nothing
+        is changed then, nor by the other errors.
     ShapeError, UnsupportedTypeError
         If a mask has another shape than its parameter, or is not of bools.
 
@@ -78,7 +78,7 @@ def apply(
         if not isinstance(one, Optimizer):
             raise UnsupportedTypeError(f"an optimizer of torch is needed, not {one!r}")
         trained = {id(weight) for group in one.param_groups for weight in group["params"]}
-        if not any(id(weight) in trained for weight in weights):
+        if weights and not any(id(weight) in trained for weight in weights):
             raise StructureError(f"{type(one).__name__} trains none of the parameters with masks")
     remove(model)
     by_path: dict[str, list[str]] = {}
