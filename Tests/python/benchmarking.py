@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,3 +27,11 @@ def run_quick(module: str, folder: Path, places: dict[str, str], *options: str) 
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def measured(factory: pytest.TempPathFactory, page: str, run: Callable[[Path], object]) -> Path:
+    """A folder with a page, which a benchmark that was run there wrote its tables into."""
+    folder = factory.mktemp("bench")
+    (folder / "page.md").write_text(page)
+    run(folder)
+    return folder

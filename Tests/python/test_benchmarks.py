@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import swiftforce as sf
-from benchmarking import ROOT, run_quick
+from benchmarking import ROOT, measured, run_quick
 
 PAGE = "before\n<!-- begin selection -->\nold\n<!-- end selection -->\nafter\n"
 OURS = ("reading", "snip", "step, gradients alternate", "step, gradients drift")
@@ -25,10 +25,7 @@ def run(folder: Path, *options: str) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = tmp_path_factory.mktemp("bench")
-    (found / "page.md").write_text(PAGE)
-    run(found)
-    return found
+    return measured(tmp_path_factory, PAGE, run)
 
 
 def rows(folder: Path) -> list[list[str]]:

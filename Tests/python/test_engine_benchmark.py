@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarking import ROOT, run_quick
+from benchmarking import ROOT, measured, run_quick
 from swiftforce import nn
 
 PAGE = "before\n<!-- begin engine -->\nold\n<!-- end engine -->\nafter\n"
@@ -22,10 +22,7 @@ def run(folder: Path, *options: str) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = tmp_path_factory.mktemp("bench")
-    (found / "page.md").write_text(PAGE)
-    run(found)
-    return found
+    return measured(tmp_path_factory, PAGE, run)
 
 
 def test_every_row_is_there(folder: Path) -> None:

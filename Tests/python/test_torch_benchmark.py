@@ -9,7 +9,7 @@ import pytest
 import swiftforce as sf
 import swiftforce.torch as sft
 import torch
-from benchmarking import ROOT, run_quick
+from benchmarking import ROOT, measured, run_quick
 from torch.nn.functional import cross_entropy
 
 PAGE = "before\n<!-- begin torch -->\n<!-- end torch -->\nafter\n"
@@ -23,10 +23,7 @@ def run(folder: Path, *options: str) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = tmp_path_factory.mktemp("bench")
-    (found / "page.md").write_text(PAGE)
-    run(found)
-    return found
+    return measured(tmp_path_factory, PAGE, run)
 
 
 @pytest.fixture

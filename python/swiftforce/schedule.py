@@ -168,14 +168,15 @@ def plan(
         if steps is None:
             steps = 1 if one_shot else DEFAULT_STEPS
         steps = integer(steps, "steps", StepsError)
-        _check_steps(steps, method, one_shot=one_shot)
+        check_steps(steps, method, one_shot=one_shot)
         return named_keeps(schedule, n, require_keep(n, sparsity, keep), steps)
     keeps = schedule_keeps(schedule, n, resolve_keep(n, sparsity, keep), steps)
-    _check_steps(len(keeps), method, one_shot=one_shot)
+    check_steps(len(keeps), method, one_shot=one_shot)
     return keeps
 
 
-def _check_steps(steps: int, method: str, *, one_shot: bool) -> None:
+def check_steps(steps: int, method: str, *, one_shot: bool) -> None:
+    """Refuse a number of steps that a method does not take."""
     if steps < 1:
         raise StepsError(f"a search takes at least one step, not {steps}")
     if steps != 1 and one_shot:

@@ -20,7 +20,7 @@ from swiftforce.errors import (
     StepsError,
     UnknownNameError,
 )
-from swiftforce.schedule import integer
+from swiftforce.schedule import check_steps, integer
 from swiftforce.torch.gradients import Parameters, hessian_gradients, mean_gradients, synaptic_flow
 from swiftforce.torch.objective import BatchLoss, Loss, Objective, input_of
 from swiftforce.torch.parameters import unwrapped
@@ -80,8 +80,8 @@ class Method:
 
     def check_steps(self, steps: int | None) -> None:
         """Refuse a number of steps that a one-shot method does not take."""
-        if self.is_one_shot and steps not in {None, 1}:
-            raise StepsError(f"{self.name} takes exactly one step, not {steps}")
+        if self.is_one_shot and steps is not None:
+            check_steps(integer(steps, "steps", StepsError), self.name, one_shot=True)
 
     def scoring(
         self,
