@@ -1,4 +1,4 @@
-"""The command line: what is printed, where the picture goes, and how it ends."""
+"""The command line as a whole: arguments, help, and how every command ends."""
 
 from __future__ import annotations
 
@@ -6,166 +6,16 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import swiftforce
+from command import run
 from swiftforce import cli
-
-SHORT = ("--steps", "2", "--epochs", "1", "--sparsity", "0.9", "0.5")
-
-
-def run(*arguments: str, cwd: Path, blocked: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
-    """Runs the command in a process in which some modules cannot be imported."""
-    program = (
-        "import runpy, sys\n"
-        f"sys.modules.update(dict.fromkeys({blocked!r}))\n"
-        f"sys.argv = ['swiftforce', *{arguments!r}]\n"
-        "runpy.run_module('swiftforce', run_name='__main__', alter_sys=False)\n"
-    )
-    environment = {name: v for name, v in os.environ.items() if not name.startswith("SWIFTFORCE")}
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def cells(output: str) -> dict[str, list[str]]:
-    """The table: its first column, and the others."""
-    table = output.split("\n\n")[2].splitlines()
-    return {row.split("  ")[0]: re.split(r"\s{2,}", row)[1:] for row in table}
-
-
-def assert_table(output: str) -> None:
-    table = cells(output)
-    assert table.pop("method") == ["50 %", "90 %"]
-    assert list(table) == ["force", "dense", "snip"]
-    for row in table.values():
-        assert len(row) == 2
-        assert all(re.fullmatch(r"\d{1,3}\.\d\d", cell) for cell in row)
-        assert all(0 <= float(cell) <= 100 for cell in row)
-    assert table["dense"][0] == table["dense"][1]
-
-
-def test_the_whole_command(idx_folder: Path, tmp_path: Path) -> None:
-    done = run(
-        "demo",
-        *SHORT,
-        *("--methods", "force", "dense", "snip", "force"),
-        *("--data", str(idx_folder)),
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(
-        "small VGG on Fashion-MNIST: 160 training images, 60 test images, 2 steps, "
-        "1 epoch, seed 0\n\nTest accuracy in % by share of weights removed\n\n"
-    )
-    assert_table(done.stdout)
-    assert done.stdout.endswith("picture: demo.png\n")
-    assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo.png", "images"]
-
-
-def test_without_anything_but_numpy(idx_folder: Path, tmp_path: Path) -> None:
-    done = run(
-        *("demo", *SHORT, "--methods", "force", "dense", "snip", "--data", str(idx_folder)),
-        cwd=tmp_path,
-        blocked=("matplotlib", "tqdm", "tqdm.auto", "rich", "rich.table", "safetensors"),
-    )
-    assert done.returncode == 0, done.stderr
-    assert_table(done.stdout)
-    assert "no picture: matplotlib is not installed (pip install 'swiftforce[demo]')" in done.stdout
-    parts = ["dense", "force 0.5", "force 0.9", "snip 0.5", "snip 0.9"]
-    assert done.stderr.splitlines() == parts
-    assert not (tmp_path / "demo.png").exists()
-
-
-def test_options_are_followed(
-    idx_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    picture = tmp_path / "other.svg"
-    status = cli.main(
-        [
-            *("demo", "--data", str(idx_folder), "--samples", "50", "--seed", "7", "--steps", "1"),
-            *("--epochs", "1", "--methods", "random", "--sparsity", "0", "--output", str(picture)),
-        ]
-    )
-    assert status == 0
-    shown = capsys.readouterr().out
-    assert "50 training images, 60 test images, 1 steps, 1 epoch, seed 7" in shown
-    assert cells(shown)["method"] == ["0 %"]
-    assert picture.read_text().startswith("<?xml")
-
-
-def test_notes_of_collapsed_layers(
-    idx_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    status = cli.main(
-        [
-            *("demo", "--data", str(idx_folder), "--methods", "random", "--sparsity", "0.9999"),
-            *("--steps", "1", "--epochs", "1", "--output", str(tmp_path / "a.png")),
-        ]
-    )
-    assert status == 0
-    assert "\nnote: random 0.9999: no weight is kept in " in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        (("--data", "nowhere"), "fashion-mnist not found in 'nowhere'"),
-        (("--samples", "161"), "161"),
-        (("--seed", "-1"), "seed must be in 0"),
-    ],
-)
-def test_what_cannot_be_done_is_one_line_and_status_1(
-    arguments: tuple[str, ...], text: str, idx_folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    data = () if "--data" in arguments else ("--data", str(idx_folder))
-    assert cli.main(["demo", *SHORT, *data, *arguments]) == 1
-    last = capsys.readouterr().err.replace("\r", "\n").strip().splitlines()[-1]
-    assert last.startswith("swiftforce: ")
-    assert text in last
-
-
-def test_missing_data_prints_nothing_else(tmp_path: Path) -> None:
-    done = run("demo", "--data", "nowhere", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert len(done.stderr.splitlines()) == 1
-    assert "Traceback" not in done.stderr
-
-
-def test_a_damaged_file_is_one_line(idx_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (idx_folder / "train-labels-idx1-ubyte").write_bytes(b"\0\0\x08")
-    assert cli.main(["demo", "--data", str(idx_folder)]) == 1
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "train-labels-idx1-ubyte" in captured.err
-    assert len(captured.err.splitlines()) == 1
-
-
-def test_a_place_that_no_picture_can_go_to_is_refused_before_any_work(
-    idx_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    place = str(tmp_path / "no folder" / "a.png")
-    arguments = ["demo", *SHORT, "--methods", "snip", "--data", str(idx_folder), "--output", place]
-    assert cli.main(arguments) == 1
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "no folder" in captured.err
-
-
-def test_a_picture_of_an_unknown_format_is_one_line(idx_folder: Path, tmp_path: Path) -> None:
-    place = str(tmp_path / "a.nonsense")
-    arguments = ["demo", *SHORT, "--methods", "snip", "--data", str(idx_folder), "--output", place]
-    assert cli.main(arguments) in (1, 2)
+from swiftforce.cli import bench
 
 
 @pytest.mark.parametrize(
@@ -193,6 +43,10 @@ def test_a_picture_of_an_unknown_format_is_one_line(idx_folder: Path, tmp_path: 
         ("figure", "--batch-size", "0"),
         ("figure", "--seeds"),
         ("figure", "--results", "figure.png"),
+        ("inspect",),
+        ("apply", "m.safetensors"),
+        ("bench", "--dtype", "int8"),
+        ("bench", "--weights", "0"),
     ],
 )
 def test_bad_options_exit_with_2(
@@ -218,158 +72,160 @@ def test_the_version(tmp_path: Path) -> None:
     assert swiftforce.__version__ == version("swiftforce")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"], ["figure", "--help"]])
-def test_help_names_what_there_is(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+COMMANDS = ("prune", "inspect", "apply", "bench", "demo", "figure")
+
+
+def help_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as caught:
-        cli.main(arguments)
+        cli.main([*arguments, "--help"])
     assert caught.value.code == 0
-    shown = capsys.readouterr().out
-    assert arguments[0] in shown or ("demo" in shown and "figure" in shown)
-    assert "None" not in shown
-    if arguments[0] != "--help":
-        assert all(method in shown for method in swiftforce.methods())
-        assert "(default: 60)" in shown
+    return capsys.readouterr().out
 
 
-def test_an_interrupt_ends_with_130(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = help_of([], capsys)
+    assert all(re.search(rf"^    {name} ", shown, re.MULTILINE) for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = help_of([command], capsys)
+    assert shown.startswith(f"usage: swiftforce {command} ")
+    assert f"\nexample: swiftforce {command} " in shown
+    for nothing in ("None", "SUPPRESS", "()"):
+        assert nothing not in shown
+
+
+@pytest.mark.parametrize("command", ["demo", "figure"])
+def test_help_of_comparisons_names_the_methods(
+    command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "fashion_mnist", interrupted)
-    assert cli.main(["demo"]) == 130
-    assert capsys.readouterr().err == "swiftforce: interrupted\n"
+    shown = help_of([command], capsys)
+    assert all(method in shown for method in swiftforce.methods())
+    assert "(default: 60)" in shown
 
 
-# ------------------------------------------------------------------------- figure
-
-
-@pytest.fixture
-def figure_of(idx_folder: Path, tmp_path: Path, small_network: str):
-    """Runs the command on tiny images and a small network; its file is figure.csv."""
-    settings = (
-        *("--results", str(tmp_path / "figure.csv"), "--network", small_network),
-        *("--methods", "dense", "force", "snip", "uniform_random", "--sparsity", "0.9", "0.5"),
-        *("--seeds", "0", "1", "--steps", "2", "--epochs", "1"),
+def test_help_imports_no_extra(tmp_path: Path) -> None:
+    """A script that imports one takes seconds to say how it is used."""
+    program = (
+        "import sys\n"
+        "from swiftforce import cli\n"
+        "try:\n    cli.main(['--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "extras = {'matplotlib', 'rich', 'tqdm', 'safetensors', 'ml_dtypes', 'torch', 'jax'}\n"
+        "sys.exit(' '.join(extras & set(sys.modules)) or 0)"
     )
-    return lambda *more: cli.main(["figure", "--data", str(idx_folder), *settings, *more])
-
-
-def test_a_figure_from_nothing(
-    figure_of: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pytest.importorskip("matplotlib")
-    assert figure_of() == 0
-    shown = capsys.readouterr().out
-    assert shown.startswith(
-        "Small on Fashion-MNIST: 160 training images, 60 test images; results: "
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert "14 of 14 runs\n" in shown
-    assert "are left" not in shown
-    heading, *body = shown.split("\n\n")[2].splitlines()
-    assert heading.split() == ["method", "50", "%", "90", "%"]
-    assert [row.split()[0] for row in body] == ["dense", "force", "snip", "uniform_random"]
-    number = r"\d{1,3}\.\d\d"
-    cell = rf"{number} \({number} \.\. {number}\)"
-    assert all(re.fullmatch(rf"\w+ +{cell} +{cell}", row) for row in body)
-    pictures = ["figure.png", "figure_churn.png", "figure_layers.png"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["figure.csv", *pictures, "images"]
-    content = (tmp_path / "figure.csv").read_bytes()
-    assert content.count(b"\n") == 15
-
-    # Once more there is nothing to do, and the table is the same.
-    assert figure_of() == 0
-    again = capsys.readouterr()
-    assert again.err == ""
-    assert again.out.split("\n\n")[2] == shown.split("\n\n")[2]
-    assert (tmp_path / "figure.csv").read_bytes() == content
+    assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_drawing_needs_the_file_alone(
-    figure_of: Callable[..., int],
-    tmp_path: Path,
-    idx_folder: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    pytest.importorskip("matplotlib")
-    assert figure_of("--seeds", "1") == 0
-    capsys.readouterr()
-    for path in (*idx_folder.iterdir(), *tmp_path.glob("*.png")):
-        path.unlink()
-    content = (tmp_path / "figure.csv").read_bytes()
-    assert figure_of("--draw-only") == 0
-    shown = capsys.readouterr().out
-    assert "[1/2 seeds]" in shown
-    assert "7 of 14 runs are left; the same command goes on" in shown
-    assert len(list(tmp_path.glob("*.png"))) == 3
-    assert (tmp_path / "figure.csv").read_bytes() == content
-    assert figure_of("--draw-only", "--epochs", "2") == 1
-    assert "has no run with these settings" in capsys.readouterr().err
-    assert figure_of("--draw-only", "--samples", "100") == 1
+# ------------------------------------------------------------------------- how commands end
 
 
-def test_hours_that_are_over(
-    figure_of: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert figure_of("--hours", "1e-12") == 0
-    shown = capsys.readouterr().out
-    assert shown.endswith("14 of 14 runs are left; the same command goes on\n")
-    assert not (tmp_path / "figure.csv").exists()
+def ends(error: BaseException | None) -> Callable[[object], None]:
+    """A command that prints a line and then raises."""
 
+    def command(_: object) -> None:
+        print("begun")
+        if error is not None:
+            raise error
 
-def test_divergence_is_noted(
-    figure_of: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert figure_of("--learning-rate", "1e30", "--methods", "dense", "--seeds", "5") == 0
-    assert "\nnote: training diverged: seed 5, dense\n" in capsys.readouterr().out
-
-
-def test_a_figure_without_matplotlib(
-    figure_of: Callable[..., int],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert figure_of("--methods", "snip", "--seeds", "0") == 0
-    assert "no picture: matplotlib is not installed" in capsys.readouterr().out
-    assert not list(tmp_path.glob("*.png"))
+    return command
 
 
 @pytest.mark.parametrize(
-    ("arguments", "text"),
+    ("error", "status", "line"),
     [
-        (("--data", "nowhere"), "fashion-mnist not found in 'nowhere'"),
-        (("--samples", "161"), "161"),
-        (("--seeds", "0", "-1"), "seed must be in 0"),
-        (("--results", "no folder/a.csv"), "there is no folder 'no folder' for the results"),
+        (None, 0, ""),
+        (KeyboardInterrupt(), 130, "swiftforce: interrupted\n"),
+        (swiftforce.KeepError("keep is wrong"), 1, "swiftforce: keep is wrong\n"),
+        (ImportError("pip install 'it'"), 1, "swiftforce: pip install 'it'\n"),
+        (MemoryError(), 1, "swiftforce: MemoryError\n"),
+        (FileNotFoundError(2, "No such file", "a.b"), 1, "swiftforce: a.b: No such file\n"),
+        (OSError(28, "No space left"), 1, "swiftforce: No space left\n"),
+        (OSError("there is no folder"), 1, "swiftforce: there is no folder\n"),
     ],
 )
-def test_a_figure_that_cannot_be_done_is_one_line(
-    arguments: tuple[str, ...],
-    text: str,
-    figure_of: Callable[..., int],
+def test_status_and_line(
+    error: BaseException | None,
+    status: int,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert figure_of(*arguments) == 1
+    monkeypatch.setattr(bench, "_bench", ends(error))
+    assert cli.main(["bench"]) == status
     captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("swiftforce: ")
-    assert text in captured.err
-    assert len(captured.err.splitlines()) == 1
+    assert (captured.out, captured.err) == ("begun\n", line)
 
 
-def test_a_file_that_holds_something_else_stays(
-    figure_of: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_defect_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "_bench", ends(ZeroDivisionError("a defect")))
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["bench"])
+
+
+@pytest.mark.parametrize("told", ["error", "ignore", "default"])
+def test_warnings_are_lines(
+    told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "figure.csv").write_text("a,b\n1,2\n")
-    assert figure_of() == 1
-    assert "is not a file of runs" in capsys.readouterr().err
-    assert (tmp_path / "figure.csv").read_text() == "a,b\n1,2\n"
+    def command(_: object) -> None:
+        for _ in range(2):
+            warnings.warn("no weight is kept in a", swiftforce.LayerCollapseWarning, stacklevel=1)
+
+    monkeypatch.setattr(bench, "_bench", command)
+    before = warnings.showwarning
+    with warnings.catch_warnings():
+        warnings.simplefilter(told)
+        assert cli.main(["bench"]) == 0
+    assert warnings.showwarning is before
+    assert capsys.readouterr().err == "swiftforce: warning: no weight is kept in a\n" * 2
 
 
-@pytest.mark.parametrize(("given", "meant"), [("vgg", "small_vgg"), ("resnet", "resnet20")])
-def test_families_of_networks(given: str, meant: str) -> None:
-    options = cli._parser().parse_args(["figure", "--network", given])
-    assert options.network == meant
+def test_warnings_of_others_are_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "_bench", lambda _: warnings.warn("old", UserWarning, stacklevel=1))
+    with pytest.warns(UserWarning, match="old"):
+        assert cli.main(["bench"]) == 0
+
+
+PIPED = """
+import sys
+from swiftforce import cli
+from swiftforce.cli import bench
+def command(options):
+    print("x" * {length})
+bench._bench = command
+sys.exit(cli.main(["bench"]))
+"""
+
+
+@pytest.mark.parametrize("length", [10, 1_000_000])
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_reader_that_goes_away_is_no_error(length: int, buffered: bool) -> None:
+    environment = os.environ | {"PYTHONUNBUFFERED": "" if buffered else "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", PIPED.format(length=length)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait(120)) == (b"", 0)
+    process.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_output_that_cannot_be_written_is_one_line() -> None:
+    environment = os.environ | {"PYTHONUNBUFFERED": ""}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", PIPED.format(length=10)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "swiftforce: No space left on device\n")

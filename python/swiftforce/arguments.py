@@ -11,7 +11,8 @@ from pathlib import Path
 
 from swiftforce.architectures import NETWORKS
 from swiftforce.errors import SwiftForceError
-from swiftforce.schedule import check_sparsity
+from swiftforce.schedule import check_seed, check_sparsity
+from swiftforce.vocabulary import method_info, methods
 
 
 def sparsity(text: str) -> float:
@@ -42,6 +43,37 @@ def positive(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"must be a number above 0, not {text}")
     return value
+
+
+def seed(text: str) -> int:
+    """A seed of the core."""
+    try:
+        return check_seed(int(text))
+    except (SwiftForceError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def one_shot(text: str) -> str:
+    """A method that needs no more than one set of gradients, which is what files hold."""
+    try:
+        info = method_info(text)
+    except SwiftForceError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if info["one_shot"]:
+        return text
+    same = [
+        name for name in one_shot_methods() if method_info(name)["saliency"] == info["saliency"]
+    ]
+    alone = f"; from one set alone, as a file holds it, it is {same[0]}" if same else ""
+    raise argparse.ArgumentTypeError(
+        f"{text} asks for new gradients at each of its steps{alone}: use swiftforce.{text} or "
+        "swiftforce.torch.prune"
+    )
+
+
+def one_shot_methods() -> list[str]:
+    """The methods that `one_shot` takes."""
+    return [name for name in methods() if method_info(name)["one_shot"]]
 
 
 #: Networks that go by the name of their family.

@@ -155,6 +155,10 @@ class MaskFileError(SwiftForceError, ValueError):
     """A file does not hold masks of swiftforce, or not undamaged ones."""
 
 
+class CheckpointError(SwiftForceError, ValueError):
+    """A file of tensors is damaged or of another kind, or files do not make one checkpoint."""
+
+
 class SearchFileError(SwiftForceError, ValueError):
     """A file does not hold a search of swiftforce, or not an undamaged one."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,25 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
         aside.replace(target)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def check_place(path: Path) -> None:
+    """Refuse a path that no file can be written to, before work that ends there.
+
+    Raises
+    ------
+    OSError
+        If there is no folder to hold the file, or one stands in its place.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {str(path.parent)!r} for {path.name!r}")
+    if path.is_dir():
+        raise IsADirectoryError(f"{str(path)!r} is a folder; name a file")
+
+
+def is_one_of(path: Path, files: Iterable[Path]) -> bool:
+    """Whether a path leads to one of these files, by whatever name."""
+    return path.exists() and any(file.exists() and path.samefile(file) for file in files)
 
 
 def file_error(path: Path, problem: str) -> DatasetError:

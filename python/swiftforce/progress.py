@@ -85,16 +85,24 @@ class Work(_Closing):
     """Progress of a known amount of work in named parts, on standard error.
 
     A bar on a terminal where tqdm is installed; else a line as each part begins.
+
+    Parameters
+    ----------
+    total : int
+    unit : str
+        Of the work; bytes, ``B``, are shown as multiples.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, *, unit: str = "it") -> None:
         if not sys.stderr.isatty():
             return
         try:
             from tqdm.auto import tqdm
         except ImportError:
             return
-        self._bar = tqdm(total=total, leave=False, dynamic_ncols=True)
+        self._bar = tqdm(
+            total=total, unit=unit, unit_scale=unit == "B", leave=False, dynamic_ncols=True
+        )
 
     def begin(self, part: str) -> None:
         """Name the part that begins."""

@@ -134,7 +134,8 @@ def prune(
     - An embedding has ``embed`` in its own name (``embedding`` in flax, ``embeddings`` in haiku,
       ``pos_embedding``) or in the name right before (``embedding/weight``), unless its own name is
       ``kernel``: that is a dense layer or a convolution, as in a vision transformer.
-    - ``bias`` and ``scale`` have two dimensions in attention heads and stacked layers.
+    - Its own name ends in ``bias``, ``scale``, ``offset``, ``mask`` or ``token``, or the name right
+      before has ``norm`` in it: such have two dimensions in attention heads and stacked layers.
     - A last ``value`` is not a name: it is how the variables of flax.nnx end.
 
     ``print(pruning)`` lists what was prunable. Other leaves are passed to the loss as they are;

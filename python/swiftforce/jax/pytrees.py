@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import tree_util
 
-from swiftforce.adapters import Patterns, listed, matching
+from swiftforce import adapters
+from swiftforce.adapters import Patterns
 from swiftforce.errors import StructureError
 from swiftforce.tensors import Array
 
@@ -18,10 +19,6 @@ from swiftforce.tensors import Array
 Pytree = Any
 #: Arrays by the paths of their leaves.
 Named = Mapping[str, Any]
-
-#: Names of leaves that have two or more dimensions (in attention heads, in stacked layers) and
-#: are none of the weights that methods prune.
-_NOT_WEIGHTS = ("bias", "scale")
 
 
 class Leaves:
@@ -78,28 +75,8 @@ def prunable(leaves: Named, include: Patterns | None, exclude: Patterns) -> list
     StructureError
         If no leaf is prunable.
     """
-    floating = [name for name, leaf in leaves.items() if is_floating(leaf)]
-    if include is None:
-        included = {name for name in floating if _is_weight(name, leaves[name])}
-    else:
-        included = matching(floating, include, "include")
-    chosen = included - matching(list(leaves), exclude, "exclude")
-    if not chosen:
-        raise StructureError(
-            "no leaf of params is prunable; of floating-point numbers there are: "
-            f"{listed(floating) or 'none'}"
-        )
-    return [name for name in leaves if name in chosen]
-
-
-def _is_weight(name: str, leaf: Any) -> bool:  # noqa: ANN401 - of JAX or numpy
-    """Whether a leaf of floating-point numbers is prunable by default."""
-    # The variables of flax.nnx end with "value", which is no name of theirs.
-    *_, module, own = ["", *name.removesuffix("/value").split("/")]
-    # A table is called by its own name or by its module's; "kernel" is never one, but a dense
-    # layer or a convolution, such as the patch embedding of a vision transformer.
-    is_embedding = "embed" in own.lower() or ("embed" in module.lower() and own != "kernel")
-    return leaf.ndim >= 2 and not is_embedding and own not in _NOT_WEIGHTS
+    dimensions = {name: leaf.ndim if is_floating(leaf) else None for name, leaf in leaves.items()}
+    return adapters.prunable(dimensions, include, exclude, nothing="no leaf of params is prunable")
 
 
 def is_array(leaf: object) -> bool:

@@ -1,55 +1,27 @@
-"""The command line: ``python -m swiftforce`` or ``swiftforce``."""
+"""The commands that compare methods on Fashion-MNIST: ``demo`` and ``figure``."""
 
 from __future__ import annotations
 
 import argparse
 import math
-import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import swiftforce
 from swiftforce import demo, figure, plots, runs, tables
 from swiftforce.architectures import NETWORKS
 from swiftforce.arguments import SHORT, count, network, positive, results_file, sparsity
 from swiftforce.datasets import fashion_mnist
-from swiftforce.errors import RunsFileError, SwiftForceError
+from swiftforce.errors import RunsFileError
 from swiftforce.experiment import Result, compared_methods
 from swiftforce.schedule import check_seed
 
 _NO_PICTURES = "no picture: matplotlib is not installed (pip install 'swiftforce[demo]')"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command.
-
-    Returns
-    -------
-    int
-        Exit status: 0 done, 1 refused with one line on standard error, 130 interrupted.
-    """
-    options = _parser().parse_args(arguments)
-    try:
-        options.command(options)
-    except (SwiftForceError, OSError) as error:
-        print(f"swiftforce: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("swiftforce: interrupted", file=sys.stderr)
-        return 130
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="swiftforce", description="Find sparse networks before training."
-    )
-    parser.add_argument("--version", action="version", version=swiftforce.__version__)
-    commands = parser.add_subparsers(required=True, metavar="command")
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands to the command line."""
     _add_demo(commands)
     _add_figure(commands)
-    return parser
 
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,0 +1,254 @@
+"""Checkpoints: the tensors of safetensors files, read where they lie.
+
+Files are mapped into memory and never loaded, so a checkpoint may be larger than the memory of the
+machine. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from swiftforce.adapters import Patterns, prunable
+from swiftforce.errors import CheckpointError, UnsupportedTypeError
+from swiftforce.tensors import BFLOAT16, Array
+
+#: The types whose weights can be pruned: what files call them, and numpy.
+FLOATS = {"F16": "float16", "BF16": BFLOAT16, "F32": "float32", "F64": "float64"}
+
+#: Bytes at the beginning of a file that tell the length of its header.
+_LENGTH = 8
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor in a file.
+
+    Attributes
+    ----------
+    file : Path
+    dtype : str
+        As files call it, for example ``BF16``.
+    shape : tuple of int
+    start, stop : int
+        Where its bytes lie in the file.
+    """
+
+    file: Path
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
+class Checkpoint:
+    """The tensors of one or more files, by name.
+
+    Only headers are read, until an array is asked for.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Safetensors files, which may hold parts of one checkpoint, and indices of such parts, as
+        Hugging Face writes them (``model.safetensors.index.json``), which stand for the files that
+        they name.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is damaged or of another kind, two files hold a tensor of the same name, or an
+        index does not tell the truth.
+    ImportError
+        If safetensors is not installed.
+    OSError
+        If a file cannot be read.
+
+    Attributes
+    ----------
+    files : tuple of Path
+        The safetensors files.
+    indices : tuple of Path
+        The indices.
+    tensors : dict of str to Stored
+        In the order of their names, where numbers count as numbers: it is the same however a
+        checkpoint is split up.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np, safetensors.numpy
+    >>> from swiftforce.checkpoints import Checkpoint
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "model.safetensors")
+    ...     tensors = {"10.weight": np.float32([[1, 2]]), "9.weight": np.float32([[3]])}
+    ...     safetensors.numpy.save_file(tensors, path)
+    ...     checkpoint = Checkpoint([path])
+    ...     list(checkpoint.tensors), checkpoint.array("10.weight")
+    (['9.weight', '10.weight'], array([[1., 2.]], dtype=float32))
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.indices = tuple(path for path in paths if path.suffix == ".json")
+        named = {path: _weight_map(path) for path in self.indices}
+        self.files = tuple(
+            file
+            for path in paths
+            for file in (_shards(path, named[path]) if path in named else [path])
+        )
+        found: dict[str, Stored] = {}
+        for file in self.files:
+            for name, stored in _stored(file).items():
+                if name in found:
+                    raise CheckpointError(
+                        f"{name!r} is in two files: {found[name].file} and {file}"
+                    )
+                found[name] = stored
+        for path, weight_map in named.items():
+            _check_index(path, weight_map, found)
+        self.tensors = {name: found[name] for name in sorted(found, key=_by_numbers)}
+        self._maps: dict[Path, Array] = {}
+
+    def __str__(self) -> str:
+        """The files, a few of them by name."""
+        more = f" and {len(self.files) - 3} more" if len(self.files) > 3 else ""
+        return ", ".join(map(str, self.files[:3])) + more
+
+    def prunable(self, include: Patterns | None = None, exclude: Patterns = ()) -> list[str]:
+        """Names of the tensors that are pruned, in their order: see `swiftforce.adapters.prunable`.
+
+        Raises
+        ------
+        UnknownNameError
+            If a pattern matches no tensor; one to include, none of the types that can be pruned.
+        StructureError
+            If none is left.
+        """
+        dimensions = {
+            name: len(stored.shape) if stored.dtype in FLOATS else None
+            for name, stored in self.tensors.items()
+        }
+        return prunable(dimensions, include, exclude, nothing=f"no tensor of {self} is prunable")
+
+    def array(self, name: str) -> Array:
+        """A tensor, as a read-only array in the mapped file.
+
+        The format promises no alignment, though the library that most files come from keeps it. A
+        tensor that lies at an odd place is copied, since the core reads only what is aligned.
+
+        Raises
+        ------
+        UnsupportedTypeError
+            If the tensor is of a type that cannot be pruned.
+        ImportError
+            If it is bfloat16 and ml_dtypes is not installed.
+        """
+        stored = self.tensors[name]
+        if stored.dtype not in FLOATS:
+            raise UnsupportedTypeError(
+                f"{name!r} in {stored.file} is {stored.dtype}, not one of {', '.join(FLOATS)}"
+            )
+        raw = self.raw(stored.file)[stored.start : stored.stop]
+        array: Array = raw.view(dtype_of(FLOATS[stored.dtype])).reshape(stored.shape)
+        return array if array.flags.aligned else array.copy()
+
+    def raw(self, file: Path) -> Array:
+        """All bytes of one of the files, mapped."""
+        if file not in self._maps:
+            # One map for each file: a map for each tensor would hold a file descriptor each.
+            self._maps[file] = np.asarray(np.memmap(file, np.uint8, "r"))
+        return self._maps[file]
+
+
+def _stored(file: Path) -> dict[str, Stored]:
+    """The tensors that a file holds, after the library has checked its header."""
+    safetensors = _safetensors()
+    # Asked first, because to open a pipe would wait for ever.
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise CheckpointError(f"{file} is not a file")
+    try:
+        with safetensors.safe_open(file, framework="numpy"):
+            pass
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{file} is damaged, or no safetensors file: {error}") from None
+    with file.open("rb") as content:
+        length = int.from_bytes(content.read(_LENGTH), "little")
+        header: dict[str, Any] = json.loads(content.read(length))
+    header.pop("__metadata__", None)
+    data = _LENGTH + length
+    return {
+        name: Stored(
+            file,
+            entry["dtype"],
+            tuple(entry["shape"]),
+            *(data + offset for offset in entry["data_offsets"]),
+        )
+        for name, entry in header.items()
+    }
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """Which file each tensor is in, as an index says."""
+    try:
+        content = json.loads(index.read_text(encoding="utf-8"))
+        weight_map = content["weight_map"]
+        shards = set(weight_map.values())
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        raise CheckpointError(f"{index} is not an index of safetensors files") from None
+    for shard in shards:
+        # Parts lie beside their index, and what is written goes by their names.
+        if not isinstance(shard, str) or Path(shard).name != shard:
+            raise CheckpointError(f"{index} names {shard!r}, which is no file beside it")
+    return dict(weight_map)
+
+
+def _shards(index: Path, weight_map: Mapping[str, str]) -> Iterable[Path]:
+    return [index.with_name(shard) for shard in sorted(set(weight_map.values()))]
+
+
+def _check_index(index: Path, weight_map: Mapping[str, str], found: Mapping[str, Stored]) -> None:
+    for name, shard in weight_map.items():
+        if name not in found or found[name].file != index.with_name(shard):
+            raise CheckpointError(f"{index} says that {name!r} is in {shard}, and it is not")
+
+
+def _by_numbers(name: str) -> tuple[list[str | int], str]:
+    """What sorts names so that layer 2 stands before layer 10."""
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
+
+
+@cache
+def dtype_of(name: str) -> np.dtype[Any]:
+    """The dtype of that name; bfloat16 is that of ml_dtypes.
+
+    Raises
+    ------
+    ImportError
+        If it is asked for and ml_dtypes is not installed.
+    """
+    if name != BFLOAT16:
+        return np.dtype(name)
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise ImportError(
+            "arrays of bfloat16 need ml_dtypes: pip install 'swiftforce[files]'"
+        ) from None
+    found: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+    return found
+
+
+def _safetensors() -> Any:  # noqa: ANN401 - a module
+    try:
+        import safetensors
+    except ImportError:
+        raise ImportError("checkpoints need safetensors: pip install 'swiftforce[files]'") from None
+    return safetensors

@@ -1,0 +1,80 @@
+"""The command ``bench``: what a mask costs on this machine."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+import numpy
+
+import swiftforce
+from swiftforce import bench, tables
+from swiftforce.arguments import count, sparsity
+from swiftforce.checkpoints import FLOATS
+
+#: Weights and runs of a look that takes a moment.
+_QUICK = {"weights": 1_000_000, "repeats": 3}
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    defaults = bench.Settings()
+    parser = commands.add_parser(
+        "bench",
+        help="measure what a mask costs on this machine",
+        description="Measure what the mask of SNIP costs on this machine, against reading weights "
+        "and gradients once, which nothing can be faster than, and against numpy.",
+        epilog="example: swiftforce bench --weights 1000000 --sparsity 0.99",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.set_defaults(command=_bench)
+    parser.add_argument(
+        "--weights",
+        type=count,
+        default=defaults.weights,
+        metavar="N",
+        help=f"in {bench.TENSORS} tensors; "
+        f"{defaults.memory / defaults.weights:.0f} bytes of memory for each float32",
+    )
+    parser.add_argument(
+        "--sparsity",
+        type=sparsity,
+        default=defaults.sparsity,
+        metavar="S",
+        help="share of weights to remove, in [0, 1)",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=tuple(FLOATS.values()),
+        default=defaults.dtype,
+        help="of weights and gradients",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"no more than {_QUICK['weights']:,} weights, in {_QUICK['repeats']} runs",
+    )
+
+
+def _bench(options: argparse.Namespace) -> None:
+    settings = bench.Settings(options.weights, options.sparsity, options.dtype)
+    if options.quick:
+        settings = replace(
+            settings,
+            weights=min(settings.weights, _QUICK["weights"]),
+            repeats=_QUICK["repeats"],
+        )
+    print(
+        f"{settings.weights:,} {settings.dtype} weights and gradients in {bench.TENSORS} tensors: "
+        f"{settings.memory / 1e9:.2f} GB of memory",
+        flush=True,
+    )
+    seconds = bench.run(settings)
+    print()
+    title = f"Mask of sparsity {settings.sparsity:g}: median of {settings.repeats} runs"
+    tables.show(title, bench.rows(seconds))
+    threads = swiftforce.get_num_threads()
+    print(
+        f"\nswiftforce {swiftforce.__version__}, CPU level {swiftforce.cpu_levels()[0]}, "
+        f"{threads} thread{'s' if threads > 1 else ''}, numpy {numpy.__version__}"
+    )

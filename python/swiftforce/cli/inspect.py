@@ -1,0 +1,47 @@
+"""The command ``inspect``: what is in a file of masks."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import swiftforce
+from swiftforce import plots
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "inspect",
+        help="show what a file of masks keeps of each layer",
+        description="Show what the masks in a file keep of each layer: a table, or all that is "
+        "known of the search as JSON, and a picture.",
+        epilog="example: swiftforce inspect masks.safetensors --plot masks.png",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.set_defaults(command=_inspect, plot=None)
+    parser.add_argument("masks", type=Path, help="a file of masks")
+    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="where a picture of the layers and steps goes; its suffix names the format",
+    )
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    if options.plot is not None:
+        if not plots.can_plot():
+            raise ImportError("pictures need matplotlib: pip install 'swiftforce[demo]'")
+        plots.check_target(options.plot)
+    pruning = swiftforce.load(options.masks)
+    if options.plot is not None:
+        plots.save(pruning.plot(), options.plot)
+    if options.json:
+        print(pruning.to_json())
+        return
+    print(pruning)
+    if options.plot is not None:
+        print(f"picture: {options.plot}")
