@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, fields, replace
+import io
+import json
+import sys
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 
 import numpy as np
 import oracle
@@ -87,21 +90,116 @@ def test_the_table() -> None:
         "none   (0, 3)          0      0        1",
         "fc2    (3, 2)          6      0        0",
         "all                2,006  1,500   0.7478",
+        "kept weights have 93.8 % of the sum of scores",
+        "warning: no weight is kept in fc2: nothing passes through",
     ]
 
 
 def test_the_table_of_several_steps() -> None:
     weights, gradients = network(21)
     found = sf.force(weights, gradients, sparsity=0.7, steps=5)
-    assert str(found).splitlines()[0] == "force: 18 of 61 weights kept (sparsity 0.7049), 5 steps"
+    lines = str(found).splitlines()
+    assert lines[0] == "force: 18 of 61 weights kept (sparsity 0.7049), 5 steps"
+    removed = sum(step.removed for step in found.history)
+    revived = sum(step.revived for step in found.history)
+    assert removed - revived == 61 - 18
+    assert lines[7].startswith(f"on the way: {removed} removed, {revived} brought back; saliency ")
+    assert lines[8].endswith(" % of the sum of scores in the last step")
 
 
 def test_the_one_line() -> None:
     assert repr(pruned()) == "<Pruning magnitude: 1500 of 2006 weights kept>"
 
 
-@pytest.mark.filterwarnings("always::swiftforce.SwiftForceWarning")
-def test_a_warning_names_at_most_five_steps() -> None:
-    weights = np.float32([1, 2, 3])
-    with pytest.warns(sf.DegenerateSaliencyWarning, match=r"^7 of 7 steps \(1, 2, 3, 4, 5, ...\)"):
-        sf.force(weights, lambda w: w * 0, keep=1, steps=7, schedule=[2] * 6 + [1])
+class Terminal(io.StringIO):
+    """Standard output that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def printed_on_a_terminal(found: object, monkeypatch: pytest.MonkeyPatch) -> str:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    for name, value in {"TERM": "xterm-256color", "COLUMNS": "110"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    print(found)
+    return terminal.getvalue()
+
+
+def test_a_terminal_has_bars_and_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rich")
+    shown = printed_on_a_terminal(pruned(), monkeypatch)
+    assert "\x1b[1m" in shown
+    assert "█" in next(line for line in shown.splitlines() if line.startswith("fc1"))
+    (collapsed,) = [line for line in shown.splitlines() if "fc2" in line and "(3, 2)" in line]
+    assert "\x1b[1;31m" in collapsed
+    assert "nothing is left" in collapsed
+    assert "warning: no weight is kept in fc2" in shown
+    assert shown.endswith("\n")
+    assert not shown.endswith("\n\n")
+
+
+def test_a_terminal_without_rich_has_the_plain_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    assert printed_on_a_terminal(pruned(), monkeypatch) == f"{pruned()}\n"
+
+
+def test_a_format_string_is_plain_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = str(pruned())
+    shown = printed_on_a_terminal(f"{pruned()}", monkeypatch)
+    assert shown == f"{plain}\n"
+
+
+def test_rich_prints_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = pytest.importorskip("rich.console")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    page = io.StringIO()
+    names = {"a_layer_with_a_name_that_is_longer_than_the_terminal_is_wide.weight": np.ones(3, "f")}
+    console.Console(file=page, width=50).print(sf.magnitude(names, keep=2))
+    lines = page.getvalue().splitlines()
+    assert max(map(len, lines)) <= 50
+    # Nothing of the name is lost.
+    width = next(line.index("shape") for line in lines if "shape" in line)
+    assert next(iter(names)) in "".join(line[:width].strip() for line in lines)
+
+
+# ------------------------------------------------------------------------- for logs
+
+
+def test_a_result_as_a_dict_is_all_but_the_masks() -> None:
+    weights, gradients = network(21)
+    found = sf.force(weights, gradients, sparsity=0.7, steps=5)
+    told = found.to_dict()
+    assert {
+        name: told[name] for name in ("method", "schedule", "seed", "size", "keep", "steps")
+    } == {
+        "method": "force",
+        "schedule": "exponential",
+        "seed": 0,
+        "size": 61,
+        "keep": 18,
+        "steps": 5,
+    }
+    assert told["sparsity"] == found.sparsity
+    assert told["degenerate"] is False
+    assert told["warnings"] == list(found.warnings)
+    assert [layer["density"] for layer in told["layers"]] == [each.density for each in found.layers]
+    assert [tuple(layer["shape"]) for layer in told["layers"]] == [w.shape for w in weights]
+    for step, expected in zip(told["history"], found.history, strict=True):
+        assert {**step, "layer_kept": tuple(step["layer_kept"])} == asdict(expected)
+
+
+def test_a_result_as_json_is_the_dict(tmp_path) -> None:
+    pytest.importorskip("safetensors")
+    found = pruned()
+    assert json.loads(found.to_json()) == found.to_dict()
+    assert "\n" not in found.to_json()
+    assert found.to_json(indent=2).startswith('{\n  "method"')
+    found.save(tmp_path / "a.safetensors")
+    assert sf.load(tmp_path / "a.safetensors").to_json() == found.to_json()
+
+
+def test_names_that_are_not_ascii_stay_readable_in_json() -> None:
+    assert '"größe"' in sf.magnitude({"größe": np.ones(3, "f")}, keep=2).to_json()

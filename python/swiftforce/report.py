@@ -1,21 +1,22 @@
-"""What a search found and how: layers, steps, the whole result, and the warnings about it."""
+"""What a search found and how: layers, steps, and the whole result, which shows itself."""
 
 from __future__ import annotations
 
+import json
 import os
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
-from swiftforce.errors import (
-    DegenerateSaliencyWarning,
-    LayerCollapseWarning,
-    MaskedGradientsWarning,
-)
-from swiftforce.tables import plain
+from swiftforce import tables
 from swiftforce.tensors import Arrays, Tensors
+from swiftforce.trust import concerns
+from swiftforce.vocabulary import method_info, methods
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -160,31 +161,109 @@ class Pruning:
         """Whether positions, not scores, chose some weights of the final masks."""
         return self.history[-1].degenerate
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What speaks against trusting the masks, in words; empty if nothing does."""
+        free = self.method in methods() and method_info(self.method)["free"]
+        found = concerns(self.layers, self.history, free=free)
+        return tuple(concern.text for concern in found)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write masks and history to a safetensors file; see `swiftforce.load`."""
         from swiftforce.masks import save
 
         save(self, path)
 
+    def to_dict(self) -> dict[str, Any]:
+        """All but the masks, as numbers, texts, lists and dicts: for a log of an experiment.
+
+        Examples
+        --------
+        >>> import numpy as np, swiftforce as sf
+        >>> found = sf.magnitude({"fc": np.float32([1, -2, 3, 4])}, sparsity=0.5).to_dict()
+        >>> found["sparsity"], found["warnings"], found["layers"][0]
+        (0.5, [], {'name': 'fc', 'shape': [4], 'size': 4, 'kept': 2, 'density': 0.5})
+        >>> found["history"][0]["removed"]
+        2
+        """
+        return {
+            "method": self.method,
+            "schedule": self.schedule,
+            "seed": self.seed,
+            "size": self.size,
+            "keep": self.keep,
+            "sparsity": self.sparsity,
+            "steps": self.steps,
+            "degenerate": self.degenerate,
+            "warnings": list(self.warnings),
+            "layers": [
+                {**asdict(layer), "shape": list(layer.shape), "density": layer.density}
+                for layer in self.layers
+            ],
+            "history": [
+                {**asdict(step), "layer_kept": list(step.layer_kept)} for step in self.history
+            ],
+        }
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """`to_dict` as JSON.
+
+        Parameters
+        ----------
+        indent : int, optional
+            Spaces for each level; everything in one line by default.
+        """
+        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+
+    def plot(self) -> Figure:
+        """Draw the density of each layer, and for a search of several steps its course.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Shown where it is the value of a notebook's cell; otherwise save it, by ``savefig``.
+            It follows matplotlib's style sheets.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        try:
+            from swiftforce.pruning_plots import figure_of
+        except ImportError as error:
+            raise ImportError(f"{error}: pip install 'swiftforce[demo]'") from None
+        return figure_of(self)
+
     def __str__(self) -> str:
-        """A table of the layers."""
-        rows: list[tuple[str, ...]] = [("layer", "shape", "weights", "kept", "density")]
-        for layer in self.layers:
-            rows.append(_row(layer.name, str(layer.shape), layer.size, layer.kept, layer.density))
-        rows.append(_row("all", "", self.size, self.keep, self.density))
-        plural = "s" if self.steps > 1 else ""
-        return (
-            f"{self.method}: {self.keep:,} of {self.size:,} weights kept "
-            f"(sparsity {self.sparsity:.4g}), {self.steps} step{plural}\n{plain(rows, left=2)}"
-        )
+        """A table of the layers, what the search did, and warnings.
+
+        With colours and bars where standard output is a terminal and rich is installed. A format
+        string has the plain text in any case.
+        """
+        return tables.styled(self) if sys.stdout.isatty() else format(self)
+
+    def __format__(self, specification: str) -> str:
+        """The plain table: f-strings and logs have no colours."""
+        from swiftforce.summary import plain_text
+
+        return format(plain_text(self), specification)
+
+    def __rich_console__(self, console: object, options: object) -> Iterator[object]:
+        """What rich prints."""
+        from swiftforce.summary import rich_parts
+
+        return rich_parts(self)
+
+    def _repr_html_(self) -> str:
+        """The card that notebooks show."""
+        from swiftforce.card import html_of
+
+        return html_of(self)
 
     def __repr__(self) -> str:
         """One line."""
         return f"<Pruning {self.method}: {self.keep} of {self.size} weights kept>"
-
-
-def _row(name: str, shape: str, size: int, kept: int, density: float) -> tuple[str, ...]:
-    return (name, shape, f"{size:,}", f"{kept:,}", f"{density:.4g}")
 
 
 def step_of(report: dict[str, Any]) -> Step:
@@ -205,64 +284,3 @@ def layers_of(tensors: Tensors, step: Step) -> tuple[Layer, ...]:
             )
         ]
     )
-
-
-def warn_of(
-    layers: Sequence[Layer],
-    history: Sequence[Step],
-    *,
-    size: int | None = None,
-    free: bool = False,
-    stacklevel: int,
-) -> None:
-    """Warn of what speaks against trusting a mask.
-
-    Parameters
-    ----------
-    size : int, optional
-        How many weights the history counts: those of the layers, or more.
-    free : bool
-        Whether removed weights may return.
-    """
-    if size is None:
-        size = sum(layer.size for layer in layers)
-    degenerate = [step for step in history if step.degenerate]
-    if degenerate:
-        last = degenerate[-1]
-        steps = "the selection" if len(history) == 1 else _steps(degenerate, len(history))
-        warnings.warn(
-            f"{steps} had fewer weights with a score above zero than to keep: "
-            f"{last.arbitrary} of the {last.keep} weights kept "
-            f"{'' if len(history) == 1 else f'in step {last.step} '}"
-            "have a score of zero and were chosen by their positions",
-            DegenerateSaliencyWarning,
-            stacklevel=stacklevel,
-        )
-    collapsed = [layer.name for layer in layers if layer.collapsed]
-    if collapsed:
-        warnings.warn(
-            f"no weight is kept in {', '.join(collapsed)}: nothing passes through",
-            LayerCollapseWarning,
-            stacklevel=stacklevel,
-        )
-    if free and len(history) > 1 and _never_had_gradients(history, size):
-        warnings.warn(
-            f"in none of {len(history)} steps had a removed weight a gradient other than zero, so "
-            "none could return: gradients must be dense, at the masked weights but not masked",
-            MaskedGradientsWarning,
-            stacklevel=stacklevel,
-        )
-
-
-def _never_had_gradients(history: Sequence[Step], size: int) -> bool:
-    """Whether at every step all that was removed may have had a score of zero."""
-    return not any(step.revived for step in history) and all(
-        size > before.keep and step.zero_scores >= size - before.keep
-        for before, step in pairwise(history)
-    )
-
-
-def _steps(steps: Sequence[Step], total: int) -> str:
-    shown = ", ".join(str(step.step) for step in steps[:5])
-    more = ", ..." if len(steps) > 5 else ""
-    return f"{len(steps)} of {total} steps ({shown}{more})"

@@ -40,7 +40,7 @@ from swiftforce.errors import (
     native_call,
     public_error,
 )
-from swiftforce.report import Layer, Pruning, Step, layers_of, step_of, warn_of
+from swiftforce.report import Layer, Pruning, Step, layers_of, step_of
 from swiftforce.schedule import Schedule, check_seed, plan
 from swiftforce.search_files import SavedSearch, digests
 from swiftforce.shards import Agreement, Piece, Shard
@@ -54,6 +54,7 @@ from swiftforce.tensors import (
     read_only,
     spans,
 )
+from swiftforce.trust import warn_of
 from swiftforce.vocabulary import method_info, number
 
 #: The caller's function from masked weights to dense gradients, both in the weights' structure.
@@ -497,13 +498,7 @@ class MaskSearch:
             if copies:
                 masks = tuple(mask.copy() for mask in masks)
         layers = self._layers(history[-1])
-        warn_of(
-            layers,
-            history,
-            size=None if self._shard is None else self._shard.total,
-            free=self._info["free"],
-            stacklevel=stacklevel + 1,
-        )
+        warn_of(layers, history, free=self._info["free"], stacklevel=stacklevel + 1)
         return Pruning(
             masks=self._tensors.restore(masks),
             method=self.method,

@@ -12,9 +12,10 @@ from swiftforce.errors import (
     native_call,
     public_error,
 )
-from swiftforce.report import Pruning, layers_of, step_of, warn_of
+from swiftforce.report import Pruning, layers_of, step_of
 from swiftforce.schedule import check_seed, integer, require_keep
 from swiftforce.tensors import FLOAT32, MASK, Array, Arrays, Tensors, check_distinct
+from swiftforce.trust import warn_of
 from swiftforce.vocabulary import number
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 Row = Sequence[str]
 
@@ -46,3 +47,15 @@ def show(title: str, rows: Sequence[Row], *, left: int = 1) -> None:
             Console().print(table)
             return
     print(f"{title}\n\n{plain(rows, left=left)}")
+
+
+def styled(value: Any) -> str:  # noqa: ANN401 - whatever has a plain form and one for rich
+    """What rich shows of a value on this terminal; its plain form where rich is not installed."""
+    try:
+        from rich.console import Console
+    except ImportError:
+        return format(value)
+    console = Console()
+    with console.capture() as captured:
+        console.print(value)
+    return captured.get().rstrip("\n")

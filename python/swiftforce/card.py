@@ -1,0 +1,227 @@
+"""The card that a notebook shows of a result: HTML with styles of its own and nothing else.
+
+No script, no style sheet and no picture, which viewers of notebooks take out; colours that are
+read on light and on dark; text in the colour of what is around it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from swiftforce.summary import Scale, percent, removed, revived, share_of_scores
+
+if TYPE_CHECKING:
+    from swiftforce.report import Layer, Pruning, Step
+
+#: With more layers than that, their bars stand side by side, and the table has to be opened.
+_ROWS = 24
+#: With more steps than that, some are left out of the charts.
+_COLUMNS = 60
+
+_BLUE, _GREY, _RED, _AMBER = "#3a86c8", "rgba(128,128,128,0.7)", "#d64545", "#d9822b"
+_FAINT, _LINE = "rgba(128,128,128,0.16)", "rgba(128,128,128,0.45)"
+_SMALL = "font-size:0.85em;opacity:0.75"
+
+
+def html_of(pruning: Pruning) -> str:
+    """The card of a result."""
+    scale = Scale(pruning)
+    many = len(pruning.layers) > _ROWS
+    parts = [
+        _head(pruning),
+        _concerns(pruning.warnings),
+        _strip(pruning.layers, scale) if many else _table(pruning.layers, scale),
+        _charts(pruning) if pruning.steps > 1 else "",
+        *(_block(escape(text), _SMALL) for text in share_of_scores(pruning)),
+    ]
+    style = (
+        f"max-width:48em;border:1px solid {_LINE};border-radius:6px;padding:0.8em 1.1em;"
+        "line-height:1.45;color:inherit;text-align:left"
+    )
+    return _block("".join(parts), style)
+
+
+def _head(pruning: Pruning) -> str:
+    removed = f'<span style="font-size:1.6em">{percent(pruning.sparsity)}</span> removed'
+    steps = f"{pruning.steps} steps, {pruning.schedule} schedule" if pruning.steps > 1 else "1 step"
+    about = (
+        f"{pruning.keep:,} of {pruning.size:,} weights kept by <b>{escape(pruning.method)}</b>, "
+        f"{escape(steps)}"
+    )
+    return _block(f"<b>{removed}</b> &ensp; {about}", "")
+
+
+def _concerns(texts: Sequence[str]) -> str:
+    if not texts:
+        return _block("no warnings", _SMALL)
+    items = "".join(f"<li>{escape(text)}</li>" for text in texts)
+    style = f"border-left:4px solid {_AMBER};padding-left:0.7em;margin:0.5em 0"
+    return _block(f'<b>warnings</b><ul style="margin:0;padding-left:1.2em">{items}</ul>', style)
+
+
+# ------------------------------------------------------------------------------ layers
+
+
+def _table(layers: Sequence[Layer], scale: Scale) -> str:
+    cell = "padding:1px 8px 1px 0;border:none;background:none;vertical-align:middle"
+    left, right = f"{cell};text-align:left", f"{cell};text-align:right;white-space:nowrap"
+    heading = (
+        f'<th style="{left}">layer</th><th style="{right}">kept</th>'
+        f'<th style="{right}">density</th><th style="{left};width:45%">{_axis(scale)}</th>'
+    )
+    rows = [f'<tr style="background:none">{heading}</tr>']
+    for layer in layers:
+        name = f'<span style="overflow-wrap:anywhere">{escape(layer.name)}</span>'
+        rows.append(
+            f'<tr style="background:none" title="{_title(layer)}">'
+            f'<td style="{left}">{name}</td>'
+            f'<td style="{right}">{layer.kept:,} of {layer.size:,}</td>'
+            f'<td style="{right}">{percent(layer.density)}</td>'
+            f'<td style="{left}">{_bar(layer, scale)}</td></tr>'
+        )
+    style = "width:100%;border:none;border-collapse:collapse;margin:0.6em 0;font-size:0.92em"
+    return f'<table style="{style}">{"".join(rows)}</table>'
+
+
+def _axis(scale: Scale) -> str:
+    """The powers of ten above the bars."""
+    ticks = "".join(f"<span>{percent(tick)}</span>" for tick in scale.ticks)
+    style = "display:flex;justify-content:space-between;font-weight:normal;" + _SMALL
+    return f'<div style="{style}">{ticks}</div>'
+
+
+def _bar(layer: Layer, scale: Scale) -> str:
+    if layer.collapsed:
+        return f'<b style="color:{_RED}">nothing is left</b>'
+    filled = f"width:{100 * scale.place(layer.density):.1f}%;height:0.8em;background:{_BLUE}"
+    return f'<div style="background:{_FAINT}"><div style="{filled}"></div></div>'
+
+
+def _strip(layers: Sequence[Layer], scale: Scale) -> str:
+    """A column for each layer, the notable ones in words, and all of them to be opened."""
+    columns = [
+        _column(1.0, _RED, _title(layer))
+        if layer.collapsed
+        else _column(scale.place(layer.density), _BLUE, _title(layer))
+        for layer in layers
+    ]
+    range_of_axis = f"{percent(scale.ticks[0])} to 100 %, logarithmic"
+    caption = f"density of {len(layers)} layers, {range_of_axis}"
+    if empty := [layer for layer in layers if layer.collapsed]:
+        caption += f'; <b style="color:{_RED}">{len(empty)} with nothing left</b>'
+    return (
+        _block(_row(columns, "5em"), "margin-top:0.6em")
+        + _block(f"{caption}<br>{_notable(layers)}", _SMALL)
+        + f'<details style="margin:0.3em 0"><summary>all {len(layers)} layers</summary>'
+        + _block(_table(layers, scale), "max-height:24em;overflow-y:auto")
+        + "</details>"
+    )
+
+
+def _notable(layers: Sequence[Layer]) -> str:
+    """The sparsest and the densest layer that something is left of."""
+    kept = [layer for layer in layers if layer.kept]
+    if not kept:
+        return ""
+    order = sorted(kept, key=lambda layer: layer.density)
+    return "<br>".join(
+        f"{which}: {escape(layer.name)}, {percent(layer.density)}"
+        for which, layer in (("sparsest", order[0]), ("densest", order[-1]))
+    )
+
+
+def _title(layer: Layer) -> str:
+    """What is said of a layer under the pointer."""
+    text = f"{layer.name} {layer.shape}: {layer.kept:,} of {layer.size:,} weights kept"
+    return escape(f"{text}, {percent(layer.density)}", quote=True)
+
+
+# ------------------------------------------------------------------------------ steps
+
+
+def _charts(pruning: Pruning) -> str:
+    """The course of the search: weights kept, weights removed and brought back, saliency."""
+    first, last = pruning.history[0], pruning.history[-1]
+    charts = [
+        _chart(
+            pruning.history,
+            lambda step: math.log1p(step.keep),
+            "kept",
+            f"{pruning.size:,} &rarr; {pruning.keep:,}",
+        ),
+        _chart(
+            pruning.history,
+            lambda step: math.log1p(step.removed),
+            "removed",
+            f"{removed(pruning):,}",
+            color=_GREY,
+        ),
+        _chart(
+            pruning.history,
+            lambda step: math.log1p(step.revived),
+            "brought back",
+            f"{revived(pruning):,}",
+        ),
+        _chart(
+            pruning.history,
+            lambda step: step.saliency,
+            "saliency",
+            f"{first.saliency:.3g} &rarr; {last.saliency:.3g}",
+        ),
+    ]
+    style = "display:flex;flex-wrap:wrap;align-items:flex-end;gap:0.4em 1.2em;margin:0.6em 0 0.2em"
+    caption = f"steps 1 to {pruning.steps}; numbers of weights are logarithmic"
+    if pruning.degenerate or any(step.degenerate for step in pruning.history):
+        caption += f'; <b style="color:{_AMBER}">positions, not scores, chose some weights</b>'
+    return _block("".join(charts), style) + _block(caption, _SMALL)
+
+
+def _chart(
+    history: Sequence[Step],
+    value: Callable[[Step], float],
+    name: str,
+    total: str,
+    *,
+    color: str = _BLUE,
+) -> str:
+    """A column for each step, amber where positions chose weights."""
+    count = min(len(history), _COLUMNS)
+    shown = [history[round(i * (len(history) - 1) / (count - 1))] for i in range(count)]
+    top = max(value(step) for step in shown) or 1.0
+    columns = [
+        _column(value(step) / top, _AMBER if step.degenerate else color, _told(step))
+        for step in shown
+    ]
+    return _block(_block(f"{name}: {total}", _SMALL) + _row(columns, "2.6em"), "flex:1 1 9em")
+
+
+def _told(step: Step) -> str:
+    """What is said of a step under the pointer."""
+    return (
+        f"step {step.step}: {step.keep:,} kept, {step.removed:,} removed, "
+        f"{step.revived:,} brought back, saliency {step.saliency:.6g}"
+    )
+
+
+# ------------------------------------------------------------------------------ pieces
+
+
+def _row(columns: Sequence[str], height: str) -> str:
+    """Columns that stand on one line."""
+    style = f"display:flex;align-items:flex-end;height:{height};border-bottom:1px solid {_LINE}"
+    return _block("".join(columns), style)
+
+
+def _column(height: float, color: str, title: str) -> str:
+    """A column of that share of its row's height; what is not zero can be seen."""
+    style = f"flex:1;margin:0 0.5px;height:{100 * height:.1f}%;background:{color}"
+    if height > 0:
+        style += ";min-height:1px"
+    return f'<div style="{style}" title="{title}"></div>'
+
+
+def _block(content: str, style: str) -> str:
+    return f'<div style="{style}">{content}</div>' if style else f"<div>{content}</div>"

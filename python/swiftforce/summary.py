@@ -1,0 +1,134 @@
+"""A result in words: as plain text, and as rich prints it. The card of notebooks says the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from swiftforce.tables import plain
+
+if TYPE_CHECKING:
+    from swiftforce.report import Layer, Pruning
+
+HEADING = ("layer", "shape", "weights", "kept", "density")
+
+
+def plain_text(pruning: Pruning) -> str:
+    """Headline, table of the layers, what the search did, warnings."""
+    rows = [HEADING, *(row_of(layer) for layer in pruning.layers), total(pruning)]
+    warnings = [f"warning: {text}" for text in pruning.warnings]
+    return "\n".join([headline(pruning), plain(rows, left=2), *course(pruning), *warnings])
+
+
+def headline(pruning: Pruning) -> str:
+    """What was found, in one line."""
+    return (
+        f"{pruning.method}: {pruning.keep:,} of {pruning.size:,} weights kept "
+        f"(sparsity {pruning.sparsity:.4g}), {pruning.steps} step{'s' * (pruning.steps > 1)}"
+    )
+
+
+def course(pruning: Pruning) -> list[str]:
+    """What the search did on the way, and the share of all scores that it kept."""
+    told = []
+    if pruning.steps > 1:
+        first, last = pruning.history[0], pruning.history[-1]
+        told.append(
+            f"on the way: {removed(pruning):,} removed, {revived(pruning):,} brought back; "
+            f"saliency {first.saliency:.4g} -> {last.saliency:.4g}"
+        )
+    return [*told, *share_of_scores(pruning)]
+
+
+def removed(pruning: Pruning) -> int:
+    """How often a weight was removed, in all steps together."""
+    return sum(step.removed for step in pruning.history)
+
+
+def revived(pruning: Pruning) -> int:
+    """How often a weight was brought back, in all steps together."""
+    return sum(step.revived for step in pruning.history)
+
+
+def share_of_scores(pruning: Pruning) -> list[str]:
+    """How much of the sum of all scores the kept weights have; nothing where that is zero."""
+    last = pruning.history[-1]
+    if last.total_saliency <= 0:
+        return []
+    share = percent(last.saliency / last.total_saliency)
+    which = " in the last step" if pruning.steps > 1 else ""
+    return [f"kept weights have {share} of the sum of scores{which}"]
+
+
+def row_of(layer: Layer) -> tuple[str, ...]:
+    """A layer under `HEADING`."""
+    return (layer.name, str(layer.shape), *_numbers(layer.size, layer.kept, layer.density))
+
+
+def total(pruning: Pruning) -> tuple[str, ...]:
+    """The sum of all layers under `HEADING`."""
+    return ("all", "", *_numbers(pruning.size, pruning.keep, pruning.density))
+
+
+def _numbers(size: int, kept: int, density: float) -> tuple[str, ...]:
+    return f"{size:,}", f"{kept:,}", f"{density:.4g}"
+
+
+def percent(share: float) -> str:
+    """A share in percent, to three digits or as many as tell it from all and from nothing."""
+    for digits in range(3, 18):
+        shown = f"{100 * share:.{digits}g}"
+        if shown not in {"100", "1e+02"} or share == 1:
+            break
+    return f"{shown} %"
+
+
+class Scale:
+    """A logarithmic scale for densities, from a power of ten below the least of them to 1.
+
+    Densities of a sparse network are orders of magnitude apart, and those far below the others are
+    the ones to see.
+
+    Attributes
+    ----------
+    decades : int
+        How many powers of ten it spans.
+    """
+
+    def __init__(self, pruning: Pruning) -> None:
+        least = min((layer.density for layer in pruning.layers if layer.kept), default=1.0)
+        self.decades = math.floor(-math.log10(least)) + 1
+
+    def place(self, density: float) -> float:
+        """Where a density is, from 0 to 1; 0 where nothing is left."""
+        return 1 + math.log10(density) / self.decades if density else 0.0
+
+    @property
+    def ticks(self) -> list[float]:
+        """The powers of ten, from its beginning to 1."""
+        return [10.0**power for power in range(-self.decades, 1)]
+
+
+def rich_parts(pruning: Pruning) -> Iterator[Any]:
+    """What rich prints, one below the other."""
+    from rich.bar import Bar
+    from rich.table import Table
+    from rich.text import Text
+
+    yield Text(headline(pruning), style="bold")
+    scale = Scale(pruning)
+    table = Table(box=None, pad_edge=False, show_footer=True, header_style="bold")
+    for position, (name, foot) in enumerate(zip(HEADING, total(pruning), strict=True)):
+        side: Literal["left", "right"] = "left" if position < 2 else "right"
+        table.add_column(name, foot, justify=side, overflow="fold", footer_style="bold")
+    table.add_column(f"{percent(scale.ticks[0])} to 100 %, logarithmic", min_width=9, max_width=40)
+    for layer in pruning.layers:
+        place = scale.place(layer.density)
+        bar = Text("nothing is left") if layer.collapsed else Bar(1, 0, place)
+        table.add_row(*row_of(layer), bar, style="bold red" if layer.collapsed else None)
+    yield table
+    for text in course(pruning):
+        yield Text(text)
+    for text in pruning.warnings:
+        yield Text(f"warning: {text}", style="bold yellow")

@@ -1,0 +1,92 @@
+"""What speaks against trusting a mask, in words: raised as warnings, shown with results."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from swiftforce.errors import (
+    DegenerateSaliencyWarning,
+    LayerCollapseWarning,
+    MaskedGradientsWarning,
+    SwiftForceWarning,
+)
+
+if TYPE_CHECKING:
+    from swiftforce.report import Layer, Step
+
+#: So many layers are called by their names, and steps by their numbers.
+_NAMED = 5
+
+
+class Concern(NamedTuple):
+    """A reason not to trust a mask."""
+
+    kind: type[SwiftForceWarning]
+    text: str
+
+
+def concerns(layers: Sequence[Layer], history: Sequence[Step], *, free: bool) -> list[Concern]:
+    """What speaks against trusting a mask.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+    history : sequence of Step
+        At least one.
+    free : bool
+        Whether removed weights may return.
+    """
+    found = []
+    if degenerate := [step for step in history if step.degenerate]:
+        found.append(Concern(DegenerateSaliencyWarning, _degenerate(degenerate, len(history))))
+    if collapsed := [layer.name for layer in layers if layer.collapsed]:
+        text = f"no weight is kept in {_named(collapsed)}: nothing passes through"
+        found.append(Concern(LayerCollapseWarning, text))
+    if free and len(history) > 1 and _never_had_gradients(history):
+        text = (
+            f"in none of {len(history)} steps had a removed weight a gradient other than zero, so "
+            "none could return: gradients must be dense, at the masked weights but not masked"
+        )
+        found.append(Concern(MaskedGradientsWarning, text))
+    return found
+
+
+def warn_of(
+    layers: Sequence[Layer], history: Sequence[Step], *, free: bool = False, stacklevel: int
+) -> None:
+    """Warn of each of the `concerns`."""
+    for concern in concerns(layers, history, free=free):
+        warnings.warn(concern.text, concern.kind, stacklevel=stacklevel)
+
+
+def _degenerate(steps: Sequence[Step], total: int) -> str:
+    last = steps[-1]
+    which = "the selection"
+    if total > 1:
+        shown = ", ".join(str(step.step) for step in steps[:_NAMED])
+        which = f"{len(steps)} of {total} steps ({shown}{', ...' * (len(steps) > _NAMED)})"
+    return (
+        f"{which} had fewer weights with a score above zero than to keep: "
+        f"{last.arbitrary} of the {last.keep} weights kept "
+        f"{f'in step {last.step} ' if total > 1 else ''}"
+        "have a score of zero and were chosen by their positions"
+    )
+
+
+def _named(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_NAMED])
+    more = len(names) - _NAMED
+    return f"{shown} and {more} more layers" if more > 0 else shown
+
+
+def _never_had_gradients(history: Sequence[Step]) -> bool:
+    """Whether at every step all that was removed may have had a score of zero."""
+    # All weights compete in the first step, those of other ranks among them.
+    size = history[0].candidates
+    return not any(step.revived for step in history) and all(
+        size > before.keep and step.zero_scores >= size - before.keep
+        for before, step in pairwise(history)
+    )
