@@ -1,4 +1,4 @@
-"""What adapters share: patterns that must match, and batches that begin again."""
+"""What adapters share: patterns that must match, weights by name, batches that begin again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 import swiftforce as sf
-from swiftforce.adapters import endless, listed, matching
+from swiftforce.adapters import endless, is_weight, listed, matching, prunable
 
 NAMES = ["conv/kernel", "conv/bias", "head/kernel"]
 
@@ -57,3 +57,98 @@ def test_batches_that_run_out() -> None:
 def test_no_batches(nothing: object) -> None:
     with pytest.raises(sf.BatchesError, match="there are no batches"):
         next(endless(nothing))
+
+
+# ------------------------------------------------------------------------- which are weights
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "weight",
+        "0.weight",
+        "layers.0.self_attn.q_proj.weight",
+        "model.embeddings.patch_embeddings.projection.weight",
+        "norm1.linear.weight",
+        "shared.0.weight",
+        "lm_head.weight",
+        "conv.weight_v",
+        "attn.in_proj_weight",
+        "params/Dense_0/kernel",
+        "patch_embed/kernel",
+        "layer_norm_mlp/kernel",
+        "nnx/kernel/value",
+        "mask_head",
+        "token_mixing",
+        "upscale",
+        "value",
+    ],
+)
+def test_weights_of_layers(name: str) -> None:
+    assert is_weight(name, 2)
+    assert is_weight(name, 4)
+    assert not is_weight(name, 1)
+    assert not is_weight(name, 0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.embed_tokens.weight",
+        "transformer.wte.weight",
+        "transformer.wpe.weight",
+        "shared.weight",
+        "tok_embeddings.weight",
+        "vit.cls_token",
+        "pos_embed",
+        "norm.weight",
+        "layers.0.LayerNorm.weight",
+        "attn.relative_attention_bias.weight",
+        "attn.relative_position_bias_table",
+        "attn.bias_k",
+        "h.0.attn.bias",
+        "fc.weight_scale_inv",
+        "fc.scales",
+        "fc.weight_mask",
+        "pos_conv.weight_g",
+        "parametrizations.weight.original0",
+        "params/Embed_0/embedding",
+        "batch_norm/scale",
+        "batch_norm/offset",
+        "nnx/bias/value",
+    ],
+)
+def test_what_is_by_its_name_no_weight(name: str) -> None:
+    assert not is_weight(name, 2)
+
+
+DIMENSIONS = {"b.weight": 2, "a.weight": 4, "a.bias": 1, "table.embedding": 2, "steps": None}
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "found"),
+    [
+        (None, (), ["b.weight", "a.weight"]),
+        (None, "b.*", ["a.weight"]),
+        ("a.*", (), ["a.weight", "a.bias"]),
+        (["a.*", "table*"], "*.bias", ["a.weight", "table.embedding"]),
+        ("*", "steps", ["b.weight", "a.weight", "a.bias", "table.embedding"]),
+    ],
+)
+def test_which_are_pruned(
+    include: str | list[str] | None, exclude: str | tuple[str, ...], found: list[str]
+) -> None:
+    assert prunable(DIMENSIONS, include, exclude, nothing="nothing") == found
+
+
+@pytest.mark.parametrize(("include", "exclude"), [("steps", ()), ("c.*", ()), (None, "c.*")])
+def test_patterns_of_weights_that_match_nothing(include: str | None, exclude: str) -> None:
+    with pytest.raises(sf.UnknownNameError, match="which matches nothing"):
+        prunable(DIMENSIONS, include, exclude, nothing="nothing")
+
+
+def test_nothing_is_left_to_prune() -> None:
+    with pytest.raises(sf.StructureError, match=r"^nothing here; of floating-point .* b\.weight, "):
+        prunable(DIMENSIONS, None, "*", nothing="nothing here")
+    with pytest.raises(sf.StructureError, match=r"there are: none$"):
+        prunable({"steps": None}, None, (), nothing="nothing here")

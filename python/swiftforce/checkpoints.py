@@ -170,8 +170,12 @@ class Checkpoint:
 def _stored(file: Path) -> dict[str, Stored]:
     """The tensors that a file holds, after the library has checked its header."""
     safetensors = _safetensors()
-    # Asked first, because to open a pipe would wait for ever.
-    if not stat.S_ISREG(file.stat().st_mode):
+    try:
+        mode = file.stat().st_mode
+    except ValueError as error:  # a null byte in the path
+        raise CheckpointError(f"{str(file)!r} is not a path: {error}") from None
+    # Before it is opened: a pipe would wait for ever.
+    if not stat.S_ISREG(mode):
         raise CheckpointError(f"{file} is not a file")
     try:
         with safetensors.safe_open(file, framework="numpy"):
@@ -204,7 +208,7 @@ def _weight_map(index: Path) -> dict[str, str]:
         raise CheckpointError(f"{index} is not an index of safetensors files") from None
     for shard in shards:
         # Parts lie beside their index, and what is written goes by their names.
-        if not isinstance(shard, str) or Path(shard).name != shard:
+        if not isinstance(shard, str) or not shard or Path(shard).name != shard:
             raise CheckpointError(f"{index} names {shard!r}, which is no file beside it")
     return dict(weight_map)
 

@@ -7,6 +7,7 @@ What is here is how they begin and how they end. To show the help imports nothin
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import warnings
@@ -31,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     SystemExit
         With 2 if the arguments make no command, with 0 after help and version.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Names of tensors may be any text, and a terminal of any encoding.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             return _run(arguments)

@@ -1,0 +1,95 @@
+"""The command that shows what is in a file of masks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import swiftforce as sf
+from checkpoint_files import prunable, tensors, write
+from command import run
+from swiftforce import cli
+
+pytest.importorskip("safetensors")
+
+
+@pytest.fixture
+def pruning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> sf.Pruning:
+    """What is in m.safetensors."""
+    monkeypatch.chdir(tmp_path)
+    found = sf.force(prunable(1), lambda masked: prunable(2), sparsity=0.8, steps=3)
+    found.save("m.safetensors")
+    return found
+
+
+def test_the_table(pruning: sf.Pruning, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["inspect", "m.safetensors"]) == 0
+    assert capsys.readouterr().out == f"{pruning}\n"
+
+
+def test_json(pruning: sf.Pruning, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["inspect", "--json", "m.safetensors"]) == 0
+    shown = capsys.readouterr().out
+    assert shown == f"{pruning.to_json()}\n"
+    assert json.loads(shown) == pruning.to_dict()
+
+
+def test_a_picture(pruning: sf.Pruning, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    assert cli.main(["inspect", "m.safetensors", "--plot", "m.png"]) == 0
+    assert capsys.readouterr().out == f"{pruning}\npicture: m.png\n"
+    assert Path("m.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert cli.main(["inspect", "m.safetensors", "--json", "--plot", "m.svg"]) == 0
+    assert json.loads(capsys.readouterr().out) == pruning.to_dict()
+    assert sorted(path.name for path in Path().iterdir()) == ["m.png", "m.safetensors", "m.svg"]
+
+
+def test_masks_of_anything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sf.magnitude(np.float32([1, 3, 2]), keep=2).save(tmp_path / "m")
+    assert cli.main(["inspect", str(tmp_path / "m")]) == 0
+    assert capsys.readouterr().out.startswith("magnitude: 2 of 3 weights kept")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("no.safetensors",), "no.safetensors: No such file or directory"),
+        ((".",), ".: Is a directory"),
+        (("w.safetensors",), "w.safetensors is not a file of masks"),
+        (("m.safetensors", "--plot", "no/m.png"), "there is no folder 'no' for the picture"),
+        (("m.safetensors", "--plot", "m.nonsense"), "'m.nonsense' names no format of pictures"),
+        (("m.safetensors", "--plot", "m.safetensors"), "names no format of pictures"),
+    ],
+)
+@pytest.mark.usefixtures("pruning")
+def test_what_cannot_be_shown_is_one_line(
+    arguments: tuple[str, ...], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if "--plot" in arguments:
+        pytest.importorskip("matplotlib")
+    write(Path("w.safetensors"), tensors(1))
+    assert cli.main(["inspect", *arguments]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("swiftforce: ")
+    assert text in captured.err
+    assert len(captured.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("missing", "text"),
+    [
+        ("safetensors", "need safetensors: pip install 'swiftforce[files]'"),
+        ("matplotlib", "need matplotlib: pip install 'swiftforce[demo]'"),
+    ],
+)
+@pytest.mark.usefixtures("pruning")
+def test_without_an_extra(missing: str, text: str, tmp_path: Path) -> None:
+    done = run("inspect", "m.safetensors", "--plot", "m.png", cwd=tmp_path, blocked=(missing,))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("swiftforce: ")
+    assert done.stderr.endswith(f"{text}\n")
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "m.png").exists()
