@@ -12,6 +12,7 @@ from swiftforce.errors import UnknownNameError
 class MethodInfo(TypedDict):
     """What a search must know of a method, from the core's table."""
 
+    saliency: str
     one_shot: bool
     needs_gradients: bool
     free: bool
@@ -47,6 +48,7 @@ def _method_table() -> tuple[MethodInfo, ...]:
     rows = [_core.method(position) for position in range(len(names("method")))]
     return tuple(
         MethodInfo(
+            saliency=names("saliency")[row["saliency"]],
             one_shot=row["one_shot"],
             needs_gradients=row["needs_gradients"],
             free=names("rule")[row["rule"]] == "free",
