@@ -9,13 +9,14 @@ NATIVE_SOURCES := $(shell find Sources python/native -type f) Package.swift setu
 BUILT := $(VENV)/built
 TOOLS := $(VENV)/tools
 
-.PHONY: help build demo figure test bench lint format package clean system data toolchain
+.PHONY: help build demo figure test bench pictures lint format package clean system data toolchain
 
 help:
 	@echo "make demo     find masks on a network for Fashion-MNIST, train it sparse, compare"
 	@echo "make figure   methods, sparsities and seeds compared on a deep network; hours, goes on"
 	@echo "make test     every Swift test and every pytest"
 	@echo "make bench    masks, networks, searches on torch: what they cost; half an hour, 12 GB"
+	@echo "make pictures what results look like in a notebook and on a terminal, for the docs"
 	@echo "make build    the extension in .venv, and nothing else"
 	@echo "make lint     formatters, linters and type checker, in checking mode"
 	@echo "make format   rewrite the sources as the formatters want them"
@@ -48,6 +49,11 @@ bench: $(TOOLS)
 	$(BIN)/python -m benchmarks.engine --document docs/PERFORMANCE.md
 	$(BIN)/python -m benchmarks.torch_force --document docs/PERFORMANCE.md
 endif
+
+# Of what results look like, for README and docs; needs a browser.
+pictures: $(TOOLS) | data
+	@missing=; command -v chromium >/dev/null || missing=chromium; $(call install,$$missing)
+	$(BIN)/python docs/pictures/draw.py
 
 lint: $(TOOLS)
 	swift format lint --strict --recursive Package.swift Sources Tests

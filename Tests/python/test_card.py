@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import swiftforce as sf
 from kinds import network
-from swiftforce.summary import Scale, percent
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 
@@ -145,35 +144,3 @@ def test_an_empty_tensor_and_a_mask_of_all_weights() -> None:
     assert "0 % removed" in shown.text
     assert "0 of 0" in shown.text
     assert "nothing is left" not in shown.text
-
-
-# ------------------------------------------------------------------------- scale and words
-
-
-@pytest.mark.parametrize(
-    ("kept", "decades"), [(1000, 1), (101, 1), (100, 2), (99, 2), (10, 3), (2, 3), (1, 4)]
-)
-def test_the_scale_begins_below_the_least_density(kept: int, decades: int) -> None:
-    found = sf.magnitude({"a": np.arange(1, 1001, dtype=np.float32)}, keep=kept)
-    scale = Scale(found)
-    assert scale.decades == decades
-    assert len(scale.ticks) == decades + 1
-    assert scale.ticks[0] == pytest.approx(10.0**-decades)
-    assert 0 < scale.place(kept / 1000) <= 1
-    assert (scale.place(0), scale.place(1)) == (0, 1)
-
-
-@pytest.mark.parametrize(
-    ("share", "shown"),
-    [
-        (0, "0 %"),
-        (1, "100 %"),
-        (0.9, "90 %"),
-        (0.071666, "7.17 %"),
-        (0.99995, "99.995 %"),
-        (1 - 1e-9, "99.9999999 %"),
-        (1e-7, "1e-05 %"),
-    ],
-)
-def test_percent_tells_much_from_all(share: float, shown: str) -> None:
-    assert percent(share) == shown

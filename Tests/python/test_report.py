@@ -90,7 +90,7 @@ def test_the_table() -> None:
         "none   (0, 3)          0      0        1",
         "fc2    (3, 2)          6      0        0",
         "all                2,006  1,500   0.7478",
-        "kept weights have 93.8 % of the sum of scores",
+        "kept weights have 93.8 % of the sum of all |weight|",
         "warning: no weight is kept in fc2: nothing passes through",
     ]
 
@@ -104,7 +104,7 @@ def test_the_table_of_several_steps() -> None:
     revived = sum(step.revived for step in found.history)
     assert removed - revived == 61 - 18
     assert lines[7].startswith(f"on the way: {removed} removed, {revived} brought back; saliency ")
-    assert lines[8].endswith(" % of the sum of scores in the last step")
+    assert lines[8].endswith(" % of the sum of all |weight x gradient| in the last step")
 
 
 def test_the_one_line() -> None:

@@ -35,7 +35,7 @@ def test_every_row_of_the_table_of_methods(method: str) -> None:
     saliency, nested, one_shot = oracle.METHODS[method]
     info = vocabulary.method_info(method)
     row = _core.method(vocabulary.number("method", method))
-    assert vocabulary.names("saliency")[row["saliency"]] == saliency
+    assert vocabulary.names("saliency")[row["saliency"]] == saliency == info["saliency"]
     if not one_shot:
         assert info["free"] is not nested
     assert info["one_shot"] is one_shot

@@ -232,7 +232,7 @@ def snip(
     layer    shape   weights  kept  density
     weights  (2, 2)        4     2      0.5
     all                    4     2      0.5
-    kept weights have 85.7 % of the sum of scores
+    kept weights have 85.7 % of the sum of all |weight x gradient|
     """
     return _run(weights, gradients, method="snip", sparsity=sparsity, keep=keep)
 

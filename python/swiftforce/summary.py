@@ -7,9 +7,18 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from swiftforce.tables import plain
+from swiftforce.vocabulary import method_info, methods
 
 if TYPE_CHECKING:
     from swiftforce.report import Layer, Pruning
+
+#: What weights are scored by, for who does not know the names.
+_SCORES = {
+    "connection_sensitivity": "|weight x gradient|",
+    "squared_gradient": "squared gradients",
+    "magnitude": "|weight|",
+    "random": "random scores",
+}
 
 HEADING = ("layer", "shape", "weights", "kept", "density")
 
@@ -52,13 +61,15 @@ def revived(pruning: Pruning) -> int:
 
 
 def share_of_scores(pruning: Pruning) -> list[str]:
-    """How much of the sum of all scores the kept weights have; nothing where that is zero."""
+    """How much of the sum of all scores the kept weights have, where that means something."""
     last = pruning.history[-1]
-    if last.total_saliency <= 0:
+    # Other scores, those of GraSP, may be below zero.
+    if pruning.method not in methods() or last.total_saliency <= 0:
         return []
+    score = _SCORES[method_info(pruning.method)["saliency"]]
     share = percent(last.saliency / last.total_saliency)
-    which = " in the last step" if pruning.steps > 1 else ""
-    return [f"kept weights have {share} of the sum of scores{which}"]
+    when = " in the last step" if pruning.steps > 1 else ""
+    return [f"kept weights have {share} of the sum of all {score}{when}"]
 
 
 def row_of(layer: Layer) -> tuple[str, ...]:
@@ -125,7 +136,7 @@ def rich_parts(pruning: Pruning) -> Iterator[Any]:
     table.add_column(f"{percent(scale.ticks[0])} to 100 %, logarithmic", min_width=9, max_width=40)
     for layer in pruning.layers:
         place = scale.place(layer.density)
-        bar = Text("nothing is left") if layer.collapsed else Bar(1, 0, place)
+        bar = Text("nothing is left") if layer.collapsed else Bar(1, 0, place, color="cyan")
         table.add_row(*row_of(layer), bar, style="bold red" if layer.collapsed else None)
     yield table
     for text in course(pruning):

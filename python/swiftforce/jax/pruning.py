@@ -150,7 +150,7 @@ def prune(
     layer         shape   weights  kept  density
     dense/kernel  (2, 2)        4     3     0.75
     all                         4     3     0.75
-    kept weights have 90 % of the sum of scores
+    kept weights have 90 % of the sum of all |weight|
     """
     return _run(
         params,

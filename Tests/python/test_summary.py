@@ -1,0 +1,57 @@
+"""A result in words: percentages, the scale of densities, what the kept weights have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import swiftforce as sf
+from swiftforce.summary import Scale, course, percent
+
+pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
+
+WEIGHTS = np.arange(1, 1001, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("kept", "decades"), [(1000, 1), (101, 1), (100, 2), (99, 2), (10, 3), (2, 3), (1, 4)]
+)
+def test_the_scale_begins_below_the_least_density(kept: int, decades: int) -> None:
+    scale = Scale(sf.magnitude({"a": WEIGHTS}, keep=kept))
+    assert scale.decades == decades
+    assert len(scale.ticks) == decades + 1
+    assert scale.ticks[0] == pytest.approx(10.0**-decades)
+    assert 0 < scale.place(kept / 1000) <= 1
+    assert (scale.place(0), scale.place(1)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [
+        (0, "0 %"),
+        (1, "100 %"),
+        (0.9, "90 %"),
+        (0.071666, "7.17 %"),
+        (0.99995, "99.995 %"),
+        (1 - 1e-9, "99.9999999 %"),
+        (1e-7, "1e-05 %"),
+    ],
+)
+def test_percent_tells_much_from_all(share: float, shown: str) -> None:
+    assert percent(share) == shown
+
+
+@pytest.mark.parametrize("method", sf.methods())
+def test_every_method_says_what_the_kept_weights_have(method: str) -> None:
+    found = sf.prune(WEIGHTS, lambda w: w, method=method, keep=10)
+    last = found.history[-1]
+    share = percent(last.saliency / last.total_saliency)
+    assert course(found)[-1].startswith(f"kept weights have {share} of the sum of all ")
+    assert len(course(found)) == (1 if found.steps == 1 else 2)
+
+
+def test_scores_that_mean_nothing_in_sum_are_not_summed() -> None:
+    found = sf.snip(WEIGHTS, WEIGHTS, keep=10)
+    assert course(replace(found, method="grasp")) == []
+    assert course(sf.snip(WEIGHTS, 0 * WEIGHTS, keep=10)) == []
