@@ -216,6 +216,25 @@ def test_a_reader_that_goes_away_is_no_error(length: int, buffered: bool) -> Non
     process.stderr.close()
 
 
+def test_a_refusal_that_nobody_reads_is_one() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "swiftforce", "inspect", "no such file"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    process.stdout.close()
+    assert process.wait(120) == 1
+
+
+def test_names_that_a_terminal_cannot_show() -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    program = PIPED.format(length=1).replace('"x"', '"\\u00e4"')
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, env=environment, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"\\xe4\n", b"")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_output_that_cannot_be_written_is_one_line() -> None:
     environment = os.environ | {"PYTHONUNBUFFERED": ""}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from swiftforce.files import written_aside
+from swiftforce.files import check_place, is_one_of, written_aside
 
 
 def test_the_file_is_there_after_the_block_and_not_before(tmp_path: Path) -> None:
@@ -45,3 +45,25 @@ def test_paths_as_text(tmp_path: Path) -> None:
     with written_aside(str(tmp_path / "plain")) as aside:
         aside.write_text("x")
     assert (tmp_path / "plain").read_text() == "x"
+
+
+def test_places_for_files(tmp_path: Path) -> None:
+    check_place(tmp_path / "new")
+    (tmp_path / "old").write_text("x")
+    check_place(tmp_path / "old")
+    with pytest.raises(IsADirectoryError, match="is a folder; name a file"):
+        check_place(tmp_path)
+    for folder in ("none", "old"):
+        with pytest.raises(FileNotFoundError, match=f"there is no folder '.*{folder}' for 'a'"):
+            check_place(tmp_path / folder / "a")
+
+
+def test_a_file_by_another_name(tmp_path: Path) -> None:
+    first, second, link = (tmp_path / name for name in ("first", "second", "link"))
+    first.write_text("x")
+    second.write_text("x")
+    link.symlink_to(first)
+    assert is_one_of(link, [second, first])
+    assert is_one_of(tmp_path / ".." / tmp_path.name / "first", [first])
+    assert not is_one_of(second, [first, link, tmp_path / "none"])
+    assert not is_one_of(tmp_path / "none", [tmp_path / "none"])

@@ -12,7 +12,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import swiftforce
 from swiftforce.cli import apply, bench, comparisons, inspect, prune
@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         _discard_output()
         return _refused(error)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 130
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -61,9 +64,6 @@ def _run(arguments: Sequence[str] | None) -> int:
         raise
     except (SwiftForceError, OSError, ImportError, MemoryError) as error:
         return _refused(error)
-    except KeyboardInterrupt:
-        print("swiftforce: interrupted", file=sys.stderr)
-        return 130
     return 0
 
 
@@ -73,8 +73,14 @@ def _refused(error: Exception) -> int:
     if isinstance(error, OSError) and error.strerror:
         # Without the number, and as readers of other commands know it.
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    print(f"swiftforce: {text}", file=sys.stderr)
+    _say(text)
     return 1
+
+
+def _say(line: str) -> None:
+    """Print a line to standard error, if somebody still reads it."""
+    with suppress(BrokenPipeError):
+        print(f"swiftforce: {line}", file=sys.stderr)
 
 
 @contextmanager
@@ -85,7 +91,7 @@ def _plain_warnings() -> Iterator[None]:
 
         def show(message: Warning | str, category: type[Warning], *where: object) -> None:
             if issubclass(category, SwiftForceWarning):
-                print(f"swiftforce: warning: {message}", file=sys.stderr)
+                _say(f"warning: {message}")
             else:
                 others(message, category, *where)  # type: ignore[arg-type]
 
@@ -96,6 +102,8 @@ def _plain_warnings() -> Iterator[None]:
 
 def _discard_output() -> None:
     """What could not be printed goes nowhere, so that Python does not try again as it ends."""
+    if sys.stdout is None:
+        return
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
