@@ -440,3 +440,20 @@ def test_without_safetensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(ImportError, match=r"pip install 'swiftforce\[files\]'"):
             call()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_large_file_of_another_kind_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    header = b'{"a":{"dtype":"U8","shape":[1000000000000],"data_offsets":[0,1000000000000]}}'
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with path.open("r+b") as file:
+        file.truncate(8 + len(header) + 10**12)
+    with pytest.raises(sf.MaskFileError, match=r"is not a file of masks$"):
+        sf.load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 8, b"\xff" * 8, b"\2\0\0\0\0\0\0\0{}", b"[" * 99])
+def test_what_has_no_header_is_no_file_of_masks(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_bytes(content)
+    with pytest.raises(sf.MaskFileError, match=r"is not a file of masks$"):
+        sf.load(tmp_path / "a.safetensors")

@@ -9,13 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from swiftforce.errors import SwiftForceError
 from swiftforce.files import written_aside
 from swiftforce.tensors import Array
+
+#: Bytes at the beginning of a file that tell the length of its header, and the most it may have.
+_LENGTH, _LONGEST = 8, 100_000_000
 
 
 @dataclass(frozen=True)
@@ -77,15 +80,16 @@ class Seal:
             If the file cannot be read.
         """
         numpy_format = _safetensors(self.content)
-        content = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            envelope = self._envelope(file, path)
+            file.seek(0)
+            content = file.read()
         try:
             arrays: dict[str, Array] = numpy_format.load(content)
-            length = int.from_bytes(content[:8], "little")
-            envelope = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][self.name])
             text, digest = envelope["about"], envelope["digest"]
             is_whole = _digest(text, arrays) == digest
         except Exception as error:
-            raise self.error(f"{path} is not a file of {self.content}: {error}") from None
+            raise self.error(f"{path} is damaged: {error}") from None
         if not is_whole:
             raise self.error(f"{path} is damaged: its contents do not match their digest")
         try:
@@ -96,6 +100,19 @@ class Seal:
         if version != self.version:
             raise self.error(f"{path} has format version {version}, not {self.version}")
         return arrays, about
+
+    def _envelope(self, file: BinaryIO, path: str | os.PathLike[str]) -> dict[str, str]:
+        """What the header says of the contents: a file of another kind is not read any further."""
+        length = int.from_bytes(file.read(_LENGTH), "little")
+        try:
+            if length > _LONGEST:
+                raise ValueError(f"a header of {length} bytes")
+            envelope: dict[str, str] = json.loads(
+                json.loads(file.read(length))["__metadata__"][self.name]
+            )
+        except (LookupError, RecursionError, TypeError, ValueError):
+            raise self.error(f"{path} is not a file of {self.content}") from None
+        return envelope
 
 
 def _digest(text: str, arrays: Mapping[str, Array]) -> str:
