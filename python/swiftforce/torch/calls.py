@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch.overrides import resolve_name
 
-from swiftforce.errors import UnsupportedTypeError
-from swiftforce.torch.live import Live, tensors_in
+from swiftforce.torch.live import Live, UnknownPathError, tensors_in
 
 
 @dataclass(frozen=True)
@@ -63,21 +62,29 @@ class Call:
         given = dict(zip(names, self.args, strict=False)) | dict(self.kwargs)
         return tuple(given.get(name) for name in names)
 
-    def unknown(self) -> UnsupportedTypeError:
+    def unknown(self) -> UnknownPathError:
         """The error for what no rule is known of."""
         name = resolve_name(self.function) or getattr(self.function, "__name__", self.function)
-        return UnsupportedTypeError(
+        return UnknownPathError(
             f"effective_density does not know what {name}, as the model calls it, does to paths"
         )
+
+    def written(self, twin: torch.Tensor | None) -> torch.Tensor | None:
+        """The twin of the first argument, whose path was written: itself, if it has one."""
+        target = self.args[0]
+        own = self.live.twin_of(target)
+        if own is not None:
+            # In place, as others may be views of it.
+            return own.copy_(target.detach() if twin is None else twin)
+        if twin is not None and target._is_view():
+            self.live.forget(target._base)
+        return twin
 
     def result(self, out: torch.Tensor, twin: torch.Tensor | None = None) -> torch.Tensor:
         """The result of a rule, noted, and written into the first argument where that is meant."""
         if self.in_place:
-            target = self.args[0]
-            target.copy_(out)
-            if twin is not None and target._is_view():
-                self.live.forget(target._base)
-            out = target
+            self.args[0].copy_(out)
+            out, twin = self.args[0], self.written(twin)
         if any(map(self.live.is_live, tensors_in((self.args, self.kwargs)))):
             self.live.set_twin(out, twin)
         else:

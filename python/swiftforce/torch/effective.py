@@ -15,7 +15,7 @@ from swiftforce.effective import EffectiveDensity, EffectiveLayer
 from swiftforce.errors import StructureError, UnsupportedTypeError
 from swiftforce.report import Pruning
 from swiftforce.torch.calls import Call
-from swiftforce.torch.live import Live, replaced, tensors_in
+from swiftforce.torch.live import Live, UnknownPathError, replaced, tensors_in
 from swiftforce.torch.parameters import prunable, unwrapped
 from swiftforce.torch.path_layers import asked
 from swiftforce.torch.path_rules import COMPOSED, RULES
@@ -93,9 +93,7 @@ def effective_density(
         torch.autocast(next(iter(kept.values())).device.type, enabled=False),
     ):
         leaves = {name: live.begin_mask(mask) for name, mask in kept.items()}
-        output = _output(model, leaves, inputs, live)
-        followed = [one for one in tensors_in(output) if live.concerns(one)]
-        ends = [one.sum() for one in followed if live.is_live(one)]
+        ends = [one.sum() for one in _ends(model, leaves, inputs, live)]
         tensors = list(leaves.values())
         found = torch.autograd.grad(ends, tensors, materialize_grads=True) if ends else tensors
     joined = {
@@ -124,13 +122,13 @@ def _kept(model: nn.Module, masks: Pruning | Mapping[str, Any] | None) -> dict[s
     return kept
 
 
-def _output(
+def _ends(
     model: nn.Module,
     leaves: Mapping[str, torch.Tensor],
     inputs: Any,  # noqa: ANN401
     live: Live,
-) -> Any:  # noqa: ANN401
-    """What the model returns for inputs that are live everywhere."""
+) -> list[torch.Tensor]:
+    """The live ones of what the model returns for inputs that are live everywhere."""
     device = next(iter(leaves.values())).device
     if isinstance(inputs, Sequence) and all(isinstance(size, int) for size in inputs):
         inputs = torch.ones(tuple(inputs), device=device)
@@ -147,11 +145,16 @@ def _output(
         for name, one in model.named_parameters()
         if id(one) not in masked and one.is_floating_point()
     }
-    with _Followed(live):
-        output = functional_call(model, {**others, **leaves}, args, kwargs)
-    if not any(True for _ in tensors_in(output)):
+    try:
+        with _Followed(live):
+            output = functional_call(model, {**others, **leaves}, args, kwargs)
+        returned = tuple(tensors_in(output))
+        ends = [one for one in returned if live.concerns(one) and live.is_live(one)]
+    except UnknownPathError as error:
+        raise UnsupportedTypeError(str(error)) from error
+    if not returned:
         raise StructureError(f"the model returns no tensor, but a {type(output).__name__}")
-    return output
+    return ends
 
 
 class _Followed(TorchFunctionMode):
@@ -176,8 +179,9 @@ class _Followed(TorchFunctionMode):
         if rule is None:
             raise call.unknown()
         if rule is not asked and not torch.is_grad_enabled():
-            raise UnsupportedTypeError(
-                "effective_density cannot follow what a model computes without gradients"
+            raise UnknownPathError(
+                "effective_density cannot follow what a model computes without gradients, or in a "
+                "custom autograd function"
             )
         with self if rule in COMPOSED else nullcontext():
             return rule(call)

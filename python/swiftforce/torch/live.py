@@ -8,16 +8,19 @@ constants: on no path, whatever they hold.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from swiftforce.errors import UnsupportedTypeError
-
 #: What is added to a score that attention shall ignore is no larger, whoever wrote the model: -inf,
 #: the smallest number of a type, or -1e4.
 CLOSED = -1e4
+
+
+class UnknownPathError(Exception):
+    """Paths cannot be followed; no TypeError, which operators of Python take for an answer."""
 
 
 class Live:
@@ -45,15 +48,15 @@ class Live:
 
         Raises
         ------
-        UnsupportedTypeError
+        UnknownPathError
             If it has a gradient and was made where nobody could follow.
         """
         if self.is_live(value) or self.is_mask(value):
             return True
         if isinstance(value, torch.Tensor) and value.requires_grad:
-            raise UnsupportedTypeError(
-                "effective_density cannot follow what is computed inside a custom autograd "
-                "function, a scripted function, or activation checkpointing"
+            raise UnknownPathError(
+                "effective_density cannot follow what is computed in a custom autograd function, "
+                "a scripted function, or activation checkpointing"
             )
         return False
 
@@ -113,6 +116,9 @@ def tensors_in(value: Any) -> Iterator[torch.Tensor]:  # noqa: ANN401 - argument
     elif isinstance(value, (Sequence, set)) and not isinstance(value, (str, bytes)):
         for part in value:
             yield from tensors_in(part)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from tensors_in(getattr(value, field.name))
 
 
 def replaced(value: Any, by: Callable[[torch.Tensor], Any]) -> Any:  # noqa: ANN401

@@ -70,7 +70,7 @@ def structural(call: Call, *, sums: bool = False) -> Any:  # noqa: ANN401
 
     has_twin = any(live.is_live(one) and live.twin_of(one) is not None for one in given)
     if call.in_place:
-        return _structural_in_place(call, path, has_twin)
+        return _structural_in_place(call, path, twin if has_twin else None)
     args, kwargs = replaced((call.args, dict(call.kwargs)), path)
     found = call.function(*args, **kwargs)
     twins: Any = None
@@ -93,21 +93,27 @@ def _noted(call: Call, found: torch.Tensor, twin: torch.Tensor | None) -> torch.
 
 
 def _structural_in_place(
-    call: Call, path: Callable[[torch.Tensor], torch.Tensor], has_twin: bool
+    call: Call,
+    path: Callable[[torch.Tensor], torch.Tensor],
+    twin: Callable[[torch.Tensor], torch.Tensor] | None,
 ) -> Any:  # noqa: ANN401
-    target, *others = call.args
-    if has_twin or not target.is_floating_point():
+    live, (target, *others) = call.live, call.args
+    if not target.is_floating_point():
         raise call.unknown()
-    others = replaced(others, path)
     if call.name == "setitem" and not isinstance(others[-1], torch.Tensor):
         others[-1] = 0.0
-    if not call.live.concerns(target):
+    if not live.concerns(target):
         target.zero_()
-    call.function(target, *others, **replaced(dict(call.kwargs), path))
-    if any(map(call.live.is_live, tensors_in((call.args, call.kwargs)))):
-        call.live.set_twin(target, None)
+    written = None
+    if twin is not None:
+        written = (twin(target) if live.is_live(target) else target.detach()).clone()
+        with torch.no_grad():
+            call.function(written, *replaced(others, twin), **replaced(dict(call.kwargs), twin))
+    call.function(target, *replaced(others, path), **replaced(dict(call.kwargs), path))
+    if any(map(live.is_live, tensors_in((call.args, call.kwargs)))):
+        live.set_twin(target, call.written(written))
     else:
-        call.live.set_mask(target)
+        live.set_mask(target)
     return target
 
 
