@@ -257,7 +257,9 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[torch.Tensor, ...]]] = {
     ),
     "words": (
         lambda: Function(
-            lambda m, ids: m.out(torch.tanh(m.table(ids) + m.places.weight).mean(1)),
+            lambda m, ids: m.out(
+                torch.tanh(m.table(ids[:, :4]) + m.places(torch.arange(ids.shape[1]))).mean(1)
+            ),
             table=nn.Embedding(7, 5),
             places=nn.Embedding(4, 5),
             out=linear(5, 3),
@@ -407,6 +409,29 @@ def test_a_path_does_not_begin_at_a_constant() -> None:
     found = sft.effective_density(model, inputs=(1, 2))
     assert found.masks["a.weight"].tolist() == [[False, True, True], [False] * 3, [False] * 3]
     assert found.masks["out.weight"].tolist() == [[True, False, False]]
+
+
+def test_tables_are_weights_if_they_have_masks() -> None:
+    build, (ids,) = MODELS["words"]
+    model = build()
+    masks = random_masks(model, 0.6, 0)
+    masks["table.weight"] = torch.eye(7, 5).bool()
+    masks["table.weight"][:, 2] = False
+    expected = by_gradients(model, masks, ids)
+    masks["places.weight"] = torch.ones(4, 5).bool()
+    expected["places.weight"] = torch.zeros(4, 5).bool()
+    expected["out.weight"][:, 2] = False  # a path does not begin at a position
+    found = sft.effective_density(model, masks, inputs=(ids,))
+    torch_models.assert_same(found.masks, expected)
+
+
+def test_weights_that_are_computed_of_others() -> None:
+    model = nn.Sequential(linear(4, 3), linear(3, 2))
+    nn.utils.parametrizations.weight_norm(model[0])
+    name = "0.parametrizations.weight.original1"
+    masks = {name: torch.eye(3, 4).bool(), "1.weight": torch.tensor([[1, 0, 1], [0, 0, 1]]).bool()}
+    found = sft.effective_density(model, masks, inputs=(1, 4))
+    assert found.masks[name].int().tolist() == [[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0]]
 
 
 def test_a_gate_that_is_never_zero_lets_others_pass() -> None:

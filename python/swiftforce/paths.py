@@ -9,17 +9,20 @@ unit to a wanted one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import assert_never
 
 import numpy as np
 
 from swiftforce.layers import (
     AnyLayer,
     AvgPool2d,
+    BatchNorm2d,
     Conv2d,
     Flatten,
     GlobalAvgPool2d,
     Linear,
     MaxPool2d,
+    ReLU,
     Residual,
 )
 from swiftforce.tensors import Array
@@ -64,6 +67,8 @@ class Paths:
     def _live_through(self, layer: AnyLayer, name: str, live: Array) -> Array:
         self._live[name] = live
         match layer:
+            case ReLU() | BatchNorm2d():
+                pass
             case Linear():
                 mask = self._masks[f"{name}.weight"]
                 live = np.logical_or.reduce(mask[:, live.reshape(-1)], axis=1)
@@ -78,6 +83,8 @@ class Paths:
             case Residual():
                 body = self.forward(layer.body, live, f"{name}.body.")
                 live = body | self.forward(layer.shortcut, live, f"{name}.shortcut.")
+            case _:
+                assert_never(layer)
         return live
 
     def _wanted_through(self, layer: AnyLayer, name: str, wanted: Array) -> Array:

@@ -132,7 +132,11 @@ def _ends(
     device = next(iter(leaves.values())).device
     if isinstance(inputs, Sequence) and all(isinstance(size, int) for size in inputs):
         inputs = torch.ones(tuple(inputs), device=device)
-    begun = replaced(inputs, lambda one: live.begin(one) if one.is_floating_point() else one)
+
+    def begin(one: torch.Tensor) -> torch.Tensor:
+        return live.begin(one) if one.is_floating_point() else live.set_given(one)
+
+    begun = replaced(inputs, begin)
     if not any(True for _ in tensors_in(begun)):
         raise StructureError(f"inputs hold no tensor: {type(inputs).__name__}")
     args: tuple[Any, ...] = tuple(begun) if isinstance(begun, Sequence) else (begun,)
@@ -172,10 +176,15 @@ class _Followed(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
         call = Call(self._live, func, args, kwargs or {})
-        concerned = [one for one in tensors_in((args, call.kwargs)) if self._live.concerns(one)]
-        if not concerned and call.name != "embedding":
-            return func(*args, **call.kwargs)
+        given = tuple(tensors_in((args, call.kwargs)))
+        concerned = [one for one in given if self._live.concerns(one)]
+        from_ids = any(map(self._live.is_given, given))
         rule = RULES.get(call.name)
+        if not concerned and not (from_ids and call.name == "embedding"):
+            out = func(*args, **call.kwargs)
+            if from_ids and rule is not asked:
+                replaced(out, self._live.set_given)
+            return out
         if rule is None:
             raise call.unknown()
         if rule is not asked and not torch.is_grad_enabled():

@@ -34,6 +34,7 @@ class Live:
     def __init__(self) -> None:
         self._twins = WeakTensorKeyDictionary()
         self._masks = WeakTensorKeyDictionary()
+        self._given = WeakTensorKeyDictionary()
 
     def is_live(self, value: object) -> bool:
         """Whether it depends on the input."""
@@ -59,6 +60,15 @@ class Live:
                 "a scripted function, or activation checkpointing"
             )
         return False
+
+    def is_given(self, value: object) -> bool:
+        """Whether it depends on an input that is no float, such as ids."""
+        return isinstance(value, torch.Tensor) and value in self._given
+
+    def set_given(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Note that a tensor does."""
+        self._given[tensor] = True
+        return tensor
 
     def begin(self, value: torch.Tensor) -> torch.Tensor:
         """Ones in the shape of an input."""

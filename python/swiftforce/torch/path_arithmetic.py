@@ -57,9 +57,12 @@ def structural(call: Call, *, sums: bool = False) -> Any:  # noqa: ANN401
     is_live = any(map(live.is_live, given))
 
     def path(tensor: torch.Tensor) -> torch.Tensor:
-        if not tensor.is_floating_point() or (live.is_live(tensor) or not is_live):
+        if not tensor.is_floating_point() or live.is_live(tensor):
             return tensor
-        return torch.zeros_like(tensor)
+        if is_live:
+            return torch.zeros_like(tensor)
+        # Beside weights, constants are weights that are all kept.
+        return live.factor(tensor)
 
     def twin(tensor: torch.Tensor) -> torch.Tensor:
         if not live.is_live(tensor):

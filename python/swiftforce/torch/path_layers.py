@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from swiftforce.torch.calls import Call
-from swiftforce.torch.live import CLOSED
+from swiftforce.torch.live import CLOSED, alive
 from swiftforce.torch.path_arithmetic import added, product, structural
 
 
@@ -134,14 +134,19 @@ def _either(call: Call, first: Any, second: Any, where: torch.Tensor) -> Any:  #
 
 
 def looked_up(call: Call) -> torch.Tensor:
-    """An embedding: its input leads to every number of a row, through any row of the table."""
+    """An embedding: an id that was given leads to every number of a row, through any of the rows.
+
+    One that was not, such as a position, is a constant.
+    """
     ids, table = call.named("input", "weight")
     live = call.live
-    shape = (*ids.shape, table.shape[1])
-    ones = live.begin(torch.empty(shape, device=table.device))
+    if not live.is_given(ids):
+        return call.result(alive(functional.embedding(ids, table)))
+    ones = live.begin(torch.empty((*ids.shape, table.shape[1]), device=table.device))
     if not live.is_mask(table):
         return ones
-    found: torch.Tensor = product(call, lambda x, w: x * w.sum(0), ones, table)
+    through = Call(live, torch.mul, (ones, table), {})
+    found: torch.Tensor = product(through, lambda x, w: x * w.sum(0), ones, table)
     return found
 
 

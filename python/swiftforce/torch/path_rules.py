@@ -45,7 +45,7 @@ _NAMES: dict[Rule, str] = {
         hardshrink softshrink tanhshrink rrelu prelu abs absolute neg negative positive sqrt square
         sin tan asin atan sinh asinh atanh erf expm1 log1p sign clamp clip clamp_min clamp_max
         nan_to_num round floor ceil dropout dropout1d dropout2d dropout3d alpha_dropout
-        feature_alpha_dropout normalize local_response_norm clone contiguous detach data
+        feature_alpha_dropout normalize local_response_norm weight_norm clone contiguous detach data
         to float double half bfloat16 type type_as cpu cuda
     """,
     opened: """
