@@ -94,12 +94,10 @@ def effective_density(
     ):
         leaves = {name: live.begin_mask(mask) for name, mask in kept.items()}
         ends = [one.sum() for one in _ends(model, leaves, inputs, live)]
-        tensors = list(leaves.values())
-        found = torch.autograd.grad(ends, tensors, materialize_grads=True) if ends else tensors
-    joined = {
-        name: (mask & (one > 0)) if ends else torch.zeros_like(mask)
-        for (name, mask), one in zip(kept.items(), found, strict=True)
-    }
+        # The zero: there may be no end.
+        total = sum(ends, torch.zeros((), requires_grad=True))
+        found = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
+    joined = {name: mask & (one > 0) for (name, mask), one in zip(kept.items(), found, strict=True)}
     layers = [
         EffectiveLayer(name, tuple(mask.shape), mask.numel(), int(mask.sum()), int(on_path.sum()))
         for (name, mask), on_path in zip(kept.items(), joined.values(), strict=True)
@@ -130,7 +128,7 @@ def _ends(
 ) -> list[torch.Tensor]:
     """The live ones of what the model returns for inputs that are live everywhere."""
     device = next(iter(leaves.values())).device
-    if isinstance(inputs, Sequence) and all(isinstance(size, int) for size in inputs):
+    if isinstance(inputs, Sequence) and inputs and all(isinstance(size, int) for size in inputs):
         inputs = torch.ones(tuple(inputs), device=device)
 
     def begin(one: torch.Tensor) -> torch.Tensor:

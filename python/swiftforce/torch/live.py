@@ -72,7 +72,8 @@ class Live:
 
     def begin(self, value: torch.Tensor) -> torch.Tensor:
         """Ones in the shape of an input."""
-        ones = torch.ones(value.shape, device=value.device, requires_grad=True)
+        # Not a leaf of the graph, which the model could not write to.
+        ones = torch.ones(value.shape, device=value.device, requires_grad=True).clone()
         self._twins[ones] = None
         return ones
 
@@ -138,7 +139,8 @@ def replaced(value: Any, by: Callable[[torch.Tensor], Any]) -> Any:  # noqa: ANN
     if isinstance(value, Mapping):
         return {key: replaced(part, by) for key, part in value.items()}
     if isinstance(value, (list, tuple)) and not isinstance(value, torch.Size):
-        return type(value)(replaced(part, by) for part in value)
+        parts = [replaced(part, by) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     return value
 
 

@@ -60,7 +60,7 @@ def structural(call: Call, *, sums: bool = False) -> Any:  # noqa: ANN401
         if not tensor.is_floating_point() or live.is_live(tensor):
             return tensor
         if is_live:
-            return torch.zeros_like(tensor)
+            return torch.zeros_like(tensor, dtype=torch.float32)
         # Beside weights, constants are weights that are all kept.
         return live.factor(tensor)
 

@@ -15,7 +15,9 @@ from swiftforce.torch.path_arithmetic import added, product, structural
 
 def weighted(call: Call) -> Any:  # noqa: ANN401
     """A linear layer or a convolution; its bias is on no path."""
-    given, weight = call.named("input", "weight")
+    given, weight, bias = call.named(*_WEIGHTED)
+    if call.live.is_live(bias):
+        raise call.unknown()
     options = {name: value for name, value in call.kwargs.items() if name not in _WEIGHTED}
 
     def function(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
@@ -237,7 +239,7 @@ def normalised(call: Call) -> Any:  # noqa: ANN401
         if any(map(live.is_live, (*call.args[1:], *call.kwargs.values()))):
             raise call.unknown()
         twin = live.twin_of(tensor) if live.is_live(tensor) else None
-        return call.result(tensor.clone(), twin)
+        return call.result(tensor.clone(), None if twin is None else twin.clone())
     if call.name not in {"layer_norm", "rms_norm"}:
         scale_shape = (-1, *(1,) * (tensor.dim() - 2))
         return product(call, lambda x, w: x * w.reshape(scale_shape), tensor, scale)
