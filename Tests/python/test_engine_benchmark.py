@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 from benchmarking import ROOT, measured, run_quick
 from swiftforce import nn
+
+torch = pytest.importorskip("torch")
 
 PAGE = "before\n<!-- begin engine -->\nold\n<!-- end engine -->\nafter\n"
 

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import swiftforce.torch as sft
-import torch
+
+torch = pytest.importorskip("torch")
+
+import swiftforce.torch as sft  # noqa: E402
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TRAIN_TORCH = EXAMPLES / "train_torch.py"

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import swiftforce as sf
-import swiftforce.torch as sft
-import torch
 from benchmarking import ROOT, measured, run_quick
-from torch.nn.functional import cross_entropy
+
+torch = pytest.importorskip("torch")
+
+import swiftforce.torch as sft  # noqa: E402
+from torch.nn.functional import cross_entropy  # noqa: E402
 
 PAGE = "before\n<!-- begin torch -->\n<!-- end torch -->\nafter\n"
 PLACES = {"output": "out.jsonl", "document": "page.md"}

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-import torch_twin
 from swiftforce import nn
+
+torch = pytest.importorskip("torch")
+
+import torch_twin  # noqa: E402
 
 #: The largest difference of a gradient, as a share of its largest number.
 CLOSE = 1e-4
