@@ -11,20 +11,21 @@ TOOLS := $(VENV)/tools
 PYTHON_SOURCES := $(shell find python/swiftforce -name '*.py' -o -name '*.pyi')
 WHEEL := wheelhouse/.made
 
-.PHONY: help build demo figure test test-fast bench lint format wheel wheel-test clean system data toolchain
+.PHONY: help build demo figure test test-fast bench lint format wheel wheel-test clean
+.PHONY: system data toolchain
 
 help:
-	@echo "make demo     find masks on a network for Fashion-MNIST, train it sparse, compare"
-	@echo "make figure   methods, sparsities and seeds compared on a deep network; hours, goes on"
-	@echo "make test     every Swift test and every pytest"
-	@echo "make test-fast  the tests to run after each edit: pytest in a minute, see CONTRIBUTING.md"
-	@echo "make bench    masks, networks, searches on torch: what they cost; half an hour, 12 GB"
-	@echo "make build    the extension in .venv, and nothing else"
-	@echo "make lint     formatters, linters and type checker, in checking mode"
-	@echo "make format   rewrite the sources as the formatters want them"
-	@echo "make wheel    sdist, and from it one wheel with OpenBLAS inside, in wheelhouse/"
+	@echo "make demo        find masks on a network for Fashion-MNIST, train it sparse, compare"
+	@echo "make figure      methods, sparsities and seeds compared on a deep network; hours, goes on"
+	@echo "make test        every Swift test and every pytest"
+	@echo "make test-fast   the tests to run after each edit: pytest in a minute, see CONTRIBUTING.md"
+	@echo "make bench       masks, networks, searches on torch: what they cost; half an hour, 12 GB"
+	@echo "make build       the extension in .venv, and nothing else"
+	@echo "make lint        formatters, linters and type checker, in checking mode"
+	@echo "make format      rewrite the sources as the formatters want them"
+	@echo "make wheel       sdist, and from it one wheel with OpenBLAS inside, in wheelhouse/"
 	@echo "make wheel-test  the wheel in new environments, one for each Python, without a compiler"
-	@echo "make clean    remove what was built"
+	@echo "make clean       remove what was built"
 
 build: $(BUILT)
 
@@ -91,7 +92,7 @@ $(TOOLS): pyproject.toml constraints.txt | $(BUILT)
 	touch $@
 
 # From the sdist, so that what it lacks shows. The glibc of this machine is the oldest that it runs on.
-$(WHEEL): $(NATIVE_SOURCES) $(PYTHON_SOURCES) MANIFEST.in README.md LICENSE $(wildcard tools/*.py) | $(TOOLS)
+$(WHEEL): $(NATIVE_SOURCES) $(PYTHON_SOURCES) MANIFEST.in README.md $(wildcard tools/*.py) | $(TOOLS)
 	rm -rf dist wheelhouse
 	$(BIN)/python -m build
 	$(BIN)/python -m tools.repair_wheel dist/*.whl wheelhouse

@@ -256,6 +256,7 @@ def figure_of(idx_folder: Path, tmp_path: Path, small_network: str):
     return lambda *more: cli.main(["figure", "--data", str(idx_folder), *settings, *more])
 
 
+@pytest.mark.slow
 def test_a_figure_from_nothing(
     figure_of: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -286,6 +287,7 @@ def test_a_figure_from_nothing(
     assert (tmp_path / "figure.csv").read_bytes() == content
 
 
+@pytest.mark.slow
 def test_drawing_needs_the_file_alone(
     figure_of: Callable[..., int],
     tmp_path: Path,

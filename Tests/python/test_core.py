@@ -453,6 +453,7 @@ def test_no_reference_is_kept(name: str) -> None:
     assert counts(held) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_no_memory_is_kept(name: str) -> None:
     function, arguments = valid_calls()[name]

@@ -578,6 +578,7 @@ def test_half_a_data_set_is_not_passed_over(nowhere: Path, monkeypatch: pytest.M
         fashion_mnist()
 
 
+@pytest.mark.slow
 @needs_fashion_mnist
 def test_the_real_fashion_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SWIFTFORCE_DATA", raising=False)

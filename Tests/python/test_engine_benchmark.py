@@ -26,6 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return measured(tmp_path_factory, PAGE, run)
 
 
+@pytest.mark.slow
 def test_every_row_is_there(folder: Path) -> None:
     text = (folder / "page.md").read_text()
     lines = [line for line in text.splitlines() if line.startswith("|")]
@@ -55,6 +56,7 @@ def test_every_row_is_there(folder: Path) -> None:
     assert text.endswith("<!-- end engine -->\nafter\n")
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_not_measured_again(folder: Path) -> None:
     before = (folder / "out.jsonl").read_text()
     assert "LeNet-5, 200 images" in run(folder, "--sections", "evaluation")

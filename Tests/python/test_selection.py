@@ -41,6 +41,7 @@ def test_tiny_sizes_exhaustively(n: int) -> None:
             assert_same_masks(found, oracle.select([scores], keep)[0])
 
 
+@pytest.mark.slow
 def test_tiny_sizes_in_every_cut() -> None:
     for chosen in itertools.product((0, 1, 2), repeat=4):
         flat = np.array(chosen, np.float32)

@@ -33,6 +33,7 @@ def _benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
 
 
+@pytest.mark.slow
 def test_every_row_is_there(folder: Path) -> None:
     text = (folder / "page.md").read_text()
     lines = [line for line in text.splitlines() if line.startswith("| ResNet20")]
@@ -62,6 +63,7 @@ def test_every_row_is_there(folder: Path) -> None:
     assert text.endswith("<!-- end torch -->\nafter\n")
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_not_measured_again(folder: Path) -> None:
     before = (folder / "out.jsonl").read_text()
     assert "with masks" in run(folder, "--sections", "training")
@@ -156,6 +158,7 @@ def test_ties_may_go_either_way(model: torch.nn.Module) -> None:
     reference.check_agreement({"0.weight": ours}, search, 10)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_benchmarks")
 def test_a_weight_that_comes_back_stops_the_benchmark() -> None:
     from benchmarks import torch_models
