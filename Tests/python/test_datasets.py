@@ -322,7 +322,7 @@ def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_not_a_path() -> None:
-    with pytest.raises(DatasetError, match="not a path: .*embedded null"):
+    with pytest.raises(DatasetError, match=r"not a path: .*embedded null"):
         read_idx("a\0b")
     with pytest.raises(TypeError):
         read_idx(3)  # type: ignore[arg-type]
