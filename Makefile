@@ -8,20 +8,25 @@ DATA := /usr/share/datasets/fashion-mnist
 NATIVE_SOURCES := $(shell find Sources python/native -type f) Package.swift setup.py pyproject.toml
 BUILT := $(VENV)/built
 TOOLS := $(VENV)/tools
+PYTHON_SOURCES := $(shell find python/swiftforce -name '*.py' -o -name '*.pyi')
+WHEEL := wheelhouse/.made
 
-.PHONY: help build demo figure test bench pictures lint format package clean system data toolchain
+.PHONY: help build demo figure test test-fast bench pictures lint format wheel wheel-test clean
+.PHONY: system data toolchain
 
 help:
-	@echo "make demo     find masks on a network for Fashion-MNIST, train it sparse, compare"
-	@echo "make figure   methods, sparsities and seeds compared on a deep network; hours, goes on"
-	@echo "make test     every Swift test and every pytest"
-	@echo "make bench    masks, networks, searches on torch: what they cost; half an hour, 12 GB"
-	@echo "make pictures what results look like in a notebook and on a terminal, for the docs"
-	@echo "make build    the extension in .venv, and nothing else"
-	@echo "make lint     formatters, linters and type checker, in checking mode"
-	@echo "make format   rewrite the sources as the formatters want them"
-	@echo "make package  sdist, wheel from it, and a short demo from the wheel in a new environment"
-	@echo "make clean    remove what was built"
+	@echo "make demo        find masks on a network for Fashion-MNIST, train it sparse, compare"
+	@echo "make figure      methods, sparsities and seeds compared on a deep network; hours, goes on"
+	@echo "make test        every Swift test and every pytest"
+	@echo "make test-fast   the tests to run after each edit: pytest in a minute, see CONTRIBUTING.md"
+	@echo "make bench       masks, networks, searches on torch: what they cost; half an hour, 12 GB"
+	@echo "make pictures    what results look like in a notebook and on a terminal, for the docs"
+	@echo "make build       the extension in .venv, and nothing else"
+	@echo "make lint        formatters, linters and type checker, in checking mode"
+	@echo "make format      rewrite the sources as the formatters want them"
+	@echo "make wheel       sdist, and from it one wheel with OpenBLAS inside, in wheelhouse/"
+	@echo "make wheel-test  the wheel in new environments, one for each Python, without a compiler"
+	@echo "make clean       remove what was built"
 
 build: $(BUILT)
 
@@ -35,6 +40,9 @@ figure: $(BUILT) | data
 test: $(TOOLS) | data
 	swift test
 	$(BIN)/python -m pytest
+
+test-fast: $(TOOLS) | data
+	$(BIN)/python -m pytest -m "not slow"
 
 # QUICK=1: seconds, small sizes, no page and no picture.
 ifdef QUICK
@@ -53,7 +61,7 @@ endif
 # Of what results look like, for README and docs; needs a browser.
 pictures: $(TOOLS) | data
 	@missing=; command -v chromium >/dev/null || missing=chromium; $(call install,$$missing)
-	$(BIN)/python docs/pictures/draw.py
+	$(BIN)/python -m tools.draw_pictures
 
 lint: $(TOOLS)
 	swift format lint --strict --recursive Package.swift Sources Tests
@@ -67,16 +75,15 @@ format: $(TOOLS)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-package: $(TOOLS) | data
-	rm -rf dist $(VENV)-package
-	$(BIN)/python -m build
-	$(PYTHON) -m venv $(VENV)-package
-	$(VENV)-package/bin/python -m pip install --quiet dist/*.whl
-	cd dist && ../$(VENV)-package/bin/python -m swiftforce demo \
-	  --samples 2000 --epochs 1 --steps 5 --sparsity 0.9 0.99
+wheel: $(WHEEL)
+
+# PYTHONS="python3.13": only those. OPTIONS='-m "not slow"': those of pytest.
+PYTHONS ?= python3.11 python3.12 python3.13
+wheel-test: $(WHEEL) | data
+	$(BIN)/python -m tools.try_wheel wheelhouse/*.whl --pythons $(PYTHONS) --options='$(OPTIONS)'
 
 clean:
-	rm -rf .build $(VENV) $(VENV)-package dist build python/*.egg-info python/swiftforce/*.so
+	rm -rf .build $(VENV) dist wheelhouse build python/*.egg-info python/swiftforce/*.so
 
 $(BUILT): $(NATIVE_SOURCES) | toolchain system
 	$(BIN)/python -m pip --version >/dev/null 2>&1 \
@@ -87,7 +94,15 @@ $(BUILT): $(NATIVE_SOURCES) | toolchain system
 
 # What tests, benchmarks and linters need besides, torch among it.
 $(TOOLS): pyproject.toml constraints.txt | $(BUILT)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group test --group lint
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group test --group lint --group wheel
+	touch $@
+
+# From the sdist, so that what it lacks shows. The glibc of this machine is the oldest that it runs on.
+$(WHEEL): $(NATIVE_SOURCES) $(PYTHON_SOURCES) MANIFEST.in README.md $(wildcard tools/*.py) | $(TOOLS)
+	rm -rf dist wheelhouse
+	$(BIN)/python -m build
+	$(BIN)/python -m tools.repair_wheel dist/*.whl wheelhouse
+	$(BIN)/python -m tools.check_wheel wheelhouse/*.whl
 	touch $@
 
 toolchain:

@@ -18,6 +18,7 @@ def test_lenet_takes_images_of_any_shape() -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_convolutional_networks_take_images_of_any_shape(name: str) -> None:
     net = NETWORKS[name].build((2, 28, 20), 7, seed=3)

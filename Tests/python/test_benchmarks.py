@@ -38,6 +38,7 @@ def threads() -> list[str]:
     return ["1 thread", *([f"{most} threads"] if most > 1 else [])]
 
 
+@pytest.mark.slow
 def test_every_row_is_there(folder: Path) -> None:
     cases = [f"{sparsity} % removed, {text}" for text in threads() for sparsity in (90, 99)]
     cases += ["10^4 float32", "300,000 float32"]
@@ -51,6 +52,7 @@ def test_every_row_is_there(folder: Path) -> None:
     assert any(row[0] == f"200,000 bfloat16, {threads()[-1]}" for row in rows(folder))
 
 
+@pytest.mark.slow
 def test_every_row_has_a_figure_or_a_reason(folder: Path) -> None:
     figures = [row for row in rows(folder) if not row[0].startswith(("case", "---"))]
     assert len(figures) > 40
@@ -59,11 +61,13 @@ def test_every_row_has_a_figure_or_a_reason(folder: Path) -> None:
         assert re.fullmatch(r"[\d.]+ (ns|us|ms|s|MB)", row[2]) or re.search("[a-z]", row[5]), row
 
 
+@pytest.mark.slow
 def test_targets_stand_beside_their_figures(folder: Path) -> None:
     found = {row[7].removesuffix(" met").removesuffix(" missed") for row in rows(folder)}
     assert {">= 8", "<= 30 us", "<= 1.2"} <= found
 
 
+@pytest.mark.slow
 def test_the_page_around_the_table_stays(folder: Path) -> None:
     text = (folder / "page.md").read_text()
     assert text.startswith("before\n<!-- begin selection -->\n")
@@ -72,6 +76,7 @@ def test_the_page_around_the_table_stays(folder: Path) -> None:
     assert (folder / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_not_measured_again(folder: Path) -> None:
     before = (folder / "out.jsonl").read_text()
     shown = run(folder, "--sections", "small")
@@ -83,6 +88,7 @@ def test_what_is_measured_is_not_measured_again(folder: Path) -> None:
     assert (folder / "out.jsonl").read_text().count('"section": "small", "machine"') == 2
 
 
+@pytest.mark.slow
 def test_peers_that_are_not_installed_are_named(folder: Path) -> None:
     program = (
         "import sys; sys.modules['torch'] = sys.modules['ml_dtypes'] = None;"

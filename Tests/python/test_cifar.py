@@ -148,6 +148,7 @@ def test_an_archive_that_is_not_gzipped(tmp_path: Path) -> None:
     check(cifar100(tmp_path / "archive.tar"), CIFAR100, records)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_folder, write_archive])
 def test_memory(tmp_path: Path, write) -> None:
     """Both parts as float32 once, and pieces."""
@@ -316,6 +317,7 @@ def test_an_archive_that_is_cut(tmp_path: Path) -> None:
         failure(cifar100, tmp_path / "cut")
 
 
+@pytest.mark.slow
 def test_one_bit_flipped_in_an_archive(tmp_path: Path) -> None:
     """Either it is found, by the checksum at the end at the latest, or it does not matter."""
     records = few_records(CIFAR100)

@@ -112,6 +112,7 @@ def test_what_cannot_be_done_is_one_line_and_status_1(
     assert text in last
 
 
+@pytest.mark.slow
 def test_missing_data_prints_nothing_else(tmp_path: Path) -> None:
     done = run("demo", "--data", "nowhere", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
@@ -159,6 +160,7 @@ def figure_of(idx_folder: Path, tmp_path: Path, small_network: str):
     return lambda *more: cli.main(["figure", "--data", str(idx_folder), *settings, *more])
 
 
+@pytest.mark.slow
 def test_a_figure_from_nothing(
     figure_of: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,6 +191,7 @@ def test_a_figure_from_nothing(
     assert (tmp_path / "figure.csv").read_bytes() == content
 
 
+@pytest.mark.slow
 def test_drawing_needs_the_file_alone(
     figure_of: Callable[..., int],
     tmp_path: Path,

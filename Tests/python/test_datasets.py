@@ -174,6 +174,7 @@ def test_rubbish_behind_the_gzip_data(tmp_path: Path) -> None:
     assert "Not a gzipped file" in failure(path)
 
 
+@pytest.mark.slow
 def test_one_bit_flipped_in_a_gzip_file(tmp_path: Path) -> None:
     """Either it is found, or it does not matter: a time stamp, a flag, padding."""
     array = np.arange(40, dtype="u1")
@@ -321,7 +322,7 @@ def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_not_a_path() -> None:
-    with pytest.raises(DatasetError, match="not a path: embedded null byte"):
+    with pytest.raises(DatasetError, match=r"not a path: .*embedded null"):
         read_idx("a\0b")
     with pytest.raises(TypeError):
         read_idx(3)  # type: ignore[arg-type]
@@ -578,6 +579,7 @@ def test_half_a_data_set_is_not_passed_over(nowhere: Path, monkeypatch: pytest.M
         fashion_mnist()
 
 
+@pytest.mark.slow
 @needs_fashion_mnist
 def test_the_real_fashion_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SWIFTFORCE_DATA", raising=False)

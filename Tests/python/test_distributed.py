@@ -46,6 +46,7 @@ def check_results(folder: Path, size: int) -> None:
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 3, 4])
 def test_processes_joined_by_gloo(size: int, tmp_path: Path) -> None:
     pytest.importorskip("torch.distributed")
@@ -54,6 +55,7 @@ def test_processes_joined_by_gloo(size: int, tmp_path: Path) -> None:
     check_results(tmp_path, size)
 
 
+@pytest.mark.slow
 def test_processes_joined_by_mpi(tmp_path: Path) -> None:
     pytest.importorskip("mpi4py", reason="mpi4py is not installed")
     beside = Path(sys.executable).with_name("mpiexec")

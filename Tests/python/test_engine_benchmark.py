@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 from benchmarking import ROOT, measured, run_quick
 from swiftforce import nn
+
+torch = pytest.importorskip("torch")
 
 PAGE = "before\n<!-- begin engine -->\nold\n<!-- end engine -->\nafter\n"
 
@@ -25,6 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return measured(tmp_path_factory, PAGE, run)
 
 
+@pytest.mark.slow
 def test_every_row_is_there(folder: Path) -> None:
     text = (folder / "page.md").read_text()
     lines = [line for line in text.splitlines() if line.startswith("|")]
@@ -54,6 +56,7 @@ def test_every_row_is_there(folder: Path) -> None:
     assert text.endswith("<!-- end engine -->\nafter\n")
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_not_measured_again(folder: Path) -> None:
     before = (folder / "out.jsonl").read_text()
     assert "LeNet-5, 200 images" in run(folder, "--sections", "evaluation")

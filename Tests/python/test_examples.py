@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import swiftforce.torch as sft
-import torch
+
+torch = pytest.importorskip("torch")
+
+import swiftforce.torch as sft  # noqa: E402
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TRAIN_TORCH = EXAMPLES / "train_torch.py"
@@ -41,6 +43,7 @@ def test_every_example_is_tested_here() -> None:
     assert [path.name for path in EXAMPLES.iterdir() if path.is_file()] == [TRAIN_TORCH.name]
 
 
+@pytest.mark.slow
 def test_a_script_is_run_as_it_stands(idx_folder: Path) -> None:
     options = ("--method", "snip", "--epochs", "2", "--samples", "100")
     done = subprocess.run(
@@ -60,6 +63,7 @@ def test_a_script_is_run_as_it_stands(idx_folder: Path) -> None:
     assert re.fullmatch(rf"{kept:,} of {WEIGHTS:,} weights are not zero, [\d.]+ s in all", last)
 
 
+@pytest.mark.slow
 @TINY_IMAGES
 @pytest.mark.parametrize(
     ("options", "kept"),
@@ -78,6 +82,7 @@ def test_dense_and_sparse_learn(
     assert ("density" in shown) is ("--dense" not in options)
 
 
+@pytest.mark.slow
 @TINY_IMAGES
 @pytest.mark.parametrize("options", [["--dense"], ["--sparsity", "0.9"]])
 def test_a_run_that_was_stopped_goes_on_to_the_same_end(

@@ -298,6 +298,7 @@ def test_what_the_pictures_are_given(
     assert given["accuracy"][-1]["title"].endswith("\nunfinished: 3 of 10 runs")
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_from_the_file_alone(
     data: Dataset, settings: Settings, path: Path
 ) -> None:

@@ -239,6 +239,7 @@ def test_one_number_of_a_channel_cannot_be_normalised() -> None:
     net.gradients_on(x[:1], y[:1], mode="eval")(net.weights)
 
 
+@pytest.mark.slow
 def test_a_batch_that_no_machine_has_room_for_is_an_error() -> None:
     """A data set at once, normalised together: hundreds of gigabytes of activations."""
     net = nn.resnet(18, (1, 28, 28))
@@ -338,6 +339,7 @@ def test_models_refuse_shapes_that_are_none(shape: Any) -> None:
             build(shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [1, 2, 3, 5, 8, 33])
 def test_vgg_leaves_out_pools_that_images_are_too_small_for(side: int) -> None:
     net = nn.vgg(11, (1, side, side), 4)

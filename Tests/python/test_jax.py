@@ -114,6 +114,7 @@ def assert_masks(pruning: sf.Pruning, params: Params, expected: dict[str, np.nda
 # ------------------------------------------------------------------------- as the oracle
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 @pytest.mark.parametrize("jit", [True, False])
 @pytest.mark.parametrize("network", NETWORKS)
@@ -408,6 +409,7 @@ STRUCTURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_structures(structure: str) -> None:
     make, name = STRUCTURES[structure]
@@ -475,6 +477,7 @@ def x64() -> Iterator[None]:
     jax.config.update("jax_enable_x64", False)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_types(dtype: str, read: list[dict[str, np.ndarray]]) -> None:
@@ -547,6 +550,7 @@ for params, batch in cases:
 """
 
 
+@pytest.mark.slow
 def test_masks_are_where_their_weights_are() -> None:
     """Two devices, which only a process of its own can have."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
@@ -563,6 +567,7 @@ def test_masks_are_where_their_weights_are() -> None:
 # ------------------------------------------------------------------------- what goes wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [jnp.nan, jnp.inf])
 @pytest.mark.parametrize("count", [1, 2])
 def test_gradients_that_are_not_finite(value: float, count: int) -> None:
@@ -718,6 +723,7 @@ def masks() -> Params:
     return sfj.force(mlp(), mlp_loss, mlp_batches(), sparsity=0.7, steps=4).masks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_removed_weights_stay_zero_and_others_train_as_by_hand(name: str, masks: Params) -> None:
     optax = pytest.importorskip("optax", reason="optax is not installed")
@@ -737,6 +743,7 @@ def zeros(tree: Params) -> Params:
     return jax.tree.map(jnp.zeros_like, tree)
 
 
+@pytest.mark.slow
 def test_a_compiled_step_may_donate_its_buffers(masks: Params) -> None:
     optax = pytest.importorskip("optax", reason="optax is not installed")
     optimizer = optax.chain(optax.adamw(0.01, weight_decay=0.1), sfj.keep_removed_zero(masks))
@@ -779,6 +786,7 @@ def test_without_optax(monkeypatch: pytest.MonkeyPatch) -> None:
         sfj.keep_removed_zero({})
 
 
+@pytest.mark.slow
 def test_nobody_imports_jax_but_the_adapter() -> None:
     code = "import sys, swiftforce; assert 'jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -302,6 +302,7 @@ def test_longer_than_written(tmp_path: Path) -> None:
     assert damaged(saved(example(), tmp_path) + b"\0", tmp_path) is None
 
 
+@pytest.mark.slow
 def test_no_flipped_byte_crashes(tmp_path: Path) -> None:
     """Refused or read, but never another error; and the masks keep what the file says."""
     content = saved(example("list"), tmp_path)
@@ -316,6 +317,7 @@ def test_no_flipped_byte_crashes(tmp_path: Path) -> None:
     assert refused > len(content) / 4
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_is_refused_or_makes_no_difference(tmp_path: Path) -> None:
     pruning = example("list")
     content = saved(pruning, tmp_path)

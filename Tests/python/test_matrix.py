@@ -22,11 +22,13 @@ def small(first: int, step: int) -> int:
     return sum(len(matrix.keeps_of(n)) for n in range(first, matrix.LARGEST_SMALL + 1, step))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_small_size(kind: str) -> None:
     assert matrix.small_sizes(kind) == small(1, 1)
 
 
+@pytest.mark.slow
 def test_sizes_around_the_edges() -> None:
     assert matrix.edges(seed=1, count=36) == 36
 
@@ -40,6 +42,7 @@ def test_edges_reach_every_choice() -> None:
     assert set(dtypes[0]) == set(dtypes[1]) == set(matrix.DTYPES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", range(len(sf.cpu_levels())))
 def test_every_level(turn: int) -> None:
     levels = sf.cpu_levels()

@@ -15,7 +15,7 @@ import swiftforce as sf
 pytest.importorskip("matplotlib")
 pytest.importorskip("rich")
 
-FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
+ROOT = Path(__file__).parents[2]
 NAMES = {
     f"{name}_{theme}.png"
     for name in ("card", "card_160_layers", "terminal", "plot")
@@ -26,11 +26,11 @@ NAMES = {
 @pytest.fixture
 def draw() -> dict[str, Any]:
     """The script's functions."""
-    return runpy.run_path(str(FOLDER / "draw.py"))
+    return runpy.run_path(str(ROOT / "tools" / "draw_pictures.py"))
 
 
 def test_the_pictures_that_are_there_are_those_it_makes() -> None:
-    assert {path.name for path in FOLDER.glob("*.png")} == NAMES
+    assert {path.name for path in (ROOT / "docs" / "pictures").glob("*.png")} == NAMES
 
 
 def test_what_the_pages_show(draw: dict[str, Any], tmp_path: Path) -> None:

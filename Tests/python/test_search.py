@@ -92,6 +92,7 @@ def test_whole_searches_by_every_schedule(method: str, schedule: str) -> None:
     assert tuple(step.keep for step in found.history) == keeps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", PROGRESSIVE)
 def test_tiny_networks_exhaustively(method: str) -> None:
     """All weights and gradients of few values, all numbers to keep, in two steps."""

@@ -79,6 +79,7 @@ def results(outcomes: list[Any]) -> list[Any]:
 # ------------------------------------------------------------------------- many ranks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize(("ranks", "tensors"), [(1000, 7), (20, 500)])
 def test_many_ranks_and_tensors(

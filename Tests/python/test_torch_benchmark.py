@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import swiftforce as sf
-import swiftforce.torch as sft
-import torch
 from benchmarking import ROOT, measured, run_quick
-from torch.nn.functional import cross_entropy
+
+torch = pytest.importorskip("torch")
+
+import swiftforce.torch as sft  # noqa: E402
+from torch.nn.functional import cross_entropy  # noqa: E402
 
 PAGE = "before\n<!-- begin torch -->\n<!-- end torch -->\nafter\n"
 PLACES = {"output": "out.jsonl", "document": "page.md"}
@@ -31,6 +33,7 @@ def _benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
 
 
+@pytest.mark.slow
 def test_every_row_is_there(folder: Path) -> None:
     text = (folder / "page.md").read_text()
     lines = [line for line in text.splitlines() if line.startswith("| ResNet20")]
@@ -60,6 +63,7 @@ def test_every_row_is_there(folder: Path) -> None:
     assert text.endswith("<!-- end torch -->\nafter\n")
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_not_measured_again(folder: Path) -> None:
     before = (folder / "out.jsonl").read_text()
     assert "with masks" in run(folder, "--sections", "training")
@@ -154,6 +158,7 @@ def test_ties_may_go_either_way(model: torch.nn.Module) -> None:
     reference.check_agreement({"0.weight": ours}, search, 10)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_benchmarks")
 def test_a_weight_that_comes_back_stops_the_benchmark() -> None:
     from benchmarks import torch_models

@@ -123,6 +123,7 @@ def interrupted(at: int) -> Iterator[None]:
         sys.setprofile(None)
 
 
+@pytest.mark.slow
 def test_an_interrupt_anywhere_leaves_all_as_before(model: nn.Module) -> None:
     before = state(model)
     for at in range(1, 1000):

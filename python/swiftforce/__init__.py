@@ -9,8 +9,9 @@ ICLR 2021), SNIP and other baselines, exact and on a native core.
 array([ True, False, False,  True])
 """
 
-from importlib.metadata import version as _version
+from typing import TYPE_CHECKING
 
+from swiftforce import distributed
 from swiftforce.errors import (
     AllocationError,
     ArchitectureError,
@@ -70,11 +71,8 @@ from swiftforce.search import MaskSearch
 from swiftforce.selection import permutation, saliency, select
 from swiftforce.shards import Piece
 from swiftforce.threads import cpu_levels, get_num_threads, set_num_threads
+from swiftforce.version import __version__
 from swiftforce.vocabulary import methods, saliencies, schedules
-
-from swiftforce import checks, datasets, distributed, nn  # isort: skip - they build on the names above
-
-__version__ = _version("swiftforce")
 
 __all__ = [
     "AllocationError",
@@ -149,3 +147,19 @@ __all__ = [
     "set_num_threads",
     "snip",
 ]
+
+if TYPE_CHECKING:
+    from swiftforce import checks, datasets, nn
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import what not every program uses, when it is used: it is half of the package."""
+        if name in ("checks", "datasets", "nn"):
+            from importlib import import_module
+
+            return import_module(f"swiftforce.{name}")
+        raise AttributeError(f"module 'swiftforce' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -146,4 +145,6 @@ def digests(weights: Tensors) -> tuple[str, ...]:
 
 def _digest(array: Array) -> str:
     """Of the bits of an array, whatever its type."""
+    import hashlib  # where it is used, as in sealed.py
+
     return hashlib.sha256(np.reshape(array, -1).view(np.uint8).data).hexdigest()

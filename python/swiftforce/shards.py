@@ -6,7 +6,6 @@ Here is also how ranks fail together: what can go wrong on one of them alone is 
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -116,6 +115,8 @@ class Agreement:
             )
 
     def _digest(self) -> int:
+        import hashlib  # where it is used, as in sealed.py
+
         whole = hashlib.sha256(repr(self.settings).encode()).digest()
         return int.from_bytes(whole[:8], "little") >> (64 - self._BITS)
 

@@ -1,4 +1,4 @@
-"""Makes the pictures of this folder: what a result looks like in a notebook, a terminal, a file.
+"""Makes docs/pictures: what a result looks like in a notebook, a terminal, a file.
 
     make pictures
 
@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME, MONOKAI
 from swiftforce import datasets, nn
 
+PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 #: Background and text, as notebooks have them.
 THEMES = {"light": ("#ffffff", "#111111"), "dark": ("#111111", "#dddddd")}
@@ -39,7 +40,7 @@ SCALE = 2
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make all pictures."""
     parser = argparse.ArgumentParser(description="Make the pictures of docs/pictures.")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent, metavar="FOLDER")
+    parser.add_argument("--output", type=Path, default=PICTURES, metavar="FOLDER")
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore", sf.SwiftForceWarning)
     few, many = of_the_demonstration(), of_many_layers()
