@@ -135,6 +135,7 @@ def test_what_cannot_be_done_is_one_line_and_status_1(
     assert text in last
 
 
+@pytest.mark.slow
 def test_missing_data_prints_nothing_else(tmp_path: Path) -> None:
     done = run("demo", "--data", "nowhere", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")

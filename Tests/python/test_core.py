@@ -481,6 +481,7 @@ def test_no_memory_is_kept(name: str) -> None:
     assert min(end - start for start, end in itertools.pairwise(marks)) < 3000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/statm")
 def test_networks_and_searches_are_released() -> None:
     def resident() -> int:

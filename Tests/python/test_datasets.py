@@ -174,6 +174,7 @@ def test_rubbish_behind_the_gzip_data(tmp_path: Path) -> None:
     assert "Not a gzipped file" in failure(path)
 
 
+@pytest.mark.slow
 def test_one_bit_flipped_in_a_gzip_file(tmp_path: Path) -> None:
     """Either it is found, or it does not matter: a time stamp, a flag, padding."""
     array = np.arange(40, dtype="u1")
@@ -321,7 +322,7 @@ def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_not_a_path() -> None:
-    with pytest.raises(DatasetError, match="not a path: embedded null byte"):
+    with pytest.raises(DatasetError, match=r"not a path: .*embedded null"):
         read_idx("a\0b")
     with pytest.raises(TypeError):
         read_idx(3)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import doctest
 import importlib.util
+import inspect
 import io
 import re
 import warnings
@@ -36,8 +37,8 @@ FRAMEWORKS = ("jax", "torch")
 
 def framework(module: str) -> str | None:
     """The framework that a module needs."""
-    part = module.split(".")[1]
-    return part if part in FRAMEWORKS else None
+    parts = module.split(".")[1:2]
+    return next((part for part in parts if part in FRAMEWORKS), None)
 
 
 INSTALLED = [
@@ -73,7 +74,8 @@ def check_page(text: str, folder: Path) -> int:
 def lacking(code: str) -> set[str]:
     """Frameworks that a block imports and that are not installed."""
     imported = set(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE))
-    return {name for name in imported & {"jax", "optax"} if not importlib.util.find_spec(name)}
+    needed = imported & {*FRAMEWORKS, "optax"}
+    return {name for name in needed if not importlib.util.find_spec(name)}
 
 
 @contextlib.contextmanager
@@ -172,8 +174,8 @@ def imported(name: str) -> ModuleType:
 
 @pytest.mark.parametrize("name", ["swiftforce", *MODULES])
 def test_examples_in_docstrings(name: str) -> None:
-    if name in FRAMEWORKS:
-        pytest.importorskip(FRAMEWORKS[name], reason=f"needs {FRAMEWORKS[name]}")
+    if need := framework(name):
+        pytest.importorskip(need, reason=f"needs {need}")
     module = imported(name)
     assert module.__doc__
     with quiet():
@@ -203,12 +205,12 @@ def test_every_parameter_of_a_public_function_is_documented() -> None:
         function = getattr(swiftforce, name)
         if isinstance(function, type) or not hasattr(function, "__code__"):
             continue
-        text = function.__doc__
+        text = inspect.getdoc(function) or ""
         code = function.__code__
         given = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         if "Parameters\n" not in text:
             continue
         for parameter in given:
-            assert re.search(rf"^    (\w+, )*{parameter}(, \w+)* : ", text, re.MULTILINE), (
+            assert re.search(rf"^(\w+, )*{parameter}(, \w+)* : ", text, re.MULTILINE), (
                 f"{name}: {parameter}"
             )

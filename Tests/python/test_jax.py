@@ -409,6 +409,7 @@ STRUCTURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_structures(structure: str) -> None:
     make, name = STRUCTURES[structure]

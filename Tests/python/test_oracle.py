@@ -190,6 +190,7 @@ def defined_masks(scores: tuple[float, ...], keep: int, candidates: tuple[int, .
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", range(1, 7))
 def test_select_is_what_the_definition_says(n: int) -> None:
     everyone = tuple(range(n))

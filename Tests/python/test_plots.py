@@ -26,6 +26,7 @@ def draw(path: Path | str) -> None:
     plots.accuracy_against_sparsity(ACCURACY, path, title="A title", chance=0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "start"), [("a.png", PNG), ("b.pdf", b"%PDF"), ("c.svg", b"<?xml")]
 )

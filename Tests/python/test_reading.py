@@ -42,6 +42,7 @@ def test_every_type_of_array_is_read(rng, dtype):
     assert _core.read(arrays) == parity(arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", sf.cpu_levels())
 def test_levels_agree(level):
     program = (

@@ -105,6 +105,7 @@ def test_steps_that_revive_nothing_have_a_place(figures: list[Figure]) -> None:
     assert figures[0].axes[1].get_ylim()[0] == 0
 
 
+@pytest.mark.slow
 def test_the_pictures_are_written(tmp_path: Path) -> None:
     names = {f"{i}.a_long_name.weight": 0.0 for i in range(40)}
     search_plots.layer_densities({0.9: {"snip": [names]}}, tmp_path / "a.png", title="T")

@@ -31,6 +31,7 @@ def test_every_kind_and_size_as_the_oracle(kind: str, n: int, rng: np.random.Gen
         assert_same_masks(found, oracle.select([scores], keep)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", range(1, 6))
 def test_tiny_sizes_exhaustively(n: int) -> None:
     levels = np.float32([-1, -0.0, 0, 2])

@@ -128,6 +128,7 @@ def test_a_level_can_be_chosen_and_changes_no_mask(level):
     assert done.stdout.split() == [level, "3", str(digest)], done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [

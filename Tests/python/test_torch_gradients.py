@@ -224,6 +224,7 @@ def test_grasp_scores_a_transformer() -> None:
     assert found.keep == round(found.size / 2)
 
 
+@pytest.mark.slow
 def test_grasp_scores_a_compiled_model() -> None:
     compiled = torch.compile(torch_models.mlp(), backend="aot_eager")
     found = prune(compiled, batches(), method="grasp")

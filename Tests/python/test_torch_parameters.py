@@ -165,6 +165,7 @@ def test_parameters_that_share_memory_unknown_to_torch_are_refused(method: str) 
 # ------------------------------------------------------------------------------ wrapped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_names_of_a_compiled_model_are_those_of_the_model_inside(backend: str) -> None:
     compiled = torch.compile(mlp(), backend=backend)

@@ -36,6 +36,7 @@ def alone() -> dict[str, Any]:
     return torch_rank.masks_and_weights(torch_rank.model(), torch_rank.batches())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 3])
 def test_copies_find_the_mask_of_one_process(
     size: int, alone: dict[str, Any], tmp_path: Path
@@ -48,6 +49,7 @@ def test_copies_find_the_mask_of_one_process(
             assert mask is None or torch.equal(weight != 0, mask)
 
 
+@pytest.mark.slow
 def test_a_sharded_model_finds_the_mask_of_a_whole_one(
     alone: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -62,6 +64,7 @@ def test_a_sharded_model_finds_the_mask_of_a_whole_one(
             assert mask is None or torch.equal(weight != 0, mask)
 
 
+@pytest.mark.slow
 def test_a_sharded_model_weighs_uneven_batches_and_fails_as_one(tmp_path: Path) -> None:
     alone = sft.prune(
         torch_rank.model(),

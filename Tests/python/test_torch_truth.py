@@ -19,6 +19,9 @@ torch = pytest.importorskip("torch")
 
 import torch_twin  # noqa: E402
 
+#: What is quick of the same is in test_layers.py and test_images_in_networks.py.
+pytestmark = pytest.mark.slow
+
 #: The largest difference of a gradient, as a share of its largest number.
 CLOSE = 1e-4
 CLASSES = 4
