@@ -8,8 +8,9 @@ DATA := /usr/share/datasets/fashion-mnist
 NATIVE_SOURCES := $(shell find Sources python/native -type f) Package.swift setup.py pyproject.toml
 BUILT := $(VENV)/built
 TOOLS := $(VENV)/tools
+PAGES := $(VENV)/pages
 
-.PHONY: help build demo figure test bench lint format package clean system data toolchain
+.PHONY: help build demo figure test bench lint docs format package clean system data toolchain
 
 help:
 	@echo "make demo     find masks on a network for Fashion-MNIST, train it sparse, compare"
@@ -18,6 +19,7 @@ help:
 	@echo "make bench    masks, networks, searches on torch: what they cost; half an hour, 12 GB"
 	@echo "make build    the extension in .venv, and nothing else"
 	@echo "make lint     formatters, linters and type checker, in checking mode"
+	@echo "make docs     the documentation as a site, in site/; broken links fail"
 	@echo "make format   rewrite the sources as the formatters want them"
 	@echo "make package  sdist, wheel from it, and a short demo from the wheel in a new environment"
 	@echo "make clean    remove what was built"
@@ -56,6 +58,10 @@ lint: $(TOOLS)
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest swiftforce._core --mypy-config-file pyproject.toml
 
+# Reads the sources and needs no build of them.
+docs: $(PAGES)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 format: $(TOOLS)
 	swift format --in-place --recursive Package.swift Sources Tests
 	$(BIN)/ruff check --fix
@@ -70,7 +76,7 @@ package: $(TOOLS) | data
 	  --samples 2000 --epochs 1 --steps 5 --sparsity 0.9 0.99
 
 clean:
-	rm -rf .build $(VENV) $(VENV)-package dist build python/*.egg-info python/swiftforce/*.so
+	rm -rf .build $(VENV) $(VENV)-package dist build site python/*.egg-info python/swiftforce/*.so
 
 $(BUILT): $(NATIVE_SOURCES) | toolchain system
 	$(BIN)/python -m pip --version >/dev/null 2>&1 \
@@ -82,6 +88,14 @@ $(BUILT): $(NATIVE_SOURCES) | toolchain system
 # What tests, benchmarks and linters need besides, torch among it.
 $(TOOLS): pyproject.toml constraints.txt | $(BUILT)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group test --group lint
+	touch $@
+
+# What the site is made with.
+$(PAGES): pyproject.toml
+	$(BIN)/python -m pip --version >/dev/null 2>&1 \
+	  || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --group docs
 	touch $@
 
 toolchain:
