@@ -19,11 +19,12 @@ from typing import Any
 import pytest
 import swiftforce
 from swiftforce import cli
+from test_documentation import FRAMEWORKS
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "reference"
 #: Adapters, each with the framework that it needs.
-ADAPTERS = {"swiftforce.torch": "torch", "swiftforce.jax": "jax"}
+ADAPTERS = {f"swiftforce.{name}": name for name in FRAMEWORKS}
 MODULES = (
     "swiftforce",
     *(

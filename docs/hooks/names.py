@@ -15,8 +15,6 @@ from typing import Any
 import griffe
 
 _LOG = logging.getLogger("mkdocs.hooks.names")
-#: Adapters, which the package itself does not import.
-_ADAPTERS = ("swiftforce.torch", "swiftforce.jax")
 #: A name between single backticks.
 _NAME = re.compile(r"(?<!`)`([A-Za-z_][\w.]*)`(?![`\]])")
 
@@ -48,10 +46,13 @@ class Names(griffe.Extension):
 def _modules(package: griffe.Module) -> Iterator[griffe.Module]:
     """The modules whose names are public."""
     yield package
-    yield from (package[path.partition(".")[2]] for path in _ADAPTERS)
-    for name in package.exports or ():
-        found = _target(package[str(name)])
-        if found.is_module:
+    exports = {str(name) for name in package.exports or ()}
+    for name in exports:
+        if (found := _target(package[name])).is_module:
+            yield found
+    # An adapter is a package that is imported by those who want it.
+    for name, found in package.modules.items():
+        if found.is_subpackage and name not in exports:
             yield found
 
 
