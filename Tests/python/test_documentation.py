@@ -39,8 +39,8 @@ FRAMEWORKS = tuple(
 
 def framework(module: str) -> str | None:
     """The framework that a module needs."""
-    part = module.partition(".")[2].partition(".")[0]
-    return part if part in FRAMEWORKS else None
+    parts = module.split(".")[1:2]
+    return next((part for part in parts if part in FRAMEWORKS), None)
 
 
 INSTALLED = [
