@@ -10,8 +10,9 @@ BUILT := $(VENV)/built
 TOOLS := $(VENV)/tools
 PYTHON_SOURCES := $(shell find python/swiftforce -name '*.py' -o -name '*.pyi')
 WHEEL := wheelhouse/.made
+PAGES := $(VENV)/pages
 
-.PHONY: help build demo figure test test-fast bench pictures lint format wheel wheel-test clean
+.PHONY: help build demo figure test test-fast bench pictures docs lint format wheel wheel-test clean
 .PHONY: system data toolchain
 
 help:
@@ -22,6 +23,7 @@ help:
 	@echo "make bench       masks, networks, searches on torch: what they cost; half an hour, 12 GB"
 	@echo "make pictures    what results look like in a notebook and on a terminal, for the docs"
 	@echo "make build       the extension in .venv, and nothing else"
+	@echo "make docs        the documentation as a site, in site/; broken links fail"
 	@echo "make lint        formatters, linters and type checker, in checking mode"
 	@echo "make format      rewrite the sources as the formatters want them"
 	@echo "make wheel       sdist, and from it one wheel with OpenBLAS inside, in wheelhouse/"
@@ -70,6 +72,10 @@ lint: $(TOOLS)
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest swiftforce._core --mypy-config-file pyproject.toml
 
+# Reads the sources and needs no build of them.
+docs: $(PAGES)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 format: $(TOOLS)
 	swift format --in-place --recursive Package.swift Sources Tests
 	$(BIN)/ruff check --fix
@@ -83,7 +89,7 @@ wheel-test: $(WHEEL) | data
 	$(BIN)/python -m tools.try_wheel wheelhouse/*.whl --pythons $(PYTHONS) --options='$(OPTIONS)'
 
 clean:
-	rm -rf .build $(VENV) dist wheelhouse build python/*.egg-info python/swiftforce/*.so
+	rm -rf .build $(VENV) dist wheelhouse build site python/*.egg-info python/swiftforce/*.so
 
 $(BUILT): $(NATIVE_SOURCES) | toolchain system
 	$(BIN)/python -m pip --version >/dev/null 2>&1 \
@@ -95,6 +101,14 @@ $(BUILT): $(NATIVE_SOURCES) | toolchain system
 # What tests, benchmarks and linters need besides, torch among it.
 $(TOOLS): pyproject.toml constraints.txt | $(BUILT)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group test --group lint --group wheel
+	touch $@
+
+# What the site is made with.
+$(PAGES): pyproject.toml
+	$(BIN)/python -m pip --version >/dev/null 2>&1 \
+	  || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --group docs
 	touch $@
 
 # From the sdist, so that what it lacks shows. The glibc of this machine is the oldest that it runs on.

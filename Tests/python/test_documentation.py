@@ -31,8 +31,13 @@ MODULES = sorted(
     if path not in (PACKAGE / "__init__.py", PACKAGE / "__main__.py")
 )
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
-#: Frameworks that adapters are for; an adapter is a package of the framework's name.
-FRAMEWORKS = ("jax", "torch")
+#: Frameworks that adapters are for: an adapter is a package of the framework's name, which the
+#: package itself does not import. The command line is a package, too.
+FRAMEWORKS = tuple(
+    sorted(
+        {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - {"cli", *swiftforce.__all__}
+    )
+)
 
 
 def framework(module: str) -> str | None:

@@ -2,8 +2,8 @@
 
 Where each is looked for is said here, each format is read by a module of its own. Nothing is
 downloaded, and nothing but numpy and the standard library is needed. Every reader returns a
-:class:`Dataset`. What is wrong with a file, or that it is not there, is one
-:class:`~swiftforce.errors.DatasetError` that names it.
+`Dataset`. What is wrong with a file, or that it is not there, is one
+`swiftforce.DatasetError` that names it.
 """
 
 from __future__ import annotations

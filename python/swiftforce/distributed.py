@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.distributed import ProcessGroup
 
+__all__ = ["Communicator", "MPICommunicator", "TorchCommunicator"]
+
 
 @runtime_checkable
 class Communicator(Protocol):

@@ -80,7 +80,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Layer:
-    """One tensor of weights and what is left of it."""
+    """One tensor of weights and what is left of it.
+
+    Attributes
+    ----------
+    name : str
+        As the caller names it, or its position.
+    shape : tuple of int
+    size, kept : int
+        Numbers of weights.
+    """
 
     name: str
     shape: tuple[int, ...]

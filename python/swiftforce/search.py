@@ -359,6 +359,8 @@ class MaskSearch:
 
         Parameters
         ----------
+        path : path
+            The file.
         label : str
             What else must be the same to go on: `resume` must be given it, too.
 
@@ -416,6 +418,8 @@ class MaskSearch:
 
         Parameters
         ----------
+        path : path
+            The file.
         weights : mapping, sequence or array
             The dense weights that the search began with.
         masked_weights : structure of the weights, optional
