@@ -17,7 +17,17 @@ public enum Saliency: Named {
   case random
 
   /// Whether the score is computed from the weight.
-  public var readsWeights: Bool { self == .connectionSensitivity || self == .magnitude }
+  public var readsWeights: Bool {
+    switch self {
+    case .connectionSensitivity, .magnitude: true
+    case .squaredGradient, .random: false
+    }
+  }
   /// Whether the score is computed from the gradient.
-  public var readsGradients: Bool { self == .connectionSensitivity || self == .squaredGradient }
+  public var readsGradients: Bool {
+    switch self {
+    case .connectionSensitivity, .squaredGradient: true
+    case .magnitude, .random: false
+    }
+  }
 }

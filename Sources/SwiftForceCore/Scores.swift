@@ -193,7 +193,7 @@ struct Scores {
     case (.magnitude, _):
       let wide = unsafe weights.wide(block, scratch.first, K.self)
       return unsafe K.magnitude(wide, count: count, into: keys)
-    default:
+    case (.random, _):
       let first = starts.map { $0[block.tensor] + block.start } ?? block.offset
       for i in 0..<count {
         let position = first + (unsafe block.picks?[i] ?? i)
@@ -201,6 +201,8 @@ struct Scores {
         unsafe scratch.first[i] = K.Score(bits >> 40) * 0x1p-24
       }
       return unsafe K.magnitude(scratch.first, count: count, into: keys)
+    case (.connectionSensitivity, nil), (.squaredGradient, nil):
+      return false  // Refused when the scores were made.
     }
   }
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import swiftforce as sf
+from swiftforce import summary
 from swiftforce.summary import Scale, course, percent
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
@@ -40,6 +41,10 @@ def test_the_scale_begins_below_the_least_density(kept: int, decades: int) -> No
 )
 def test_percent_tells_much_from_all(share: float, shown: str) -> None:
     assert percent(share) == shown
+
+
+def test_scores_have_words() -> None:
+    assert list(summary._SCORES) == list(sf.saliencies())
 
 
 @pytest.mark.parametrize("method", sf.methods())
