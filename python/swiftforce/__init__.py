@@ -71,7 +71,7 @@ from swiftforce.shards import Piece
 from swiftforce.threads import cpu_levels, get_num_threads, set_num_threads
 from swiftforce.vocabulary import methods, saliencies, schedules
 
-from swiftforce import datasets, distributed, nn  # isort: skip - they build on the names above
+from swiftforce import checks, datasets, distributed, nn  # isort: skip - they build on the names above
 
 __version__ = _version("swiftforce")
 
@@ -123,6 +123,7 @@ __all__ = [
     "WeightsDifferError",
     "__version__",
     "apply_masks",
+    "checks",
     "cpu_levels",
     "datasets",
     "distributed",

@@ -15,7 +15,17 @@ Array([[3., 0.],
        [0., 4.]], dtype=float32)
 """
 
+from swiftforce.jax.checks import invert, shuffle
 from swiftforce.jax.pruning import PytreePruning, force, load, prune
 from swiftforce.jax.sparse import apply, keep_removed_zero
 
-__all__ = ["PytreePruning", "apply", "force", "keep_removed_zero", "load", "prune"]
+__all__ = [
+    "PytreePruning",
+    "apply",
+    "force",
+    "invert",
+    "keep_removed_zero",
+    "load",
+    "prune",
+    "shuffle",
+]

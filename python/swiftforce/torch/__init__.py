@@ -6,6 +6,8 @@ Two lines in a training script, where model, batches and optimizer are there alr
     sft.apply(model, pruning, optimizer)
 """
 
+from swiftforce.torch.checks import invert, shuffle
+from swiftforce.torch.effective import effective_density
 from swiftforce.torch.methods import methods
 from swiftforce.torch.parameters import prunable
 from swiftforce.torch.pruning import ModelPruning, prune
@@ -14,10 +16,13 @@ from swiftforce.torch.sparse import apply, masks, remove, to_torch_prune
 __all__ = [
     "ModelPruning",
     "apply",
+    "effective_density",
+    "invert",
     "masks",
     "methods",
     "prunable",
     "prune",
     "remove",
+    "shuffle",
     "to_torch_prune",
 ]

@@ -1,0 +1,48 @@
+"""Masks of a pytree are shuffled and inverted as the native ones, and fit where they came from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import swiftforce as sf
+from swiftforce import checks
+
+jax = pytest.importorskip("jax")
+
+import jax.numpy as jnp  # noqa: E402
+import swiftforce.jax as sfj  # noqa: E402
+
+PARAMS = {
+    "hidden": {"kernel": jnp.arange(1.0, 13).reshape(3, 4), "bias": jnp.ones(4)},
+    "output": [{"kernel": jnp.arange(8.0, 0, -1).reshape(4, 2)}],
+}
+
+
+def leaves(tree: object) -> list[list[bool]]:
+    return [np.asarray(leaf).ravel().tolist() for leaf in jax.tree_util.tree_leaves(tree)]
+
+
+def test_as_the_native_ones() -> None:
+    pruning = sfj.prune(PARAMS, method="magnitude", sparsity=0.7)
+    arrays = [np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(pruning.masks)]
+    scores = jax.tree_util.tree_map(jnp.abs, PARAMS)
+    ranked = [np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(scores)]
+    for found, expected in (
+        (sfj.shuffle(pruning, 5), checks.shuffle(arrays, 5)),
+        (sfj.invert(pruning.masks, seed=5), checks.invert(arrays, seed=5)),
+        (sfj.invert(pruning, scores=scores), checks.invert(arrays, scores=ranked)),
+    ):
+        assert leaves(found) == [array.ravel().tolist() for array in expected]
+        assert all(isinstance(leaf, jax.Array) for leaf in jax.tree_util.tree_leaves(found))
+        assert found["hidden"]["bias"].all()
+        masked = sfj.apply(PARAMS, found)
+        kernels = (masked["hidden"]["kernel"], masked["output"][0]["kernel"])
+        assert sum(int((kernel != 0).sum()) for kernel in kernels) == pruning.keep
+    assert checks.layer_densities(pruning) == {
+        layer.name: layer.density for layer in pruning.layers
+    }
+
+
+def test_masks_that_are_none_are_refused() -> None:
+    with pytest.raises(sf.UnsupportedTypeError, match=r"masks\['a/b'\] has dtype float32"):
+        sfj.shuffle({"a": {"b": jnp.ones(3)}})

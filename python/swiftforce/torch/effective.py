@@ -1,0 +1,187 @@
+"""The weights of a model that lie on a path from its input to its output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
+
+from swiftforce.effective import EffectiveDensity, EffectiveLayer
+from swiftforce.errors import StructureError, UnsupportedTypeError
+from swiftforce.report import Pruning
+from swiftforce.torch.calls import Call
+from swiftforce.torch.live import Live, UnknownPathError, replaced, tensors_in
+from swiftforce.torch.parameters import prunable, unwrapped
+from swiftforce.torch.path_layers import asked
+from swiftforce.torch.path_rules import COMPOSED, RULES
+from swiftforce.torch.preserved import preserved
+from swiftforce.torch.sharded import is_sharded
+from swiftforce.torch.sparse import _checked
+from swiftforce.torch.sparse import masks as applied
+
+
+def effective_density(
+    model: nn.Module,
+    masks: Pruning | Mapping[str, Any] | None = None,
+    *,
+    inputs: Any,  # noqa: ANN401 - whatever the model takes
+) -> EffectiveDensity:
+    """Count the weights that lie on a path from a model's input to its output.
+
+    As `swiftforce.checks.effective_density`, for any model: its forward pass is run once with masks
+    in place of weights and with each function of torch replaced by what it does to paths, and back.
+    The count is exact. The model is left as it was.
+
+    Parameters
+    ----------
+    model : nn.Module
+        On any device; may be compiled or wrapped by DistributedDataParallel.
+    masks : Pruning, or mapping of name to bool tensor or array, optional
+        True where kept; by default those that are applied to the model, and all weights that are
+        `prunable` where none are. Parameters without a mask are taken as kept.
+    inputs : tensor, sequence, mapping, or shape
+        What the model takes: a tensor, a sequence of arguments, a mapping of keyword arguments, or
+        a sequence of integers, the shape of a tensor. Of tensors of floats only the shape matters;
+        others (token ids, attention masks) are passed on as they are. A batch of one is enough.
+
+    Returns
+    -------
+    EffectiveDensity
+        Its masks are bool tensors by the names of the parameters, for `apply`, say.
+
+    Raises
+    ------
+    UnsupportedTypeError
+        If the model calls a function whose effect on paths is not known; the message names it.
+    StructureError, ShapeError
+        If a mask fits no parameter, or the model returns no tensor.
+
+    Notes
+    -----
+    A path leads through activations, normalisations and dropout as they are, through every pixel of
+    a max pool's window, through both terms of a sum or a difference, and from an embedding's ids to
+    all it holds. It begins neither at a bias nor at any other constant. Through a product of two
+    activations it leads from each where the other can be other than zero: a gate of a sigmoid, or
+    the softmax of attention, always can; otherwise biases are taken as zero. The largest of several
+    may be each of them. The batch is not followed, nor are lookups by what was computed.
+
+    References
+    ----------
+    Vysogorets and Kempe, "Connectivity matters: neural network pruning through the lens of
+    effective sparsity", JMLR 24 (2023).
+
+    Examples
+    --------
+    >>> import torch, swiftforce.torch as sft
+    >>> model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU(), torch.nn.Linear(2, 1))
+    >>> masks = {"0.weight": torch.tensor([[1, 0, 0], [0, 1, 1]]).bool(),
+    ...          "2.weight": torch.tensor([[1, 0]]).bool()}
+    >>> sft.effective_density(model, masks, inputs=(1, 3))
+    <EffectiveDensity: 2 of 4 weights kept lie on a path>
+    """
+    model = unwrapped(model)
+    kept = _kept(model, masks)
+    live = Live()
+    with (
+        preserved(model, (), None, train=False),
+        torch.compiler.set_stance("force_eager"),
+        torch.autocast(next(iter(kept.values())).device.type, enabled=False),
+    ):
+        leaves = {name: live.begin_mask(mask) for name, mask in kept.items()}
+        ends = [one.sum() for one in _ends(model, leaves, inputs, live)]
+        tensors = list(leaves.values())
+        found = torch.autograd.grad(ends, tensors, materialize_grads=True) if ends else tensors
+    joined = {
+        name: (mask & (one > 0)) if ends else torch.zeros_like(mask)
+        for (name, mask), one in zip(kept.items(), found, strict=True)
+    }
+    layers = [
+        EffectiveLayer(name, tuple(mask.shape), mask.numel(), int(mask.sum()), int(on_path.sum()))
+        for (name, mask), on_path in zip(kept.items(), joined.values(), strict=True)
+    ]
+    return EffectiveDensity(tuple(layers), joined)
+
+
+def _kept(model: nn.Module, masks: Pruning | Mapping[str, Any] | None) -> dict[str, torch.Tensor]:
+    """The masks to count in."""
+    if masks is None:
+        masks = applied(model) or {
+            name: torch.ones_like(one, dtype=torch.bool) for name, one in prunable(model).items()
+        }
+    kept = _checked(model, masks.masks if isinstance(masks, Pruning) else masks)
+    if not kept:
+        raise StructureError("there are no masks")
+    sharded = [name for name in kept if is_sharded(model.get_parameter(name))]
+    if sharded:
+        raise UnsupportedTypeError(f"{sharded[0]} is sharded: paths need the whole of it")
+    return kept
+
+
+def _ends(
+    model: nn.Module,
+    leaves: Mapping[str, torch.Tensor],
+    inputs: Any,  # noqa: ANN401
+    live: Live,
+) -> list[torch.Tensor]:
+    """The live ones of what the model returns for inputs that are live everywhere."""
+    device = next(iter(leaves.values())).device
+    if isinstance(inputs, Sequence) and all(isinstance(size, int) for size in inputs):
+        inputs = torch.ones(tuple(inputs), device=device)
+    begun = replaced(inputs, lambda one: live.begin(one) if one.is_floating_point() else one)
+    if not any(True for _ in tensors_in(begun)):
+        raise StructureError(f"inputs hold no tensor: {type(inputs).__name__}")
+    args: tuple[Any, ...] = tuple(begun) if isinstance(begun, Sequence) else (begun,)
+    kwargs: dict[str, Any] = {}
+    if isinstance(begun, Mapping):
+        args, kwargs = (), dict(begun)
+    masked = {id(model.get_parameter(name)) for name in leaves}
+    others = {
+        name: torch.ones_like(one, dtype=torch.float32, requires_grad=False)
+        for name, one in model.named_parameters()
+        if id(one) not in masked and one.is_floating_point()
+    }
+    try:
+        with _Followed(live):
+            output = functional_call(model, {**others, **leaves}, args, kwargs)
+        returned = tuple(tensors_in(output))
+        ends = [one for one in returned if live.concerns(one) and live.is_live(one)]
+    except UnknownPathError as error:
+        raise UnsupportedTypeError(str(error)) from error
+    if not returned:
+        raise StructureError(f"the model returns no tensor, but a {type(output).__name__}")
+    return ends
+
+
+class _Followed(TorchFunctionMode):
+    """Inside, functions of torch do to live tensors and masks what they do to paths."""
+
+    def __init__(self, live: Live) -> None:
+        super().__init__()
+        self._live = live
+
+    def __torch_function__(
+        self,
+        func: Any,  # noqa: ANN401 - functions, methods and getters
+        types: Any,  # noqa: ANN401
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        call = Call(self._live, func, args, kwargs or {})
+        concerned = [one for one in tensors_in((args, call.kwargs)) if self._live.concerns(one)]
+        if not concerned and call.name != "embedding":
+            return func(*args, **call.kwargs)
+        rule = RULES.get(call.name)
+        if rule is None:
+            raise call.unknown()
+        if rule is not asked and not torch.is_grad_enabled():
+            raise UnknownPathError(
+                "effective_density cannot follow what a model computes without gradients, or in a "
+                "custom autograd function"
+            )
+        with self if rule in COMPOSED else nullcontext():
+            return rule(call)
