@@ -9,11 +9,12 @@ NATIVE_SOURCES := $(shell find Sources python/native -type f) Package.swift setu
 BUILT := $(VENV)/built
 TOOLS := $(VENV)/tools
 
-.PHONY: help build demo figure test bench lint format package clean system data toolchain
+.PHONY: help build demo figure notebooks test bench lint format package clean system data toolchain
 
 help:
 	@echo "make demo     find masks on a network for Fashion-MNIST, train it sparse, compare"
 	@echo "make figure   methods, sparsities and seeds compared on a deep network; hours, goes on"
+	@echo "make notebooks  run the notebooks of examples/ and write what they show"
 	@echo "make test     every Swift test and every pytest"
 	@echo "make bench    masks, networks, searches on torch: what they cost; half an hour, 12 GB"
 	@echo "make build    the extension in .venv, and nothing else"
@@ -30,6 +31,9 @@ demo: $(BUILT) | data
 # OPTIONS="--hours 8 --network resnet": those of the command. What is in docs/figure.csv stays done.
 figure: $(BUILT) | data
 	$(BIN)/python -m swiftforce figure --results docs/figure.csv $(OPTIONS)
+
+notebooks: $(TOOLS) | data
+	$(BIN)/python examples/execute.py
 
 test: $(TOOLS) | data
 	swift test
