@@ -12,12 +12,13 @@ PYTHON_SOURCES := $(shell find python/swiftforce -name '*.py' -o -name '*.pyi')
 WHEEL := wheelhouse/.made
 PAGES := $(VENV)/pages
 
-.PHONY: help build demo figure test test-fast bench pictures docs lint format wheel wheel-test clean
+.PHONY: help build demo figure notebooks test test-fast bench pictures docs lint format wheel wheel-test clean
 .PHONY: system data toolchain
 
 help:
 	@echo "make demo        find masks on a network for Fashion-MNIST, train it sparse, compare"
 	@echo "make figure      methods, sparsities and seeds compared on a deep network; hours, goes on"
+	@echo "make notebooks   run the notebooks of examples/ and write what they show"
 	@echo "make test        every Swift test and every pytest"
 	@echo "make test-fast   the tests to run after each edit: pytest in a minute, see CONTRIBUTING.md"
 	@echo "make bench       masks, networks, searches on torch: what they cost; half an hour, 12 GB"
@@ -38,6 +39,9 @@ demo: $(BUILT) | data
 # OPTIONS="--hours 8 --network resnet": those of the command. What is in docs/figure.csv stays done.
 figure: $(BUILT) | data
 	$(BIN)/python -m swiftforce figure --results docs/figure.csv $(OPTIONS)
+
+notebooks: $(TOOLS) | data
+	$(BIN)/python -m tools.run_notebooks
 
 test: $(TOOLS) | data
 	swift test

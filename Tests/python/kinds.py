@@ -118,12 +118,12 @@ def blobs(n: int, features: int = 6, classes: int = 3, seed: int = 0) -> tuple[A
     return (centres[y] + 0.3 * rng.standard_normal((n, features))).astype(np.float32), y
 
 
-def write_images(folder: Path, *, train: int, test: int) -> None:
-    """Four IDX files: images of 4 by 4 pixels of which one row is bright, labels that row."""
+def write_images(folder: Path, *, train: int, test: int, side: int = 4, classes: int = 4) -> None:
+    """Four IDX files: square images of which one of the first rows is bright, labels that row."""
     rng = np.random.default_rng(7)
     for part, count in (("train", train), ("t10k", test)):
-        labels = rng.integers(0, 4, count).astype(np.uint8)
-        images = rng.integers(0, 60, (count, 4, 4)).astype(np.uint8)
+        labels = rng.integers(0, classes, count).astype(np.uint8)
+        images = rng.integers(0, 60, (count, side, side)).astype(np.uint8)
         images[np.arange(count), labels] += 180
         header = struct.pack(">BBBB3I", 0, 0, 8, 3, *images.shape)
         (folder / f"{part}-images-idx3-ubyte").write_bytes(header + images.tobytes())
