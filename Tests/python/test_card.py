@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import swiftforce as sf
 from kinds import network
+from swiftforce.card import _AMBER as AMBER
+from swiftforce.card import _RED as RED
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 
@@ -86,6 +88,21 @@ def test_many_layers_stand_side_by_side_and_can_be_opened() -> None:
     assert "sparsest: layers." in shown.text
 
 
+def test_a_thousand_layers_are_a_card_that_can_be_seen() -> None:
+    found = pruned(1000, keep=5000, empty=3)
+    shown = card(found)
+    html = found._repr_html_()
+    assert "each column is the sparsest of 5 layers" in shown.text
+    # One column tells of the three empty layers.
+    assert html.count(f"height:100.0%;background:{RED}") == 1
+    assert shown.tags.count("tr") == 301
+    assert "the first 300 of 1000 layers" in shown.text
+    assert len(html) < 250_000
+    # Gaps leave room for columns.
+    (gap,) = re.findall(r"gap:0 ([\d.]+)%", html)
+    assert 200 * float(gap) < 50
+
+
 def test_nothing_but_text_boxes_and_tables() -> None:
     weights, gradients = network(21)
     for found in (
@@ -101,14 +118,20 @@ def test_nothing_but_text_boxes_and_tables() -> None:
         assert not re.search(r"(?<!-)color:(black|white|#000|#fff)", found._repr_html_())
 
 
-def test_names_are_text_and_nothing_else() -> None:
-    name = '<script>alert("1")</script>&amp;'
-    weights = {name: np.float32([3, 2]), "empty<": np.float32([1e-3])}
-    shown = card(sf.magnitude(weights, keep=2))
+@pytest.mark.parametrize("others", [0, 30])
+def test_names_are_text_and_nothing_else(others: int) -> None:
+    name, empty = '<script>alert("1")</script>&amp;', "<i>empty</i>"
+    weights = {name: np.float32([3, 2]), empty: np.float32([1e-3])}
+    weights |= {f"<u>{i}</u>": np.float32([2, 1]) for i in range(others)}
+    shown = card(sf.magnitude(weights, keep=2 + others))
     assert name in shown.text
-    assert "empty<: nothing passes through" in shown.text
+    assert f"{empty}: nothing passes through" in shown.text
     assert any(title.startswith(name) for title in shown.titles)
-    assert "script" not in shown.tags
+    assert not {"script", "i", "u"} & set(shown.tags)
+    # Of what stands in no tag of its own, too.
+    if others:
+        assert f"densest: {name}, 100 %" in shown.text
+        assert "sparsest: <u>0</u>, 50 %" in shown.text
 
 
 def test_the_course_of_a_search() -> None:
@@ -136,6 +159,8 @@ def test_steps_that_positions_chose_are_told() -> None:
     weights = {"a": np.arange(1, 9, dtype=np.float32)}
     found = sf.force(weights, lambda masked: {"a": masked["a"] * 0}, keep=2, steps=3)
     assert "positions, not scores, chose some weights" in card(found).text
+    # All three columns of the chart that are not of height zero.
+    assert found._repr_html_().count(f"background:{AMBER}") >= 3
     assert "positions, not" not in card(sf.force(weights, lambda w: w, keep=2, steps=3)).text
 
 
@@ -143,4 +168,5 @@ def test_an_empty_tensor_and_a_mask_of_all_weights() -> None:
     shown = card(sf.magnitude({"a": np.ones(3, "f"), "none": np.ones((0, 2), "f")}, keep=3))
     assert "0 % removed" in shown.text
     assert "0 of 0" in shown.text
+    assert "no weights" in shown.text
     assert "nothing is left" not in shown.text

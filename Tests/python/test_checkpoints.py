@@ -188,6 +188,7 @@ def test_a_name_in_two_files(tmp_path: Path) -> None:
         ({"w": 1}, "names 1, which is no file"),
         ({"w": ["a"]}, "is not an index"),
         (["w"], "is not an index"),
+        ({}, "is not an index"),
         (None, "is not an index"),
         ({"w": "a.safetensors", "v": "a.safetensors"}, r"says that 'v' is in a\.safetensors"),
         ({"w": "a.safetensors", "u": "a.safetensors", "v": "b.safetensors"}, "says that 'u' is in"),

@@ -78,6 +78,16 @@ def test_what_cannot_be_shown_is_one_line(
     assert len(captured.err.splitlines()) == 1
 
 
+def test_a_picture_does_not_replace_the_masks(
+    pruning: sf.Pruning, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    pruning.save("masks.png")
+    assert cli.main(["inspect", "masks.png", "--plot", "./masks.png"]) == 1
+    assert "masks.png is to be read: draw to another place" in capsys.readouterr().err
+    assert sf.load("masks.png").keep == pruning.keep
+
+
 @pytest.mark.parametrize(
     ("missing", "text"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -137,6 +138,17 @@ def test_warnings_are_lines_on_standard_error(prune: Command, tmp_path: Path) ->
     assert sf.load("m.safetensors").degenerate
 
 
+def test_on_a_terminal_the_table_alone_tells_of_them(
+    prune: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(Path("g.safetensors"), {**tensors(2), "lm_head.weight": np.zeros((3, 4))})
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert prune("--keep", "60", without=("--sparsity",)) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "warning: the selection had fewer weights" in captured.out
+
+
 # ------------------------------------------------------------------------- what is refused
 
 
@@ -155,7 +167,8 @@ def test_warnings_are_lines_on_standard_error(prune: Command, tmp_path: Path) ->
         (("--keep", "3"), (), "not allowed with argument --sparsity"),
         (("--keep", "0"), ("--sparsity",), "whole number of at least 1, not 0"),
         (("--seed", "-1"), (), "seed must be in 0"),
-        (("--seed", "x"), (), "argument --seed"),
+        (("--seed", "x"), (), "argument --seed: must be a whole number, not x"),
+        (("--sparsity", "90%"), ("--sparsity",), "must be a number in [0, 1), not 90%"),
         ((), ("--output",), "the following arguments are required: --output"),
         ((), ("--weights",), "the following arguments are required: --weights"),
     ],
@@ -251,6 +264,15 @@ def test_what_cannot_be_done_is_one_line(
     assert text in captured.err
     assert len(captured.err.splitlines()) == 1
     assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
+
+
+def test_what_is_no_file_is_not_replaced(
+    prune: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo("pipe")
+    assert prune("--output", "pipe") == 1
+    assert "'pipe' is not a regular file" in capsys.readouterr().err
+    assert Path("pipe").is_fifo()
 
 
 def test_an_index_is_not_written_over(prune: Command, capsys: pytest.CaptureFixture[str]) -> None:

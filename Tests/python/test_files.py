@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ def test_the_file_is_there_after_the_block_and_not_before(tmp_path: Path) -> Non
     target = tmp_path / "masks.bin"
     with written_aside(target) as aside:
         aside.write_bytes(b"new")
-        assert aside.suffix == ".bin"
-        assert aside.parent == tmp_path
+        assert aside.name == "masks.bin"
+        assert aside.parent.parent == tmp_path
         assert not target.exists()
     assert target.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [target]
@@ -39,6 +40,49 @@ def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), written_aside(tmp_path / "masks.bin"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_replaces_a_file_may_be_read_by_the_same(tmp_path: Path) -> None:
+    for mode in (0o600, 0o640):
+        target = tmp_path / "masks.bin"
+        target.write_bytes(b"old")
+        target.chmod(mode)
+        with written_aside(target) as aside:
+            aside.write_bytes(b"new")
+        assert target.stat().st_mode & 0o777 == mode
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.write_bytes(b"old")
+    link.symlink_to(real)
+    with written_aside(link) as aside:
+        aside.write_bytes(b"new")
+    assert real.read_bytes() == b"old"
+    assert link.read_bytes() == b"new"
+    assert not link.is_symlink()
+
+
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_what_is_no_file_is_not_replaced(through_a_link: bool, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    target = pipe
+    if through_a_link:
+        target = tmp_path / "link"
+        target.symlink_to(pipe)
+    with pytest.raises(OSError, match="is not a regular file"):
+        check_place(target)
+    with pytest.raises(OSError, match="is not a regular file"), written_aside(target):
+        raise AssertionError("nothing is written")
+    assert pipe.is_fifo()
+
+
+def test_a_name_as_long_as_names_may_be(tmp_path: Path) -> None:
+    target = tmp_path / ("a" * 251 + ".bin")
+    with written_aside(target) as aside:
+        aside.write_bytes(b"x")
+    assert target.read_bytes() == b"x"
 
 
 def test_paths_as_text(tmp_path: Path) -> None:

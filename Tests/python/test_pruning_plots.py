@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,6 +39,22 @@ def test_a_search_of_one_step_is_its_layers() -> None:
     assert list(empty.get_xdata()) == [1]
     assert "nothing is left: 1" in [text.get_text() for text in axes.get_legend().get_texts()]
     assert axes.get_ylim()[0] < min(height for height in heights if height > 0)
+    assert axes.get_ylim()[0] < found.density
+
+
+def test_a_tensor_without_weights_has_no_bar() -> None:
+    found = sf.magnitude({"a": np.float32([1, 2]), "none": np.empty((0, 2), np.float32)}, keep=1)
+    heights = [bar.get_height() for bar in found.plot().axes[0].patches]
+    assert heights[0] == 0.5
+    assert np.isnan(heights[1])
+
+
+def test_names_are_no_formulas(tmp_path: Path) -> None:
+    names = ["$x_1$ $\\frac$", "$\\foo{$", "\udc80", "two\nlines"]
+    figure = sf.magnitude({name: np.float32([1, 2]) for name in names}, keep=6).plot()
+    figure.savefig(tmp_path / "a.png")
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == [*names[:2], "\\udc80", "two\\nlines"]
 
 
 def test_the_course_of_a_search() -> None:

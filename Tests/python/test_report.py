@@ -12,6 +12,7 @@ import oracle
 import pytest
 import swiftforce as sf
 from kinds import network
+from swiftforce import tables
 from swiftforce.report import layers_of
 from swiftforce.tensors import Tensors
 
@@ -118,51 +119,112 @@ class Terminal(io.StringIO):
         return True
 
 
-def printed_on_a_terminal(found: object, monkeypatch: pytest.MonkeyPatch) -> str:
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stdout", terminal)
+def to_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """What is printed from now on goes there."""
     for name, value in {"TERM": "xterm-256color", "COLUMNS": "110"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("NO_COLOR", raising=False)
-    print(found)
-    return terminal.getvalue()
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    return terminal
 
 
-def test_a_terminal_has_bars_and_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_has_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("rich")
-    shown = printed_on_a_terminal(pruned(), monkeypatch)
+    terminal = to_a_terminal(monkeypatch)
+    print(pruned())
+    shown = terminal.getvalue()
+    lines = shown.splitlines()
+    assert "█" in next(line for line in lines if line.startswith("fc1"))
+    # A tensor without weights has no density.
+    assert "█" not in next(line for line in lines if line.startswith("none"))
+    assert next(line for line in lines if line.startswith("fc2 ")).endswith("nothing is left")
+    assert lines[-1] == "warning: no weight is kept in fc2: nothing passes through"
+    # What is printed on a terminal may also be written to a file: str() knows of no other place.
+    assert "\x1b" not in shown
+
+
+def test_colours_come_from_rich(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rich")
+    terminal = to_a_terminal(monkeypatch)
+    tables.print_result(pruned())
+    shown = terminal.getvalue()
     assert "\x1b[1m" in shown
-    assert "█" in next(line for line in shown.splitlines() if line.startswith("fc1"))
     (collapsed,) = [line for line in shown.splitlines() if "fc2" in line and "(3, 2)" in line]
     assert "\x1b[1;31m" in collapsed
     assert "nothing is left" in collapsed
-    assert "warning: no weight is kept in fc2" in shown
-    assert shown.endswith("\n")
-    assert not shown.endswith("\n\n")
 
 
 def test_a_terminal_without_rich_has_the_plain_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = to_a_terminal(monkeypatch)
     monkeypatch.setitem(sys.modules, "rich.console", None)
-    assert printed_on_a_terminal(pruned(), monkeypatch) == f"{pruned()}\n"
+    print(pruned())
+    tables.print_result(pruned())
+    assert terminal.getvalue() == f"{pruned()}\n" * 2
 
 
 def test_a_format_string_is_plain_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = str(pruned())
-    shown = printed_on_a_terminal(f"{pruned()}", monkeypatch)
-    assert shown == f"{plain}\n"
+    to_a_terminal(monkeypatch)
+    assert f"{pruned()}" == plain
 
 
-def test_rich_prints_it(monkeypatch: pytest.MonkeyPatch) -> None:
+class Tee:
+    """What stands in the place of standard output in many scripts."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> None:
+        self.text += text
+
+
+@pytest.mark.parametrize("stdout", [Tee(), None])
+def test_standard_output_may_be_anything(
+    stdout: Tee | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = format(pruned())
+    monkeypatch.setattr(sys, "stdout", stdout)
+    assert str(pruned()) == expected
+    print(pruned())
+    tables.print_result(pruned())
+    if stdout is not None:
+        assert stdout.text == 2 * f"{expected}\n"
+
+
+#: Names that mean something to rich, to terminals or to tables.
+ODD = ("[/red]", "[bold]x", ":smile:", "esc\x1b[31m", "two\nlines", "\udc80", "größe")
+
+
+def test_names_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rich")
+    terminal = to_a_terminal(monkeypatch)
+    found = sf.magnitude({name: np.float32([2, 1]) for name in ODD}, keep=7)
+    shown = ["[/red]", "[bold]x", ":smile:", "esc\\x1b[31m", "two\\nlines", "\\udc80", "größe"]
+    for text in (str(found), format(found)):
+        body = text.splitlines()[2 : 2 + len(ODD)]
+        assert [line.split("  ")[0] for line in body] == shown
+    tables.print_result(found)
+    tables.show("[/title]", [("[/red]", "b"), *((name, "1") for name in shown)])
+    assert all(name in terminal.getvalue() for name in (*shown, "[/title]"))
+
+
+@pytest.mark.parametrize(("width", "has_bars"), [(110, True), (76, True), (60, False), (49, False)])
+def test_bars_have_what_names_and_numbers_leave(
+    width: int, has_bars: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     console = pytest.importorskip("rich.console")
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     page = io.StringIO()
-    names = {"a_layer_with_a_name_that_is_longer_than_the_terminal_is_wide.weight": np.ones(3, "f")}
-    console.Console(file=page, width=50).print(sf.magnitude(names, keep=2))
+    name = "a_layer.of_middling.weight"
+    console.Console(file=page, width=width).print(sf.magnitude({name: np.ones(3, "f")}, keep=2))
     lines = page.getvalue().splitlines()
-    assert max(map(len, lines)) <= 50
-    # Nothing of the name is lost.
-    width = next(line.index("shape") for line in lines if "shape" in line)
-    assert next(iter(names)) in "".join(line[:width].strip() for line in lines)
+    assert max(map(len, lines)) <= width
+    assert ("█" in page.getvalue()) is has_bars
+    # Nothing of the name and of the numbers is lost.
+    first = next(line.index("shape") for line in lines if "shape" in line)
+    assert name in "".join(line[:first].strip() for line in lines)
+    assert any("0.6667" in line for line in lines)
 
 
 # ------------------------------------------------------------------------- for logs
@@ -203,3 +265,13 @@ def test_a_result_as_json_is_the_dict(tmp_path) -> None:
 
 def test_names_that_are_not_ascii_stay_readable_in_json() -> None:
     assert '"größe"' in sf.magnitude({"größe": np.ones(3, "f")}, keep=2).to_json()
+
+
+def test_sums_beyond_float64_are_no_number_in_json() -> None:
+    found = sf.magnitude(np.full(10, 1e308), keep=5)
+    told = json.loads(found.to_json())
+    assert told["history"][0]["saliency"] is None
+    assert told["history"][0]["threshold"] == 1e308
+    assert told == found.to_dict()
+    # And no share of them is told.
+    assert "of the sum" not in format(found)

@@ -36,6 +36,7 @@ def test_the_scale_begins_below_the_least_density(kept: int, decades: int) -> No
         (0.071666, "7.17 %"),
         (0.99995, "99.995 %"),
         (1 - 1e-9, "99.9999999 %"),
+        (1 - 1e-15, "99.9999999999999 %"),
         (1e-7, "1e-05 %"),
     ],
 )
@@ -54,6 +55,26 @@ def test_every_method_says_what_the_kept_weights_have(method: str) -> None:
     share = percent(last.saliency / last.total_saliency)
     assert course(found)[-1].startswith(f"kept weights have {share} of the sum of all ")
     assert len(course(found)) == (1 if found.steps == 1 else 2)
+
+
+def test_all_is_all_though_sums_are_rounded() -> None:
+    rng = np.random.default_rng(0)
+    for n in (1000, 30_001, 199_999):
+        weights = [rng.standard_normal(n, np.float32) for _ in range(3)]
+        assert course(sf.magnitude(weights, sparsity=0))[0].startswith("kept weights have 100 % of")
+
+
+def test_a_sparsity_below_one_is_never_told_as_one() -> None:
+    found = sf.magnitude(np.arange(1, 2_000_001, dtype=np.float32), keep=3)
+    assert summary.headline(found).endswith("(sparsity 0.999999), 1 step")
+    found = sf.magnitude(np.arange(1, 2_000_001, dtype=np.float32), keep=1_999_997)
+    assert summary.row_of(found.layers[0])[-1] == "0.999999"
+
+
+def test_the_scale_holds_the_density_of_all() -> None:
+    weights = {"small": np.full(2, 2, np.float32), "large": np.ones(100_000, np.float32)}
+    scale = Scale(sf.magnitude(weights, keep=2))
+    assert scale.ticks[0] < 2 / 100_002
 
 
 def test_scores_that_mean_nothing_in_sum_are_not_summed() -> None:

@@ -49,6 +49,12 @@ def test_a_result_that_was_saved_keeps_its_warnings(tmp_path) -> None:
     assert len(found.warnings) == 2
 
 
+def test_a_step_that_removed_nothing_says_nothing_of_gradients() -> None:
+    weights = np.float32([1, 2, 3, 0])
+    found, told = warned(lambda: sf.force(weights, lambda w: w, schedule=[4, 4, 3]))
+    assert (found.warnings, told) == ((), [])
+
+
 @pytest.mark.filterwarnings("ignore::swiftforce.MaskedGradientsWarning")
 def test_steps_are_numbered_up_to_five() -> None:
     weights = np.float32([1, 2, 3])

@@ -18,8 +18,12 @@ from swiftforce.vocabulary import method_info, methods
 def sparsity(text: str) -> float:
     """A share of weights to remove, in [0, 1)."""
     try:
-        return check_sparsity(float(text))
-    except (SwiftForceError, ValueError) as error:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number in [0, 1), not {text}") from None
+    try:
+        return check_sparsity(value)
+    except SwiftForceError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
@@ -48,8 +52,12 @@ def positive(text: str) -> float:
 def seed(text: str) -> int:
     """A seed of the core."""
     try:
-        return check_seed(int(text))
-    except (SwiftForceError, ValueError) as error:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, not {text}") from None
+    try:
+        return check_seed(value)
+    except SwiftForceError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 

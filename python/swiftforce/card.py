@@ -16,8 +16,9 @@ from swiftforce.summary import Scale, percent, removed, revived, share_of_scores
 if TYPE_CHECKING:
     from swiftforce.report import Layer, Pruning, Step
 
-#: With more layers than that, their bars stand side by side, and the table has to be opened.
-_ROWS = 24
+#: With more layers than that, their bars stand side by side, and the table has to be opened. There
+#: it has so many rows, and so many bars stand side by side.
+_ROWS, _OPENED, _BARS = 24, 300, 240
 #: With more steps than that, some are left out of the charts.
 _COLUMNS = 60
 
@@ -39,7 +40,7 @@ def html_of(pruning: Pruning) -> str:
     ]
     style = (
         f"max-width:48em;border:1px solid {_LINE};border-radius:6px;padding:0.8em 1.1em;"
-        "line-height:1.45;color:inherit;text-align:left"
+        "line-height:1.45;color:inherit;text-align:left;overflow-wrap:anywhere"
     )
     return _block("".join(parts), style)
 
@@ -66,6 +67,7 @@ def _concerns(texts: Sequence[str]) -> str:
 
 
 def _table(layers: Sequence[Layer], scale: Scale) -> str:
+    """A row for each layer."""
     cell = "padding:1px 8px 1px 0;border:none;background:none;vertical-align:middle"
     left, right = f"{cell};text-align:left", f"{cell};text-align:right;white-space:nowrap"
     heading = (
@@ -74,12 +76,11 @@ def _table(layers: Sequence[Layer], scale: Scale) -> str:
     )
     rows = [f'<tr style="background:none">{heading}</tr>']
     for layer in layers:
-        name = f'<span style="overflow-wrap:anywhere">{escape(layer.name)}</span>'
         rows.append(
             f'<tr style="background:none" title="{_title(layer)}">'
-            f'<td style="{left}">{name}</td>'
+            f'<td style="{left}">{escape(layer.name)}</td>'
             f'<td style="{right}">{layer.kept:,} of {layer.size:,}</td>'
-            f'<td style="{right}">{percent(layer.density)}</td>'
+            f'<td style="{right}">{_percent(layer)}</td>'
             f'<td style="{left}">{_bar(layer, scale)}</td></tr>'
         )
     style = "width:100%;border:none;border-collapse:collapse;margin:0.6em 0;font-size:0.92em"
@@ -96,29 +97,37 @@ def _axis(scale: Scale) -> str:
 def _bar(layer: Layer, scale: Scale) -> str:
     if layer.collapsed:
         return f'<b style="color:{_RED}">nothing is left</b>'
+    if not layer.size:
+        return "no weights"
     filled = f"width:{100 * scale.place(layer.density):.1f}%;height:0.8em;background:{_BLUE}"
     return f'<div style="background:{_FAINT}"><div style="{filled}"></div></div>'
 
 
 def _strip(layers: Sequence[Layer], scale: Scale) -> str:
     """A column for each layer, the notable ones in words, and all of them to be opened."""
-    columns = [
-        _column(1.0, _RED, _title(layer))
-        if layer.collapsed
-        else _column(scale.place(layer.density), _BLUE, _title(layer))
-        for layer in layers
-    ]
-    range_of_axis = f"{percent(scale.ticks[0])} to 100 %, logarithmic"
-    caption = f"density of {len(layers)} layers, {range_of_axis}"
-    if empty := [layer for layer in layers if layer.collapsed]:
-        caption += f'; <b style="color:{_RED}">{len(empty)} with nothing left</b>'
+    some = math.ceil(len(layers) / _BARS)
+    columns = [_column_of(layers[i : i + some], scale) for i in range(0, len(layers), some)]
+    caption = f"density of {len(layers)} layers, {percent(scale.ticks[0])} to 100 %, logarithmic"
+    if some > 1:
+        caption += f"; each column is the sparsest of {some} layers"
+    if empty := sum(layer.collapsed for layer in layers):
+        caption += f'; <b style="color:{_RED}">{empty} with nothing left</b>'
+    which = "all" if len(layers) <= _OPENED else f"the first {_OPENED} of"
     return (
         _block(_row(columns, "5em"), "margin-top:0.6em")
         + _block(f"{caption}<br>{_notable(layers)}", _SMALL)
-        + f'<details style="margin:0.3em 0"><summary>all {len(layers)} layers</summary>'
-        + _block(_table(layers, scale), "max-height:24em;overflow-y:auto")
+        + f'<details style="margin:0.3em 0"><summary>{which} {len(layers)} layers</summary>'
+        + _block(_table(layers[:_OPENED], scale), "max-height:24em;overflow-y:auto")
         + "</details>"
     )
+
+
+def _column_of(layers: Sequence[Layer], scale: Scale) -> str:
+    """A column for layers that stand in one place, as high as the sparsest of them."""
+    sparsest = min(layers, key=lambda layer: layer.density)
+    if sparsest.collapsed:
+        return _column(1.0, _RED, _title(sparsest))
+    return _column(scale.place(sparsest.density), _BLUE, _title(sparsest))
 
 
 def _notable(layers: Sequence[Layer]) -> str:
@@ -133,10 +142,14 @@ def _notable(layers: Sequence[Layer]) -> str:
     )
 
 
+def _percent(layer: Layer) -> str:
+    return percent(layer.density) if layer.size else ""
+
+
 def _title(layer: Layer) -> str:
     """What is said of a layer under the pointer."""
     text = f"{layer.name} {layer.shape}: {layer.kept:,} of {layer.size:,} weights kept"
-    return escape(f"{text}, {percent(layer.density)}", quote=True)
+    return escape(f"{text}, {percent(layer.density)}")
 
 
 # ------------------------------------------------------------------------------ steps
@@ -211,13 +224,18 @@ def _told(step: Step) -> str:
 
 def _row(columns: Sequence[str], height: str) -> str:
     """Columns that stand on one line."""
-    style = f"display:flex;align-items:flex-end;height:{height};border-bottom:1px solid {_LINE}"
+    # A gap is a share of the row, so that many columns leave room for themselves.
+    gap = f"{min(0.4, 20 / len(columns)):.2f}%"
+    style = (
+        f"display:flex;align-items:flex-end;gap:0 {gap};height:{height};"
+        f"border-bottom:1px solid {_LINE}"
+    )
     return _block("".join(columns), style)
 
 
 def _column(height: float, color: str, title: str) -> str:
     """A column of that share of its row's height; what is not zero can be seen."""
-    style = f"flex:1;margin:0 0.5px;height:{100 * height:.1f}%;background:{color}"
+    style = f"flex:1 1 0;height:{100 * height:.1f}%;background:{color}"
     if height > 0:
         style += ";min-height:1px"
     return f'<div style="{style}" title="{title}"></div>'

@@ -204,6 +204,8 @@ def _weight_map(index: Path) -> dict[str, str]:
         content = json.loads(index.read_text(encoding="utf-8"))
         weight_map = content["weight_map"]
         shards = set(weight_map.values())
+        if not shards:
+            raise ValueError("no files")
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
         raise CheckpointError(f"{index} is not an index of safetensors files") from None
     for shard in shards:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from swiftforce.errors import DatasetError
 
@@ -15,15 +17,22 @@ from swiftforce.errors import DatasetError
 def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a path to write to, which becomes `path` if the block ends without an error.
 
-    Its suffix is that of `path`. What was at `path` before stays until then.
+    Its name is that of `path`. What was at `path` before stays until then, and who may read it may
+    read what replaces it. A link is replaced, and what it leads to stays.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, or what is at `path` is no file.
     """
     target = Path(path)
-    aside = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
-    try:
+    check_place(target)
+    with TemporaryDirectory(dir=target.parent, prefix=".swiftforce-") as folder:
+        aside = Path(folder, target.name)
         yield aside
+        if target.exists():
+            shutil.copymode(target, aside)
         aside.replace(target)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def check_place(path: Path) -> None:
@@ -32,12 +41,15 @@ def check_place(path: Path) -> None:
     Raises
     ------
     OSError
-        If there is no folder to hold the file, or one stands in its place.
+        If there is no folder to hold the file, or something that is no file stands in its place: a
+        folder, a device, a pipe.
     """
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(path.parent)!r} for {path.name!r}")
     if path.is_dir():
         raise IsADirectoryError(f"{str(path)!r} is a folder; name a file")
+    if path.exists() and not path.is_file():
+        raise OSError(f"{str(path)!r} is not a regular file, and is not replaced by one")
 
 
 def is_one_of(path: Path, files: Iterable[Path]) -> bool:

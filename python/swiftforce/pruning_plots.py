@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from swiftforce.plots import style
 from swiftforce.summary import Scale, headline, percent
+from swiftforce.tables import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +66,7 @@ def _densities(axes: Axes, pruning: Pruning) -> None:
     axes.set_ylim(low, 1.15)
     axes.set_yticks(scale.ticks, [percent(tick) for tick in scale.ticks])
     axes.minorticks_off()
-    kept = [layer.density or math.nan for layer in layers]
+    kept = [layer.kept / layer.size if layer.kept else math.nan for layer in layers]
     axes.bar(range(len(layers)), kept, color=style(pruning.method).color or _KEPT)
     axes.axhline(
         pruning.density,
@@ -81,14 +82,17 @@ def _densities(axes: Axes, pruning: Pruning) -> None:
             transform=axes.get_xaxis_transform(),
             color=_WARNING,
             marker="x",
+            markersize=max(2, min(6, 400 / len(layers))),
             linestyle="",
             label=f"nothing is left: {len(empty)}",
         )
     every = math.ceil(len(layers) / _NAMES)
     places = range(0, len(layers), every)
-    names = distinct([layer.name for layer in layers])[::every]
+    names = distinct([printable(layer.name) for layer in layers])[::every]
     crowded = sum(map(len, names)) > 90
     axes.set_xticks(places, names, rotation=90 if crowded else 0, fontsize="x-small")
+    for label in axes.get_xticklabels():
+        label.set_parse_math(False)
     axes.set_xlim(-0.6, len(layers) - 0.4)
     axes.set_ylabel("density")
     axes.legend(loc="upper right", fontsize="small", ncols=2)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from matplotlib.figure import Figure
+    from rich.console import ConsoleOptions
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,8 @@ class Pruning:
     def to_dict(self) -> dict[str, Any]:
         """All but the masks, as numbers, texts, lists and dicts: for a log of an experiment.
 
+        Sums of scores that are beyond the largest float64 are None, since JSON has no infinity.
+
         Examples
         --------
         >>> import numpy as np, swiftforce as sf
@@ -210,7 +213,8 @@ class Pruning:
                 for layer in self.layers
             ],
             "history": [
-                {**asdict(step), "layer_kept": list(step.layer_kept)} for step in self.history
+                {name: _told(value) for name, value in asdict(step).items()}
+                for step in self.history
             ],
         }
 
@@ -247,22 +251,22 @@ class Pruning:
     def __str__(self) -> str:
         """A table of the layers, what the search did, and warnings.
 
-        With colours and bars where standard output is a terminal and rich is installed. A format
-        string has the plain text in any case.
+        With bars where standard output is a terminal and rich is installed. Colours come with
+        ``rich.print``; a format string has the plain text in any case.
         """
-        return tables.styled(self) if sys.stdout.isatty() else format(self)
+        return tables.laid_out(self) if tables.is_terminal() else format(self)
 
     def __format__(self, specification: str) -> str:
-        """The plain table: f-strings and logs have no colours."""
+        """The plain table."""
         from swiftforce.summary import plain_text
 
         return format(plain_text(self), specification)
 
-    def __rich_console__(self, console: object, options: object) -> Iterator[object]:
+    def __rich_console__(self, console: object, options: ConsoleOptions) -> Iterator[object]:
         """What rich prints."""
         from swiftforce.summary import rich_parts
 
-        return rich_parts(self)
+        return rich_parts(self, options.max_width)
 
     def _repr_html_(self) -> str:
         """The card that notebooks show."""
@@ -273,6 +277,13 @@ class Pruning:
     def __repr__(self) -> str:
         """One line."""
         return f"<Pruning {self.method}: {self.keep} of {self.size} weights kept>"
+
+
+def _told(value: Any) -> Any:  # noqa: ANN401 - of any field
+    """A value as JSON has it."""
+    if isinstance(value, tuple):
+        return list(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def step_of(report: dict[str, Any]) -> Step:

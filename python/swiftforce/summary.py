@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from swiftforce.tables import plain
+from swiftforce.tables import plain, printable
 from swiftforce.vocabulary import method_info, methods
 
 if TYPE_CHECKING:
@@ -20,13 +20,16 @@ _SCORES = {
     "random": "random scores",
 }
 
+#: Characters that a bar takes on a terminal, and without which there is none.
+_BAR, _LEAST_BAR = 40, 16
+
 HEADING = ("layer", "shape", "weights", "kept", "density")
 
 
 def plain_text(pruning: Pruning) -> str:
     """Headline, table of the layers, what the search did, warnings."""
     rows = [HEADING, *(row_of(layer) for layer in pruning.layers), total(pruning)]
-    warnings = [f"warning: {text}" for text in pruning.warnings]
+    warnings = [f"warning: {printable(text)}" for text in pruning.warnings]
     return "\n".join([headline(pruning), plain(rows, left=2), *course(pruning), *warnings])
 
 
@@ -34,7 +37,7 @@ def headline(pruning: Pruning) -> str:
     """What was found, in one line."""
     return (
         f"{pruning.method}: {pruning.keep:,} of {pruning.size:,} weights kept "
-        f"(sparsity {pruning.sparsity:.4g}), {pruning.steps} step{'s' * (pruning.steps > 1)}"
+        f"(sparsity {shown(pruning.sparsity)}), {pruning.steps} step{'s' * (pruning.steps > 1)}"
     )
 
 
@@ -64,17 +67,22 @@ def share_of_scores(pruning: Pruning) -> list[str]:
     """How much of the sum of all scores the kept weights have, where that means something."""
     last = pruning.history[-1]
     # Other scores, those of GraSP, may be below zero.
-    if pruning.method not in methods() or last.total_saliency <= 0:
+    if pruning.method not in methods() or not 0 < last.total_saliency < math.inf:
         return []
     score = _SCORES[method_info(pruning.method)["saliency"]]
-    share = percent(last.saliency / last.total_saliency)
+    # Two sums of many scores, each rounded: what is less than that from all is all.
+    share = percent(min(1.0, round(last.saliency / last.total_saliency, 9)))
     when = " in the last step" if pruning.steps > 1 else ""
     return [f"kept weights have {share} of the sum of all {score}{when}"]
 
 
 def row_of(layer: Layer) -> tuple[str, ...]:
     """A layer under `HEADING`."""
-    return (layer.name, str(layer.shape), *_numbers(layer.size, layer.kept, layer.density))
+    return (
+        printable(layer.name),
+        str(layer.shape),
+        *_numbers(layer.size, layer.kept, layer.density),
+    )
 
 
 def total(pruning: Pruning) -> tuple[str, ...]:
@@ -83,16 +91,21 @@ def total(pruning: Pruning) -> tuple[str, ...]:
 
 
 def _numbers(size: int, kept: int, density: float) -> tuple[str, ...]:
-    return f"{size:,}", f"{kept:,}", f"{density:.4g}"
+    return f"{size:,}", f"{kept:,}", shown(density)
+
+
+def shown(share: float, *, whole: int = 1, digits: int = 4) -> str:
+    """A share to so many digits, or to as many as tell it from the whole."""
+    for more in range(digits, 18):
+        text = f"{whole * share:.{more}g}"
+        if float(text) != whole:
+            return text
+    return str(whole)
 
 
 def percent(share: float) -> str:
-    """A share in percent, to three digits or as many as tell it from all and from nothing."""
-    for digits in range(3, 18):
-        shown = f"{100 * share:.{digits}g}"
-        if shown not in {"100", "1e+02"} or share == 1:
-            break
-    return f"{shown} %"
+    """A share in percent, to three digits or as many as tell it from all."""
+    return f"{shown(share, whole=100, digits=3)} %"
 
 
 class Scale:
@@ -108,7 +121,8 @@ class Scale:
     """
 
     def __init__(self, pruning: Pruning) -> None:
-        least = min((layer.density for layer in pruning.layers if layer.kept), default=1.0)
+        densities = [layer.density for layer in pruning.layers if layer.kept]
+        least = min(pruning.density, *densities)
         self.decades = math.floor(-math.log10(least)) + 1
 
     def place(self, density: float) -> float:
@@ -121,25 +135,33 @@ class Scale:
         return [10.0**power for power in range(-self.decades, 1)]
 
 
-def rich_parts(pruning: Pruning) -> Iterator[Any]:
-    """What rich prints, one below the other."""
+def rich_parts(pruning: Pruning, width: int) -> Iterator[Any]:
+    """What rich prints, one below the other, in so many columns of characters."""
     from rich.bar import Bar
     from rich.table import Table
     from rich.text import Text
 
     yield Text(headline(pruning), style="bold")
-    scale = Scale(pruning)
+    rows = [row_of(layer) for layer in pruning.layers]
+    foot = total(pruning)
     table = Table(box=None, pad_edge=False, show_footer=True, header_style="bold")
-    for position, (name, foot) in enumerate(zip(HEADING, total(pruning), strict=True)):
-        side: Literal["left", "right"] = "left" if position < 2 else "right"
-        table.add_column(name, foot, justify=side, overflow="fold", footer_style="bold")
-    table.add_column(f"{percent(scale.ticks[0])} to 100 %, logarithmic", min_width=9, max_width=40)
-    for layer in pruning.layers:
-        place = scale.place(layer.density)
+    table.add_column(HEADING[0], foot[0], overflow="fold", footer_style="bold")
+    table.add_column(HEADING[1], foot[1], no_wrap=True)
+    for name, text in zip(HEADING[2:], foot[2:], strict=True):
+        table.add_column(name, text, justify="right", no_wrap=True, footer_style="bold")
+    # Bars have what names and numbers leave.
+    taken = sum(2 + max(map(len, column)) for column in zip(HEADING, foot, *rows, strict=True))
+    room = min(_BAR, width - taken)
+    scale = Scale(pruning)
+    if room >= _LEAST_BAR:
+        table.add_column(f"{percent(scale.ticks[0])} to 100 %, log", width=room, no_wrap=True)
+    for layer, row in zip(pruning.layers, rows, strict=True):
+        place = scale.place(layer.density) if layer.size else 0
         bar = Text("nothing is left") if layer.collapsed else Bar(1, 0, place, color="cyan")
-        table.add_row(*row_of(layer), bar, style="bold red" if layer.collapsed else None)
+        cells = [*map(Text, row), bar][: len(table.columns)]
+        table.add_row(*cells, style="bold red" if layer.collapsed else None)
     yield table
     for text in course(pruning):
         yield Text(text)
     for text in pruning.warnings:
-        yield Text(f"warning: {text}", style="bold yellow")
+        yield Text(f"warning: {printable(text)}", style="bold yellow")

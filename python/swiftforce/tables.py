@@ -30,32 +30,65 @@ def plain(rows: Sequence[Row], *, left: int = 1) -> str:
     return "\n".join(lines)
 
 
+def printable(text: str) -> str:
+    r"""A text in which characters that would move or colour what is shown stand as their codes.
+
+    Examples
+    --------
+    >>> from swiftforce.tables import printable
+    >>> printable("größe\x1b[1m")
+    'größe\\x1b[1m'
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def is_terminal() -> bool:
+    """Whether standard output is one; what stands in its place may know nothing of terminals."""
+    return hasattr(sys.stdout, "isatty") and sys.stdout.isatty()
+
+
 def show(title: str, rows: Sequence[Row], *, left: int = 1) -> None:
     """Print a table to standard output, with a title above."""
-    if sys.stdout.isatty():
+    if is_terminal():
         try:
             from rich.console import Console
             from rich.table import Table
+            from rich.text import Text
         except ImportError:
             pass
         else:
-            table = Table(title=title)
+            table = Table(title=Text(title))
             for position, heading in enumerate(rows[0]):
-                table.add_column(heading, justify="left" if position < left else "right")
+                table.add_column(Text(heading), justify="left" if position < left else "right")
             for row in rows[1:]:
-                table.add_row(*row)
+                table.add_row(*map(Text, row))
             Console().print(table)
             return
     print(f"{title}\n\n{plain(rows, left=left)}")
 
 
-def styled(value: Any) -> str:  # noqa: ANN401 - whatever has a plain form and one for rich
-    """What rich shows of a value on this terminal; its plain form where rich is not installed."""
+def print_result(value: Any) -> None:  # noqa: ANN401 - with a plain form and one for rich
+    """Print a value: with colours on a terminal where rich is installed, else plain."""
+    if is_terminal():
+        try:
+            from rich.console import Console
+        except ImportError:
+            pass
+        else:
+            Console().print(value)
+            return
+    print(format(value))
+
+
+def laid_out(value: Any) -> str:  # noqa: ANN401 - with a plain form and one for rich
+    """What rich shows of a value on this terminal, without colours; else its plain form."""
     try:
         from rich.console import Console
     except ImportError:
         return format(value)
-    console = Console()
+    console = Console(color_system=None)
     with console.capture() as captured:
         console.print(value)
-    return captured.get().rstrip("\n")
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())

@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 
 import swiftforce
-from swiftforce import plots
+from swiftforce import plots, tables
+from swiftforce.errors import MaskFileError
+from swiftforce.files import is_one_of
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,12 +38,14 @@ def _inspect(options: argparse.Namespace) -> None:
         if not plots.can_plot():
             raise ImportError("pictures need matplotlib: pip install 'swiftforce[demo]'")
         plots.check_target(options.plot)
+        if is_one_of(options.plot, [options.masks]):
+            raise MaskFileError(f"{options.plot} is to be read: draw to another place")
     pruning = swiftforce.load(options.masks)
     if options.plot is not None:
         plots.save(pruning.plot(), options.plot)
     if options.json:
         print(pruning.to_json())
         return
-    print(pruning)
+    tables.print_result(pruning)
     if options.plot is not None:
         print(f"picture: {options.plot}")

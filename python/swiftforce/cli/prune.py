@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
 
 import swiftforce
+from swiftforce import tables
 from swiftforce.adapters import listed
 from swiftforce.arguments import count, one_shot, one_shot_methods, seed, sparsity
 from swiftforce.checkpoints import Checkpoint
-from swiftforce.errors import CheckpointError, MissingGradientsError
+from swiftforce.errors import CheckpointError, MissingGradientsError, SwiftForceWarning
 from swiftforce.files import check_place, is_one_of
 from swiftforce.tensors import Array
 from swiftforce.vocabulary import method_info
@@ -106,16 +108,22 @@ def _prune(options: argparse.Namespace) -> None:
     gradients = Checkpoint(options.gradients) if options.gradients else None
     _check_files(options.output, weights, gradients)
     names = weights.prunable(options.include, options.exclude)
-    pruning = swiftforce.prune(
-        {name: weights.array(name) for name in names},
-        _gradients(names, gradients) if gradients is not None else None,
-        method=method,
-        sparsity=options.sparsity,
-        keep=options.keep,
-        seed=options.seed,
-    )
+    arrays = {name: weights.array(name) for name in names}
+    grads = _gradients(names, gradients) if gradients is not None else None
+    with warnings.catch_warnings():
+        if tables.is_terminal():
+            # The table tells of them, on the same screen.
+            warnings.simplefilter("ignore", SwiftForceWarning)
+        pruning = swiftforce.prune(
+            arrays,
+            grads,
+            method=method,
+            sparsity=options.sparsity,
+            keep=options.keep,
+            seed=options.seed,
+        )
     pruning.save(options.output)
-    print(pruning)
+    tables.print_result(pruning)
     left_out = len(weights.tensors) - len(names)
     if left_out:
         print(f"left out: {left_out} of {len(weights.tensors)} tensors")
