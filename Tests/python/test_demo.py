@@ -70,7 +70,9 @@ def test_notes_are_the_warnings(data: Dataset) -> None:
     outcome = demo.run(data, settings)
     layers, classes = outcome.notes
     assert layers.startswith("random 0.9999: no weight is kept in ")
-    assert classes.startswith("random 0.9999: 4 of 4 classes keep no weight: 0, 1, 2, 3")
+    assert classes.startswith(
+        "random 0.9999: no path of kept weights leads from the input to 4 of 4 classes: 0, 1, 2, 3"
+    )
 
 
 def test_rows() -> None:

@@ -198,16 +198,20 @@ def test_a_network_may_end_in_a_convolution() -> None:
     net = nn.Network([nn.Conv2d(2, 3, 1), nn.GlobalAvgPool2d()], input_shape=SHAPE)
     masks = {"0.weight": np.ones((3, 2, 1, 1), bool)}
     masks["0.weight"][1] = False
-    with pytest.warns(sf.UnreachableClassWarning, match="1 of 3 classes keep no weight: 1"):
+    with pytest.warns(sf.UnreachableClassWarning, match="to 1 of 3 classes: 1"):
         net.apply(masks)
 
 
-def test_a_network_that_ends_in_branches_is_not_judged_by_one_of_them() -> None:
+def test_a_network_that_ends_in_branches_is_judged_by_both_of_them() -> None:
     net = nn.Network(
         [nn.Residual([nn.Conv2d(2, 3, 1)], [nn.Conv2d(2, 3, 1)]), nn.GlobalAvgPool2d()],
         input_shape=SHAPE,
     )
-    net.apply({name: np.full(w.shape, "body" in name) for name, w in net.weights.items()})
+    masks = {name: np.full(w.shape, "body" in name) for name, w in net.weights.items()}
+    net.apply(masks)
+    masks["0.body.0.weight"][2] = False
+    with pytest.warns(sf.UnreachableClassWarning, match="to 1 of 3 classes: 2"):
+        net.apply(masks)
 
 
 def test_statistics_that_are_not_finite_are_noticed() -> None:

@@ -728,10 +728,24 @@ def test_a_class_without_weights_is_named() -> None:
     masks = {name: np.ones(weight.shape, bool) for name, weight in net.weights.items()}
     masks["4.weight"][1] = False
     with pytest.warns(
-        sf.UnreachableClassWarning, match=r"1 of \d classes keep no weight: 1"
+        sf.UnreachableClassWarning, match=r"no path .* to 1 of \d classes: 1$"
     ) as caught:
         net.apply(masks)
     assert caught[0].filename == __file__
+
+
+def test_classes_that_no_path_leads_to_are_named_though_they_keep_weights() -> None:
+    net = nn.Network([nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4)])
+    masks = {"0.weight": np.zeros((3, 2), bool), "2.weight": np.eye(4, 3, dtype=bool)}
+    masks["0.weight"][1, 0] = True
+    with pytest.warns(sf.UnreachableClassWarning, match=r"to 3 of 4 classes: 0, 2, 3$"):
+        net.apply(masks)
+    assert (np.ptp(net.predict(np.float32([[1, 2], [-3, 4], [5, 6]])), axis=0) > 0).tolist() == [
+        False,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_parameters_take_arrays_in() -> None:

@@ -200,7 +200,7 @@ class LayerCollapseWarning(SwiftForceWarning):
 
 
 class UnreachableClassWarning(SwiftForceWarning):
-    """The masks of a network leave a class without any weight: it cannot be told from the input."""
+    """No path of kept weights leads from a network's input to a class: it cannot be told."""
 
 
 #: The exception for each status of the core, by the status's name.

@@ -217,16 +217,6 @@ class Flattened:
         self.names.append(name)
         return len(self.native) - 1
 
-    @property
-    def ends_in_sum(self) -> bool:
-        """Whether a sum of branches comes after the last layer with weights."""
-        weighted = (number("layer", "linear"), number("layer", "conv2d"))
-        sums = number("layer", "add")
-        for native in reversed(self.native):
-            if native[0] in (*weighted, sums):
-                return native[0] == sums
-        return False
-
     def public_error(self, error: _core.NativeError) -> SwiftForceError:
         """The error for what the core refuses, with the layer called as its user does."""
         status, _, _, index, _, _, message = error.args

@@ -26,10 +26,11 @@ from swiftforce.errors import (
 )
 from swiftforce.layers import AnyLayer, Flattened
 from swiftforce.parameters import Parameters
+from swiftforce.paths import Paths
 from swiftforce.progress import Training
 from swiftforce.schedule import check_seed, integer
 from swiftforce.selection import permutation
-from swiftforce.tensors import FLOAT32, MASKS, SINGLES, Array, Arrays, Tensors, checked
+from swiftforce.tensors import FLOAT32, MASK, MASKS, SINGLES, Array, Arrays, Tensors, checked
 from swiftforce.vocabulary import names
 
 #: Where the streams of a seed begin that the orders of samples are drawn from: those of training
@@ -142,7 +143,6 @@ class Network:
         except _core.NativeError as error:
             raise flattened.public_error(error) from None
         self._seed = seed
-        self._ends_in_sum = flattened.ends_in_sum
         found: dict[str, dict[str, Array]] = {"weights": {}, "biases": {}, "statistics": {}}
         for view, layer, role, extents in _core.network_parameters(self._handle):
             kind = names("role")[role]
@@ -280,7 +280,8 @@ class Network:
         Warns
         -----
         UnreachableClassWarning
-            If a class keeps no weight: its logit is its bias, whatever the sample.
+            If no path of kept weights leads from the input to a class: its logit is the same for
+            every sample.
         """
         tensors = Tensors(self.weights, "weights", SINGLES)
         if masks is None:
@@ -288,15 +289,13 @@ class Network:
             return
         given = tensors.matching(masks, "masks", MASKS)
         self._apply(given)
-        if self._ends_in_sum:
-            return
-        last = given[-1]
-        outputs = np.any(last.reshape(len(last), -1), axis=1)
-        unreachable = np.flatnonzero(~outputs)
-        if unreachable.size and len(outputs) == self.classes:
+        paths = Paths(dict(zip(self.weights, given, strict=True)))
+        reached = paths.forward(self.layers, np.ones(self.input_shape, MASK))
+        unreachable = np.flatnonzero(~reached)
+        if unreachable.size:
             warnings.warn(
-                f"{unreachable.size} of {self.classes} classes keep no weight: "
-                f"{', '.join(map(str, unreachable))}",
+                f"no path of kept weights leads from the input to {unreachable.size} of "
+                f"{self.classes} classes: {', '.join(map(str, unreachable))}",
                 UnreachableClassWarning,
                 stacklevel=2,
             )
