@@ -138,6 +138,7 @@ def test_many_tensors_hold_one_file_open(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------- what is refused
 
 
+@pytest.mark.slow
 def test_every_way_to_cut_a_file_off(tmp_path: Path) -> None:
     path = write(tmp_path / "a.safetensors", tensors(1))
     content = path.read_bytes()

@@ -313,6 +313,7 @@ print(tracemalloc.get_traced_memory()[1], file=sys.stderr)
 """
 
 
+@pytest.mark.slow
 def test_files_are_not_loaded(folder: Path) -> None:
     """Python takes the memory of masks and of a few pieces, whatever else the file holds."""
     arrays = {

@@ -31,6 +31,7 @@ def assert_table(output: str) -> None:
     assert table["dense"][0] == table["dense"][1]
 
 
+@pytest.mark.slow
 def test_the_whole_command(idx_folder: Path, tmp_path: Path) -> None:
     done = run(
         "demo",

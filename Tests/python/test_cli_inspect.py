@@ -36,6 +36,7 @@ def test_json(pruning: sf.Pruning, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(shown) == pruning.to_dict()
 
 
+@pytest.mark.slow
 def test_a_picture(pruning: sf.Pruning, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
     assert cli.main(["inspect", "m.safetensors", "--plot", "m.png"]) == 0

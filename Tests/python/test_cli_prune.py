@@ -335,6 +335,7 @@ print(tracemalloc.get_traced_memory()[1], file=sys.stderr)
 """
 
 
+@pytest.mark.slow
 def test_files_are_not_loaded(tmp_path: Path) -> None:
     """The memory that Python takes is that of the masks, not that of the files."""
     rng = np.random.default_rng(1)

@@ -44,6 +44,7 @@ def test_what_takes_long_is_imported_when_it_is_used() -> None:
 
 
 @pytest.mark.parametrize("name", ["checks", "datasets", "nn"])
+@pytest.mark.slow
 def test_parts_are_imported_when_they_are_named(name: str) -> None:
     assert f"swiftforce.{name}" in imported(f"import swiftforce; swiftforce.{name}")
     assert f"swiftforce.{name}" in imported(f"from swiftforce import {name}")

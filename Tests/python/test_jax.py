@@ -152,6 +152,7 @@ def test_masks_of_the_oracle(
     assert (pruning.method, pruning.schedule, pruning.seed) == (method, "cubic", 3)
 
 
+@pytest.mark.slow
 def test_force_is_prune_by_its_name() -> None:
     options: dict[str, Any] = {"sparsity": 0.8, "steps": 5, "batches_per_step": 2}
     pruning = sfj.force(mlp(), mlp_loss, mlp_batches(), **options)
@@ -587,6 +588,7 @@ def test_weights_that_are_not_finite() -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.slow
 def test_what_the_loss_raises_changes_nothing(error: type[BaseException]) -> None:
     params, calls = mlp(), iter(range(100))
     before = {name: leaf.tobytes() for name, leaf in by_path(params).items()}

@@ -109,6 +109,7 @@ def test_parameters_are_plain_safetensors(net: nn.Network, tmp_path: Path) -> No
     assert arrays["parameter.1.variance"].shape == (4,)
 
 
+@pytest.mark.slow
 def test_every_flipped_byte_is_noticed(tmp_path: Path) -> None:
     net = nn.Network([nn.Linear(3, 2)], seed=1)
     net.apply({"0.weight": np.array([[True, False, True], [False, True, True]])})

@@ -708,6 +708,7 @@ def test_threads_with_a_network_each_train_as_alone() -> None:
 # ------------------------------------------------------------------------- from end to end
 
 
+@pytest.mark.slow
 def test_fashion_mnist_from_end_to_end() -> None:
     try:
         data = fashion_mnist().subset(train=2000, test=1000)

@@ -24,6 +24,8 @@ pytest.importorskip("nbclient", reason="needs nbclient: pip install --group note
 pytest.importorskip("ipykernel", reason="needs ipykernel: pip install --group notebooks")
 nbformat = pytest.importorskip("nbformat", reason="needs nbformat: pip install --group notebooks")
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 EXECUTE: dict[str, Any] = runpy.run_path(str(ROOT / "tools" / "run_notebooks.py"))

@@ -53,6 +53,7 @@ def test_what_the_pages_show(draw: dict[str, Any], tmp_path: Path) -> None:
     assert pages["terminal_dark.png"] != pages["terminal_light.png"]
 
 
+@pytest.mark.slow
 def test_a_page_becomes_a_picture_of_its_size(draw: dict[str, Any], tmp_path: Path) -> None:
     if not any(map(shutil.which, draw["BROWSERS"])):
         pytest.skip("needs Chromium")

@@ -69,6 +69,7 @@ def test_numbers_that_are_not_finite_are_numbers(path: Path) -> None:
     assert found.train_accuracy != found.train_accuracy
 
 
+@pytest.mark.slow
 def test_a_file_cut_off_anywhere_loses_only_the_line_it_was_cut_in(path: Path) -> None:
     runs.append(path, RESULT)
     one = path.stat().st_size

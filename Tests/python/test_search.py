@@ -66,6 +66,7 @@ def assert_as_the_oracle(
 
 @pytest.mark.parametrize("method", oracle.METHODS)
 @given(data=st.data())
+@pytest.mark.slow
 def test_any_network_as_the_oracle(method: str, data: st.DataObject) -> None:
     n = data.draw(st.sampled_from((1, 2, 9, 100, 4097, 9000)))
     places = data.draw(cuts(n))

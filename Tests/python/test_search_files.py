@@ -207,6 +207,7 @@ def test_truncated_anywhere(tmp_path: Path) -> None:
     assert refused(content + b"\0", tmp_path)
 
 
+@pytest.mark.slow
 def test_flipped_bytes(tmp_path: Path) -> None:
     interrupted(2, tmp_path / "s")
     content = (tmp_path / "s").read_bytes()

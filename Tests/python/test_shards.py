@@ -136,6 +136,7 @@ def test_bytes_do_not_grow_with_ties_types_or_tensors(dtype: Any) -> None:
 
 @given(st.data())
 @settings(max_examples=40)
+@pytest.mark.slow
 def test_the_mask_does_not_depend_on_how_weights_are_split(data: st.DataObject) -> None:
     n = data.draw(st.integers(1, 400))
     method = data.draw(st.sampled_from(sorted(oracle.METHODS)))

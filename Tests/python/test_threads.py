@@ -170,6 +170,7 @@ def test_types_are_mixed_without_rounding(kinds, size):
 
 
 @pytest.mark.filterwarnings("ignore::swiftforce.DegenerateSaliencyWarning")  # all are zero at times
+@pytest.mark.slow
 def test_arrays_that_another_thread_writes_are_an_error_or_an_exact_mask() -> None:
     scores = np.zeros(1 << 18, np.float32)
     ramp = np.arange(scores.size, dtype=np.float32)

@@ -114,6 +114,7 @@ def model() -> torch.nn.Module:
 
 
 @pytest.mark.usefixtures("_benchmarks")
+@pytest.mark.slow
 def test_the_reference_finds_the_same_masks_step_by_step(model: torch.nn.Module) -> None:
     from benchmarks import torch_models
 

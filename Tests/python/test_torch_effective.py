@@ -518,6 +518,7 @@ def test_bad_masks_and_inputs_are_refused() -> None:
 # ------------------------------------------------------------------------- shuffle and invert
 
 
+@pytest.mark.slow
 def test_masks_of_a_model_are_shuffled_as_the_native_ones() -> None:
     model = torch_models.resnet18().to(memory_format=torch.channels_last)
     pruning = sft.prune(model, method="random", sparsity=0.7)

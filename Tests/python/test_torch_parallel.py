@@ -77,6 +77,7 @@ def test_a_wrapped_model_keeps_its_removed_weights_at_zero(when: str, view: bool
 
 
 @pytest.mark.usefixtures("group")
+@pytest.mark.slow
 def test_a_wrapped_model_that_is_compiled_is_pruned() -> None:
     compiled = torch.compile(DistributedDataParallel(mlp()), backend="eager")
     found = sft.prune(compiled, batches(), **OPTIONS)
