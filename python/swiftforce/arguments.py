@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from swiftforce.architectures import NETWORKS
 from swiftforce.errors import SwiftForceError
@@ -15,14 +17,22 @@ from swiftforce.schedule import check_seed, check_sparsity
 from swiftforce.vocabulary import method_info, methods
 
 
+Number = TypeVar("Number", int, float)
+
+
 def sparsity(text: str) -> float:
     """A share of weights to remove, in [0, 1)."""
+    return _checked(text, float, check_sparsity, "a number in [0, 1)")
+
+
+def _checked(text: str, kind: type[Number], check: Callable[[Number], Number], what: str) -> Number:
+    """A number that the package takes, too."""
     try:
-        value = float(text)
+        value = kind(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a number in [0, 1), not {text}") from None
+        raise argparse.ArgumentTypeError(f"must be {what}, not {text}") from None
     try:
-        return check_sparsity(value)
+        return check(value)
     except SwiftForceError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -51,14 +61,7 @@ def positive(text: str) -> float:
 
 def seed(text: str) -> int:
     """A seed of the core."""
-    try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a whole number, not {text}") from None
-    try:
-        return check_seed(value)
-    except SwiftForceError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    return _checked(text, int, check_seed, "a whole number")
 
 
 def one_shot(text: str) -> str:
