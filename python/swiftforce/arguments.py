@@ -16,7 +16,6 @@ from swiftforce.errors import SwiftForceError
 from swiftforce.schedule import check_seed, check_sparsity
 from swiftforce.vocabulary import method_info, methods
 
-
 Number = TypeVar("Number", int, float)
 
 
