@@ -151,7 +151,7 @@ def attention(m: Any, x: torch.Tensor) -> torch.Tensor:
     q, k, v = m.qkv(x).view(b, n, 3, 2, 4).permute(2, 0, 3, 1, 4)
     scores = (q @ k.transpose(-2, -1)) * 4**-0.5
     scores = scores.masked_fill(torch.ones(n, n).triu(1).bool(), float("-inf"))
-    return m.out((scores.softmax(-1) @ v).transpose(1, 2).reshape(b, n, 8))
+    return m.out((scores.softmax(-1) @ v).transpose(1, 2).contiguous().view(b, n, 8))
 
 
 def fused_attention(m: Any, x: torch.Tensor) -> torch.Tensor:
@@ -319,6 +319,12 @@ def written_through_views(b: torch.Tensor) -> torch.Tensor:
     return out
 
 
+def laid_out_anew(b: torch.Tensor) -> torch.Tensor:
+    larger = torch.maximum(torch.full((5, len(b)), -9.0), b.t())
+    larger.view(-1)[: len(b)] = 1.0
+    return larger.t()
+
+
 #: Of five activations a gate of as many, which is other than zero where the activations are.
 GATES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "itself": lambda b: b,
@@ -339,6 +345,7 @@ GATES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "padded by zero": lambda b: F.pad(b[:, :3], (0, 2)),
     "written": written,
     "written through views": written_through_views,
+    "written through a view of what was laid out anew": laid_out_anew,
     "joined": lambda b: torch.cat([b[:, :3], torch.ones(len(b), 2)], 1),
     "joined to integers": lambda b: torch.cat([b[:, :3], torch.eye(2).long().repeat(32, 1)], 1),
     "where": lambda b: torch.where(torch.arange(5) < 3, b, torch.ones(5)),
@@ -378,9 +385,17 @@ def test_parameters_without_masks_open_as_factors_and_not_as_terms() -> None:
         masks = {"b.weight": torch.zeros(2, 2).bool(), "out.weight": torch.ones(1, 2).bool()}
         return sft.effective_density(model, masks, inputs=(1, 2)).effective
 
+    def row(bias: torch.Tensor) -> torch.Tensor:
+        whole = torch.zeros(2)
+        whole[:] = bias
+        return whole
+
     assert count(lambda m, b: b + m.p) == count(lambda m, b: m.p.view(1, 2)[:, :] + b) == 0
     assert count(lambda m, b: F.linear(b, torch.eye(2), m.p)) == 0
-    assert count(lambda m, b: b + m.b.weight.sum()) == 0
+    assert (
+        count(lambda m, b: b + torch.zeros(2).copy_(m.p)) == count(lambda m, b: b + row(m.p)) == 0
+    )
+    assert count(lambda m, b: b + m.out.weight) == 0
     assert count(lambda m, b: (b + 1) * m.p) == count(lambda m, b: (b + 1) * (1 - m.p), 1.0) == 2
     assert count(lambda m, b: b + m.fixed) == count(lambda m, b: (b + 1) * m.fixed) == 1
     assert count(lambda m, b: (b + m.p).masked_fill(m.fixed == 0, 1.0)) == 1
@@ -537,7 +552,17 @@ def test_the_default_type_does_not_matter(dtype: torch.dtype) -> None:
             if dtype == torch.float64:
                 torch_models.assert_same(found.masks, by_gradients(model, masks, *inputs))
             assert found.effective
-        assert sft.effective_density(linear(3, 2), inputs=(1, 3)).effective == 6
+        seen = []
+
+        def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
+            seen.append(x.dtype)
+            whole = torch.zeros(len(x), 3)
+            whole[:, :2] = m.a(x)
+            return m.b(whole)
+
+        model = Function(forward, a=linear(3, 2), b=linear(3, 1))
+        assert sft.effective_density(model, inputs=(1, 3)).effective == 8
+        assert seen == [torch.float32]
     finally:
         torch.set_default_dtype(torch.float32)
 
@@ -665,6 +690,18 @@ def test_a_path_does_not_begin_at_a_constant() -> None:
     found = sft.effective_density(model, inputs=(1, 2))
     assert found.masks["a.weight"].tolist() == [[False, True, True], [False] * 3, [False] * 3]
     assert found.masks["out.weight"].tolist() == [[True, False, False]]
+
+
+def test_a_path_does_not_begin_at_a_constant_that_is_written_in_part() -> None:
+    def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
+        whole = torch.ones(len(x), 3)
+        whole[:, :2] = m.a(x)
+        return m.out(whole)
+
+    found = sft.effective_density(
+        Function(forward, a=linear(2, 2), out=linear(3, 1)), inputs=(1, 2)
+    )
+    assert found.masks["out.weight"].tolist() == [[True, True, False]]
 
 
 def test_tables_are_weights_if_they_have_masks() -> None:

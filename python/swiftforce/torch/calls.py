@@ -95,6 +95,10 @@ class Call:
         if twin is None:
             live.set_mask(out)
         elif not self.in_place:
+            if out.stride() != twin.stride():  # views of one are to be views of the other
+                out = torch.empty_strided(
+                    out.shape, twin.stride(), dtype=out.dtype, device=out.device
+                ).copy_(out)
             live.set_twin(out, twin)
         return out
 

@@ -114,7 +114,7 @@ def effective_density(
         leaves = {name: live.begin_mask(mask) for name, mask in kept.items()}
         ends = [one.sum() for one in _ends(model, leaves, inputs, live)]
         # The zero: there may be no end.
-        total = sum(ends, torch.zeros((), dtype=torch.float32, requires_grad=True))
+        total = sum(ends, torch.zeros((), requires_grad=True))
         found = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
     joined = {name: mask & (one > 0) for (name, mask), one in zip(kept.items(), found, strict=True)}
     layers = [

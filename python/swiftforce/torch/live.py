@@ -102,12 +102,6 @@ class Live:
 
     def set_twin(self, tensor: torch.Tensor, twin: torch.Tensor) -> None:
         """Note that a tensor is live, and where it can be other than zero."""
-        if twin.shape != tensor.shape or twin.stride() != tensor.stride():
-            # What is a view of one is to be a view of the other.
-            layout = torch.empty_strided(
-                tensor.shape, tensor.stride(), dtype=twin.dtype, device=tensor.device
-            )
-            twin = layout.copy_(twin)
         self._twins[tensor] = twin
 
     def adopt(self, tensor: torch.Tensor) -> None:

@@ -49,7 +49,7 @@ def _twin_by_number(call: Call, *terms: Any) -> torch.Tensor:  # noqa: ANN401
     twin = opening(call.again(lambda one: live.resting(one).clone()))
     for one in terms:
         if live.is_live(one):
-            twin = torch.where((live.twin(one) > 0) & (twin == 0), 1.0, twin)
+            twin = twin.masked_fill((live.twin(one) > 0) & (twin == 0), 1.0)
     return twin
 
 
