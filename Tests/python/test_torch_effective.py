@@ -25,6 +25,7 @@ from swiftforce import nn as native  # noqa: E402
 from test_checks import TINY, drawn  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 pytestmark = [
     pytest.mark.usefixtures("one_torch_thread"),
@@ -150,7 +151,7 @@ def attention(m: Any, x: torch.Tensor) -> torch.Tensor:
     q, k, v = m.qkv(x).view(b, n, 3, 2, 4).permute(2, 0, 3, 1, 4)
     scores = (q @ k.transpose(-2, -1)) * 4**-0.5
     scores = scores.masked_fill(torch.ones(n, n).triu(1).bool(), float("-inf"))
-    return m.out((scores.softmax(-1) @ v).transpose(1, 2).reshape(b, n, 8))
+    return m.out((scores.softmax(-1) @ v).transpose(1, 2).contiguous().view(b, n, 8))
 
 
 def fused_attention(m: Any, x: torch.Tensor) -> torch.Tensor:
@@ -299,6 +300,281 @@ def test_networks_with_functions_as_gradients_say(kind: str) -> None:
         torch_models.assert_same(found.masks, expected)
 
 
+# ------------------------------------------------------------------------- gates and constants
+
+
+def written(b: torch.Tensor) -> torch.Tensor:
+    b = b.clone()
+    b[:, :2] = 1.0
+    b[:, 2] = 0.0
+    return b
+
+
+def written_through_views(b: torch.Tensor) -> torch.Tensor:
+    out = torch.ones(len(b), 5, dtype=b.dtype)
+    out[:, 1:3] *= b[:, :2]
+    view = out.view(-1, 5)
+    view[:, 3].mul_(b[:, 3].sigmoid())
+    view[:, 4].copy_(b[:, 4])
+    return out
+
+
+def laid_out_anew(b: torch.Tensor) -> torch.Tensor:
+    larger = torch.maximum(torch.full((5, len(b)), -9.0), b.t())
+    larger.view(-1)[: len(b)] = 1.0
+    return larger.t()
+
+
+#: Of five activations a gate of as many, which is other than zero where the activations are.
+GATES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "itself": lambda b: b,
+    "clamp": lambda b: b.clamp(min=0.001),
+    "clamp around zero": lambda b: b.clamp(-9, 9),
+    "clamp in place": lambda b: b.clone().clamp_(0.001, 9),
+    "clamp to tensors": lambda b: b.clamp(min=torch.tensor([0.001, 0, -1, -2, 0.002])),
+    "clamp below zero": lambda b: b.clamp(max=-0.001),
+    "hardtanh": lambda b: F.hardtanh(b, 0.001, 5),
+    "hardtanh in place": lambda b: F.hardtanh(b.clone(), 0.001, 5, inplace=True),
+    "maximum": lambda b: torch.maximum(b, torch.tensor(0.001)),
+    "minimum of zeros": lambda b: torch.minimum(b, torch.tensor([9.0, 9, -0.1, 9, 9])),
+    "one less": lambda b: torch.ones_like(b) - b,
+    "ones and zeros more": lambda b: torch.tensor([1.0, 1, 0, 0, 0]) + b,
+    "a number less": lambda b: b - 2,
+    "a difference that is nothing": lambda b: b - 0.0,
+    "padded": lambda b: F.pad(b[:, :3], (0, 2), value=1.0),
+    "padded by zero": lambda b: F.pad(b[:, :3], (0, 2)),
+    "written": written,
+    "written through views": written_through_views,
+    "written through a view of what was laid out anew": laid_out_anew,
+    "joined": lambda b: torch.cat([b[:, :3], torch.ones(len(b), 2)], 1),
+    "joined to integers": lambda b: torch.cat([b[:, :3], torch.eye(2).long().repeat(32, 1)], 1),
+    "where": lambda b: torch.where(torch.arange(5) < 3, b, torch.ones(5)),
+    "where, of zeros": lambda b: torch.where(torch.arange(5) < 3, torch.zeros(5), b),
+    "where, of a number": lambda b: torch.where(torch.arange(5) < 3, 2.0, b),
+    "filled": lambda b: b.masked_fill(torch.arange(5) < 3, 1.0),
+    "filled with zeros": lambda b: b.masked_fill(torch.arange(5) < 3, 0.0),
+    "filled, then opened": lambda b: b.masked_fill(torch.arange(5) < 3, 0.0).exp(),
+    "filled after it was opened": lambda b: b.exp().masked_fill(torch.arange(5) < 3, 0.0),
+    "largest of some": lambda b: (
+        b.masked_fill(torch.arange(5) < 3, -torch.inf).amax(1, keepdim=True).expand(-1, 5)
+    ),
+    "cosine": torch.cos,
+    "to the power of zero": lambda b: b**2 + b**0,
+}
+
+
+@pytest.mark.parametrize("kind", sorted(GATES))
+def test_a_constant_opens_a_gate_however_it_is_spelled(kind: str) -> None:
+    model = Function(
+        lambda m, x: m.out(torch.tanh(m.a(x)) * GATES[kind](m.b(x))),
+        a=linear(6, 5),
+        b=linear(6, 5),
+        out=linear(5, 3),
+    )
+    for seed in range(6):
+        masks = random_masks(model, 0.2, seed)
+        found = sft.effective_density(model, masks, inputs=(64, 6))
+        torch_models.assert_same(found.masks, by_gradients(model, masks, normal(64, 6)))
+
+
+def test_parameters_without_masks_open_as_factors_and_not_as_terms() -> None:
+    def count(gate: Callable[[Any, torch.Tensor], torch.Tensor], value: float = 0.0) -> int:
+        model = Function(lambda m, x: m.out(x * gate(m, m.b(x))), b=linear(2, 2), out=linear(2, 1))
+        model.p = nn.Parameter(torch.full((2,), value))
+        model.fixed = nn.Parameter(torch.tensor([1.0, 0.0]), requires_grad=False)
+        masks = {"b.weight": torch.zeros(2, 2).bool(), "out.weight": torch.ones(1, 2).bool()}
+        return sft.effective_density(model, masks, inputs=(1, 2)).effective
+
+    def row(bias: torch.Tensor) -> torch.Tensor:
+        whole = torch.zeros(2)
+        whole[:] = bias
+        return whole
+
+    assert count(lambda m, b: b + m.p) == count(lambda m, b: m.p.view(1, 2)[:, :] + b) == 0
+    assert count(lambda m, b: F.linear(b, torch.eye(2), m.p)) == 0
+    assert (
+        count(lambda m, b: b + torch.zeros(2).copy_(m.p)) == count(lambda m, b: b + row(m.p)) == 0
+    )
+    assert count(lambda m, b: b + m.out.weight) == 0
+    assert count(lambda m, b: (b + 1) * m.p) == count(lambda m, b: (b + 1) * (1 - m.p), 1.0) == 2
+    assert count(lambda m, b: b + m.fixed) == count(lambda m, b: (b + 1) * m.fixed) == 1
+    assert count(lambda m, b: (b + m.p).masked_fill(m.fixed == 0, 1.0)) == 1
+
+
+def test_what_acts_through_a_denominator_alone_is_on_no_path() -> None:
+    routed = Function(
+        lambda m, x: m.router(x).softmax(-1)[:, :1] * x, router=nn.Linear(2, 2, bias=False)
+    )
+    found = sft.effective_density(routed, inputs=(1, 2))
+    assert found.masks["router.weight"].tolist() == [[True, True], [False, False]]
+    model = nn.Sequential(linear(2, 2), nn.LayerNorm(2), linear(2, 1))
+    masks = {"0.weight": torch.eye(2).bool(), "2.weight": torch.tensor([[True, False]])}
+    found = sft.effective_density(model, masks, inputs=(1, 2))
+    assert found.masks["0.weight"].tolist() == [[True, False], [False, False]]
+
+
+def test_a_weight_can_be_built_of_weights_and_constants() -> None:
+    def built(m: Any, x: torch.Tensor) -> torch.Tensor:
+        whole = torch.zeros(3, 2)
+        whole[0] = 1.0
+        whole[1:] = m.a.weight
+        whole.mul_(torch.tensor([1.0, 0.0]))
+        return m.out(F.linear(x, whole))
+
+    model = Function(built, a=linear(2, 2), out=linear(3, 1))
+    found = sft.effective_density(model, inputs=(1, 2))
+    assert found.masks["a.weight"].tolist() == [[True, False]] * 2
+    assert found.masks["out.weight"].tolist() == [[True] * 3]
+
+
+# ------------------------------------------------------------------------- what attention ignores
+
+LOOK = torch.tensor([[True, False, False], [True, True, False], [True, True, True]])
+CLOSING = torch.zeros(3, 3).masked_fill(~LOOK, -torch.inf)
+
+
+def smallest(x: torch.Tensor) -> torch.Tensor:
+    return torch.zeros(3, 3, dtype=x.dtype).masked_fill(~LOOK, torch.finfo(x.dtype).min)
+
+
+def scored(mask: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., torch.Tensor]:
+    return lambda m, q, k, v: mask(q @ k.transpose(1, 2)).softmax(-1) @ v
+
+
+def softmax_by_hand(scores: torch.Tensor) -> torch.Tensor:
+    powers = (scores - scores.amax(-1, keepdim=True)).exp()
+    return powers / powers.sum(-1, keepdim=True)
+
+
+def by_heads(**options: Any) -> Callable[..., torch.Tensor]:
+    return lambda m, q, k, v: m.heads(q, k, v, **options)[0]
+
+
+fused = F.scaled_dot_product_attention
+#: Attention that at the second of three positions looks at the first two.
+ATTENTIONS: dict[str, Callable[..., torch.Tensor]] = {
+    "causal": lambda m, q, k, v: fused(q, k, v, is_causal=True),
+    "bools": lambda m, q, k, v: fused(q, k, v, attn_mask=LOOK),
+    "infinities": lambda m, q, k, v: fused(q, k, v, attn_mask=CLOSING.to(q.dtype)),
+    "smallest numbers": lambda m, q, k, v: fused(q, k, v, attn_mask=smallest(q)),
+    "added": scored(lambda s: s + CLOSING),
+    "added, then scaled": scored(lambda s: (s + smallest(s)) / 2 * 0.5),
+    "subtracted": scored(lambda s: s - 1e9 * (~LOOK).to(s.dtype)),
+    "filled": scored(lambda s: s.masked_fill(~LOOK, -1e4)),
+    "where": scored(lambda s: torch.where(LOOK, s, torch.full_like(s, -torch.inf))),
+    "where, of a number": scored(lambda s: torch.where(LOOK, s, -torch.inf)),
+    "by hand": lambda m, q, k, v: softmax_by_hand(q @ k.transpose(1, 2) + CLOSING) @ v,
+    "heads, bools": by_heads(attn_mask=~LOOK),
+    "heads, infinities": lambda m, q, k, v: m.heads(q, k, v, attn_mask=CLOSING.to(q.dtype))[0],
+    "heads, by key": lambda m, q, k, v: m.heads(
+        q, k, v, key_padding_mask=~LOOK[1].expand(len(q), 3)
+    )[0],
+    "heads, numbers by key": lambda m, q, k, v: m.heads(
+        q, k, v, key_padding_mask=CLOSING[1].to(q.dtype).expand(len(q), 3)
+    )[0],
+}
+
+
+@pytest.mark.parametrize("kind", sorted(ATTENTIONS))
+def test_what_attention_ignores_is_on_no_path(kind: str) -> None:
+    def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
+        # Projections of each position's own, of which an output at one tells.
+        k = torch.stack([layer(x[:, at]) for at, layer in enumerate(m.k)], 1)
+        v = torch.stack([layer(x[:, at]) for at, layer in enumerate(m.v)], 1)
+        return ATTENTIONS[kind](m, m.q(x), k, v)[:, 1]
+
+    model = Function(
+        forward,
+        q=linear(3, 4),
+        k=nn.ModuleList(linear(3, 4) for _ in range(3)),
+        v=nn.ModuleList(linear(3, 4) for _ in range(3)),
+        heads=nn.MultiheadAttention(4, 2, batch_first=True),
+    )
+    masks = {name: torch.ones(one.shape).bool() for name, one in sft.prunable(model).items()}
+    found = sft.effective_density(model, masks, inputs=(16, 3, 3))
+    torch_models.assert_same(found.masks, by_gradients(model, masks, normal(16, 3, 3)))
+    assert not found.masks["v.2.weight"].any()
+    assert found.masks["v.1.weight"].all()
+
+
+# ------------------------------------------------------------------------- numbers
+
+
+class Imprecise(TorchDispatchMode):
+    """Convolutions that are off by a little, as fast ones are, and all that is seen of types."""
+
+    def __init__(self, error: float = 0.0) -> None:
+        super().__init__()
+        self.error = error
+        self.dtypes: set[torch.dtype] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        name = str(func)
+        if "mm" in name or "convolution" in name:
+            self.dtypes |= {one.dtype for one in args if isinstance(one, torch.Tensor)}
+        if "convolution_backward" in name:
+            return tuple(None if one is None else one + self.error for one in out)
+        return out + self.error if "convolution" in name else out
+
+
+def test_counts_of_fast_convolutions_are_rounded() -> None:
+    build, shape = torch_models.NETWORKS["LeNet-5"]
+    model = build()
+    masks = random_masks(model, 0.05, 1)
+    expected = sft.effective_density(model, masks, inputs=(1, *shape))
+    assert expected.effective < expected.kept
+    for error in (0.01, -0.01):
+        with Imprecise(error):
+            found = sft.effective_density(model, masks, inputs=(1, *shape))
+        torch_models.assert_same(found.masks, expected.masks)
+
+
+def test_counts_are_in_single_precision() -> None:
+    def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return m.b(m.a(x))
+
+    model = Function(forward, a=linear(4, 3), b=linear(3, 2))
+    with torch.autocast("cpu", torch.bfloat16), Imprecise() as seen:
+        assert sft.effective_density(model, inputs=(1, 4)).density == 1
+    assert seen.dtypes == {torch.float32}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_the_default_type_does_not_matter(dtype: torch.dtype) -> None:
+    torch.set_default_dtype(dtype)
+    try:
+        for build, inputs in (MODELS["odds and ends"], MODELS["words"], MODELS["fused attention"]):
+            model = build()
+            masks = random_masks(model, 0.3, 0)
+            found = sft.effective_density(model, masks, inputs=inputs)
+            if dtype == torch.float64:
+                torch_models.assert_same(found.masks, by_gradients(model, masks, *inputs))
+            assert found.effective
+        seen = []
+
+        def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
+            seen.append(x.dtype)
+            whole = torch.zeros(len(x), 3)
+            whole[:, :2] = m.a(x)
+            return m.b(whole)
+
+        model = Function(forward, a=linear(3, 2), b=linear(3, 1))
+        assert sft.effective_density(model, inputs=(1, 3)).effective == 8
+        assert seen == [torch.float32]
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_a_part_that_is_compiled_is_not_compiled_anew() -> None:
+    def backend(graph: Any, inputs: Any) -> Any:
+        raise AssertionError("compiled")
+
+    model = nn.Sequential(linear(3, 2), torch.compile(linear(2, 2), backend=backend))
+    assert sft.effective_density(model, inputs=(1, 3)).density == 1
+
+
 # ------------------------------------------------------------------------- normalisations
 
 
@@ -384,9 +660,12 @@ def test_inputs_are_what_the_model_takes() -> None:
     model = Function(lambda m, x, scale=None: m.a(x), a=linear(3, 2))
     counts = [
         sft.effective_density(model, inputs=inputs).effective
-        for inputs in (torch.zeros(1, 3), (1, 3), [1, 3], (torch.zeros(1, 3), None))
+        for inputs in (
+            *(torch.zeros(1, 3), (1, 3), [1, 3], (torch.zeros(1, 3), None)),
+            *(torch.Size([1, 3]), tuple(np.array([1, 3]))),
+        )
     ]
-    assert counts == [6] * 4
+    assert counts == [6] * 6
     named = Function(lambda m, x: m.a(x), a=linear(3, 2))
     named.forward = lambda *, x: {"logits": [named.a(x)], "other": 3}
     assert sft.effective_density(named, inputs={"x": torch.zeros(1, 3)}).effective == 6
@@ -411,6 +690,18 @@ def test_a_path_does_not_begin_at_a_constant() -> None:
     found = sft.effective_density(model, inputs=(1, 2))
     assert found.masks["a.weight"].tolist() == [[False, True, True], [False] * 3, [False] * 3]
     assert found.masks["out.weight"].tolist() == [[True, False, False]]
+
+
+def test_a_path_does_not_begin_at_a_constant_that_is_written_in_part() -> None:
+    def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
+        whole = torch.ones(len(x), 3)
+        whole[:, :2] = m.a(x)
+        return m.out(whole)
+
+    found = sft.effective_density(
+        Function(forward, a=linear(2, 2), out=linear(3, 1)), inputs=(1, 2)
+    )
+    assert found.masks["out.weight"].tolist() == [[True, True, False]]
 
 
 def test_tables_are_weights_if_they_have_masks() -> None:
@@ -490,6 +781,12 @@ def without_gradients(m: Any, x: torch.Tensor) -> torch.Tensor:
         (lambda m, x: Own.apply(m.a(x)) + 1, "in a custom autograd function"),
         (without_gradients, "without gradients"),
         (lambda m, x: Own.apply(m.a(x)), "custom autograd function"),
+        (lambda m, x: F.linear(x, m.a.weight, m.a(x)[0]), r"functional\.linear|_C\._nn\.linear"),
+        (lambda m, x: torch.addmm(m.a(x)[0], x, m.a.weight), r"torch\.addmm"),
+        (lambda m, x: F.layer_norm(x, (4,), None, m.a(x)[0]), "layer_norm"),
+        (lambda m, x: F.pad(m.a.weight, (1, 1), value=1) @ F.pad(x, (1, 1))[0], "pad"),
+        (lambda m, x: F.linear(x, m.a.weight.sigmoid()), r"torch\.Tensor\.sigmoid"),
+        (lambda m, x: m.a(x).copy_(m.a(x)) + torch.ones(4).long().view(4).copy_(x[0]), "integers"),
     ],
 )
 def test_what_is_not_known_is_an_error_that_names_it(
@@ -509,8 +806,18 @@ def test_bad_masks_and_inputs_are_refused() -> None:
         sft.effective_density(model, {"0.weight": torch.ones(1).bool()}, inputs=(1, 6))
     with pytest.raises(sf.StructureError, match="no masks"):
         sft.effective_density(model, {}, inputs=(1, 6))
-    with pytest.raises(sf.StructureError, match="inputs hold no tensor"):
+    with pytest.raises(sf.StructureError, match=r"inputs must be a tensor.* not NoneType"):
         sft.effective_density(model, inputs=None)
+    with pytest.raises(sf.StructureError, match="not ndarray"):
+        sft.effective_density(model, inputs=np.ones((1, 6), np.float32))
+    with pytest.raises(sf.ShapeError, match=r"empty tensor, of shape \(0, 6\)"):
+        sft.effective_density(model, inputs=(0, 6))
+    with pytest.raises(sf.ShapeError, match="empty tensor"):
+        sft.effective_density(model, inputs=torch.zeros(0, dtype=torch.int64))
+    with pytest.raises(sf.UnsupportedTypeError, match="needs a module, not function"):
+        sft.effective_density(lambda x: x, inputs=(1, 6))
+    with pytest.raises(sf.UnsupportedTypeError, match="inputs=ids, a tensor of integers"):
+        sft.effective_density(nn.Sequential(nn.Embedding(9, 6), nn.Linear(6, 3)), inputs=(1, 6))
     with pytest.raises(sf.StructureError, match="returns no tensor, but a NoneType"):
         sft.effective_density(Function(lambda m, x: None, a=linear(2, 2)), inputs=(1, 2))
 

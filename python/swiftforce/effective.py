@@ -102,9 +102,9 @@ def _row(counts: EffectiveLayer | EffectiveDensity, name: str, shape: str) -> tu
 def effective_density(network: Network, masks: Arrays | None = None) -> EffectiveDensity:
     """Count the weights that lie on a path from input to output.
 
-    A kept weight whose unit nothing reaches, or whose unit reaches no output, changes nothing that
-    the network computes from its input. At high sparsity these are many, and a mask with fewer of
-    them has more to learn with than its density says.
+    A kept weight whose unit nothing reaches, or whose unit reaches no output, carries nothing from
+    the input to the output: at most it adds a constant, as a bias does. At high sparsity these are
+    many, and a mask with fewer of them has more to learn with than its density says.
 
     The count is exact: nothing is computed but what is joined to what. Units are the features, or
     the pixels of each channel, so a weight of a kernel that only ever sees padding is on no path. A

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.overrides import resolve_name
 
-from swiftforce.torch.live import Live, UnknownPathError, tensors_in
+from swiftforce.torch.live import Live, UnknownPathError, replaced
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ class Call:
 
     @property
     def in_place(self) -> bool:
-        """Whether it writes its first argument: ``add_``, ``__iadd__``, ``__setitem__``."""
+        """Whether it writes its first argument: ``add_``, ``__iadd__``, ``relu(inplace=True)``."""
+        if self.kwargs.get("inplace"):
+            return True
         name: str = getattr(self.function, "__name__", "")
         if name.startswith("__"):
             return name in {"__iadd__", "__isub__", "__imul__", "__itruediv__", "__setitem__"}
@@ -57,6 +59,12 @@ class Call:
             raise self.unknown()
         return first, second
 
+    def again(self, by: Callable[[torch.Tensor], torch.Tensor]) -> Any:  # noqa: ANN401
+        """The call once more, without gradients, with each tensor that is an argument replaced."""
+        args, kwargs = replaced((self.args, dict(self.kwargs)), by)
+        with torch.no_grad():
+            return self.function(*args, **kwargs)
+
     def named(self, *names: str) -> tuple[Any, ...]:
         """The first arguments by their names, None where they are not given."""
         given = dict(zip(names, self.args, strict=False)) | dict(self.kwargs)
@@ -69,26 +77,29 @@ class Call:
             f"effective_density does not know what {name}, as the model calls it, does to paths"
         )
 
-    def written(self, twin: torch.Tensor | None) -> torch.Tensor | None:
-        """The twin of the first argument, whose path was written: itself, if it has one."""
-        target = self.args[0]
-        own = self.live.twin_of(target)
-        if own is not None:
-            # In place, as others may be views of it.
-            return own.copy_(target.detach() if twin is None else twin)
-        if twin is not None and target._is_view():
-            self.live.forget(target._base)
-        return twin
-
     def result(self, out: torch.Tensor, twin: torch.Tensor | None = None) -> torch.Tensor:
-        """The result of a rule, noted, and written into the first argument where that is meant."""
+        """The result of a rule, noted, and written into the first argument where that is meant.
+
+        It is live if it has a twin, and else a mask.
+        """
+        live = self.live
         if self.in_place:
-            self.args[0].copy_(out)
-            out, twin = self.args[0], self.written(twin)
-        if any(map(self.live.is_live, tensors_in((self.args, self.kwargs)))):
-            self.live.set_twin(out, twin)
-        else:
-            self.live.set_mask(out)
+            target = self.args[0]
+            if twin is not None:
+                if live.is_mask(target):
+                    raise self.unknown()
+                if not live.is_live(target):
+                    live.adopt(target)
+                live.twin(target).copy_(twin)
+            out = target.copy_(out)
+        if twin is None:
+            live.set_mask(out)
+        elif not self.in_place:
+            if out.stride() != twin.stride():  # views of one are to be views of the other
+                out = torch.empty_strided(
+                    out.shape, twin.stride(), dtype=out.dtype, device=out.device
+                ).copy_(out)
+            live.set_twin(out, twin)
         return out
 
 

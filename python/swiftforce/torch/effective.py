@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from swiftforce.effective import EffectiveDensity, EffectiveLayer
-from swiftforce.errors import StructureError, UnsupportedTypeError
+from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
 from swiftforce.report import Pruning
 from swiftforce.torch.calls import Call
 from swiftforce.torch.live import Live, UnknownPathError, replaced, tensors_in
@@ -33,9 +34,10 @@ def effective_density(
 ) -> EffectiveDensity:
     """Count the weights that lie on a path from a model's input to its output.
 
-    As `swiftforce.checks.effective_density`, for any model: its forward pass is run once with masks
-    in place of weights and with each function of torch replaced by what it does to paths, and back.
-    The count is exact. The model is left as it was.
+    As `swiftforce.checks.effective_density`, for models of torch: the forward pass is run once with
+    masks in place of weights and with each function of torch replaced by what it does to paths, and
+    back. A function whose effect is not known is an error, never a guess. The model is left as it
+    was.
 
     Parameters
     ----------
@@ -45,9 +47,10 @@ def effective_density(
         True where kept; by default those that are applied to the model, and all weights that are
         `prunable` where none are. Parameters without a mask are taken as kept.
     inputs : tensor, sequence, mapping, or shape
-        What the model takes: a tensor, a sequence of arguments, a mapping of keyword arguments, or
-        a sequence of integers, the shape of a tensor. Of tensors of floats only the shape matters;
-        others (token ids, attention masks) are passed on as they are. A batch of one is enough.
+        What the model takes: a tensor (of a batch ``(x, y)``, the ``x``), a sequence of arguments,
+        a mapping of keyword arguments, or a sequence of integers, the shape of a tensor of floats.
+        Of tensors of floats only the shape matters; others (token ids, attention masks) are passed
+        on as they are. A batch of one is enough.
 
     Returns
     -------
@@ -57,18 +60,31 @@ def effective_density(
     Raises
     ------
     UnsupportedTypeError
-        If the model calls a function whose effect on paths is not known; the message names it.
+        If it is no module, or calls a function whose effect on paths is not known; the message
+        names it. Among these are `nn.LSTM`, `nn.GRU` and `nn.RNN`, comparisons, sorts, ``argmax``,
+        ``item``, losses, complex numbers, scripted modules, custom autograd functions, checkpoints
+        with ``use_reentrant=True``, and all that is computed without gradients.
     StructureError, ShapeError
-        If a mask fits no parameter, or the model returns no tensor.
+        If a mask fits no parameter, `inputs` hold no tensor or an empty one, or the model returns
+        no tensor.
 
     Notes
     -----
-    A path leads through activations, normalisations and dropout as they are, through every pixel of
-    a max pool's window, through both terms of a sum or a difference, and from an embedding's ids to
-    all it holds. It begins neither at a bias nor at any other constant. Through a product of two
-    activations it leads from each where the other can be other than zero: a gate of a sigmoid, or
-    the softmax of attention, always can; otherwise biases are taken as zero. The largest of several
-    may be each of them. The batch is not followed, nor are lookups by what was computed.
+    A path leads through activations, normalisations, softmaxes and dropout as they are, number by
+    number, as in the definition of Vysogorets and Kempe. So a weight that acts only through the
+    denominator of a softmax or the statistics of a normalisation is counted as on no path, though
+    it may have a gradient. A path leads through every pixel of a max pool's window, through both
+    terms of a sum or a difference, and from an embedding's ids to all it holds; the largest of
+    several may be each of them. It begins neither at a bias nor at any other constant. The batch is
+    not followed, nor are lookups by what was computed. For all this the count is exact, but where
+    numbers that are not drawn at random cancel, as in ``x - x``.
+
+    Through a product of two activations a path leads from each where the other can be other than
+    zero: where a path leads to that, or it was made of constants that are not zero, as in
+    ``sigmoid(b)``, ``1 + b``, ``b.clamp(min=0.1)`` or ``cat([b, ones])``. What is once other than
+    zero is taken to stay so in activations. Biases and other trained parameters without masks are
+    taken as zero where they are added or joined, and as other than zero where they multiply; frozen
+    parameters and buffers are taken as they are.
 
     References
     ----------
@@ -84,13 +100,16 @@ def effective_density(
     >>> sft.effective_density(model, masks, inputs=(1, 3))
     <EffectiveDensity: 2 of 4 weights kept lie on a path>
     """
+    if not isinstance(model, nn.Module):
+        raise UnsupportedTypeError(f"effective_density needs a module, not {type(model).__name__}")
     model = unwrapped(model)
     kept = _kept(model, masks)
     live = Live()
+    device = next(iter(kept.values())).device.type
     with (
         preserved(model, (), None, train=False),
         torch.compiler.set_stance("force_eager"),
-        torch.autocast(next(iter(kept.values())).device.type, enabled=False),
+        torch.autocast(device, enabled=False),
     ):
         leaves = {name: live.begin_mask(mask) for name, mask in kept.items()}
         ends = [one.sum() for one in _ends(model, leaves, inputs, live)]
@@ -127,25 +146,17 @@ def _ends(
     live: Live,
 ) -> list[torch.Tensor]:
     """The live ones of what the model returns for inputs that are live everywhere."""
-    device = next(iter(leaves.values())).device
-    if isinstance(inputs, Sequence) and inputs and all(isinstance(size, int) for size in inputs):
-        inputs = torch.ones(tuple(inputs), device=device)
-
-    def begin(one: torch.Tensor) -> torch.Tensor:
-        return live.begin(one) if one.is_floating_point() else live.set_given(one)
-
-    begun = replaced(inputs, begin)
-    if not any(True for _ in tensors_in(begun)):
-        raise StructureError(f"inputs hold no tensor: {type(inputs).__name__}")
+    begun = _begun(inputs, live, next(iter(leaves.values())).device)
     args: tuple[Any, ...] = tuple(begun) if isinstance(begun, Sequence) else (begun,)
     kwargs: dict[str, Any] = {}
     if isinstance(begun, Mapping):
         args, kwargs = (), dict(begun)
     masked = {id(model.get_parameter(name)) for name in leaves}
+    # Whatever they hold now, training makes them other than zero. Not ones: of 1 - w, zero is left.
     others = {
-        name: torch.ones_like(one, dtype=torch.float32, requires_grad=False)
+        name: live.set_trained(torch.rand_like(one, dtype=torch.float32, requires_grad=False))
         for name, one in model.named_parameters()
-        if id(one) not in masked and one.is_floating_point()
+        if id(one) not in masked and one.is_floating_point() and one.requires_grad
     }
     try:
         with _Followed(live):
@@ -157,6 +168,26 @@ def _ends(
     if not returned:
         raise StructureError(f"the model returns no tensor, but a {type(output).__name__}")
     return ends
+
+
+def _begun(inputs: Any, live: Live, device: torch.device) -> Any:  # noqa: ANN401
+    """The inputs of a model, live everywhere; of those that are no floats it is noted."""
+    is_shape = isinstance(inputs, Sequence) and all(isinstance(one, Integral) for one in inputs)
+    if is_shape and inputs:
+        inputs = torch.empty(tuple(map(int, inputs)), device=device)
+
+    def begin(one: torch.Tensor) -> torch.Tensor:
+        if not one.numel():
+            raise ShapeError(f"inputs hold an empty tensor, of shape {tuple(one.shape)}")
+        return live.begin(one) if one.is_floating_point() else live.set_given(one)
+
+    begun = replaced(inputs, begin)
+    if not any(True for _ in tensors_in(begun)):
+        raise StructureError(
+            "inputs must be a tensor, a sequence or mapping of arguments with a tensor among them, "
+            f"or a shape, not {type(inputs).__name__}"
+        )
+    return begun
 
 
 class _Followed(TorchFunctionMode):
@@ -180,8 +211,8 @@ class _Followed(TorchFunctionMode):
         rule = RULES.get(call.name)
         if not concerned and not (from_ids and call.name == "embedding"):
             out = func(*args, **call.kwargs)
-            if from_ids and rule is not asked:
-                replaced(out, self._live.set_given)
+            if rule is not asked:
+                self._note(given, (out, args[:1] if call.in_place else ()))
             return out
         if rule is None:
             raise call.unknown()
@@ -190,5 +221,16 @@ class _Followed(TorchFunctionMode):
                 "effective_density cannot follow what a model computes without gradients, or in a "
                 "custom autograd function"
             )
-        with self if rule in COMPOSED else nullcontext():
+        # Also where the model casts: counts need more digits than it leaves.
+        with (
+            torch.autocast(given[0].device.type, enabled=False),
+            self if rule in COMPOSED else nullcontext(),
+        ):
             return rule(call)
+
+    def _note(self, given: Sequence[torch.Tensor], constants: tuple[Any, ...]) -> None:
+        """Note what constants were computed of."""
+        if any(map(self._live.is_given, given)):
+            replaced(constants, self._live.set_given)
+        if any(map(self._live.is_trained, given)):
+            replaced(constants, self._live.set_trained)

@@ -27,14 +27,16 @@ class Live:
     """Which tensors are live, which are masks, and where live ones can be other than zero.
 
     These are not the same: a sigmoid is never zero, so what it is multiplied with passes, also
-    where no path leads to the sigmoid. Such a tensor has a *twin* that is 1 where it can be other
-    than zero, and -inf where attention is told to look away.
+    where no path leads to the sigmoid. So each live tensor has a *twin* that is 1 where it can be
+    other than zero, 0 where it cannot, and -inf where attention is told to look away. The twin of a
+    view is the same view of the twin.
     """
 
     def __init__(self) -> None:
         self._twins = WeakTensorKeyDictionary()
         self._masks = WeakTensorKeyDictionary()
         self._given = WeakTensorKeyDictionary()
+        self._trained = WeakTensorKeyDictionary()
 
     def is_live(self, value: object) -> bool:
         """Whether it depends on the input."""
@@ -57,7 +59,8 @@ class Live:
         if isinstance(value, torch.Tensor) and value.requires_grad:
             raise UnknownPathError(
                 "effective_density cannot follow what is computed in a custom autograd function, "
-                "a scripted function, or activation checkpointing"
+                "a scripted function, or activation checkpointing, nor a view of a constant tensor "
+                "that is written elsewhere"
             )
         return False
 
@@ -70,51 +73,96 @@ class Live:
         self._given[tensor] = True
         return tensor
 
+    def is_trained(self, value: object) -> bool:
+        """Whether it is a constant that depends on parameters that have no mask."""
+        return isinstance(value, torch.Tensor) and value in self._trained
+
+    def set_trained(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Note that a tensor is."""
+        self._trained[tensor] = True
+        return tensor
+
     def begin(self, value: torch.Tensor) -> torch.Tensor:
         """Ones in the shape of an input."""
-        # Not a leaf of the graph, which the model could not write to.
-        ones = torch.ones(value.shape, device=value.device, requires_grad=True).clone()
-        self._twins[ones] = None
+        ones = torch.ones(
+            value.shape, dtype=torch.float32, device=value.device, requires_grad=True
+        ).clone()  # not a leaf of the graph, which the model could not write to
+        self.set_twin(ones, torch.ones_like(ones, requires_grad=False))
         return ones
 
     def begin_mask(self, mask: torch.Tensor) -> torch.Tensor:
         """A mask as numbers that have a gradient."""
         numbers = mask.to(torch.float32).requires_grad_()
-        self._masks[numbers] = True
+        self.set_mask(numbers)
         return numbers
-
-    def twin_of(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        """The twin, if it has one."""
-        found: torch.Tensor | None = self._twins.get(tensor)
-        return found
-
-    def set_twin(self, tensor: torch.Tensor, twin: torch.Tensor | None) -> None:
-        """Note that a tensor is live, and where it can be other than zero."""
-        self._twins[tensor] = twin
-
-    def forget(self, tensor: torch.Tensor) -> None:
-        """Note that what is known of a tensor is no longer so: to use it is an error."""
-        self._twins.pop(tensor, None)
 
     def set_mask(self, tensor: torch.Tensor) -> None:
         """Note that a tensor is a mask."""
         self._masks[tensor] = True
 
-    def nonzero(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Where a tensor can be other than zero, as zeros and ones that have no gradient."""
-        twin = self.twin_of(tensor) if self.is_live(tensor) else None
-        return (
-            ((tensor if twin is None else twin).detach() != 0)
-            .logical_and(torch.tensor(True) if twin is None else twin != -torch.inf)
-            .to(torch.float32)
-        )
+    def set_twin(self, tensor: torch.Tensor, twin: torch.Tensor) -> None:
+        """Note that a tensor is live, and where it can be other than zero."""
+        self._twins[tensor] = twin
 
-    def factor(self, value: Any) -> torch.Tensor:  # noqa: ANN401 - a number or a tensor
+    def adopt(self, tensor: torch.Tensor) -> None:
+        """Make a constant live, as the model is about to write to it; with all it is a view of."""
+        base: torch.Tensor = tensor if tensor._base is None else tensor._base
+        if not base.is_floating_point():
+            raise UnknownPathError("effective_density cannot follow what is written to integers")
+        start = tensor.storage_offset() - base.storage_offset()
+        self.set_twin(base, self.twin(base))
+        base.detach().zero_()
+        if tensor is not base:
+            whole = self.twin(base)
+            self.set_twin(tensor, whole.as_strided(tensor.shape, tensor.stride(), start))
+
+    def path(self, value: Any) -> torch.Tensor:  # noqa: ANN401 - a number or a tensor
+        """Where a path leads: itself if it is live, and else zero."""
+        if self.is_live(value):
+            live: torch.Tensor = value
+            return live
+        return torch.zeros_like(torch.as_tensor(value), dtype=torch.float32, requires_grad=False)
+
+    def twin(self, value: Any) -> torch.Tensor:  # noqa: ANN401
+        """Where a value beside live ones can be other than zero.
+
+        Weights are taken as zero there, as biases are.
+        """
+        if self.is_live(value):
+            found: torch.Tensor = self._twins[value]
+            return found
+        return opening(self.resting(value))
+
+    def resting(self, value: Any) -> torch.Tensor:  # noqa: ANN401
+        """What a value is where all that can be other than zero is zero."""
+        if self.is_live(value):
+            twin = self.twin(value)
+            return torch.where(twin == -torch.inf, twin, 0.0)
+        constant = torch.as_tensor(value).detach()
+        if self.is_mask(value):
+            return torch.zeros_like(constant)
+        if self.is_trained(value) and constant.is_floating_point():
+            return torch.where(constant <= CLOSED, constant, 0.0)
+        return constant
+
+    def nonzero(self, value: Any) -> torch.Tensor:  # noqa: ANN401
+        """Where a factor can be other than zero, as zeros and ones that have no gradient."""
+        if self.is_live(value):
+            return (self.twin(value) > 0).to(torch.float32)
+        return self.factor(value).detach()
+
+    def factor(self, value: Any) -> torch.Tensor:  # noqa: ANN401
         """A factor of a product: itself if it is live or a mask; else where it is not zero."""
         if self.concerns(value):
             tensor: torch.Tensor = value
             return tensor
         return (torch.as_tensor(value) != 0).to(torch.float32)
+
+
+def opening(numbers: torch.Tensor) -> torch.Tensor:
+    """The twin of numbers."""
+    open_ = torch.logical_and(numbers != 0, ~numbers.isnan()).to(torch.float32)
+    return torch.where(numbers <= CLOSED, -torch.inf, open_)
 
 
 def tensors_in(value: Any) -> Iterator[torch.Tensor]:  # noqa: ANN401 - arguments of any function
@@ -150,7 +198,7 @@ class _Above(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, bound: float, back: float) -> torch.Tensor:  # noqa: ANN401
         ctx.back = back
-        return (x > bound).to(x.dtype)
+        return (x > bound).to(torch.float32)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # noqa: ANN401

@@ -10,157 +10,134 @@ import torch
 
 from swiftforce.torch.calls import Call
 from swiftforce.torch.live import (
-    CLOSED,
-    Live,
     after_product,
     alive,
     before_product,
+    opening,
     replaced,
     tensors_in,
 )
 
 
 def unary(call: Call) -> Any:  # noqa: ANN401
-    """A function of each number by itself that keeps zero; a normalisation; a dropout."""
+    """A function of each number by itself; a normalisation, a softmax or a dropout.
+
+    A path leads on through it. Where none does, it lets others pass if it is not zero at zero.
+    """
     tensor, live = call.tensor, call.live
     others = tensors_in((call.args[1:], call.kwargs)) if call.name not in {"to", "type_as"} else ()
-    if any(map(live.concerns, others)):
+    if any(live.concerns(one) for one in others if one is not tensor):
         raise call.unknown()
     dtypes = [one for one in (*call.args, *call.kwargs.values()) if isinstance(one, torch.dtype)]
     if any(not one.is_floating_point for one in dtypes):
         raise call.unknown()
+    twin = _twin_by_number(call, tensor)
+    if not live.is_live(tensor):
+        if bool(twin.any()):
+            raise call.unknown()
+        return tensor if call.in_place else call.result(tensor.clone())
     if call.in_place:
+        live.twin(tensor).copy_(twin)
         return tensor
-    twin = live.twin_of(tensor) if live.is_live(tensor) else None
-    return call.result(tensor.clone(), None if twin is None else twin.clone())
+    return call.result(tensor.to(twin.device, copy=True), twin)
 
 
-def opened(call: Call) -> Any:  # noqa: ANN401
-    """A function that is not zero at zero: where no path leads, it lets others pass."""
-    tensor, live = call.tensor, call.live
-    if live.is_mask(tensor):
-        raise call.unknown()
-    return call.result(tensor if call.in_place else tensor.clone(), _open(live, tensor))
+def _twin_by_number(call: Call, *terms: Any) -> torch.Tensor:  # noqa: ANN401
+    """Where a function of each number of these by itself can be other than zero."""
+    live = call.live
+    # A copy, as the function may write it.
+    twin = opening(call.again(lambda one: live.resting(one).clone()))
+    for one in terms:
+        if live.is_live(one):
+            twin = twin.masked_fill((live.twin(one) > 0) & (twin == 0), 1.0)
+    return twin
 
 
-def _open(live: Live, tensor: torch.Tensor) -> torch.Tensor:
-    twin = live.twin_of(tensor)
-    if twin is None:
-        return torch.ones_like(tensor, requires_grad=False)
-    return (twin != -torch.inf).to(tensor.dtype)
+#: Functions that join numbers; other tensors of integers are indices.
+_JOINING = frozenset({"cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack"})
 
 
 def structural(call: Call, *, sums: bool = False) -> Any:  # noqa: ANN401
     """A function that moves numbers, or adds some up: itself, with what is on no path at zero."""
     live = call.live
-    given = tuple(tensors_in((call.args, call.kwargs)))
-    is_live = any(map(live.is_live, given))
+    is_live = any(map(live.is_live, tensors_in((call.args, call.kwargs))))
+    if call.in_place:
+        return _structural_in_place(call)
 
     def path(tensor: torch.Tensor) -> torch.Tensor:
-        if not tensor.is_floating_point() or live.is_live(tensor):
+        if not (tensor.is_floating_point() or call.name in _JOINING):
             return tensor
-        if is_live:
-            return torch.zeros_like(tensor, dtype=torch.float32)
         # Beside weights, constants are weights that are all kept.
-        return live.factor(tensor)
+        return live.path(tensor) if is_live else live.factor(tensor)
 
     def twin(tensor: torch.Tensor) -> torch.Tensor:
-        if not live.is_live(tensor):
-            return path(tensor)
-        found = live.twin_of(tensor)
-        found = tensor.detach() if found is None else found
+        if not (tensor.is_floating_point() or call.name in _JOINING):
+            return tensor
+        found = live.twin(tensor)
         return found.clamp(min=0) if sums else found
 
-    has_twin = any(live.is_live(one) and live.twin_of(one) is not None for one in given)
-    if call.in_place:
-        return _structural_in_place(call, path, twin if has_twin else None)
     args, kwargs = replaced((call.args, dict(call.kwargs)), path)
     found = call.function(*args, **kwargs)
-    twins: Any = None
-    if has_twin:
-        args, kwargs = replaced((call.args, dict(call.kwargs)), twin)
-        with torch.no_grad():
-            twins = call.function(*args, **kwargs)
     if isinstance(found, torch.Tensor):
-        return _noted(call, found, twins)
-    several = [twins[i] if has_twin else None for i in range(len(found))]
-    return type(found)(_noted(call, *pair) for pair in zip(found, several, strict=True))
+        return _noted(call, found, call.again(twin) if is_live else None)
+    twins = call.again(twin) if is_live else [None] * len(found)
+    return type(found)(_noted(call, *pair) for pair in zip(found, twins, strict=True))
 
 
 def _noted(call: Call, found: torch.Tensor, twin: torch.Tensor | None) -> torch.Tensor:
     # What shares memory may be written to later, and its numbers are zeros and ones already.
-    out = found if found._is_view() else alive(found)
-    if twin is not None and not twin._is_view():
-        twin = torch.where(twin == -torch.inf, twin, (twin > 0).to(twin.dtype))
-    return call.result(out, twin)
+    if found._is_view():
+        return call.result(found, twin)
+    return call.result(alive(found), None if twin is None else _settled(twin))
 
 
-def _structural_in_place(
-    call: Call,
-    path: Callable[[torch.Tensor], torch.Tensor],
-    twin: Callable[[torch.Tensor], torch.Tensor] | None,
-) -> Any:  # noqa: ANN401
+def _settled(twin: torch.Tensor) -> torch.Tensor:
+    """A twin, of sums of twins."""
+    return torch.where(twin == -torch.inf, twin, (twin > 0).to(torch.float32))
+
+
+def _structural_in_place(call: Call) -> Any:  # noqa: ANN401
+    """``x.copy_(y)``, ``x[...] = y``, ``x.t_()`` and their kin."""
     live, (target, *others) = call.live, call.args
-    if not target.is_floating_point():
+    written = {"copy": slice(0, 1), "setitem": slice(1, 2)}.get(call.name, slice(0))
+    is_live = any(map(live.is_live, (target, *others[written])))
+    if live.is_mask(target) and is_live:
         raise call.unknown()
-    if call.name == "setitem" and not isinstance(others[-1], torch.Tensor):
-        others[-1] = 0.0
-    if not live.concerns(target):
-        target.zero_()
-    written = None
-    if twin is not None:
-        written = (twin(target) if live.is_live(target) else target.detach()).clone()
+
+    def write(to: torch.Tensor, by: Callable[[Any], torch.Tensor]) -> None:
+        given = [*others]
+        given[written] = map(by, others[written])
+        call.function(to, *given, **call.kwargs)
+
+    if is_live:
+        if not live.is_live(target):
+            live.adopt(target)
         with torch.no_grad():
-            call.function(written, *replaced(others, twin), **replaced(dict(call.kwargs), twin))
-    call.function(target, *replaced(others, path), **replaced(dict(call.kwargs), path))
-    if any(map(live.is_live, tensors_in((call.args, call.kwargs)))):
-        live.set_twin(target, call.written(written))
+            write(live.twin(target), live.twin)
+        write(target, live.path)
     else:
+        if not live.is_mask(target):
+            target.copy_(live.factor(target))
+        write(target, live.factor)
         live.set_mask(target)
     return target
 
 
 def added(call: Call) -> Any:  # noqa: ANN401
-    """A sum or difference of two, or the larger one: a path leads on from either."""
-    first, second = call.pair()
-    live = call.live
-    terms = [one for one in (first, second) if live.concerns(one)]
-    constants = [one for one in (first, second) if not live.concerns(one)]
-    if len({live.is_live(one) for one in terms}) == 2:  # weights that are added, as biases are
-        constants += [one for one in terms if live.is_mask(one)]
-        terms = [one for one in terms if live.is_live(one)]
-    shape = torch.broadcast_shapes(*(getattr(one, "shape", ()) for one in (first, second)))
-    if live.is_mask(terms[0]):
-        total: Any = sum(live.factor(one) for one in (*terms, *constants))
-        return call.result(alive(total))
-    # A clone: the sum of one term would be that term.
-    path = alive(sum(terms)).expand(shape).clone()
-    return call.result(path, _twin_of_sum(live, terms, constants, path))
+    """A sum or difference of two, or the larger one: a path leads on from either.
 
-
-def _twin_of_sum(
-    live: Live, terms: list[torch.Tensor], constants: list[Any], path: torch.Tensor
-) -> torch.Tensor | None:
-    """Where a sum can be other than zero.
-
-    A number that is added opens a gate, as in ``x * (1 + scale)``, and one far below zero closes
-    it, as in attention; the numbers of a tensor may be a bias, and do neither if not that far.
+    A constant that is added opens a gate, as in ``x * (1 + scale)``, and one far below zero closes
+    it, as in attention; weights that are added do neither, as biases do not.
     """
-    numbers = [one for one in constants if not isinstance(one, torch.Tensor)]
-    closing = [one for one in constants if isinstance(one, torch.Tensor) and not live.concerns(one)]
-    closing = [one for one in closing if bool((one <= CLOSED).any())]
-    if all(live.twin_of(one) is None for one in terms) and not any(numbers) and not closing:
-        return None
-    twin = torch.zeros_like(path, requires_grad=False)
-    for one in terms:
-        found = live.twin_of(one)
-        twin = twin + (one.detach() if found is None else found)
-    twin = torch.where(twin == -torch.inf, twin, (twin > 0).to(twin.dtype))
-    if any(numbers):
-        twin = torch.ones_like(twin)
-    for one in closing:
-        twin = twin.masked_fill(one <= CLOSED, -torch.inf)
-    return twin
+    pair, live = call.pair(), call.live
+    terms = [one for one in pair if live.is_live(one)]
+    total: Any = sum(terms or map(live.factor, pair))
+    if not terms:
+        return call.result(alive(total))
+    shape = torch.broadcast_shapes(*(getattr(one, "shape", ()) for one in pair))
+    path = alive(total).expand(shape)
+    twin = _twin_by_number(call, *pair)
+    return call.result(path.masked_fill(twin == -torch.inf, 0), twin)
 
 
 Product = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -172,30 +149,22 @@ def product(call: Call, function: Product, first: Any, second: Any) -> Any:  # n
     Of two live ones, a path leads on from each where the other can be other than zero.
     """
     live = call.live
-    if call.in_place:
-        first = _kept_from_writing(live, first)
     a, b = live.factor(first), live.factor(second)
     if live.is_live(a) and live.is_live(b):
         left = function(before_product(a), live.nonzero(b))
         out = left + function(live.nonzero(a), before_product(b))
     else:
         out = function(*(before_product(one) if live.concerns(one) else one for one in (a, b)))
-    twins = [one for one in (a, b) if live.is_live(one) and live.twin_of(one) is not None]
     twin = None
-    if twins:
+    if live.is_live(a) or live.is_live(b):
         with torch.no_grad():
-            twin = (function(live.nonzero(a), live.nonzero(b)) > 0.5).to(out.dtype)
+            twin = after_product(function(live.nonzero(a), live.nonzero(b)))
+        if function is torch.mul:  # what attention shall ignore stays so when it is scaled
+            for one, scale in ((a, b), (b, a)):
+                if live.is_live(one) and not live.concerns(scale):
+                    is_closed = (live.twin(one) == -torch.inf) & (scale > 0)
+                    twin = torch.where(is_closed, -torch.inf, twin)
     return call.result(after_product(out), twin)
-
-
-def _kept_from_writing(live: Live, tensor: torch.Tensor) -> torch.Tensor:
-    """A copy, for a gradient that needs what is about to be written."""
-    copy = tensor.clone()
-    if live.is_live(tensor):
-        live.set_twin(copy, live.twin_of(tensor))
-    elif live.is_mask(tensor):
-        live.set_mask(copy)
-    return copy
 
 
 def multiplied(call: Call) -> Any:  # noqa: ANN401
@@ -233,7 +202,7 @@ def divided(call: Call, *, swapped: bool = False) -> Any:  # noqa: ANN401
         return product(call, torch.mul, first, torch.ones_like(torch.as_tensor(second)).detach())
     if live.is_live(second):
         never_zero = second.clone()
-        live.set_twin(never_zero, _open(live, second))
+        live.set_twin(never_zero, (live.twin(second) != -torch.inf).to(torch.float32))
         return product(call, torch.mul, first, never_zero)
     return product(call, torch.mul, first, torch.ones_like(torch.as_tensor(second)))
 
@@ -243,9 +212,4 @@ def power(call: Call) -> Any:  # noqa: ANN401
     base, exponent = call.named("input", "exponent")
     if isinstance(exponent, torch.Tensor) or not call.live.concerns(base):
         raise call.unknown()
-    return (unary if exponent > 0 else opened)(_only(call, base))
-
-
-def _only(call: Call, *args: Any) -> Call:  # noqa: ANN401
-    """The call with other arguments."""
-    return Call(call.live, call.function, args, {})
+    return unary(call)

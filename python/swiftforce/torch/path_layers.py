@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from swiftforce.errors import UnsupportedTypeError
 from swiftforce.torch.calls import Call
 from swiftforce.torch.live import CLOSED, alive
 from swiftforce.torch.path_arithmetic import added, product, structural
@@ -85,54 +86,38 @@ def resized(call: Call) -> Any:  # noqa: ANN401
 
 def padded(call: Call) -> Any:  # noqa: ANN401
     """Padding: by nothing that is on a path."""
-    given, pad, mode = call.named("input", "pad", "mode")
-    options = {"mode": mode or "constant"}
-    return structural(Call(call.live, functional.pad, (given, pad), options))
+    given, pad, mode, value = call.named("input", "pad", "mode", "value")
+    live, mode = call.live, mode or "constant"
+    path = functional.pad(given, pad, mode)
+    if not live.is_live(given):
+        if value:
+            raise call.unknown()
+        return call.result(alive(path))
+    fill = float(live.twin(value)) if value else None
+    return call.result(alive(path), functional.pad(live.twin(given), pad, mode, fill))
 
 
 def filled(call: Call) -> Any:  # noqa: ANN401
     """``masked_fill``: a constant in some places, which attention may be told to ignore."""
     tensor, mask, value = call.named("input", "mask", "value")
     live = call.live
-    number = float(value) if not live.concerns(value) else 1.0
     if not live.is_live(tensor) or live.concerns(value) or live.concerns(mask):
         raise call.unknown()
-    out = tensor.masked_fill(mask, 0)
-    twin = live.twin_of(tensor)
-    if twin is not None or number:
-        twin = tensor.detach() if twin is None else twin
-        twin = twin.masked_fill(mask, -torch.inf if number <= CLOSED else float(number != 0))
-    return call.result(out, twin)
+    return call.result(
+        tensor.masked_fill(mask, 0), live.twin(tensor).masked_fill(mask, live.twin(value))
+    )
 
 
 def chosen(call: Call) -> Any:  # noqa: ANN401
     """``where``: one or the other, by a condition that does not depend on the input."""
     condition, first, second = call.named("condition", "input", "other")
     live = call.live
-    if live.concerns(condition) or not isinstance(condition, torch.Tensor) or first is None:
+    if live.concerns(condition) or not isinstance(condition, torch.Tensor):
         raise call.unknown()
-    total: Any = None
-    for value, where in ((first, condition), (second, ~condition)):
-        if live.is_live(value):
-            kept = filled(Call(live, torch.Tensor.masked_fill, (value, ~where, 0.0), {}))
-        elif isinstance(value, torch.Tensor) and value.dim():
-            continue
-        else:
-            kept = float(value)
-        total = kept if total is None else _either(call, total, kept, where)
-    if not live.is_live(total):
+    if not (live.is_live(first) or live.is_live(second)):
         raise call.unknown()
-    return total
-
-
-def _either(call: Call, first: Any, second: Any, where: torch.Tensor) -> Any:  # noqa: ANN401
-    """The first, and the second in some places, where the first is zero if it is live."""
-    live = call.live
-    if live.is_live(first) and live.is_live(second):
-        return added(Call(live, torch.add, (first, second), {}))
-    if live.is_live(second):
-        first, second, where = second, first, ~where
-    return filled(Call(live, torch.Tensor.masked_fill, (first, where, second), {}))
+    path = torch.where(condition, live.path(first), live.path(second))
+    return call.result(alive(path), torch.where(condition, live.twin(first), live.twin(second)))
 
 
 def looked_up(call: Call) -> torch.Tensor:
@@ -142,6 +127,10 @@ def looked_up(call: Call) -> torch.Tensor:
     """
     ids, table = call.named("input", "weight")
     live = call.live
+    if live.is_live(ids):
+        raise UnsupportedTypeError(
+            "the model looks its inputs up in a table: pass inputs=ids, a tensor of integers"
+        )
     if not live.is_given(ids):
         return call.result(alive(functional.embedding(ids, table)))
     ones = live.begin(torch.empty((*ids.shape, table.shape[1]), device=table.device))
@@ -234,23 +223,26 @@ def gated(call: Call) -> Any:  # noqa: ANN401
 def normalised(call: Call) -> Any:  # noqa: ANN401
     """A normalisation: its scale is a product, its statistics and its bias are on no path."""
     live = call.live
-    tensor, scale = call.tensor, _scale(call)
-    if scale is None or not live.is_mask(scale):
-        if any(map(live.is_live, (*call.args[1:], *call.kwargs.values()))):
-            raise call.unknown()
-        twin = live.twin_of(tensor) if live.is_live(tensor) else None
-        return call.result(tensor.clone(), None if twin is None else twin.clone())
+    if call.function in {torch.batch_norm, torch.instance_norm}:  # other arguments
+        raise call.unknown()
+    tensor, scale = call.tensor, call.named(*_NORMALISED[call.name])[-1]
+    others = [*call.args[1:], *call.kwargs.values()]
+    if any(live.is_live(one) for one in others if one is not tensor and one is not scale):
+        raise call.unknown()
+    if scale is None:
+        return product(call, torch.mul, tensor, 1.0)
     if call.name not in {"layer_norm", "rms_norm"}:
         scale_shape = (-1, *(1,) * (tensor.dim() - 2))
         return product(call, lambda x, w: x * w.reshape(scale_shape), tensor, scale)
     return product(call, torch.mul, tensor, scale)
 
 
-def _scale(call: Call) -> Any:  # noqa: ANN401
-    position = {"batch_norm": 3, "instance_norm": 3}.get(call.name, 2)
-    if "weight" in call.kwargs or len(call.args) <= position:
-        return call.kwargs.get("weight")
-    return call.args[position]
+_BY_CHANNEL = ("input", "running_mean", "running_var", "weight")
+#: The arguments of normalisations, up to the scale.
+_NORMALISED = {
+    **dict.fromkeys(("batch_norm", "instance_norm"), _BY_CHANNEL),
+    **dict.fromkeys(("layer_norm", "group_norm", "rms_norm"), ("input", "shape", "weight")),
+}
 
 
 def iterated(call: Call) -> Any:  # noqa: ANN401

@@ -15,7 +15,6 @@ from swiftforce.torch.path_arithmetic import (
     divided,
     matrix_product,
     multiplied,
-    opened,
     power,
     structural,
     unary,
@@ -46,11 +45,8 @@ _NAMES: dict[Rule, str] = {
         sin tan asin atan sinh asinh atanh erf expm1 log1p sign clamp clip clamp_min clamp_max
         nan_to_num round floor ceil dropout dropout1d dropout2d dropout3d alpha_dropout
         feature_alpha_dropout normalize local_response_norm weight_norm clone contiguous detach data
-        to float double half bfloat16 type type_as cpu cuda
-    """,
-    opened: """
-        sigmoid hardsigmoid logsigmoid softplus exp exp2 cos cosh rsqrt reciprocal softmax
-        log_softmax softmin
+        to float double half bfloat16 type type_as cpu cuda sigmoid hardsigmoid logsigmoid softplus
+        exp exp2 cos cosh rsqrt reciprocal softmax log_softmax softmin
     """,
     structural: """
         view view_as reshape reshape_as flatten unflatten ravel permute transpose swapaxes swapdims
