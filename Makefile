@@ -48,7 +48,7 @@ test: $(TOOLS) | data
 	$(BIN)/python -m pytest
 
 test-fast: $(TOOLS) | data
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto
 
 # QUICK=1: seconds, small sizes, no page and no picture.
 ifdef QUICK

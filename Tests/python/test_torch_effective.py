@@ -278,6 +278,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[torch.Tensor, ...]]] = {
 
 @pytest.mark.parametrize("density", [0.1, 0.25, 0.5, 1])
 @pytest.mark.parametrize("kind", sorted(MODELS))
+@pytest.mark.slow
 def test_as_gradients_say(kind: str, density: float) -> None:
     build, inputs = MODELS[kind]
     torch.manual_seed(0)

@@ -33,6 +33,7 @@ def both(model: nn.Module, data: Any, **options: Any) -> tuple[sf.Pruning, Any]:
 @collapses
 @pytest.mark.parametrize("method", list(oracle.METHODS))
 @pytest.mark.parametrize("network", list(NETWORKS))
+@pytest.mark.slow
 def test_masks_are_those_of_the_oracle(network: str, method: str) -> None:
     build, shape = NETWORKS[network]
     steps = 1 if oracle.METHODS[method][2] else 5

@@ -137,6 +137,7 @@ def test_removed_weights_stay_zero_where_weights_are_mixed(optimizer: str) -> No
 
 @pytest.mark.parametrize("known", [False, True], ids=["not passed", "passed"])
 @pytest.mark.parametrize("optimizer", [name for name in OPTIMIZERS if name != "a wanderer"])
+@pytest.mark.slow
 def test_kept_weights_go_the_way_they_go_when_masked_by_hand(optimizer: str, known: bool) -> None:
     model, masks = mlp().double(), random_masks(mlp())
     by_hand = masked_by_hand(copy.deepcopy(model), masks)
