@@ -320,6 +320,12 @@ def written_through_views(b: torch.Tensor) -> torch.Tensor:
     return out
 
 
+def clamped(b: torch.Tensor) -> torch.Tensor:
+    b = b.clone()
+    F.hardtanh(b, 0.001, 5, inplace=True)
+    return b
+
+
 def laid_out_anew(b: torch.Tensor) -> torch.Tensor:
     larger = torch.maximum(torch.full((5, len(b)), -9.0), b.t())
     larger.view(-1)[: len(b)] = 1.0
@@ -335,7 +341,7 @@ GATES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "clamp to tensors": lambda b: b.clamp(min=torch.tensor([0.001, 0, -1, -2, 0.002])),
     "clamp below zero": lambda b: b.clamp(max=-0.001),
     "hardtanh": lambda b: F.hardtanh(b, 0.001, 5),
-    "hardtanh in place": lambda b: F.hardtanh(b.clone(), 0.001, 5, inplace=True),
+    "hardtanh in place": clamped,
     "maximum": lambda b: torch.maximum(b, torch.tensor(0.001)),
     "minimum of zeros": lambda b: torch.minimum(b, torch.tensor([9.0, 9, -0.1, 9, 9])),
     "one less": lambda b: torch.ones_like(b) - b,
@@ -703,6 +709,13 @@ def test_a_path_does_not_begin_at_a_constant_that_is_written_in_part() -> None:
         Function(forward, a=linear(2, 2), out=linear(3, 1)), inputs=(1, 2)
     )
     assert found.masks["out.weight"].tolist() == [[True, True, False]]
+    joined = Function(
+        lambda m, x: m.out(torch.cat([m.a(x), torch.ones(1, 1).long()], 1)),
+        a=linear(2, 2),
+        out=linear(3, 1),
+    )
+    found = sft.effective_density(joined, inputs=(1, 2))
+    assert found.masks["out.weight"].tolist() == [[True, True, False]]
 
 
 def test_tables_are_weights_if_they_have_masks() -> None:
@@ -738,6 +751,7 @@ def test_a_gate_that_is_never_zero_lets_others_pass() -> None:
 
     assert count(torch.tanh) == count(F.relu) == 0
     assert count(torch.sigmoid) == count(lambda g: g.softmax(-1)) == count(lambda g: 1 + g) == 2
+    assert count(lambda g: 1 / g) == count(lambda g: g.exp() / g.relu()) == 2
 
 
 def test_other_memory_formats() -> None:
@@ -785,6 +799,12 @@ def without_gradients(m: Any, x: torch.Tensor) -> torch.Tensor:
         (lambda m, x: F.linear(x, m.a.weight, m.a(x)[0]), r"functional\.linear|_C\._nn\.linear"),
         (lambda m, x: torch.addmm(m.a(x)[0], x, m.a.weight), r"torch\.addmm"),
         (lambda m, x: F.layer_norm(x, (4,), None, m.a(x)[0]), "layer_norm"),
+        (lambda m, x: m.a.weight.clone().add_(x), r"torch\.Tensor\.add_"),
+        (lambda m, x: m.a.weight.clone().copy_(x), r"torch\.Tensor\.copy_"),
+        (
+            lambda m, x: torch.batch_norm(x, *torch.ones(4, 4), False, 0, 1, False),
+            "batch_norm",
+        ),
         (lambda m, x: F.pad(m.a.weight, (1, 1), value=1) @ F.pad(x, (1, 1))[0], "pad"),
         (lambda m, x: F.linear(x, m.a.weight.sigmoid()), r"torch\.Tensor\.sigmoid"),
         (lambda m, x: m.a(x).copy_(m.a(x)) + torch.ones(4).long().view(4).copy_(x[0]), "integers"),

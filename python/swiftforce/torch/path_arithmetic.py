@@ -45,8 +45,7 @@ def unary(call: Call) -> Any:  # noqa: ANN401
 def _twin_by_number(call: Call, *terms: Any) -> torch.Tensor:  # noqa: ANN401
     """Where a function of each number of these by itself can be other than zero."""
     live = call.live
-    # A copy, as the function may write it.
-    twin = opening(call.again(lambda one: live.resting(one).clone()))
+    twin = opening(call.again(live.resting))
     for one in terms:
         if live.is_live(one):
             twin = twin.masked_fill((live.twin(one) > 0) & (twin == 0), 1.0)
@@ -86,14 +85,7 @@ def structural(call: Call, *, sums: bool = False) -> Any:  # noqa: ANN401
 
 def _noted(call: Call, found: torch.Tensor, twin: torch.Tensor | None) -> torch.Tensor:
     # What shares memory may be written to later, and its numbers are zeros and ones already.
-    if found._is_view():
-        return call.result(found, twin)
-    return call.result(alive(found), None if twin is None else _settled(twin))
-
-
-def _settled(twin: torch.Tensor) -> torch.Tensor:
-    """A twin, of sums of twins."""
-    return torch.where(twin == -torch.inf, twin, (twin > 0).to(torch.float32))
+    return call.result(found if found._is_view() else alive(found), twin)
 
 
 def _structural_in_place(call: Call) -> Any:  # noqa: ANN401
