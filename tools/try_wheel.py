@@ -19,7 +19,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 #: What the tests read of the source tree; the package is not among it.
-COPIED = ("README.md", "Tests", "benchmarks", "docs", "examples", "pyproject.toml", "tools")
+COPIED = (
+    *("CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "README.md", "mkdocs.yml", "pyproject.toml"),
+    *("Tests", "benchmarks", "docs", "examples", "tools"),
+)
 #: Programs of the system that tests run, or programs that they run.
 PROGRAMS = ("env", "nm", "readelf", "sh", "uname")
 #: Variables that a user's machine has, too.
