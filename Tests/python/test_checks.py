@@ -299,6 +299,7 @@ def test_networks_of_the_literature_use_all_their_weights() -> None:
         assert found.density == found.direct_density == 1, net
 
 
+@pytest.mark.slow
 def test_a_large_network_at_an_extreme_sparsity() -> None:
     net = nn.resnet(18, (3, 8, 8))
     pruning = sf.random(net.weights, sparsity=0.999, seed=1)

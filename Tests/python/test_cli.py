@@ -203,6 +203,7 @@ sys.exit(cli.main(["bench"]))
 
 @pytest.mark.parametrize("length", [10, 1_000_000])
 @pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error(length: int, buffered: bool) -> None:
     environment = os.environ | {"PYTHONUNBUFFERED": "" if buffered else "1"}
     process = subprocess.Popen(

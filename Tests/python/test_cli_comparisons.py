@@ -51,6 +51,7 @@ def test_the_whole_command(idx_folder: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo.png", "images"]
 
 
+@pytest.mark.slow
 def test_without_anything_but_numpy(idx_folder: Path, tmp_path: Path) -> None:
     done = run(
         *("demo", *SHORT, "--methods", "force", "dense", "snip", "--data", str(idx_folder)),

@@ -97,6 +97,7 @@ def test_a_picture_does_not_replace_the_masks(
     ],
 )
 @pytest.mark.usefixtures("pruning")
+@pytest.mark.slow
 def test_without_an_extra(missing: str, text: str, tmp_path: Path) -> None:
     done = run("inspect", "m.safetensors", "--plot", "m.png", cwd=tmp_path, blocked=(missing,))
     assert (done.returncode, done.stdout) == (1, "")

@@ -305,6 +305,7 @@ def test_an_interrupt_leaves_no_file(
 
 
 @pytest.mark.parametrize("missing", ["safetensors", "ml_dtypes"])
+@pytest.mark.slow
 def test_without_an_extra(missing: str, prune: Command, tmp_path: Path) -> None:
     write_raw(tmp_path / "w.safetensors", {"w.weight": ("BF16", (1, 2), b"\0\1\2\3")})
     done = run(

@@ -178,6 +178,7 @@ def imported(name: str) -> ModuleType:
 
 
 @pytest.mark.parametrize("name", ["swiftforce", *MODULES])
+@pytest.mark.slow
 def test_examples_in_docstrings(name: str) -> None:
     if need := framework(name):
         pytest.importorskip(need, reason=f"needs {need}")

@@ -241,6 +241,7 @@ def test_half_precision_is_averaged_in_single(read: list[dict[str, np.ndarray]])
     np.testing.assert_allclose(means(read)[0], 50000, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_generator_is_enough_if_it_lasts() -> None:
     wanted = sfj.force(mlp(), mlp_loss, mlp_batches(4), keep=9, steps=4).masks
     found = sfj.force(mlp(), mlp_loss, iter(mlp_batches(4)), keep=9, steps=4).masks
@@ -258,6 +259,7 @@ def test_a_generator_is_enough_if_it_lasts() -> None:
         (lambda: mlp_batches(3, size=0), 2, "no samples"),
     ],
 )
+@pytest.mark.slow
 def test_batches_that_do_not_do(batches: Callable[[], Any], count: int, message: str) -> None:
     with pytest.raises(sf.BatchesError, match=message):
         sfj.force(mlp(), mlp_loss, batches(), keep=9, steps=4, batches_per_step=count)
@@ -292,6 +294,7 @@ def names_pruned(params: Params, **options: Any) -> list[str]:
 
 
 @pytest.mark.filterwarnings("ignore::swiftforce.LayerCollapseWarning")
+@pytest.mark.slow
 def test_what_is_prunable_by_default() -> None:
     matrix = np.ones((4, 3), np.float32)
     params = {
@@ -506,6 +509,7 @@ def test_a_type_that_is_not_supported() -> None:
         names_pruned({"w": jnp.ones((2, 2), jnp.float8_e4m3fn)})
 
 
+@pytest.mark.slow
 def test_parameters_of_numpy() -> None:
     params = jax.tree.map(np.asarray, mlp())
     found = sfj.force(params, mlp_loss, mlp_batches(), keep=9, steps=4).masks
@@ -604,6 +608,7 @@ def test_what_the_loss_raises_changes_nothing(error: type[BaseException]) -> Non
     assert {name: leaf.tobytes() for name, leaf in by_path(params).items()} == before
 
 
+@pytest.mark.slow
 def test_the_parameters_are_as_they_were() -> None:
     params = mlp()
     before = {name: leaf.tobytes() for name, leaf in by_path(params).items()}

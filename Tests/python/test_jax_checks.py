@@ -22,6 +22,7 @@ def leaves(tree: object) -> list[list[bool]]:
     return [np.asarray(leaf).ravel().tolist() for leaf in jax.tree_util.tree_leaves(tree)]
 
 
+@pytest.mark.slow
 def test_as_the_native_ones() -> None:
     pruning = sfj.prune(PARAMS, method="magnitude", sparsity=0.7)
     arrays = [np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(pruning.masks)]

@@ -292,6 +292,7 @@ def saved(pruning: sf.Pruning, tmp_path: Path) -> bytes:
     return (tmp_path / "whole").read_bytes()
 
 
+@pytest.mark.slow
 def test_truncated_anywhere(tmp_path: Path) -> None:
     content = saved(example(), tmp_path)
     for length in {*range(0, len(content), 7), *range(40), len(content) - 1}:

@@ -201,6 +201,7 @@ def test_select_is_what_the_definition_says(n: int) -> None:
 
 
 @pytest.mark.parametrize("n", range(1, 5))
+@pytest.mark.slow
 def test_select_among_candidates_is_what_the_definition_says(n: int) -> None:
     subsets = itertools.product((False, True), repeat=n)
     for values, chosen in itertools.product(

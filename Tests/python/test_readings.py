@@ -34,6 +34,7 @@ def readings(scores: oracle.Array, keep: int) -> int:
 
 
 @pytest.mark.parametrize("keep", [1, SIZE // 16 - 1, SIZE // 16, SIZE // 2, SIZE - 1])
+@pytest.mark.slow
 def test_order_and_periods_are_read_once(keep: int) -> None:
     rising = np.arange(SIZE, dtype=np.float32)
     periodic = rising + np.float32(1e6) * (rising % 16 == 5)

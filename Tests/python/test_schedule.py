@@ -32,6 +32,7 @@ def test_any_real_number_is_a_sparsity(sparsity: object) -> None:
 
 @pytest.mark.parametrize("name", sf.schedules())
 @given(data=st.data())
+@pytest.mark.slow
 def test_every_schedule_as_the_oracle(name: str, data: st.DataObject) -> None:
     n = data.draw(st.integers(1, 2**62) | st.integers(1, 1000))
     keep = data.draw(st.integers(1, n))

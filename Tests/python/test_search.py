@@ -80,6 +80,7 @@ def test_any_network_as_the_oracle(method: str, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("schedule", oracle.SCHEDULES)
 @pytest.mark.parametrize("method", PROGRESSIVE)
+@pytest.mark.slow
 def test_whole_searches_by_every_schedule(method: str, schedule: str) -> None:
     weights, gradients = network(3, ((40, 30), (0,), (30, 10), (7,)))
     n = sum(weight.size for weight in weights)
@@ -124,6 +125,7 @@ def test_every_kind_of_weights(method: str, kind: str, rng: np.random.Generator)
 
 
 @given(data=st.data())
+@pytest.mark.slow
 def test_the_masks_do_not_depend_on_the_cuts(data: st.DataObject) -> None:
     n = data.draw(st.sampled_from((6, 300, 5000)))
     weights, slopes, offsets = (data.draw(values(n)) for _ in range(3))

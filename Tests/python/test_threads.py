@@ -59,6 +59,7 @@ def test_ties_are_read_once():
     oracle.assert_same_masks(pruning.masks, np.arange(SIZE) < 1000)
 
 
+@pytest.mark.slow
 def test_several_python_threads_call_at_once():
     data = [arrays(seed) for seed in range(8)]
     found: dict[int, oracle.Array] = {}
@@ -121,6 +122,7 @@ def run(**variables: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("level", sf.cpu_levels())
+@pytest.mark.slow
 def test_a_level_can_be_chosen_and_changes_no_mask(level):
     weights, gradients = np.random.default_rng(0).standard_normal((2, SIZE), dtype=np.float32)
     digest = np.packbits(expected(weights, gradients, 4321)).sum()

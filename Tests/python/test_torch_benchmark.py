@@ -132,6 +132,7 @@ def test_the_reference_finds_the_same_masks_step_by_step(model: torch.nn.Module)
 
 
 @pytest.mark.usefixtures("_benchmarks")
+@pytest.mark.slow
 def test_what_differs_from_the_reference_stops_the_benchmark(model: torch.nn.Module) -> None:
     from benchmarks import reference, torch_models
 

@@ -81,6 +81,7 @@ def normal(*shape: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("density", [0.1, 0.3, 0.6, 1])
 @pytest.mark.parametrize("kind", sorted(TINY))
+@pytest.mark.slow
 def test_as_of_the_native_network(kind: str, density: float) -> None:
     net = TINY[kind]()
     model = torch_twin.twin(net)
@@ -99,6 +100,7 @@ def test_as_of_the_native_network(kind: str, density: float) -> None:
     [native.resnet(20, (3, 16, 16)), native.small_vgg(), native.lenet5()],
     ids=["ResNet20", "VGG", "LeNet-5"],
 )
+@pytest.mark.slow
 def test_as_of_a_network_of_the_literature(net: native.Network, sparsity: float) -> None:
     pruning = sf.random(net.weights, sparsity=sparsity, seed=1)
     expected = checks.effective_density(net, pruning)
@@ -291,6 +293,7 @@ def test_as_gradients_say(kind: str, density: float) -> None:
 
 
 @pytest.mark.parametrize("kind", ["LeNet-5", "ResNet18", "VGG11"])
+@pytest.mark.slow
 def test_networks_with_functions_as_gradients_say(kind: str) -> None:
     build, shape = torch_models.NETWORKS[kind]
     model = build()

@@ -59,6 +59,7 @@ def test_masks_are_those_of_the_oracle(network: str, method: str) -> None:
         ("transformer", "grasp_it"),
     ],
 )
+@pytest.mark.slow
 def test_a_step_averages_the_gradients_of_its_batches(network: str, method: str) -> None:
     """In float64, where the order of a sum does not decide; the last batch of a turn is short."""
     build, shape = NETWORKS[network]
@@ -92,6 +93,7 @@ def test_steps_go_on_where_the_last_one_stopped(per_step: int) -> None:
 
 @pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")  # eval leaves dead units
 @pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.slow
 def test_batch_norm_is_scored_in_the_mode_asked_for(mode: str) -> None:
     model, data = torch_models.resnet18(), batches((3, 16, 16))
     for module in model.modules():

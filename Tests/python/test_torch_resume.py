@@ -230,6 +230,7 @@ def searched(checkpoint: Path | None, **changes: Any) -> sft.ModelPruning:
 
 @pytest.mark.parametrize("method", ["force", "iterative_snip", "synflow"])
 @pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.slow
 def test_a_search_that_was_stopped_goes_on_to_the_bit(
     method: str, count: int, tmp_path: Path
 ) -> None:

@@ -161,6 +161,7 @@ def test_apply_anew_replaces_the_masks_and_the_hooks() -> None:
     assert len(model[0]._load_state_dict_post_hooks) == 1
 
 
+@pytest.mark.slow
 def test_a_model_with_masks_is_freed_when_it_is_no_longer_used() -> None:
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

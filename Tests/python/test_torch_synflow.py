@@ -61,6 +61,7 @@ def settled(model: nn.Module) -> nn.Module:
     ],
     ids=["mlp", "LeNet-5", "VGG11", "ResNet18"],
 )
+@pytest.mark.slow
 def test_synflow_is_the_algorithm_of_its_paper(model: nn.Module, shape: tuple[int, ...]) -> None:
     size = sum(value.numel() for value in matrices(model).values())
     keep = oracle.keep_count(size, 0.9)

@@ -108,6 +108,7 @@ def masked_by_hand(model: nn.Module, masks: Masks) -> nn.Module:
 
 @pytest.mark.parametrize("used", [False, True], ids=["fresh", "used"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.slow
 def test_removed_weights_stay_zero(optimizer: str, used: bool) -> None:
     model = mlp()
     masks = random_masks(model)

@@ -80,6 +80,7 @@ def test_a_good_wheel_has_no_fault(good: Files, tmp_path: Path) -> None:
         ("cp311-abi3-linux_x86_64", "is for linux_x86_64, which is no manylinux"),
     ],
 )
+@pytest.mark.slow
 def test_wrong_tags(tags: str, fault: str, good: Files, tmp_path: Path) -> None:
     assert faults(good, tmp_path, f"swiftforce-1.0-{tags}.whl") == [fault]
 
@@ -121,6 +122,7 @@ def test_a_second_extension(good: Files, tmp_path: Path) -> None:
         (["--set-rpath", "/opt/lib:$ORIGIN"], "looks for libraries in /opt/lib"),
     ],
 )
+@pytest.mark.slow
 def test_what_only_this_machine_has(
     options: list[str], fault: str, good: Files, tmp_path: Path
 ) -> None:
