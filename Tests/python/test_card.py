@@ -155,6 +155,15 @@ def test_of_many_steps_sixty_are_drawn_the_first_and_the_last_among_them() -> No
     assert (steps[0], steps[59]) == ("step 1", "step 200")
 
 
+def test_sums_beyond_float64_and_odd_names_can_be_shown() -> None:
+    weights = {"two\nlines": np.full(10, 1e308), "\udc80": np.full(2, 1e300)}
+    found = sf.force(weights, lambda masked: {n: w * 0 + 1 for n, w in masked.items()}, keep=5)
+    shown = card(found)
+    assert {"two\\nlines", "\\udc80"} <= set(re.findall(r"two\\nlines|\\udc80", shown.text))
+    assert "nan" not in found._repr_html_()
+    found._repr_html_().encode()
+
+
 def test_steps_that_positions_chose_are_told() -> None:
     weights = {"a": np.arange(1, 9, dtype=np.float32)}
     found = sf.force(weights, lambda masked: {"a": masked["a"] * 0}, keep=2, steps=3)

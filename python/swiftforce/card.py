@@ -7,11 +7,13 @@ read on light and on dark; text in the colour of what is around it.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 from swiftforce.summary import Scale, percent, removed, revived, share_of_scores
+from swiftforce.tables import printable
 
 if TYPE_CHECKING:
     from swiftforce.report import Layer, Pruning, Step
@@ -58,7 +60,7 @@ def _head(pruning: Pruning) -> str:
 def _concerns(texts: Sequence[str]) -> str:
     if not texts:
         return _block("no warnings", _SMALL)
-    items = "".join(f"<li>{escape(text)}</li>" for text in texts)
+    items = "".join(f"<li>{_text(text)}</li>" for text in texts)
     style = f"border-left:4px solid {_AMBER};padding-left:0.7em;margin:0.5em 0"
     return _block(f'<b>warnings</b><ul style="margin:0;padding-left:1.2em">{items}</ul>', style)
 
@@ -78,7 +80,7 @@ def _table(layers: Sequence[Layer], scale: Scale) -> str:
     for layer in layers:
         rows.append(
             f'<tr style="background:none" title="{_title(layer)}">'
-            f'<td style="{left}">{escape(layer.name)}</td>'
+            f'<td style="{left}">{_text(layer.name)}</td>'
             f'<td style="{right}">{layer.kept:,} of {layer.size:,}</td>'
             f'<td style="{right}">{_percent(layer)}</td>'
             f'<td style="{left}">{_bar(layer, scale)}</td></tr>'
@@ -137,7 +139,7 @@ def _notable(layers: Sequence[Layer]) -> str:
         return ""
     order = sorted(kept, key=lambda layer: layer.density)
     return "<br>".join(
-        f"{which}: {escape(layer.name)}, {percent(layer.density)}"
+        f"{which}: {_text(layer.name)}, {percent(layer.density)}"
         for which, layer in (("sparsest", order[0]), ("densest", order[-1]))
     )
 
@@ -149,7 +151,7 @@ def _percent(layer: Layer) -> str:
 def _title(layer: Layer) -> str:
     """What is said of a layer under the pointer."""
     text = f"{layer.name} {layer.shape}: {layer.kept:,} of {layer.size:,} weights kept"
-    return escape(f"{text}, {percent(layer.density)}")
+    return _text(f"{text}, {percent(layer.density)}")
 
 
 # ------------------------------------------------------------------------------ steps
@@ -203,9 +205,10 @@ def _chart(
     """A column for each step, amber where positions chose weights."""
     count = min(len(history), _COLUMNS)
     shown = [history[round(i * (len(history) - 1) / (count - 1))] for i in range(count)]
-    top = max(value(step) for step in shown) or 1.0
+    # A sum beyond the largest float64 is as high as can be, and all others are nothing to it.
+    top = min(max(value(step) for step in shown), sys.float_info.max) or 1.0
     columns = [
-        _column(value(step) / top, _AMBER if step.degenerate else color, _told(step))
+        _column(min(1.0, value(step) / top), _AMBER if step.degenerate else color, _told(step))
         for step in shown
     ]
     return _block(_block(f"{name}: {total}", _SMALL) + _row(columns, "2.6em"), "flex:1 1 9em")
@@ -239,6 +242,11 @@ def _column(height: float, color: str, title: str) -> str:
     if height > 0:
         style += ";min-height:1px"
     return f'<div style="{style}" title="{title}"></div>'
+
+
+def _text(text: str) -> str:
+    """A text that tells names of tensors, which may hold anything."""
+    return escape(printable(text))
 
 
 def _block(content: str, style: str) -> str:
