@@ -12,7 +12,8 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from typing import TextIO
 
 import swiftforce
 from swiftforce.cli import apply, bench, comparisons, inspect, prune
@@ -45,10 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 sys.stdout.flush()
     except BrokenPipeError:
         # The reader has seen enough, as `head` does. Files were written before anything was said.
-        _discard_output()
+        _discard(sys.stdout)
         return 0
     except OSError as error:
-        _discard_output()
+        _discard(sys.stdout)
         return _refused(error)
     except KeyboardInterrupt:
         _say("interrupted")
@@ -79,8 +80,10 @@ def _refused(error: Exception) -> int:
 
 def _say(line: str) -> None:
     """Print a line to standard error, if somebody still reads it."""
-    with suppress(BrokenPipeError):
-        print(f"swiftforce: {line}", file=sys.stderr)
+    try:
+        print(f"swiftforce: {line}", file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        _discard(sys.stderr)
 
 
 @contextmanager
@@ -100,12 +103,12 @@ def _plain_warnings() -> Iterator[None]:
         yield
 
 
-def _discard_output() -> None:
+def _discard(stream: TextIO | None) -> None:
     """What could not be printed goes nowhere, so that Python does not try again as it ends."""
-    if sys.stdout is None:
+    if stream is None:
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
