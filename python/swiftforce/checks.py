@@ -19,7 +19,8 @@ import numpy as np
 
 from swiftforce import _core
 from swiftforce.effective import EffectiveDensity, EffectiveLayer, effective_density
-from swiftforce.errors import StructureError, native_call
+from swiftforce.errors import native_call
+from swiftforce.masks import check_whole
 from swiftforce.report import Pruning
 from swiftforce.schedule import check_seed
 from swiftforce.selection import permutation
@@ -230,12 +231,7 @@ def _tensors(masks: Pruning | Arrays) -> Tensors:
     """Masks, or those of a result."""
     tensors = Tensors(getattr(masks, "masks", masks), "masks", MASKS)
     if isinstance(masks, Pruning) and len(masks.layers) == len(tensors.arrays):
-        for layer, mask in zip(masks.layers, tensors.arrays, strict=True):
-            if layer.shape != mask.shape:
-                raise StructureError(
-                    f"the mask of {layer.name!r} is a piece of {mask.shape} of its {layer.shape}: "
-                    "put the pieces of all ranks together to check them"
-                )
+        check_whole(masks, tensors, "check")
     return tensors
 
 

@@ -93,12 +93,7 @@ def save(pruning: Pruning, path: str | os.PathLike[str]) -> None:
         If the file cannot be written.
     """
     masks = Tensors(pruning.masks, "masks", MASKS)
-    for layer, mask in zip(pruning.layers, masks.arrays, strict=True):
-        if layer.shape != mask.shape:
-            raise StructureError(
-                f"the mask of {layer.name!r} is a piece of {mask.shape} of its {layer.shape}: "
-                "put the pieces of all ranks together to save them"
-            )
+    check_whole(pruning, masks, "save")
     about = {
         "structure": masks.structure,
         "method": pruning.method,
@@ -110,6 +105,22 @@ def save(pruning: Pruning, path: str | os.PathLike[str]) -> None:
         "history": [asdict(step) for step in pruning.history],
     }
     _SEAL.write(path, packed_masks(masks.arrays), about)
+
+
+def check_whole(pruning: Pruning, masks: Tensors, purpose: str) -> None:
+    """Refuse masks that are pieces of whole tensors, as one of several ranks has them.
+
+    Raises
+    ------
+    StructureError
+        It says that all pieces are needed for the purpose.
+    """
+    for layer, mask in zip(pruning.layers, masks.arrays, strict=True):
+        if layer.shape != mask.shape:
+            raise StructureError(
+                f"the mask of {layer.name!r} is a piece of {mask.shape} of its {layer.shape}: "
+                f"put the pieces of all ranks together to {purpose} them"
+            )
 
 
 def load(path: str | os.PathLike[str], weights: Arrays | None = None) -> Pruning:

@@ -49,46 +49,46 @@ def is_terminal() -> bool:
     return hasattr(sys.stdout, "isatty") and sys.stdout.isatty()
 
 
+def _console(**options: Any) -> Any:  # noqa: ANN401 - of rich, which may not be there
+    """What rich prints with; None where it is not installed."""
+    try:
+        from rich.console import Console
+    except ImportError:
+        return None
+    return Console(**options)
+
+
 def show(title: str, rows: Sequence[Row], *, left: int = 1) -> None:
     """Print a table to standard output, with a title above."""
-    if is_terminal():
-        try:
-            from rich.console import Console
-            from rich.table import Table
-            from rich.text import Text
-        except ImportError:
-            pass
-        else:
-            table = Table(title=Text(title))
-            for position, heading in enumerate(rows[0]):
-                table.add_column(Text(heading), justify="left" if position < left else "right")
-            for row in rows[1:]:
-                table.add_row(*map(Text, row))
-            Console().print(table)
-            return
-    print(f"{title}\n\n{plain(rows, left=left)}")
+    console = _console() if is_terminal() else None
+    if console is None:
+        print(f"{title}\n\n{plain(rows, left=left)}")
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title))
+    for position, heading in enumerate(rows[0]):
+        table.add_column(Text(heading), justify="left" if position < left else "right")
+    for row in rows[1:]:
+        table.add_row(*map(Text, row))
+    console.print(table)
 
 
 def print_result(value: Any) -> None:  # noqa: ANN401 - with a plain form and one for rich
     """Print a value: with colours on a terminal where rich is installed, else plain."""
-    if is_terminal():
-        try:
-            from rich.console import Console
-        except ImportError:
-            pass
-        else:
-            Console().print(value)
-            return
-    print(format(value))
+    console = _console() if is_terminal() else None
+    if console is None:
+        print(format(value))
+    else:
+        console.print(value)
 
 
 def laid_out(value: Any) -> str:  # noqa: ANN401 - with a plain form and one for rich
     """What rich shows of a value on this terminal, without colours; else its plain form."""
-    try:
-        from rich.console import Console
-    except ImportError:
+    console = _console(color_system=None)
+    if console is None:
         return format(value)
-    console = Console(color_system=None)
     with console.capture() as captured:
         console.print(value)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
