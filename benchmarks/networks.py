@@ -12,7 +12,7 @@ from swiftforce import nn
 from benchmarks.arrays import Array
 from benchmarks.measure import Call
 from benchmarks.reference import Reference
-from Tests.python import torch_twin
+from Tests.python.support import torch_twin
 
 #: How far gradients may be from torch's, as a share of their length. Activations that are nearly
 #: zero go either way: on ResNet50 torch itself is 0.014 from its own gradients in binary64.

@@ -13,7 +13,7 @@ from benchmarks.classifiers import Kind, samples
 from benchmarks.measure import Call
 from benchmarks.plan import kept
 from benchmarks.reference import Reference, check_agreement
-from Tests.python import torch_twin
+from Tests.python.support import torch_twin
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 

@@ -30,7 +30,7 @@ def _ours(kind: Kind, x: Array, y: Array) -> Call:
 def _torch(kind: Kind, x: Array, y: Array) -> Call:
     import torch
 
-    from Tests.python import torch_twin
+    from Tests.python.support import torch_twin
 
     layers = kind.make().layers
     inputs, labels = torch.from_numpy(x), torch.from_numpy(y)

@@ -19,10 +19,10 @@ from types import ModuleType
 
 import pytest
 import swiftforce
+from packages import FRAMEWORKS, PACKAGE
 from swiftforce.errors import DatasetError
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = Path(swiftforce.__file__).parent
 MODULES = sorted(
     ".".join(("swiftforce", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
         ".__init__"
@@ -31,13 +31,6 @@ MODULES = sorted(
     if path not in (PACKAGE / "__init__.py", PACKAGE / "__main__.py")
 )
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
-#: Frameworks that adapters are for: an adapter is a package of the framework's name, which the
-#: package itself does not import. The command line is a package, too.
-FRAMEWORKS = tuple(
-    sorted(
-        {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - {"cli", *swiftforce.__all__}
-    )
-)
 
 
 def framework(module: str) -> str | None:

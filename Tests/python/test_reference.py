@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 import swiftforce
+from packages import FRAMEWORKS
 from swiftforce import cli
-from test_documentation import FRAMEWORKS
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "reference"

@@ -22,7 +22,7 @@ import torch_models  # noqa: E402
 import torch_twin  # noqa: E402
 from swiftforce import checks  # noqa: E402
 from swiftforce import nn as native  # noqa: E402
-from test_checks import TINY, drawn  # noqa: E402
+from tiny_networks import TINY, drawn  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
