@@ -17,7 +17,7 @@ from checkpoint_files import PRUNABLE, prunable, tensors, write, write_index, wr
 from swiftforce import cli
 from swiftforce.checkpoints import Checkpoint
 from swiftforce.cli import apply
-from swiftforce.tensors import Array
+from swiftforce.inputs.arrays import Array
 
 pytest.importorskip("safetensors")
 

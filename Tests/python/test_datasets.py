@@ -17,8 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from swiftforce import datasets
-from swiftforce.datasets import Dataset, fashion_mnist, idx_dataset, mnist, read_idx
+from swiftforce.datasets import fashion_mnist, mnist
 from swiftforce.errors import DatasetError, SwiftForceError
+from swiftforce.idx import idx_dataset, read_idx
+from swiftforce.images import Dataset
 
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")

@@ -12,12 +12,7 @@ from hypothesis import given
 from hypothesis.extra import numpy as hnp
 from swiftforce import images as module
 from swiftforce.errors import DatasetError
-from swiftforce.images import (
-    channel_statistics,
-    normalise_pixels,
-    pixel_counts,
-    refuse_constant,
-)
+from swiftforce.images import channel_statistics, normalise_pixels, pixel_counts, refuse_constant
 
 pixels = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=4, max_dims=4, max_side=5))
 

@@ -13,8 +13,8 @@ import pytest
 import swiftforce as sf
 from kinds import network
 from swiftforce import tables
+from swiftforce.inputs.tensors import Tensors
 from swiftforce.report import layers_of
-from swiftforce.tensors import Tensors
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 

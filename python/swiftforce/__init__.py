@@ -55,16 +55,9 @@ from swiftforce.errors import (
     UnsupportedTypeError,
     WeightsDifferError,
 )
+from swiftforce.inputs import methods, saliencies, schedules
 from swiftforce.masks import apply_masks, load
-from swiftforce.pruning import (
-    force,
-    grasp_it,
-    iterative_snip,
-    magnitude,
-    prune,
-    random,
-    snip,
-)
+from swiftforce.pruning import force, grasp_it, iterative_snip, magnitude, prune, random, snip
 from swiftforce.report import Layer, Pruning, Step
 from swiftforce.schedule import keep_count, schedule_keeps
 from swiftforce.search import MaskSearch
@@ -72,7 +65,6 @@ from swiftforce.selection import permutation, saliency, select
 from swiftforce.shards import Piece
 from swiftforce.threads import cpu_levels, get_num_threads, set_num_threads
 from swiftforce.version import __version__
-from swiftforce.vocabulary import methods, saliencies, schedules
 
 __all__ = [
     "AllocationError",

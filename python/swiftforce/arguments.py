@@ -13,8 +13,7 @@ from typing import TypeVar
 
 from swiftforce.architectures import NETWORKS
 from swiftforce.errors import SwiftForceError
-from swiftforce.schedule import check_seed, check_sparsity
-from swiftforce.vocabulary import method_info, methods
+from swiftforce.inputs import check_seed, check_sparsity, method_info, methods
 
 Number = TypeVar("Number", int, float)
 

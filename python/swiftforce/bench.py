@@ -18,9 +18,9 @@ import numpy as np
 from swiftforce import _core
 from swiftforce.checkpoints import dtype_of
 from swiftforce.errors import AllocationError, LayerCollapseWarning, SwiftForceError
+from swiftforce.inputs import Array
 from swiftforce.pruning import snip
 from swiftforce.schedule import keep_count
-from swiftforce.tensors import Array
 
 TENSORS = 50
 READING = "reading weights and gradients once"

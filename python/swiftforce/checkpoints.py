@@ -19,7 +19,7 @@ import numpy as np
 
 from swiftforce.adapters import Patterns, prunable
 from swiftforce.errors import CheckpointError, UnsupportedTypeError
-from swiftforce.tensors import BFLOAT16, Array
+from swiftforce.inputs import BFLOAT16, Array
 
 #: The types whose weights can be pruned: what files call them, and numpy.
 FLOATS = {"F16": "float16", "BF16": BFLOAT16, "F32": "float32", "F64": "float64"}

@@ -20,11 +20,10 @@ import numpy as np
 from swiftforce import _core
 from swiftforce.effective import EffectiveDensity, EffectiveLayer, effective_density
 from swiftforce.errors import native_call
+from swiftforce.inputs import FLOATS, MASK, MASKS, Array, Arrays, Tensors, check_seed
 from swiftforce.masks import check_whole
 from swiftforce.report import Pruning
-from swiftforce.schedule import check_seed
 from swiftforce.selection import permutation
-from swiftforce.tensors import FLOATS, MASK, MASKS, Array, Arrays, Tensors
 
 __all__ = [
     "EffectiveDensity",

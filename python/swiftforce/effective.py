@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from swiftforce.errors import UnsupportedTypeError
+from swiftforce.inputs import MASK, MASKS, SINGLES, Array, Arrays, Tensors
 from swiftforce.network import Network
 from swiftforce.paths import Paths
 from swiftforce.tables import plain
-from swiftforce.tensors import MASK, MASKS, SINGLES, Array, Arrays, Tensors
 
 
 @dataclass(frozen=True)

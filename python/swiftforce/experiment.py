@@ -16,13 +16,12 @@ import numpy as np
 import swiftforce
 from swiftforce import nn
 from swiftforce.architectures import NETWORKS
-from swiftforce.datasets import Dataset
 from swiftforce.errors import DivergedError, SwiftForceWarning
+from swiftforce.images import Dataset
+from swiftforce.inputs import Array, method_info, methods
 from swiftforce.pruning import prune
 from swiftforce.schedule import keep_count
 from swiftforce.selection import saliency, select
-from swiftforce.tensors import Array
-from swiftforce.vocabulary import method_info, methods
 
 #: What runs call the network that is not pruned.
 DENSE = "dense"

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from swiftforce import plots, runs, search_plots
 from swiftforce.architectures import NETWORKS
-from swiftforce.datasets import Dataset
 from swiftforce.experiment import DENSE, UNIFORM_RANDOM, Result, Run, perform
+from swiftforce.images import Dataset
+from swiftforce.inputs import method_info
 from swiftforce.progress import Work
 from swiftforce.schedule import DEFAULT_STEPS
-from swiftforce.vocabulary import method_info
 
 #: Accuracy of a guess: Fashion-MNIST has ten classes of as many images each.
 CHANCE = 0.1

@@ -10,8 +10,7 @@ from typing import get_args
 
 from swiftforce import _core
 from swiftforce.errors import ArchitectureError, SwiftForceError, public_error
-from swiftforce.schedule import integer
-from swiftforce.vocabulary import number
+from swiftforce.inputs import integer, number
 
 #: What the core takes for the network's input, and for a layer that is not there.
 _INPUT, _NONE = -1, -2

@@ -8,15 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from swiftforce.errors import (
-    MaskFileError,
-    OverlapError,
-    StructureError,
-    WeightsDifferError,
-)
+from swiftforce.errors import MaskFileError, OverlapError, StructureError, WeightsDifferError
+from swiftforce.inputs import FLOATS, MASKS, Array, Arrays, Tensors, differences
 from swiftforce.report import Layer, Pruning, Step
 from swiftforce.sealed import Seal, packed_masks, unpacked_mask
-from swiftforce.tensors import FLOATS, MASKS, Array, Arrays, Tensors, differences
 
 _SEAL = Seal("swiftforce-masks", 1, "masks", MaskFileError)
 

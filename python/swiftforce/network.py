@@ -24,14 +24,24 @@ from swiftforce.errors import (
     UnsupportedTypeError,
     native_call,
 )
+from swiftforce.inputs import (
+    FLOAT32,
+    MASK,
+    MASKS,
+    SINGLES,
+    Array,
+    Arrays,
+    Tensors,
+    check_seed,
+    checked,
+    integer,
+    names,
+)
 from swiftforce.layers import AnyLayer, Flattened
 from swiftforce.parameters import Parameters
 from swiftforce.paths import Paths
 from swiftforce.progress import Training
-from swiftforce.schedule import check_seed, integer
 from swiftforce.selection import permutation
-from swiftforce.tensors import FLOAT32, MASK, MASKS, SINGLES, Array, Arrays, Tensors, checked
-from swiftforce.vocabulary import names
 
 #: Where the streams of a seed begin that the orders of samples are drawn from: those of training
 #: are not those of scoring, nor those of the initial weights, which begin at 0.

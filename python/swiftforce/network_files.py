@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from swiftforce.errors import ArchitectureError, NetworkFileError
+from swiftforce.inputs import FLOAT32, Array
 from swiftforce.layers import KINDS, AnyLayer, Residual
 from swiftforce.network import Network
 from swiftforce.sealed import Seal
-from swiftforce.tensors import FLOAT32, Array
 
 _SEAL = Seal("swiftforce-network", 1, "a network", NetworkFileError)
 _PARAMETER, _MASK = "parameter.", "mask."

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from swiftforce.errors import ShapeError
-from swiftforce.tensors import Array
+from swiftforce.inputs import Array
 
 
 class Parameters(Mapping[str, Array]):

@@ -13,6 +13,7 @@ from typing import assert_never
 
 import numpy as np
 
+from swiftforce.inputs import Array
 from swiftforce.layers import (
     AnyLayer,
     AvgPool2d,
@@ -25,7 +26,6 @@ from swiftforce.layers import (
     ReLU,
     Residual,
 )
-from swiftforce.tensors import Array
 
 Place = tuple[slice, slice]
 

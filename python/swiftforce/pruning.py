@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from swiftforce.errors import MissingGradientsError
+from swiftforce.inputs import Arrays
 from swiftforce.progress import bar
 from swiftforce.report import Pruning
 from swiftforce.schedule import Schedule
 from swiftforce.search import Gradients, MaskSearch
-from swiftforce.tensors import Arrays
 
 
 def prune(

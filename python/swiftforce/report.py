@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from swiftforce import tables
-from swiftforce.tensors import Arrays, Tensors
+from swiftforce.inputs import Arrays, Tensors, method_info, methods
 from swiftforce.trust import concerns
-from swiftforce.vocabulary import method_info, methods
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

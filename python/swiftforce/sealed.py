@@ -13,7 +13,7 @@ import numpy as np
 
 from swiftforce.errors import SwiftForceError
 from swiftforce.files import written_aside
-from swiftforce.tensors import Array
+from swiftforce.inputs import Array
 from swiftforce.version import __version__
 
 #: Bytes at the beginning of a file that tell the length of its header, and the most it may have.

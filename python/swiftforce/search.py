@@ -40,22 +40,24 @@ from swiftforce.errors import (
     native_call,
     public_error,
 )
-from swiftforce.report import Layer, Pruning, Step, layers_of, step_of
-from swiftforce.schedule import Schedule, check_seed, plan
-from swiftforce.search_files import SavedSearch, digests
-from swiftforce.shards import Agreement, Piece, Shard
-from swiftforce.tensors import (
+from swiftforce.inputs import (
     MASK,
     Array,
     Arrays,
     Tensors,
     check_distinct,
+    check_seed,
     lies_in,
+    method_info,
+    number,
     read_only,
     spans,
 )
+from swiftforce.report import Layer, Pruning, Step, layers_of, step_of
+from swiftforce.schedule import Schedule, plan
+from swiftforce.search_files import SavedSearch, digests
+from swiftforce.shards import Agreement, Piece, Shard
 from swiftforce.trust import warn_of
-from swiftforce.vocabulary import method_info, number
 
 #: The caller's function from masked weights to dense gradients, both in the weights' structure.
 Gradients = Callable[[Arrays], Arrays]

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from swiftforce.errors import SearchFileError, WeightsDifferError
+from swiftforce.inputs import Array, Tensors, differences
 from swiftforce.report import Step
 from swiftforce.sealed import Seal, packed_masks, unpacked_mask
-from swiftforce.tensors import Array, Tensors, differences
 
 _SEAL = Seal("swiftforce-search", 1, "a search", SearchFileError)
 

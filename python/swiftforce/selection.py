@@ -12,11 +12,20 @@ from swiftforce.errors import (
     native_call,
     public_error,
 )
+from swiftforce.inputs import (
+    FLOAT32,
+    MASK,
+    Array,
+    Arrays,
+    Tensors,
+    check_distinct,
+    check_seed,
+    integer,
+    number,
+)
 from swiftforce.report import Pruning, layers_of, step_of
-from swiftforce.schedule import check_seed, integer, require_keep
-from swiftforce.tensors import FLOAT32, MASK, Array, Arrays, Tensors, check_distinct
+from swiftforce.schedule import require_keep
 from swiftforce.trust import warn_of
-from swiftforce.vocabulary import number
 
 
 def saliency(

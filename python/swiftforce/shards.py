@@ -22,8 +22,8 @@ from swiftforce.errors import (
     StructureError,
     UnsupportedTypeError,
 )
+from swiftforce.inputs import Tensors
 from swiftforce.report import Layer
-from swiftforce.tensors import Tensors
 
 #: What sums over all ranks are taken by where they would outgrow an integer of 64 bits.
 _MODULUS = 1 << 40

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from swiftforce.inputs import method_info, methods
 from swiftforce.tables import plain, printable
-from swiftforce.vocabulary import method_info, methods
 
 if TYPE_CHECKING:
     from swiftforce.report import Layer, Pruning

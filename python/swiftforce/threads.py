@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from swiftforce import _core
 from swiftforce.errors import ThreadsError, native_call
-from swiftforce.schedule import integer
+from swiftforce.inputs import integer
 
 
 def set_num_threads(threads: int) -> None:

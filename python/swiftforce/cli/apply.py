@@ -19,8 +19,8 @@ from swiftforce.checkpoints import FLOATS, Checkpoint, Stored
 from swiftforce.cli.prune import add_weights
 from swiftforce.errors import CheckpointError, UnsupportedTypeError, WeightsDifferError
 from swiftforce.files import check_place, is_one_of, written_aside
+from swiftforce.inputs import MASKS, Array, Tensors
 from swiftforce.progress import Work
-from swiftforce.tensors import MASKS, Array, Tensors
 
 #: Types in which all bits zero are the number zero: what it is in integers, only their scales know.
 _ZEROS = (*FLOATS, "F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ")

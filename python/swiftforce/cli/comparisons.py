@@ -13,7 +13,7 @@ from swiftforce.arguments import SHORT, count, network, positive, results_file, 
 from swiftforce.datasets import fashion_mnist
 from swiftforce.errors import RunsFileError
 from swiftforce.experiment import Result, compared_methods
-from swiftforce.schedule import check_seed
+from swiftforce.inputs import check_seed
 
 _NO_PICTURES = "no picture: matplotlib is not installed (pip install 'swiftforce[demo]')"
 

@@ -13,8 +13,7 @@ from swiftforce.arguments import count, one_shot, one_shot_methods, seed, sparsi
 from swiftforce.checkpoints import Checkpoint
 from swiftforce.errors import CheckpointError, MissingGradientsError, SwiftForceWarning
 from swiftforce.files import check_place, is_one_of
-from swiftforce.tensors import Array
-from swiftforce.vocabulary import method_info
+from swiftforce.inputs import Array, method_info
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

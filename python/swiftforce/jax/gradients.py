@@ -13,9 +13,8 @@ from jax import tree_util
 
 from swiftforce.adapters import endless
 from swiftforce.errors import BatchesError
+from swiftforce.inputs import Array, integer
 from swiftforce.jax.pytrees import Leaves, Named, Pytree, chosen, is_array, on_cpu, placed
-from swiftforce.schedule import integer
-from swiftforce.tensors import Array
 
 #: ``loss_fn(params, batch)``: the mean loss over the batch, a scalar.
 Loss = Callable[[Pytree, Pytree], Any]

@@ -11,13 +11,13 @@ import numpy as np
 from swiftforce import masks as files
 from swiftforce.adapters import Patterns
 from swiftforce.errors import MissingGradientsError, OverlapError, ShapeError, StructureError
+from swiftforce.inputs import MASKS, Tensors
 from swiftforce.jax.gradients import Loss, averaged, gradient_function
 from swiftforce.jax.pytrees import Leaves, Pytree, on_cpu, placed, prunable
 from swiftforce.progress import bar
 from swiftforce.report import Pruning
 from swiftforce.schedule import Schedule
 from swiftforce.search import MaskSearch
-from swiftforce.tensors import MASKS, Tensors
 
 
 class PytreePruning(Pruning):

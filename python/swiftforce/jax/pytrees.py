@@ -13,7 +13,7 @@ from jax import tree_util
 from swiftforce import adapters
 from swiftforce.adapters import Patterns
 from swiftforce.errors import StructureError
-from swiftforce.tensors import Array
+from swiftforce.inputs import Array
 
 #: Any nesting of containers that JAX knows (dict, list, tuple, NamedTuple, a registered class).
 Pytree = Any

@@ -9,8 +9,8 @@ import torch
 
 from swiftforce import checks
 from swiftforce.errors import StructureError, UnsupportedTypeError
+from swiftforce.inputs import Array
 from swiftforce.report import Pruning
-from swiftforce.tensors import Array
 from swiftforce.torch.memory import array_of
 from swiftforce.torch.sharded import spread_as, whole
 

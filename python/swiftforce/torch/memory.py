@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from swiftforce.errors import LayoutError, UnsupportedTypeError
-from swiftforce.tensors import Array
+from swiftforce.inputs import Array
 
 Order = tuple[int, ...]
 

@@ -20,14 +20,14 @@ from swiftforce.errors import (
     StepsError,
     UnknownNameError,
 )
-from swiftforce.schedule import check_steps, integer
+from swiftforce.inputs import integer, method_info
+from swiftforce.inputs import methods as methods_of_core
+from swiftforce.schedule import check_steps
 from swiftforce.torch.gradients import Parameters, hessian_gradients, mean_gradients, synaptic_flow
 from swiftforce.torch.objective import BatchLoss, Loss, Objective, input_of
 from swiftforce.torch.parameters import unwrapped
 from swiftforce.torch.ranks import Ranks
 from swiftforce.torch.sharded import Sharding
-from swiftforce.vocabulary import method_info
-from swiftforce.vocabulary import methods as methods_of_core
 
 #: Methods that this adapter scores for; the core chooses.
 GRASP, SYNFLOW = "grasp", "synflow"

@@ -6,7 +6,8 @@ import numpy as np
 import oracle
 import pytest
 import swiftforce as sf
-from swiftforce import _core, vocabulary
+from swiftforce import _core
+from swiftforce.inputs import vocabulary
 
 WEIGHTS = np.float32([1, 2, 3])
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import swiftforce as sf
 from oracle import assert_same_masks
-from swiftforce import tensors
+from swiftforce.inputs import tensors
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 

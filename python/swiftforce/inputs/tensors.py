@@ -5,33 +5,14 @@ Nothing here copies an array or converts its type: what does not fit is an error
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from functools import cache
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any, TypeGuard
 
 import numpy as np
-from numpy.typing import NDArray
 
-from swiftforce import _core
-from swiftforce.errors import (
-    Label,
-    LayoutError,
-    OverlapError,
-    ShapeError,
-    StructureError,
-    UnsupportedTypeError,
-    plain_label,
-)
-
-Array = NDArray[Any]
-#: A mapping from name to array, a sequence of arrays, or one array.
-Arrays = Any
-
-FLOAT32 = np.dtype(np.float32)
-MASK = np.dtype(np.bool_)
-BFLOAT16 = "bfloat16"
+from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
+from swiftforce.inputs.arrays import FLOATS, Array, Arrays, Kind, checked, is_array
 
 #: Bytes from which numpy asks the system for large pages.
 LARGE = 1 << 22
@@ -39,13 +20,6 @@ LARGE = 1 << 22
 WIDEST = 8
 #: Bytes: a cache line.
 ALIGNMENT = 64
-
-#: Names of the dtypes that each kind of array may have. bfloat16 is that of ml_dtypes, by name:
-#: the package is not needed.
-Kind = tuple[str, ...]
-FLOATS: Kind = ("float16", BFLOAT16, "float32", "float64")
-SINGLES: Kind = ("float32",)
-MASKS: Kind = ("bool",)
 
 
 class Tensors:
@@ -83,7 +57,7 @@ class Tensors:
             self.structure = "mapping"
             self.keys = tuple(value)
             items: Iterable[Any] = value.values()
-        elif _is_array(value):
+        elif is_array(value):
             self.structure = "array"
             self.keys = (role,)
             items = (value,)
@@ -145,7 +119,7 @@ class Tensors:
         if self.structure == "mapping":
             return self._mapped(value, role)
         if self.structure == "array":
-            if not _is_array(value):
+            if not is_array(value):
                 raise StructureError(
                     f"{role} must be one array, as {self.role} is, not {type(value).__name__}"
                 )
@@ -217,124 +191,6 @@ def differences(expected: Mapping[str, tuple[int, ...]], tensors: Tensors) -> li
         if name in shapes and shapes[name] != shape
     ]
     return found
-
-
-def checked(
-    value: object,
-    kind: Kind,
-    role: str,
-    position: int = -1,
-    label: Label = plain_label,
-    *,
-    writable: bool = False,
-) -> Array:
-    """The array itself, without a copy, if it can be used in place.
-
-    Parameters
-    ----------
-    kind : tuple of str
-        The dtypes that it may have.
-    role, position, label
-        What messages call it: ``label(role, position)``.
-
-    Raises
-    ------
-    UnsupportedTypeError
-        If it is no array, or has another dtype or byte order.
-    LayoutError
-        If it is not C-contiguous, not aligned, or read-only though `writable` is asked for.
-    """
-    # The type that nearly everybody passes needs no closer look.
-    if type(value) is np.ndarray:
-        array: Array = value
-    else:
-        array = _array_of(value, label(role, position), writable=writable)
-    if name_of(array.dtype) not in kind:
-        needed = " or ".join(kind)
-        raise UnsupportedTypeError(
-            f"{label(role, position)} has dtype {array.dtype} where {needed} is needed: "
-            f"convert it with .astype({kind[-1] if len(kind) == 1 else 'float32'!r})"
-        )
-    flags = array.flags
-    if not flags.c_contiguous:
-        raise LayoutError(
-            f"{label(role, position)} is not C-contiguous: copy it with np.ascontiguousarray"
-        )
-    if not flags.aligned:
-        raise LayoutError(
-            f"{label(role, position)} is not aligned in memory: copy it with np.array"
-        )
-    if writable and not flags.writeable:
-        raise LayoutError(f"{label(role, position)} is read-only and would be written")
-    return array
-
-
-def _array_of(value: object, label: str, *, writable: bool) -> Array:
-    """The array in what is one, or hands one out."""
-    if not _is_array(value):
-        raise UnsupportedTypeError(f"{label} is a {type(value).__name__}, not an array")
-    array: Array = np.asarray(value)
-    if isinstance(value, np.ma.MaskedArray):
-        raise UnsupportedTypeError(f"{label} is a masked array: pass its .data or its .filled()")
-    if writable and not isinstance(value, np.ndarray):
-        raise UnsupportedTypeError(
-            f"{label} is a {type(value).__name__}: only a numpy array can be written"
-        )
-    return array
-
-
-@cache
-def name_of(dtype: np.dtype[Any]) -> str:
-    """The name of a dtype, which numpy makes anew each time; none in a foreign byte order."""
-    return dtype.name if dtype.isnative else ""
-
-
-#: Where an array lies: its first byte, the byte after its last, its position in a list.
-Span = tuple[int, int, int]
-
-
-def spans(arrays: Sequence[Array]) -> list[Span]:
-    """Where contiguous arrays lie, in the order of memory; empty ones lie nowhere."""
-    return sorted(
-        (start, start + array.nbytes, position)
-        for position, (start, array) in enumerate(zip(_core.addresses(arrays), arrays, strict=True))
-        if array.size
-    )
-
-
-def lies_in(array: Array, places: Sequence[Span]) -> bool:
-    """Whether a contiguous array lies, even in part, in one of `spans` that do not overlap."""
-    if not array.size:
-        return False
-    (start,) = _core.addresses((array,))
-    before = bisect_left(places, (start + array.nbytes,))
-    return before > 0 and places[before - 1][1] > start
-
-
-def check_distinct(tensors: Tensors) -> None:
-    """Refuse weights that share memory, even in part: they would be counted twice."""
-    if len(tensors.arrays) == 1:
-        return
-    for (_, end, first), (start, _, second) in pairwise(spans(tensors.arrays)):
-        if start < end:
-            raise OverlapError(
-                f"{tensors.label(tensors.role, second)} shares memory with "
-                f"{tensors.label(tensors.role, first)}: pass a shared tensor once"
-            )
-
-
-def read_only(array: Array) -> Array:
-    """A view of an array that cannot be written."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
-def _is_array(value: object) -> bool:
-    # As in `checked`; an abstract class, as in `_is_mapping`, is slower still to ask.
-    return type(value) is np.ndarray or (
-        hasattr(value, "__array__") and not isinstance(value, type)
-    )
 
 
 def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:

@@ -1,0 +1,45 @@
+"""Where arrays lie in memory, and whether they overlap."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import pairwise
+
+from swiftforce import _core
+from swiftforce.errors import OverlapError
+from swiftforce.inputs.arrays import Array
+from swiftforce.inputs.tensors import Tensors
+
+#: Where an array lies: its first byte, the byte after its last, its position in a list.
+Span = tuple[int, int, int]
+
+
+def spans(arrays: Sequence[Array]) -> list[Span]:
+    """Where contiguous arrays lie, in the order of memory; empty ones lie nowhere."""
+    return sorted(
+        (start, start + array.nbytes, position)
+        for position, (start, array) in enumerate(zip(_core.addresses(arrays), arrays, strict=True))
+        if array.size
+    )
+
+
+def lies_in(array: Array, places: Sequence[Span]) -> bool:
+    """Whether a contiguous array lies, even in part, in one of `spans` that do not overlap."""
+    if not array.size:
+        return False
+    (start,) = _core.addresses((array,))
+    before = bisect_left(places, (start + array.nbytes,))
+    return before > 0 and places[before - 1][1] > start
+
+
+def check_distinct(tensors: Tensors) -> None:
+    """Refuse weights that share memory, even in part: they would be counted twice."""
+    if len(tensors.arrays) == 1:
+        return
+    for (_, end, first), (start, _, second) in pairwise(spans(tensors.arrays)):
+        if start < end:
+            raise OverlapError(
+                f"{tensors.label(tensors.role, second)} shares memory with "
+                f"{tensors.label(tensors.role, first)}: pass a shared tensor once"
+            )
