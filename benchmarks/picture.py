@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from swiftforce.files import written_aside
+from swiftforce.files.atomic import atomic_write
 
 from benchmarks import ours, peers
 from benchmarks.rows import Results
@@ -56,5 +56,5 @@ def draw(results: Results, path: Path) -> None:
     axes.set_title("What it costs to find the mask of 1 % of the weights")
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         figure.savefig(aside, dpi=150)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from swiftforce.files import written_aside
+from swiftforce.files.atomic import atomic_write
 from swiftforce.tables import show
 
 HEADING = ("case", "what", "median", "best", "against", "ratio", "of best", "target")
@@ -195,5 +195,5 @@ def write_between(page: Path, name: str, text: str) -> None:
     start, end = old.find(first), old.find(last)
     if start < 0 or end < start:
         raise ValueError(f"{page.name} has no place for {name!r}")
-    with written_aside(page) as aside:
+    with atomic_write(page) as aside:
         aside.write_text(f"{old[: start + len(first)]}\n\n{text}\n\n{old[end:]}")

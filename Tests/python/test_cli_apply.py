@@ -15,8 +15,8 @@ import pytest
 import swiftforce as sf
 from checkpoint_files import PRUNABLE, prunable, tensors, write, write_index, write_raw, write_split
 from swiftforce import cli
-from swiftforce.checkpoints import Checkpoint
 from swiftforce.cli import apply
+from swiftforce.files.checkpoints import Checkpoint
 from swiftforce.inputs.arrays import Array
 
 pytest.importorskip("safetensors")

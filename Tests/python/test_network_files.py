@@ -10,7 +10,7 @@ import pytest
 import swiftforce as sf
 from safetensors.numpy import load_file, save_file
 from swiftforce import layers, nn
-from swiftforce.network_files import _SEAL
+from swiftforce.network_files import _FORMAT
 
 SHAPE = (2, 9, 7)
 
@@ -164,7 +164,7 @@ def test_a_sealed_file_that_holds_no_network(
     tmp_path: Path, layer: dict[str, object], shape: tuple[int, ...], weight: type, text: str
 ) -> None:
     about = {"layers": [layer], "input_shape": [3], "masked": False}
-    _SEAL.write(tmp_path / "n", {"parameter.0.weight": np.zeros(shape, weight)}, about)
+    _FORMAT.write(tmp_path / "n", {"parameter.0.weight": np.zeros(shape, weight)}, about)
     with pytest.raises(sf.NetworkFileError, match=text):
         nn.load(tmp_path / "n")
 
@@ -174,7 +174,7 @@ def test_a_version_to_come(tmp_path: Path) -> None:
     content = (tmp_path / "n").read_bytes()
     assert b"format_version" in content
     about = {"layers": [LINEAR], "input_shape": [3], "masked": False, "format_version": 2}
-    _SEAL.write(tmp_path / "n", {"parameter.0.weight": np.zeros((2, 3), np.float32)}, about)
+    _FORMAT.write(tmp_path / "n", {"parameter.0.weight": np.zeros((2, 3), np.float32)}, about)
     with pytest.raises(sf.NetworkFileError, match="format version 2, not 1"):
         nn.load(tmp_path / "n")
 

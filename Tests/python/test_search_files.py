@@ -16,7 +16,7 @@ from oracle import assert_same_masks
 from ranks import Group, Member
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
-from swiftforce.sealed import _digest
+from swiftforce.files.formats import _digest
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 

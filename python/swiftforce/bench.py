@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from swiftforce import _core
-from swiftforce.checkpoints import dtype_of
 from swiftforce.errors import AllocationError, LayerCollapseWarning, SwiftForceError
+from swiftforce.files import dtype_of
 from swiftforce.inputs import Array
 from swiftforce.pruning import snip
 from swiftforce.schedule import keep_count

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from swiftforce.errors import MaskFileError, OverlapError, StructureError, WeightsDifferError
+from swiftforce.files import FileFormat, packed_masks, unpacked_mask
 from swiftforce.inputs import FLOATS, MASKS, Array, Arrays, Tensors, differences
 from swiftforce.report import Layer, Pruning, Step
-from swiftforce.sealed import Seal, packed_masks, unpacked_mask
 
-_SEAL = Seal("swiftforce-masks", 1, "masks", MaskFileError)
+_FORMAT = FileFormat("swiftforce-masks", 1, "masks", MaskFileError)
 
 
 def apply_masks(weights: Arrays, masks: Arrays, *, out: Arrays | None = None) -> Arrays:
@@ -99,7 +99,7 @@ def save(pruning: Pruning, path: str | os.PathLike[str]) -> None:
         "layers": [[layer.name, list(layer.shape), layer.kept] for layer in pruning.layers],
         "history": [asdict(step) for step in pruning.history],
     }
-    _SEAL.write(path, packed_masks(masks.arrays), about)
+    _FORMAT.write(path, packed_masks(masks.arrays), about)
 
 
 def check_whole(pruning: Pruning, masks: Tensors, purpose: str) -> None:
@@ -145,7 +145,7 @@ def load(path: str | os.PathLike[str], weights: Arrays | None = None) -> Pruning
     OSError
         If the file cannot be read.
     """
-    packed, about = _SEAL.read(path)
+    packed, about = _FORMAT.read(path)
     try:
         pruning = _pruning(packed, about)
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:

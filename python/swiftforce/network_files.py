@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from swiftforce.errors import ArchitectureError, NetworkFileError
+from swiftforce.files import FileFormat
 from swiftforce.inputs import FLOAT32, Array
 from swiftforce.layers import KINDS, AnyLayer, Residual
 from swiftforce.network import Network
-from swiftforce.sealed import Seal
 
-_SEAL = Seal("swiftforce-network", 1, "a network", NetworkFileError)
+_FORMAT = FileFormat("swiftforce-network", 1, "a network", NetworkFileError)
 _PARAMETER, _MASK = "parameter.", "mask."
 
 
@@ -51,7 +51,7 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
         "input_shape": list(network.input_shape),
         "masked": masks is not None,
     }
-    _SEAL.write(path, arrays, about)
+    _FORMAT.write(path, arrays, about)
 
 
 def load(path: str | os.PathLike[str]) -> Network:
@@ -66,7 +66,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     OSError
         If the file cannot be read.
     """
-    arrays, about = _SEAL.read(path)
+    arrays, about = _FORMAT.read(path)
     try:
         network = Network(
             [_layer(plain) for plain in about["layers"]], input_shape=about["input_shape"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swiftforce.files import written_aside
+from swiftforce.files import atomic_write
 
 #: The method whose values are a level line: it is the same network at every sparsity.
 _LEVEL = "dense"
@@ -162,5 +162,5 @@ def new_figure(width: float, height: float) -> Any:  # noqa: ANN401 - of matplot
 
 def save(figure: Any, path: str | os.PathLike[str]) -> None:  # noqa: ANN401 - of matplotlib
     """Write a figure, whole or not at all."""
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         figure.savefig(aside, dpi=150)

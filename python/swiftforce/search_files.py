@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from swiftforce.errors import SearchFileError, WeightsDifferError
+from swiftforce.files import FileFormat, packed_masks, unpacked_mask
 from swiftforce.inputs import Array, Tensors, differences
 from swiftforce.report import Step
-from swiftforce.sealed import Seal, packed_masks, unpacked_mask
 
-_SEAL = Seal("swiftforce-search", 1, "a search", SearchFileError)
+_FORMAT = FileFormat("swiftforce-search", 1, "a search", SearchFileError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class SavedSearch:
                 for name, array, digest in zip(weights.names, weights.arrays, digests, strict=True)
             ],
         }
-        _SEAL.write(path, packed_masks(self.masks), about)
+        _FORMAT.write(path, packed_masks(self.masks), about)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], weights: Tensors) -> SavedSearch:
@@ -84,7 +84,7 @@ class SavedSearch:
         OSError
             If the file cannot be read.
         """
-        packed, about = _SEAL.read(path)
+        packed, about = _FORMAT.read(path)
         try:
             _check_weights(path, about["weights"], weights)
             return cls._of(packed, about)

@@ -15,10 +15,9 @@ from pathlib import Path
 
 import swiftforce
 from swiftforce.adapters import listed
-from swiftforce.checkpoints import FLOATS, Checkpoint, Stored
 from swiftforce.cli.prune import add_weights
 from swiftforce.errors import CheckpointError, UnsupportedTypeError, WeightsDifferError
-from swiftforce.files import check_place, is_one_of, written_aside
+from swiftforce.files import FLOATS, Checkpoint, Stored, atomic_write, check_place, is_one_of
 from swiftforce.inputs import MASKS, Array, Tensors
 from swiftforce.progress import Work
 
@@ -69,7 +68,7 @@ def _apply(options: argparse.Namespace) -> None:
     with work, _folder(options.output, checkpoint), ExitStack() as asides:
         # All are complete before the first of them is renamed.
         for source, target in targets.items():
-            aside = asides.enter_context(written_aside(target))
+            aside = asides.enter_context(atomic_write(target))
             _write(source, aside, checkpoint, masks, work)
     print(
         f"{pruning.size - pruning.keep:,} of {pruning.size:,} weights in {len(masks)} tensors "

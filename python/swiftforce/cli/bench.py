@@ -10,7 +10,7 @@ import numpy
 import swiftforce
 from swiftforce import bench, tables
 from swiftforce.arguments import count, sparsity
-from swiftforce.checkpoints import FLOATS
+from swiftforce.files import FLOATS
 
 #: Weights and runs of a look that takes a moment.
 _QUICK = {"weights": 1_000_000, "repeats": 3}

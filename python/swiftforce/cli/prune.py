@@ -10,9 +10,8 @@ import swiftforce
 from swiftforce import tables
 from swiftforce.adapters import listed
 from swiftforce.arguments import count, one_shot, one_shot_methods, seed, sparsity
-from swiftforce.checkpoints import Checkpoint
 from swiftforce.errors import CheckpointError, MissingGradientsError, SwiftForceWarning
-from swiftforce.files import check_place, is_one_of
+from swiftforce.files import Checkpoint, check_place, is_one_of
 from swiftforce.inputs import Array, method_info
 
 

@@ -85,7 +85,7 @@ class Checkpoint:
     --------
     >>> import pathlib, tempfile
     >>> import numpy as np, safetensors.numpy
-    >>> from swiftforce.checkpoints import Checkpoint
+    >>> from swiftforce.files.checkpoints import Checkpoint
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "model.safetensors")
     ...     tensors = {"10.weight": np.float32([[1, 2]]), "9.weight": np.float32([[3]])}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import swiftforce as sf
 from checkpoint_files import PRUNABLE, tensors, write, write_index, write_raw, write_split
-from swiftforce.checkpoints import Checkpoint, dtype_of
+from swiftforce.files.checkpoints import Checkpoint, dtype_of
 
 pytest.importorskip("safetensors")
 

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from swiftforce.files import check_place, is_one_of, written_aside
+from swiftforce.files.atomic import atomic_write, check_place, is_one_of
 
 
 def test_the_file_is_there_after_the_block_and_not_before(tmp_path: Path) -> None:
     target = tmp_path / "masks.bin"
-    with written_aside(target) as aside:
+    with atomic_write(target) as aside:
         aside.write_bytes(b"new")
         assert aside.name == "masks.bin"
         assert aside.parent.parent == tmp_path
@@ -23,7 +23,7 @@ def test_the_file_is_there_after_the_block_and_not_before(tmp_path: Path) -> Non
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     target = tmp_path / "masks.bin"
     target.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), written_aside(target) as aside:
+    with pytest.raises(KeyboardInterrupt), atomic_write(target) as aside:
         aside.write_bytes(b"half")
         raise KeyboardInterrupt
     assert target.read_bytes() == b"old"
@@ -31,13 +31,13 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def test_a_failure_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="mine"), written_aside(tmp_path / "masks.bin"):
+    with pytest.raises(RuntimeError, match="mine"), atomic_write(tmp_path / "masks.bin"):
         raise RuntimeError("mine")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), written_aside(tmp_path / "masks.bin"):
+    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "masks.bin"):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -47,7 +47,7 @@ def test_what_replaces_a_file_may_be_read_by_the_same(tmp_path: Path) -> None:
         target = tmp_path / "masks.bin"
         target.write_bytes(b"old")
         target.chmod(mode)
-        with written_aside(target) as aside:
+        with atomic_write(target) as aside:
             aside.write_bytes(b"new")
         assert target.stat().st_mode & 0o777 == mode
 
@@ -56,7 +56,7 @@ def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     real.write_bytes(b"old")
     link.symlink_to(real)
-    with written_aside(link) as aside:
+    with atomic_write(link) as aside:
         aside.write_bytes(b"new")
     assert real.read_bytes() == b"old"
     assert link.read_bytes() == b"new"
@@ -73,20 +73,20 @@ def test_what_is_no_file_is_not_replaced(through_a_link: bool, tmp_path: Path) -
         target.symlink_to(pipe)
     with pytest.raises(OSError, match="is not a regular file"):
         check_place(target)
-    with pytest.raises(OSError, match="is not a regular file"), written_aside(target):
+    with pytest.raises(OSError, match="is not a regular file"), atomic_write(target):
         raise AssertionError("nothing is written")
     assert pipe.is_fifo()
 
 
 def test_a_name_as_long_as_names_may_be(tmp_path: Path) -> None:
     target = tmp_path / ("a" * 251 + ".bin")
-    with written_aside(target) as aside:
+    with atomic_write(target) as aside:
         aside.write_bytes(b"x")
     assert target.read_bytes() == b"x"
 
 
 def test_paths_as_text(tmp_path: Path) -> None:
-    with written_aside(str(tmp_path / "plain")) as aside:
+    with atomic_write(str(tmp_path / "plain")) as aside:
         aside.write_text("x")
     assert (tmp_path / "plain").read_text() == "x"
 

@@ -14,7 +14,7 @@ from swiftforce.errors import DatasetError
 
 
 @contextmanager
-def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a path to write to, which becomes `path` if the block ends without an error.
 
     Its name is that of `path`. What was at `path` before stays until then, and who may read it may

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from swiftforce.errors import SwiftForceError
-from swiftforce.files import written_aside
+from swiftforce.files.atomic import atomic_write
 from swiftforce.inputs import Array
 from swiftforce.version import __version__
 
@@ -21,7 +21,7 @@ _LENGTH, _LONGEST = 8, 100_000_000
 
 
 @dataclass(frozen=True)
-class Seal:
+class FileFormat:
     """A kind of file.
 
     Attributes
@@ -63,7 +63,7 @@ class Seal:
         text = json.dumps({**written_by, **about})
         envelope = json.dumps({"about": text, "digest": _digest(text, arrays)})
         content = numpy_format.save(dict(arrays), {self.name: envelope})
-        with written_aside(path) as aside:
+        with atomic_write(path) as aside:
             aside.write_bytes(content)
 
     def read(self, path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
