@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from swiftforce.files.atomic import atomic_write
-from swiftforce.tables import show
+from swiftforce.show.tables import show
 
 HEADING = ("case", "what", "median", "best", "against", "ratio", "of best", "target")
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from swiftforce import figure, plots, runs, search_plots
+from swiftforce import figure, runs, search_plots
 from swiftforce.experiment import Result, Run
 from swiftforce.figure import Settings
 from swiftforce.idx import idx_dataset
 from swiftforce.images import Dataset
+from swiftforce.show import plots
 
 #: By default, so many runs: dense and five methods at five sparsities, with three seeds.
 ALL = 3 * (1 + 5 * 5)

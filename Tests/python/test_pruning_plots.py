@@ -13,8 +13,8 @@ from kinds import network
 matplotlib = pytest.importorskip("matplotlib")
 
 from matplotlib import style  # noqa: E402
-from swiftforce.plots import STYLES  # noqa: E402 - of matplotlib
 from swiftforce.pruning_plots import distinct  # noqa: E402
+from swiftforce.show.plots import STYLES  # noqa: E402 - of matplotlib
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 

@@ -12,9 +12,9 @@ import oracle
 import pytest
 import swiftforce as sf
 from kinds import network
-from swiftforce import tables
 from swiftforce.inputs.tensors import Tensors
 from swiftforce.report import layers_of
+from swiftforce.show import tables
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 

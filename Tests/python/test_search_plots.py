@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from swiftforce import plots, search_plots
+from swiftforce import search_plots
+from swiftforce.show import plots
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from swiftforce.show import tables
 from swiftforce.summary import Scale, percent, removed, revived, share_of_scores
-from swiftforce.tables import printable
 
 if TYPE_CHECKING:
     from swiftforce.report import Layer, Pruning, Step
@@ -246,7 +246,7 @@ def _column(height: float, color: str, title: str) -> str:
 
 def _text(text: str) -> str:
     """A text that tells names of tensors, which may hold anything."""
-    return escape(printable(text))
+    return escape(tables.printable(text))
 
 
 def _block(content: str, style: str) -> str:

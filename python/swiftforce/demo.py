@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from swiftforce.experiment import DENSE, Run, perform
 from swiftforce.images import Dataset
-from swiftforce.progress import Work
 from swiftforce.schedule import DEFAULT_STEPS
+from swiftforce.show import Work
 
 
 @dataclass(frozen=True)

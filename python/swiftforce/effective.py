@@ -12,7 +12,7 @@ from swiftforce.errors import UnsupportedTypeError
 from swiftforce.inputs import MASK, MASKS, SINGLES, Array, Arrays, Tensors
 from swiftforce.network import Network
 from swiftforce.paths import Paths
-from swiftforce.tables import plain
+from swiftforce.show import tables
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class EffectiveDensity:
         return (
             f"{self.effective:,} of {self.kept:,} weights kept lie on a path from input to output "
             f"(density {self.direct_density:.4g}, effective {self.density:.4g})\n"
-            f"{plain(rows, left=2)}"
+            f"{tables.plain(rows, left=2)}"
         )
 
     def __repr__(self) -> str:

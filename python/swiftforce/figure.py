@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from swiftforce import plots, runs, search_plots
+from swiftforce import runs, search_plots
 from swiftforce.architectures import NETWORKS
 from swiftforce.experiment import DENSE, UNIFORM_RANDOM, Result, Run, perform
 from swiftforce.images import Dataset
 from swiftforce.inputs import method_info
-from swiftforce.progress import Work
 from swiftforce.schedule import DEFAULT_STEPS
+from swiftforce.show import Work, plots
 
 #: Accuracy of a guess: Fashion-MNIST has ten classes of as many images each.
 CHANCE = 0.1

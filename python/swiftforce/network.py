@@ -40,8 +40,8 @@ from swiftforce.inputs import (
 from swiftforce.layers import AnyLayer, Flattened
 from swiftforce.parameters import Parameters
 from swiftforce.paths import Paths
-from swiftforce.progress import Training
 from swiftforce.selection import permutation
+from swiftforce.show import Training
 
 #: Where the streams of a seed begin that the orders of samples are drawn from: those of training
 #: are not those of scoring, nor those of the initial weights, which begin at 0.

@@ -6,10 +6,10 @@ from typing import Any
 
 from swiftforce.errors import MissingGradientsError
 from swiftforce.inputs import Arrays
-from swiftforce.progress import bar
 from swiftforce.report import Pruning
 from swiftforce.schedule import Schedule
 from swiftforce.search import Gradients, MaskSearch
+from swiftforce.show import bar
 
 
 def prune(

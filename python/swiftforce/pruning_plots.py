@@ -14,9 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from swiftforce.plots import style
+from swiftforce.show import plots, tables
 from swiftforce.summary import Scale, headline, percent
-from swiftforce.tables import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +66,7 @@ def _densities(axes: Axes, pruning: Pruning) -> None:
     axes.set_yticks(scale.ticks, [percent(tick) for tick in scale.ticks])
     axes.minorticks_off()
     kept = [layer.kept / layer.size if layer.kept else math.nan for layer in layers]
-    axes.bar(range(len(layers)), kept, color=style(pruning.method).color or _KEPT)
+    axes.bar(range(len(layers)), kept, color=plots.style(pruning.method).color or _KEPT)
     axes.axhline(
         pruning.density,
         color=rcParams["text.color"],
@@ -88,7 +87,7 @@ def _densities(axes: Axes, pruning: Pruning) -> None:
         )
     every = math.ceil(len(layers) / _NAMES)
     places = range(0, len(layers), every)
-    names = distinct([printable(layer.name) for layer in layers])[::every]
+    names = distinct([tables.printable(layer.name) for layer in layers])[::every]
     crowded = sum(map(len, names)) > 90
     axes.set_xticks(places, names, rotation=90 if crowded else 0, fontsize="x-small")
     for label in axes.get_xticklabels():
@@ -102,7 +101,7 @@ def _saliency(axes: Axes, pruning: Pruning) -> None:
     """The sum of the kept scores after each step; where positions chose some, it is marked."""
     steps = [step.step for step in pruning.history]
     values = [step.saliency for step in pruning.history]
-    axes.plot(steps, values, color=style(pruning.method).color or _KEPT)
+    axes.plot(steps, values, color=plots.style(pruning.method).color or _KEPT)
     if degenerate := [step for step in pruning.history if step.degenerate]:
         axes.plot(
             [step.step for step in degenerate],
@@ -125,7 +124,7 @@ def _churn(axes: Axes, pruning: Pruning) -> None:
     axes.plot(
         steps[1:],
         [step.revived for step in pruning.history[1:]],
-        color=style(pruning.method).color or _KEPT,
+        color=plots.style(pruning.method).color or _KEPT,
         label="brought back",
     )
     # Zeros have a place, too.

@@ -8,8 +8,8 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from swiftforce import tables
 from swiftforce.inputs import Arrays, Tensors, method_info, methods
+from swiftforce.show import tables
 from swiftforce.trust import concerns
 
 if TYPE_CHECKING:

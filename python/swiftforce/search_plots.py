@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from swiftforce.plots import Style, band, mean, new_figure, save, style
+from swiftforce.show import plots
 
 
 def layer_densities(
@@ -31,7 +31,7 @@ def layer_densities(
     """
     columns = 1 if len(densities) == 1 else 2
     rows = math.ceil(len(densities) / columns)
-    figure = new_figure(max(5.5 * columns, 7.5), 3.4 * rows + 1)
+    figure = plots.new_figure(max(5.5 * columns, 7.5), 3.4 * rows + 1)
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     shown: dict[str, Any] = {}
     for panel, (sparsity, methods) in zip(panels, densities.items(), strict=False):
@@ -41,13 +41,13 @@ def layer_densities(
         spare.set_visible(False)
     figure.legend(
         list(shown.values()),
-        [style(method).label for method in shown],
+        [plots.style(method).label for method in shown],
         loc="outside lower center",
         ncols=min(len(shown), 6),
         fontsize="small",
     )
     figure.suptitle(title)
-    save(figure, path)
+    plots.save(figure, path)
 
 
 def _layer_panel(
@@ -57,7 +57,9 @@ def _layer_panel(
 ) -> None:
     layers = [name.removesuffix(".weight") for name in next(iter(methods.values()))[0]]
     means = {
-        method: [mean(shares) for shares in zip(*(seed.values() for seed in seeds), strict=True)]
+        method: [
+            plots.mean(shares) for shares in zip(*(seed.values() for seed in seeds), strict=True)
+        ]
         for method, seeds in methods.items()
     }
     collapsed = any(0 in seed.values() for seeds in methods.values() for seed in seeds)
@@ -79,7 +81,7 @@ def _layer_panel(
             fontsize="x-small",
         )
     for row, (method, seeds) in enumerate(methods.items(), start=1):
-        look = style(method)
+        look = plots.style(method)
         (line,) = axes.plot(
             range(len(layers)),
             [share or math.nan for share in means[method]],
@@ -128,7 +130,7 @@ def churn(
     from matplotlib import colormaps
     from matplotlib.ticker import MaxNLocator
 
-    figure = new_figure(9.5, 4.2)
+    figure = plots.new_figure(9.5, 4.2)
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     shades = colormaps["viridis"]
     order = sorted({*removed, *revived})
@@ -138,8 +140,8 @@ def churn(
         for position, sparsity in enumerate(order):
             shade = shades(0.9 * position / max(1, len(order) - 1))
             counts = list(zip(*values[sparsity], strict=True))[first - 1 :]
-            look = Style(f"{100 * sparsity:.4g} %", shade, "" if len(counts) > 1 else "o")
-            band(axes, dict(enumerate(counts, start=first)), look)
+            look = plots.Style(f"{100 * sparsity:.4g} %", shade, "" if len(counts) > 1 else "o")
+            plots.band(axes, dict(enumerate(counts, start=first)), look)
             shown += [count for step in counts for count in step]
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("step of the search")
@@ -157,4 +159,4 @@ def churn(
         title_fontsize="small",
     )
     figure.suptitle(title)
-    save(figure, path)
+    plots.save(figure, path)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from swiftforce.inputs import method_info, methods
-from swiftforce.tables import plain, printable
+from swiftforce.show import tables
 
 if TYPE_CHECKING:
     from swiftforce.report import Layer, Pruning
@@ -29,8 +29,8 @@ HEADING = ("layer", "shape", "weights", "kept", "density")
 def plain_text(pruning: Pruning) -> str:
     """Headline, table of the layers, what the search did, warnings."""
     rows = [HEADING, *(row_of(layer) for layer in pruning.layers), total(pruning)]
-    warnings = [f"warning: {printable(text)}" for text in pruning.warnings]
-    return "\n".join([headline(pruning), plain(rows, left=2), *course(pruning), *warnings])
+    warnings = [f"warning: {tables.printable(text)}" for text in pruning.warnings]
+    return "\n".join([headline(pruning), tables.plain(rows, left=2), *course(pruning), *warnings])
 
 
 def headline(pruning: Pruning) -> str:
@@ -79,7 +79,7 @@ def share_of_scores(pruning: Pruning) -> list[str]:
 def row_of(layer: Layer) -> tuple[str, ...]:
     """A layer under `HEADING`."""
     return (
-        printable(layer.name),
+        tables.printable(layer.name),
         str(layer.shape),
         *_numbers(layer.size, layer.kept, layer.density),
     )
@@ -164,4 +164,4 @@ def rich_parts(pruning: Pruning, width: int) -> Iterator[Any]:
     for text in course(pruning):
         yield Text(text)
     for text in pruning.warnings:
-        yield Text(f"warning: {printable(text)}", style="bold yellow")
+        yield Text(f"warning: {tables.printable(text)}", style="bold yellow")

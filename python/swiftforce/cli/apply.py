@@ -19,7 +19,7 @@ from swiftforce.cli.prune import add_weights
 from swiftforce.errors import CheckpointError, UnsupportedTypeError, WeightsDifferError
 from swiftforce.files import FLOATS, Checkpoint, Stored, atomic_write, check_place, is_one_of
 from swiftforce.inputs import MASKS, Array, Tensors
-from swiftforce.progress import Work
+from swiftforce.show import Work
 
 #: Types in which all bits zero are the number zero: what it is in integers, only their scales know.
 _ZEROS = (*FLOATS, "F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ")

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy
 
 import swiftforce
-from swiftforce import bench, tables
+from swiftforce import bench
 from swiftforce.arguments import count, sparsity
 from swiftforce.files import FLOATS
+from swiftforce.show import tables
 
 #: Weights and runs of a look that takes a moment.
 _QUICK = {"weights": 1_000_000, "repeats": 3}

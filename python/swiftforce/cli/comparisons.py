@@ -7,13 +7,14 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from swiftforce import demo, figure, plots, runs, tables
+from swiftforce import demo, figure, runs
 from swiftforce.architectures import NETWORKS
 from swiftforce.arguments import SHORT, count, network, positive, results_file, sparsity
 from swiftforce.datasets import fashion_mnist
 from swiftforce.errors import RunsFileError
 from swiftforce.experiment import Result, compared_methods
 from swiftforce.inputs import check_seed
+from swiftforce.show import plots, tables
 
 _NO_PICTURES = "no picture: matplotlib is not installed (pip install 'swiftforce[demo]')"
 

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 import swiftforce
-from swiftforce import plots, tables
 from swiftforce.errors import MaskFileError
 from swiftforce.files import is_one_of
+from swiftforce.show import plots, tables
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

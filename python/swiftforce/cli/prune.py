@@ -7,12 +7,12 @@ import warnings
 from pathlib import Path
 
 import swiftforce
-from swiftforce import tables
 from swiftforce.adapters import listed
 from swiftforce.arguments import count, one_shot, one_shot_methods, seed, sparsity
 from swiftforce.errors import CheckpointError, MissingGradientsError, SwiftForceWarning
 from swiftforce.files import Checkpoint, check_place, is_one_of
 from swiftforce.inputs import Array, method_info
+from swiftforce.show import tables
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

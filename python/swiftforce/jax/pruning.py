@@ -14,10 +14,10 @@ from swiftforce.errors import MissingGradientsError, OverlapError, ShapeError, S
 from swiftforce.inputs import MASKS, Tensors
 from swiftforce.jax.gradients import Loss, averaged, gradient_function
 from swiftforce.jax.pytrees import Leaves, Pytree, on_cpu, placed, prunable
-from swiftforce.progress import bar
 from swiftforce.report import Pruning
 from swiftforce.schedule import Schedule
 from swiftforce.search import MaskSearch
+from swiftforce.show import bar
 
 
 class PytreePruning(Pruning):

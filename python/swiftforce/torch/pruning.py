@@ -14,12 +14,12 @@ from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array
-from swiftforce.progress import bar
 from swiftforce.report import Layer, Pruning
 from swiftforce.schedule import Schedule
 from swiftforce.search import MaskSearch
 from swiftforce.selection import prune_by_scores
 from swiftforce.shards import Agreement
+from swiftforce.show import bar
 from swiftforce.torch.gradients import Parameters
 from swiftforce.torch.held import HeldWeights
 from swiftforce.torch.methods import GRASP, SYNFLOW, Scoring, method_of

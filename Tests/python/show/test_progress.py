@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from swiftforce.progress import Training, Work
+from swiftforce.show.progress import Training, Work
 
 
 def test_without_a_terminal_parts_are_lines(capsys: pytest.CaptureFixture[str]) -> None:

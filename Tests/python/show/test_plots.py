@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from swiftforce import plots
 from swiftforce.experiment import compared_methods
+from swiftforce.show import plots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -35,7 +35,7 @@ def printable(text: str) -> str:
 
     Examples
     --------
-    >>> from swiftforce.tables import printable
+    >>> from swiftforce.show.tables import printable
     >>> printable("größe\x1b[1m")
     'größe\\x1b[1m'
     """
