@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import swiftforce as sf
 from kinds import network
-from swiftforce import _core, report
+from swiftforce import _core
+from swiftforce.result import records as report
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 

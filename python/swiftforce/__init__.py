@@ -56,9 +56,8 @@ from swiftforce.errors import (
     WeightsDifferError,
 )
 from swiftforce.inputs import methods, saliencies, schedules
-from swiftforce.masks import apply_masks, load
 from swiftforce.pruning import force, grasp_it, iterative_snip, magnitude, prune, random, snip
-from swiftforce.report import Layer, Pruning, Step
+from swiftforce.result import Layer, Pruning, Step, apply_masks, load
 from swiftforce.schedule import keep_count, schedule_keeps
 from swiftforce.search import MaskSearch
 from swiftforce.selection import permutation, saliency, select

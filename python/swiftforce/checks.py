@@ -21,8 +21,7 @@ from swiftforce import _core
 from swiftforce.effective import EffectiveDensity, EffectiveLayer, effective_density
 from swiftforce.errors import native_call
 from swiftforce.inputs import FLOATS, MASK, MASKS, Array, Arrays, Tensors, check_seed
-from swiftforce.masks import check_whole
-from swiftforce.report import Pruning
+from swiftforce.result import Pruning, check_whole
 from swiftforce.selection import permutation
 
 __all__ = [

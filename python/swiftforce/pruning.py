@@ -6,7 +6,7 @@ from typing import Any
 
 from swiftforce.errors import MissingGradientsError
 from swiftforce.inputs import Arrays
-from swiftforce.report import Pruning
+from swiftforce.result import Pruning
 from swiftforce.schedule import Schedule
 from swiftforce.search import Gradients, MaskSearch
 from swiftforce.show import bar

@@ -53,11 +53,10 @@ from swiftforce.inputs import (
     read_only,
     spans,
 )
-from swiftforce.report import Layer, Pruning, Step, layers_of, step_of
+from swiftforce.result import Layer, Pruning, Step, layers_of, step_of, warn_of
 from swiftforce.schedule import Schedule, plan
 from swiftforce.search_files import SavedSearch, digests
 from swiftforce.shards import Agreement, Piece, Shard
-from swiftforce.trust import warn_of
 
 #: The caller's function from masked weights to dense gradients, both in the weights' structure.
 Gradients = Callable[[Arrays], Arrays]

@@ -12,7 +12,7 @@ import numpy as np
 from swiftforce.errors import SearchFileError, WeightsDifferError
 from swiftforce.files import FileFormat, packed_masks, unpacked_mask
 from swiftforce.inputs import Array, Tensors, differences
-from swiftforce.report import Step
+from swiftforce.result import Step
 
 _FORMAT = FileFormat("swiftforce-search", 1, "a search", SearchFileError)
 

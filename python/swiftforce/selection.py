@@ -23,9 +23,8 @@ from swiftforce.inputs import (
     integer,
     number,
 )
-from swiftforce.report import Pruning, layers_of, step_of
+from swiftforce.result import Pruning, layers_of, step_of, warn_of
 from swiftforce.schedule import require_keep
-from swiftforce.trust import warn_of
 
 
 def saliency(

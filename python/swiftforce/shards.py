@@ -23,7 +23,7 @@ from swiftforce.errors import (
     UnsupportedTypeError,
 )
 from swiftforce.inputs import Tensors
-from swiftforce.report import Layer
+from swiftforce.result import Layer
 
 #: What sums over all ranks are taken by where they would outgrow an integer of 64 bits.
 _MODULUS = 1 << 40

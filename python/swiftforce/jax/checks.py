@@ -7,7 +7,7 @@ from typing import Any
 
 from swiftforce import checks
 from swiftforce.jax.pytrees import Leaves, Named, Pytree, on_cpu, placed
-from swiftforce.report import Pruning
+from swiftforce.result import Pruning
 
 
 def shuffle(masks: Pytree, seed: int = 0) -> Pytree:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from swiftforce import masks as files
 from swiftforce.adapters import Patterns
 from swiftforce.errors import MissingGradientsError, OverlapError, ShapeError, StructureError
 from swiftforce.inputs import MASKS, Tensors
 from swiftforce.jax.gradients import Loss, averaged, gradient_function
 from swiftforce.jax.pytrees import Leaves, Pytree, on_cpu, placed, prunable
-from swiftforce.report import Pruning
+from swiftforce.result import Pruning
+from swiftforce.result import masks as files
 from swiftforce.schedule import Schedule
 from swiftforce.search import MaskSearch
 from swiftforce.show import bar

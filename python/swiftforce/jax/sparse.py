@@ -11,7 +11,7 @@ from jax import tree_util
 
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
 from swiftforce.jax.pytrees import Pytree, chosen, is_floating, path_name
-from swiftforce.report import Pruning
+from swiftforce.result import Pruning
 
 if TYPE_CHECKING:
     import optax

@@ -10,7 +10,7 @@ import torch
 from swiftforce import checks
 from swiftforce.errors import StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array
-from swiftforce.report import Pruning
+from swiftforce.result import Pruning
 from swiftforce.torch.memory import array_of
 from swiftforce.torch.sharded import spread_as, whole
 

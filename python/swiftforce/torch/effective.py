@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from swiftforce.effective import EffectiveDensity, EffectiveLayer
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
-from swiftforce.report import Pruning
+from swiftforce.result import Pruning
 from swiftforce.torch.calls import Call
 from swiftforce.torch.live import Live, UnknownPathError, replaced, tensors_in
 from swiftforce.torch.parameters import prunable, unwrapped

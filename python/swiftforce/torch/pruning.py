@@ -14,7 +14,7 @@ from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array
-from swiftforce.report import Layer, Pruning
+from swiftforce.result import Layer, Pruning
 from swiftforce.schedule import Schedule
 from swiftforce.search import MaskSearch
 from swiftforce.selection import prune_by_scores

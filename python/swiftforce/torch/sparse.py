@@ -19,7 +19,7 @@ from torch.nn.utils import prune as torch_prune
 from torch.optim import Optimizer
 
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
-from swiftforce.report import Pruning
+from swiftforce.result import Pruning
 from swiftforce.torch.guard import ATTRIBUTE, SUFFIX, guard_of, guarded, set_guard
 from swiftforce.torch.parameters import WRAPPERS, unwrapped
 from swiftforce.torch.sharded import spread_as

@@ -7,20 +7,20 @@ import math
 import re
 from collections.abc import Sequence
 from itertools import islice, takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib import rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from swiftforce.result.records import PruningRecord
+from swiftforce.result.summary import Scale, headline, percent
 from swiftforce.show import plots, tables
-from swiftforce.summary import Scale, headline, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from swiftforce.report import Pruning
 
 #: With more layers than that, not each has its name below.
 _NAMES = 32
@@ -39,7 +39,7 @@ class Picture(Figure):
         return content.getvalue()
 
 
-def figure_of(pruning: Pruning) -> Figure:
+def figure_of(pruning: PruningRecord[Any]) -> Figure:
     """Draw the density of each layer and, of a search of several steps, its course."""
     course = pruning.steps > 1
     figure = Picture(figsize=(9.5, 6.4 if course else 3.8), layout="constrained")
@@ -57,7 +57,7 @@ def figure_of(pruning: Pruning) -> Figure:
     return figure
 
 
-def _densities(axes: Axes, pruning: Pruning) -> None:
+def _densities(axes: Axes, pruning: PruningRecord[Any]) -> None:
     """A bar per layer, and a mark for each that nothing is left of."""
     scale, layers = Scale(pruning), pruning.layers
     low = scale.ticks[0]
@@ -97,7 +97,7 @@ def _densities(axes: Axes, pruning: Pruning) -> None:
     axes.legend(loc="upper right", fontsize="small", ncols=2)
 
 
-def _saliency(axes: Axes, pruning: Pruning) -> None:
+def _saliency(axes: Axes, pruning: PruningRecord[Any]) -> None:
     """The sum of the kept scores after each step; where positions chose some, it is marked."""
     steps = [step.step for step in pruning.history]
     values = [step.saliency for step in pruning.history]
@@ -117,7 +117,7 @@ def _saliency(axes: Axes, pruning: Pruning) -> None:
     _steps(axes)
 
 
-def _churn(axes: Axes, pruning: Pruning) -> None:
+def _churn(axes: Axes, pruning: PruningRecord[Any]) -> None:
     """Weights removed and brought back by each step."""
     steps = [step.step for step in pruning.history]
     axes.plot(steps, [step.removed for step in pruning.history], color=_REMOVED, label="removed")
@@ -146,7 +146,7 @@ def distinct(names: Sequence[str]) -> list[str]:
 
     Examples
     --------
-    >>> from swiftforce.pruning_plots import distinct
+    >>> from swiftforce.result.plots import distinct
     >>> distinct(["net.layers.0.fc.weight", "net.layers.1.fc.weight", "net.head.weight"])
     ['layers.0.fc', 'layers.1.fc', 'head']
     """

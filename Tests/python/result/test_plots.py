@@ -13,7 +13,7 @@ from kinds import network
 matplotlib = pytest.importorskip("matplotlib")
 
 from matplotlib import style  # noqa: E402
-from swiftforce.pruning_plots import distinct  # noqa: E402
+from swiftforce.result.plots import distinct  # noqa: E402
 from swiftforce.show.plots import STYLES  # noqa: E402 - of matplotlib
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
@@ -109,7 +109,7 @@ def test_it_follows_the_style_of_the_user(tmp_path) -> None:
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "swiftforce.pruning_plots", raising=False)
+    monkeypatch.delitem(sys.modules, "swiftforce.result.plots", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"pip install 'swiftforce\[demo\]'"):
         sf.magnitude(WEIGHTS, keep=10).plot()

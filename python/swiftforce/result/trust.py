@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from swiftforce.errors import (
     DegenerateSaliencyWarning,
@@ -13,9 +13,8 @@ from swiftforce.errors import (
     MaskedGradientsWarning,
     SwiftForceWarning,
 )
-
-if TYPE_CHECKING:
-    from swiftforce.report import Layer, Step
+from swiftforce.inputs import method_info, methods
+from swiftforce.result.records import Layer, PruningRecord, Step
 
 #: So many layers are called by their names, and steps by their numbers.
 _NAMED = 5
@@ -52,6 +51,12 @@ def concerns(layers: Sequence[Layer], history: Sequence[Step], *, free: bool) ->
         )
         found.append(Concern(MaskedGradientsWarning, text))
     return found
+
+
+def texts(record: PruningRecord[Any]) -> tuple[str, ...]:
+    """What speaks against trusting the masks of a result, in words; empty if nothing does."""
+    free = record.method in methods() and method_info(record.method)["free"]
+    return tuple(concern.text for concern in concerns(record.layers, record.history, free=free))
 
 
 def warn_of(

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import swiftforce as sf
-from swiftforce import summary
-from swiftforce.summary import Scale, course, percent
+from swiftforce.result import summary, table
+from swiftforce.result.summary import Scale, course, percent
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 
@@ -68,7 +68,7 @@ def test_a_sparsity_below_one_is_never_told_as_one() -> None:
     found = sf.magnitude(np.arange(1, 2_000_001, dtype=np.float32), keep=3)
     assert summary.headline(found).endswith("(sparsity 0.999999), 1 step")
     found = sf.magnitude(np.arange(1, 2_000_001, dtype=np.float32), keep=1_999_997)
-    assert summary.row_of(found.layers[0])[-1] == "0.999999"
+    assert table.row_of(found.layers[0])[-1] == "0.999999"
 
 
 def test_the_scale_holds_the_density_of_all() -> None:

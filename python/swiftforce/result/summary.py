@@ -1,16 +1,12 @@
-"""A result in words: as plain text, and as rich prints it. The card of notebooks says the same."""
+"""A result in words: what every table, card and figure of one says."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from swiftforce.inputs import method_info, methods
-from swiftforce.show import tables
-
-if TYPE_CHECKING:
-    from swiftforce.report import Layer, Pruning
+from swiftforce.result.records import PruningRecord
 
 #: What weights are scored by, for who does not know the names.
 _SCORES = {
@@ -20,20 +16,8 @@ _SCORES = {
     "random": "random scores",
 }
 
-#: Characters that a bar takes on a terminal, and without which there is none.
-_BAR, _LEAST_BAR = 40, 16
 
-HEADING = ("layer", "shape", "weights", "kept", "density")
-
-
-def plain_text(pruning: Pruning) -> str:
-    """Headline, table of the layers, what the search did, warnings."""
-    rows = [HEADING, *(row_of(layer) for layer in pruning.layers), total(pruning)]
-    warnings = [f"warning: {tables.printable(text)}" for text in pruning.warnings]
-    return "\n".join([headline(pruning), tables.plain(rows, left=2), *course(pruning), *warnings])
-
-
-def headline(pruning: Pruning) -> str:
+def headline(pruning: PruningRecord[Any]) -> str:
     """What was found, in one line."""
     return (
         f"{pruning.method}: {pruning.keep:,} of {pruning.size:,} weights kept "
@@ -41,7 +25,7 @@ def headline(pruning: Pruning) -> str:
     )
 
 
-def course(pruning: Pruning) -> list[str]:
+def course(pruning: PruningRecord[Any]) -> list[str]:
     """What the search did on the way, and the share of all scores that it kept."""
     told = []
     if pruning.steps > 1:
@@ -53,17 +37,17 @@ def course(pruning: Pruning) -> list[str]:
     return [*told, *share_of_scores(pruning)]
 
 
-def removed(pruning: Pruning) -> int:
+def removed(pruning: PruningRecord[Any]) -> int:
     """How often a weight was removed, in all steps together."""
     return sum(step.removed for step in pruning.history)
 
 
-def revived(pruning: Pruning) -> int:
+def revived(pruning: PruningRecord[Any]) -> int:
     """How often a weight was brought back, in all steps together."""
     return sum(step.revived for step in pruning.history)
 
 
-def share_of_scores(pruning: Pruning) -> list[str]:
+def share_of_scores(pruning: PruningRecord[Any]) -> list[str]:
     """How much of the sum of all scores the kept weights have, where that means something."""
     last = pruning.history[-1]
     # Other scores, those of GraSP, may be below zero.
@@ -74,24 +58,6 @@ def share_of_scores(pruning: Pruning) -> list[str]:
     share = percent(min(1.0, round(last.saliency / last.total_saliency, 9)))
     when = " in the last step" if pruning.steps > 1 else ""
     return [f"kept weights have {share} of the sum of all {score}{when}"]
-
-
-def row_of(layer: Layer) -> tuple[str, ...]:
-    """A layer under `HEADING`."""
-    return (
-        tables.printable(layer.name),
-        str(layer.shape),
-        *_numbers(layer.size, layer.kept, layer.density),
-    )
-
-
-def total(pruning: Pruning) -> tuple[str, ...]:
-    """The sum of all layers under `HEADING`."""
-    return ("all", "", *_numbers(pruning.size, pruning.keep, pruning.density))
-
-
-def _numbers(size: int, kept: int, density: float) -> tuple[str, ...]:
-    return f"{size:,}", f"{kept:,}", shown(density)
 
 
 def shown(share: float, *, whole: int = 1, digits: int = 4) -> str:
@@ -120,7 +86,7 @@ class Scale:
         How many powers of ten it spans.
     """
 
-    def __init__(self, pruning: Pruning) -> None:
+    def __init__(self, pruning: PruningRecord[Any]) -> None:
         densities = [layer.density for layer in pruning.layers if layer.kept]
         least = min(pruning.density, *densities)
         self.decades = math.floor(-math.log10(least)) + 1
@@ -133,35 +99,3 @@ class Scale:
     def ticks(self) -> list[float]:
         """The powers of ten, from its beginning to 1."""
         return [10.0**power for power in range(-self.decades, 1)]
-
-
-def rich_parts(pruning: Pruning, width: int) -> Iterator[Any]:
-    """What rich prints, one below the other, in so many columns of characters."""
-    from rich.bar import Bar
-    from rich.table import Table
-    from rich.text import Text
-
-    yield Text(headline(pruning), style="bold")
-    rows = [row_of(layer) for layer in pruning.layers]
-    foot = total(pruning)
-    table = Table(box=None, pad_edge=False, show_footer=True, header_style="bold")
-    table.add_column(HEADING[0], foot[0], overflow="fold", footer_style="bold")
-    table.add_column(HEADING[1], foot[1], no_wrap=True)
-    for name, text in zip(HEADING[2:], foot[2:], strict=True):
-        table.add_column(name, text, justify="right", no_wrap=True, footer_style="bold")
-    # Bars have what names and numbers leave.
-    taken = sum(2 + max(map(len, column)) for column in zip(HEADING, foot, *rows, strict=True))
-    room = min(_BAR, width - taken)
-    scale = Scale(pruning)
-    if room >= _LEAST_BAR:
-        table.add_column(f"{percent(scale.ticks[0])} to 100 %, log", width=room, no_wrap=True)
-    for layer, row in zip(pruning.layers, rows, strict=True):
-        place = scale.place(layer.density) if layer.size else 0
-        bar = Text("nothing is left") if layer.collapsed else Bar(1, 0, place, color="cyan")
-        cells = [*map(Text, row), bar][: len(table.columns)]
-        table.add_row(*cells, style="bold red" if layer.collapsed else None)
-    yield table
-    for text in course(pruning):
-        yield Text(text)
-    for text in pruning.warnings:
-        yield Text(f"warning: {tables.printable(text)}", style="bold yellow")

@@ -1,22 +1,14 @@
-"""What a search found and how: layers, steps, and the whole result, which shows itself."""
+"""What a search found and how, as plain data: steps, layers, and the whole result."""
 
 from __future__ import annotations
 
-import json
-import math
-import os
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
-from swiftforce.inputs import Arrays, Tensors, method_info, methods
-from swiftforce.show import tables
-from swiftforce.trust import concerns
+from swiftforce.inputs import Tensors
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from matplotlib.figure import Figure
-    from rich.console import ConsoleOptions
+#: The structure of masks: a dict, list or tuple of arrays, one array, or what an adapter returns.
+Masks_co = TypeVar("Masks_co", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -113,8 +105,8 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class Pruning:
-    """The result of a search.
+class PruningRecord(Generic[Masks_co]):
+    """What a search found, as plain data: `Pruning` is a record that can show and save itself.
 
     Attributes
     ----------
@@ -133,7 +125,7 @@ class Pruning:
         The schedule's name; ``custom`` for a list of the caller's.
     """
 
-    masks: Arrays
+    masks: Masks_co
     method: str
     layers: tuple[Layer, ...]
     history: tuple[Step, ...]
@@ -169,120 +161,6 @@ class Pruning:
     def degenerate(self) -> bool:
         """Whether positions, not scores, chose some weights of the final masks."""
         return self.history[-1].degenerate
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What speaks against trusting the masks, in words; empty if nothing does."""
-        free = self.method in methods() and method_info(self.method)["free"]
-        found = concerns(self.layers, self.history, free=free)
-        return tuple(concern.text for concern in found)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write masks and history to a safetensors file; see `swiftforce.load`."""
-        from swiftforce.masks import save
-
-        save(self, path)
-
-    def to_dict(self) -> dict[str, Any]:
-        """All but the masks, as numbers, texts, lists and dicts: for a log of an experiment.
-
-        Sums of scores that are beyond the largest float64 are None, since JSON has no infinity.
-
-        Examples
-        --------
-        >>> import numpy as np, swiftforce as sf
-        >>> found = sf.magnitude({"fc": np.float32([1, -2, 3, 4])}, sparsity=0.5).to_dict()
-        >>> found["sparsity"], found["warnings"], found["layers"][0]
-        (0.5, [], {'name': 'fc', 'shape': [4], 'size': 4, 'kept': 2, 'density': 0.5})
-        >>> found["history"][0]["removed"]
-        2
-        """
-        return {
-            "method": self.method,
-            "schedule": self.schedule,
-            "seed": self.seed,
-            "size": self.size,
-            "keep": self.keep,
-            "sparsity": self.sparsity,
-            "steps": self.steps,
-            "degenerate": self.degenerate,
-            "warnings": list(self.warnings),
-            "layers": [
-                {**asdict(layer), "shape": list(layer.shape), "density": layer.density}
-                for layer in self.layers
-            ],
-            "history": [
-                {name: _told(value) for name, value in asdict(step).items()}
-                for step in self.history
-            ],
-        }
-
-    def to_json(self, *, indent: int | None = None) -> str:
-        """`to_dict` as JSON.
-
-        Parameters
-        ----------
-        indent : int, optional
-            Spaces for each level; everything in one line by default.
-        """
-        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
-
-    def plot(self) -> Figure:
-        """Draw the density of each layer, and for a search of several steps its course.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            Shown where it is the value of a notebook's cell; otherwise save it, by ``savefig``.
-            It follows matplotlib's style sheets.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
-        try:
-            from swiftforce.pruning_plots import figure_of
-        except ImportError as error:
-            raise ImportError(f"{error}: pip install 'swiftforce[demo]'") from None
-        return figure_of(self)
-
-    def __str__(self) -> str:
-        """A table of the layers, what the search did, and warnings.
-
-        With bars where standard output is a terminal and rich is installed. Colours come with
-        ``rich.print``; a format string has the plain text in any case.
-        """
-        return tables.laid_out(self) if tables.is_terminal() else format(self)
-
-    def __format__(self, specification: str) -> str:
-        """The plain table."""
-        from swiftforce.summary import plain_text
-
-        return format(plain_text(self), specification)
-
-    def __rich_console__(self, console: object, options: ConsoleOptions) -> Iterator[object]:
-        """What rich prints."""
-        from swiftforce.summary import rich_parts
-
-        return rich_parts(self, options.max_width)
-
-    def _repr_html_(self) -> str:
-        """The card that notebooks show."""
-        from swiftforce.card import html_of
-
-        return html_of(self)
-
-    def __repr__(self) -> str:
-        """One line."""
-        return f"<Pruning {self.method}: {self.keep} of {self.size} weights kept>"
-
-
-def _told(value: Any) -> Any:  # noqa: ANN401 - of any field
-    """A value as JSON has it."""
-    if isinstance(value, tuple):
-        return list(value)
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def step_of(report: dict[str, Any]) -> Step:

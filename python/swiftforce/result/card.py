@@ -10,13 +10,12 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import Any
 
+from swiftforce.result import trust
+from swiftforce.result.records import Layer, PruningRecord, Step
+from swiftforce.result.summary import Scale, percent, removed, revived, share_of_scores
 from swiftforce.show import tables
-from swiftforce.summary import Scale, percent, removed, revived, share_of_scores
-
-if TYPE_CHECKING:
-    from swiftforce.report import Layer, Pruning, Step
 
 #: With more layers than that, their bars stand side by side, and the table has to be opened. There
 #: it has so many rows, and so many bars stand side by side.
@@ -29,13 +28,13 @@ _FAINT, _LINE = "rgba(128,128,128,0.16)", "rgba(128,128,128,0.45)"
 _SMALL = "font-size:0.85em;opacity:0.75"
 
 
-def html_of(pruning: Pruning) -> str:
+def html_of(pruning: PruningRecord[Any]) -> str:
     """The card of a result."""
     scale = Scale(pruning)
     many = len(pruning.layers) > _ROWS
     parts = [
         _head(pruning),
-        _concerns(pruning.warnings),
+        _concerns(trust.texts(pruning)),
         _strip(pruning.layers, scale) if many else _table(pruning.layers, scale),
         _charts(pruning) if pruning.steps > 1 else "",
         *(_block(escape(text), _SMALL) for text in share_of_scores(pruning)),
@@ -47,7 +46,7 @@ def html_of(pruning: Pruning) -> str:
     return _block("".join(parts), style)
 
 
-def _head(pruning: Pruning) -> str:
+def _head(pruning: PruningRecord[Any]) -> str:
     removed = f'<span style="font-size:1.6em">{percent(pruning.sparsity)}</span> removed'
     steps = f"{pruning.steps} steps, {pruning.schedule} schedule" if pruning.steps > 1 else "1 step"
     about = (
@@ -157,7 +156,7 @@ def _title(layer: Layer) -> str:
 # ------------------------------------------------------------------------------ steps
 
 
-def _charts(pruning: Pruning) -> str:
+def _charts(pruning: PruningRecord[Any]) -> str:
     """The course of the search: weights kept, weights removed and brought back, saliency."""
     first, last = pruning.history[0], pruning.history[-1]
     charts = [

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import swiftforce as sf
 from kinds import network
-from swiftforce.card import _AMBER as AMBER
-from swiftforce.card import _RED as RED
+from swiftforce.result.card import _AMBER as AMBER
+from swiftforce.result.card import _RED as RED
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 

@@ -13,7 +13,7 @@ import pytest
 import swiftforce as sf
 from kinds import network
 from swiftforce.inputs.tensors import Tensors
-from swiftforce.report import layers_of
+from swiftforce.result.records import layers_of
 from swiftforce.show import tables
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")

@@ -1,0 +1,26 @@
+"""What a search found: plain records, and functions that apply, show, judge and save them.
+
+`records` is at the bottom and imports nothing of its neighbours. Each other module is one thing
+that is done with a record: `masks` applies it, `mask_files` saves it, `trust` says what speaks
+against it, `summary` has its words, `table`, `card` and `plots` show it. `Pruning` puts them
+together for users. Nothing here searches.
+"""
+
+from swiftforce.result.masks import apply_masks, check_whole
+from swiftforce.result.pruning import Pruning, load
+from swiftforce.result.records import Layer, Masks_co, PruningRecord, Step, layers_of, step_of
+from swiftforce.result.trust import warn_of
+
+__all__ = [
+    "Layer",
+    "Masks_co",
+    "Pruning",
+    "PruningRecord",
+    "Step",
+    "apply_masks",
+    "check_whole",
+    "layers_of",
+    "load",
+    "step_of",
+    "warn_of",
+]
