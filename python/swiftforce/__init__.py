@@ -56,12 +56,23 @@ from swiftforce.errors import (
     WeightsDifferError,
 )
 from swiftforce.inputs import methods, saliencies, schedules
-from swiftforce.pruning import force, grasp_it, iterative_snip, magnitude, prune, random, snip
 from swiftforce.result import Layer, Pruning, Step, apply_masks, load
-from swiftforce.schedule import keep_count, schedule_keeps
-from swiftforce.search import MaskSearch
-from swiftforce.selection import permutation, saliency, select
-from swiftforce.shards import Piece
+from swiftforce.search import (
+    MaskSearch,
+    Piece,
+    force,
+    grasp_it,
+    iterative_snip,
+    keep_count,
+    magnitude,
+    permutation,
+    prune,
+    random,
+    saliency,
+    schedule_keeps,
+    select,
+    snip,
+)
 from swiftforce.threads import cpu_levels, get_num_threads, set_num_threads
 from swiftforce.version import __version__
 

@@ -19,8 +19,7 @@ from swiftforce import _core
 from swiftforce.errors import AllocationError, LayerCollapseWarning, SwiftForceError
 from swiftforce.files import dtype_of
 from swiftforce.inputs import Array
-from swiftforce.pruning import snip
-from swiftforce.schedule import keep_count
+from swiftforce.search import keep_count, snip
 
 TENSORS = 50
 READING = "reading weights and gradients once"

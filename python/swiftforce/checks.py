@@ -22,7 +22,7 @@ from swiftforce.effective import EffectiveDensity, EffectiveLayer, effective_den
 from swiftforce.errors import native_call
 from swiftforce.inputs import FLOATS, MASK, MASKS, Array, Arrays, Tensors, check_seed
 from swiftforce.result import Pruning, check_whole
-from swiftforce.selection import permutation
+from swiftforce.search import permutation
 
 __all__ = [
     "EffectiveDensity",

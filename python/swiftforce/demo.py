@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from swiftforce.experiment import DENSE, Run, perform
 from swiftforce.images import Dataset
-from swiftforce.schedule import DEFAULT_STEPS
+from swiftforce.search import DEFAULT_STEPS
 from swiftforce.show import Work
 
 

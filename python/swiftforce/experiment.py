@@ -19,9 +19,7 @@ from swiftforce.architectures import NETWORKS
 from swiftforce.errors import DivergedError, SwiftForceWarning
 from swiftforce.images import Dataset
 from swiftforce.inputs import Array, method_info, methods
-from swiftforce.pruning import prune
-from swiftforce.schedule import keep_count
-from swiftforce.selection import saliency, select
+from swiftforce.search import keep_count, prune, saliency, select
 
 #: What runs call the network that is not pruned.
 DENSE = "dense"

@@ -17,7 +17,7 @@ from swiftforce.architectures import NETWORKS
 from swiftforce.experiment import DENSE, UNIFORM_RANDOM, Result, Run, perform
 from swiftforce.images import Dataset
 from swiftforce.inputs import method_info
-from swiftforce.schedule import DEFAULT_STEPS
+from swiftforce.search import DEFAULT_STEPS
 from swiftforce.show import Work, plots
 
 #: Accuracy of a guess: Fashion-MNIST has ten classes of as many images each.

@@ -40,7 +40,7 @@ from swiftforce.inputs import (
 from swiftforce.layers import AnyLayer, Flattened
 from swiftforce.parameters import Parameters
 from swiftforce.paths import Paths
-from swiftforce.selection import permutation
+from swiftforce.search import permutation
 from swiftforce.show import Training
 
 #: Where the streams of a seed begin that the orders of samples are drawn from: those of training

@@ -15,8 +15,7 @@ from swiftforce.jax.gradients import Loss, averaged, gradient_function
 from swiftforce.jax.pytrees import Leaves, Pytree, on_cpu, placed, prunable
 from swiftforce.result import Pruning
 from swiftforce.result import masks as files
-from swiftforce.schedule import Schedule
-from swiftforce.search import MaskSearch
+from swiftforce.search import MaskSearch, Schedule
 from swiftforce.show import bar
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from swiftforce.errors import NonFiniteError
 from swiftforce.inputs import Array
-from swiftforce.selection import saliency
+from swiftforce.search import saliency
 from swiftforce.torch.memory import array_of, in_order, order_of, out_of_order, tensor_of
 from swiftforce.torch.sharded import like, local_of
 

@@ -22,7 +22,7 @@ from swiftforce.errors import (
 )
 from swiftforce.inputs import integer, method_info
 from swiftforce.inputs import methods as methods_of_core
-from swiftforce.schedule import check_steps
+from swiftforce.search import check_steps
 from swiftforce.torch.gradients import Parameters, hessian_gradients, mean_gradients, synaptic_flow
 from swiftforce.torch.objective import BatchLoss, Loss, Objective, input_of
 from swiftforce.torch.parameters import unwrapped

@@ -15,10 +15,7 @@ from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array
 from swiftforce.result import Layer, Pruning
-from swiftforce.schedule import Schedule
-from swiftforce.search import MaskSearch
-from swiftforce.selection import prune_by_scores
-from swiftforce.shards import Agreement
+from swiftforce.search import Agreement, MaskSearch, Schedule, prune_by_scores
 from swiftforce.show import bar
 from swiftforce.torch.gradients import Parameters
 from swiftforce.torch.held import HeldWeights

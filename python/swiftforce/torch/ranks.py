@@ -12,7 +12,7 @@ from torch import nn
 from swiftforce.distributed import Communicator, TorchCommunicator
 from swiftforce.errors import RanksDifferError
 from swiftforce.inputs import Array
-from swiftforce.shards import Agreement
+from swiftforce.search import Agreement
 from swiftforce.torch.memory import array_of
 from swiftforce.torch.parameters import parallel_of
 

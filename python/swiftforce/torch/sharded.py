@@ -15,7 +15,7 @@ from torch import nn
 
 from swiftforce.distributed import Communicator, TorchCommunicator
 from swiftforce.errors import LayoutError, UnsupportedTypeError
-from swiftforce.shards import Agreement, Piece
+from swiftforce.search import Agreement, Piece
 
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor

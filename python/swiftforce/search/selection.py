@@ -24,7 +24,7 @@ from swiftforce.inputs import (
     number,
 )
 from swiftforce.result import Pruning, layers_of, step_of, warn_of
-from swiftforce.schedule import require_keep
+from swiftforce.search.schedule import require_keep
 
 
 def saliency(

@@ -54,9 +54,9 @@ from swiftforce.inputs import (
     spans,
 )
 from swiftforce.result import Layer, Pruning, Step, layers_of, step_of, warn_of
-from swiftforce.schedule import Schedule, plan
-from swiftforce.search_files import SavedSearch, digests
-from swiftforce.shards import Agreement, Piece, Shard
+from swiftforce.search.saved_search import SavedSearch, digests
+from swiftforce.search.schedule import Schedule, plan
+from swiftforce.search.shards import Agreement, Piece, Shard
 
 #: The caller's function from masked weights to dense gradients, both in the weights' structure.
 Gradients = Callable[[Arrays], Arrays]

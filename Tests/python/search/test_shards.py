@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinds import cut, cuts, values
 from ranks import Group, Member, runs_of
-from swiftforce import _core, shards
+from swiftforce import _core
+from swiftforce.search import shards
 
 Array = Any
 Arrays = list[Array]

@@ -7,8 +7,8 @@ from typing import Any
 from swiftforce.errors import MissingGradientsError
 from swiftforce.inputs import Arrays
 from swiftforce.result import Pruning
-from swiftforce.schedule import Schedule
-from swiftforce.search import Gradients, MaskSearch
+from swiftforce.search.mask_search import Gradients, MaskSearch
+from swiftforce.search.schedule import Schedule
 from swiftforce.show import bar
 
 
