@@ -14,7 +14,8 @@ import swiftforce as sf
 from hypothesis import given
 from hypothesis import strategies as st
 from kinds import cut, cuts, shaped, values
-from swiftforce import checks, network, nn
+from swiftforce import checks, nn
+from swiftforce.nn import network
 from tiny_networks import TINY, drawn
 from unit_graph import Graph
 

@@ -10,8 +10,7 @@ import numpy as np
 
 from swiftforce.errors import UnsupportedTypeError
 from swiftforce.inputs import MASK, MASKS, SINGLES, Array, Arrays, Tensors
-from swiftforce.network import Network
-from swiftforce.paths import Paths
+from swiftforce.nn import Network, Paths
 from swiftforce.show import tables
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from swiftforce.errors import ArchitectureError, NetworkFileError
 from swiftforce.files import FileFormat
 from swiftforce.inputs import FLOAT32, Array
-from swiftforce.layers import KINDS, AnyLayer, Residual
-from swiftforce.network import Network
+from swiftforce.nn.layers import KINDS, AnyLayer, Residual
+from swiftforce.nn.network import Network
 
 _FORMAT = FileFormat("swiftforce-network", 1, "a network", NetworkFileError)
 _PARAMETER, _MASK = "parameter.", "mask."

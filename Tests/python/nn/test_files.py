@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import swiftforce as sf
 from safetensors.numpy import load_file, save_file
-from swiftforce import layers, nn
-from swiftforce.network_files import _FORMAT
+from swiftforce import nn
+from swiftforce.nn import layers
+from swiftforce.nn.files import _FORMAT
 
 SHAPE = (2, 9, 7)
 

@@ -14,7 +14,7 @@ from typing import assert_never
 import numpy as np
 
 from swiftforce.inputs import Array
-from swiftforce.layers import (
+from swiftforce.nn.layers import (
     AnyLayer,
     AvgPool2d,
     BatchNorm2d,

@@ -1,11 +1,12 @@
 """A small network engine: prune, train and evaluate with nothing but numpy installed.
 
 Classifiers from a list of layers, trained by stochastic gradient descent on the native core. It is
-small on purpose: whoever needs augmentation, other optimizers or a GPU uses a framework, and
-`swiftforce` beside it.
+small on purpose: for augmentation, other optimizers or a GPU, use a framework with `swiftforce`
+beside it. How masks are found does not belong here.
 """
 
-from swiftforce.layers import (
+from swiftforce.nn.files import load, save
+from swiftforce.nn.layers import (
     AnyLayer,
     AvgPool2d,
     BatchNorm2d,
@@ -17,10 +18,10 @@ from swiftforce.layers import (
     ReLU,
     Residual,
 )
-from swiftforce.models import lenet5, lenet_300_100, resnet, small_vgg, vgg
-from swiftforce.network import Epoch, Evaluation, Network
-from swiftforce.network_files import load, save
-from swiftforce.parameters import Parameters
+from swiftforce.nn.models import lenet5, lenet_300_100, resnet, small_vgg, vgg
+from swiftforce.nn.network import Epoch, Evaluation, Network
+from swiftforce.nn.parameters import Parameters
+from swiftforce.nn.paths import Paths as Paths
 
 __all__ = [
     "AnyLayer",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from swiftforce.errors import ArchitectureError
-from swiftforce.layers import (
+from swiftforce.nn.layers import (
     AnyLayer,
     AvgPool2d,
     BatchNorm2d,
@@ -17,7 +17,7 @@ from swiftforce.layers import (
     ReLU,
     Residual,
 )
-from swiftforce.network import Network
+from swiftforce.nn.network import Network
 
 Shape = Sequence[int]
 

@@ -37,9 +37,9 @@ from swiftforce.inputs import (
     integer,
     names,
 )
-from swiftforce.layers import AnyLayer, Flattened
-from swiftforce.parameters import Parameters
-from swiftforce.paths import Paths
+from swiftforce.nn.layers import AnyLayer, Flattened
+from swiftforce.nn.parameters import Parameters
+from swiftforce.nn.paths import Paths
 from swiftforce.search import permutation
 from swiftforce.show import Training
 
