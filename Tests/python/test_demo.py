@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import swiftforce as sf
 from swiftforce import demo, nn
+from swiftforce.datasets.idx import idx_dataset
+from swiftforce.datasets.images import Dataset
 from swiftforce.experiment import compared_methods
-from swiftforce.idx import idx_dataset
-from swiftforce.images import Dataset
 
 #: The images of the tests have 4 by 4 pixels: too few for convolutions.
 LENET = "lenet_300_100"

@@ -11,9 +11,9 @@ import swiftforce as sf
 from oracle import assert_same_masks
 from swiftforce import nn
 from swiftforce.architectures import NETWORKS
+from swiftforce.datasets.idx import idx_dataset
+from swiftforce.datasets.images import Dataset
 from swiftforce.experiment import Run, compared_methods, find_masks, perform, uniform_random
-from swiftforce.idx import idx_dataset
-from swiftforce.images import Dataset
 
 
 @pytest.fixture

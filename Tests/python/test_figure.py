@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from swiftforce import figure, runs, search_plots
+from swiftforce.datasets.idx import idx_dataset
+from swiftforce.datasets.images import Dataset
 from swiftforce.experiment import Result, Run
 from swiftforce.figure import Settings
-from swiftforce.idx import idx_dataset
-from swiftforce.images import Dataset
 from swiftforce.show import plots
 
 #: By default, so many runs: dense and five methods at five sparsities, with three seeds.

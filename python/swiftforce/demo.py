@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from swiftforce.datasets import Dataset
 from swiftforce.experiment import DENSE, Run, perform
-from swiftforce.images import Dataset
 from swiftforce.search import DEFAULT_STEPS
 from swiftforce.show import Work
 

@@ -16,8 +16,8 @@ import numpy as np
 import swiftforce
 from swiftforce import nn
 from swiftforce.architectures import NETWORKS
+from swiftforce.datasets import Dataset
 from swiftforce.errors import DivergedError, SwiftForceWarning
-from swiftforce.images import Dataset
 from swiftforce.inputs import Array, method_info, methods
 from swiftforce.search import keep_count, prune, saliency, select
 

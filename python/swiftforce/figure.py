@@ -14,8 +14,8 @@ from pathlib import Path
 
 from swiftforce import runs, search_plots
 from swiftforce.architectures import NETWORKS
+from swiftforce.datasets import Dataset
 from swiftforce.experiment import DENSE, UNIFORM_RANDOM, Result, Run, perform
-from swiftforce.images import Dataset
 from swiftforce.inputs import method_info
 from swiftforce.search import DEFAULT_STEPS
 from swiftforce.show import Work, plots

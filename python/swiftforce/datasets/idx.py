@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swiftforce.files import file_error, file_size
-from swiftforce.images import (
+from swiftforce.datasets.images import (
     Dataset,
     channel_statistics,
     normalise_pixels,
     pixel_counts,
     refuse_constant,
 )
+from swiftforce.files import file_error, file_size
 
 _ELEMENT_TYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(">u1"),

@@ -15,14 +15,14 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swiftforce.files import file_error, file_size
-from swiftforce.images import (
+from swiftforce.datasets.images import (
     Dataset,
     channel_statistics,
     normalise_pixels,
     pixel_counts,
     refuse_constant,
 )
+from swiftforce.files import file_error, file_size
 
 _SHAPE = (3, 32, 32)
 _PIXELS = 3 * 32 * 32

@@ -1,9 +1,6 @@
-"""Data sets as numpy arrays, ready to prune and train on.
+"""Where each data set is looked for, and what it is made of.
 
-Where each is looked for is said here, each format is read by a module of its own. Nothing is
-downloaded, and nothing but numpy and the standard library is needed. Every reader returns a
-`Dataset`. What is wrong with a file, or that it is not there, is one
-`swiftforce.DatasetError` that names it.
+Each format is read by a module of its own.
 """
 
 from __future__ import annotations
@@ -12,20 +9,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from swiftforce.cifar import CIFAR10, CIFAR100, Layout, read_cifar
+from swiftforce.datasets.cifar import CIFAR10, CIFAR100, Layout, read_cifar
+from swiftforce.datasets.idx import IDX_FILES, idx_dataset
+from swiftforce.datasets.images import Dataset
 from swiftforce.errors import DatasetError
-from swiftforce.idx import IDX_FILES, idx_dataset, read_idx
-from swiftforce.images import Dataset
-
-__all__ = [
-    "Dataset",
-    "cifar10",
-    "cifar100",
-    "fashion_mnist",
-    "idx_dataset",
-    "mnist",
-    "read_idx",
-]
 
 _DATA_VARIABLE = "SWIFTFORCE_DATA"
 _DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")

@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from swiftforce import cifar
-from swiftforce.cifar import CIFAR10, CIFAR100, Layout
-from swiftforce.datasets import cifar10, cifar100
+from swiftforce.datasets import cifar, cifar10, cifar100
+from swiftforce.datasets.cifar import CIFAR10, CIFAR100, Layout
+from swiftforce.datasets.images import Dataset
 from swiftforce.errors import DatasetError
-from swiftforce.images import Dataset
 
 READERS = {CIFAR10.name: (CIFAR10, cifar10), CIFAR100.name: (CIFAR100, cifar100)}
 Records = dict[str, np.ndarray]

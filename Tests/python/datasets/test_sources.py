@@ -16,11 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from swiftforce import datasets
-from swiftforce.datasets import fashion_mnist, mnist
+from swiftforce.datasets import fashion_mnist, mnist, sources
+from swiftforce.datasets.idx import idx_dataset, read_idx
+from swiftforce.datasets.images import Dataset
 from swiftforce.errors import DatasetError, SwiftForceError
-from swiftforce.idx import idx_dataset, read_idx
-from swiftforce.images import Dataset
 
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -67,7 +66,7 @@ def test_errors_are_value_errors() -> None:
 
 
 def test_examples_in_the_docstrings() -> None:
-    results = doctest.testmod(datasets)
+    results = doctest.testmod(sources)
     assert results.attempted > 0
     assert results.failed == 0
 
@@ -511,7 +510,7 @@ def test_a_dataset_is_frozen(tmp_path: Path) -> None:
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine without any data set."""
     monkeypatch.delenv("SWIFTFORCE_DATA", raising=False)
-    monkeypatch.setattr(datasets, "_DEBIAN_FASHION_MNIST", tmp_path / "debian")
+    monkeypatch.setattr(sources, "_DEBIAN_FASHION_MNIST", tmp_path / "debian")
     return tmp_path
 
 

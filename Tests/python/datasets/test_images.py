@@ -10,9 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
-from swiftforce import images as module
+from swiftforce.datasets import images as module
+from swiftforce.datasets.images import (
+    channel_statistics,
+    normalise_pixels,
+    pixel_counts,
+    refuse_constant,
+)
 from swiftforce.errors import DatasetError
-from swiftforce.images import channel_statistics, normalise_pixels, pixel_counts, refuse_constant
 
 pixels = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=4, max_dims=4, max_side=5))
 
