@@ -12,7 +12,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
-from swiftforce.effective import EffectiveDensity, EffectiveLayer
+from swiftforce.checks import EffectiveDensity, EffectiveLayer
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
 from swiftforce.result import Pruning
 from swiftforce.torch.calls import Call

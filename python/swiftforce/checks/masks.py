@@ -1,0 +1,53 @@
+"""Masks as the checks take them, and the share of weights that each of their layers keeps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from swiftforce.inputs import MASKS, Array, Arrays, Tensors
+from swiftforce.result import Pruning, check_whole
+
+
+def layer_densities(masks: Pruning | Arrays) -> dict[str, float]:
+    """The share of its weights that each layer keeps: what `shuffle` and `invert` leave alone.
+
+    Parameters
+    ----------
+    masks : Pruning, or mapping, sequence or array of bool
+        Also the result of an adapter's search.
+
+    Returns
+    -------
+    dict of str to float
+        1 for an empty tensor.
+
+    Raises
+    ------
+    StructureError, UnsupportedTypeError, LayoutError
+
+    Examples
+    --------
+    >>> import numpy as np, swiftforce as sf
+    >>> sf.checks.layer_densities({"a": np.array([True, False]), "b": np.array([True])})
+    {'a': 0.5, 'b': 1.0}
+    """
+    if isinstance(masks, Pruning):
+        return {layer.name: layer.density for layer in masks.layers}
+    tensors = tensors_of(masks)
+    return {
+        name: float(np.count_nonzero(mask) / mask.size) if mask.size else 1.0
+        for name, mask in zip(tensors.names, tensors.arrays, strict=True)
+    }
+
+
+def tensors_of(masks: Pruning | Arrays) -> Tensors:
+    """Masks, or those of a result."""
+    tensors = Tensors(getattr(masks, "masks", masks), "masks", MASKS)
+    if isinstance(masks, Pruning) and len(masks.layers) == len(tensors.arrays):
+        check_whole(masks, tensors, "check")
+    return tensors
+
+
+def is_mixed(mask: Array) -> bool:
+    """Whether a mask keeps some weights and removes others."""
+    return bool(mask.any()) and not mask.all()
