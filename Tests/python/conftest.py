@@ -18,7 +18,7 @@ import swiftforce as sf
 from hypothesis import HealthCheck, settings
 from kinds import write_images
 from swiftforce import nn
-from swiftforce.architectures import NETWORKS, Architecture
+from swiftforce.experiments.architectures import NETWORKS, Architecture
 
 settings.register_profile(
     "local", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]

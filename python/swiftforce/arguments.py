@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from swiftforce.architectures import NETWORKS
 from swiftforce.errors import SwiftForceError
+from swiftforce.experiments import NETWORKS
 from swiftforce.inputs import check_seed, check_sparsity, method_info, methods
 
 Number = TypeVar("Number", int, float)

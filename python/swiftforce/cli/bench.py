@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy
 
 import swiftforce
-from swiftforce import bench
 from swiftforce.arguments import count, sparsity
+from swiftforce.experiments import bench
 from swiftforce.files import FLOATS
 from swiftforce.show import tables
 

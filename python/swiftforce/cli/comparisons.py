@@ -7,12 +7,11 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from swiftforce import demo, figure, runs
-from swiftforce.architectures import NETWORKS
 from swiftforce.arguments import SHORT, count, network, positive, results_file, sparsity
 from swiftforce.datasets import fashion_mnist
 from swiftforce.errors import RunsFileError
-from swiftforce.experiment import Result, compared_methods
+from swiftforce.experiments import NETWORKS, Result, compared_methods, demo, figure, results_csv
+from swiftforce.experiments import plots as experiment_plots
 from swiftforce.inputs import check_seed
 from swiftforce.show import plots, tables
 
@@ -189,7 +188,7 @@ def _draw(outcome: demo.Outcome, settings: demo.Settings, path: Path) -> None:
         method: {sparsity: [outcome.accuracy[method, sparsity]] for sparsity in settings.sparsities}
         for method in settings.methods
     }
-    plots.accuracy_against_sparsity(
+    experiment_plots.accuracy_against_sparsity(
         accuracy,
         path,
         title=f"{NETWORKS[settings.network].label} on Fashion-MNIST, pruned before training",
@@ -209,13 +208,13 @@ def _figure(options: argparse.Namespace) -> None:
         learning_rate=options.learning_rate,
         samples=options.samples or figure.Settings.samples,
     )
-    there = runs.read(options.results)
+    there = results_csv.read(options.results)
     if options.draw_only:
         if options.samples is None:
             settings = figure.most_samples(settings, there)
     else:
         settings = _run_figure(options, settings)
-        there = runs.read(options.results)
+        there = results_csv.read(options.results)
     results = figure.wanted(settings, there)
     if options.draw_only and not results:
         raise RunsFileError(f"{str(options.results)!r} has no run with these settings")

@@ -1,7 +1,4 @@
-"""Pictures, by matplotlib: how all of them look, and accuracies.
-
-What searches did is drawn in search_plots.py.
-"""
+"""How all figures look: the colour and marker of each method, lines with bands, files."""
 
 from __future__ import annotations
 
@@ -12,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from swiftforce.files import atomic_write
-
-#: The method whose values are a level line: it is the same network at every sparsity.
-_LEVEL = "dense"
 
 
 @dataclass(frozen=True)
@@ -28,7 +22,7 @@ class Style:
 
 #: Colours that also the colour-blind tell apart, after Okabe and Ito.
 STYLES: dict[str, Style] = {
-    _LEVEL: Style("dense", "black", ""),
+    "dense": Style("dense", "black", ""),
     "force": Style("FORCE", "#0072B2", "o"),
     "iterative_snip": Style("Iterative SNIP", "#E69F00", "s"),
     "snip": Style("SNIP", "#D55E00", "^"),
@@ -37,9 +31,6 @@ STYLES: dict[str, Style] = {
     "random": Style("random", "#56B4E9", "v"),
     "uniform_random": Style("random, uniform per layer", "#777777", "X"),
 }
-
-#: Values of each seed by sparsity.
-Spread = Mapping[float, Sequence[float]]
 
 
 def style(method: str) -> Style:
@@ -72,56 +63,6 @@ def check_target(path: str | os.PathLike[str]) -> None:
     known = FigureCanvasBase.get_supported_filetypes()
     if target.suffix[1:].lower() not in known:
         raise OSError(f"{target.name!r} names no format of pictures: use one of {', '.join(known)}")
-
-
-def accuracy_against_sparsity(
-    accuracy: Mapping[str, Spread],
-    path: str | os.PathLike[str],
-    *,
-    title: str,
-    chance: float | None = None,
-) -> None:
-    """Draw a line through the means of each method and a band from its least to its most.
-
-    Parameters
-    ----------
-    accuracy : mapping of str to mapping of float to sequence of float
-        Accuracies in [0, 1] of one or more seeds, by method and sparsity. The method ``dense`` is
-        a level line and band, made of all of its values.
-    path : path
-        Where the picture goes; its suffix names the format.
-    title : str
-    chance : float, optional
-        Accuracy of a guess, a dotted line.
-    """
-    figure = new_figure(9, 4.8)
-    axes = figure.add_subplot()
-    shares = {share for method, spread in accuracy.items() if method != _LEVEL for share in spread}
-    ticks = sorted(shares or {share for spread in accuracy.values() for share in spread})
-    margin = max(1.05, ((1 - ticks[0]) / (1 - ticks[-1])) ** 0.05)
-    axes.set_xscale("log")
-    axes.set_xlim((1 - ticks[0]) * margin, (1 - ticks[-1]) / margin)
-    axes.set_xticks([1 - share for share in ticks], [f"{100 * share:.4g}" for share in ticks])
-    for method, spread in accuracy.items():
-        shown = style(method)
-        percent = {share: [100 * value for value in spread[share]] for share in sorted(spread)}
-        if method == _LEVEL:
-            every = [value for values in percent.values() for value in values]
-            axes.axhspan(min(every), max(every), color=shown.color, alpha=0.12, linewidth=0)
-            axes.axhline(
-                mean(every), color=shown.color, linestyle="--", linewidth=1, label=shown.label
-            )
-        else:
-            band(axes, {1 - share: values for share, values in percent.items()}, shown)
-    if chance is not None:
-        axes.axhline(100 * chance, color="black", linestyle=":", linewidth=1, label="chance")
-    axes.minorticks_off()
-    axes.set_xlabel("sparsity, % of weights removed before training")
-    axes.set_ylabel("test accuracy, %")
-    axes.set_title(title)
-    axes.grid(alpha=0.3)
-    figure.legend(loc="outside right upper", fontsize="small")
-    save(figure, path)
 
 
 def band(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from swiftforce.datasets import Dataset
-from swiftforce.experiment import DENSE, Run, perform
+from swiftforce.experiments.runs import DENSE, Run, perform
 from swiftforce.search import DEFAULT_STEPS
 from swiftforce.show import Work
 
@@ -19,11 +19,11 @@ class Settings:
     Attributes
     ----------
     network : str
-        One of `swiftforce.architectures.NETWORKS`.
+        One of `swiftforce.experiments.architectures.NETWORKS`.
     sparsities : sequence of float
         Shares of weights to remove, each in [0, 1).
     methods : sequence of str
-        Names of `swiftforce.experiment.compared_methods`.
+        Names of `swiftforce.experiments.runs.compared_methods`.
     steps : int
         Steps of the progressive methods, one batch each. One-shot methods that need gradients
         average them over as many batches, so that every method sees the same samples.

@@ -15,9 +15,9 @@ import numpy as np
 
 import swiftforce
 from swiftforce import nn
-from swiftforce.architectures import NETWORKS
 from swiftforce.datasets import Dataset
 from swiftforce.errors import DivergedError, SwiftForceWarning
+from swiftforce.experiments.architectures import NETWORKS
 from swiftforce.inputs import Array, method_info, methods
 from swiftforce.search import keep_count, prune, saliency, select
 
@@ -40,7 +40,7 @@ class Run:
     Attributes
     ----------
     network : str
-        One of `swiftforce.architectures.NETWORKS`.
+        One of `swiftforce.experiments.architectures.NETWORKS`.
     method : str
         One of `compared_methods`.
     sparsity : float

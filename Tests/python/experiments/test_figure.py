@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from swiftforce import figure, runs, search_plots
 from swiftforce.datasets.idx import idx_dataset
 from swiftforce.datasets.images import Dataset
-from swiftforce.experiment import Result, Run
-from swiftforce.figure import Settings
-from swiftforce.show import plots
+from swiftforce.experiments import figure
+from swiftforce.experiments import plots as search_plots
+from swiftforce.experiments import results_csv as runs
+from swiftforce.experiments.figure import Settings
+from swiftforce.experiments.runs import Result, Run
 
 #: By default, so many runs: dense and five methods at five sparsities, with three seeds.
 ALL = 3 * (1 + 5 * 5)
@@ -269,7 +270,7 @@ def test_what_the_pictures_are_given(
     def record(name: str):
         return lambda *values, **options: given.update({name: (*values, options)})
 
-    monkeypatch.setattr(plots, "accuracy_against_sparsity", record("accuracy"))
+    monkeypatch.setattr(search_plots, "accuracy_against_sparsity", record("accuracy"))
     monkeypatch.setattr(search_plots, "layer_densities", record("layers"))
     monkeypatch.setattr(search_plots, "churn", record("churn"))
     results = results_of(settings)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from swiftforce import search_plots
+from swiftforce.experiments import plots as search_plots
 from swiftforce.show import plots
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ HOLED = {"0.weight": 0.5, "2.weight": 0.0, "4.weight": 0.5}
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that would have been written."""
     found: list[Figure] = []
-    monkeypatch.setattr(search_plots, "save", lambda figure, _: found.append(figure))
+    monkeypatch.setattr(plots, "save", lambda figure, _: found.append(figure))
     return found
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from swiftforce.experiment import compared_methods
+from swiftforce.experiments.plots import accuracy_against_sparsity
+from swiftforce.experiments.runs import compared_methods
 from swiftforce.show import plots
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ ACCURACY = {
 
 
 def draw(path: Path | str) -> None:
-    plots.accuracy_against_sparsity(ACCURACY, path, title="A title", chance=0.25)
+    accuracy_against_sparsity(ACCURACY, path, title="A title", chance=0.25)
 
 
 @pytest.mark.slow
@@ -53,7 +54,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, accuracy: dict = ACCURACY, **more: ob
     """The axes of the picture, which is not written."""
     figures = []
     monkeypatch.setattr(plots, "save", lambda figure, _: figures.append(figure))
-    plots.accuracy_against_sparsity(accuracy, "a.png", title="A title", **more)
+    accuracy_against_sparsity(accuracy, "a.png", title="A title", **more)
     return figures[0].axes[0]
 
 
@@ -95,7 +96,7 @@ def test_at_a_single_sparsity_the_spread_is_a_bar(monkeypatch: pytest.MonkeyPatc
 
 def test_only_the_dense_network(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    plots.accuracy_against_sparsity({"dense": {0.0: [0.9]}}, tmp_path / "a.png", title="")
+    accuracy_against_sparsity({"dense": {0.0: [0.9]}}, tmp_path / "a.png", title="")
     assert (tmp_path / "a.png").read_bytes().startswith(PNG)
 
 

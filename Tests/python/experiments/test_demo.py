@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import swiftforce as sf
-from swiftforce import demo, nn
+from swiftforce import nn
 from swiftforce.datasets.idx import idx_dataset
 from swiftforce.datasets.images import Dataset
-from swiftforce.experiment import compared_methods
+from swiftforce.experiments import demo
+from swiftforce.experiments.runs import compared_methods
 
 #: The images of the tests have 4 by 4 pixels: too few for convolutions.
 LENET = "lenet_300_100"

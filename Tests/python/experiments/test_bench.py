@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pytest
 import swiftforce as sf
-from swiftforce import bench, cli
+from swiftforce import cli
+from swiftforce.experiments import bench
 
 SMALL = bench.Settings(weights=3000, repeats=1)
 

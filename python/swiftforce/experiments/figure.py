@@ -1,7 +1,7 @@
 """The figure: the methods compared on Fashion-MNIST over sparsities and seeds.
 
 Which runs there are, in which order, doing those that are left, and the tables and pictures of
-what is there. A run is in experiment.py, the file of results in runs.py.
+what is there. A run is in runs.py, the file of results in results_csv.py.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from swiftforce import runs, search_plots
-from swiftforce.architectures import NETWORKS
 from swiftforce.datasets import Dataset
-from swiftforce.experiment import DENSE, UNIFORM_RANDOM, Result, Run, perform
+from swiftforce.experiments import plots, results_csv
+from swiftforce.experiments.architectures import NETWORKS
+from swiftforce.experiments.runs import DENSE, UNIFORM_RANDOM, Result, Run, perform
 from swiftforce.inputs import method_info
 from swiftforce.search import DEFAULT_STEPS
-from swiftforce.show import Work, plots
+from swiftforce.show import Work
 
 #: Accuracy of a guess: Fashion-MNIST has ten classes of as many images each.
 CHANCE = 0.1
@@ -31,15 +31,15 @@ class Settings:
     Attributes
     ----------
     network : str
-        One of `swiftforce.architectures.NETWORKS`.
+        One of `swiftforce.experiments.architectures.NETWORKS`.
     methods : tuple of str
-        Names of `swiftforce.experiment.compared_methods`.
+        Names of `swiftforce.experiments.runs.compared_methods`.
     sparsities : tuple of float
         Shares of weights to remove, each in [0, 1), in the order in which they are run: those that
         tell most first, so that a figure that was stopped shows something.
     seeds : tuple of int
     steps : int
-        Batches whose gradients a search sees; see `swiftforce.experiment.Run`.
+        Batches whose gradients a search sees; see `swiftforce.experiments.runs.Run`.
     epochs, batch_size, learning_rate : int, int, float
     samples : int
         Number of training images.
@@ -143,7 +143,7 @@ def go_on(
     """
     start = time.monotonic()
     plan = planned(settings)
-    done = wanted(settings, runs.read(path))
+    done = wanted(settings, results_csv.read(path))
     there = {result.run for result in done}
     left = [run for run in plan if run not in there]
     with Work(len(left) * settings.epochs) as work:
@@ -152,7 +152,7 @@ def go_on(
                 return
             work.begin(f"seed {run.seed}: {run.name}")
             result = perform(run, data, on_epoch=work.advance)
-            runs.append(path, result)
+            results_csv.append(path, result)
             done.append(result)
             work.say(_line(result, done, len(plan)))
 
@@ -253,7 +253,7 @@ def draw(results: Sequence[Result], settings: Settings, path: str | os.PathLike[
         for sparsity in sorted(settings.sparsities)
     }
     if any(densities.values()):
-        search_plots.layer_densities(
+        plots.layer_densities(
             {sparsity: methods for sparsity, methods in densities.items() if methods},
             layers,
             title=f"{label}: what is left of each layer{note}",
@@ -265,7 +265,7 @@ def draw(results: Sequence[Result], settings: Settings, path: str | os.PathLike[
         if (found := _of(results, "force", sparsity))
     }
     if forces:
-        search_plots.churn(
+        plots.churn(
             {sparsity: [each.removed for each in found] for sparsity, found in forces.items()},
             {sparsity: [each.revived for each in found] for sparsity, found in forces.items()},
             churn,

@@ -10,10 +10,10 @@ import pytest
 import swiftforce as sf
 from oracle import assert_same_masks
 from swiftforce import nn
-from swiftforce.architectures import NETWORKS
 from swiftforce.datasets.idx import idx_dataset
 from swiftforce.datasets.images import Dataset
-from swiftforce.experiment import Run, compared_methods, find_masks, perform, uniform_random
+from swiftforce.experiments.architectures import NETWORKS
+from swiftforce.experiments.runs import Run, compared_methods, find_masks, perform, uniform_random
 
 
 @pytest.fixture

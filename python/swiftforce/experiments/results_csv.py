@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from swiftforce.errors import RunsFileError
-from swiftforce.experiment import Result, Run
+from swiftforce.experiments.runs import Result, Run
 
 #: The columns that say which run it is: two lines that agree in them are of one run.
 SETTINGS = tuple(field.name for field in fields(Run))

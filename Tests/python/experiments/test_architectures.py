@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from swiftforce import nn
-from swiftforce.architectures import NETWORKS
+from swiftforce.experiments.architectures import NETWORKS
 
 CONVOLUTIONAL = [name for name in NETWORKS if name != "lenet_300_100"]
 

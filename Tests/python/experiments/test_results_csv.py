@@ -8,8 +8,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from swiftforce import RunsFileError, runs
-from swiftforce.experiment import Result, Run
+from swiftforce import RunsFileError
+from swiftforce.experiments import results_csv as runs
+from swiftforce.experiments.runs import Result, Run
 
 RESULT = Result(
     run=Run("vgg11", "force", 0.995, 2**64 - 1, 60, 10, 128, 0.1, 60_000),
