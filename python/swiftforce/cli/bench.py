@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy
 
 import swiftforce
-from swiftforce.arguments import count, sparsity
+from swiftforce.cli.arguments import count, sparsity
 from swiftforce.experiments import bench
 from swiftforce.files import FLOATS
 from swiftforce.show import tables

@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from swiftforce.arguments import SHORT, count, network, positive, results_file, sparsity
+from swiftforce.cli.arguments import SHORT, count, network, positive, results_file, sparsity
 from swiftforce.datasets import fashion_mnist
 from swiftforce.errors import RunsFileError
 from swiftforce.experiments import NETWORKS, Result, compared_methods, demo, figure, results_csv

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import swiftforce
 from swiftforce.adapters import listed
-from swiftforce.arguments import count, one_shot, one_shot_methods, seed, sparsity
+from swiftforce.cli.arguments import count, one_shot, one_shot_methods, seed, sparsity
 from swiftforce.errors import CheckpointError, MissingGradientsError, SwiftForceWarning
 from swiftforce.files import Checkpoint, check_place, is_one_of
 from swiftforce.inputs import Array, method_info

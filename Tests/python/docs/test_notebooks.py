@@ -26,7 +26,7 @@ nbformat = pytest.importorskip("nbformat", reason="needs nbformat: pip install -
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
 EXECUTE: dict[str, Any] = runpy.run_path(str(ROOT / "tools" / "run_notebooks.py"))
 read, executed, normalised = (EXECUTE[name] for name in ("read", "executed", "normalised"))

@@ -21,7 +21,7 @@ import swiftforce
 from packages import FRAMEWORKS
 from swiftforce import cli
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "docs" / "reference"
 #: Adapters, each with the framework that it needs.
 ADAPTERS = {f"swiftforce.{name}": name for name in FRAMEWORKS}

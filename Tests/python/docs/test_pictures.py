@@ -15,7 +15,7 @@ import swiftforce as sf
 pytest.importorskip("matplotlib")
 pytest.importorskip("rich")
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAMES = {
     f"{name}_{theme}.png"
     for name in ("card", "card_160_layers", "terminal", "plot")

@@ -22,7 +22,7 @@ import swiftforce
 from packages import FRAMEWORKS, PACKAGE
 from swiftforce.errors import DatasetError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MODULES = sorted(
     ".".join(("swiftforce", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
         ".__init__"
