@@ -7,7 +7,6 @@ in the library: GCC's file, for example, also lists compilers that no wheel hold
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -64,13 +63,13 @@ def parts(libraries: Iterable[str]) -> list[Part]:
     """
     found = [SWIFT]
     for library in sorted(libraries):
-        name = re.match("[a-z]*", library)[0]
-        if name not in LIBRARIES:
+        known = [part for start, part in LIBRARIES.items() if library.startswith(start)]
+        if not known:
             raise LookupError(
                 f"{library} has no known licence: read the copyright file of its package "
                 "and add it to tools/bundled.py"
             )
-        found.append(LIBRARIES[name])
+        found += known
     return found
 
 

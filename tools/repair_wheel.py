@@ -66,12 +66,13 @@ def add_licences(files: Path, swift: Path) -> None:
     target.mkdir(parents=True)
     for name, source in texts.items():
         shutil.copyfile(source, target / name)
-    libraries = [library.name for library in files.glob("*.libs/*")]
+    try:
+        whole = expression(library.name for library in files.glob("*.libs/*"))
+    except LookupError as error:
+        raise SystemExit(error.args[0]) from None
     named = "".join(f"License-File: {FOLDER}/{name}\n" for name in sorted(texts))
     metadata = about / "METADATA"
-    replace_line(
-        metadata, f"License-Expression: {OWN}\n", f"License-Expression: {expression(libraries)}\n"
-    )
+    replace_line(metadata, f"License-Expression: {OWN}\n", f"License-Expression: {whole}\n")
     replace_line(metadata, "License-File: LICENSE\n", f"License-File: LICENSE\n{named}")
 
 

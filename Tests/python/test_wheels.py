@@ -201,7 +201,7 @@ def test_licence_expressions_are_valid() -> None:
     everything = bundled.expression(f"{name}-1.so" for name in bundled.LIBRARIES)
     assert canonicalize_license_expression(everything) == everything
     assert bundled.expression([]) == "MIT AND Apache-2.0 WITH Swift-exception"
-    assert bundled.expression(["libopenblas-r0-1.so.0"]) == EXPRESSION
+    assert bundled.expression(["libopenblasp-r0-1.so"]) == EXPRESSION
 
 
 def test_the_package_itself_is_under_the_licence_of_its_sources() -> None:
@@ -278,6 +278,14 @@ def test_a_library_of_unknown_origin(unpacked: Path) -> None:
     bill = unpacked / ABOUT / repair_wheel.BILL
     bill.write_text(BILL.replace("pkg:deb/debian/libopenblas0", "pkg:rpm/fedora/openblas"))
     with pytest.raises(SystemExit, match=r"pkg:rpm/fedora/openblas\S+ is of no Debian package"):
+        repair_wheel.add_licences(unpacked, unpacked.parent / "LICENSE.txt")
+
+
+def test_a_library_of_unknown_licence_is_not_packed(unpacked: Path) -> None:
+    from tools import repair_wheel
+
+    (unpacked / "swiftforce.libs/libgomp-1.so.1").write_text("library")
+    with pytest.raises(SystemExit, match=r"libgomp-1\.so\.1 has no known licence"):
         repair_wheel.add_licences(unpacked, unpacked.parent / "LICENSE.txt")
 
 
