@@ -87,8 +87,8 @@ format: $(TOOLS)
 
 wheel: $(WHEEL)
 
-# PYTHONS="python3.13": only those. OPTIONS='-m "not slow"': those of pytest.
-PYTHONS ?= python3.11 python3.12 python3.13
+# Those that the machine lacks are named and skipped. PYTHONS="python3.13": only those. OPTIONS='-m "not slow"': those of pytest.
+PYTHONS ?= python3.11 python3.12 python3.13 python3.14
 wheel-test: $(WHEEL) | data
 	$(BIN)/python -m tools.try_wheel wheelhouse/*.whl --pythons $(PYTHONS) --options='$(OPTIONS)'
 
@@ -116,7 +116,7 @@ $(PAGES): pyproject.toml
 	touch $@
 
 # From the sdist, so that what it lacks shows. The glibc of this machine is the oldest that it runs on.
-$(WHEEL): $(NATIVE_SOURCES) $(PYTHON_SOURCES) MANIFEST.in README.md $(wildcard tools/*.py) | $(TOOLS)
+$(WHEEL): $(NATIVE_SOURCES) $(PYTHON_SOURCES) MANIFEST.in README.md LICENSE $(wildcard tools/*.py tools/licences/*) | $(TOOLS)
 	rm -rf dist wheelhouse
 	$(BIN)/python -m build
 	$(BIN)/python -m tools.repair_wheel dist/*.whl wheelhouse

@@ -7,6 +7,7 @@ interpreter imports the result. All metadata is in pyproject.toml.
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -140,6 +141,8 @@ def run(
 
 
 setup(
+    long_description=runpy.run_path(str(ROOT / "tools/index_readme.py"))["description"](ROOT),
+    long_description_content_type="text/markdown",
     ext_modules=[
         Extension(
             "swiftforce._core",

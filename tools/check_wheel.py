@@ -1,7 +1,8 @@
 """Says what is wrong with a wheel that is to run on other machines, or that nothing is.
 
 What is looked at is what a user's `pip install` and `import` depend on and no test of the package
-sees: the tags, the list of files, the libraries that are expected of the system, and the size.
+sees: the tags, the list of files, the libraries that are expected of the system, the licences, the
+metadata, and the size.
 """
 
 from __future__ import annotations
@@ -15,11 +16,16 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from email import message_from_bytes
 from pathlib import Path, PurePosixPath
 from zipfile import ZipFile
 
 from elftools.elf.elffile import ELFFile
 from packaging.utils import parse_wheel_filename
+from packaging.version import Version
+
+from tools.bundled import FOLDER, expression, parts
+from tools.index_readme import relative_links
 
 EXTENSION = "swiftforce/_core.abi3.so"
 LIBRARIES = "swiftforce.libs"
@@ -57,6 +63,7 @@ def faults(wheel: Path) -> Iterator[str]:
         yield from record_faults(archive)
         yield from library_faults(archive)
         yield from licence_faults(archive)
+        yield from metadata_faults(archive)
 
 
 def tag_faults(name: str) -> Iterator[str]:
@@ -121,17 +128,35 @@ def dynamic(elf: ELFFile) -> tuple[set[str], set[str]]:
 
 
 def licence_faults(archive: ZipFile) -> Iterator[str]:
-    """Licences that are named and not there, or that are not named."""
-    metadata = about(archive, "METADATA")
-    folder = metadata.removesuffix("METADATA") + "licenses/"
-    text = archive.read(metadata).decode()
-    named = set(re.findall(r"^License-File: (.+)$", text, re.MULTILINE))
+    """Licences that are named and not there, or there and not named; those of parts that lack."""
+    path = about(archive, "METADATA")
+    metadata = message_from_bytes(archive.read(path))
+    folder = path.removesuffix("METADATA") + "licenses/"
+    named = set(metadata.get_all("License-File", []))
     there = {n.removeprefix(folder) for n in archive.namelist() if n.startswith(folder)}
-    yield from (f"names the licence {name}, which is not there" for name in named - there)
-    yield from (f"does not name the licence {name}" for name in there - named)
-    for word in ("LICENSE", "openblas", "gfortran"):
-        if not any(word in name for name in there):
-            yield f"has no licence of {word}"
+    yield from (f"names the licence {name}, which is not there" for name in sorted(named - there))
+    yield from (f"does not name the licence {name}" for name in sorted(there - named))
+    libraries = [n.split("/")[1] for n in archive.namelist() if n.startswith(f"{LIBRARIES}/")]
+    try:
+        needed, inside = expression(libraries), parts(libraries)
+    except LookupError as error:
+        yield str(error.args[0])
+        return
+    if (found := metadata["License-Expression"]) != needed:
+        yield f"is under {found}, and what it holds is under {needed}"
+    texts = {f"{FOLDER}/{text}" for part in inside for text in part.texts}
+    for text in ("LICENSE", *sorted(texts)):
+        if not any(name.startswith(text) for name in there):
+            yield f"has no licence {text}"
+
+
+def metadata_faults(archive: ZipFile) -> Iterator[str]:
+    """A version without licence expressions, and links that lead nowhere on a package index."""
+    metadata = message_from_bytes(archive.read(about(archive, "METADATA")))
+    if (version := Version(metadata["Metadata-Version"])) < Version("2.4"):
+        yield f"has metadata of version {version}, which has no licence expressions"
+    for link in relative_links(metadata.get_payload(decode=True).decode()):
+        yield f"has the link {link} in its description, which leads nowhere on a package index"
 
 
 def about(archive: ZipFile, name: str) -> str:

@@ -1,8 +1,9 @@
-"""Puts what a wheel needs, and a system may lack, inside it: libraries, and their licences.
+"""Puts into a wheel what it needs and a system may lack: libraries, and the licences of all parts.
 
 `auditwheel repair` copies the libraries, gives them names that no other package's have, and writes
-a bill of materials that says which packages of the system they came from. A Debian package brings
-its licence; those become licences of the wheel, and `wheel pack` lists every file anew.
+a bill of materials that says which packages of the system they came from. The licences of those
+packages and of the Swift runtime are added to the wheel and named in its metadata. `wheel pack`
+lists every file anew.
 """
 
 from __future__ import annotations
@@ -10,18 +11,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-#: Where Debian's packages have their licences, and the texts that these refer to.
+from tools.bundled import FOLDER, OWN, expression
+
+#: Where Debian's packages have their licences.
 DOCUMENTS = Path("/usr/share/doc")
-COMMON = "/usr/share/common-licenses"
+#: Licences that Debian's packages refer to and do not repeat.
+COMMON = [Path("/usr/share/common-licenses", name) for name in ("GPL-3", "LGPL-2", "LGPL-2.1")]
+#: Licences of which a system has no copy.
+KEPT = Path(__file__).with_name("licences")
 BILL = "sboms/auditwheel.cdx.json"
-#: Of the libraries, among the licences of a wheel.
-BUNDLED = "bundled"
 
 
 def main() -> None:
@@ -34,7 +38,7 @@ def main() -> None:
         repaired = repair(given.wheel, Path(temporary) / "repaired")
         run("wheel", "unpack", repaired, "--dest", Path(temporary) / "files")
         (files,) = (Path(temporary) / "files").iterdir()
-        add_licences(files)
+        add_licences(files, swift_licence())
         given.folder.mkdir(parents=True, exist_ok=True)
         run("wheel", "pack", files, "--dest-dir", given.folder)
 
@@ -46,21 +50,38 @@ def repair(wheel: Path, folder: Path) -> Path:
     return repaired
 
 
-def add_licences(files: Path) -> None:
-    """Add the licences of the libraries to an unpacked wheel, and name them in its metadata."""
+def add_licences(files: Path, swift: Path) -> None:
+    """Add licences to an unpacked wheel, and name them in its metadata.
+
+    Parameters
+    ----------
+    files : Path
+        The folder with the files of the wheel.
+    swift : Path
+        The licence of the Swift runtime.
+    """
     (about,) = files.glob("*.dist-info")
-    names = []
-    for source, name in licences(packages(json.loads((about / BILL).read_text()))).items():
-        target = about / "licenses" / BUNDLED / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(source.read_bytes())
-        names.append(f"{BUNDLED}/{name}")
+    texts = licences(packages(json.loads((about / BILL).read_text()))) | {"swift.txt": swift}
+    target = about / "licenses" / FOLDER
+    target.mkdir(parents=True)
+    for name, source in texts.items():
+        shutil.copyfile(source, target / name)
+    try:
+        whole = expression(library.name for library in files.glob("*.libs/*"))
+    except LookupError as error:
+        raise SystemExit(error.args[0]) from None
+    named = "".join(f"License-File: {FOLDER}/{name}\n" for name in sorted(texts))
     metadata = about / "METADATA"
-    lines = "".join(f"License-File: {name}\n" for name in names)
-    before, own, after = metadata.read_text().partition("License-File: LICENSE\n")
-    if not own:
-        raise SystemExit(f"{metadata.name} does not name the package's own licence")
-    metadata.write_text(before + own + lines + after)
+    replace_line(metadata, f"License-Expression: {OWN}\n", f"License-Expression: {whole}\n")
+    replace_line(metadata, "License-File: LICENSE\n", f"License-File: LICENSE\n{named}")
+
+
+def replace_line(file: Path, old: str, new: str) -> None:
+    """Replace a line that a file has once."""
+    before, found, after = file.read_text().partition(old)
+    if not found:
+        raise SystemExit(f"{file.name} does not have the line {old.strip()!r}")
+    file.write_text(before + new + after)
 
 
 def packages(bill: dict[str, object]) -> list[str]:
@@ -75,15 +96,19 @@ def packages(bill: dict[str, object]) -> list[str]:
     return sorted(set(found))
 
 
-def licences(names: list[str]) -> dict[Path, str]:
-    """Files with the licences of packages, and what each is called in the wheel."""
-    found = {}
-    for name in names:
-        path = DOCUMENTS / name / "copyright"
-        found[path] = f"{name}.txt"
-        for common in re.findall(rf"{COMMON}/[\w.-]*\w", path.read_text()):
-            found[Path(common)] = f"{Path(common).name}.txt"
-    return found
+def licences(names: list[str]) -> dict[str, Path]:
+    """Files with the licences of packages, by what each is called in the wheel."""
+    own = {f"{name}.txt": DOCUMENTS / name / "copyright" for name in names}
+    common = {f"{path.name}.txt": path for path in COMMON}
+    return own | common | {path.name: path for path in KEPT.iterdir()}
+
+
+def swift_licence() -> Path:
+    """The licence of the Swift runtime, which stands in the toolchain."""
+    compiler = shutil.which("swiftc")
+    if not compiler:
+        raise SystemExit("swiftc is not on the PATH: its toolchain has the licence of the runtime")
+    return Path(compiler).resolve().parents[1] / "share/swift/LICENSE.txt"
 
 
 def run(module: str, *arguments: str | Path) -> None:

@@ -3,4 +3,4 @@
 Asking for the metadata of what is installed would be a third of the time that an import takes.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -7,6 +7,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -24,7 +25,12 @@ ABOUT = "swiftforce-1.0.dist-info"
 RECORD, METADATA = f"{ABOUT}/RECORD", f"{ABOUT}/METADATA"
 EXTENSION = "swiftforce/_core.abi3.so"
 BLAS = "swiftforce.libs/libopenblas.so.0"
-LICENCES = ("LICENSE", "bundled/libopenblas0.txt", "bundled/libgfortran5.txt")
+BUNDLED = ("lapack.txt", "libopenblas0.txt", "swift.txt")
+LICENCES = ("LICENSE", *(f"bundled/{name}" for name in BUNDLED))
+EXPRESSION = (
+    "MIT AND Apache-2.0 WITH Swift-exception AND BSD-2-Clause-Views AND BSD-3-Clause "
+    "AND BSD-3-Clause-Open-MPI"
+)
 
 Files = dict[str, bytes]
 
@@ -42,9 +48,20 @@ def good() -> Files:
         "swiftforce/__init__.py": b"",
         EXTENSION: extension,
         BLAS: extension,  # any library will do
-        METADATA: b"".join(b"License-File: %s\n" % name.encode() for name in LICENCES),
+        METADATA: metadata(),
         **{f"{ABOUT}/licenses/{name}": b"may be used" for name in LICENCES},
     }
+
+
+def metadata(
+    licences: tuple[str, ...] = LICENCES,
+    expression: str = EXPRESSION,
+    version: str = "2.4",
+    text: str = "See [the guide](https://host.example/guide.md).",
+) -> bytes:
+    lines = [f"Metadata-Version: {version}", f"License-Expression: {expression}"]
+    lines += [f"License-File: {name}" for name in licences]
+    return "\n".join([*lines, "", text]).encode()
 
 
 def record(files: Files) -> bytes:
@@ -140,8 +157,58 @@ def test_licences_that_are_not_there_or_not_named(good: Files, tmp_path: Path) -
     assert faults(good, tmp_path) == [
         "names the licence bundled/libopenblas0.txt, which is not there",
         "does not name the licence bundled/x.txt",
-        "has no licence of openblas",
+        "has no licence bundled/libopenblas",
     ]
+
+
+def test_a_library_whose_licences_are_not_there(good: Files, tmp_path: Path) -> None:
+    good["swiftforce.libs/libgfortran-1.so.5"] = good[EXTENSION]
+    assert faults(good, tmp_path) == [
+        f"is under {EXPRESSION}, and what it holds is under {EXPRESSION} "
+        "AND GPL-3.0-or-later WITH GCC-exception-3.1",
+        "has no licence bundled/GPL-3",
+        "has no licence bundled/libgfortran",
+    ]
+
+
+def test_a_library_of_unknown_licence(good: Files, tmp_path: Path) -> None:
+    good["swiftforce.libs/libgomp-1.so.1"] = good[EXTENSION]
+    (found,) = faults(good, tmp_path)
+    assert found.startswith("libgomp-1.so.1 has no known licence: read")
+
+
+def test_old_metadata(good: Files, tmp_path: Path) -> None:
+    good[METADATA] = metadata(version="2.1")
+    assert faults(good, tmp_path) == [
+        "has metadata of version 2.1, which has no licence expressions"
+    ]
+
+
+def test_a_description_with_a_relative_link(good: Files, tmp_path: Path) -> None:
+    good[METADATA] = metadata(text="![accuracy](docs/demo.png)")
+    (found,) = faults(good, tmp_path)
+    assert found.startswith("has the link docs/demo.png in its description")
+
+
+# ------------------------------------------------------------------------- bundled
+
+
+def test_licence_expressions_are_valid() -> None:
+    from packaging.licenses import canonicalize_license_expression
+
+    from tools import bundled
+
+    everything = bundled.expression(f"{name}-1.so" for name in bundled.LIBRARIES)
+    assert canonicalize_license_expression(everything) == everything
+    assert bundled.expression([]) == "MIT AND Apache-2.0 WITH Swift-exception"
+    assert bundled.expression(["libopenblasp-r0-1.so"]) == EXPRESSION
+
+
+def test_the_package_itself_is_under_the_licence_of_its_sources() -> None:
+    from tools import bundled
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["license"] == bundled.OWN
 
 
 # ------------------------------------------------------------------------- repair_wheel
@@ -159,30 +226,50 @@ def unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     texts = tmp_path / "doc"
     (texts / "libopenblas0").mkdir(parents=True)
-    (texts / "libopenblas0/copyright").write_text(f"BSD. See {texts}/GPL-3.\nOr {texts}/GPL-3.")
+    (texts / "libopenblas0/copyright").write_text("BSD")
     (texts / "GPL-3").write_text("GNU")
+    (tmp_path / "LICENSE.txt").write_text("Apache")
     monkeypatch.setattr(repair_wheel, "DOCUMENTS", texts)
-    monkeypatch.setattr(repair_wheel, "COMMON", str(texts))
+    monkeypatch.setattr(repair_wheel, "COMMON", [texts / "GPL-3"])
     about = tmp_path / "files" / ABOUT
     (about / "sboms").mkdir(parents=True)
     (about / "sboms/auditwheel.cdx.json").write_text(BILL)
-    (about / "METADATA").write_text("Name: x\nLicense-File: LICENSE\nRequires-Dist: numpy\n")
+    (about / "METADATA").write_text(
+        "Name: x\nLicense-Expression: MIT\nLicense-File: LICENSE\nRequires-Dist: numpy\n"
+    )
+    library = tmp_path / "files" / BLAS
+    library.parent.mkdir()
+    library.write_text("library")
     return tmp_path / "files"
 
 
-def test_licences_of_libraries_are_added_and_named(unpacked: Path) -> None:
+def test_licences_of_all_parts_are_added_and_named(unpacked: Path) -> None:
     from tools import repair_wheel
 
-    repair_wheel.add_licences(unpacked)
+    repair_wheel.add_licences(unpacked, unpacked.parent / "LICENSE.txt")
     folder = unpacked / ABOUT / "licenses/bundled"
-    assert {path.name: path.read_text()[:3] for path in folder.iterdir()} == {
+    assert {path.name: path.read_text()[:6] for path in folder.iterdir()} == {
         "GPL-3.txt": "GNU",
+        "lapack.txt": "LAPACK",
         "libopenblas0.txt": "BSD",
+        "swift.txt": "Apache",
     }
     assert (unpacked / ABOUT / "METADATA").read_text() == (
-        "Name: x\nLicense-File: LICENSE\nLicense-File: bundled/libopenblas0.txt\n"
-        "License-File: bundled/GPL-3.txt\nRequires-Dist: numpy\n"
+        f"Name: x\nLicense-Expression: {EXPRESSION}\nLicense-File: LICENSE\n"
+        "License-File: bundled/GPL-3.txt\nLicense-File: bundled/lapack.txt\n"
+        "License-File: bundled/libopenblas0.txt\nLicense-File: bundled/swift.txt\n"
+        "Requires-Dist: numpy\n"
     )
+
+
+@pytest.mark.parametrize("line", ["License-Expression: MIT", "License-File: LICENSE"])
+def test_metadata_without_a_licence_of_its_own(line: str, unpacked: Path) -> None:
+    from tools import repair_wheel
+
+    file = unpacked / ABOUT / "METADATA"
+    file.write_text(file.read_text().replace(f"{line}\n", ""))
+    with pytest.raises(SystemExit, match=f"METADATA does not have the line '{line}'"):
+        repair_wheel.add_licences(unpacked, unpacked.parent / "LICENSE.txt")
 
 
 def test_a_library_of_unknown_origin(unpacked: Path) -> None:
@@ -191,7 +278,15 @@ def test_a_library_of_unknown_origin(unpacked: Path) -> None:
     bill = unpacked / ABOUT / repair_wheel.BILL
     bill.write_text(BILL.replace("pkg:deb/debian/libopenblas0", "pkg:rpm/fedora/openblas"))
     with pytest.raises(SystemExit, match=r"pkg:rpm/fedora/openblas\S+ is of no Debian package"):
-        repair_wheel.add_licences(unpacked)
+        repair_wheel.add_licences(unpacked, unpacked.parent / "LICENSE.txt")
+
+
+def test_a_library_of_unknown_licence_is_not_packed(unpacked: Path) -> None:
+    from tools import repair_wheel
+
+    (unpacked / "swiftforce.libs/libgomp-1.so.1").write_text("library")
+    with pytest.raises(SystemExit, match=r"libgomp-1\.so\.1 has no known licence"):
+        repair_wheel.add_licences(unpacked, unpacked.parent / "LICENSE.txt")
 
 
 # ------------------------------------------------------------------------- try_wheel
