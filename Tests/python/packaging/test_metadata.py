@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import swiftforce
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
