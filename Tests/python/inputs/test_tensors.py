@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import swiftforce as sf
 from oracle import assert_same_masks
-from swiftforce.inputs import tensors
+from swiftforce.inputs import lies_in, spans
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 
@@ -345,10 +345,10 @@ def test_masked_arrays_are_refused() -> None:
 
 def test_where_arrays_lie() -> None:
     memory = np.zeros(20, np.float32)
-    places = tensors.spans([memory[10:14], memory[:0], memory[2:5]])
+    places = spans([memory[10:14], memory[:0], memory[2:5]])
     assert [position for _, _, position in places] == [2, 0]
     for start in range(20):
         for end in range(start, 21):
             expected = any(i in (2, 3, 4, 10, 11, 12, 13) for i in range(start, end))
-            assert tensors.lies_in(memory[start:end], places) is expected
-    assert not tensors.lies_in(memory, [])
+            assert lies_in(memory[start:end], places) is expected
+    assert not lies_in(memory, [])

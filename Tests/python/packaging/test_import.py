@@ -15,7 +15,7 @@ LATER = {
     *("matplotlib", "rich", "tqdm", "safetensors"),
     *("argparse", "email", "hashlib", "importlib.metadata", "tarfile", "zipfile"),
     *("asyncio", "concurrent.futures", "logging", "multiprocessing", "subprocess", "unittest"),
-    *("swiftforce.cli", "swiftforce.datasets", "swiftforce.nn", "swiftforce.show.plots"),
+    *("swiftforce.cli", "swiftforce.datasets", "swiftforce.nn", "swiftforce.experiments"),
 }
 PROGRAM = """
 import json, sys

@@ -14,7 +14,7 @@ from swiftforce.inputs import MASKS, Tensors
 from swiftforce.jax.gradients import Loss, averaged, gradient_function
 from swiftforce.jax.pytrees import Leaves, Pytree, on_cpu, placed, prunable
 from swiftforce.result import Pruning
-from swiftforce.result import masks as files
+from swiftforce.result import load as load_pruning
 from swiftforce.search import MaskSearch, Schedule
 from swiftforce.show import bar
 
@@ -243,7 +243,7 @@ def load(path: str | os.PathLike[str], params: Pytree) -> PytreePruning:
     OSError
         If the file cannot be read.
     """
-    found = files.load(path)
+    found = load_pruning(path)
     leaves = Leaves(params)
     for layer in found.layers:
         if layer.name not in leaves.by_name:
