@@ -12,7 +12,7 @@ import pytest
 import swiftforce as sf
 from hypothesis import given
 from hypothesis import strategies as st
-from swiftforce import _core, errors
+from swiftforce import _core, native
 
 NAN, INF = float("nan"), float("inf")
 
@@ -177,7 +177,7 @@ def refusal(status: str, operand: str = "NONE", tensor: int = -1) -> _core.Nativ
 
 @pytest.mark.parametrize("status", [name for name in _core.STATUSES if name != "OK"])
 def test_every_status_becomes_a_public_error(status: str) -> None:
-    with pytest.raises(sf.SwiftForceError) as caught, errors.native_call():
+    with pytest.raises(sf.SwiftForceError) as caught, native.native_call():
         raise refusal(status, "WEIGHTS", 1)
     assert "weights[1]" in str(caught.value) or str(caught.value) == "said the core"
     assert caught.value.__suppress_context__
@@ -188,12 +188,12 @@ def test_every_status_becomes_a_public_error(status: str) -> None:
 def test_statuses_and_operands_are_those_of_the_header() -> None:
     assert _core.STATUSES[:2] == ("OK", "NULL_POINTER")
     assert _core.STATUSES[-1] == "IN_USE"
-    assert set(errors._EXCEPTIONS) < set(_core.STATUSES)
+    assert set(native._EXCEPTIONS) < set(_core.STATUSES)
     assert _core.OPERANDS[:3] == ("NONE", "WEIGHTS", "GRADIENTS")
 
 
 def test_other_errors_pass() -> None:
-    with pytest.raises(KeyError), errors.native_call():
+    with pytest.raises(KeyError), native.native_call():
         raise KeyError("mine")
 
 

@@ -11,7 +11,7 @@ array([ True, False, False,  True])
 
 from typing import TYPE_CHECKING
 
-from swiftforce import distributed
+from swiftforce import distributed, errors
 from swiftforce.errors import (
     AllocationError,
     ArchitectureError,
@@ -46,6 +46,7 @@ from swiftforce.errors import (
     ShapeError,
     SparsityError,
     StepsError,
+    StepsIgnoredWarning,
     StructureError,
     SwiftForceError,
     SwiftForceWarning,
@@ -115,6 +116,7 @@ __all__ = [
     "SparsityError",
     "Step",
     "StepsError",
+    "StepsIgnoredWarning",
     "StructureError",
     "SwiftForceError",
     "SwiftForceWarning",
@@ -129,6 +131,7 @@ __all__ = [
     "cpu_levels",
     "datasets",
     "distributed",
+    "errors",
     "force",
     "get_num_threads",
     "grasp_it",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from swiftforce import _core
-from swiftforce.errors import ThreadsError, native_call
+from swiftforce.errors import ThreadsError
 from swiftforce.inputs import integer
+from swiftforce.native import native_call
 
 
 def set_num_threads(threads: int) -> None:

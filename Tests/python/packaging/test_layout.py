@@ -18,8 +18,8 @@ GRAPH = Graph.read(PACKAGE)
 
 #: From the bottom up. A module imports from its own row and from those above it in this list.
 ORDER = (
-    ("_core", "version"),
-    ("errors",),
+    ("_core", "version", "errors"),
+    ("native",),
     ("inputs",),
     ("adapters", "distributed", "threads"),
     ("files",),

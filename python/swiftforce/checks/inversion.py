@@ -8,8 +8,8 @@ import numpy as np
 
 from swiftforce import _core
 from swiftforce.checks.masks import is_mixed, tensors_of
-from swiftforce.errors import native_call
 from swiftforce.inputs import FLOATS, MASK, Array, Arrays, Tensors, check_seed
+from swiftforce.native import native_call
 from swiftforce.result import Pruning
 from swiftforce.search import permutation
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swiftforce.errors import Label, LayoutError, UnsupportedTypeError, plain_label
+from swiftforce.errors import LayoutError, UnsupportedTypeError
+from swiftforce.native import Label, plain_label
 
 Array = NDArray[Any]
 #: A mapping from name to array, a sequence of arrays, or one array.

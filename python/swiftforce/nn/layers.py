@@ -9,8 +9,9 @@ from numbers import Real
 from typing import get_args
 
 from swiftforce import _core
-from swiftforce.errors import ArchitectureError, SwiftForceError, public_error
+from swiftforce.errors import ArchitectureError, SwiftForceError
 from swiftforce.inputs import integer, number
+from swiftforce.native import public_error
 
 #: What the core takes for the network's input, and for a layer that is not there.
 _INPUT, _NONE = -1, -2

@@ -22,7 +22,6 @@ from swiftforce.errors import (
     ShapeError,
     UnreachableClassWarning,
     UnsupportedTypeError,
-    native_call,
 )
 from swiftforce.inputs import (
     FLOAT32,
@@ -37,6 +36,7 @@ from swiftforce.inputs import (
     integer,
     names,
 )
+from swiftforce.native import native_call
 from swiftforce.nn.layers import AnyLayer, Flattened
 from swiftforce.nn.parameters import Parameters
 from swiftforce.nn.paths import Paths

@@ -37,8 +37,6 @@ from swiftforce.errors import (
     StructureError,
     UnknownNameError,
     UnsupportedTypeError,
-    native_call,
-    public_error,
 )
 from swiftforce.inputs import (
     MASK,
@@ -53,6 +51,7 @@ from swiftforce.inputs import (
     read_only,
     spans,
 )
+from swiftforce.native import native_call, public_error
 from swiftforce.result import Layer, Pruning, Step, layers_of, step_of, warn_of
 from swiftforce.search.saved_search import SavedSearch, digests
 from swiftforce.search.schedule import Schedule, plan

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence, Set
 from numbers import Integral
 
 from swiftforce import _core
-from swiftforce.errors import KeepError, ScheduleError, SparsityError, StepsError, public_error
+from swiftforce.errors import KeepError, ScheduleError, SparsityError, StepsError
 from swiftforce.inputs import check_sparsity, integer, method_info, number
+from swiftforce.native import public_error
 
 #: Steps of a progressive search where the caller names none: those of the paper's experiments.
 DEFAULT_STEPS = 60

@@ -5,13 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from swiftforce import _core
-from swiftforce.errors import (
-    AllocationError,
-    MissingGradientsError,
-    ShapeError,
-    native_call,
-    public_error,
-)
+from swiftforce.errors import AllocationError, MissingGradientsError, ShapeError
 from swiftforce.inputs import (
     FLOAT32,
     MASK,
@@ -23,6 +17,7 @@ from swiftforce.inputs import (
     integer,
     number,
 )
+from swiftforce.native import native_call, public_error
 from swiftforce.result import Pruning, layers_of, step_of, warn_of
 from swiftforce.search.schedule import require_keep
 
