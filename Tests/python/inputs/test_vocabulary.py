@@ -16,7 +16,7 @@ def test_the_names_are_those_of_the_oracle() -> None:
     assert sf.methods() == tuple(oracle.METHODS)
     assert sf.saliencies() == oracle.SALIENCIES
     assert sf.schedules() == oracle.SCHEDULES
-    assert vocabulary.names("layer") == (
+    assert vocabulary.case_names("layer") == (
         "linear",
         "relu",
         "conv2d",
@@ -27,16 +27,16 @@ def test_the_names_are_those_of_the_oracle() -> None:
         "flatten",
         "add",
     )
-    assert vocabulary.names("role") == ("weight", "bias", "scale", "mean", "variance")
-    assert vocabulary.names("rule") == ("nested", "free")
+    assert vocabulary.case_names("role") == ("weight", "bias", "scale", "mean", "variance")
+    assert vocabulary.case_names("rule") == ("nested", "free")
 
 
 @pytest.mark.parametrize("method", oracle.METHODS)
 def test_every_row_of_the_table_of_methods(method: str) -> None:
     saliency, nested, one_shot = oracle.METHODS[method]
     info = vocabulary.method_info(method)
-    row = _core.method(vocabulary.number("method", method))
-    assert vocabulary.names("saliency")[row["saliency"]] == saliency == info["saliency"]
+    row = _core.method(vocabulary.case_number("method", method))
+    assert vocabulary.case_names("saliency")[row["saliency"]] == saliency == info["saliency"]
     if not one_shot:
         assert info["free"] is not nested
     assert info["one_shot"] is one_shot
