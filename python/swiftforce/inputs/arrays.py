@@ -1,7 +1,7 @@
 """One array that a caller passes: its type, its layout, and how a refusal names it.
 
-Nothing here converts the type of an array. An array is copied only if the caller of `laid_out`
-allows it; otherwise an array that cannot be used in place is an error that names it.
+Nothing here converts the type of an array. An array is copied only if the caller of
+`checked_array` allows it; otherwise one that cannot be used in place is an error that names it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swiftforce.errors import LayoutError, UnsupportedTypeError
+from swiftforce.errors import LayoutError, ShapeError, UnsupportedTypeError
 from swiftforce.inputs.frameworks import conversion_of, hint_for
 from swiftforce.native import Label, plain_label
 
@@ -42,9 +42,11 @@ def checked_array(
     position: int = -1,
     label: Label = plain_label,
     *,
+    like: tuple[str, Array] | None = None,
     writable: bool = False,
+    copies: bool = False,
 ) -> Array:
-    """The array itself, without a copy, if it can be used in place.
+    """The array itself, without a copy, if the core can use it in place.
 
     Parameters
     ----------
@@ -52,24 +54,22 @@ def checked_array(
         The dtypes that it may have.
     role, position, label
         How messages name it: ``label(role, position)``.
+    like : (str, array), optional
+        The role and the array of its counterpart, whose shape it must have.
     writable : bool
         Whether it is going to be written.
+    copies : bool
+        Whether an array that is not C-contiguous, or not aligned, is copied and not refused.
 
     Raises
     ------
     UnsupportedTypeError
         If it is not an array, or has another dtype or byte order.
+    ShapeError
+        If its shape is not that of its counterpart.
     LayoutError
         If it is not C-contiguous, not aligned, or read-only though it is to be written.
     """
-    array = typed_array(value, kind, role, position, label, writable=writable)
-    return laid_out(array, role, position, label, writable=writable)
-
-
-def typed_array(
-    value: object, kind: Kind, role: str, position: int, label: Label, *, writable: bool = False
-) -> Array:
-    """As `checked_array`, for an array of any layout."""
     # The type that nearly every caller passes needs no further check.
     if type(value) is np.ndarray:
         array: Array = value
@@ -77,36 +77,14 @@ def typed_array(
         array = _array_of(value, label(role, position), writable=writable)
     if name_of(array.dtype) not in kind:
         raise UnsupportedTypeError(_wrong_dtype(array.dtype, kind, label(role, position)))
-    return array
-
-
-def laid_out(
-    array: Array,
-    role: str,
-    position: int,
-    label: Label,
-    *,
-    writable: bool = False,
-    copies: bool = False,
-) -> Array:
-    """The array if the core can use it in place; a copy of it, if copies are allowed.
-
-    Raises
-    ------
-    LayoutError
-        If it is not C-contiguous, not aligned, or read-only though it is to be written.
-    """
+    # Before the layout: to copy an array of another shape would not help.
+    if like is not None and array.shape != like[1].shape:
+        raise ShapeError(_wrong_shape(array, like, role, position, label))
     flags = array.flags
     if not (flags.c_contiguous and flags.aligned):
         if copies:
             return array.copy(order="C")
-        if not flags.c_contiguous:
-            raise LayoutError(
-                f"{label(role, position)} is not C-contiguous: copy it with np.ascontiguousarray"
-            )
-        raise LayoutError(
-            f"{label(role, position)} is not aligned in memory: copy it with np.array"
-        )
+        raise LayoutError(f"{label(role, position)} {_wrong_layout(array)}")
     if writable and not flags.writeable:
         raise LayoutError(
             f"{label(role, position)} is read-only and would be written: pass a writable copy"
@@ -150,6 +128,25 @@ def _wrong_dtype(dtype: np.dtype[Any], kind: Kind, label: str) -> str:
         f"{label} has dtype {dtype} where {needed} is needed: "
         f"convert it with .astype({kind[-1] if len(kind) == 1 else 'float32'!r})"
     )
+
+
+def _wrong_shape(
+    array: Array, like: tuple[str, Array], role: str, position: int, label: Label
+) -> str:
+    """The message for an array whose shape is not that of its counterpart."""
+    like_role, other = like
+    transposed = array.shape == other.shape[::-1]
+    return (
+        f"{label(role, position)} has shape {array.shape} where {label(like_role, position)} has "
+        f"{other.shape}{': it looks transposed, pass its transpose' if transposed else ''}"
+    )
+
+
+def _wrong_layout(array: Array) -> str:
+    """The end of the message for an array that the core cannot use in place."""
+    if not array.flags.c_contiguous:
+        return "is not C-contiguous: copy it with np.ascontiguousarray"
+    return "is not aligned in memory: copy it with np.array"
 
 
 @cache

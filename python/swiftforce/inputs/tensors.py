@@ -12,17 +12,8 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
-from swiftforce.inputs.arrays import (
-    FLOATS,
-    Array,
-    Arrays,
-    Kind,
-    checked_array,
-    is_array,
-    laid_out,
-    typed_array,
-)
+from swiftforce.errors import StructureError, UnsupportedTypeError
+from swiftforce.inputs.arrays import FLOATS, Array, Arrays, Kind, checked_array, is_array
 from swiftforce.inputs.frameworks import hint_for
 
 #: Bytes from which numpy asks the system for large pages.
@@ -128,23 +119,20 @@ class Tensors:
             If an array has another shape, another dtype, or another layout.
         """
         items = self._items(value, role)
-        found = []
-        for position, (item, mine) in enumerate(zip(items, self.arrays, strict=True)):
-            array = typed_array(item, kind, role, position, self.label, writable=writable)
-            if array.shape != mine.shape:
-                raise ShapeError(self._other_shape(role, position, array.shape))
-            found.append(
-                laid_out(array, role, position, self.label, writable=writable, copies=copies)
-            )
-        return tuple(found)
-
-    def _other_shape(self, role: str, position: int, shape: tuple[int, ...]) -> str:
-        """The message for an array whose shape is not that of its counterpart."""
-        label, mine = self.label(role, position), self.arrays[position].shape
-        transposed = ": it looks transposed, pass its transpose" if shape == mine[::-1] else ""
-        return (
-            f"{label} has shape {shape} where {self.label(self.role, position)} has "
-            f"{mine}{transposed}"
+        return tuple(
+            [
+                checked_array(
+                    item,
+                    kind,
+                    role,
+                    position,
+                    self.label,
+                    like=(self.role, mine),
+                    writable=writable,
+                    copies=copies,
+                )
+                for position, (item, mine) in enumerate(zip(items, self.arrays, strict=True))
+            ]
         )
 
     def _items(self, value: Arrays, role: str) -> Sequence[Any]:

@@ -73,7 +73,7 @@ def schedule_keeps(
         One of `schedules`, or a list of your own: floats are the sparsity after each step, in
         [0, 1); integers are the number of weights kept after each step.
     n : int
-        Number of prunable weights.
+        Number of prunable weights, at least 1.
     keep : int, optional
         Number of weights kept after the last step. A name needs it; a list must end with it.
     steps : int, optional
