@@ -16,7 +16,7 @@ unsigned long platform_thread(void);
 long long platform_memory(void);
 
 /* Asks for the memory at an address, which need not be valid, to be brought into the cache. */
-static inline void platform_request(const void *address) { __builtin_prefetch(address, 0, 3); }
+static inline void platform_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
 
 /* A short rest in a loop that waits for another thread. */
 static inline void platform_pause(void) {

@@ -1,6 +1,6 @@
-// Views of the caller's arrays: where they lie, how long they are, what their elements are. This
-// is the one place in the core that holds raw pointers, and with SwiftForceKernels' Widening the
-// one place that knows element types.
+// Views of the caller's arrays: address, length and element type. No other file of the core stores
+// raw pointers to them, and only this file and Widening of SwiftForceKernels know element types. What
+// must not live here: what is computed from the elements.
 
 import SwiftForceKernels
 
@@ -20,7 +20,7 @@ public enum ElementType: Named {
     }
   }
 
-  /// What the loops call it.
+  /// The number that the loops use for this type.
   var code: Int {
     switch self {
     case .float32: ElementCode.float32
@@ -31,16 +31,16 @@ public enum ElementType: Named {
   }
 }
 
-/// Contiguous numbers that somebody else owns and keeps alive while the view is in use.
+/// A view of contiguous numbers. The caller owns them and keeps them alive while the view is in use.
 ///
-/// Making one is the unsafe act: whoever does it vouches for the memory. Using it is safe.
+/// The initializer is unsafe: whoever calls it guarantees that the memory is valid. Using the view is
+/// safe.
 @safe public struct Tensor: @unchecked Sendable {
   public let type: ElementType
   public let count: Int
   let base: UnsafeRawPointer
 
-  /// - Parameters:
-  ///   - base: `count` initialised elements, aligned to their type. Not read where `count` is 0.
+  /// - Parameter base: `count` initialised elements, aligned to their type. Not read if `count` is 0.
   @unsafe public init(_ base: UnsafeRawPointer, count: Int, type: ElementType) {
     unsafe self.base = base
     self.count = count
@@ -49,7 +49,7 @@ public enum ElementType: Named {
 
   var bytes: Int { count * type.size }
 
-  /// One element, exactly.
+  /// The value of one element; binary64 holds the values of every element type.
   func element(_ i: Int) -> Double {
     var scratch = 0.0
     return unsafe withUnsafeMutablePointer(to: &scratch) { scratch in
@@ -59,7 +59,7 @@ public enum ElementType: Named {
   }
 }
 
-/// Contiguous numbers that may also be written; otherwise as `Tensor`.
+/// A view of contiguous numbers that may be written. Otherwise it is like `Tensor`.
 @safe public struct MutableTensor: @unchecked Sendable {
   public let type: ElementType
   public let count: Int
@@ -72,7 +72,7 @@ public enum ElementType: Named {
   }
 }
 
-/// The mask of one tensor: a byte per weight, 1 where it is kept and 0 where it is removed.
+/// The mask of one tensor: a byte per weight, 1 if the weight is kept and 0 if it is removed.
 @safe public struct Mask: @unchecked Sendable {
   public let count: Int
   let base: UnsafeMutablePointer<UInt8>

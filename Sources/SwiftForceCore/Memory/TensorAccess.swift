@@ -1,17 +1,17 @@
-// The addresses behind views, for the modules above this one that compute with the caller's arrays
-// in place. What must not live here: anything that reads or writes through them.
+// The addresses behind views, for targets above the core that compute in place in the caller's
+// arrays. What must not live here: anything that reads or writes through the addresses.
 
 extension Tensor {
-  /// Where the elements lie: `count` of `type`, for as long as the owner keeps them alive.
+  /// The address of `count` elements of `type`; valid as long as the owner keeps them alive.
   @unsafe public var address: UnsafeRawPointer { unsafe base }
 }
 
 extension MutableTensor {
-  /// Where the elements lie: `count` of `type`, for as long as the owner keeps them alive.
+  /// The address of `count` elements of `type`; valid as long as the owner keeps them alive.
   @unsafe public var address: UnsafeMutableRawPointer { unsafe base }
 }
 
 extension Mask {
-  /// Where the bytes lie: `count` of them, for as long as the owner keeps them alive.
+  /// The address of `count` bytes; valid as long as the owner keeps them alive.
   @unsafe public var address: UnsafeMutablePointer<UInt8> { unsafe base }
 }

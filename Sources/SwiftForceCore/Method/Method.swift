@@ -1,11 +1,11 @@
-// The table of methods: each is a row that combines the axes. A new method is a case and a row
-// here, and nothing anywhere else.
+// The table of methods. Each row combines the axes, so a new method is a case and a row here. What
+// must not live here: code that depends on the method by name.
 
 /// A named way to find a mask.
 ///
 /// Sources: FORCE, Iterative SNIP and GraSP-It are algorithms of de Jorge et al., "Progressive
 /// Skeletonization: Trimming more fat from a network at initialization", ICLR 2021; SNIP is Lee,
-/// Ajanthan and Torr, ICLR 2019, and what either does in a single step.
+/// Ajanthan and Torr, ICLR 2019; FORCE and Iterative SNIP in a single step are SNIP.
 public enum Method: Named {
   case snip
   case iterativeSnip
@@ -16,9 +16,9 @@ public enum Method: Named {
 
   /// How important one weight is.
   public var saliency: Saliency { row.saliency }
-  /// Who competes in the next step.
+  /// Which weights compete in the next step.
   public var rule: Rule { row.rule }
-  /// Whether the method looks once, so that more than one step would change nothing.
+  /// Whether the method takes exactly one step; more steps would not change the result.
   public var isOneShot: Bool { row.isOneShot }
 
   private var row: (saliency: Saliency, rule: Rule, isOneShot: Bool) {

@@ -1,11 +1,11 @@
-// The one function that turns a Swift case name into the name that Python, the command line and
-// error messages use.
+// The one function that derives the name used by Python, the command line and error messages from the
+// name of a Swift case. What must not live here: any table of names.
 
-/// An axis of the method whose cases are published by name.
+/// An enumeration whose cases are published by name.
 public protocol Named: CaseIterable, Sendable {}
 
 extension Named {
-  /// The case's own name in lower_snake: `iterativeSnip` is `iterative_snip`.
+  /// The name of the case in lower_snake: `iterativeSnip` becomes `iterative_snip`.
   public var name: String {
     var words = ""
     for character in String(describing: self) {
@@ -15,6 +15,6 @@ extension Named {
     return words
   }
 
-  /// The names of all cases, in the order of their numbers.
+  /// The names of all cases, in the order of declaration, which is the order of their numbers in C.
   public static var names: [String] { allCases.map(\.name) }
 }

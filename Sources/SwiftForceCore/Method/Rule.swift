@@ -1,9 +1,10 @@
-// The axis that answers: who competes in the next step of a search?
+// The rule axis of a method: which weights compete in the next step? What must not live here: how
+// weights are excluded from a selection (Scores).
 
 /// Whether a removed weight may return.
 public enum Rule: Named {
   /// Only the weights that the previous step kept compete: a removed weight never returns.
   case nested
-  /// All weights compete in every step: a removed weight returns where its score earns it.
+  /// All weights compete in every step: a removed weight returns if its score is high enough.
   case free
 }

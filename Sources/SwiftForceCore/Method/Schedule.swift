@@ -1,4 +1,5 @@
-// The axis that answers: how many weights are kept after each step of a search?
+// The schedule axis of a search: how many weights are kept after each step? What must not live here:
+// how a sparsity becomes a number of weights (Keep).
 
 #if canImport(Glibc)
   import Glibc
@@ -8,9 +9,9 @@
   import Darwin
 #endif
 
-/// The way from all n weights down to the k that are to be kept, in T steps.
+/// The numbers of weights kept on the way from all n weights to k weights in T steps.
 public enum Schedule: Named {
-  /// `n^(1 - t/T) k^(t/T)`: each step removes the same share of the survivors. The paper's.
+  /// `n^(1 - t/T) k^(t/T)`: each step removes the same share of the survivors. FORCE uses it.
   case exponential
   /// `n - t (n - k) / T`: each step removes the same number.
   case linear
@@ -21,8 +22,8 @@ public enum Schedule: Named {
 
   /// How many weights are kept after steps 1 ... `steps`.
   ///
-  /// Computed in binary64 and rounded to the nearest integer, ties to even. Never grows, stays in
-  /// `keep` ... `count`, and ends at exactly `keep`.
+  /// The numbers are computed in binary64 and rounded to the nearest integer, ties to even. They
+  /// never grow, stay in `keep` ... `count`, and end at exactly `keep`.
   ///
   /// - Throws: `badCount`, `badKeep`, `badSteps`.
   /// - Complexity: O(steps).
@@ -41,7 +42,7 @@ public enum Schedule: Named {
     return keeps
   }
 
-  /// The amount kept of `n` weights after `t` of `steps` steps towards `k`.
+  /// How many of `n` weights are kept after `t` of `steps` steps towards `k`, before rounding.
   private func amount(_ n: Double, _ k: Double, _ t: Double, _ steps: Double) -> Double {
     switch self {
     case .exponential: pow(n, 1 - t / steps) * pow(k, t / steps)
@@ -51,10 +52,10 @@ public enum Schedule: Named {
     }
   }
 
-  /// Checks a schedule of the caller's own: it starts at `count` or below, never grows, and ends
-  /// at `keep`.
+  /// Checks a list that the caller made: it starts at `count` or below, never grows, and ends at
+  /// `keep`.
   ///
-  /// - Throws: `badSchedule` with the first step at fault, `badCount`, `badKeep`, `badSteps`.
+  /// - Throws: `badSchedule` with the first wrong step, `badCount`, `badKeep`, `badSteps`.
   public static func check(_ keeps: [Int], of count: Int, keep: Int) throws(SFError) {
     try Keep.check(keep, of: count)
     guard !keeps.isEmpty else { throw .badSteps(0, oneShot: false) }

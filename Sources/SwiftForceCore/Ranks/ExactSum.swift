@@ -1,16 +1,15 @@
-// Sums of numbers in binary64 that do not depend on the order, since nothing is rounded before the
-// end: ranks that add them up in any way get the same bits. The sum is kept as integers, so it
-// travels with the other sums of a step.
+// Order-independent sums of binary64 numbers. Nothing is rounded before the end, so ranks get the
+// same bits in whatever order they add. The sum is kept as integers and travels with the other sums
+// of a step. What must not live here: what is summed.
 
 /// An exact sum of numbers that are not negative.
 ///
-/// A number is an integer times the smallest one that binary64 has, and the digits of that integer,
-/// of 32 bits each, lie in `Int`s: 2^31 numbers can be added before any digit is carried.
+/// A binary64 number is an integer times the smallest positive number. The integer is stored in
+/// digits of 32 bits, one per `Int`, so 2^31 numbers can be added before a carry is needed.
 struct ExactSum {
   private(set) var digits = [Int](repeating: 0, count: ExactSum.count)
 
-  /// Digits that the largest number needs, two more for what is carried, and how many of the numbers
-  /// added were infinite.
+  /// The digits of the largest number, two more for carries, and a counter of infinite numbers.
   static let count = 68
 
   private static let digitBits = 32
@@ -22,7 +21,7 @@ struct ExactSum {
       digits[ExactSum.count - 1] = 1
       return
     }
-    // A number below the normal ones has the exponent of the smallest of them and no leading bit.
+    // A subnormal number has the exponent of the smallest normal number and no leading bit.
     let isNormal = value.isNormal
     let bits = isNormal ? value.significandBitPattern | 1 << 52 : value.significandBitPattern
     let offset = isNormal ? Int(value.exponentBitPattern) - 1 : 0
@@ -34,7 +33,7 @@ struct ExactSum {
     digits[digit + 2] = Int(high)
   }
 
-  /// - Parameter digits: sums of the digits of several numbers.
+  /// - Parameter digits: the digits of several numbers, added digit by digit.
   init(digits: [Int]) {
     self.digits = digits
   }
@@ -44,8 +43,8 @@ struct ExactSum {
     guard digits[ExactSum.count - 1] == 0 else { return .infinity }
     let carried = carried()
     guard let top = carried.lastIndex(where: { $0 != 0 }) else { return 0 }
-    // The highest 64 bits from the highest that is set; the last one stands for all below, too, which
-    // is all that rounding to 53 bits asks of them.
+    // The 64 bits from the highest one that is set. The last of them also says whether any lower bit
+    // is set (a sticky bit), which is enough to round correctly to 53 bits.
     let digit = { (i: Int) -> UInt64 in i < 0 ? 0 : carried[i] }
     let lead = UInt64(digit(top).leadingZeroBitCount - ExactSum.digitBits)
     var leading = (digit(top) << 32 | digit(top - 1)) << lead
@@ -57,7 +56,7 @@ struct ExactSum {
     return Double(sign: .plus, exponent: exponent, significand: Double(leading))
   }
 
-  /// Digits below 2^32 of the same sum.
+  /// The digits of the same sum after carrying, each below 2^32.
   private func carried() -> [UInt64] {
     var carry: UInt64 = 0
     return digits.dropLast().map { digit in

@@ -1,60 +1,66 @@
-// Processes, called ranks, that hold a part of the weights each and find one mask together. What
-// they tell each other are sums of small arrays of integers, and nothing else. What must not live
-// here: how the sums travel, which is the caller's, and what is summed to select.
+// Processes, called ranks, that each hold a part of the weights and find one mask together. They
+// exchange sums of small integer arrays and nothing else. What must not live here: how the sums
+// travel, which is up to the caller, and what is summed to select (SharedSelection).
 
-/// A rank's place among those that share a search, and its way to reach them.
+/// A rank's place among those that share a search, and its connection to them.
 ///
-/// All ranks take part in every sum, in the same order, so none may stop on its own: a rank that
-/// fails says so in the next sum, and all of them throw.
+/// All ranks take part in every sum, in the same order, so no rank may stop on its own. A rank that
+/// fails reports it in the next sum, and all of them throw.
 public struct Ranks {
-  /// Where each tensor of this rank begins among the weights of all ranks, which are counted in the
-  /// order that decides between equal scores. They ascend, and no two tensors overlap.
+  /// Where each tensor of this rank begins among the weights of all ranks, in the order that breaks
+  /// ties. Starts ascend, and no two tensors overlap.
   public let starts: [Int]
 
   private let exchange: (inout [Int64]) throws(SFError) -> Void
 
-  /// - Parameter sum: replaces each number by its sum over all ranks; called on the thread that
-  ///   takes the step. What it throws ends the step on this rank alone.
+  /// - Parameters:
+  ///   - starts: one per tensor of this rank.
+  ///   - sum: replaces each number by its sum over all ranks. It is called on the thread that takes
+  ///     the step. An error that it throws ends the step on this rank alone.
   public init(starts: [Int], sum: @escaping (inout [Int64]) throws(SFError) -> Void) {
     self.starts = starts
     exchange = sum
   }
 
-  /// Tells the others that this rank cannot take the step that they are taking, in place of the
-  /// step. They throw `rankFailed`.
-  public func giveUp() {
-    // Whatever comes of it, there is nobody left to tell.
-    _ = try? sum(Meeting.empty, unless: .rankFailed)
+  /// Tells the other ranks, which are taking a step, that this rank cannot take it. Called instead
+  /// of the step. The others throw `rankFailed`.
+  public func reportFailure() {
+    // If the exchange fails, too, the other ranks cannot be told.
+    _ = try? sum(StepAgreement.empty, unless: .rankFailed)
   }
 
-  /// The sums over all ranks, or the same end for all of them.
+  /// The sums over all ranks; or an error on all of them.
   ///
-  /// - Parameter trouble: why this rank cannot go on; the numbers are not used then.
-  /// - Throws: `trouble`; `rankFailed` where another rank is in trouble; what the exchange throws.
-  func sum(_ numbers: [Int], unless trouble: SFError? = nil) throws(SFError) -> [Int] {
-    var sums = [trouble == nil ? 0 : 1] + numbers.map { Int64($0) }
-    do throws(SFError) { try exchange(&sums) } catch { throw trouble ?? error }
-    if let trouble { throw trouble }
-    // No number is negative, and none of their sums as large as this.
+  /// - Parameter failure: why this rank cannot go on; its numbers are not used then.
+  /// - Throws: `failure`; `rankFailed` if another rank has failed; what the exchange throws.
+  func sum(_ numbers: [Int], unless failure: SFError? = nil) throws(SFError) -> [Int] {
+    var sums = [failure == nil ? 0 : 1] + numbers.map { Int64($0) }
+    do throws(SFError) { try exchange(&sums) } catch { throw failure ?? error }
+    if let failure { throw failure }
+    // No number is negative, and no sum is larger than this.
     guard sums.count == numbers.count + 1, sums.allSatisfy({ $0 >= 0 && $0 <= Keep.largestCount })
     else { throw .exchangeFailed }
     guard sums[0] == 0 else { throw .rankFailed }
     return sums.dropFirst().map { Int($0) }
   }
 
-  /// Does what may fail on one rank before all of them meet. Where it fails, the others are told.
-  func preparing<Result>(_ body: () throws(SFError) -> Result) throws(SFError) -> Result {
+  /// Runs what may fail on one rank before the first sum of a step. If it throws, the other ranks
+  /// are told.
+  func reportingFailure<Result>(_ body: () throws(SFError) -> Result) throws(SFError) -> Result {
     do throws(SFError) {
       return try body()
     } catch {
-      giveUp()
+      reportFailure()
       throw error
     }
   }
 
+  /// Checks that the starts fit the tensors of this rank.
+  ///
   /// - Parameters:
   ///   - sizes: elements of this rank's tensors.
   ///   - total: weights of all ranks.
+  /// - Throws: `sizeMismatch`, `badStart`.
   func check(_ sizes: [Int], of total: Int) throws(SFError) {
     guard starts.count == sizes.count else {
       throw .sizeMismatch(.weights, tensor: nil, got: starts.count, expected: sizes.count)
@@ -67,44 +73,4 @@ public struct Ranks {
       end = start + size
     }
   }
-
-  /// The first sum of a step, by which the ranks agree that it is the same step for all of them.
-  ///
-  /// - Returns: whether scores are binary64 on any rank, and then on all.
-  /// - Throws: `rankFailed`, `ranksDiffer`, `masksChanged`; the same on all ranks.
-  func meet(_ own: Meeting) throws(SFError) -> Bool {
-    let sums = try sum(own.numbers)
-    let (count, wide, weights, kept) = (sums[0], sums[1], sums[2], sums[3])
-    // Numbers are all equal exactly where the square of their sum is as large as it can be.
-    let (digests, squares) = (UInt(sums[4]), UInt(sums[5]))
-    guard UInt(count).multipliedFullWidth(by: squares) == digests.multipliedFullWidth(by: digests),
-      weights == own.total
-    else { throw .ranksDiffer }
-    if let expected = own.expected, kept != expected {
-      throw .masksChanged(kept: kept, expected: expected)
-    }
-    return wide > 0
-  }
-}
-
-/// What a rank says of itself before a step.
-struct Meeting {
-  /// Of what must be the same on all ranks: some bits of a hash.
-  let digest: Int
-  /// Weights of all ranks, and of this one.
-  let total: Int
-  let weights: Int
-  /// Whether its scores are binary64.
-  let isWide: Bool
-  /// How many weights the previous masks keep here, and must keep on all ranks; nil at the first.
-  let kept: Int
-  let expected: Int?
-
-  /// So short that the sum of as many squares as there may be ranks fits into 63 bits.
-  static let digestBits = 20
-
-  var numbers: [Int] { [1, isWide ? 1 : 0, weights, kept, digest, digest * digest] }
-
-  /// As long as `numbers`.
-  static let empty = [Int](repeating: 0, count: 6)
 }

@@ -1,52 +1,53 @@
-// A selection that several ranks make together, each of its own tensors: the k best of all ranks, bit
-// for bit those that one process would choose. What must not live here: how sums travel (Ranks).
+// A selection that several ranks make together, each among its own tensors: the k best weights of all
+// ranks, bit for bit those that one process would choose. What must not live here: how sums travel
+// (Ranks).
 
 /// The masks of one rank's tensors, chosen among the weights of all ranks.
 ///
-/// The threshold is found digit by digit from histograms of keys, and where not all of its ties are
-/// kept, the last of them from histograms of positions; so a rank sends at most 16 KB for each digit,
-/// however many weights, tensors and ranks there are: six for binary64 scores, and one for every
-/// eleven bits of a position. Every rank finds the same figures, or throws.
+/// The threshold is found digit by digit from histograms of keys. If not all of its ties are kept,
+/// the last kept tie is found from histograms of positions. A rank sends at most 16 KB per digit,
+/// whatever the number of weights, tensors and ranks: six digits for binary64 scores, and one for
+/// every eleven bits of a position. All ranks find the same numbers, or all throw.
 ///
-/// - Complexity: one reading of this rank's tensors for each digit of a key, one for ties, one that
-///   writes the masks. No sample brackets the threshold: what that saves, milliseconds, is little
-///   beside what the ranks' gradients take.
+/// - Complexity: one pass over this rank's tensors for each digit of a key, one for ties, and one
+///   that writes the masks. No sample brackets the threshold: it would save milliseconds, which is
+///   little compared with computing the gradients.
 struct SharedSelection: KernelJob {
   private var selection: MaskSelection
   private let ranks: Ranks
   /// Weights of all ranks.
   private let total: Int
 
-  /// Selects, once all ranks have come to do so.
+  /// Selects together with all other ranks, which must call this, too.
   ///
   /// - Parameters:
-  ///   - selection: of this rank's tensors; `keep` and `previous.keep` count those of all ranks.
+  ///   - selection: the tensors of this rank; `keep` and `previous.keep` count weights of all ranks.
   ///   - total: weights of all ranks.
-  ///   - digest: what must be the same on all ranks, in `Meeting.digestBits` bits.
-  ///   - ownKept: how many weights the previous masks must keep here, where that is known.
-  ///   - level, threads: those in use, if none are given.
-  /// - Throws: besides what a selection throws, `rankFailed`, `ranksDiffer`, `exchangeFailed`. If
-  ///   one rank throws, all do.
+  ///   - digest: a hash of what must be the same on all ranks, in `StepAgreement.digestBits` bits.
+  ///   - ownKept: how many weights the previous masks must keep on this rank; nil if unknown.
+  ///   - level, threads: nil: those in use.
+  /// - Throws: what a selection throws; `rankFailed`, `ranksDiffer`, `exchangeFailed`. If one rank
+  ///   throws, all do.
   static func select(
     _ selection: MaskSelection, of total: Int, ranks: Ranks, digest: Int, ownKept: Int?,
     level: CPULevel? = nil, threads: Int? = nil
   ) throws(SFError) -> Report {
-    let (level, threads, kept) = try ranks.preparing {
+    let (level, threads, kept) = try ranks.reportingFailure {
       () throws(SFError) -> (CPULevel, Int, Int) in
       let level = if let level { level } else { try CPULevel.current() }
       let threads = if let threads { threads } else { try Threads.current() }
       let counting = KeptCount(masks: selection.previous?.masks ?? [])
-      let kept = try Selection.run(counting, wide: false, level: level, threads: threads)
+      let kept = try counting.dispatch(wide: false, level: level, threads: threads)
       if let ownKept, kept != ownKept { throw .masksChanged(kept: kept, expected: ownKept) }
       return (level, threads, kept)
     }
-    let isWide = try ranks.meet(
-      Meeting(
+    let isWide = try ranks.agree(
+      on: StepAgreement(
         digest: digest, total: total, weights: selection.scores.sizes.reduce(0, +),
         isWide: selection.scores.areWide, kept: kept, expected: selection.previous?.keep))
     var shared = SharedSelection(selection: selection, ranks: ranks, total: total)
     shared.selection.scores = selection.scores.among(ranks, wide: isWide)
-    return try Selection.run(shared, wide: isWide, level: level, threads: threads)
+    return try shared.dispatch(wide: isWide, level: level, threads: threads)
   }
 
   func run<K: BlockKernels>(_: K.Type, _ threads: Int) throws(SFError) -> Report {
@@ -66,42 +67,42 @@ struct SharedSelection: KernelJob {
     let scores = selection.scores
     let chunks = Chunk.all(of: scores.sizes)
     let workers = workers(threads, chunks, scores.sizes.reduce(0, +))
-    let (threshold, readings) = try RadixPass<K>(scores: scores, chunks: chunks, workers: workers)
+    let (threshold, passes) = try RadixPass<K>(scores: scores, chunks: chunks, workers: workers)
       .threshold(rank: selection.keep, ranks: ranks)
     guard threshold.key > K.excluded else { throw .arraysChanged }
-    let ties = TiePass<K>(
+    let tiePass = TiePass<K>(
       scores: scores, chunks: chunks, workers: workers, ranks: ranks, total: total)
-    let hasSpareTies = threshold.quota < threshold.alike
-    let quota = hasSpareTies ? try ties.quota(threshold) : nil
+    let removesTies = threshold.keptTies < threshold.ties
+    let ownTies = removesTies ? try tiePass.keptTies(threshold) : nil
     let pass = SinglePass(
-      scores: scores, goal: .above(quota: quota), chunks: chunks, workers: workers,
-      output: output, bracket: Bracket(around: threshold.key), most: 0)
-    return try report(pass, threshold, readings + (hasSpareTies ? 2 : 1))
+      scores: scores, request: .aboveBracket(ties: ownTies), chunks: chunks, workers: workers,
+      output: output, bracket: Bracket(around: threshold.key), capacity: 0)
+    return try report(pass, threshold, passes + (removesTies ? 2 : 1))
   }
 
-  /// Writes the masks, and adds up over all ranks what that says.
+  /// Writes the masks, and sums the statistics over all ranks.
   private func report<K: BlockKernels>(
-    _ pass: SinglePass<K>, _ threshold: Threshold<K>, _ readings: Int
+    _ pass: SinglePass<K>, _ threshold: Threshold<K>, _ passes: Int
   ) throws(SFError) -> Report {
-    var trouble: SFError?
-    var own = Survey()
+    var failure: SFError?
+    var own = Statistics()
     var layerKept: [Int] = []
     do throws(SFError) {
-      if case .found(let found) = try pass.run() {
-        (own, layerKept) = (found.survey, found.layerKept)
+      if case .selected(let found) = try pass.run() {
+        (own, layerKept) = (found.statistics, found.layerKept)
       } else {
-        trouble = .arraysChanged
+        failure = .arraysChanged
       }
     } catch {
-      trouble = error
+      failure = error
     }
-    let survey = Survey(sums: try ranks.sum(own.sums, unless: trouble))
-    guard survey.kept == selection.keep else { throw .arraysChanged }
-    return selection.report(survey, threshold, layerKept, of: total, readings)
+    let statistics = Statistics(sums: try ranks.sum(own.sums, unless: failure))
+    guard statistics.kept == selection.keep else { throw .arraysChanged }
+    return selection.report(statistics, threshold, layerKept, of: total, passes)
   }
 }
 
-/// How many weights some masks keep.
+/// Counts the weights that masks keep.
 private struct KeptCount: KernelJob {
   let masks: [Mask]
 
@@ -113,8 +114,8 @@ private struct KeptCount: KernelJob {
   }
 }
 
-extension Survey {
-  /// What is added up over the ranks, as integers.
+extension Statistics {
+  /// What is summed over the ranks, as integers.
   fileprivate var sums: [Int] {
     [kept, removed, revived, zeros]
       + [scores, squares, saliency].flatMap { ExactSum($0).digits }

@@ -1,30 +1,31 @@
-// The progressive search as a state machine: it knows the method, how many weights to keep after
-// each step, and how many steps were taken. It holds no tensor: those are passed to each step.
+// The progressive search as a state machine: the method, how many weights to keep after each step,
+// and how many steps were taken. What must not live here: tensors, which are passed to each step.
 
-/// A search for a mask in T steps: gradients at the current masked weights, then a new mask.
+/// A search for a mask in T steps, each of which takes gradients at the masked weights and finds a
+/// new mask.
 ///
 /// With the method `force`, step t solves
 ///
 ///     max over c of  sum over kept i of abs(w_i dL/dw_i (w * c_(t-1)))   with  k_t weights kept
 ///
-/// where w are the dense weights throughout and c_0 keeps all. A step that throws leaves the
-/// search, the previous masks and their masked weights as they were, and may be tried again.
+/// where w are the dense weights in every step and c_0 keeps all weights. A step that throws leaves
+/// the search, the previous masks and their masked weights unchanged, and may be tried again.
 ///
-/// The weights may be those of several ranks, each of which takes every step with a search over its
-/// own tensors: all find the masks, and but for `layerKept` the reports, that one search over all
-/// tensors would find; sums in a report may differ from those in the last bits.
+/// The weights may be distributed over several ranks. Each rank takes every step with a search over
+/// its own tensors. All ranks find the masks and, except for `layerKept`, the reports of one search
+/// over all tensors; sums in a report may differ from it in the last bits.
 public struct Search: Sendable {
   public let method: Method
   /// Weights kept after each step.
   public let keeps: [Int]
-  /// Size of each tensor.
+  /// Elements of each tensor of this rank.
   public let sizes: [Int]
-  /// Weights of all ranks; where there is one, of these tensors.
+  /// Weights of all ranks.
   public let total: Int
 
-  /// What the steps taken here did, in order.
+  /// The reports of the steps that this search took itself, in order.
   public private(set) var reports: [Report] = []
-  /// How many steps were taken before, by another search.
+  /// How many steps an earlier search took.
   private let earlier: Int
   private let seed: UInt64
 
@@ -32,11 +33,11 @@ public struct Search: Sendable {
   ///
   /// - Parameters:
   ///   - sizes: elements of each tensor of weights; some may be 0.
-  ///   - keep: weights kept after the last step.
+  ///   - keep: weights of all ranks that the last step keeps.
   ///   - steps: 1 for a one-shot method.
   ///   - seed: for the random saliency.
-  ///   - total: weights of all ranks, `keep` of which are kept; nil: there is one rank.
-  ///   - taken: steps that another search has taken, which this one goes on from.
+  ///   - total: weights of all ranks; nil: there is one rank.
+  ///   - taken: steps that an earlier search took, which this one continues.
   /// - Throws: `badCount`, `badKeep`, `badSteps`, `badTaken`, `sizeMismatch`.
   public init(
     _ method: Method, sizes: [Int], keep: Int, steps: Int, schedule: Schedule = .exponential,
@@ -49,7 +50,7 @@ public struct Search: Sendable {
       method, sizes: sizes, keep: keep, keeps: keeps, seed: seed, total: total, taken: taken)
   }
 
-  /// A search that keeps the numbers of weights that the caller lists.
+  /// A search that follows the caller's list of the weights to keep after each step.
   ///
   /// - Throws: `badCount`, `badKeep`, `badSteps`, `badSchedule`, `badTaken`, `sizeMismatch`.
   public init(
@@ -68,11 +69,12 @@ public struct Search: Sendable {
     earlier = taken
   }
 
-  /// How many steps were taken.
+  /// How many steps were taken, including those of an earlier search.
   public var taken: Int { earlier + reports.count }
 
-  /// The report of a step that this search took itself; nil of earlier and later ones. Steps count
-  /// from 1, the first of the whole search.
+  /// The report of a step; nil if this search has not taken it itself.
+  ///
+  /// - Parameter step: counted from 1, the first step of the whole search.
   public func report(ofStep step: Int) -> Report? {
     step > earlier && step <= taken ? reports[step - earlier - 1] : nil
   }
@@ -83,16 +85,16 @@ public struct Search: Sendable {
   /// Takes one step.
   ///
   /// - Parameters:
-  ///   - weights: the dense weights, the same at every step.
-  ///   - gradients: of the loss at the masked weights, dense: also where a weight is removed. nil
-  ///     where the method reads none.
-  ///   - previous: the masks that the previous step wrote, which are only read; nil at the first.
-  ///   - masks: the new masks, other memory than `previous`. Not specified after a throw.
-  ///   - masked: nil, or where the weights are written with the removed ones replaced by zero, of
-  ///     their types; at a later step they must be as the previous step left them. Not specified
-  ///     after a throw at the first.
-  ///   - ranks: the way to the other ranks, where there are any. They all take the step; if one of
-  ///     them throws, all do, unless it was a sum that failed on some of them alone.
+  ///   - weights: the dense weights, the same in every step.
+  ///   - gradients: gradients of the loss at the masked weights, also for the removed weights; nil if
+  ///     the method reads none.
+  ///   - previous: the masks that the previous step wrote; only read; nil in the first step.
+  ///   - masks: receive the new masks; not the memory of `previous`. Unspecified after an error.
+  ///   - masked: nil, or arrays of the types of the weights that receive them with removed weights
+  ///     set to zero. From the second step on they must hold what the previous step wrote.
+  ///     Unspecified after an error in the first step.
+  ///   - ranks: the connection to the other ranks; nil: there is one rank. All ranks must take the
+  ///     step. If one of them throws, all do, unless a sum failed on some ranks only.
   /// - Throws: `searchDone`, `sizeMismatch`, `missingGradients`, `nonFinite`, `arraysChanged`,
   ///   `masksChanged`, `badType`, `badEnvironment`; with ranks also `badStart`, `rankFailed`,
   ///   `ranksDiffer`, `exchangeFailed`.
@@ -102,7 +104,7 @@ public struct Search: Sendable {
   ) throws(SFError) -> Report {
     var report: Report
     if let ranks {
-      let selection = try ranks.preparing { () throws(SFError) in
+      let selection = try ranks.reportingFailure { () throws(SFError) in
         try ranks.check(sizes, of: total)
         return try nextSelection(weights, gradients, previous, masks, masked)
       }
@@ -115,14 +117,14 @@ public struct Search: Sendable {
         throw .sizeMismatch(.weights, tensor: nil, got: own, expected: total)
       }
       let selection = try nextSelection(weights, gradients, previous, masks, masked)
-      report = try Selection.run(selection, wide: selection.scores.areWide)
+      report = try selection.dispatch(wide: selection.scores.areWide)
     }
     report.step = taken + 1
     reports.append(report)
     return report
   }
 
-  /// What the next step is to select; see `step`.
+  /// Checks the arguments of `step` and returns the selection that it makes.
   private func nextSelection(
     _ weights: [Tensor], _ gradients: [Tensor]?, _ previous: [Mask]?, _ masks: [Mask],
     _ masked: [MutableTensor]?
@@ -140,7 +142,7 @@ public struct Search: Sendable {
       throw .masksChanged(kept: 0, expected: keeps[taken - 1])
     }
     if let previous { try Selection.checkSizes(previous.map(\.count), sizes, .masks) }
-    // A score that is computed from the weights tells of one that is not finite by itself.
+    // If scores are computed from the weights, a weight that is not finite shows in its score.
     if reports.isEmpty && !method.saliency.readsWeights { try Selection.checkFinite(weights) }
 
     let scores = try Scores(
@@ -151,16 +153,16 @@ public struct Search: Sendable {
       previous: previous.map { ($0, keeps[taken - 1]) }, applying: masked.map { (weights, $0) })
   }
 
-  /// Some bits of a hash of all that must be the same on all ranks.
+  /// Some bits of a hash of everything that must be the same on all ranks.
   private var digest: Int {
     var hash = seed
     for number in [Method.allCases.firstIndex(of: method) ?? 0, total, taken] + keeps {
       hash = Generator.mix(hash ^ Generator.mix(UInt64(bitPattern: Int64(number))))
     }
-    return Int(hash >> UInt64(64 - Meeting.digestBits))
+    return Int(hash >> UInt64(64 - StepAgreement.digestBits))
   }
 
-  /// The number of weights of all ranks.
+  /// The number of weights of all ranks; `total`, if it is given and fits the sizes.
   private static func count(_ sizes: [Int], of total: Int?) throws(SFError) -> Int {
     guard let total else { return try Selection.total(sizes) }
     guard total >= 1, total <= Keep.largestCount else { throw .badCount(total) }

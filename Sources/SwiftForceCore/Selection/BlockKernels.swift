@@ -1,5 +1,5 @@
-// What the core asks of the loops over blocks, whichever CPU level and type of scores they are
-// compiled for. The loops themselves are SwiftForceKernels'; this file only names them.
+// The loops over blocks as a protocol, which every CPU level and both types of scores implement.
+// What must not live here: the loops themselves (SwiftForceKernels).
 
 import SwiftForceKernels
 
@@ -42,15 +42,15 @@ protocol BlockKernels {
   static func scores(
     of keys: UnsafePointer<Key>, count: Int, into scores: UnsafeMutablePointer<Score>)
 
-  static func survey(
+  static func classify(
     _ keys: UnsafePointer<Key>, gradients: UnsafePointer<Score>?, count: Int, areSigned: Bool,
-    low: Key, high: Key, ahead: Ahead, into mask: UnsafeMutablePointer<UInt8>
-  ) -> BlockSurvey
-  static func surveyProducts(
+    low: Key, high: Key, prefetch: PrefetchAddresses, into mask: UnsafeMutablePointer<UInt8>
+  ) -> BlockStatistics
+  static func classifyProducts(
     _ weights: UnsafePointer<Score>, _ gradients: UnsafePointer<Score>, count: Int, low: Key,
-    high: Key, ahead: Ahead, keys: UnsafeMutablePointer<Key>,
+    high: Key, prefetch: PrefetchAddresses, keys: UnsafeMutablePointer<Key>,
     into mask: UnsafeMutablePointer<UInt8>
-  ) -> BlockSurvey
+  ) -> BlockStatistics
   static func addHistogram(
     _ keys: UnsafePointer<Key>, count: Int, prefix: Key, prefixMask: Key, shift: Key,
     digitMask: Key, flip: Key, to bins: UnsafeMutablePointer<Int>)
@@ -61,8 +61,8 @@ protocol BlockKernels {
   static func collect(
     _ keys: UnsafePointer<Key>, _ mask: UnsafeMutablePointer<UInt8>, count: Int, inside: Int,
     offset: UInt32, found: UnsafeMutablePointer<Key>, positions: UnsafeMutablePointer<UInt32>)
-  static func settle(
-    _ mask: UnsafeMutablePointer<UInt8>, count: Int, quota: inout Int
+  static func resolve(
+    _ mask: UnsafeMutablePointer<UInt8>, count: Int, keeping quota: inout Int
   ) -> (undecided: Int, kept: Int)
   static func kept(_ mask: UnsafePointer<UInt8>, count: Int) -> Int
   static func changes(
@@ -84,9 +84,9 @@ extension SwiftForceKernels.Blocks: BlockKernels {}
   extension SwiftForceKernelsV4.Blocks: BlockKernels {}
 #endif
 
-/// Figures of a block, and the memory of the next one: the same in every compilation of the loops.
-typealias BlockSurvey = SwiftForceKernels.BlockSurvey
-typealias Ahead = SwiftForceKernels.Ahead
+/// The statistics of a block, and the addresses of the next one: the same types on every CPU level.
+typealias BlockStatistics = SwiftForceKernels.BlockStatistics
+typealias PrefetchAddresses = SwiftForceKernels.PrefetchAddresses
 
-/// The loops that every CPU of an architecture runs, for scores in binary32.
+/// The loops for the lowest CPU level, for scores in binary32.
 typealias BaselineFloatKernels = SwiftForceKernels.Blocks<Float>

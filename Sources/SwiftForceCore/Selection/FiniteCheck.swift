@@ -1,6 +1,8 @@
-// Finding and naming NaN and infinity, once a cheaper test has said that there are some. Slow on
-// purpose: it runs on the way to an error.
+// Finding and naming NaN and infinity after a cheaper test has found that there are some. It runs
+// only on the way to an error, so it is written for clarity, not for speed. What must not live here:
+// the cheap test, which is part of the loops.
 
+/// The search for values that are not finite.
 enum FiniteCheck {
   /// The first tensor with values that are not finite.
   static func first(in tensors: [Tensor], as operand: Operand) -> NonFinite? {
@@ -12,10 +14,12 @@ enum FiniteCheck {
     return nil
   }
 
-  /// The first tensor of which the scores of competing weights, products of two finite factors,
-  /// overflow their type.
+  /// The first tensor in which the score of a competing weight, a product of two finite factors,
+  /// overflows its type.
   ///
-  /// - Parameter candidates: the weights that compete; nil: all.
+  /// - Parameters:
+  ///   - candidates: masks of the weights that compete; nil: all compete.
+  ///   - wide: whether scores are binary64.
   static func first(
     inProductsOf lhs: [Tensor], _ rhs: [Tensor], of candidates: [Mask]?, wide: Bool
   ) -> NonFinite? {

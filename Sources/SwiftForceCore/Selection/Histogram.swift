@@ -1,4 +1,4 @@
-// Counters, and their sums.
+// The counters of a radix pass, one set per worker. What must not live here: what is counted.
 
 /// The counters of one worker.
 @safe final class Histogram {
@@ -13,6 +13,7 @@
 
   deinit { unsafe bins.deallocate() }
 
+  /// The sum of histograms of the same size, counter by counter.
   static func sum(_ parts: [Histogram]) -> [Int] {
     guard let first = parts.first else { return [] }
     var total = unsafe Array(UnsafeBufferPointer(start: first.bins, count: first.count))

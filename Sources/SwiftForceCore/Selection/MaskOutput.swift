@@ -1,21 +1,23 @@
-// Where a selection goes: the masks, and the masked weights where somebody wants them.
+// The output of a selection: the masks, and the masked weights if the caller asks for them. What
+// must not live here: which weights are kept.
 
 /// The arrays that a selection writes, and those that it compares with.
 struct MaskOutput<K: BlockKernels> {
   let masks: [Mask]
-  /// The masks of the previous step; nil at the first, when every weight was kept.
+  /// The masks of the previous step; nil in the first step, when every weight was kept.
   let previous: [Mask]?
-  /// The dense weights, and where they go with those removed replaced by zero.
+  /// The dense weights, and the arrays that receive them with removed weights set to zero.
   let applying: (weights: [Tensor], masked: [MutableTensor])?
-  /// Whether masked weights may be others than the previous masks left: after a reading in vain.
-  var isSpoiled = false
+  /// Whether the masked weights may differ from what the previous masks left, because a pass that
+  /// did not succeed wrote some of them.
+  var isMaskedStale = false
 
   @inline(__always)
   func mask(_ block: Block) -> UnsafeMutablePointer<UInt8> {
     unsafe masks[block.tensor].base + block.start
   }
 
-  /// How many weights the previous masks keep.
+  /// How many weights the previous masks keep; 0 in the first step.
   func previouslyKept(_ chunks: [Chunk], _ workers: Int) -> Int {
     guard let previous else { return 0 }
     return Parallel.map(chunks.count, workers: workers) { _, round in
@@ -24,10 +26,10 @@ struct MaskOutput<K: BlockKernels> {
     }.reduce(0, +)
   }
 
-  /// Counts what changed with a block's new mask since the previous step, and writes its masked
-  /// weights.
+  /// Counts how a block's new mask differs from the previous one, and writes the masked weights of
+  /// the block.
   @inline(__always)
-  func follow(_ block: Block, _ survey: inout Survey) {
+  func commit(_ block: Block, _ statistics: inout Statistics) {
     let mask = unsafe mask(block)
     guard let previous = previous?[block.tensor] else {
       unsafe apply(mask, block, unless: nil)
@@ -35,10 +37,10 @@ struct MaskOutput<K: BlockKernels> {
     }
     let before = unsafe previous.base + block.start
     let change = unsafe K.changes(from: before, to: mask, count: block.count)
-    survey.removed += change.removed
-    survey.revived += change.revived
-    // Where much has changed, to write it all is faster than to look for what has.
-    let isSparse = !isSpoiled && (change.removed + change.revived) * 16 < block.count
+    statistics.removed += change.removed
+    statistics.revived += change.revived
+    // If much has changed, writing everything is faster than looking for the changes.
+    let isSparse = !isMaskedStale && (change.removed + change.revived) * 16 < block.count
     unsafe apply(mask, block, unless: isSparse ? before : nil)
   }
 
@@ -53,16 +55,16 @@ struct MaskOutput<K: BlockKernels> {
       count: block.count, into: applying.masked[block.tensor].base)
   }
 
-  /// Keeps weights of one tensor that were marked as removed, and counts what that changes.
-  func keep(_ positions: [Int], of tensor: Int, _ survey: inout Survey) {
+  /// Keeps weights of one tensor that were marked as removed, and updates the statistics.
+  func keep(_ positions: [Int], of tensor: Int, _ statistics: inout Statistics) {
     let mask = unsafe masks[tensor].base
     for position in positions { unsafe mask[position] = 1 }
-    survey.kept += positions.count
+    statistics.kept += positions.count
     if let previous = previous?[tensor] {
       let before = unsafe previous.base
       let again = positions.reduce(0) { unsafe $0 + (before[$1] == 0 ? 0 : 1) }
-      survey.removed -= again
-      survey.revived += positions.count - again
+      statistics.removed -= again
+      statistics.revived += positions.count - again
     }
     guard let applying else { return }
     let weights = applying.weights[tensor]
@@ -70,7 +72,7 @@ struct MaskOutput<K: BlockKernels> {
       positions, from: weights.base, to: applying.masked[tensor].base, size: weights.type.size)
   }
 
-  /// Puts the masked weights back to what they were before a step that failed.
+  /// Restores the masked weights to their state before a step that failed.
   func restore() {
     guard let applying, let previous else { return }
     for (tensor, mask) in previous.enumerated() {

@@ -1,45 +1,47 @@
-// The sure way to the threshold: digit by digit, each from a reading of the tensors. For scores that
-// no sample brackets, and for those of several ranks, whose histograms add up.
+// The threshold, digit by digit, with one pass over the tensors per digit. It serves scores that no
+// sample brackets, and scores of several ranks, whose histograms add up.
 
-/// A search for the threshold in as many readings as a key has digits.
+/// A search for the threshold in as many passes as a key has digits.
 struct RadixPass<K: BlockKernels> {
   let scores: Scores
   let chunks: [Chunk]
   let workers: Int
 
-  /// - Parameter ranks: those whose scores compete with these; nil: none.
-  /// - Throws: `nonFinite`; with ranks also what `Ranks.sum` does.
+  /// - Parameters:
+  ///   - rank: the rank of the threshold, 1 for the largest score.
+  ///   - ranks: the processes whose scores compete with these; nil: this process alone.
+  /// - Throws: `nonFinite`; with ranks also what `Ranks.sum` throws.
   func threshold(
     rank: Int, ranks: Ranks? = nil
-  ) throws(SFError) -> (threshold: Threshold<K>, readings: Int) {
+  ) throws(SFError) -> (threshold: Threshold<K>, passes: Int) {
     let scratches = (0..<workers).map { _ in Scratch<K>() }
-    var rank = KeyRank<K>(rank: rank)
-    var readings = 0
-    while !rank.isFound {
-      var (bins, areFinite) = histogram(rank, scratches)
-      let trouble = areFinite || readings > 0 ? nil : scores.trouble
+    var search = RadixSelect<K>(rank: rank)
+    var passes = 0
+    while !search.isFound {
+      var (bins, areFinite) = histogram(search, scratches)
+      let failure = areFinite || passes > 0 ? nil : scores.nonFiniteError
       if let ranks {
-        bins = try ranks.sum(bins, unless: trouble)
-      } else if let trouble {
-        throw trouble
+        bins = try ranks.sum(bins, unless: failure)
+      } else if let failure {
+        throw failure
       }
-      unsafe rank.narrow(bins)
-      readings += 1
+      unsafe search.narrow(bins)
+      passes += 1
     }
-    return (Threshold(key: rank.key, quota: rank.wanted, alike: rank.alike), readings)
+    return (Threshold(key: search.key, keptTies: search.rank, ties: search.matches), passes)
   }
 
-  /// Counts the next digit of all keys; and whether all scores are finite.
+  /// Counts the next digit of all keys, and returns whether all scores are finite.
   private func histogram(
-    _ rank: KeyRank<K>, _ scratches: [Scratch<K>]
+    _ search: RadixSelect<K>, _ scratches: [Scratch<K>]
   ) -> (bins: [Int], areFinite: Bool) {
-    let histograms = (0..<workers).map { _ in Histogram(bins: KeyRank<K>.bins) }
+    let histograms = (0..<workers).map { _ in Histogram(bins: RadixSelect<K>.bins) }
     let areFinite = Parallel.map(chunks.count, workers: workers) { worker, round in
       let scratch = scratches[worker]
       var isFinite = true
       chunks[round].forEachBlock { block in
         isFinite = scores.fill(scratch, for: block) && isFinite
-        unsafe rank.count(scratch.keys, block.count, into: histograms[worker].bins)
+        unsafe search.count(scratch.keys, block.count, into: histograms[worker].bins)
       }
       return isFinite
     }

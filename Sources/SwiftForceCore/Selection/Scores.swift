@@ -1,6 +1,6 @@
-// Where scores come from: tensors and a saliency, or the caller's own scores. Selection asks for one
-// block of keys after another, so scores are never stored. This file joins saliency and element
-// types to the loops that compute them; it decides nothing.
+// The source of scores: tensors and a saliency, or the caller's own scores. Selection asks for the
+// keys of one block at a time, so scores are never stored. This file connects saliency and element
+// types to the loops that compute them. What must not live here: which weights are kept.
 
 import CPlatform
 
@@ -15,17 +15,21 @@ struct Scores {
   private let candidates: [Mask]?
   /// Where each tensor begins among the weights of all ranks; nil: where it begins in the list.
   private var starts: [Int]?
-  private var isWidened = false
+  /// Whether another rank requires binary64.
+  private var computesBinary64 = false
 
-  /// The caller's scores, of either sign; all compete.
+  /// The caller's scores, of either sign; all weights compete.
   init(given scores: [Tensor]) {
     origin = .given(scores)
     candidates = nil
   }
 
   /// - Parameters:
-  ///   - gradients: one per tensor of weights and of its size, where the saliency reads them.
-  ///   - candidates: the weights that compete; nil: all.
+  ///   - gradients: one tensor per tensor of weights, of the same size; nil if the saliency reads
+  ///     none.
+  ///   - candidates: masks of the weights that compete; nil: all compete.
+  ///   - seed: for the random saliency.
+  /// - Throws: `missingGradients`.
   init(
     _ saliency: Saliency, weights: [Tensor], gradients: [Tensor]?, candidates: [Mask]?,
     seed: UInt64
@@ -36,11 +40,13 @@ struct Scores {
     self.candidates = candidates
   }
 
-  /// These scores among those of other ranks, which must be computed in the same type.
+  /// These scores as part of those of all ranks.
+  ///
+  /// - Parameter wide: whether all ranks compute scores in binary64.
   func among(_ ranks: Ranks, wide: Bool) -> Scores {
     var copy = self
     copy.starts = ranks.starts
-    copy.isWidened = wide
+    copy.computesBinary64 = wide
     return copy
   }
 
@@ -51,7 +57,7 @@ struct Scores {
     }
   }
 
-  /// Whether only the weights of a previous mask compete.
+  /// Whether only the weights that a previous mask keeps compete.
   var areNested: Bool { candidates != nil }
 
   /// Whether scores may be negative.
@@ -71,9 +77,9 @@ struct Scores {
     }
   }
 
-  /// Whether scores are computed in binary64: where any array that is read holds it.
+  /// Whether scores are computed in binary64: if any array that is read holds binary64.
   var areWide: Bool {
-    if isWidened { return true }
+    if computesBinary64 { return true }
     switch origin {
     case .given(let tensors): return tensors.contains { $0.type == .float64 }
     case .saliency(let saliency, let weights, let gradients, _):
@@ -82,10 +88,10 @@ struct Scores {
     }
   }
 
-  /// Fills the keys of a block.
+  /// Computes the keys of a block.
   ///
-  /// - Returns: whether all products are finite, those of weights that do not compete included;
-  ///   `checkFinite` tells whether one that is not matters.
+  /// - Returns: whether all products are finite, including those of weights that do not compete.
+  ///   `checkFinite` says whether a product that is not finite matters.
   func fill<K: BlockKernels>(_ scratch: Scratch<K>, for block: Block) -> Bool {
     let count = block.count
     let keys = unsafe scratch.keys
@@ -93,11 +99,11 @@ struct Scores {
     let isFinite: Bool
     switch origin {
     case .given(let tensors):
-      let scores = unsafe tensors[block.tensor].wide(block, scratch.first, K.self)
+      let scores = unsafe tensors[block.tensor].widened(block, scratch.first, K.self)
       isFinite = unsafe K.given(scores, count: count, into: keys)
     case .saliency(let saliency, let weights, let gradients, let seed):
       if let gradients {
-        let wide = unsafe gradients[block.tensor].wide(block, scratch.second, K.self)
+        let wide = unsafe gradients[block.tensor].widened(block, scratch.second, K.self)
         unsafe scratch.gradients = wide
       }
       isFinite = fill(scratch, saliency, weights[block.tensor], seed, block)
@@ -106,75 +112,78 @@ struct Scores {
     return isFinite
   }
 
-  /// Fills the keys of a block and surveys it; see `Blocks.survey`.
-  func survey<K: BlockKernels>(
+  /// Computes the keys of a block and classifies them; see `Blocks.classify`.
+  func classify<K: BlockKernels>(
     _ scratch: Scratch<K>, _ block: Block, _ bracket: Bracket<K>,
     into mask: UnsafeMutablePointer<UInt8>
-  ) -> BlockSurvey {
-    let ahead = unsafe ahead(of: block)
+  ) -> BlockStatistics {
+    let prefetch = unsafe prefetchAddresses(after: block)
     if case .saliency(.connectionSensitivity, let weights, let gradients?, _) = origin,
       candidates == nil
     {
-      // The common case goes over the block once instead of twice.
-      return unsafe K.surveyProducts(
-        weights[block.tensor].wide(block, scratch.first, K.self),
-        gradients[block.tensor].wide(block, scratch.second, K.self), count: block.count,
-        low: bracket.low, high: bracket.high, ahead: ahead, keys: scratch.keys, into: mask)
+      // The common case: one loop over the block instead of two.
+      return unsafe K.classifyProducts(
+        weights[block.tensor].widened(block, scratch.first, K.self),
+        gradients[block.tensor].widened(block, scratch.second, K.self), count: block.count,
+        low: bracket.low, high: bracket.high, prefetch: prefetch, keys: scratch.keys, into: mask)
     }
     let isFinite = fill(scratch, for: block)
-    var survey = unsafe K.survey(
+    var statistics = unsafe K.classify(
       scratch.keys, gradients: scratch.gradients, count: block.count, areSigned: areSigned,
-      low: bracket.low, high: bracket.high, ahead: ahead, into: mask)
-    survey.isFinite = isFinite
-    return survey
+      low: bracket.low, high: bracket.high, prefetch: prefetch, into: mask)
+    statistics.isFinite = isFinite
+    return statistics
   }
 
-  /// Where the arrays go on after a block.
+  /// Where the data of the next block lies.
   @inline(__always)
-  private func ahead(of block: Block) -> Ahead {
+  private func prefetchAddresses(after block: Block) -> PrefetchAddresses {
     switch origin {
     case .given(let tensors):
       let scores = tensors[block.tensor]
-      return unsafe scores.ahead(of: block, and: scores)
+      return unsafe scores.prefetchAddresses(after: block, and: scores)
     case .saliency(let saliency, let weights, let gradients, _):
       let weights = weights[block.tensor]
       let gradients = gradients?[block.tensor] ?? weights
-      return unsafe (saliency.readsWeights ? weights : gradients).ahead(of: block, and: gradients)
+      return unsafe (saliency.readsWeights ? weights : gradients).prefetchAddresses(
+        after: block, and: gradients)
     }
   }
 
-  /// Appends the keys of the elements at these positions of a chunk, a block's length at most.
+  /// Appends the keys of some elements of a chunk.
+  ///
+  /// - Parameter indices: relative to the start of the chunk; at most `Block.largestCount`.
   func append<K: BlockKernels>(
-    _ picks: [Int], of chunk: Chunk, to keys: inout [K.Key], _ scratch: Scratch<K>
+    _ indices: [Int], of chunk: Chunk, to keys: inout [K.Key], _ scratch: Scratch<K>
   ) {
-    unsafe picks.withUnsafeBufferPointer { buffer in
+    unsafe indices.withUnsafeBufferPointer { buffer in
       guard let first = buffer.baseAddress else { return }
       let block = unsafe Block(
-        tensor: chunk.tensor, start: chunk.start, count: picks.count, offset: chunk.offset,
-        picks: first)
-      for pick in picks { request(chunk.tensor, chunk.start + pick) }
+        tensor: chunk.tensor, start: chunk.start, count: indices.count, offset: chunk.offset,
+        indices: first)
+      for index in indices { prefetch(chunk.tensor, chunk.start + index) }
       _ = fill(scratch, for: block)
-      unsafe keys.append(contentsOf: UnsafeBufferPointer(start: scratch.keys, count: picks.count))
+      unsafe keys.append(contentsOf: UnsafeBufferPointer(start: scratch.keys, count: indices.count))
     }
   }
 
-  /// Asks for the memory of one score, so that it is under way with that of others.
-  private func request(_ tensor: Int, _ position: Int) {
+  /// Prefetches the data of one score, so that the loads of several scores overlap.
+  private func prefetch(_ tensor: Int, _ position: Int) {
     switch origin {
-    case .given(let tensors): tensors[tensor].request(position)
+    case .given(let tensors): tensors[tensor].prefetch(position)
     case .saliency(let saliency, let weights, let gradients, _):
-      if saliency.readsWeights { weights[tensor].request(position) }
-      gradients?[tensor].request(position)
+      if saliency.readsWeights { weights[tensor].prefetch(position) }
+      gradients?[tensor].prefetch(position)
     }
   }
 
   private func exclude<K: BlockKernels>(_ mask: Mask, _ block: Block, from scratch: Scratch<K>) {
     let mask = unsafe mask.base + block.start
-    guard let picks = unsafe block.picks else {
+    guard let indices = unsafe block.indices else {
       unsafe K.excludeRemoved(mask, count: block.count, from: scratch.keys)
       return
     }
-    for i in 0..<block.count where unsafe mask[picks[i]] == 0 {
+    for i in 0..<block.count where unsafe mask[indices[i]] == 0 {
       unsafe scratch.keys[i] = K.excluded
     }
   }
@@ -186,36 +195,36 @@ struct Scores {
     let count = block.count
     switch (saliency, unsafe scratch.gradients) {
     case (.connectionSensitivity, let gradients?):
-      let wide = unsafe weights.wide(block, scratch.first, K.self)
+      let wide = unsafe weights.widened(block, scratch.first, K.self)
       return unsafe K.connectionSensitivity(wide, gradients, count: count, into: keys)
     case (.squaredGradient, let gradients?):
       return unsafe K.squaredGradient(gradients, count: count, into: keys)
     case (.magnitude, _):
-      let wide = unsafe weights.wide(block, scratch.first, K.self)
+      let wide = unsafe weights.widened(block, scratch.first, K.self)
       return unsafe K.magnitude(wide, count: count, into: keys)
     case (.random, _):
       let first = starts.map { $0[block.tensor] + block.start } ?? block.offset
       for i in 0..<count {
-        let position = first + (unsafe block.picks?[i] ?? i)
+        let position = first + (unsafe block.indices?[i] ?? i)
         let bits = Generator.number(at: position, seed: seed)
         unsafe scratch.first[i] = K.Score(bits >> 40) * 0x1p-24
       }
       return unsafe K.magnitude(scratch.first, count: count, into: keys)
     case (.connectionSensitivity, nil), (.squaredGradient, nil):
-      return false  // Refused when the scores were made.
+      return false  // The initializer rejects this.
     }
   }
 
-  /// Names the first tensor with a weight, a gradient or the score of a competing weight that is
-  /// not finite. Asked when `fill` said that something is not.
+  /// Finds the first tensor with a value that is not finite: a weight, a gradient, or the score of a
+  /// weight that competes. Called after `fill` returned false.
   ///
-  /// - Throws: `nonFinite`; nothing where it was the product of a weight that does not compete.
+  /// - Throws: `nonFinite`, unless the value was the product of a weight that does not compete.
   func checkFinite() throws(SFError) {
-    if let trouble { throw trouble }
+    if let nonFiniteError { throw nonFiniteError }
   }
 
-  /// What `checkFinite` throws.
-  var trouble: SFError? { nonFinite().map { .nonFinite($0) } }
+  /// The error that `checkFinite` throws.
+  var nonFiniteError: SFError? { nonFinite().map { .nonFinite($0) } }
 
   private func nonFinite() -> NonFinite? {
     switch origin {
@@ -231,35 +240,14 @@ struct Scores {
   }
 }
 
-/// Room for what is computed of one block by one worker.
-@safe final class Scratch<K: BlockKernels> {
-  /// Keys of the block.
-  let keys: UnsafeMutablePointer<K.Key>
-  /// Weights or scores, and gradients, in the type of scores where the arrays have another.
-  let first: UnsafeMutablePointer<K.Score>
-  let second: UnsafeMutablePointer<K.Score>
-  /// The gradients of the block that was filled last; nil where none are read.
-  var gradients: UnsafePointer<K.Score>?
-
-  init() {
-    unsafe keys = UnsafeMutablePointer.allocate(capacity: Block.largestCount)
-    unsafe first = UnsafeMutablePointer.allocate(capacity: Block.largestCount)
-    unsafe second = UnsafeMutablePointer.allocate(capacity: Block.largestCount)
-  }
-
-  deinit {
-    unsafe keys.deallocate()
-    unsafe first.deallocate()
-    unsafe second.deallocate()
-  }
-}
-
 extension Tensor {
   @inline(__always)
-  fileprivate func request(_ position: Int) { unsafe platform_request(base + position * type.size) }
+  fileprivate func prefetch(_ position: Int) {
+    unsafe platform_prefetch(base + position * type.size)
+  }
 
   @inline(__always)
-  fileprivate func ahead(of block: Block, and second: Tensor) -> Ahead {
+  fileprivate func prefetchAddresses(after block: Block, and second: Tensor) -> PrefetchAddresses {
     let next = block.start + block.count
     return unsafe (
       first: base + next * type.size, firstSize: type.size,
@@ -267,14 +255,15 @@ extension Tensor {
     )
   }
 
-  /// The elements of a block in the type of scores; in `scratch` where the tensor has another.
-  func wide<K: BlockKernels>(
+  /// The elements of a block in the type of scores: in place if the tensor has that type, else
+  /// converted into `scratch`.
+  func widened<K: BlockKernels>(
     _ block: Block, _ scratch: UnsafeMutablePointer<K.Score>, _: K.Type
   ) -> UnsafePointer<K.Score> {
-    if let picks = unsafe block.picks {
+    if let indices = unsafe block.indices {
       let first = unsafe base + block.start * type.size
       unsafe K.gather(
-        first, code: type.code, positions: picks, count: block.count, scratch: scratch)
+        first, code: type.code, positions: indices, count: block.count, scratch: scratch)
       return unsafe UnsafePointer(scratch)
     }
     return unsafe K.widen(

@@ -1,22 +1,23 @@
-// The threshold of few weights: their keys, read once and stored, are all that it is found from.
+// The threshold of few weights: one pass stores all keys, and radix selection finds the threshold
+// among them.
 
-/// A search for the threshold in one reading.
+/// A search for the threshold in one pass.
 struct SmallPass<K: BlockKernels> {
   let scores: Scores
   let chunks: [Chunk]
   let count: Int
 
   /// - Throws: `nonFinite`.
-  func threshold(rank: Int) throws(SFError) -> (threshold: Threshold<K>, readings: Int) {
+  func threshold(rank: Int) throws(SFError) -> (threshold: Threshold<K>, passes: Int) {
     var isFinite = true
-    let keys = read(&isFinite)
+    let keys = keys(&isFinite)
     if !isFinite { try scores.checkFinite() }
-    let found = KeyRank<K>.find(rank, in: [keys])
-    return (Threshold(key: found.key, quota: found.wanted, alike: found.alike), 1)
+    let found = RadixSelect<K>.find(rank, in: [keys])
+    return (Threshold(key: found.key, keptTies: found.rank, ties: found.matches), 1)
   }
 
   /// The keys of all weights, in order.
-  private func read(_ isFinite: inout Bool) -> [K.Key] {
+  private func keys(_ isFinite: inout Bool) -> [K.Key] {
     let scratch = Scratch<K>()
     return unsafe [K.Key](unsafeUninitializedCapacity: count) { keys, filled in
       guard let base = keys.baseAddress else { return }

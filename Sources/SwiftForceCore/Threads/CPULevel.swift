@@ -1,4 +1,5 @@
-// Which of the compiled CPU levels the loops run at: chosen once, by the CPU or by the user.
+// The CPU level that the loops run at: the CPU's or the user's choice, made once per process. What
+// must not live here: the loops of each level (SwiftForceKernels).
 
 import CPlatform
 
@@ -10,7 +11,7 @@ import CPlatform
   import Darwin
 #endif
 
-/// A set of instructions that the loops are compiled for.
+/// An instruction set that the loops are compiled for.
 public enum CPULevel: Int, CaseIterable, Sendable, Comparable {
   case v2 = 2
   case v3 = 3
@@ -21,7 +22,7 @@ public enum CPULevel: Int, CaseIterable, Sendable, Comparable {
 
   public static func < (lhs: CPULevel, rhs: CPULevel) -> Bool { lhs.rawValue < rhs.rawValue }
 
-  /// `x86-64-v3` and so on; `baseline` where there is one level only.
+  /// `x86-64-v2` and so on; `baseline` on other architectures, which have one level only.
   public var name: String {
     #if arch(x86_64)
       "x86-64-v\(rawValue)"
@@ -38,10 +39,10 @@ public enum CPULevel: Int, CaseIterable, Sendable, Comparable {
   /// The levels that can be forced on this machine, lowest first.
   public static var available: [CPULevel] { allCases.filter { $0 <= supported } }
 
-  /// The level in use: that of the environment variable, or else the highest supported one. Read
-  /// once, when it is first needed.
+  /// The level in use: the environment variable's, or else the highest that is supported. It is
+  /// determined once, when it is first needed.
   ///
-  /// - Throws: `badEnvironment` if the variable names no level, or one that this CPU lacks.
+  /// - Throws: `badEnvironment` if the variable does not name a level that this CPU supports.
   public static func current() throws(SFError) -> CPULevel {
     try chosen.get()
   }
@@ -58,7 +59,7 @@ public enum CPULevel: Int, CaseIterable, Sendable, Comparable {
 
 /// The environment of the process.
 enum Environment {
-  /// The value of a variable; nil where it is not set, or empty.
+  /// The value of a variable; nil if it is not set or empty.
   static func value(of name: String) -> String? {
     guard let text = unsafe getenv(name), unsafe text.pointee != 0 else { return nil }
     return unsafe String(cString: text)

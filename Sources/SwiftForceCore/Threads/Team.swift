@@ -1,5 +1,5 @@
-// Threads for a call that has many short loops to share out: made at its first loop, joined at its
-// end. What must not live here: a single loop's threads, which Parallel makes.
+// A team of threads for a call that runs many short parallel loops. It is started by the first loop
+// and joined at the end of the call. What must not live here: a single loop (Parallel).
 
 import CPlatform
 import Synchronization
@@ -12,22 +12,23 @@ import Synchronization
   import Darwin
 #endif
 
-/// A call's own threads.
+/// The threads of one call.
 ///
-/// Between loops they wait: first busily, because the next loop of a network is microseconds away,
-/// then asleep. A team is used by one thread, and by one call: `disband` joins its threads, so no
-/// thread outlives the call, and a fork between calls finds none.
+/// Between loops the threads first spin, because the next loop of a network is microseconds away, and
+/// then sleep. A team is used by one thread and within one call. `join` ends its threads, so none
+/// outlives the call, and a fork between calls is safe.
 public final class Team: @unchecked Sendable {
-  /// How many workers there may be, the caller's thread being worker 0.
+  /// The largest number of workers. The caller's thread is worker 0.
   public let workers: Int
 
   private let work = Work()
   private var threads: [pthread_t] = []
   private var isStarted = false
 
+  /// - Parameter workers: at least 1; a smaller number counts as 1.
   public init(workers: Int) { self.workers = max(1, workers) }
 
-  deinit { disband() }
+  deinit { join() }
 
   /// Calls `body(worker, round)` once for each round below `count`, as `Parallel.forEach` does.
   public func forEach(_ count: Int, _ body: (_ worker: Int, _ round: Int) -> Void) {
@@ -39,62 +40,64 @@ public final class Team: @unchecked Sendable {
     work.run(count, threads: threads.count, body)
   }
 
-  /// Ends and joins the threads.
-  public func disband() {
+  /// Ends and joins the threads. Later loops run on the caller's thread alone.
+  public func join() {
     guard !threads.isEmpty else { return }
     work.end()
     for thread in threads { pthread_join(thread, nil) }
     threads = []
   }
 
-  /// Where the system has no thread to give, the others do its part.
+  /// Starts the threads. If the system cannot create all of them, the others do all rounds.
   private func start() {
     guard !isStarted else { return }
     isStarted = true
     for worker in 1..<workers {
-      // The thread keeps the work and not the team, which would never go otherwise.
+      // The thread retains the work, not the team: a retained team would never be deinitialised.
       guard let thread = startThread({ [work] in work.serve(worker) }) else { return }
       threads.append(thread)
     }
   }
 }
 
-/// What a team's threads share: the loop that they are at, and the next one.
+/// What the threads of a team share: the current loop, and the signal for the next one.
 private final class Work: @unchecked Sendable {
-  // Written by the caller alone, while all others wait.
+  // Written by the caller alone, while all other threads wait.
   private var body: (Int, Int) -> Void = { _, _ in }
   private var count = 0
 
   private let next = Atomic<Int>(0)
   /// Counts loops; -1 ends the threads.
   private let loop = Atomic<Int>(0)
-  private let atWork = Atomic<Int>(0)
-  private let asleep = Atomic<Int>(0)
-  private let door = Door()
+  /// Threads that have not finished the current loop.
+  private let active = Atomic<Int>(0)
+  private let sleeping = Atomic<Int>(0)
+  private let condition = Condition()
 
-  /// How often a waiting thread looks before it sleeps: some tens of microseconds.
-  private static let looks = 2048
+  /// How often a waiting thread spins before it sleeps: some tens of microseconds.
+  private static let spins = 2048
 
-  /// One loop, of which the caller does its part as worker 0.
+  /// Runs one loop. The caller takes part as worker 0.
   func run(_ count: Int, threads: Int, _ body: (Int, Int) -> Void) {
     withoutActuallyEscaping(body) { body in
       self.body = body
       self.count = count
       next.store(0, ordering: .relaxed)
-      atWork.store(threads, ordering: .relaxed)
+      active.store(threads, ordering: .relaxed)
       loop.wrappingAdd(1, ordering: .sequentiallyConsistent)
-      if asleep.load(ordering: .sequentiallyConsistent) > 0 { door.open() }
+      if sleeping.load(ordering: .sequentiallyConsistent) > 0 { condition.notifyAll() }
       takePart(0)
-      while atWork.load(ordering: .acquiring) > 0 { sched_yield() }
+      while active.load(ordering: .acquiring) > 0 { sched_yield() }
       self.body = { _, _ in }
     }
   }
 
   func end() {
     loop.store(-1, ordering: .sequentiallyConsistent)
-    door.open()
+    condition.notifyAll()
   }
 
+  /// Does rounds of the current loop until none is left.
   private func takePart(_ worker: Int) {
     while true {
       let round = next.wrappingAdd(1, ordering: .relaxed).oldValue
@@ -103,57 +106,27 @@ private final class Work: @unchecked Sendable {
     }
   }
 
-  /// What a thread of the team does until the team is disbanded.
+  /// The main function of a thread: takes part in every loop until the team is joined.
   func serve(_ worker: Int) {
     var seen = 0
     while true {
       seen = nextLoop(after: seen)
       guard seen >= 0 else { return }
       takePart(worker)
-      atWork.wrappingSubtract(1, ordering: .releasing)
+      active.wrappingSubtract(1, ordering: .releasing)
     }
   }
 
+  /// Waits for the loop after `seen`, and returns its number; -1 at the end.
   private func nextLoop(after seen: Int) -> Int {
-    for _ in 0..<Work.looks {
+    for _ in 0..<Work.spins {
       let now = loop.load(ordering: .acquiring)
       if now != seen { return now }
       platform_pause()
     }
-    asleep.wrappingAdd(1, ordering: .sequentiallyConsistent)
-    defer { asleep.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
-    door.wait { loop.load(ordering: .sequentiallyConsistent) != seen }
+    sleeping.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    defer { sleeping.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
+    condition.wait { loop.load(ordering: .sequentiallyConsistent) != seen }
     return loop.load(ordering: .acquiring)
-  }
-}
-
-/// Where threads sleep until something has changed.
-@safe private final class Door {
-  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-  private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-
-  init() {
-    unsafe pthread_mutex_init(mutex, nil)
-    unsafe pthread_cond_init(condition, nil)
-  }
-
-  deinit {
-    unsafe pthread_cond_destroy(condition)
-    unsafe pthread_mutex_destroy(mutex)
-    unsafe condition.deallocate()
-    unsafe mutex.deallocate()
-  }
-
-  /// Returns when `isOpen` is true. What it reads must have been changed before `open`.
-  func wait(until isOpen: () -> Bool) {
-    unsafe pthread_mutex_lock(mutex)
-    while !isOpen() { unsafe pthread_cond_wait(condition, mutex) }
-    unsafe pthread_mutex_unlock(mutex)
-  }
-
-  func open() {
-    unsafe pthread_mutex_lock(mutex)
-    unsafe pthread_cond_broadcast(condition)
-    unsafe pthread_mutex_unlock(mutex)
   }
 }

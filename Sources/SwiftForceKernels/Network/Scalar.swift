@@ -35,7 +35,7 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
     into target: UnsafeMutablePointer<Self>)
 
   /// target[r, c] = values[r].
-  static func spread(
+  static func broadcast(
     _ values: UnsafePointer<Self>, rows: Int, columns: Int,
     into target: UnsafeMutablePointer<Self>)
 

@@ -35,8 +35,8 @@ extension Scalar {
     _ first: UnsafePointer<Self>, _ second: UnsafePointer<Self>, count: Int
   ) -> Self {
     var total = 0.0
-    for start in Swift.stride(from: 0, to: count, by: stretch) {
-      let length = min(stretch, count - start)
+    for start in Swift.stride(from: 0, to: count, by: blockLength) {
+      let length = min(blockLength, count - start)
       unsafe total += Double(products(first + start, second + start, count: length))
     }
     return Self(total)

@@ -10,9 +10,9 @@ extension Scalar {
     let mean = unsafe total(source, count: count) / Double(count)
     let center = Self(mean)
     var squares = 0.0
-    for start in Swift.stride(from: 0, to: count, by: stretch) {
+    for start in Swift.stride(from: 0, to: count, by: blockLength) {
       unsafe squares += Double(
-        squaredDistances(source + start, from: center, count: min(stretch, count - start)))
+        squaredDistances(source + start, from: center, count: min(blockLength, count - start)))
     }
     return (mean, squares / Double(count))
   }
@@ -52,8 +52,8 @@ extension Scalar {
     _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, count: Int
   ) -> (gradients: Double, products: Double) {
     var (gradients, products) = (0.0, 0.0)
-    for start in Swift.stride(from: 0, to: count, by: stretch) {
-      let length = min(stretch, count - start)
+    for start in Swift.stride(from: 0, to: count, by: blockLength) {
+      let length = min(blockLength, count - start)
       let sums = unsafe centeredSums(gradient + start, source + start, mean: mean, count: length)
       gradients += Double(sums.0)
       products += Double(sums.1)

@@ -13,7 +13,7 @@ extension Scalar {
 
   @specialized(where Self == Float)
   @specialized(where Self == Double)
-  public static func spread(
+  public static func broadcast(
     _ values: UnsafePointer<Self>, rows: Int, columns: Int,
     into target: UnsafeMutablePointer<Self>
   ) {
@@ -37,14 +37,14 @@ extension Scalar {
   /// As many numbers are summed in this type before double takes over: a row of a large batch has a
   /// hundred thousand.
   @inline(__always)
-  static var stretch: Int { 2048 }
+  static var blockLength: Int { 2048 }
 
   /// The sum of an array of any length.
   @inline(__always)
   static func total(_ values: UnsafePointer<Self>, count: Int) -> Double {
     var total = 0.0
-    for start in Swift.stride(from: 0, to: count, by: stretch) {
-      unsafe total += Double(sum(values + start, count: min(stretch, count - start)))
+    for start in Swift.stride(from: 0, to: count, by: blockLength) {
+      unsafe total += Double(sum(values + start, count: min(blockLength, count - start)))
     }
     return total
   }

@@ -77,8 +77,8 @@ extension Blocks {
   /// - Returns: how many were undecided, and how many of them are kept.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
-  @unsafe public static func settle(
-    _ mask: UnsafeMutablePointer<UInt8>, count: Int, quota: inout Int
+  @unsafe public static func resolve(
+    _ mask: UnsafeMutablePointer<UInt8>, count: Int, keeping quota: inout Int
   ) -> (undecided: Int, kept: Int) {
     let undecided = unsafe marked(mask, count)
     if undecided <= quota {

@@ -8,14 +8,14 @@
 /// - above, inside: how many keys are above the bracket, and how many in it.
 /// - scores, saliency: the sums of all scores, and of those above the bracket.
 /// - squares: the sum of the squared gradients.
-public typealias BlockSurvey = (
+public typealias BlockStatistics = (
   isFinite: Bool, zeros: Int, above: Int, inside: Int, scores: Double, saliency: Double,
   squares: Double
 )
 
 /// Where the arrays go on that the next block is filled from, and how many bytes an element of each
 /// has: the loop asks for that memory as it goes, so that it comes while this block is dealt with.
-public typealias Ahead = (
+public typealias PrefetchAddresses = (
   first: UnsafeRawPointer, firstSize: Int, second: UnsafeRawPointer, secondSize: Int
 )
 
@@ -33,25 +33,26 @@ extension Blocks {
   ///   - low, high: the ends of the bracket, both inside.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
-  @unsafe public static func survey(
+  @unsafe public static func classify(
     _ keys: UnsafePointer<Key>, gradients: UnsafePointer<Score>?, count: Int, areSigned: Bool,
-    low: Key, high: Key, ahead: Ahead, into mask: UnsafeMutablePointer<UInt8>
-  ) -> BlockSurvey {
-    unsafe Score.survey(
+    low: Key, high: Key, prefetch: PrefetchAddresses, into mask: UnsafeMutablePointer<UInt8>
+  ) -> BlockStatistics {
+    unsafe Score.classify(
       keys, gradients: gradients, count: count, areSigned: areSigned, low: low, high: high,
-      ahead: ahead, into: mask)
+      prefetch: prefetch, into: mask)
   }
 
-  /// As `survey`, of the scores `abs(w * g)`, whose keys it writes.
+  /// As `classify`, of the scores `abs(w * g)`, whose keys it writes.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
-  @unsafe public static func surveyProducts(
+  @unsafe public static func classifyProducts(
     _ weights: UnsafePointer<Score>, _ gradients: UnsafePointer<Score>, count: Int, low: Key,
-    high: Key, ahead: Ahead, keys: UnsafeMutablePointer<Key>,
+    high: Key, prefetch: PrefetchAddresses, keys: UnsafeMutablePointer<Key>,
     into mask: UnsafeMutablePointer<UInt8>
-  ) -> BlockSurvey {
-    unsafe Score.surveyProducts(
-      weights, gradients, count: count, low: low, high: high, ahead: ahead, keys: keys, into: mask)
+  ) -> BlockStatistics {
+    unsafe Score.classifyProducts(
+      weights, gradients, count: count, low: low, high: high, prefetch: prefetch, keys: keys,
+      into: mask)
   }
 
   /// Adds to `bins` the histogram of one digit of those keys whose higher digits equal `prefix`.

@@ -15,15 +15,15 @@ public protocol KeyedScore: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
   static func magnitudeKey(of score: Self) -> Key
 
   /// What is counted and summed of a block, and its mask; see `Blocks`.
-  static func survey(
+  static func classify(
     _ keys: UnsafePointer<Key>, gradients: UnsafePointer<Self>?, count: Int, areSigned: Bool,
-    low: Key, high: Key, ahead: Ahead, into mask: UnsafeMutablePointer<UInt8>
-  ) -> BlockSurvey
-  static func surveyProducts(
+    low: Key, high: Key, prefetch: PrefetchAddresses, into mask: UnsafeMutablePointer<UInt8>
+  ) -> BlockStatistics
+  static func classifyProducts(
     _ weights: UnsafePointer<Self>, _ gradients: UnsafePointer<Self>, count: Int, low: Key,
-    high: Key, ahead: Ahead, keys: UnsafeMutablePointer<Key>,
+    high: Key, prefetch: PrefetchAddresses, keys: UnsafeMutablePointer<Key>,
     into mask: UnsafeMutablePointer<UInt8>
-  ) -> BlockSurvey
+  ) -> BlockStatistics
 }
 
 extension Float: KeyedScore {

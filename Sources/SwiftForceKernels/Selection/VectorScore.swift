@@ -1,4 +1,4 @@
-// The loop of `Blocks.survey`. The compiler may not reorder a sum, so it does not turn such a loop
+// The loop of `Blocks.classify`. The compiler may not reorder a sum, so it does not turn such a loop
 // into vector code by itself: it is written with vector types. It is generic only in the source:
 // each type of scores inlines it where the type is known, since vector types are compiled well for
 // known elements alone, and up to eight of them. For the same reason it is those types that compare
@@ -70,19 +70,19 @@ extension Float: VectorScore {
   @inline(__always)
   static func bytes(_ keys: SIMD8<Int32>) -> SIMD8<UInt8> { SIMD8(truncatingIfNeeded: keys) }
 
-  @unsafe public static func survey(
+  @unsafe public static func classify(
     _ keys: UnsafePointer<Int32>, gradients: UnsafePointer<Float>?, count: Int, areSigned: Bool,
-    low: Int32, high: Int32, ahead: Ahead, into mask: UnsafeMutablePointer<UInt8>
-  ) -> BlockSurvey {
-    unsafe surveyed(keys, gradients, count, areSigned, (low, high), ahead, mask)
+    low: Int32, high: Int32, prefetch: PrefetchAddresses, into mask: UnsafeMutablePointer<UInt8>
+  ) -> BlockStatistics {
+    unsafe classified(keys, gradients, count, areSigned, (low, high), prefetch, mask)
   }
 
-  @unsafe public static func surveyProducts(
+  @unsafe public static func classifyProducts(
     _ weights: UnsafePointer<Float>, _ gradients: UnsafePointer<Float>, count: Int, low: Int32,
-    high: Int32, ahead: Ahead, keys: UnsafeMutablePointer<Int32>,
+    high: Int32, prefetch: PrefetchAddresses, keys: UnsafeMutablePointer<Int32>,
     into mask: UnsafeMutablePointer<UInt8>
-  ) -> BlockSurvey {
-    unsafe surveyedProducts(weights, gradients, count, (low, high), ahead, keys, mask)
+  ) -> BlockStatistics {
+    unsafe classifiedProducts(weights, gradients, count, (low, high), prefetch, keys, mask)
   }
 }
 
@@ -120,19 +120,19 @@ extension Double: VectorScore {
   @inline(__always)
   static func bytes(_ keys: SIMD8<Int64>) -> SIMD8<UInt8> { SIMD8(truncatingIfNeeded: keys) }
 
-  @unsafe public static func survey(
+  @unsafe public static func classify(
     _ keys: UnsafePointer<Int64>, gradients: UnsafePointer<Double>?, count: Int, areSigned: Bool,
-    low: Int64, high: Int64, ahead: Ahead, into mask: UnsafeMutablePointer<UInt8>
-  ) -> BlockSurvey {
-    unsafe surveyed(keys, gradients, count, areSigned, (low, high), ahead, mask)
+    low: Int64, high: Int64, prefetch: PrefetchAddresses, into mask: UnsafeMutablePointer<UInt8>
+  ) -> BlockStatistics {
+    unsafe classified(keys, gradients, count, areSigned, (low, high), prefetch, mask)
   }
 
-  @unsafe public static func surveyProducts(
+  @unsafe public static func classifyProducts(
     _ weights: UnsafePointer<Double>, _ gradients: UnsafePointer<Double>, count: Int, low: Int64,
-    high: Int64, ahead: Ahead, keys: UnsafeMutablePointer<Int64>,
+    high: Int64, prefetch: PrefetchAddresses, keys: UnsafeMutablePointer<Int64>,
     into mask: UnsafeMutablePointer<UInt8>
-  ) -> BlockSurvey {
-    unsafe surveyedProducts(weights, gradients, count, (low, high), ahead, keys, mask)
+  ) -> BlockStatistics {
+    unsafe classifiedProducts(weights, gradients, count, (low, high), prefetch, keys, mask)
   }
 }
 
@@ -141,26 +141,26 @@ extension VectorScore {
 
   /// The loop for what a block has: gradients or none, scores of either sign or not.
   @inline(__always)
-  fileprivate static func surveyed(
+  fileprivate static func classified(
     _ keys: UnsafePointer<Key>, _ gradients: UnsafePointer<Self>?, _ count: Int, _ areSigned: Bool,
-    _ bracket: Ends, _ ahead: Ahead, _ mask: UnsafeMutablePointer<UInt8>
-  ) -> BlockSurvey {
+    _ bracket: Ends, _ prefetch: PrefetchAddresses, _ mask: UnsafeMutablePointer<UInt8>
+  ) -> BlockStatistics {
     let next = { i in unsafe eight(keys, i) }
     if let gradients = unsafe gradients {
-      return unsafe loop(keys, next, gradients, count, bracket, ahead, mask) { $0 }
+      return unsafe loop(keys, next, gradients, count, bracket, prefetch, mask) { $0 }
     }
     return areSigned
-      ? unsafe loop(keys, next, nil, count, bracket, ahead, mask, unfolded)
-      : unsafe loop(keys, next, nil, count, bracket, ahead, mask) { $0 }
+      ? unsafe loop(keys, next, nil, count, bracket, prefetch, mask, unfolded)
+      : unsafe loop(keys, next, nil, count, bracket, prefetch, mask) { $0 }
   }
 
   /// The loop that makes the keys on its way.
   @inline(__always)
-  fileprivate static func surveyedProducts(
+  fileprivate static func classifiedProducts(
     _ weights: UnsafePointer<Self>, _ gradients: UnsafePointer<Self>, _ count: Int,
-    _ bracket: Ends, _ ahead: Ahead, _ keys: UnsafeMutablePointer<Key>,
+    _ bracket: Ends, _ prefetch: PrefetchAddresses, _ keys: UnsafeMutablePointer<Key>,
     _ mask: UnsafeMutablePointer<UInt8>
-  ) -> BlockSurvey {
+  ) -> BlockStatistics {
     let infinity = magnitudeKey(of: .infinity)
     var isFinite = true
     for i in count & ~7..<count {
@@ -175,9 +175,9 @@ extension VectorScore {
       unsafe UnsafeMutableRawPointer(keys + i).storeBytes(of: products, as: Keys.self)
       return products
     }
-    var survey = unsafe loop(keys, next, gradients, count, bracket, ahead, mask) { $0 }
-    survey.isFinite = isFinite && largest.max() < infinity
-    return survey
+    var statistics = unsafe loop(keys, next, gradients, count, bracket, prefetch, mask) { $0 }
+    statistics.isFinite = isFinite && largest.max() < infinity
+    return statistics
   }
 
   /// - Parameters:
@@ -186,9 +186,10 @@ extension VectorScore {
   @inline(__always)
   private static func loop(
     _ keys: UnsafePointer<Key>, _ next: (Int) -> Keys, _ gradients: UnsafePointer<Self>?,
-    _ count: Int, _ bracket: Ends, _ ahead: Ahead, _ mask: UnsafeMutablePointer<UInt8>,
+    _ count: Int, _ bracket: Ends, _ prefetch: PrefetchAddresses,
+    _ mask: UnsafeMutablePointer<UInt8>,
     _ bits: (Keys) -> Keys
-  ) -> BlockSurvey {
+  ) -> BlockStatistics {
     // Not below the low end: above the key before it, which there is, for a weight that does not
     // compete has a smaller one.
     let below = Keys(repeating: bracket.low &- 1)
@@ -200,8 +201,8 @@ extension VectorScore {
     while start < whole {
       // For each 64 bytes of the widest elements: to ask twice costs more than the request.
       if MemoryLayout<Self>.size == 8 || start & 15 == 0 {
-        unsafe platform_request(ahead.first + start &* ahead.firstSize)
-        unsafe platform_request(ahead.second + start &* ahead.secondSize)
+        unsafe platform_prefetch(prefetch.first + start &* prefetch.firstSize)
+        unsafe platform_prefetch(prefetch.second + start &* prefetch.secondSize)
       }
       let eightKeys = next(start)
       let isAbove = marks(eightKeys, above: high)
@@ -221,7 +222,7 @@ extension VectorScore {
       }
       start &+= 8
     }
-    var survey: BlockSurvey = (
+    var statistics: BlockStatistics = (
       isFinite: true, zeros: sum(zeros), above: sum(above), inside: sum(reached &- above),
       scores: all.sum(), saliency: kept.sum(), squares: squares.sum()
     )
@@ -231,16 +232,16 @@ extension VectorScore {
       let gradient = Double(unsafe gradients?[start] ?? 0)
       let isAbove = key > bracket.high
       let isInside = key >= bracket.low && !isAbove
-      survey.zeros += key == 0 ? 1 : 0
-      survey.above += isAbove ? 1 : 0
-      survey.inside += isInside ? 1 : 0
+      statistics.zeros += key == 0 ? 1 : 0
+      statistics.above += isAbove ? 1 : 0
+      statistics.inside += isInside ? 1 : 0
       unsafe mask[start] = isAbove ? 1 : isInside ? 2 : 0
-      survey.scores += score
-      survey.saliency += isAbove ? score : 0
-      survey.squares += gradient * gradient
+      statistics.scores += score
+      statistics.saliency += isAbove ? score : 0
+      statistics.squares += gradient * gradient
       start &+= 1
     }
-    return survey
+    return statistics
   }
 
   @inline(__always)

@@ -1,4 +1,4 @@
-// The reading of memory: every byte counts once, for sizes around the edges of its strips, at every
+// The reading of memory: every byte counts once, for sizes around the edges of its streams, at every
 // CPU level and number of threads.
 
 import Testing
@@ -20,19 +20,19 @@ private func bytes(_ count: Int, _ generator: inout TestGenerator) -> [UInt8] {
 
 /// What is read at a level, from arrays whose bytes begin `shift` after the start of their memory.
 private func read(
-  _ memory: [Memory<UInt8>], shift: Int = 0, level: CPULevel, threads: Int, strips: Int? = nil
+  _ memory: [Memory<UInt8>], shift: Int = 0, level: CPULevel, threads: Int, streams: Int? = nil
 ) -> UInt64 {
   withExtendedLifetime(memory) {
-    unsafe Reading.parity(
+    unsafe MemoryScan.parity(
       of: unsafe memory.map {
         unsafe UnsafeRawBufferPointer(start: $0.base + shift, count: $0.count - shift)
-      }, level: level, threads: threads, strips: strips)
+      }, level: level, threads: threads, streams: streams)
   }
 }
 
 private let part = 1 << 19
 
-@Suite struct ReadingTests {
+@Suite struct MemoryScanTests {
   @Test(arguments: CPULevel.available)
   func everyByteCountsOnce(level: CPULevel) {
     var generator = TestGenerator(state: 8)
@@ -40,9 +40,9 @@ private let part = 1 << 19
       let array = bytes(count, &generator)
       for shift in [0, 3] {
         let memory = Memory([UInt8](repeating: 7, count: shift) + array, guardedBy: 0xA5)
-        for strips in [1, 8] {
-          let found = read([memory], shift: shift, level: level, threads: 1, strips: strips)
-          #expect(found == parity([array]), "\(count) bytes in \(strips) strips")
+        for streams in [1, 8] {
+          let found = read([memory], shift: shift, level: level, threads: 1, streams: streams)
+          #expect(found == parity([array]), "\(count) bytes in \(streams) streams")
         }
       }
     }
@@ -65,7 +65,7 @@ private let part = 1 << 19
     let memory = Memory([UInt8](repeating: 0, count: 2 * 2048 + 300), guardedBy: 0xA5)
     for position in 0..<memory.count {
       unsafe memory.base[position] = 1
-      let found = read([memory], level: .v2, threads: 1, strips: 8)
+      let found = read([memory], level: .v2, threads: 1, streams: 8)
       #expect(found == 1 << UInt64(position % 8 * 8), "\(position)")
       unsafe memory.base[position] = 0
     }

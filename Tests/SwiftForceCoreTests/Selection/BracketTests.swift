@@ -14,7 +14,7 @@ private enum Adversary: CaseIterable {
     var values = all(count)
     if self == .unseen {
       // Whatever is drawn is the smallest of all, which is drawn only.
-      let draws = Draws(count: count, size: 1 << 13)
+      let draws = StratifiedSample(count: count, size: 1 << 13)
       for i in 0..<1 << 13 { values[draws.position(i)] = -1 }
     }
     return values
@@ -42,10 +42,10 @@ private enum Adversary: CaseIterable {
     }
   }
 
-  /// Numbers to keep, and how many readings settle it: at the edges of blocks and runs of equal
+  /// Numbers to keep, and how many passes settle it: at the edges of blocks and runs of equal
   /// scores, next to them, and in their middle. One where a sample can tell; two where what was
   /// left out of the bracket, or is found from the others, is read again.
-  func cases(_ count: Int) -> [(keep: Int, readings: ClosedRange<Int>)] {
+  func cases(_ count: Int) -> [(keep: Int, passes: ClosedRange<Int>)] {
     switch self {
     case .ascending, .descending:
       [1, 7, count / 100, count / 2, count - 1].map { ($0, 1...1) }
@@ -85,7 +85,7 @@ private func check(
   let oracle = Oracle(
     values, kept: Array(ranking.prefix(keep)), candidates: Array(0..<count),
     before: [UInt8](repeating: 1, count: count), sizes: sizes, gradients: nil, step: 1)
-  var readings: Set<Int> = []
+  var passes: Set<Int> = []
   for threads in 1...4 {
     let masks = Memory<UInt8>(masksOf: count)
     let level = CPULevel.available[(threads + turn) % CPULevel.available.count]
@@ -94,16 +94,16 @@ private func check(
         from: Scores(given: scores.tensors(sizes)), keep: keep, masks: masks.masks(sizes),
         previous: nil, applying: nil, level: level, threads: threads)
     }
-    readings.insert(report.readings)
+    passes.insert(report.passes)
     // Sums are not exact here: they have tests of their own.
-    (report.readings, report.saliency) = (0, oracle.report.saliency)
+    (report.passes, report.saliency) = (0, oracle.report.saliency)
     report.totalSaliency = oracle.report.totalSaliency
     #expect(report == oracle.report, "\(name) keep \(keep) \(level) with \(threads) threads")
     #expect(masks.values == oracle.mask, "\(name) keep \(keep) \(level) with \(threads) threads")
     #expect(masks.isIntact)
   }
-  #expect(readings.count == 1, "\(name) keep \(keep) was read \(readings) times")
-  return readings.max() ?? 0
+  #expect(passes.count == 1, "\(name) keep \(keep) was read \(passes) times")
+  return passes.max() ?? 0
 }
 
 @Suite struct BracketTests {
@@ -115,9 +115,9 @@ private func check(
     let values = adversary.values(Self.count).map { Double(Float($0)) }
     let ranking = Oracle.ranking(values, Array(values.indices))
     for (turn, (keep, expected)) in adversary.cases(Self.count).enumerated() {
-      let readings = try check(
+      let passes = try check(
         values, ranking: ranking, keep: keep, turn: turn, "\(adversary)")
-      #expect(expected.contains(readings), "\(adversary) keep \(keep): \(readings) readings")
+      #expect(expected.contains(passes), "\(adversary) keep \(keep): \(passes) passes")
     }
   }
 
@@ -132,9 +132,9 @@ private func check(
     }
     let ranking = Oracle.ranking(values, Array(values.indices))
     for keep in [count / 2 - ties - 1, count / 2 - ties, count / 2 - ties / 2, count / 2] {
-      let readings = try check(
+      let passes = try check(
         values, ranking: ranking, keep: keep, turn: share, "\(ties) equal scores")
-      #expect(readings <= 2)
+      #expect(passes <= 2)
     }
   }
 }

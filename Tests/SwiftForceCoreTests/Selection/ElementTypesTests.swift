@@ -32,7 +32,7 @@ private func small(_ type: ElementType, count: Int, seed: UInt64) -> Stored {
               gradients: gradients.tensors([count]), candidates: nil, seed: 0),
             keep: keep, masks: masks.masks([count]), previous: nil, applying: nil, level: level)
         }
-        report.readings = 0
+        report.passes = 0
         #expect(report == oracle.report, "\(level) n \(count)")
         #expect(masks.values == oracle.mask, "\(level) n \(count)")
       }

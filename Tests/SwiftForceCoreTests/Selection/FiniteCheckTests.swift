@@ -63,7 +63,7 @@ private func greatestPower(_ type: ElementType) -> Double {
     guard let first = named.first else {
       // A product that is finite after all, or that of a weight that does not compete.
       let outcome = try trial.outcome(inputs)
-      #expect(outcome == trial.expected(inputs, readings: outcome.report.readings))
+      #expect(outcome == trial.expected(inputs, passes: outcome.report.passes))
       return
     }
     let (tensor, start) = tensor(of: first, trial.sizes)

@@ -7,7 +7,7 @@ import Testing
 @testable import SwiftForceCore
 
 /// Fewest weights that are selected from in one reading.
-private let least = Bracket<BaselineFloatKernels>.leastCount
+private let least = Bracket<BaselineFloatKernels>.minimumCount
 private let chunk = Chunk.largestCount
 
 /// Sizes at which something changes: another chunk, another thread, another way to select.
@@ -38,7 +38,7 @@ private func trial(_ row: [Int], count: Int) -> Trial {
 private func check(_ trial: Trial) throws {
   let inputs = trial.inputs
   let outcome = try trial.outcome(inputs)
-  let expected = trial.expected(inputs, readings: outcome.report.readings)
+  let expected = trial.expected(inputs, passes: outcome.report.passes)
   // Compared first: it would be slow to describe what is equal.
   guard outcome != expected else { return }
   #expect(outcome.masks == expected.masks, "the mask of \(trial)")

@@ -20,7 +20,7 @@ private struct Selecting {
         scores.tensors(sizes), keep: keep, into: masks.masks(sizes))
     }
     // How often the scores were read is no part of the result: see FallbackTests.
-    report.readings = 0
+    report.passes = 0
     return report
   }
 

@@ -5,7 +5,7 @@ import Testing
 
 @testable import SwiftForceCore
 
-private let largest = Bracket<BaselineFloatKernels>.leastCount - 1
+private let largest = Bracket<BaselineFloatKernels>.minimumCount - 1
 
 /// What a selection wrote and said.
 private struct Result: Equatable {
@@ -42,9 +42,9 @@ private struct Result: Equatable {
 private func check(_ values: [Float], keep: Int, sizes: [Int], _ kind: Kind) throws {
   let oracle = Oracle(values, keep: keep, sizes: sizes)
   var expected = oracle.report
-  expected.readings = values.count <= largest ? 2 : expected.readings
+  expected.passes = values.count <= largest ? 2 : expected.passes
   var result = try Result(values, keep: keep, sizes: sizes)
-  if values.count > largest { result.report.readings = 0 }
+  if values.count > largest { result.report.passes = 0 }
   #expect(result.masks == oracle.mask, "\(kind) n \(values.count) keep \(keep)")
   #expect(result.report == expected, "\(kind) n \(values.count) keep \(keep)")
 }
@@ -87,40 +87,6 @@ private func check(_ values: [Float], keep: Int, sizes: [Int], _ kind: Kind) thr
     let first = try Result(values, keep: 300, sizes: [1000, 2001], level: .v2)
     for level in CPULevel.available {
       #expect(try Result(values, keep: 300, sizes: [1000, 2001], level: level) == first)
-    }
-  }
-}
-
-@Suite struct KeyRankTests {
-  @Test(arguments: Kind.allCases)
-  func theKeyOfEveryRank(kind: Kind) {
-    let keys = kind.values(97).map { BaselineFloatKernels.key(of: $0) }
-    let sorted = keys.sorted(by: >)
-    for rank in 1...keys.count {
-      let found = KeyRank<BaselineFloatKernels>.find(rank, in: [keys])
-      #expect(found.isFound)
-      #expect(found.key == sorted[rank - 1])
-      #expect(found.alike == keys.count { $0 == found.key })
-      #expect(found.wanted == rank - keys.count { $0 > found.key })
-    }
-  }
-}
-
-extension KeyRankTests {
-  /// Lists of any lengths, some of them empty, and what is known of their keys beforehand.
-  @Test(arguments: Kind.allCases)
-  func severalListsAreAsOne(kind: Kind) {
-    let keys = kind.values(97).map { BaselineFloatKernels.key(of: $0) }
-    let lists = [[], Array(keys[..<40]), [], Array(keys[40..<41]), Array(keys[41...]), []]
-    let (low, high) = (keys.min() ?? 0, keys.max() ?? 0)
-    for rank in 1...keys.count {
-      let one = KeyRank<BaselineFloatKernels>.find(rank, in: [keys])
-      for other in [
-        KeyRank<BaselineFloatKernels>.find(rank, in: lists),
-        KeyRank<BaselineFloatKernels>.find(rank, in: lists, from: low, through: high),
-      ] {
-        #expect((other.key, other.alike, other.wanted) == (one.key, one.alike, one.wanted))
-      }
     }
   }
 }

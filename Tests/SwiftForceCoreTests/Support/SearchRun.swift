@@ -40,7 +40,7 @@ final class SearchRun {
     }
     masks = next
     // How often the tensors were read is no part of what a step means.
-    report.readings = 0
+    report.passes = 0
     return report
   }
 

@@ -183,7 +183,7 @@ extension Trial {
   }
 
   /// What the oracle has in the place of `outcome`.
-  func expected(_ inputs: Inputs, readings: Int) -> Outcome {
+  func expected(_ inputs: Inputs, passes: Int) -> Outcome {
     let scores = scores(inputs.weights, inputs.gradients)
     let oracle = Oracle(
       scores, keep: inputs.keep, sizes: sizes, previous: inputs.previous,
@@ -192,7 +192,7 @@ extension Trial {
     var report = oracle.report
     // 1 is what `Search` gives to its first step; how often arrays are read is no part of what
     // a selection means.
-    report.readings = readings
+    report.passes = passes
     let bits = inputs.weights.bits
     let masked = zip(bits, oracle.mask).map { $1 == 1 ? $0 : 0 }
     return Outcome(

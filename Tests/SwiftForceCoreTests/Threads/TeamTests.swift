@@ -38,7 +38,7 @@ import Testing
       let rounds = [0, 1, 2, 3, 7, 64][loop % 6]
       #expect(counts(team, rounds: rounds).ofRounds == [Int32](repeating: 1, count: rounds))
     }
-    team.disband()
+    team.join()
   }
 
   /// What the rounds of a loop have written, the next one sees, whoever does what.
@@ -51,7 +51,7 @@ import Testing
       team.forEach(37) { _, round in unsafe to.base[round] = from.base[36 - round] + 1 }
       #expect(to.values == [Int64](repeating: Int64(loop), count: 37))
     }
-    team.disband()
+    team.join()
   }
 
   @Test(arguments: [0, -3, 1])
@@ -69,8 +69,8 @@ import Testing
 
   @Test func teamThatNeverRan() {
     let idle = Team(workers: 4)
-    idle.disband()
-    idle.disband()
+    idle.join()
+    idle.join()
     weak var gone: Team?
     do {
       let forgotten = Team(workers: 4)
@@ -88,7 +88,7 @@ import Testing
       #expect(workers.dropFirst().contains { $0 > 0 })
       usleep(20_000)
     }
-    team.disband()
+    team.join()
   }
 
   @Test func fewerRoundsThanWorkers() {
@@ -98,10 +98,10 @@ import Testing
         #expect(counts(team, rounds: rounds).ofRounds == [Int32](repeating: 1, count: rounds))
       }
     }
-    team.disband()
+    team.join()
   }
 
-  /// A thread that ends clears what it has stored: after `disband` all have, before it none.
+  /// A thread that ends clears what it has stored: after `join` all have, before it none.
   @Test(arguments: [false, true])
   func noThreadIsLeft(byDeinit: Bool) {
     var key = pthread_key_t()
@@ -124,7 +124,7 @@ import Testing
       }
       #expect(cells.values.contains(1) && !cells.values.contains(2))
       if !byDeinit {
-        team.disband()
+        team.join()
         #expect(!cells.values.contains(1))
         // What is asked of it now, the caller does.
         #expect(counts(team, rounds: 9).ofWorkers == [9, 0, 0, 0])

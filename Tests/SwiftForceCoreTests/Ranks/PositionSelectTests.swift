@@ -5,11 +5,11 @@ import Testing
 
 @testable import SwiftForceCore
 
-@Suite struct PositionRankTests {
+@Suite struct PositionSelectTests {
   /// The position of each rank among some positions, from histograms alone.
   private func find(_ rank: Int, in positions: [Int], of count: Int) -> (position: Int, rounds: Int)
   {
-    var search = PositionRank(rank: rank, of: count)
+    var search = PositionSelect(rank: rank, of: count)
     var rounds = 0
     while !search.isFound {
       var bins = [Int](repeating: 0, count: search.bins)
@@ -37,6 +37,6 @@ import Testing
   }
 
   @Test func oneWeightNeedsNoRound() {
-    #expect(PositionRank(rank: 1, of: 1).isFound)
+    #expect(PositionSelect(rank: 1, of: 1).isFound)
   }
 }

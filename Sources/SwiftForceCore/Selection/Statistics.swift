@@ -1,20 +1,25 @@
-// What is counted and summed of a chunk, for the report and for the checks of a search.
+// Counts and sums over a chunk, for the report and for the checks of a search. What must not live
+// here: the loops that compute them (SwiftForceKernels).
 
-/// Figures of one chunk, or of all when they are added in the order of the chunks.
-struct Survey: Sendable {
+/// Counts and sums over one chunk, or over all chunks if they are added in order.
+struct Statistics: Sendable {
+  /// Whether all scores are finite.
   var isFinite = true
+  /// How many scores are zero.
   var zeros = 0
+  /// The sum of all scores.
   var scores = 0.0
+  /// The sum of the squared gradients.
   var squares = 0.0
-  /// Of the new mask.
+  /// Weights that the new mask keeps.
   var kept = 0
-  /// Since the previous mask; not counted at a first step.
+  /// Changes since the previous mask; not counted in a first step.
   var removed = 0
   var revived = 0
   /// The sum of the kept scores.
   var saliency = 0.0
 
-  static func += (total: inout Survey, part: Survey) {
+  static func += (total: inout Statistics, part: Statistics) {
     total.isFinite = total.isFinite && part.isFinite
     total.zeros += part.zeros
     total.scores += part.scores
@@ -25,7 +30,7 @@ struct Survey: Sendable {
     total.saliency += part.saliency
   }
 
-  static func += (total: inout Survey, part: BlockSurvey) {
+  static func += (total: inout Statistics, part: BlockStatistics) {
     total.isFinite = total.isFinite && part.isFinite
     total.zeros += part.zeros
     total.scores += part.scores

@@ -3,7 +3,7 @@
 // them. What must not live here: anything that is fast by other means than the compiler's.
 
 /// What `ConvolutionTiles` computes, in another type and no other order of sums.
-public enum PlainTiles<Element: Scalar> {
+public enum ReferenceTiles<Element: Scalar> {
   public static var rows: Int { 2 }
   public static var lanes: Int { 2 }
   public static var vectors: Int { 3 }

@@ -1,0 +1,86 @@
+// Tensors of a whole network, and how ranks share them. What must not live here: expectations.
+
+@testable import SwiftForceCore
+
+/// Tensors of a whole network, and how ranks share them: pieces of each, one for each rank.
+struct Whole {
+  var weights: [Stored]
+  /// For each step, the gradients of each tensor.
+  var gradients: [[Stored]]
+  /// For each tensor, elements of the piece of each rank.
+  var pieces: [[Int]]
+  let ranks: Int
+
+  var sizes: [Int] { pieces.map { $0.reduce(0, +) } }
+  var total: Int { sizes.reduce(0, +) }
+
+  /// The pieces of a rank, or (nil) the whole tensors.
+  func parts<Part>(_ rank: Int?, _ cut: (Int, [Int]) -> [Part]) -> [Part] {
+    pieces.indices.map { t in rank.map { cut(t, pieces[t])[$0] } ?? cut(t, [sizes[t]])[0] }
+  }
+
+  /// Where the pieces of a rank begin.
+  func starts(_ rank: Int) -> [Int] {
+    var offset = 0
+    return zip(pieces, sizes).map { pieces, size in
+      defer { offset += size }
+      return offset + pieces[..<rank].reduce(0, +)
+    }
+  }
+}
+
+/// What a search writes: a mask and masked weights of each whole tensor.
+final class Written {
+  var masks: [Memory<UInt8>]
+  var masked: [Stored]
+
+  init(_ whole: Whole) {
+    masks = whole.sizes.map { Memory(masksOf: $0) }
+    masked = whole.weights.map { Stored($0.type, bits: $0.bits.map { _ in 0x5A5A }) }
+  }
+
+  var isIntact: Bool { masks.allSatisfy(\.isIntact) && masked.allSatisfy(\.isIntact) }
+}
+
+extension Whole {
+  /// Takes one step of a rank (nil: of the only process) from the masks in `before`.
+  func step(
+    _ search: inout Search, _ t: Int, rank: Int?, from before: [Memory<UInt8>]?,
+    into written: Written, _ group: Group? = nil
+  ) throws(SFError) -> Report {
+    let others = rank.flatMap { rank in group?.ranks(starts: starts(rank)) }
+    let report = try search.step(
+      weights: parts(rank) { weights[$0].tensors($1) },
+      gradients: search.method.saliency.readsGradients
+        ? parts(rank) { gradients[t][$0].tensors($1) } : nil,
+      previous: before.map { before in parts(rank) { before[$0].masks($1) } },
+      masks: parts(rank) { written.masks[$0].masks($1) },
+      masked: parts(rank) { written.masked[$0].mutableTensors($1) }, ranks: others)
+    return withExtendedLifetime((self, before, written)) { report }
+  }
+}
+
+/// A network whose tensors have these sizes and types, shared in one of several ways.
+func network(
+  _ sizes: [Int], types: [ElementType], ranks: Int, steps: Int, whole: Bool, seed: UInt64,
+  values: (Int, Int, ElementType) -> [Double]
+) -> Whole {
+  var generator = TestGenerator(state: seed)
+  let pieces = sizes.enumerated().map { t, size -> [Int] in
+    if whole {
+      // Each tensor is one rank's; where there are more ranks than tensors, some have nothing.
+      return (0..<ranks).map { $0 == t * ranks / sizes.count ? size : 0 }
+    }
+    let cuts = (1..<max(1, ranks)).map { _ in Int.random(in: 0...size, using: &generator) }.sorted()
+    return zip(cuts + [size], [0] + cuts).map { $0 - $1 }
+  }
+  func stored(_ step: Int, _ shift: Int) -> [Stored] {
+    sizes.enumerated().map { t, size in
+      let type = types[(t + shift) % types.count]
+      return Stored(type, values(size, step, type))
+    }
+  }
+  return Whole(
+    weights: stored(0, 0), gradients: (1...steps).map { stored($0, 1) }, pieces: pieces,
+    ranks: ranks)
+}
