@@ -1,5 +1,5 @@
-// Every way in which a call can fail, with the facts that a caller needs to find the cause. What must
-// not live here: the C status codes, to which SwiftForceABI maps these cases.
+// Every way in which a call can fail, with the facts that a caller needs to find the cause. What
+// must not live here: the C status codes, to which SwiftForceABI maps these cases.
 
 /// The argument of a call that an error is about.
 public enum Operand: Sendable, Equatable {
@@ -30,8 +30,8 @@ public struct NonFinite: Sendable, Equatable {
 
 /// The one error type of the package. All throwing functions throw it and nothing else.
 ///
-/// A function that throws has changed nothing that its caller can see, except what its documentation
-/// calls unspecified.
+/// A function that throws has changed nothing that its caller can see, except what its
+/// documentation calls unspecified.
 public enum SFError: Error, Sendable, Equatable {
   /// A sparsity that is not in [0, 1).
   case badSparsity(Double)
@@ -83,7 +83,8 @@ public enum SFError: Error, Sendable, Equatable {
   /// A sum over all ranks failed, or returned what cannot be a sum.
   case exchangeFailed
 
-  /// One sentence in English. It names tensors by index; a caller that knows their names replaces it.
+  /// One sentence in English. It names tensors by index; a caller that knows their names replaces
+  /// it.
   public var message: String {
     switch self {
     case .badSparsity(let value):

@@ -1,12 +1,12 @@
 // The one random number generator of the package: SplitMix64. Everything random (the random
-// saliency, initial weights, the order of samples) comes from it and from a seed. What must not live
-// here: global state.
+// saliency, initial weights, the order of samples) comes from it and from a seed. What must not
+// live here: global state.
 
 /// SplitMix64: 64 random bits for each position of a sequence that a seed selects.
 ///
-/// The n-th number depends on the seed and on n alone, so a sequence can be entered at any position,
-/// and threads, chunks and machines that draw parts of it agree. It equals the published generator
-/// with the initial state `seed`.
+/// The n-th number depends on the seed and on n alone, so a sequence can be entered at any
+/// position, and threads, chunks and machines that draw parts of it agree. It equals the published
+/// generator with the initial state `seed`.
 ///
 /// Source: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014.
 public struct Generator: RandomNumberGenerator, Sendable {
@@ -20,8 +20,8 @@ public struct Generator: RandomNumberGenerator, Sendable {
     state = seed
   }
 
-  /// A generator for one of many purposes that share a seed. Each stream starts at a hashed state, so
-  /// streams do not overlap in practice.
+  /// A generator for one of many purposes that share a seed. Each stream starts at a hashed state,
+  /// so streams do not overlap in practice.
   public init(seed: UInt64, stream: UInt64) {
     state = Generator.mix(seed &+ Generator.mix(stream &+ Generator.increment))
   }

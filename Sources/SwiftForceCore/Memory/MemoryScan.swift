@@ -1,6 +1,6 @@
-// A scan of memory: all bytes of a list of arrays are read once, with as many threads as a selection
-// uses. Benchmarks compare selection with it, because no algorithm can be faster. What must not live
-// here: anything of the method, and no other file may depend on this one.
+// A scan of memory: all bytes of a list of arrays are read once, with as many threads as a
+// selection uses. Benchmarks compare selection with it, because no algorithm can be faster. What
+// must not live here: anything of the method, and no other file may depend on this one.
 
 import CPlatform
 import SwiftForceKernels
@@ -15,8 +15,8 @@ public enum MemoryScan {
   /// The exclusive or of all 64-bit words of the arrays. Each array is divided into words from its
   /// own start; the bytes that a last word lacks count as zeros.
   ///
-  /// - Complexity: every byte is read once. The order is the fastest that was found, not that of the
-  ///   addresses.
+  /// - Complexity: every byte is read once. The order is the fastest that was found, not that of
+  ///   the addresses.
   /// - Throws: `badEnvironment`.
   @unsafe public static func parity(of arrays: [UnsafeRawBufferPointer]) throws(SFError) -> UInt64 {
     unsafe parity(of: arrays, level: try CPULevel.current(), threads: try Threads.current())

@@ -1,6 +1,6 @@
 // Views of the caller's arrays: address, length and element type. No other file of the core stores
-// raw pointers to them, and only this file and Widening of SwiftForceKernels know element types. What
-// must not live here: what is computed from the elements.
+// raw pointers to them, and only this file and Widening of SwiftForceKernels know element types.
+// What must not live here: what is computed from the elements.
 
 import SwiftForceKernels
 
@@ -31,16 +31,18 @@ public enum ElementType: Named {
   }
 }
 
-/// A view of contiguous numbers. The caller owns them and keeps them alive while the view is in use.
+/// A view of contiguous numbers. The caller owns them and keeps them alive while the view is in
+/// use.
 ///
-/// The initializer is unsafe: whoever calls it guarantees that the memory is valid. Using the view is
-/// safe.
+/// The initializer is unsafe: whoever calls it guarantees that the memory is valid. Using the view
+/// is safe.
 @safe public struct Tensor: @unchecked Sendable {
   public let type: ElementType
   public let count: Int
   let base: UnsafeRawPointer
 
-  /// - Parameter base: `count` initialised elements, aligned to their type. Not read if `count` is 0.
+  /// - Parameter base: `count` initialised elements, aligned to their type. Not read if `count` is
+  ///   0.
   @unsafe public init(_ base: UnsafeRawPointer, count: Int, type: ElementType) {
     unsafe self.base = base
     self.count = count

@@ -1,5 +1,5 @@
-// The conversion of a sparsity to an exact number of weights. What must not live here: the numbers of
-// the steps before the last one (Schedule).
+// The conversion of a sparsity to an exact number of weights. What must not live here: the numbers
+// of the steps before the last one (Schedule).
 
 /// The number k of weights to keep.
 public enum Keep {

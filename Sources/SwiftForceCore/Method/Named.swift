@@ -1,5 +1,5 @@
-// The one function that derives the name used by Python, the command line and error messages from the
-// name of a Swift case. What must not live here: any table of names.
+// The one function that derives the name used by Python, the command line and error messages from
+// the name of a Swift case. What must not live here: any table of names.
 
 /// An enumeration whose cases are published by name.
 public protocol Named: CaseIterable, Sendable {}

@@ -1,5 +1,5 @@
-// The schedule axis of a search: how many weights are kept after each step? What must not live here:
-// how a sparsity becomes a number of weights (Keep).
+// The schedule axis of a search: how many weights are kept after each step? What must not live
+// here: how a sparsity becomes a number of weights (Keep).
 
 #if canImport(Glibc)
   import Glibc

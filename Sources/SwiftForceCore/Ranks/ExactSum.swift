@@ -43,8 +43,8 @@ struct ExactSum {
     guard digits[ExactSum.count - 1] == 0 else { return .infinity }
     let carried = carried()
     guard let top = carried.lastIndex(where: { $0 != 0 }) else { return 0 }
-    // The 64 bits from the highest one that is set. The last of them also says whether any lower bit
-    // is set (a sticky bit), which is enough to round correctly to 53 bits.
+    // The 64 bits from the highest one that is set. The last of them also says whether any lower
+    // bit is set (a sticky bit), which is enough to round correctly to 53 bits.
     let digit = { (i: Int) -> UInt64 in i < 0 ? 0 : carried[i] }
     let lead = UInt64(digit(top).leadingZeroBitCount - ExactSum.digitBits)
     var leading = (digit(top) << 32 | digit(top - 1)) << lead

@@ -1,6 +1,6 @@
-// A selection that several ranks make together, each among its own tensors: the k best weights of all
-// ranks, bit for bit those that one process would choose. What must not live here: how sums travel
-// (Ranks).
+// A selection that several ranks make together, each among its own tensors: the k best weights of
+// all ranks, bit for bit those that one process would choose. What must not live here: how sums
+// travel (Ranks).
 
 /// The masks of one rank's tensors, chosen among the weights of all ranks.
 ///
@@ -21,7 +21,8 @@ struct SharedSelection: KernelJob {
   /// Selects together with all other ranks, which must call this, too.
   ///
   /// - Parameters:
-  ///   - selection: the tensors of this rank; `keep` and `previous.keep` count weights of all ranks.
+  ///   - selection: the tensors of this rank; `keep` and `previous.keep` count weights of all
+  ///     ranks.
   ///   - total: weights of all ranks.
   ///   - digest: a hash of what must be the same on all ranks, in `StepAgreement.digestBits` bits.
   ///   - ownKept: how many weights the previous masks must keep on this rank; nil if unknown.

@@ -1,8 +1,9 @@
 // Which of the weights equal to the threshold are kept if several ranks hold some: those at the
-// lowest positions overall. The position of the last one is found digit by digit, like the threshold
-// itself, so here, too, ranks exchange histograms and never lists.
+// lowest positions overall. The position of the last one is found digit by digit, like the
+// threshold itself, so here, too, ranks exchange histograms and never lists.
 
-/// A search for the last tied weight that is kept, and for how many of the kept ones this rank holds.
+/// A search for the last tied weight that is kept, and for how many of the kept ones this rank
+/// holds.
 struct TiePass<K: BlockKernels> {
   let scores: Scores
   let chunks: [Chunk]
@@ -14,8 +15,8 @@ struct TiePass<K: BlockKernels> {
   /// How many of this rank's weights equal to the threshold are kept: the first ones.
   ///
   /// - Throws: what `Ranks.sum` throws.
-  /// - Complexity: one pass for the first digit; for each later digit only the part of the tensors in
-  ///   the range that is left, 1/2,048 of the range before.
+  /// - Complexity: one pass for the first digit; for each later digit only the part of the tensors
+  ///   in the range that is left, 1/2,048 of the range before.
   func keptTies(_ threshold: Threshold<K>) throws(SFError) -> Int {
     let scratches = (0..<workers).map { _ in Scratch<K>() }
     var last = PositionSelect(rank: threshold.keptTies, of: total)

@@ -86,8 +86,8 @@ public struct Search: Sendable {
   ///
   /// - Parameters:
   ///   - weights: the dense weights, the same in every step.
-  ///   - gradients: gradients of the loss at the masked weights, also for the removed weights; nil if
-  ///     the method reads none.
+  ///   - gradients: gradients of the loss at the masked weights, also for the removed weights; nil
+  ///     if the method reads none.
   ///   - previous: the masks that the previous step wrote; only read; nil in the first step.
   ///   - masks: receive the new masks; not the memory of `previous`. Unspecified after an error.
   ///   - masked: nil, or arrays of the types of the weights that receive them with removed weights

@@ -78,8 +78,8 @@ struct Bracket<K: BlockKernels> {
 
   /// The sample size for `count` scores, of which `share` are kept.
   ///
-  /// With s samples the bracket holds about 6 count sqrt(share (1 - share) / s) weights. Sampling one
-  /// score costs about twice as much as listing one, so the first size minimises the time. The
+  /// With s samples the bracket holds about 6 count sqrt(share (1 - share) / s) weights. Sampling
+  /// one score costs about twice as much as listing one, so the first size minimises the time. The
   /// second size fills at most two thirds of the capacity.
   private static func sampleSize(_ count: Int, _ share: Double, _ capacity: Int) -> Int {
     let width = Double(count) * (share * (1 - share)).squareRoot()

@@ -1,6 +1,6 @@
-// How a list of tensors is divided: into chunks, the work items of the threads, and into blocks that
-// fit into the L1 cache. The division depends on the sizes alone, so sums over chunks in order are
-// the same for any number of threads. What must not live here: what is computed per chunk.
+// How a list of tensors is divided: into chunks, the work items of the threads, and into blocks
+// that fit into the L1 cache. The division depends on the sizes alone, so sums over chunks in order
+// are the same for any number of threads. What must not live here: what is computed per chunk.
 
 /// A run of elements of one tensor whose keys fit into the L1 cache, or some elements of a longer
 /// run.

@@ -1,6 +1,6 @@
 // Finding and naming NaN and infinity after a cheaper test has found that there are some. It runs
-// only on the way to an error, so it is written for clarity, not for speed. What must not live here:
-// the cheap test, which is part of the loops.
+// only on the way to an error, so it is written for clarity, not for speed. What must not live
+// here: the cheap test, which is part of the loops.
 
 /// The search for values that are not finite.
 enum FiniteCheck {

@@ -1,5 +1,5 @@
-// Choosing the compiled loops for a piece of work: the CPU level in use, and the type of scores. What
-// must not live here: what the work is.
+// Choosing the compiled loops for a piece of work: the CPU level in use, and the type of scores.
+// What must not live here: what the work is.
 
 import SwiftForceKernels
 

@@ -215,8 +215,8 @@ struct Scores {
     }
   }
 
-  /// Finds the first tensor with a value that is not finite: a weight, a gradient, or the score of a
-  /// weight that competes. Called after `fill` returned false.
+  /// Finds the first tensor with a value that is not finite: a weight, a gradient, or the score of
+  /// a weight that competes. Called after `fill` returned false.
   ///
   /// - Throws: `nonFinite`, unless the value was the product of a weight that does not compete.
   func checkFinite() throws(SFError) {

@@ -6,8 +6,8 @@ import Synchronization
 
 /// A selection in one pass.
 ///
-/// The pass stops early and reports it if the bracket missed the threshold or if too many scores lie
-/// inside it. That costs time and nothing else.
+/// The pass stops early and reports it if the bracket missed the threshold or if too many scores
+/// lie inside it. That costs time and nothing else.
 struct SinglePass<K: BlockKernels> {
   let scores: Scores
   let request: Request
@@ -138,7 +138,8 @@ struct SinglePass<K: BlockKernels> {
     return Threshold(key: found.key, keptTies: found.rank, ties: found.matches)
   }
 
-  /// Keeps the undecided weights above the threshold, and the first `keptTies` of those equal to it.
+  /// Keeps the undecided weights above the threshold, and the first `keptTies` of those equal to
+  /// it.
   ///
   /// - Returns: what this adds to the statistics of each chunk.
   private func resolve(_ results: [ChunkResult], _ threshold: Threshold<K>) -> [Statistics] {

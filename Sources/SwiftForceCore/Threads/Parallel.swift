@@ -1,5 +1,5 @@
-// One parallel loop. Its threads are created and joined inside the call. There is no pool, so a fork
-// between calls is safe. What must not live here: many short loops in a row (Team).
+// One parallel loop. Its threads are created and joined inside the call. There is no pool, so a
+// fork between calls is safe. What must not live here: many short loops in a row (Team).
 
 import Synchronization
 
@@ -11,7 +11,8 @@ import Synchronization
   import Darwin
 #endif
 
-/// A loop whose rounds are distributed dynamically: each thread takes the next round when it is free.
+/// A loop whose rounds are distributed dynamically: each thread takes the next round when it is
+/// free.
 enum Parallel {
   /// Calls `body(worker, round)` once for each round below `count`. Each worker is one thread; the
   /// caller's thread is worker 0. `body` must not write what another round reads or writes.

@@ -14,9 +14,9 @@ import Synchronization
 
 /// The threads of one call.
 ///
-/// Between loops the threads first spin, because the next loop of a network is microseconds away, and
-/// then sleep. A team is used by one thread and within one call. `join` ends its threads, so none
-/// outlives the call, and a fork between calls is safe.
+/// Between loops the threads first spin, because the next loop of a network is microseconds away,
+/// and then sleep. A team is used by one thread and within one call. `join` ends its threads, so
+/// none outlives the call, and a fork between calls is safe.
 public final class Team: @unchecked Sendable {
   /// The largest number of workers. The caller's thread is worker 0.
   public let workers: Int

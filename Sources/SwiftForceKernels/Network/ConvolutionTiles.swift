@@ -1,24 +1,23 @@
-// The three inner loops of a convolution in binary32: a tile of outputs, a tile of weight gradients,
-// and the transposition that the second needs. They are compiled once per CPU level, whose registers
-// give a tile its size. What must not live here: geometry, packing, threads; the engine's
-// convolutions have them.
+// The inner loops of a convolution in binary32: a tile of outputs and a tile of weight gradients.
+// They are compiled once per CPU level; the size of a tile follows from the registers of the level.
+// What must not live here: geometry, packing and threads, which belong to the engine.
 
 /// The inner loops of a convolution, in tiles that fill the registers.
 ///
-/// Every loop trusts its pointers. Sums run over channels, and within a channel over taps, in order;
-/// each output is one such sum, whatever tile it lies in. Above the lowest CPU level, products are
-/// fused with the sum: outputs agree between levels to rounding, not to the last bit.
+/// Every loop trusts its pointers. Each output is one sum over channels and, within a channel, over
+/// taps, in order, whatever tile it lies in. Above the lowest CPU level, multiplications and
+/// additions are fused, so outputs of different levels agree up to rounding, not to the last bit.
 public enum ConvolutionTiles {
-  /// Output channels of a tile; packed weights come in groups of so many.
+  /// Output channels of a tile; weights are packed in groups of this size.
   public static var rows: Int { FullTile<OneVector>.rows }
 
   /// Outputs of one vector.
   public static var lanes: Int { Lanes.scalarCount }
 
-  /// The most vectors of a tile.
+  /// The largest number of vectors of a tile.
   public static var vectors: Int { ThreeVectors.vectors }
 
-  /// Taps that `correlate` takes at a time.
+  /// Taps that `correlate` processes at a time.
   public static var taps: Int {
     #if SWIFTFORCE_V4 || arch(arm64)
       12
@@ -27,7 +26,7 @@ public enum ConvolutionTiles {
     #endif
   }
 
-  /// Output channels that `correlate` takes at a time.
+  /// Output channels that `correlate` processes at a time.
   public static var columns: Int { 2 * Lanes.scalarCount }
 
   /// target[r, l] (+)= the sum over channels k and taps t of
@@ -36,7 +35,7 @@ public enum ConvolutionTiles {
   ///
   /// - Parameters:
   ///   - vectors: 1, 2 or 3.
-  ///   - accumulate: whether the sums are added to what is there.
+  ///   - accumulate: whether the sums are added to the target.
   @unsafe public static func multiply(
     _ source: UnsafePointer<Float>, sourceStride: Int, channels: Int, taps: Int,
     offsets: UnsafePointer<Int>, positions: UnsafePointer<Int>, weights: UnsafePointer<Float>,
@@ -81,14 +80,15 @@ public enum ConvolutionTiles {
   /// `columns` c and `count` l.
   ///
   /// - Parameters:
-  ///   - offsets: where each tap's numbers begin in `source`.
-  ///   - positions: where each tap's sums begin in `target`.
+  ///   - offsets: index of each tap's first number in `source`.
+  ///   - positions: index of each tap's first sum in `target`.
   @unsafe public static func correlate(
     _ source: UnsafePointer<Float>, offsets: UnsafePointer<Int>,
     with transposed: UnsafePointer<Float>, count: Int, into target: UnsafeMutablePointer<Float>,
     positions: UnsafePointer<Int>
   ) {
-    // From zero, so that a long sum is one of short sums: its error grows with their number alone.
+    // Start from zero: a long sum becomes a sum of short sums, whose error grows only with the
+    // number of short sums.
     #if SWIFTFORCE_V4 || arch(arm64)
       var sums = TwelveTaps()
     #else
@@ -128,7 +128,7 @@ private struct FourTaps {
   }
 }
 
-/// Sums of twelve taps: 24 of 32 registers.
+/// Sums of twelve taps, which take 24 of 32 registers.
 private struct TwelveTaps {
   var first = FourTaps()
   var second = FourTaps()

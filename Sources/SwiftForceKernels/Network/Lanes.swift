@@ -1,8 +1,8 @@
-// The vector that convolution tiles are made of, as wide as the registers of each CPU level, and its
-// one operation. What must not live here: anything about a convolution.
+// The vector type of convolution tiles, as wide as the registers of each CPU level, and its one
+// operation. What must not live here: anything about a convolution.
 
 #if SWIFTFORCE_V4
-  /// As many numbers as one register holds.
+  /// A vector that fills one register.
   typealias Lanes = SIMD16<Float>
 #elseif SWIFTFORCE_V3
   typealias Lanes = SIMD8<Float>
@@ -11,8 +11,8 @@
 #endif
 
 extension SIMD where Scalar == Float {
-  /// self + x * factor, rounded once where the CPU level has an instruction for it. (Elsewhere the
-  /// fused form would be a library call for each number.)
+  /// self + x * factor, fused if the CPU level has an instruction for it. Without one, the fused
+  /// form would be a library call for each number.
   @inline(__always)
   func adding(_ x: Self, times factor: Self) -> Self {
     #if SWIFTFORCE_V4 || SWIFTFORCE_V3 || arch(arm64)
@@ -24,7 +24,7 @@ extension SIMD where Scalar == Float {
 }
 
 extension UnsafePointer<Float> {
-  /// The vector at an index, which need not be aligned.
+  /// The vector that begins at an index; no alignment is needed.
   @inline(__always)
   func lanes(at index: Int) -> Lanes {
     unsafe UnsafeRawPointer(self + index).loadUnaligned(as: Lanes.self)
@@ -32,7 +32,7 @@ extension UnsafePointer<Float> {
 }
 
 extension UnsafeMutablePointer<Float> {
-  /// The vector at an index, which need not be aligned.
+  /// The vector that begins at an index; no alignment is needed.
   @inline(__always)
   func lanes(at index: Int) -> Lanes {
     unsafe UnsafePointer(self).lanes(at: index)

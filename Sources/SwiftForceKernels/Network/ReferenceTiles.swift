@@ -1,8 +1,8 @@
-// The inner loops of a convolution in any type, one number after the other: what gradients are proven
-// in, in Double, and what the loops of every CPU level are compared with. Nothing that ships runs
-// them. What must not live here: anything that is fast by other means than the compiler's.
+// A reference implementation of the inner loops of a convolution, for any type, one number at a
+// time. Tests use it in Double to check gradients, and compare the loops of every CPU level with
+// it. Nothing that ships runs it. What must not live here: optimisations by hand.
 
-/// What `ConvolutionTiles` computes, in another type and no other order of sums.
+/// What `ConvolutionTiles` computes, for any type and with the same order of sums.
 public enum ReferenceTiles<Element: Scalar> {
   public static var rows: Int { 2 }
   public static var lanes: Int { 2 }

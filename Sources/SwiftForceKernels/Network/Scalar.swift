@@ -1,8 +1,8 @@
 // The element loops of the network engine, as the requirements of one protocol. The loops are
-// written once, in the extensions beside this file; the conformances at its end make the compiler
-// emit them for Float and for Double, so that generic code of other modules reaches vector code
-// through one witness call per array. What must not live here: matrix products (the engine's, from
-// BLAS), checks (the caller's), and anything that allocates.
+// written once, in extensions in the Scalar files of this folder. The conformances at the end of
+// this file make the compiler emit them for Float and for Double, so that generic code of other
+// modules reaches vector code through one witness call per array. What must not live here: matrix
+// products (the engine calls BLAS), checks (the caller's task), and anything that allocates.
 
 #if canImport(Glibc)
   import Glibc
@@ -14,17 +14,17 @@
 
 /// An element type that networks can be computed in, with the loops over arrays of it.
 ///
-/// Every loop trusts its pointers: they hold as many elements as the counts say, and arrays that
-/// are written overlap no other argument unless a requirement allows it. Nothing allocates, nothing
-/// keeps state, and the result depends on the arguments alone. Matrices are row-major and
-/// contiguous; `columns` is the batch, the innermost dimension of every activation. (Codable is what
-/// SIMDScalar's vectors demand of their elements.)
+/// Every loop trusts its pointers: they must point to as many elements as the counts say, and an
+/// array that is written must not overlap another argument unless a requirement allows it. Nothing
+/// allocates, nothing keeps state, and the result depends on the arguments alone. Matrices are
+/// row-major and contiguous; `columns` is the batch, the innermost dimension of every activation.
+/// (`Codable` is needed because SIMD vectors require it of their elements.)
 public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyable, Sendable {
   /// e to the power of `x`, from the platform's libm.
   static func exponential(_ x: Self) -> Self
 
-  /// `x` in every bit, or +0 where `mask` is 0. A selection by bits and not by a branch: with a
-  /// branch the loops below are not vectorised.
+  /// `x` with all its bits, or +0 if `mask` is 0. It selects by bits, because the loops below are
+  /// not vectorised with a branch.
   static func select(_ x: Self, mask: UInt8) -> Self
 
   // ScalarRows.swift
@@ -91,12 +91,13 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
 
   // ScalarPooling.swift
 
-  /// target[i] = the larger of source[i] and target[i]; NaN where either is.
+  /// target[i] = the larger of source[i] and target[i]; NaN if either is NaN.
   static func keepMaximum(
     _ source: UnsafePointer<Self>, count: Int, in target: UnsafeMutablePointer<Self>)
 
-  /// Where source[i] is the maximum, target[i] gets what remains of the gradient, of which nothing
-  /// remains then.
+  /// If source[i] is the maximum, adds remaining[i] to target[i] and sets remaining[i] to 0.
+  ///
+  /// - Parameter remaining: the gradients of the maxima that were not passed to any source yet.
   static func passToMaximum(
     _ remaining: UnsafeMutablePointer<Self>, maximum: UnsafePointer<Self>,
     source: UnsafePointer<Self>, count: Int, to target: UnsafeMutablePointer<Self>)
@@ -116,19 +117,19 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
 
   // ScalarRectifier.swift
 
-  /// target[i] = max(source[i], 0), where NaN stays NaN.
+  /// target[i] = max(source[i], 0); NaN stays NaN.
   static func rectify(
     _ source: UnsafePointer<Self>, count: Int, into target: UnsafeMutablePointer<Self>)
 
-  /// target[i] = gradient[i] where output[i] is not zero or less, else 0.
+  /// target[i] = 0 if output[i] <= 0, else gradient[i].
   static func rectifierGradient(
     _ gradient: UnsafePointer<Self>, output: UnsafePointer<Self>, count: Int,
     into target: UnsafeMutablePointer<Self>)
 
   // ScalarTranspose.swift
 
-  /// target[f, s] = source[row(s), f] for s in 0 ..< count, f in 0 ..< features, where row(s) is
-  /// rows[s], or s without a list of rows.
+  /// target[f, s] = source[row(s), f] for s in 0 ..< count, f in 0 ..< features. row(s) is rows[s],
+  /// or s if `rows` is nil.
   static func gatherTransposed(
     _ source: UnsafePointer<Self>, features: Int, rows: UnsafePointer<Int64>?, count: Int,
     into target: UnsafeMutablePointer<Self>)
@@ -136,13 +137,14 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
   // ScalarSoftmax.swift
 
   /// Softmax cross entropy of a (classes, columns) matrix of logits: the summed loss, and how many
-  /// columns have their largest logit at the label (the first one, where several are largest).
+  /// columns have their largest logit at the label. If several logits are largest, the first
+  /// counts.
   ///
   /// - Parameters:
   ///   - labels: one per column, each in 0 ..< classes.
-  ///   - weight: what the gradient of each column is multiplied with.
-  ///   - gradient: gets weight * (softmax - one-hot label), as large as the logits; or nil.
-  ///   - workspace: room for 2 * columns elements; its contents are of no use to the caller.
+  ///   - weight: the factor of the gradient of each column.
+  ///   - gradient: receives weight * (softmax - one-hot label), of the size of the logits; or nil.
+  ///   - workspace: 2 * columns elements, overwritten.
   static func softmaxCrossEntropy(
     _ logits: UnsafePointer<Self>, classes: Int, columns: Int, labels: UnsafePointer<Int64>,
     weight: Double, gradient: UnsafeMutablePointer<Self>?, workspace: UnsafeMutablePointer<Self>
@@ -151,23 +153,23 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
   // ScalarDescent.swift
 
   /// velocity = momentum * velocity + (gradient + weightDecay * weight), then
-  /// weight = weight - learningRate * velocity; both become +0 where the mask is 0.
+  /// weight = weight - learningRate * velocity. Both become +0 where the mask is 0.
   ///
-  /// - Parameter mask: a byte per weight, or nil where all are kept.
+  /// - Parameter mask: a byte per weight; nil: all weights are kept.
   static func descend(
     _ weights: UnsafeMutablePointer<Self>, velocity: UnsafeMutablePointer<Self>,
     gradient: UnsafePointer<Self>, mask: UnsafePointer<UInt8>?, count: Int,
     learningRate: Double, momentum: Double, weightDecay: Double)
 
-  /// values[i] = +0 where mask[i] is 0; the others are not changed in any bit.
+  /// values[i] = +0 where mask[i] is 0. All other values keep every bit.
   static func clear(
     _ values: UnsafeMutablePointer<Self>, whereRemoved mask: UnsafePointer<UInt8>, count: Int)
 }
 
-// The conformances stand in this module because it alone sees the default implementations: that is
-// where their specialised witnesses come from. `@specialized` on the implementations serves callers
-// that know the type: they do not go through a witness, and would else run the generic loop, a call
-// per element and a hundred times slower.
+// The conformances must be in this module, because only here can the compiler specialise the
+// witnesses from the default implementations. `@specialized` on the implementations serves callers
+// that know the type: they do not call through a witness, and without it they would run the generic
+// loop, which makes a call per element and is a hundred times slower.
 
 extension Float: Scalar {
   @inline(__always)

@@ -1,5 +1,5 @@
-// Loops that add and multiply whole arrays: what sums of branches, depthwise convolutions and means
-// over images are made of. What must not live here: loops that know of a layer.
+// Loops that add and multiply whole arrays, for sums of branches, depthwise convolutions and means
+// over images. What must not live here: anything about a layer.
 
 extension Scalar {
   @specialized(where Self == Float)

@@ -1,6 +1,6 @@
-// The step of stochastic gradient descent, and what keeps removed weights at zero. A removed weight
-// is selected away, never multiplied: zero times infinity is not zero. What must not live here: the
-// meaning of the hyper-parameters, which the engine's Optimizer checks.
+// The step of stochastic gradient descent, and clearing removed weights. A removed weight is set to
+// zero by selection and never by multiplication, since zero times infinity is NaN. What must not
+// live here: checks of the hyper-parameters, which belong to the engine's Optimizer.
 
 extension Scalar {
   @specialized(where Self == Float)

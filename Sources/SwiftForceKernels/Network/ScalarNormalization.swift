@@ -1,5 +1,5 @@
-// Batch normalisation of one channel, whose numbers are one contiguous run. What must not live here:
-// running statistics, or which channel is whose.
+// Batch normalisation of one channel, whose numbers are contiguous. What must not live here:
+// running statistics, and where the numbers of a channel lie.
 
 extension Scalar {
   @specialized(where Self == Float)

@@ -1,6 +1,6 @@
-// The order of weights in memory: as a network stores them, and as convolution tiles read and write
-// them, a group of channels side by side. What must not live here: the size of a group, which is the
-// tiles'.
+// Conversion between two orders of weights in memory: as a network stores them, and as convolution
+// tiles read and write them, with a group of channels side by side. What must not live here: the
+// size of a group, which ConvolutionTiles defines.
 
 extension Scalar {
   @specialized(where Self == Float)

@@ -1,5 +1,5 @@
-// What maxima over windows need, a run of samples at a time. What must not live here: where windows
-// lie, which is the engine's.
+// The loops of max pooling, over one contiguous run of samples. What must not live here: where
+// windows lie, which belongs to the engine.
 
 extension Scalar {
   @specialized(where Self == Float)
@@ -9,7 +9,8 @@ extension Scalar {
   ) {
     for i in 0..<count {
       let (x, y) = unsafe (source[i], target[i])
-      // Asked this way round, a NaN is kept and taken: it must reach the loss, where it is seen.
+      // Written so that a NaN on either side is the result: it must reach the loss, which detects
+      // it.
       unsafe target[i] = x <= y || y != y ? y : x
     }
   }

@@ -1,5 +1,5 @@
-// The rectifier and its gradient. What must not live here: other activation functions; each gets a
-// file of its own.
+// The rectifier (ReLU) and its gradient. What must not live here: other activation functions, which
+// get files of their own.
 
 extension Scalar {
   @specialized(where Self == Float)
@@ -9,7 +9,7 @@ extension Scalar {
   ) {
     for i in 0..<count {
       let x = unsafe source[i]
-      // Asked this way round, a NaN goes through: it must reach the loss, where it is seen.
+      // Written so that a NaN stays NaN: it must reach the loss, which detects it.
       unsafe target[i] = x < 0 ? 0 : x
     }
   }

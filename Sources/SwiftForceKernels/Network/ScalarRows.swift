@@ -1,5 +1,6 @@
-// Loops between one value per row and the rows of a matrix: what a bias and its gradient need, and
-// the conversion that fills new weights. What must not live here: loops that know of a layer.
+// Loops between the rows of a matrix and one value per row, for biases and their gradients, the
+// conversion that fills new weights, and sums in a fixed order. What must not live here: anything
+// about a layer.
 
 extension Scalar {
   @specialized(where Self == Float)
@@ -34,8 +35,8 @@ extension Scalar {
     }
   }
 
-  /// As many numbers are summed in this type before double takes over: a row of a large batch has a
-  /// hundred thousand.
+  /// How many numbers are summed in this type; the sums of such blocks are added in binary64. A row
+  /// of a large batch has a hundred thousand numbers.
   @inline(__always)
   static var blockLength: Int { 2048 }
 
@@ -49,8 +50,8 @@ extension Scalar {
     return total
   }
 
-  /// The sum of an array in a fixed order: eight partial sums, element i in number i mod 8. The
-  /// compiler may not reorder a floating-point sum, so the lanes are spelled out.
+  /// The sum of an array in a fixed order: element i is added to partial sum i mod 8. The compiler
+  /// may not reorder a floating-point sum, so the eight partial sums are written out.
   @inline(__always)
   static func sum(_ values: UnsafePointer<Self>, count: Int) -> Self {
     var lanes = SIMD8<Self>()

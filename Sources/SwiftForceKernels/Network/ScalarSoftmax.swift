@@ -1,5 +1,5 @@
-// Softmax cross entropy, row by row of a matrix whose columns are samples, so that every pass runs
-// along contiguous memory. What must not live here: other losses.
+// Softmax cross entropy over a matrix whose columns are samples. It proceeds row by row, so every
+// loop runs along contiguous memory. What must not live here: other losses.
 
 #if canImport(Glibc)
   import Glibc
@@ -26,9 +26,9 @@ extension Scalar {
     for column in 0..<columns {
       let label = unsafe Int(labels[column])
       let z = unsafe logits[label * columns + column]
-      // log(sum exp(z - largest)) + (largest - z_label), in double: the loss of a batch is a mean.
+      // log(sum exp(z - largest)) + (largest - z_label), in binary64, since many losses are summed.
       unsafe loss += log(Double(sums[column])) + (Double(largest[column]) - Double(z))
-      // A sum that is not a number means that some logit is not: nothing can be called largest.
+      // If the sum is NaN, some logit is NaN and there is no largest one.
       let isLargest = unsafe z == largest[column] && !sums[column].isNaN
       if unsafe isLargest && !contains(z, above: label, in: logits + column, columns: columns) {
         correct += 1
@@ -41,7 +41,8 @@ extension Scalar {
     return (loss, correct)
   }
 
-  /// Whether one of the rows above `label` holds this value in the column that `logits` points at.
+  /// Whether one of the rows above row `label` holds this value in the column that `logits` points
+  /// to.
   @inline(__always)
   static func contains(
     _ value: Self, above label: Int, in logits: UnsafePointer<Self>, columns: Int
@@ -65,8 +66,8 @@ extension Scalar {
     }
   }
 
-  /// sums[column] = the sum of exp(logit - largest); the terms themselves are kept where wanted.
-  /// Subtracting the largest keeps every term in [0, 1] and the sum at 1 or more.
+  /// sums[column] = the sum of exp(logit - largest). The terms are written if `terms` is not nil.
+  /// Subtracting the largest logit keeps every term in [0, 1] and the sum at 1 or more.
   @inline(__always)
   static func exponentials(
     _ logits: UnsafePointer<Self>, classes: Int, columns: Int, largest: UnsafePointer<Self>,
@@ -83,7 +84,7 @@ extension Scalar {
     }
   }
 
-  /// Turns the exponentials into weight * (softmax - one-hot label). The sums become factors.
+  /// Turns the exponentials into weight * (softmax - one-hot label). It overwrites `sums`.
   @inline(__always)
   static func normalise(
     _ gradient: UnsafeMutablePointer<Self>, classes: Int, columns: Int,

@@ -1,5 +1,5 @@
-// Between a data set, whose samples are rows, and activations, whose samples are columns. What must
-// not live here: any other reading of samples; the engine gathers in this one place.
+// Gathering samples of a data set, where they are rows, into activations, where they are columns.
+// What must not live here: which samples are gathered.
 
 extension Scalar {
   @specialized(where Self == Float)
@@ -8,8 +8,8 @@ extension Scalar {
     _ source: UnsafePointer<Self>, features: Int, rows: UnsafePointer<Int64>?, count: Int,
     into target: UnsafeMutablePointer<Self>
   ) {
-    // Eight samples at a time: eight streams are read in order, and what is written fills half or
-    // all of a cache line, which a whole row of 128 samples would not stay in cache for.
+    // Eight samples at a time: eight streams are read in order, and one store fills half or all of
+    // a cache line. With a single sample, a line would leave the cache before it is full.
     let whole = count & ~7
     for sample in stride(from: 0, to: whole, by: 8) {
       unsafe transposeEight(

@@ -1,7 +1,7 @@
-// What a convolution tile keeps in registers: rows of one, two or three vectors, four or eight rows
-// of them. What must not live here: the loops that fill them.
+// The registers of a convolution tile: four or eight rows of one, two or three vectors. What must
+// not live here: the loops that fill them.
 
-/// One row of a tile: neighbouring vectors that meet the same weight.
+/// One row of a tile: adjacent vectors that are multiplied by the same weight.
 protocol TileRow {
   static var vectors: Int { get }
   init()
@@ -81,13 +81,13 @@ struct ThreeVectors: TileRow {
   }
 }
 
-/// The rows of a tile that are worked on together.
+/// All rows of a tile.
 protocol TileBody {
   associatedtype Row: TileRow
   static var rows: Int { get }
   init()
   init(_ source: UnsafePointer<Float>, stride: Int)
-  /// Row r gets x * weights[r].
+  /// Adds x * weights[r] to each row r.
   mutating func add(_ x: Row, times weights: UnsafePointer<Float>)
   func store(to target: UnsafeMutablePointer<Float>, stride: Int)
 }
@@ -144,7 +144,7 @@ struct EightRows<Row: TileRow>: TileBody {
   }
 }
 
-// Eight rows of three vectors fill 24 of 32 registers; four rows of three, 12 of 16.
+// Eight rows of three vectors take 24 of 32 registers; four rows of three vectors take 12 of 16.
 #if SWIFTFORCE_V4 || arch(arm64)
   typealias FullTile<Row: TileRow> = EightRows<Row>
 #else

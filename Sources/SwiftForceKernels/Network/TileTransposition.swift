@@ -1,5 +1,5 @@
-// Rows of channels turned into rows of samples, a square block of registers at a time. What must not
-// live here: the loop over blocks, which the engine's weight gradient has.
+// Transposition of one square block, from rows of channels to rows of samples. What must not live
+// here: the loop over blocks, which belongs to the engine's weight gradient.
 
 extension ConvolutionTiles {
   /// target[l * targetStride + c] = source[c * sourceStride + l] for `lanes` c and `lanes` l.
@@ -8,10 +8,10 @@ extension ConvolutionTiles {
     targetStride: Int
   ) {
     #if SWIFTFORCE_V4
-      var low = unsafe Eight(source, sourceStride)
-      var high = unsafe Eight(source + 8 * sourceStride, sourceStride)
-      // Sixteen rows shuffled like a pack of cards: after four perfect shuffles, rows are columns.
-      for _ in 0..<4 { (low, high) = low.shuffled(with: high) }
+      var low = unsafe EightLanes(source, sourceStride)
+      var high = unsafe EightLanes(source + 8 * sourceStride, sourceStride)
+      // Four interleavings of the two halves transpose sixteen rows of sixteen numbers.
+      for _ in 0..<4 { (low, high) = low.interleaved(with: high) }
       unsafe low.store(to: target, targetStride)
       unsafe high.store(to: target + 8 * targetStride, targetStride)
     #else
@@ -25,8 +25,8 @@ extension ConvolutionTiles {
 }
 
 #if SWIFTFORCE_V4
-  /// Eight rows of a square block.
-  private struct Eight {
+  /// Eight of the sixteen rows of a square block.
+  private struct EightLanes {
     var rows: (Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes)
 
     @inline(__always)
@@ -53,24 +53,24 @@ extension ConvolutionTiles {
       unsafe target.store(rows.7, at: 7 * stride)
     }
 
-    /// The numbers of both, one from each in turn.
+    /// The numbers of both, alternating.
     @inline(__always)
-    func shuffled(with other: Eight) -> (Eight, Eight) {
-      let (a, b) = mixed(rows.0, other.rows.0)
-      let (c, d) = mixed(rows.1, other.rows.1)
-      let (e, f) = mixed(rows.2, other.rows.2)
-      let (g, h) = mixed(rows.3, other.rows.3)
-      let (i, j) = mixed(rows.4, other.rows.4)
-      let (k, l) = mixed(rows.5, other.rows.5)
-      let (m, n) = mixed(rows.6, other.rows.6)
-      let (o, p) = mixed(rows.7, other.rows.7)
-      return (Eight((a, b, c, d, e, f, g, h)), Eight((i, j, k, l, m, n, o, p)))
+    func interleaved(with other: EightLanes) -> (EightLanes, EightLanes) {
+      let (a, b) = interleave(rows.0, other.rows.0)
+      let (c, d) = interleave(rows.1, other.rows.1)
+      let (e, f) = interleave(rows.2, other.rows.2)
+      let (g, h) = interleave(rows.3, other.rows.3)
+      let (i, j) = interleave(rows.4, other.rows.4)
+      let (k, l) = interleave(rows.5, other.rows.5)
+      let (m, n) = interleave(rows.6, other.rows.6)
+      let (o, p) = interleave(rows.7, other.rows.7)
+      return (EightLanes((a, b, c, d, e, f, g, h)), EightLanes((i, j, k, l, m, n, o, p)))
     }
   }
 
   /// x0 y0 x1 y1 ... in two vectors.
   @inline(__always)
-  private func mixed(_ x: Lanes, _ y: Lanes) -> (Lanes, Lanes) {
+  private func interleave(_ x: Lanes, _ y: Lanes) -> (Lanes, Lanes) {
     var (first, second) = (Lanes(), Lanes())
     first.evenHalf = x.lowHalf
     first.oddHalf = y.lowHalf

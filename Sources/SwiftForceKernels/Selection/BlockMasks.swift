@@ -1,23 +1,24 @@
-// Writing a block of a mask, and of what follows from it. What must not live here: where a threshold
-// or a bracket comes from.
+// Loops over the mask of a block: listing and resolving undecided weights, counting, and writing
+// the masked weights. What must not live here: where a threshold or a bracket comes from.
 
 extension Blocks {
   /// Lists the undecided weights of a block, in order, and marks them as removed for now.
   ///
   /// - Parameters:
-  ///   - inside: how many there are.
+  ///   - inside: how many undecided weights there are.
   ///   - offset: added to each position.
-  ///   - found, positions: room for all of them, and in `positions` for one more.
+  ///   - found: receives the keys; has capacity for `inside` elements.
+  ///   - positions: receives the positions; has capacity for `inside + 1` elements.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func collect(
     _ keys: UnsafePointer<Key>, _ mask: UnsafeMutablePointer<UInt8>, count: Int, inside: Int,
     offset: UInt32, found: UnsafeMutablePointer<Key>, positions: UnsafeMutablePointer<UInt32>
   ) {
-    // First the words of eight weights that have any, without a branch that the data decides. The
-    // list of them lies where the positions go: those are filled in from behind, and there are no
-    // fewer of them than of words, so no word is overwritten before it is read. Most runs of eight
-    // words have none.
+    // First list the words of eight mask bytes that hold an undecided weight, without a branch that
+    // depends on the data. The list uses the memory of `positions`, which is filled from the end
+    // afterwards. There are at least as many positions as words, so no word is overwritten before
+    // it is read. Most runs of eight words hold no undecided weight and are skipped.
     let words = count >> 3
     var listed = 0
     var word = 0
@@ -35,20 +36,20 @@ extension Blocks {
       }
     }
     var next = inside
-    func note(_ i: Int) {
+    func record(_ i: Int) {
       next &-= 1
       unsafe found[next] = keys[i]
       unsafe positions[next] = offset &+ UInt32(truncatingIfNeeded: i)
       unsafe mask[i] = 0
     }
-    for i in ((words << 3)..<count).reversed() where unsafe mask[i] == undecided { note(i) }
+    for i in ((words << 3)..<count).reversed() where unsafe mask[i] == undecided { record(i) }
     while listed > 0 {
       listed &-= 1
       let word = Int(truncatingIfNeeded: unsafe positions[listed])
       var marks = unsafe marks(mask, word)
       while marks != 0 {
         let bit = 63 &- marks.leadingZeroBitCount
-        note(word << 3 | bit >> 3)
+        record(word << 3 | bit >> 3)
         marks &= ~(1 &<< UInt64(truncatingIfNeeded: bit))
       }
     }
@@ -69,12 +70,13 @@ extension Blocks {
     unsafe UInt64(littleEndian: self.word(mask + word << 3)) & 0x0202_0202_0202_0202
   }
 
-  // Over masks alone, and over weights as bits: the type of scores takes no part.
+  // The loops below do not depend on the type of scores: they work on masks, and on weights as
+  // bits.
 
-  /// Keeps the first `quota` undecided weights of a block, and removes the others.
+  /// Keeps the first `quota` undecided weights of a block and removes the others.
   ///
-  /// - Parameter quota: lowered by those kept here.
-  /// - Returns: how many were undecided, and how many of them are kept.
+  /// - Parameter quota: reduced by the number of weights kept in this block.
+  /// - Returns: how many weights were undecided, and how many of them are kept.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func resolve(
@@ -106,13 +108,13 @@ extension Blocks {
     return total
   }
 
-  /// How many weights a mask keeps; any byte but 0 counts as one.
+  /// How many weights a mask keeps. Every byte other than 0 counts.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func kept(_ mask: UnsafePointer<UInt8>, count: Int) -> Int {
     var total = 0
     var start = 0
-    // A byte counts up to 255.
+    // A byte can count up to 255.
     while start < count & ~63 {
       let end = min(count & ~63, start &+ 255 &* 64)
       var kept = SIMD8<UInt64>.zero
@@ -129,8 +131,8 @@ extension Blocks {
     return total
   }
 
-  /// How many weights that `previous` keeps `mask` does not, and how many `mask` keeps that
-  /// `previous` does not. `mask` holds 0 and 1.
+  /// Counts the changes between two masks: weights that only `previous` keeps (removed), and
+  /// weights that only `mask` keeps (revived). `mask` holds only 0 and 1.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func changes(
@@ -138,7 +140,7 @@ extension Blocks {
   ) -> (removed: Int, revived: Int) {
     var total = (removed: 0, revived: 0)
     var start = 0
-    // A byte counts up to 255.
+    // A byte can count up to 255.
     while start < count & ~63 {
       let end = min(count & ~63, start &+ 255 &* 64)
       var removed = SIMD8<UInt64>.zero
@@ -166,11 +168,11 @@ extension Blocks {
     unsafe UnsafeRawPointer(mask).loadUnaligned(as: SIMD8<UInt64>.self)
   }
 
-  /// 1 for each of 64 bytes that is not 0.
+  /// Turns each of 64 bytes into 1 if it is not 0.
   @inline(__always)
   private static func ones(_ mask: UnsafePointer<UInt8>) -> SIMD8<UInt64> {
     let marks = unsafe bytes(mask)
-    // The top bit of each byte that is not 0: it is there, or a carry puts it there.
+    // The top bit of a byte that is not 0 is either set or is set by a carry out of the lower bits.
     let low: UInt64 = 0x7F7F_7F7F_7F7F_7F7F
     return ((((marks & low) &+ low) | marks) & ~low) &>> 7
   }
@@ -179,17 +181,17 @@ extension Blocks {
   @inline(__always)
   private static func sum(_ bytes: SIMD8<UInt64>) -> Int {
     let even: UInt64 = 0x00FF_00FF_00FF_00FF
-    // Sixteen counts of up to 255 fit into 16 bits.
+    // The sum of sixteen counts of up to 255 fits into 16 bits.
     let pairs = ((bytes & even) &+ ((bytes &>> 8) & even)).wrappedSum()
     return Int(truncatingIfNeeded: (pairs &* 0x0001_0001_0001_0001) &>> 48)
   }
 
-  /// Writes each weight where the mask keeps it and 0 elsewhere: a choice, never a product, so
-  /// that nothing is left of a removed weight.
+  /// Writes the kept weights, and 0 for the removed ones. It selects and never multiplies, so no
+  /// sign and no NaN is left of a removed weight.
   ///
   /// - Parameters:
-  ///   - before: nil, or the mask that `masked` shows already: where both agree for eight weights
-  ///     in a row, nothing is written.
+  ///   - before: nil, or the mask that `masked` already shows. If it agrees with `mask` for eight
+  ///     weights in a row, those are not written.
   ///   - size: bytes of one weight: 2, 4 or 8.
   ///   - start: where the block begins in `weights` and `masked`.
   @specialized(where Score == Float)
@@ -225,7 +227,7 @@ extension Blocks {
     unsafe choose(mask, source, target, next..<count)
   }
 
-  /// Copies elements of 2, 4 or 8 bytes to the same positions elsewhere.
+  /// Copies the elements at some positions, of 2, 4 or 8 bytes each.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func copy(

@@ -1,36 +1,37 @@
-// The one loop over a block's keys: what is kept, what is counted, what is summed. What must not
-// live here: how the figures of blocks are combined, or what is decided from them.
+// Classifying the keys of a block by the bracket, with counts and sums, and counting keys in
+// histograms. What must not live here: how the statistics of blocks are combined, and what is
+// decided from them.
 
-/// Figures of a block.
+/// Counts and sums over a block.
 ///
-/// - isFinite: whether all scores are that the loop itself computed.
+/// - isFinite: whether all scores that the loop itself computed are finite.
 /// - zeros: how many scores are zero.
-/// - above, inside: how many keys are above the bracket, and how many in it.
-/// - scores, saliency: the sums of all scores, and of those above the bracket.
+/// - above, inside: how many keys are above the bracket, and how many are inside.
+/// - scores, saliency: the sum of all scores, and of the scores above the bracket.
 /// - squares: the sum of the squared gradients.
 public typealias BlockStatistics = (
   isFinite: Bool, zeros: Int, above: Int, inside: Int, scores: Double, saliency: Double,
   squares: Double
 )
 
-/// Where the arrays go on that the next block is filled from, and how many bytes an element of each
-/// has: the loop asks for that memory as it goes, so that it comes while this block is dealt with.
+/// The addresses of the arrays of the next block, and the bytes of one element of each. The loop
+/// prefetches them, so that the data arrives while this block is processed.
 public typealias PrefetchAddresses = (
   first: UnsafeRawPointer, firstSize: Int, second: UnsafeRawPointer, secondSize: Int
 )
 
 extension Blocks {
-  /// What a byte of a mask holds while it is not decided: between the ends of the bracket.
+  /// The mask byte of a weight that is undecided because its key is inside the bracket.
   @inline(__always)
   static var undecided: UInt8 { 2 }
 
-  /// Writes 1 where the key is above the bracket, 2 where it is inside, 0 where it is below; counts
-  /// and sums.
+  /// Classifies the keys of a block: writes 1 if a key is above the bracket, 2 if it is inside, and
+  /// 0 if it is below.
   ///
   /// - Parameters:
-  ///   - gradients: nil where none are read.
-  ///   - areSigned: whether scores may be negative; all compete then.
-  ///   - low, high: the ends of the bracket, both inside.
+  ///   - gradients: nil if none are read.
+  ///   - areSigned: whether scores may be negative; then all weights compete.
+  ///   - low, high: the ends of the bracket, both inclusive.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func classify(
@@ -42,7 +43,7 @@ extension Blocks {
       prefetch: prefetch, into: mask)
   }
 
-  /// As `classify`, of the scores `abs(w * g)`, whose keys it writes.
+  /// Computes and writes the keys of the scores `abs(w * g)`, and classifies them like `classify`.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func classifyProducts(
@@ -59,7 +60,7 @@ extension Blocks {
   ///
   /// - Parameters:
   ///   - shift: position of the digit's lowest bit; the bits above the digit are the prefix.
-  ///   - flip: turned over in each digit, so that a digit with the sign orders, too.
+  ///   - flip: bits to flip in each digit, so that a digit that holds the sign bit sorts correctly.
   ///   - bins: `digitMask + 1` counters.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
@@ -69,16 +70,16 @@ extension Blocks {
   ) {
     for i in 0..<count {
       let key = unsafe keys[i]
-      // Counting a zero is cheaper than a branch that the data decides.
+      // Adding 0 is cheaper than a branch that depends on the data.
       let hit = key & prefixMask == prefix ? 1 : 0
       unsafe bins[Int(truncatingIfNeeded: ((key &>> shift) & digitMask) ^ flip)] &+= hit
     }
   }
 
-  /// Adds to `bins` how many of the keys equal one of them, by their positions.
+  /// Adds to `bins` the histogram of the positions whose keys equal `key`.
   ///
   /// - Parameters:
-  ///   - offset: how far the first key lies behind where the bins begin.
+  ///   - offset: the position of the first key, relative to the first position of the first bin.
   ///   - shift: a bin counts 2 to the power of this many positions.
   @specialized(where Score == Float)
   @specialized(where Score == Double)

@@ -1,11 +1,11 @@
-// Scores of a block of weights, as keys. What must not live here: which weights to keep, or
+// The keys of the scores of a block of weights. What must not live here: which weights to keep, and
 // anything about lists of tensors.
 
-/// The loops of selection over one block, in one type of scores.
+/// The loops of selection over one block, for one type of scores.
 ///
-/// Every loop trusts its pointers: they hold `count` elements, and what is written overlaps nothing
-/// else. Nothing is allocated. No operation is fused, and sums are taken in an order that depends
-/// on `count` alone, so every CPU computes the same.
+/// Every loop trusts its pointers: they must point to `count` elements, and an array that is
+/// written must not overlap another argument. Nothing is allocated. No operation is fused, and the
+/// order of a sum depends on `count` alone, so every CPU computes the same bits.
 public enum Blocks<Score: KeyedScore> {
   public typealias Key = Score.Key
 
@@ -13,8 +13,10 @@ public enum Blocks<Score: KeyedScore> {
   @inline(__always)
   public static var excluded: Key { Key.min }
 
-  /// The score of a key, and the key of a score.
+  /// The score of a key.
   public static func score(of key: Key) -> Score { Score.score(of: key) }
+
+  /// The key of a score.
   public static func key(of score: Score) -> Key { Score.key(of: score) }
 
   // The functions that fill keys return whether every score is finite.
@@ -75,7 +77,7 @@ public enum Blocks<Score: KeyedScore> {
     return largest < Score.magnitudeKey(of: .infinity)
   }
 
-  /// Takes the weights that `mask` removes out of the competition.
+  /// Excludes the weights that `mask` removes: they get the key `excluded`.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func excludeRemoved(

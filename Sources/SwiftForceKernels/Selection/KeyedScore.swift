@@ -1,9 +1,10 @@
-// The floating-point types that scores are computed in, and the integers that order as they do.
+// The floating-point types that scores are computed in, and their keys: integers in the same order.
+// What must not live here: loops over many keys (Blocks).
 
-/// A type of scores whose values map to keys: signed integers that order as the scores do.
+/// A type of scores whose values map to keys: signed integers in the same order.
 ///
-/// Larger score, larger key; -0 and +0 have the key 0; a score that is not negative has its own
-/// bits as its key. The smallest key belongs to no score and stands for "does not compete".
+/// A larger score has a larger key. -0 and +0 have the key 0. The key of a score that is not
+/// negative is its bit pattern. The smallest key belongs to no score and means "does not compete".
 public protocol KeyedScore: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
   associatedtype Key: FixedWidthInteger & SignedInteger & SIMDScalar & Sendable
 
@@ -11,14 +12,15 @@ public protocol KeyedScore: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
   static func key(of score: Self) -> Key
   /// The score of a key.
   static func score(of key: Key) -> Self
-  /// The key of `abs(score)`; at least that of infinity exactly where the score is not finite.
+  /// The key of `abs(score)`. It is below the key of infinity if and only if the score is finite.
   static func magnitudeKey(of score: Self) -> Key
 
-  /// What is counted and summed of a block, and its mask; see `Blocks`.
+  /// Classifies the keys of a block; see `Blocks.classify`.
   static func classify(
     _ keys: UnsafePointer<Key>, gradients: UnsafePointer<Self>?, count: Int, areSigned: Bool,
     low: Key, high: Key, prefetch: PrefetchAddresses, into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics
+  /// Computes and classifies the keys of a block; see `Blocks.classifyProducts`.
   static func classifyProducts(
     _ weights: UnsafePointer<Self>, _ gradients: UnsafePointer<Self>, count: Int, low: Key,
     high: Key, prefetch: PrefetchAddresses, keys: UnsafeMutablePointer<Key>,
@@ -29,7 +31,7 @@ public protocol KeyedScore: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
 extension Float: KeyedScore {
   @inline(__always)
   public static func key(of score: Float) -> Int32 {
-    // Adding zero turns -0 into +0 and changes no other value.
+    // Adding 0 turns -0 into +0 and changes no other value.
     let bits = Int32(bitPattern: (score + 0).bitPattern)
     return bits ^ ((bits >> 31) & Int32.max)
   }

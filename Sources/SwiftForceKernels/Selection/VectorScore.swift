@@ -1,12 +1,12 @@
-// The loop of `Blocks.classify`. The compiler may not reorder a sum, so it does not turn such a loop
-// into vector code by itself: it is written with vector types. It is generic only in the source:
-// each type of scores inlines it where the type is known, since vector types are compiled well for
-// known elements alone, and up to eight of them. For the same reason it is those types that compare
-// and convert.
+// The loop of `Blocks.classify` in vector types. The compiler may not reorder a floating-point sum,
+// so it cannot vectorise such a loop itself. The loop is generic in the source only: each type of
+// scores inlines it, because vector types compile to good code only for a known element type and up
+// to eight elements. For the same reason each type does its own comparisons and conversions. What
+// must not live here: loops that the compiler vectorises itself (Blocks).
 
 import CPlatform
 
-/// Eight elements, which the compiler keeps in vector registers of whatever width.
+/// Loads eight elements, which the compiler keeps in vector registers of any width.
 @inline(__always)
 private func eight<Element: SIMDScalar>(
   _ start: UnsafePointer<Element>, _ i: Int
@@ -14,25 +14,28 @@ private func eight<Element: SIMDScalar>(
   unsafe UnsafeRawPointer(start + i).loadUnaligned(as: SIMD8<Element>.self)
 }
 
-/// Eight keys at a time.
+/// The operations on eight keys or scores at a time.
 protocol VectorScore: KeyedScore {
   typealias Keys = SIMD8<Key>
 
-  /// -1, as the comparison gives it, where a key is above the limit, else 0.
+  /// -1 (all bits set, as a vector comparison returns it) if a key is above the limit, else 0.
   static func marks(_ keys: Keys, above limit: Keys) -> Keys
-  /// -1 where two keys are equal, else 0.
+  /// -1 if two keys are equal, else 0.
   static func marks(_ keys: Keys, equalTo other: Keys) -> Keys
-  /// Keys above the limit, and 0 for the others.
+  /// The keys above the limit, and 0 in place of the others.
   static func kept(_ keys: Keys, above limit: Keys) -> Keys
-  /// The scores of keys of either sign, as bits; those of keys that are not negative are the same.
-  static func unfolded(_ keys: Keys) -> Keys
-  /// The numbers that bits stand for.
+  /// The bit patterns of the scores of keys of either sign; a key that is not negative is its own
+  /// bit pattern.
+  static func scoreBits(_ keys: Keys) -> Keys
+  /// The numbers with these bit patterns, in binary64.
   static func wide(_ bits: Keys) -> SIMD8<Double>
+  /// The numbers in binary64.
   static func wide(_ values: SIMD8<Self>) -> SIMD8<Double>
   /// The keys of `abs(lhs * rhs)`.
   static func products(_ lhs: SIMD8<Self>, _ rhs: SIMD8<Self>) -> Keys
+  /// The larger key of each pair.
   static func larger(_ lhs: Keys, _ rhs: Keys) -> Keys
-  /// The lowest byte of each.
+  /// The lowest byte of each key.
   static func bytes(_ keys: Keys) -> SIMD8<UInt8>
 }
 
@@ -50,7 +53,7 @@ extension Float: VectorScore {
     keys.replacing(with: 0, where: keys .<= limit)
   }
   @inline(__always)
-  static func unfolded(_ keys: SIMD8<Int32>) -> SIMD8<Int32> {
+  static func scoreBits(_ keys: SIMD8<Int32>) -> SIMD8<Int32> {
     keys ^ ((keys &>> 31) & Int32.max)
   }
   @inline(__always)
@@ -74,7 +77,7 @@ extension Float: VectorScore {
     _ keys: UnsafePointer<Int32>, gradients: UnsafePointer<Float>?, count: Int, areSigned: Bool,
     low: Int32, high: Int32, prefetch: PrefetchAddresses, into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics {
-    unsafe classified(keys, gradients, count, areSigned, (low, high), prefetch, mask)
+    unsafe classifyKeys(keys, gradients, count, areSigned, (low, high), prefetch, mask)
   }
 
   @unsafe public static func classifyProducts(
@@ -82,7 +85,7 @@ extension Float: VectorScore {
     high: Int32, prefetch: PrefetchAddresses, keys: UnsafeMutablePointer<Int32>,
     into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics {
-    unsafe classifiedProducts(weights, gradients, count, (low, high), prefetch, keys, mask)
+    unsafe classifyProductKeys(weights, gradients, count, (low, high), prefetch, keys, mask)
   }
 }
 
@@ -100,7 +103,7 @@ extension Double: VectorScore {
     keys.replacing(with: 0, where: keys .<= limit)
   }
   @inline(__always)
-  static func unfolded(_ keys: SIMD8<Int64>) -> SIMD8<Int64> {
+  static func scoreBits(_ keys: SIMD8<Int64>) -> SIMD8<Int64> {
     keys ^ ((keys &>> 63) & Int64.max)
   }
   @inline(__always)
@@ -124,7 +127,7 @@ extension Double: VectorScore {
     _ keys: UnsafePointer<Int64>, gradients: UnsafePointer<Double>?, count: Int, areSigned: Bool,
     low: Int64, high: Int64, prefetch: PrefetchAddresses, into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics {
-    unsafe classified(keys, gradients, count, areSigned, (low, high), prefetch, mask)
+    unsafe classifyKeys(keys, gradients, count, areSigned, (low, high), prefetch, mask)
   }
 
   @unsafe public static func classifyProducts(
@@ -132,33 +135,33 @@ extension Double: VectorScore {
     high: Int64, prefetch: PrefetchAddresses, keys: UnsafeMutablePointer<Int64>,
     into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics {
-    unsafe classifiedProducts(weights, gradients, count, (low, high), prefetch, keys, mask)
+    unsafe classifyProductKeys(weights, gradients, count, (low, high), prefetch, keys, mask)
   }
 }
 
 extension VectorScore {
-  fileprivate typealias Ends = (low: Key, high: Key)
+  fileprivate typealias KeyRange = (low: Key, high: Key)
 
-  /// The loop for what a block has: gradients or none, scores of either sign or not.
+  /// Runs the loop for a block with or without gradients, and with scores of either sign or not.
   @inline(__always)
-  fileprivate static func classified(
+  fileprivate static func classifyKeys(
     _ keys: UnsafePointer<Key>, _ gradients: UnsafePointer<Self>?, _ count: Int, _ areSigned: Bool,
-    _ bracket: Ends, _ prefetch: PrefetchAddresses, _ mask: UnsafeMutablePointer<UInt8>
+    _ bracket: KeyRange, _ prefetch: PrefetchAddresses, _ mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics {
     let next = { i in unsafe eight(keys, i) }
     if let gradients = unsafe gradients {
       return unsafe loop(keys, next, gradients, count, bracket, prefetch, mask) { $0 }
     }
     return areSigned
-      ? unsafe loop(keys, next, nil, count, bracket, prefetch, mask, unfolded)
+      ? unsafe loop(keys, next, nil, count, bracket, prefetch, mask, scoreBits)
       : unsafe loop(keys, next, nil, count, bracket, prefetch, mask) { $0 }
   }
 
-  /// The loop that makes the keys on its way.
+  /// Runs the loop for a block whose keys it also computes.
   @inline(__always)
-  fileprivate static func classifiedProducts(
+  fileprivate static func classifyProductKeys(
     _ weights: UnsafePointer<Self>, _ gradients: UnsafePointer<Self>, _ count: Int,
-    _ bracket: Ends, _ prefetch: PrefetchAddresses, _ keys: UnsafeMutablePointer<Key>,
+    _ bracket: KeyRange, _ prefetch: PrefetchAddresses, _ keys: UnsafeMutablePointer<Key>,
     _ mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics {
     let infinity = magnitudeKey(of: .infinity)
@@ -181,17 +184,16 @@ extension VectorScore {
   }
 
   /// - Parameters:
-  ///   - next: the keys from a position on, one call for each eight.
-  ///   - bits: the scores of keys, as bits.
+  ///   - next: returns the eight keys from a position on; called once for each eight keys.
+  ///   - bits: returns the bit patterns of the scores of keys.
   @inline(__always)
   private static func loop(
     _ keys: UnsafePointer<Key>, _ next: (Int) -> Keys, _ gradients: UnsafePointer<Self>?,
-    _ count: Int, _ bracket: Ends, _ prefetch: PrefetchAddresses,
-    _ mask: UnsafeMutablePointer<UInt8>,
-    _ bits: (Keys) -> Keys
+    _ count: Int, _ bracket: KeyRange, _ prefetch: PrefetchAddresses,
+    _ mask: UnsafeMutablePointer<UInt8>, _ bits: (Keys) -> Keys
   ) -> BlockStatistics {
-    // Not below the low end: above the key before it, which there is, for a weight that does not
-    // compete has a smaller one.
+    // A key is at least `low` if it is above `low - 1`. That key exists, because the key of a
+    // weight that does not compete is smaller than any `low`.
     let below = Keys(repeating: bracket.low &- 1)
     let high = Keys(repeating: bracket.high)
     var (zeros, above, reached) = (Keys.zero, Keys.zero, Keys.zero)
@@ -199,7 +201,7 @@ extension VectorScore {
     let whole = count & ~7
     var start = 0
     while start < whole {
-      // For each 64 bytes of the widest elements: to ask twice costs more than the request.
+      // Once per 64 bytes of the widest elements: prefetching a cache line twice costs time.
       if MemoryLayout<Self>.size == 8 || start & 15 == 0 {
         unsafe platform_prefetch(prefetch.first + start &* prefetch.firstSize)
         unsafe platform_prefetch(prefetch.second + start &* prefetch.secondSize)
@@ -210,10 +212,10 @@ extension VectorScore {
       zeros &-= marks(eightKeys, equalTo: .zero)
       above &-= isAbove
       reached &-= isReached
-      // Above: -1 + 2. Inside: 0 + 2. Below: 0.
+      // Above: -1 + 2 = 1. Inside: 0 + 2 = 2. Below: 0.
       let decided = bytes(isAbove &- isReached &- isReached)
       unsafe UnsafeMutableRawPointer(mask + start).storeBytes(of: decided, as: SIMD8<UInt8>.self)
-      // A weight that does not compete counts as the score -0, which changes no sum.
+      // The key of a weight that does not compete has the bits of -0, which changes no sum.
       all += wide(bits(eightKeys))
       kept += wide(bits(self.kept(eightKeys, above: high)))
       if let gradients = unsafe gradients {

@@ -1,7 +1,8 @@
-// From the element types that arrays come in to the type that scores are computed in. Exact: each
-// type of scores holds every value of the types that are widened to it.
+// Conversion from the element types of arrays to the type of scores. It is exact, because each type
+// of scores holds every value of the types that are widened to it. What must not live here:
+// arithmetic on the values.
 
-/// Numbers of the element types, as callers outside this module name them.
+/// The numbers by which callers name element types.
 public enum ElementCode {
   public static let float32 = 0
   public static let float64 = 1
@@ -15,21 +16,21 @@ func widenedBFloat16(_ bits: UInt16) -> Float {
   Float(bitPattern: UInt32(bits) << 16)
 }
 
-/// The value of an IEEE binary16, by integer arithmetic that every CPU level vectorises.
+/// The value of an IEEE binary16, computed by operations that every CPU level vectorises.
 @inline(__always)
 func widenedFloat16(_ bits: UInt16) -> Float {
   let sign = UInt32(bits & 0x8000) << 16
   let magnitude = UInt32(bits & 0x7FFF) << 13
-  // Moves the exponent from a bias of 15 to one of 127 by a product that is exact for every finite
-  // value, subnormal ones included.
+  // This product changes the exponent bias from 15 to 127. It is exact for every finite value,
+  // including subnormal ones.
   let scaled = Float(bitPattern: magnitude) * Float(bitPattern: 0x7780_0000)
   let special: UInt32 = magnitude >= 0x0F80_0000 ? 0x7F80_0000 : 0
   return Float(bitPattern: scaled.bitPattern | special | sign)
 }
 
 extension Blocks {
-  /// `count` elements from `start` on, as scores: in place where the array has that type already,
-  /// else in `scratch`.
+  /// `count` elements from `start` on in the type of scores: in place if the array has that type,
+  /// else converted into `scratch`.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func widen(
@@ -59,7 +60,7 @@ extension Blocks {
     return unsafe UnsafePointer(scratch)
   }
 
-  /// The elements at `count` positions, as scores, in `scratch`.
+  /// Writes the elements at `count` positions into `scratch`, in the type of scores.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func gather(
