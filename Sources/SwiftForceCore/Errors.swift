@@ -99,7 +99,8 @@ public enum SFError: Error, Sendable, Equatable {
       "the number of steps taken before must be in 0 ... \(steps), not \(taken)"
     case .badSchedule(let step, let keep, let previous):
       "step \(step) of the schedule keeps \(keep) weights after \(previous):"
-        + " a schedule must not grow or fall below the number of weights to keep, and must end at it"
+        + " a schedule must not grow, must not fall below the number of weights to keep,"
+        + " and must end at it"
     case .badCount(let count):
       "there must be at least one weight and at most 2^62, not \(count)"
     case .sizeMismatch(let operand, let tensor, let got, let expected):

@@ -1,5 +1,6 @@
 // The threshold, digit by digit, with one pass over the tensors per digit. It serves scores that no
-// sample brackets, and scores of several ranks, whose histograms add up.
+// sample brackets, and scores of several ranks, whose histograms add up. What must not live here:
+// radix selection itself (RadixSelect).
 
 /// A search for the threshold in as many passes as a key has digits.
 struct RadixPass<K: BlockKernels> {

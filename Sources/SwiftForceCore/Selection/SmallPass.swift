@@ -1,5 +1,5 @@
 // The threshold of few weights: one pass stores all keys, and radix selection finds the threshold
-// among them.
+// among them. What must not live here: radix selection itself (RadixSelect).
 
 /// A search for the threshold in one pass.
 struct SmallPass<K: BlockKernels> {
