@@ -1,11 +1,11 @@
-// The reading of memory: every byte counts once, for sizes around the edges of its streams, at every
+// The memory scan: every byte counts once, for sizes around the boundaries of its streams, at every
 // CPU level and number of threads.
 
 import Testing
 
 @testable import SwiftForceCore
 
-/// The definition: words from the start of each array, a last one filled up with zeros.
+/// The result by definition: words from the start of each array, the last one padded with zeros.
 private func parity(_ arrays: [[UInt8]]) -> UInt64 {
   var parity: UInt64 = 0
   for array in arrays {
@@ -18,8 +18,8 @@ private func bytes(_ count: Int, _ generator: inout TestGenerator) -> [UInt8] {
   (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
 }
 
-/// What is read at a level, from arrays whose bytes begin `shift` after the start of their memory.
-private func read(
+/// The result of a scan of arrays that begin `shift` bytes after the start of their memory.
+private func scan(
   _ memory: [Memory<UInt8>], shift: Int = 0, level: CPULevel, threads: Int, streams: Int? = nil
 ) -> UInt64 {
   withExtendedLifetime(memory) {
@@ -41,7 +41,7 @@ private let part = 1 << 19
       for shift in [0, 3] {
         let memory = Memory([UInt8](repeating: 7, count: shift) + array, guardedBy: 0xA5)
         for streams in [1, 8] {
-          let found = read([memory], shift: shift, level: level, threads: 1, streams: streams)
+          let found = scan([memory], shift: shift, level: level, threads: 1, streams: streams)
           #expect(found == parity([array]), "\(count) bytes in \(streams) streams")
         }
       }
@@ -55,24 +55,24 @@ private let part = 1 << 19
     let memory = arrays.map { Memory($0, guardedBy: 0xA5) }
     for level in CPULevel.available {
       for threads in [1, 3] {
-        #expect(read(memory, level: level, threads: threads) == expected, "\(level) \(threads)")
+        #expect(scan(memory, level: level, threads: threads) == expected, "\(level) \(threads)")
       }
     }
   }
 
-  /// No byte is passed over, wherever it lies in a part.
+  /// No byte is skipped, wherever it lies in a part.
   @Test func oneBitIsSeenEverywhere() {
     let memory = Memory([UInt8](repeating: 0, count: 2 * 2048 + 300), guardedBy: 0xA5)
     for position in 0..<memory.count {
       unsafe memory.base[position] = 1
-      let found = read([memory], level: .v2, threads: 1, streams: 8)
+      let found = scan([memory], level: .v2, threads: 1, streams: 8)
       #expect(found == 1 << UInt64(position % 8 * 8), "\(position)")
       unsafe memory.base[position] = 0
     }
   }
 
   @Test func nothingIsZero() {
-    #expect(read([], level: .v2, threads: 2) == 0)
-    #expect(read([Memory([], guardedBy: 1)], level: .v2, threads: 2) == 0)
+    #expect(scan([], level: .v2, threads: 2) == 0)
+    #expect(scan([Memory([], guardedBy: 1)], level: .v2, threads: 2) == 0)
   }
 }

@@ -1,4 +1,4 @@
-// From a sparsity to an exact number of weights.
+// The conversion of a sparsity to an exact number of weights.
 
 import SwiftForceCore
 import Testing
@@ -14,7 +14,7 @@ import Testing
     #expect(try Keep.count(of: count, sparsity: sparsity) == expected)
   }
 
-  /// The truncation that keeps 9 of 100 at a density just under 0.1 is a known mistake.
+  /// Truncation would keep 9 of 100 weights at a density just under 0.1, a known mistake.
   @Test func aDensityJustUnderIsRounded() throws {
     #expect(try Keep.count(of: 100, sparsity: 1 - 0.0999999999) == 10)
   }

@@ -18,8 +18,8 @@ import Testing
     #expect(method.isOneShot == isOneShot)
   }
 
-  /// Scores that do not depend on the masked weights are the same at every step: more than one
-  /// changes nothing.
+  /// Scores that do not depend on the masked weights are the same in every step, so more than one
+  /// step would change nothing.
   @Test(arguments: Method.allCases)
   func aMethodWithoutGradientsIsOneShot(method: Method) {
     #expect(method.isOneShot || method.saliency.readsGradients)

@@ -1,4 +1,4 @@
-// The names that every axis publishes.
+// The names that every enumeration publishes.
 
 import SwiftForceCore
 import Testing
@@ -16,7 +16,7 @@ private enum Example: Named {
     #expect(Example.twoWords.name == "two_words")
   }
 
-  /// Published: a change here changes what users write.
+  /// These names are public: a change here changes what users write.
   @Test func publishedNames() {
     #expect(
       Saliency.names == ["connection_sensitivity", "squared_gradient", "magnitude", "random"])

@@ -3,7 +3,7 @@
 import SwiftForceCore
 import Testing
 
-/// Weights, gradients and room for scores.
+/// Weights, gradients, and an array for scores.
 private struct Scoring {
   let weights: Memory<Float>
   let gradients: Memory<Float>
@@ -75,11 +75,10 @@ private struct Scoring {
     #expect(abs(whole.reduce(0, +) / 9000 - 0.5) < 0.02)
   }
 
-  /// Every saliency finds a weight that is not finite, and says so of the weights: also one that
-  /// does not read them.
+  /// Every saliency, also one that does not read the weights, names a weight that is not finite.
   @Test(arguments: Saliency.allCases, [Float.nan, .infinity, -.infinity])
   func aWeightThatIsNotFiniteIsNamed(saliency: Saliency, value: Float) throws {
-    // A gradient of zero: an infinite weight must not hide behind it.
+    // A gradient of zero must not hide an infinite weight.
     for gradient in [0, 1] as [Float] {
       var weights = Kind.random.values(12)
       weights[5] = value
@@ -122,7 +121,7 @@ private struct Scoring {
     }
   }
 
-  /// Finite factors whose product overflows: neither is at fault, the score is.
+  /// Both factors are finite, but their product overflows: the error names the scores.
   @Test(arguments: [Saliency.connectionSensitivity, .squaredGradient])
   func aScoreThatOverflowsIsNamed(saliency: Saliency) {
     let scoring = Scoring(

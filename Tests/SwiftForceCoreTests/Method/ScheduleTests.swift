@@ -1,5 +1,5 @@
 // How many weights are kept after each step: exact values, what holds for every schedule, and the
-// check of a caller's own.
+// check of lists that the caller made.
 
 import SwiftForceCore
 import Testing
@@ -26,8 +26,8 @@ import Testing
     1, 2, 3, 5, 10, 99, 100, 1000, 65_537, 25_000_000, 1 << 40, (1 << 53) + 1, 1 << 62,
   ]
 
-  /// The numbers never grow, stay between `keep` and n, and end at exactly `keep`: with more steps
-  /// than weights to remove, with nothing to remove, and where binary64 cannot count any more.
+  /// The numbers never grow, stay between `keep` and n, and end at exactly `keep`, also with more
+  /// steps than weights to remove, with nothing to remove, and above 2^53.
   @Test(arguments: Schedule.allCases)
   func neverGrowsAndEndsAtKeep(schedule: Schedule) throws {
     for n in Self.sizes {
@@ -44,7 +44,7 @@ import Testing
     }
   }
 
-  /// A schedule that can be spread out over the steps is: the first step is not the last.
+  /// With enough weights, every step removes some.
   @Test(arguments: Schedule.allCases)
   func everyStepRemoves(schedule: Schedule) throws {
     let keeps = try schedule.keeps(of: 1_000_000, keep: 10_000, steps: 20)
@@ -94,7 +94,7 @@ import Testing
     ([11, 3], 1, 11, 10),
     // Grows.
     ([5, 6, 3], 2, 6, 5),
-    // Falls below the end on the way.
+    // Falls below the last number on the way.
     ([5, 2, 3], 2, 2, 5),
     // Ends above, ends below.
     ([5, 4], 2, 4, 5), ([5, 2], 2, 2, 5), ([4], 1, 4, 10),

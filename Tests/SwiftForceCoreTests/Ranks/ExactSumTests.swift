@@ -1,10 +1,10 @@
-// Sums that no order changes: against sums that binary64 holds, and rounding where it does not.
+// Exact sums: against sums that binary64 represents, and their rounding otherwise.
 
 import Testing
 
 @testable import SwiftForceCore
 
-/// The sum of numbers as ranks would form it.
+/// The sum of numbers, computed as ranks do.
 private func sum(_ values: [Double]) -> Double {
   var digits = [Int](repeating: 0, count: ExactSum.count)
   for value in values {
@@ -31,7 +31,7 @@ private func sum(_ values: [Double]) -> Double {
     }
   }
 
-  /// Half of the last bit rounds to even, and the least more rounds up, however far below it is.
+  /// Half of the last bit rounds to even; anything more, however small, rounds up.
   @Test func theSumIsRoundedOnce() {
     let (half, next) = (0x1p-53, 1.0.nextUp)
     #expect(sum([1, half]) == 1)

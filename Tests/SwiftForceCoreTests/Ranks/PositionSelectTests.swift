@@ -1,12 +1,12 @@
-// The search for a position by its digits, against the position in a sorted list. That ties are
-// kept as one process keeps them is SharedSelectionTests'.
+// Radix selection over positions against a sorted list. SharedSelectionTests checks which ties are
+// kept.
 
 import Testing
 
 @testable import SwiftForceCore
 
 @Suite struct PositionSelectTests {
-  /// The position of each rank among some positions, from histograms alone.
+  /// The position of a rank, found from histograms alone.
   private func find(_ rank: Int, in positions: [Int], of count: Int) -> (position: Int, rounds: Int)
   {
     var search = PositionSelect(rank: rank, of: count)

@@ -5,50 +5,50 @@ import Testing
 @testable import SwiftForceCore
 
 @Suite struct SharedFailureTests {
-  /// Two steps of FORCE on three ranks, of 3, 2 and 4 weights, of which the first was taken.
+  /// A search of two steps with FORCE on three ranks, after its first step.
   private final class Run {
-    let whole: Whole
+    let network: ShardedNetwork
     var searches: [Search]
-    let written: Written
+    let output: SearchOutput
     let before: [Memory<UInt8>]
 
     init() throws {
-      whole = network(
+      network = shardedNetwork(
         [9], types: [.float32], ranks: 3, steps: 2, whole: false, seed: 1
       ) { count, step, _ in (0..<count).map { Double(($0 * 5 + step) % 9 + 1) } }
-      let (whole, written) = (whole, Written(whole))
-      var searches = try whole.pieces[0].map {
+      let (network, output) = (network, SearchOutput(network))
+      var searches = try network.pieces[0].map {
         try Search(.force, sizes: [$0], keep: 2, keeps: [5, 2], total: 9)
       }
-      let group = Group(3)
-      let (started, first) = (searches, written)
+      let group = RankGroup(3)
+      let (started, first) = (searches, output)
       searches = try group.run { rank -> Result<Search, SFError> in
         var search = started[rank]
         return Result { () throws(SFError) in
-          _ = try whole.step(&search, 0, rank: rank, from: nil, into: first, group)
+          _ = try network.step(&search, 0, rank: rank, from: nil, into: first, group)
           return search
         }
       }.map { try $0.get() }
       self.searches = searches
-      before = written.masks
-      self.written = Written(whole)
-      self.written.masked = written.masked
+      before = output.masks
+      self.output = SearchOutput(network)
+      self.output.masked = output.masked
     }
 
-    /// What the ranks throw at the second step, and whether nothing of it is left.
+    /// The errors of the ranks in the second step. After an error nothing must have changed.
     func errors(
-      _ group: Group = Group(3),
-      _ step: ((inout Search, Int, Group) throws(SFError) -> Void)? = nil
+      _ group: RankGroup = RankGroup(3),
+      _ step: ((inout Search, Int, RankGroup) throws(SFError) -> Void)? = nil
     ) -> [SFError?] {
-      let masked = written.masked.map(\.bits)
-      let (started, whole, before, written) = (searches, whole, before, written)
+      let masked = output.masked.map(\.bits)
+      let (started, network, before, output) = (searches, network, before, output)
       let errors = group.run { rank -> SFError? in
         var search = started[rank]
         do throws(SFError) {
           if let step {
             try step(&search, rank, group)
           } else {
-            _ = try whole.step(&search, 1, rank: rank, from: before, into: written, group)
+            _ = try network.step(&search, 1, rank: rank, from: before, into: output, group)
           }
           return nil
         } catch {
@@ -57,29 +57,29 @@ import Testing
         }
       }
       if errors.contains(where: { $0 != nil }) {
-        #expect(written.masked.map(\.bits) == masked)
+        #expect(output.masked.map(\.bits) == masked)
       }
       return errors
     }
   }
 
-  @Test func theStepThatFailsNowhereIsTaken() throws {
+  @Test func aStepThatFailsNowhereIsTaken() throws {
     #expect(try Run().errors() == [nil, nil, nil])
   }
 
   @Test(arguments: 0..<3)
   func aNumberThatIsNotFinite(rank: Int) throws {
     let run = try Run()
-    let sizes = run.whole.pieces[0]
+    let sizes = run.network.pieces[0]
     try #require(sizes[rank] > 0)
     let position = sizes[..<rank].reduce(0, +)
-    let errors = run.errors(Group(3)) { (search, own, group) throws(SFError) in
-      var whole = run.whole
-      var gradients = whole.gradients[1][0].values
+    let errors = run.errors(RankGroup(3)) { (search, own, group) throws(SFError) in
+      var network = run.network
+      var gradients = network.gradients[1][0].values
       gradients[position] = .nan
-      whole.gradients[1][0] = Stored(.float32, gradients)
-      _ = try whole.step(
-        &search, 1, rank: own, from: run.before, into: run.written, group)
+      network.gradients[1][0] = Stored(.float32, gradients)
+      _ = try network.step(
+        &search, 1, rank: own, from: run.before, into: run.output, group)
     }
     for (other, error) in errors.enumerated() {
       guard other == rank else {
@@ -98,7 +98,7 @@ import Testing
   @Test func masksThatChanged() throws {
     let run = try Run()
     let values = run.before[0].values
-    let size = run.whole.pieces[0][0]
+    let size = run.network.pieces[0][0]
     let kept = values[..<size].count { $0 == 1 }
     run.before[0].values[0] ^= 1
     let now = kept + (values[0] == 1 ? -1 : 1)
@@ -108,16 +108,16 @@ import Testing
     #expect(run.errors() == [nil, nil, nil])
   }
 
-  /// Arguments are looked at on each rank before any of them waits.
+  /// Each rank checks its arguments before any rank waits for another.
   @Test func aBadArgument() throws {
     let run = try Run()
-    let errors = run.errors(Group(3)) { (search, rank, group) throws(SFError) in
+    let errors = run.errors(RankGroup(3)) { (search, rank, group) throws(SFError) in
       if rank == 1 {
         _ = try search.step(
           weights: [], gradients: [], previous: nil, masks: [], ranks: group.ranks(starts: [3]))
       } else {
-        _ = try run.whole.step(
-          &search, 1, rank: rank, from: run.before, into: run.written, group)
+        _ = try run.network.step(
+          &search, 1, rank: rank, from: run.before, into: run.output, group)
       }
     }
     #expect(errors[0] == .rankFailed && errors[2] == .rankFailed)
@@ -125,20 +125,20 @@ import Testing
     #expect(run.errors() == [nil, nil, nil])
   }
 
-  @Test func aRankThatGivesUp() throws {
+  @Test func aRankThatReportsFailure() throws {
     let run = try Run()
-    let errors = run.errors(Group(3)) { (search, rank, group) throws(SFError) in
+    let errors = run.errors(RankGroup(3)) { (search, rank, group) throws(SFError) in
       if rank == 2 {
         group.ranks(starts: []).reportFailure()
         throw .missingGradients
       }
-      _ = try run.whole.step(&search, 1, rank: rank, from: run.before, into: run.written, group)
+      _ = try run.network.step(&search, 1, rank: rank, from: run.before, into: run.output, group)
     }
     #expect(errors == [.rankFailed, .rankFailed, .missingGradients])
     #expect(run.errors() == [nil, nil, nil])
   }
 
-  /// Another schedule, step, method or seed, and weights that nobody holds.
+  /// Ranks with different schedules, steps, methods or seeds, and weights that no rank holds.
   @Test func ranksThatDoNotFitTogether() throws {
     func search(
       _ method: Method = .force, size: Int = 3, keeps: [Int] = [5, 2], seed: UInt64 = 0,
@@ -156,7 +156,7 @@ import Testing
     for (i, odd) in odds.enumerated() {
       let previous = (0..<3).map { _ in Memory<UInt8>([1, 1, 1], guardedBy: 99) }
       let masks = (0..<3).map { _ in Memory<UInt8>(masksOf: 3) }
-      let group = Group(3)
+      let group = RankGroup(3)
       let errors = group.run { rank -> SFError? in
         var search = rank == 1 ? odd : fine
         let size = search.sizes[0]
@@ -176,34 +176,34 @@ import Testing
     }
   }
 
-  /// A step fails alone where the sums do; nothing is left of it.
+  /// If a sum fails on a rank, the step fails there and changes nothing.
   @Test(arguments: 0..<6)
   func sumsThatFail(after: Int) throws {
     let run = try Run()
-    let errors = run.errors(Group(3)) { (search, rank, group) throws(SFError) in
+    let errors = run.errors(RankGroup(3)) { (search, rank, group) throws(SFError) in
       var left = after
-      let inner = group.ranks(starts: run.whole.starts(rank))
+      let inner = group.ranks(starts: run.network.starts(rank))
       let ranks = Ranks(starts: inner.starts) { (numbers: inout [Int64]) throws(SFError) in
         guard left > 0 else { throw .exchangeFailed }
         left -= 1
         numbers = (try inner.sum(numbers.map { Int($0) })).map { Int64($0) }
       }
-      let whole = run.whole
+      let network = run.network
       _ = try search.step(
-        weights: whole.parts(rank) { whole.weights[$0].tensors($1) },
-        gradients: whole.parts(rank) { whole.gradients[1][$0].tensors($1) },
-        previous: whole.parts(rank) { run.before[$0].masks($1) },
-        masks: whole.parts(rank) { run.written.masks[$0].masks($1) },
-        masked: whole.parts(rank) { run.written.masked[$0].mutableTensors($1) }, ranks: ranks)
+        weights: network.parts(rank) { network.weights[$0].tensors($1) },
+        gradients: network.parts(rank) { network.gradients[1][$0].tensors($1) },
+        previous: network.parts(rank) { run.before[$0].masks($1) },
+        masks: network.parts(rank) { run.output.masks[$0].masks($1) },
+        masked: network.parts(rank) { run.output.masked[$0].mutableTensors($1) }, ranks: ranks)
     }
-    // The first sum, three digits, and the figures; there are no ties to place.
+    // A step has five sums: the agreement, three digits, and the statistics. No ties are removed.
     let expected: SFError? = after < 5 ? .exchangeFailed : nil
     #expect(errors == [expected, expected, expected])
   }
 
-  /// Sums that cannot be sums are refused, not believed.
+  /// Results that cannot be sums are refused.
   @Test(arguments: [[], [0, 0], [Int64](repeating: -1, count: 7), [.max, 0, 0, 0, 0, 0, 0]])
-  func sumsThatAreNone(sums: [Int64]) throws {
+  func resultsThatCannotBeSums(sums: [Int64]) throws {
     let ranks = Ranks(starts: [0]) { (numbers: inout [Int64]) throws(SFError) in numbers = sums }
     let weights = Memory<Float>([1, 2])
     let masks = Memory<UInt8>(masksOf: 2)

@@ -7,11 +7,11 @@ import Testing
 private let least = Bracket<BaselineFloatKernels>.minimumCount
 
 @Suite struct LargeSearchTests {
-  /// Steps that the bracket settles, and steps over tied scores that it does not.
+  /// Steps that one pass completes, and steps over tied scores for which it does not suffice.
   @Test(arguments: [Method.force, .iterativeSnip, .graspIt])
-  func everyStepIsTheOracles(method: Method) throws {
+  func everyStepMatchesTheOracle(method: Method) throws {
     let count = least + 99
-    // At last, far fewer weights compete than a sample has scores.
+    // In the last steps, far fewer weights compete than a sample has scores.
     let keeps = [count / 2, count / 8, count / 50, 90, 89, 1]
     for numbers in [shortNumbers, tiedNumbers] {
       let weights = numbers(count, 1)

@@ -1,11 +1,11 @@
-// What a report derives from its counts: whether positions, not scores, decided.
+// What a report derives from its counts: whether positions instead of scores decided.
 
 import SwiftForceCore
 import Testing
 
 @Suite struct ReportTests {
   @Test(arguments: [
-    // Threshold, candidates at it, kept of those, arbitrary.
+    // Threshold, candidates at it, how many of those are kept, arbitrary.
     (0.0, 5, 2, 2), (0.0, 5, 5, 0), (-0.0, 5, 1, 1), (1.0, 5, 2, 0), (-1.0, 5, 2, 0),
   ])
   func arbitraryCountsZerosThatPositionsChose(

@@ -6,7 +6,7 @@ import Testing
 @Suite struct SearchFailureTests {
   private static let gradients: [Float] = [4, 3, 2, 1, 5]
 
-  /// A search of three steps over five weights in three tensors, of which one step was taken.
+  /// A search of three steps over five weights in three tensors, after its first step.
   private func started(_ method: Method) throws -> SearchRun {
     let search = try Search(method, sizes: [2, 0, 3], keep: 1, keeps: [4, 2, 1])
     let run = SearchRun(search, weights: [1, -1, 1, -1, 1])
@@ -14,7 +14,8 @@ import Testing
     return run
   }
 
-  /// A step that must fail, and after it the step that must not: the failure left no trace.
+  /// Takes a step that must fail and then one that must succeed, as if the first had not been
+  /// tried.
   private func check(
     _ method: Method, _ expected: SFError?, _ attempt: (SearchRun) throws -> Void
   ) throws {
@@ -61,8 +62,7 @@ import Testing
     #expect(run.state == before)
   }
 
-  /// It does not compete, so its product is no score; a gradient that is not finite is another
-  /// matter, wherever it is.
+  /// A removed weight does not compete, so its product may overflow. Its gradient must be finite.
   @Test func aRemovedWeightWhoseProductOverflows() throws {
     let run = try SearchRun(.iterativeSnip, [1, 0x1p100, 2], keeps: [2, 1])
     try run.step(gradients: [1, 0, 1])
@@ -119,8 +119,8 @@ import Testing
     try expect(.sizeMismatch(.maskedWeights, tensor: nil, got: 1, expected: 3), masked: joined)
   }
 
-  /// Every method refuses weights that are not finite at its first step, also one that does not
-  /// read them: they would go out as masked weights.
+  /// In the first step every method refuses weights that are not finite, also a method that does
+  /// not read them, because they would be written as masked weights.
   @Test(arguments: Method.allCases, [Float.nan, .infinity])
   func aWeightThatIsNotFinite(method: Method, value: Float) throws {
     let search = try Search(method, sizes: [2, 2], keep: 4, steps: 1)

@@ -10,7 +10,7 @@ import Testing
     shortNumbers(60, seed: UInt64(step) + 3)
   }
 
-  /// From the masks that another search left, after each of its steps.
+  /// A search that continues after each step of another one finds the same masks and reports.
   @Test(arguments: SearchFailureTests.progressive, 0...3)
   func endsAsTheOther(method: Method, taken: Int) throws {
     let weights = shortNumbers(60, seed: 1)

@@ -1,11 +1,11 @@
-// The search: every step of every method against the oracle, what distinguishes the methods, and
-// what a step that fails leaves behind.
+// The search: every step of every method against the oracle, and what distinguishes the methods.
 
 import SwiftForceCore
 import Testing
 
-/// Takes all steps and compares each with the oracle. `gradients` gives those of a step from the
-/// masked weights before it.
+/// Takes all steps and compares each with the oracle.
+///
+/// - Parameter gradients: returns the gradients of a step at the masked weights before it.
 private func check(
   _ search: Search, _ weights: [Float], seed: UInt64 = 0,
   gradients: (Int, [Float]) -> [Float]
@@ -40,7 +40,7 @@ private func check(
 @Suite struct SearchTests {
   /// Every method with every schedule, on numbers with and without many ties.
   @Test(arguments: Method.allCases, Schedule.allCases)
-  func everyStepIsTheOracles(method: Method, schedule: Schedule) throws {
+  func everyStepMatchesTheOracle(method: Method, schedule: Schedule) throws {
     let steps = method.isOneShot ? 1 : 5
     var cases = [(1, 1), (12, 3), (97, 97), (97, 10)]
     if schedule == .exponential { cases.append((4097, 41)) }
@@ -73,7 +73,7 @@ private func check(
     }
   }
 
-  /// Gradients of a real loss at the masked weights: a linear fit, where removing one weight
+  /// Gradients of a real loss at the masked weights: a linear fit, in which removing one weight
   /// changes the gradients of the others.
   @Test(arguments: Method.allCases.filter { !$0.isOneShot })
   func gradientsAtTheMaskedWeights(method: Method) throws {
@@ -118,7 +118,7 @@ private func check(
     }
   }
 
-  /// The masked weight is zero, its score is not: FORCE scores with the dense weight.
+  /// FORCE scores with the dense weight: the masked weight is zero, but its score is not.
   @Test func aRemovedWeightIsScoredWithItsDenseValue() throws {
     let run = try SearchRun(.force, [8, 1, 1], keeps: [2, 1])
     try run.step(gradients: [0, 1, 1])
@@ -130,8 +130,8 @@ private func check(
     #expect(run.masked.values == [8, 0, 0])
   }
 
-  /// Removed weights with a zero score must not return in the place of live ones with a zero score.
-  @Test func theDeadDoNotTieWithLiveZeros() throws {
+  /// Removed weights must not return in place of kept weights that also have a score of zero.
+  @Test func removedZerosDoNotTieWithKeptZeros() throws {
     let run = try SearchRun(.iterativeSnip, [1, 1, 1, 1], keeps: [2, 2])
     try run.step(gradients: [0, 0, 1, 1])
     let report = try run.step(gradients: [0, 0, 0, 0])
@@ -185,7 +185,7 @@ private func check(
     #expect(try mask(1) != mask(2))
   }
 
-  /// A search is a value: a copy goes its own way.
+  /// A search is a value: a copy is independent.
   @Test func aCopyTakesItsOwnSteps() throws {
     let run = try SearchRun(.force, [1, 2, 3], keeps: [2, 1])
     let copy = run.search

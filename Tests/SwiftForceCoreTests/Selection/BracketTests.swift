@@ -1,19 +1,18 @@
-// Data made to mislead a sample, or to crowd the scores around the threshold: the mask is the
-// oracle's all the same, at every CPU level and number of threads, and the report tells how often
-// the data was read.
+// Data made to mislead a sample or to put many scores near the threshold. The mask still matches
+// the oracle, at every CPU level and number of threads, and the report has the number of passes.
 
 import Testing
 
 @testable import SwiftForceCore
 
-private enum Adversary: CaseIterable {
+private enum AdversarialData: CaseIterable {
   case ascending, descending, rareHugeBlock, periodic, runs, negativeRuns, allEqualButOne
   case twoValues, sortedTies, mostlyZeros, signedZeros, unseen
 
   func values(_ count: Int) -> [Double] {
     var values = all(count)
     if self == .unseen {
-      // Whatever is drawn is the smallest of all, which is drawn only.
+      // Every sampled value is the smallest of all, and no other value is.
       let draws = StratifiedSample(count: count, size: 1 << 13)
       for i in 0..<1 << 13 { values[draws.position(i)] = -1 }
     }
@@ -22,13 +21,13 @@ private enum Adversary: CaseIterable {
 
   private func all(_ count: Int) -> [Double] {
     (0..<count).map { i in
-      // Distinct, and in no order.
+      // Distinct values in no order.
       let noise = Double(i * 7919 % count) / 1024
       return switch self {
       case .ascending: Double(i)
       case .descending: Double(-i)
       case .rareHugeBlock: i / 50 == count / 100 ? 1e6 + noise : noise
-      // One in as many as a score is drawn from stands out.
+      // One value per stratum is large.
       case .periodic: i % 16 == 5 ? 1e6 + noise : noise
       case .runs: Double(i * 7919 % 599)
       case .negativeRuns: -Double(i * 7919 % 599)
@@ -42,9 +41,9 @@ private enum Adversary: CaseIterable {
     }
   }
 
-  /// Numbers to keep, and how many passes settle it: at the edges of blocks and runs of equal
-  /// scores, next to them, and in their middle. One where a sample can tell; two where what was
-  /// left out of the bracket, or is found from the others, is read again.
+  /// Numbers to keep and the expected number of passes. The numbers lie at the limits of runs of
+  /// equal scores, next to them, and in their middle. One pass suffices if the sample brackets the
+  /// threshold; a second one selects at a tied key that was left out of the bracket.
   func cases(_ count: Int) -> [(keep: Int, passes: ClosedRange<Int>)] {
     switch self {
     case .ascending, .descending:
@@ -73,9 +72,9 @@ private enum Adversary: CaseIterable {
   }
 }
 
-/// A selection of given scores at every number of threads, the CPU levels taking turns.
+/// Selects among given scores with every number of threads; the CPU levels rotate.
 ///
-/// - Returns: how often they were read.
+/// - Returns: the number of passes.
 private func check(
   _ values: [Double], ranking: [Int], keep: Int, turn: Int, _ name: Comment
 ) throws -> Int {
@@ -95,7 +94,7 @@ private func check(
         previous: nil, applying: nil, level: level, threads: threads)
     }
     passes.insert(report.passes)
-    // Sums are not exact here: they have tests of their own.
+    // Sums are not exact for these data; other tests check them.
     (report.passes, report.saliency) = (0, oracle.report.saliency)
     report.totalSaliency = oracle.report.totalSaliency
     #expect(report == oracle.report, "\(name) keep \(keep) \(level) with \(threads) threads")
@@ -110,20 +109,20 @@ private func check(
   /// Large enough for four threads.
   private static let count = 4 * Chunk.largestCount + 777
 
-  @Test(arguments: Adversary.allCases)
-  private func theMaskIsTheOraclesAllTheSame(adversary: Adversary) throws {
-    let values = adversary.values(Self.count).map { Double(Float($0)) }
+  @Test(arguments: AdversarialData.allCases)
+  private func theMaskMatchesTheOracle(data: AdversarialData) throws {
+    let values = data.values(Self.count).map { Double(Float($0)) }
     let ranking = Oracle.ranking(values, Array(values.indices))
-    for (turn, (keep, expected)) in adversary.cases(Self.count).enumerated() {
+    for (turn, (keep, expected)) in data.cases(Self.count).enumerated() {
       let passes = try check(
-        values, ranking: ranking, keep: keep, turn: turn, "\(adversary)")
-      #expect(expected.contains(passes), "\(adversary) keep \(keep): \(passes) passes")
+        values, ranking: ranking, keep: keep, turn: turn, "\(data)")
+      #expect(expected.contains(passes), "\(data) keep \(keep): \(passes) passes")
     }
   }
 
-  /// From a few equal scores around the threshold to more than may be listed: those are counted.
+  /// From few equal scores at the threshold to more than can be listed.
   @Test(arguments: [1000, 100, 25, 20, 15, 4])
-  func floodsOfEqualScores(share: Int) throws {
+  func manyEqualScores(share: Int) throws {
     let count = Self.count
     let ties = count / share
     let values = (0..<count).map { i in

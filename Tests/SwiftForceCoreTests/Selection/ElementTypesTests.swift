@@ -1,11 +1,11 @@
-// Arrays of every element type, mixed in one call: the scores are those of the values widened to
-// binary32, or to binary64 where an array holds it.
+// Arrays of every element type, mixed in one call: scores are computed from values widened to
+// binary32, or to binary64 if an array holds it.
 
 import Testing
 
 @testable import SwiftForceCore
 
-/// Small integers over a power of two: every type holds them.
+/// Small integers divided by a power of two, which every type represents exactly.
 private func small(_ type: ElementType, count: Int, seed: UInt64) -> Stored {
   var generator = TestGenerator(state: seed)
   return Stored(
@@ -39,7 +39,7 @@ private func small(_ type: ElementType, count: Int, seed: UInt64) -> Stored {
     }
   }
 
-  /// Differences that binary32 does not hold decide where an array holds binary64.
+  /// If an array holds binary64, differences that binary32 cannot represent decide.
   @Test func binary64IsNotRounded() throws {
     let scores = Stored(.float64, [1, 1 + 0x1p-50, 1 - 0x1p-50, 1 + 0x1p-51])
     let masks = Memory<UInt8>(masksOf: 4)

@@ -1,12 +1,11 @@
-// Selections that are large enough for the bracket: sizes from which on one reading settles them,
-// every CPU level with every number of threads, and searches. Data that the bracket cannot settle
-// is in BracketTests.
+// Selections that are large enough for a bracket: sizes around the smallest of them, and every CPU
+// level with every number of threads. BracketTests has data for which one pass does not suffice.
 
 import Testing
 
 @testable import SwiftForceCore
 
-/// What a selection at a given level and number of threads wrote and said.
+/// What a selection wrote and reported.
 private struct Result: Equatable {
   var masks: [UInt8]
   var report: Report
@@ -26,7 +25,9 @@ private struct Result: Equatable {
   }
 }
 
-/// A selection, and the comparison of all that it says with the oracle.
+/// Selects and compares the mask and the report with the oracle.
+///
+/// - Returns: the number of passes.
 @discardableResult
 private func check(_ values: [Float], keep: Int, sizes: [Int]) throws -> Int {
   let result = try Result(values, keep: keep, sizes: sizes)
@@ -74,7 +75,8 @@ private let least = Bracket<BaselineFloatKernels>.minimumCount
     }
   }
 
-  /// The numbers are not rounded ones: sums depend on the order, which must be the same.
+  /// These values have all their bits, so a sum depends on its order, which must always be the
+  /// same.
   @Test func sumsAgreeToTheLastBit() throws {
     var generator = TestGenerator(state: 3)
     let values = (0..<300_001).map { _ in Float.random(in: 0...1, using: &generator) }

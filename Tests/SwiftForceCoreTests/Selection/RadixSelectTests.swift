@@ -18,7 +18,7 @@ import Testing
     }
   }
 
-  /// Lists of any lengths, some of them empty, and what is known of their keys beforehand.
+  /// Several lists, some of them empty, give the same result as one, also with bounds of the keys.
   @Test(arguments: Kind.allCases)
   func severalListsAreAsOne(kind: Kind) {
     let keys = kind.values(97).map { BaselineFloatKernels.key(of: $0) }

@@ -1,5 +1,5 @@
-// Selection against a stable sort, bit for bit: every kind of data, sizes around every edge, every
-// way to split an array into tensors; tiny cases exhaustively.
+// Selection against a stable sort, bit for bit: every kind of data, sizes around every limit, every
+// way to split an array into tensors, and tiny cases exhaustively.
 
 import SwiftForceCore
 import Testing
@@ -19,7 +19,7 @@ private struct Selecting {
       try Selection.select(
         scores.tensors(sizes), keep: keep, into: masks.masks(sizes))
     }
-    // How often the scores were read is no part of the result: see FallbackTests.
+    // The number of passes is not part of the result; BracketTests checks it.
     report.passes = 0
     return report
   }
@@ -32,13 +32,13 @@ private struct Selecting {
   var isUnwritten: Bool { masks.isIntact && masks.values.allSatisfy { $0 == Memory.unwritten } }
 }
 
-/// The numbers of weights to keep that are tried of `count`.
+/// The numbers of weights to keep that are tried.
 private func keeps(of count: Int) -> [Int] {
   Set([1, 2, count / 2, count - 1, count]).filter { (1...max(1, count)).contains($0) }.sorted()
 }
 
-/// Selects and compares with the oracle. The sorted positions save sorting again for every number
-/// to keep.
+/// Selects and compares with the oracle. The sorted positions are passed, so that they are sorted
+/// only once for all numbers to keep.
 private func check(
   _ values: [Float], ranking: [Int], keep: Int, sizes: [Int], _ kind: Kind
 ) throws {
@@ -48,7 +48,7 @@ private func check(
   let oracle = Oracle(
     scores, kept: Array(ranking.prefix(keep)), candidates: Array(values.indices),
     before: [UInt8](repeating: 1, count: values.count), sizes: sizes, gradients: nil, step: 1)
-  // Made where it is needed: text for every comparison would cost more than the selection.
+  // Computed only on failure: building this text every time would take longer than the selection.
   var comment: Comment { "\(kind) n \(values.count) keep \(keep) sizes \(sizes)" }
   #expect(selecting.masks.values == oracle.mask, comment)
   #expect(report == oracle.report, comment)
@@ -66,7 +66,7 @@ private func check(
       let ranking = Oracle.ranking(values.map { Double($0) }, Array(values.indices))
       for keep in keeps(of: count) {
         let ways = splits(of: count)
-        // Every way to split the smaller ones, one way in turn of the others.
+        // Every way to split small arrays; for larger ones the ways rotate.
         for sizes in count <= 10 ? ways : [ways[(count + keep) % ways.count]] {
           try check(values, ranking: ranking, keep: keep, sizes: sizes, kind)
         }

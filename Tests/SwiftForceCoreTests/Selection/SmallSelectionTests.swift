@@ -7,7 +7,7 @@ import Testing
 
 private let largest = Bracket<BaselineFloatKernels>.minimumCount - 1
 
-/// What a selection wrote and said.
+/// What a selection wrote and reported.
 private struct Result: Equatable {
   var masks: [UInt8]
   var report: Report
@@ -24,7 +24,7 @@ private struct Result: Equatable {
     self.masks = masks.values
   }
 
-  /// Of the same values as binary64.
+  /// A selection among the same values in binary64.
   init(wide values: [Float], keep: Int) throws {
     let masks = Memory<UInt8>(masksOf: values.count)
     var scores = values.map(Double.init)
@@ -70,7 +70,7 @@ private func check(_ values: [Float], keep: Int, sizes: [Int], _ kind: Kind) thr
     }
   }
 
-  /// Where the width of a digit changes, and where keys are no longer stored.
+  /// Numbers of weights around which the width of a digit changes or keys are no longer stored.
   @Test(arguments: [4095, 4096, 4097, largest - 1, largest, largest + 1])
   func sizesAroundTheEdges(count: Int) throws {
     for kind in [Kind.random, .constant, .fewValues, .halfZeros, .denormals] {

@@ -1,4 +1,4 @@
-// The oracle itself: it must complain of a single flipped bit, and agree with cases worked by hand.
+// The oracle itself: it must detect a single flipped bit, and agree with cases worked out by hand.
 
 import SwiftForceCore
 import Testing
@@ -39,7 +39,7 @@ import Testing
     }
   }
 
-  /// The sums of the oracle are exact for every kind of data: any order gives the same.
+  /// The sums of the oracle are exact for every kind of data, so they do not depend on the order.
   @Test(arguments: Kind.allCases)
   func sumsDoNotDependOnTheOrder(kind: Kind) {
     let values = kind.values(8193).map(Double.init)

@@ -1,20 +1,21 @@
-// Tensors of a whole network, and how ranks share them. What must not live here: expectations.
+// The tensors of a network, and how they are distributed over ranks. What must not live here:
+// expectations.
 
 @testable import SwiftForceCore
 
-/// Tensors of a whole network, and how ranks share them: pieces of each, one for each rank.
-struct Whole {
+/// The tensors of a network, each divided into one piece per rank.
+struct ShardedNetwork {
   var weights: [Stored]
   /// For each step, the gradients of each tensor.
   var gradients: [[Stored]]
-  /// For each tensor, elements of the piece of each rank.
+  /// For each tensor, the number of elements of each rank's piece.
   var pieces: [[Int]]
   let ranks: Int
 
   var sizes: [Int] { pieces.map { $0.reduce(0, +) } }
   var total: Int { sizes.reduce(0, +) }
 
-  /// The pieces of a rank, or (nil) the whole tensors.
+  /// The pieces of a rank; nil: the whole tensors.
   func parts<Part>(_ rank: Int?, _ cut: (Int, [Int]) -> [Part]) -> [Part] {
     pieces.indices.map { t in rank.map { cut(t, pieces[t])[$0] } ?? cut(t, [sizes[t]])[0] }
   }
@@ -29,24 +30,26 @@ struct Whole {
   }
 }
 
-/// What a search writes: a mask and masked weights of each whole tensor.
-final class Written {
+/// The arrays that a search writes: a mask and masked weights for each whole tensor.
+final class SearchOutput {
   var masks: [Memory<UInt8>]
   var masked: [Stored]
 
-  init(_ whole: Whole) {
-    masks = whole.sizes.map { Memory(masksOf: $0) }
-    masked = whole.weights.map { Stored($0.type, bits: $0.bits.map { _ in 0x5A5A }) }
+  init(_ network: ShardedNetwork) {
+    masks = network.sizes.map { Memory(masksOf: $0) }
+    masked = network.weights.map { Stored($0.type, bits: $0.bits.map { _ in 0x5A5A }) }
   }
 
   var isIntact: Bool { masks.allSatisfy(\.isIntact) && masked.allSatisfy(\.isIntact) }
 }
 
-extension Whole {
-  /// Takes one step of a rank (nil: of the only process) from the masks in `before`.
+extension ShardedNetwork {
+  /// Takes one step on a rank, with the previous masks in `before`.
+  ///
+  /// - Parameter rank: nil: a search in one process.
   func step(
     _ search: inout Search, _ t: Int, rank: Int?, from before: [Memory<UInt8>]?,
-    into written: Written, _ group: Group? = nil
+    into output: SearchOutput, _ group: RankGroup? = nil
   ) throws(SFError) -> Report {
     let others = rank.flatMap { rank in group?.ranks(starts: starts(rank)) }
     let report = try search.step(
@@ -54,21 +57,23 @@ extension Whole {
       gradients: search.method.saliency.readsGradients
         ? parts(rank) { gradients[t][$0].tensors($1) } : nil,
       previous: before.map { before in parts(rank) { before[$0].masks($1) } },
-      masks: parts(rank) { written.masks[$0].masks($1) },
-      masked: parts(rank) { written.masked[$0].mutableTensors($1) }, ranks: others)
-    return withExtendedLifetime((self, before, written)) { report }
+      masks: parts(rank) { output.masks[$0].masks($1) },
+      masked: parts(rank) { output.masked[$0].mutableTensors($1) }, ranks: others)
+    return withExtendedLifetime((self, before, output)) { report }
   }
 }
 
-/// A network whose tensors have these sizes and types, shared in one of several ways.
-func network(
+/// A network whose tensors have these sizes and types.
+///
+/// - Parameter whole: whether each tensor belongs to one rank instead of being divided.
+func shardedNetwork(
   _ sizes: [Int], types: [ElementType], ranks: Int, steps: Int, whole: Bool, seed: UInt64,
   values: (Int, Int, ElementType) -> [Double]
-) -> Whole {
+) -> ShardedNetwork {
   var generator = TestGenerator(state: seed)
   let pieces = sizes.enumerated().map { t, size -> [Int] in
     if whole {
-      // Each tensor is one rank's; where there are more ranks than tensors, some have nothing.
+      // Each tensor belongs to one rank. With more ranks than tensors, some ranks have nothing.
       return (0..<ranks).map { $0 == t * ranks / sizes.count ? size : 0 }
     }
     let cuts = (1..<max(1, ranks)).map { _ in Int.random(in: 0...size, using: &generator) }.sorted()
@@ -80,7 +85,7 @@ func network(
       return Stored(type, values(size, step, type))
     }
   }
-  return Whole(
+  return ShardedNetwork(
     weights: stored(0, 0), gradients: (1...steps).map { stored($0, 1) }, pieces: pieces,
     ranks: ranks)
 }

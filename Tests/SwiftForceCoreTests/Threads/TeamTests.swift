@@ -1,4 +1,4 @@
-// A team's loops: each round once, whoever does it, and no thread left afterwards.
+// The loops of a team: each round runs once, and no thread is left afterwards.
 
 import SwiftForceCore
 import Testing
@@ -12,7 +12,7 @@ import Testing
 #endif
 
 @Suite struct TeamTests {
-  /// How often each worker did each round; every worker counts in memory of its own.
+  /// How often each round ran, and how many rounds each worker ran.
   private func counts(
     _ team: Team, rounds: Int, pause: UInt32 = 0
   ) -> (ofRounds: [Int32], ofWorkers: [Int32]) {
@@ -41,7 +41,7 @@ import Testing
     team.join()
   }
 
-  /// What the rounds of a loop have written, the next one sees, whoever does what.
+  /// A loop sees everything that the previous loop wrote.
   @Test(arguments: [2, 4])
   func loopsFollowEachOther(workers: Int) {
     let team = Team(workers: workers)
@@ -79,8 +79,8 @@ import Testing
     #expect(gone == nil)
   }
 
-  /// Others than the caller take part, at first and after a pause in which they went to sleep.
-  @Test func sleepersWakeUp() {
+  /// Other threads than the caller's take part, at first and after a pause in which they sleep.
+  @Test func sleepingThreadsWakeUp() {
     let team = Team(workers: 3)
     for _ in 0..<4 {
       let (rounds, workers) = counts(team, rounds: 60, pause: 1000)
@@ -101,7 +101,7 @@ import Testing
     team.join()
   }
 
-  /// A thread that ends clears what it has stored: after `join` all have, before it none.
+  /// A thread-specific destructor runs when a thread ends: not before `join`, but after it for all.
   @Test(arguments: [false, true])
   func noThreadIsLeft(byDeinit: Bool) {
     var key = pthread_key_t()
@@ -126,7 +126,7 @@ import Testing
       if !byDeinit {
         team.join()
         #expect(!cells.values.contains(1))
-        // What is asked of it now, the caller does.
+        // From now on the caller runs all rounds.
         #expect(counts(team, rounds: 9).ofWorkers == [9, 0, 0, 0])
       }
     }

@@ -1,4 +1,4 @@
-// Ranks as threads of the test, which meet in every sum. What must not live here: expectations.
+// Ranks as threads of the test, whose sums are barriers. What must not live here: expectations.
 
 import Synchronization
 
@@ -12,31 +12,29 @@ import Synchronization
   import Darwin
 #endif
 
-/// Ranks that run at the same time and add up what they hand in.
-final class Group: Sendable {
+/// Ranks that run concurrently and sum the arrays that they pass.
+final class RankGroup: Sendable {
   let count: Int
   private let state = Mutex(State())
 
   private struct State {
     var arrived = 0
     var sums: [Int64] = []
-    /// How many sums were formed, and the last one.
+    /// How many sums are complete.
     var formed = 0
+    /// The last complete sum.
     var last: [Int64] = []
     var lengths: [Int] = []
   }
-
-  /// The ranks did not all come, or came with arrays of different lengths.
-  struct Stuck: Error {}
 
   init(_ count: Int) {
     self.count = count
   }
 
-  /// Numbers in each sum that was formed.
+  /// The number of elements of each complete sum.
   var lengths: [Int] { state.withLock(\.lengths) }
 
-  /// The way of one rank to the others.
+  /// The connection of one rank to the others.
   func ranks(starts: [Int]) -> Ranks {
     Ranks(starts: starts) { (numbers: inout [Int64]) throws(SFError) in
       guard let sums = self.sum(numbers) else { throw .exchangeFailed }
@@ -44,7 +42,7 @@ final class Group: Sendable {
     }
   }
 
-  /// nil where the others have not come after a long time.
+  /// The sum over all ranks; nil if lengths differ or another rank does not take part in time.
   private func sum(_ numbers: [Int64]) -> [Int64]? {
     let turn: Int? = state.withLock { state in
       if state.arrived == 0 { state.sums = [Int64](repeating: 0, count: numbers.count) }
@@ -62,7 +60,7 @@ final class Group: Sendable {
     }
     guard let turn else { return nil }
     for _ in 0..<200_000 {
-      // The next sum is not formed before this rank has asked for this one.
+      // The next sum cannot complete before this rank has read this one.
       let sums = state.withLock { $0.formed > turn ? $0.last : nil }
       if let sums { return sums }
       usleep(100)
@@ -70,7 +68,7 @@ final class Group: Sendable {
     return nil
   }
 
-  /// Runs `body` once for each rank, all at the same time.
+  /// Runs `body` once for each rank, concurrently.
   func run<Result>(_ body: (Int) -> Result) -> [Result] {
     Parallel.map(count, workers: count) { _, rank in body(rank) }
   }
