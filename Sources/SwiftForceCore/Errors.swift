@@ -117,8 +117,8 @@ public enum SFError: Error, Sendable, Equatable {
     case .searchDone(let steps):
       "the search has taken all of its \(steps) steps: start a new search"
     case .masksChanged(let kept, let expected):
-      "the previous masks keep \(kept) weights, but the previous step kept \(expected):"
-        + " pass the masks that it wrote, unchanged"
+      "the masks passed keep \(kept) weights but the previous step kept \(expected):"
+        + " do not change masks between steps"
     case .arraysChanged:
       "weights, gradients or scores changed while they were being read:"
         + " do not write to them during the call"
@@ -146,7 +146,8 @@ public enum SFError: Error, Sendable, Equatable {
     case .ranksDiffer:
       "the ranks are not at the same step of the same search, or do not hold all of its weights"
     case .exchangeFailed:
-      "the exchange of sums over all ranks failed, or its results cannot be such sums"
+      "the sums over all ranks failed, or are not what sums of these numbers can be:"
+        + " check the function that sums"
     }
   }
 }

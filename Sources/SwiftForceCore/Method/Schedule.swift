@@ -34,8 +34,8 @@ public enum Schedule: Named {
     keeps.reserveCapacity(steps)
     var previous = count
     for step in 1..<steps {
-      let wanted = amount(Double(count), Double(keep), Double(step), Double(steps))
-      previous = min(previous, max(keep, Int(wanted.rounded(.toNearestOrEven))))
+      let unrounded = amount(Double(count), Double(keep), Double(step), Double(steps))
+      previous = min(previous, max(keep, Int(unrounded.rounded(.toNearestOrEven))))
       keeps.append(previous)
     }
     keeps.append(keep)

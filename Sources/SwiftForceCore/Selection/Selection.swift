@@ -81,6 +81,9 @@ public enum Selection {
     return total
   }
 
+  /// The sum of sizes; it may be 0.
+  ///
+  /// - Throws: `badCount` if a size is negative or the sum overflows.
   static func sum(_ sizes: [Int]) throws(SFError) -> Int {
     var total = 0
     for size in sizes {
@@ -97,16 +100,16 @@ public enum Selection {
     guard sizes.count == expected.count else {
       throw .sizeMismatch(operand, tensor: nil, got: sizes.count, expected: expected.count)
     }
-    for (i, (size, wanted)) in zip(sizes, expected).enumerated() where size != wanted {
-      throw .sizeMismatch(operand, tensor: i, got: size, expected: wanted)
+    for (i, (size, needed)) in zip(sizes, expected).enumerated() where size != needed {
+      throw .sizeMismatch(operand, tensor: i, got: size, expected: needed)
     }
   }
 
   static func checkTypes(
     _ types: [ElementType], _ expected: [ElementType], _ operand: Operand
   ) throws(SFError) {
-    for (i, (type, wanted)) in zip(types, expected).enumerated() where type != wanted {
-      throw .badType(operand, tensor: i, got: type, expected: wanted)
+    for (i, (type, needed)) in zip(types, expected).enumerated() where type != needed {
+      throw .badType(operand, tensor: i, got: type, expected: needed)
     }
   }
 
