@@ -1,7 +1,7 @@
 // Which of the weights equal to the threshold are kept if several ranks hold some: those at the
 // lowest positions overall. The position of the last one is found digit by digit, like the
-// threshold itself, so here, too, ranks exchange histograms and never lists. What must not live here:
-// the radix selection over positions (PositionSelect).
+// threshold itself, so here, too, ranks exchange histograms and never lists. What must not live
+// here: the radix selection over positions (PositionSelect).
 
 /// A search for the last tied weight that is kept, and for how many of the kept ones this rank
 /// holds.
