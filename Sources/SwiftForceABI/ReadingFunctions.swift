@@ -17,7 +17,7 @@ public func read(
         start: UnsafeRawPointer(bitPattern: region.start), count: Int(region.end - region.start))
     }
     unsafe parity.pointee = try mapping { () throws(SFError) in
-      unsafe try Reading.parity(of: memory)
+      unsafe try MemoryScan.parity(of: memory)
     }
   }
 }

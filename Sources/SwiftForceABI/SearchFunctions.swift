@@ -75,7 +75,7 @@ public func searchStepShared(
       _ = try searches[search]
     } catch {
       // The others wait for this rank, or will.
-      ranks.giveUp()
+      ranks.reportFailure()
       throw error
     }
     try step.take(in: search, with: ranks)

@@ -135,7 +135,7 @@ extension Matrix where Element: Scalar {
   /// Every column becomes these values.
   func fillColumns(with values: Vector<Element>) {
     assert(values.count == rows, "a vector of another size")
-    unsafe Element.spread(values.base, rows: rows, columns: columns, into: elements.base)
+    unsafe Element.broadcast(values.base, rows: rows, columns: columns, into: elements.base)
   }
 
   /// The rows of a range.

@@ -40,7 +40,7 @@ extension Float: BLASScalar {
 
 extension Double: BLASScalar {
   public static func tiles(at level: CPULevel) -> any TileLoops<Double>.Type {
-    PlainTiles<Double>.self
+    ReferenceTiles<Double>.self
   }
 
   public static func gemm(

@@ -29,7 +29,7 @@ struct NetworkPass<Element: BLASScalar> {
   }
 
   /// Joins the threads. The pass must not be used after that.
-  func end() { means.team.disband() }
+  func end() { means.team.join() }
 
   /// Computes the outputs, some samples at a time, and hands over those of each part.
   func forEachPart(

@@ -42,7 +42,7 @@ extension SwiftForceKernels.ConvolutionTiles: TileLoops {}
   extension SwiftForceKernelsV4.ConvolutionTiles: TileLoops {}
 #endif
 
-extension SwiftForceKernels.PlainTiles: TileLoops {}
+extension SwiftForceKernels.ReferenceTiles: TileLoops {}
 
 extension CPULevel {
   /// The inner loops of convolutions in binary32 at this level.
