@@ -5,7 +5,7 @@ import Testing
 
 @testable import SwiftForceEngine
 
-struct LoopsTests {
+struct VectorOperationsTests {
   static let lengths = [0, 1, 3, 7, 8, 9, 15, 16, 17, 31, 64, 129]
 
   @Test(arguments: lengths)

@@ -1,5 +1,5 @@
 // The network: what it is made of, what its caller can see of it, and its masks. What it computes
-// is in NetworkPasses.swift, for Core's tensors in NetworkTensors.swift. What must not live here:
+// is in NetworkComputation.swift, for Core's tensors in NetworkTensors.swift. What must not live here:
 // element loops, pointers, or anything that only one kind of layer needs.
 
 import SwiftForceCore

@@ -5,7 +5,7 @@ import Testing
 
 @testable import SwiftForceEngine
 
-struct NetworkPassesTests {
+struct NetworkComputationTests {
   private func data<Element>(
     for network: Network<Element>, samples: Int
   ) throws -> DataSet<Element> {
