@@ -1,5 +1,5 @@
-// What convolutions ask of their inner loops, whichever CPU level and type these are compiled for.
-// The loops themselves are SwiftForceKernels'; this file names and chooses them.
+// The inner loops of convolutions as a protocol, and the choice of the loops for a CPU level. What
+// must not live here: the loops themselves (SwiftForceKernels).
 
 import SwiftForceCore
 import SwiftForceKernels

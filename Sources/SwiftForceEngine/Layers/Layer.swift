@@ -1,6 +1,6 @@
-// What every layer is to the network: one protocol, and the views that it works on. A layer holds
-// sizes, never memory or state, so that one description serves every element type. What must not
-// live here: any particular layer.
+// The protocol that all layers conform to, and the arguments of its methods. A layer holds sizes,
+// never memory or state, so that one value serves every element type. What must not live here: any
+// particular layer.
 
 import SwiftForceCore
 
@@ -11,71 +11,71 @@ struct Shape: Sendable, Equatable {
 
   var features: Int { dimensions.reduce(1, *) }
 
-  /// Channels, height and width, where it has them.
+  /// Channels, height and width; nil for features.
   var image: (channels: Int, height: Int, width: Int)? {
     dimensions.count == 3 ? (dimensions[0], dimensions[1], dimensions[2]) : nil
   }
 }
 
-/// One parameter tensor that a layer asks for.
+/// One parameter tensor that a layer needs.
 struct ParameterDescription: Sendable, Equatable {
   let role: ParameterRole
   let shape: [Int]
-  /// How many inputs each output of a weight has; 0 for other roles.
+  /// The number of inputs of each output of a weight; 0 for other roles.
   var fanIn = 0
 }
 
-/// What a parameter is for. The order is the numbering that callers use.
+/// What a parameter is for. Callers number the roles in this order.
 public enum ParameterRole: Int, Named {
-  /// May be pruned. Starts normally distributed with variance 2 / fan-in.
+  /// Trained, may be pruned. Initially normal with variance 2 / fan-in.
   case weight
-  /// Trained, not pruned. Starts at 0.
+  /// Trained, not pruned. Initially 0.
   case bias
-  /// Trained, not pruned. Starts at 1.
+  /// Trained, not pruned. Initially 1.
   case scale
-  /// Not trained: follows the means of batches. Starts at 0.
+  /// Not trained: the running mean of batches. Initially 0.
   case mean
-  /// Not trained: follows the variances of batches. Starts at 1.
+  /// Not trained: the running variance of batches. Initially 1.
   case variance
 
   /// Whether training steps change it.
   var isTrained: Bool { self == .weight || self == .bias || self == .scale }
 
-  var startsAt: Double { self == .scale || self == .variance ? 1 : 0 }
+  var initialValue: Double { self == .scale || self == .variance ? 1 : 0 }
 }
 
-/// Which memory a layer needs to find as it left it, so that the network can give it to others.
+/// What a layer's backward pass reads and what it may overwrite, from which memory is planned.
 struct LayerNeeds: Sendable, Equatable {
-  /// `forward` may write its output over its (first) input.
+  /// `forward` may overwrite its first input with its output.
   var mayOverwriteInput = false
-  /// `backward` may write the input's gradient over the output's.
+  /// `backward` may overwrite the output's gradient with that of the first input.
   var mayOverwriteGradient = false
   /// `backward` reads the input.
   var readsInput = false
   /// `backward` reads the output.
   var readsOutput = false
-  /// Numbers that `forward` leaves for `backward`, whatever the batch.
-  var kept = 0
+  /// The number of elements that `forward` saves for `backward`, for any batch size.
+  var saved = 0
 }
 
 /// Which statistics a batch is normalised with.
 public enum Normalization: Sendable, Equatable {
-  /// Its own: samples of a batch depend on each other.
+  /// Those of the batch itself, which makes its samples depend on each other.
   case batch
-  /// The running ones.
+  /// The running statistics.
   case running
 }
 
-/// What layers compute with.
-struct Means<Element: BLASScalar> {
+/// What a layer may use while it runs.
+struct ExecutionContext<Element: BLASScalar> {
   /// The threads of the call.
   let team: Team
   /// The inner loops of convolutions.
   let tiles: any TileLoops<Element>.Type
 }
 
-/// What a layer reads and writes in one pass over samples that are computed together. Activations
-/// are (features, batch): feature-major, the batch innermost.
+/// The arguments of a forward pass over samples that are computed together. Activations are
+/// (features, batch): feature-major with the batch innermost.
 struct Pass<Element: BLASScalar> {
   let input: Matrix<Element>
   /// The second input of `add`.
@@ -84,58 +84,59 @@ struct Pass<Element: BLASScalar> {
   let output: Matrix<Element>
   /// The layer's parameters, in the order in which it describes them.
   let parameters: [Vector<Element>]
-  /// As many numbers as the layer keeps from `forward` to `backward`.
-  let kept: Vector<Element>
+  /// `needs.saved` elements, which `forward` writes and `backward` reads.
+  let saved: Vector<Element>
   let normalization: Normalization
-  /// At least as many numbers as the layer's `workspace`; of no use to others.
+  /// Scratch memory: at least as many elements as the layer's `workspace`.
   let workspace: Vector<Element>
-  let means: Means<Element>
+  let context: ExecutionContext<Element>
 }
 
-/// What a layer reads and writes on the way back.
+/// The additional arguments of a backward pass.
 struct BackwardPass<Element: BLASScalar> {
   /// The loss's gradient at the layer's output.
   let outputGradient: Matrix<Element>
-  /// Gets the loss's gradient at the layer's input; nil where nobody below needs it.
+  /// Set to the loss's gradient at the layer's first input; nil if no layer below needs it.
   let inputGradient: Matrix<Element>?
-  /// The same for the second input of `add`.
+  /// Set to the gradient at the second input of `add`; nil if no layer below needs it.
   let addendGradient: Matrix<Element>?
-  /// Get the gradients of the parameters, in their order; nil where one is not wanted.
+  /// Set to the gradients of the parameters, in their order; nil for those not computed.
   let parameterGradients: [Vector<Element>?]
-  /// Whether parameter gradients are added to what is there (every part of a batch but the first).
+  /// Whether parameter gradients are added to the existing ones, as for all micro-batches but the
+  /// first.
   let accumulates: Bool
 }
 
-/// A layer: sizes, and the two directions of its computation.
+/// A layer: its sizes, its forward pass and its backward pass.
 ///
-/// Both directions are O(batch) in what a sample costs and allocate nothing but a few small tables.
-/// NaN and infinities in the input or the parameters go through to the output, as IEEE arithmetic
-/// has it. What is computed does not depend on the number of threads.
+/// Both passes are linear in the batch and allocate nothing but a few small tables. NaN and
+/// infinities in the input or the parameters propagate to the output as in IEEE arithmetic. Results
+/// do not depend on the number of threads.
 protocol Layer: Sendable {
   var outputShape: Shape { get }
 
-  /// The parameters that it needs, in a fixed order.
+  /// The parameters of the layer, in a fixed order.
   var parameters: [ParameterDescription] { get }
 
   var needs: LayerNeeds { get }
 
-  /// Numbers that it needs room for during `forward` or `backward`.
-  func workspace<Element>(batch: Int, _ means: Means<Element>) -> Int
+  /// The number of elements of scratch memory that `forward` and `backward` need.
+  func workspace<Element>(batch: Int, _ context: ExecutionContext<Element>) -> Int
 
-  /// Computes the output from input and parameters.
+  /// Computes the output from the input and the parameters.
   func forward<Element>(_ pass: Pass<Element>)
 
-  /// Computes the gradients that are asked for, after `forward` with the same pass.
+  /// Computes the gradients whose targets are not nil, after `forward` with the same pass.
   func backward<Element>(_ pass: Pass<Element>, _ gradients: BackwardPass<Element>)
 
-  /// Lets running statistics follow those of the batch, after `forward` with the same pass.
-  func follow<Element>(_ pass: Pass<Element>)
+  /// Updates running statistics from those of the batch, after `forward` with the same pass.
+  func updateRunningStatistics<Element>(_ pass: Pass<Element>)
 }
 
 extension Layer {
   var parameters: [ParameterDescription] { [] }
 
-  func workspace<Element>(batch: Int, _ means: Means<Element>) -> Int { 0 }
+  func workspace<Element>(batch: Int, _ context: ExecutionContext<Element>) -> Int { 0 }
 
-  func follow<Element>(_ pass: Pass<Element>) {}
+  func updateRunningStatistics<Element>(_ pass: Pass<Element>) {}
 }

@@ -1,5 +1,5 @@
-// The memory of one pass: what flows between the layers, both ways. What must not live here:
-// anything that outlives a call; a network's state is its parameters and momentum.
+// The memory of one pass: what flows between the layers, forward and backward. What must not live
+// here: anything that outlives a call. A network's state is its parameters and its momentum.
 
 import SwiftForceCore
 
@@ -9,7 +9,7 @@ final class Activations<Element: BLASScalar> {
   private var arena: Arena<Element>
   private var labelArena: Arena<Int64>
   private var plan: ActivationPlan?
-  private var planned = (batch: 0, goesBack: false, workers: 0)
+  private var planned = (batch: 0, includesBackward: false, workers: 0)
 
   init(_ architecture: Architecture) throws(SFError) {
     self.architecture = architecture
@@ -17,29 +17,32 @@ final class Activations<Element: BLASScalar> {
     labelArena = try Arena(count: 0)
   }
 
-  /// Makes room for samples that are computed together. What was there before is lost.
+  /// Reserves memory for samples that are computed together. Its previous contents are lost.
   ///
   /// - Throws: `.noMemory`.
-  func prepare(batch: Int, goesBack: Bool, _ means: Means<Element>) throws(SFError) {
-    let workers = means.team.workers
-    guard plan == nil || planned != (batch, goesBack, workers) else { return }
-    guard Architecture.sizes.contains(batch) else {
+  func prepare(
+    batch: Int, includesBackward: Bool, _ context: ExecutionContext<Element>
+  ) throws(SFError) {
+    let workers = context.team.workers
+    guard plan == nil || planned != (batch, includesBackward, workers) else { return }
+    guard Architecture.validSizes.contains(batch) else {
       throw .noMemory(bytes: Int.max)
     }
-    let rooms = architecture.layers.map {
-      $0.workspace(batch: batch, means)
+    let workspaces = architecture.layers.map {
+      $0.workspace(batch: batch, context)
     }
     let plan = ActivationPlan(
-      architecture, batch: batch, goesBack: goesBack, workspace: max(rooms.max() ?? 0, 2 * batch))
+      architecture, batch: batch, includesBackward: includesBackward,
+      workspace: max(workspaces.max() ?? 0, 2 * batch))
     if plan.count > arena.count {
       self.plan = nil
-      // The old memory goes first: both together would be twice as much.
+      // The old memory is freed first: both together could be twice as much.
       arena = try Arena(count: 0)
       arena = try Arena(count: plan.count)
     }
     if batch > labelArena.count { labelArena = try Arena(count: batch) }
     self.plan = plan
-    planned = (batch, goesBack, workers)
+    planned = (batch, includesBackward, workers)
   }
 
   /// A value, as `Architecture` numbers them.
@@ -52,18 +55,18 @@ final class Activations<Element: BLASScalar> {
     current.gradients[value].map { matrix(at: $0, rows: architecture.shapes[value].features) }
   }
 
-  /// Where a layer writes the gradient at its source number `place` that is to be added to what
-  /// other layers wrote; nil where it is the first to write.
-  func addition(_ layer: Int, _ place: Int) -> Matrix<Element>? {
-    let value = architecture.sources[layer][place]
-    return current.additions[layer][place].map {
+  /// Where a layer writes the gradient of the value that it reads at `position` of its sources, if
+  /// that gradient is added to what other layers wrote; nil where the layer is the first to write.
+  func partialGradient(_ layer: Int, _ position: Int) -> Matrix<Element>? {
+    let value = architecture.sources[layer][position]
+    return current.partialGradients[layer][position].map {
       matrix(at: $0, rows: architecture.shapes[value].features)
     }
   }
 
-  /// What a layer keeps from forward to backward.
-  func kept(_ layer: Int) -> Vector<Element> {
-    arena.vector(at: current.kept[layer], count: architecture.layers[layer].needs.kept)
+  /// What a layer saves in its forward pass for its backward pass.
+  func saved(_ layer: Int) -> Vector<Element> {
+    arena.vector(at: current.saved[layer], count: architecture.layers[layer].needs.saved)
   }
 
   var workspace: Vector<Element> {
@@ -73,7 +76,7 @@ final class Activations<Element: BLASScalar> {
   var labels: Vector<Int64> { labelArena.vector(at: 0, count: planned.batch) }
 
   private var current: ActivationPlan {
-    guard let plan else { preconditionFailure("a pass without room") }
+    guard let plan else { preconditionFailure("a pass before prepare(batch:)") }
     return plan
   }
 

@@ -1,46 +1,50 @@
-// Who may have which stretch of a memory, when each needs it for a while only. What must not live
-// here: what the memory is for.
+// The memory planner: places buffers that are each needed for a while only, so that they share
+// memory where their lifetimes permit. What must not live here: what the buffers are for, or the
+// memory itself.
 
-/// Places for tenants such that no two that are there at the same time overlap.
+/// Offsets of allocations such that no two that are live at the same time overlap.
 struct MemoryPlan: Sendable {
-  /// Somebody who needs memory from one moment to another, both included.
-  struct Tenant: Sendable, Equatable {
+  /// A buffer that is needed from one time to another, both included.
+  struct Allocation: Sendable, Equatable {
+    /// Elements.
     let size: Int
     var first: Int
     var last: Int
 
-    func meets(_ other: Tenant) -> Bool { first <= other.last && other.first <= last }
+    func isLive(with other: Allocation) -> Bool { first <= other.last && other.first <= last }
   }
 
-  /// Where each tenant's memory begins, a multiple of `granule`; in their order.
+  /// Where each allocation begins, in the order given; a multiple of `alignment`.
   let offsets: [Int]
-  /// What all of them need together.
+  /// Elements that all allocations need together.
   let count: Int
 
-  static let granule = 16
+  /// In elements.
+  static let alignment = 16
 
-  /// Largest first, each at the lowest place that is free for its time.
+  /// Places the largest allocation first, each at the lowest offset that is free during its
+  /// lifetime.
   ///
-  /// - Complexity: O(n^2) for n tenants.
-  init(_ tenants: [Tenant]) {
-    var offsets = [Int](repeating: 0, count: tenants.count)
-    var placed: [Int] = []  // by where they begin
+  /// - Complexity: O(n^2) for n allocations.
+  init(_ allocations: [Allocation]) {
+    var offsets = [Int](repeating: 0, count: allocations.count)
+    var placed: [Int] = []  // by offset
     var count = 0
-    let order = tenants.indices.sorted {
-      (tenants[$1].size, $0) < (tenants[$0].size, $1)
+    let order = allocations.indices.sorted {
+      (allocations[$1].size, $0) < (allocations[$0].size, $1)
     }
-    for i in order where tenants[i].size > 0 {
-      let size = tenants[i].size.roundedUp(toMultipleOf: MemoryPlan.granule)
+    for i in order where allocations[i].size > 0 {
+      let size = allocations[i].size.roundedUp(toMultipleOf: MemoryPlan.alignment)
       var start = 0
-      for j in placed where tenants[j].meets(tenants[i]) {
+      for j in placed where allocations[j].isLive(with: allocations[i]) {
         if offsets[j] >= start + size { break }
-        let end = offsets[j] + tenants[j].size.roundedUp(toMultipleOf: MemoryPlan.granule)
+        let end = offsets[j] + allocations[j].size.roundedUp(toMultipleOf: MemoryPlan.alignment)
         start = max(start, end)
       }
       offsets[i] = start
       count = max(count, start + size)
-      let place = placed.firstIndex { offsets[$0] > start } ?? placed.count
-      placed.insert(i, at: place)
+      let position = placed.firstIndex { offsets[$0] > start } ?? placed.count
+      placed.insert(i, at: position)
     }
     self.offsets = offsets
     self.count = count

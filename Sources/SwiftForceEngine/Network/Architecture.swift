@@ -1,36 +1,34 @@
-// The layers of a network, what each reads, and the sizes between them, checked once: whatever holds
-// an Architecture need not check a size again. What must not live here: memory, or anything that
-// computes.
+// The layers of a network, what each reads, and the sizes between them, checked once. Code that has
+// an Architecture need not check sizes again. What must not live here: memory, or any computation.
 
 import SwiftForceCore
 
 /// Layers that fit together.
 ///
-/// What flows between them are *values*: value 0 is the network's input, value i + 1 the output of
-/// layer i.
+/// Layers pass on *values*: value 0 is the network's input, value i + 1 the output of layer i.
 struct Architecture: Sendable {
-  /// More parameters, or more activations of so many samples as are usually computed together, are
-  /// taken for a mistake. The bound keeps every size in bytes far from overflow.
+  /// The largest number of parameters, and of activations of a micro-batch. More is taken for a
+  /// mistake. The bound keeps every size in bytes far from overflow.
   static let elementLimit = 1 << 40
 
-  /// Samples that are computed together where they do not depend on each other.
-  static let usualBatch = 256
+  /// How many samples are computed together if they do not depend on each other.
+  static let microBatch = 256
 
   let layers: [any Layer]
   /// The values that each layer reads: one, or two.
   let sources: [[Int]]
-  /// The layers that read each value, in order; twice the same where it reads a value twice.
+  /// The layers that read each value, in order. A layer that reads a value twice is listed twice.
   let readers: [[Int]]
   /// The shape of each value.
   let shapes: [Shape]
-  /// Whether the loss's gradient at each value is needed: some layer below has parameters.
+  /// Whether the loss's gradient at each value is needed: whether a layer below it has parameters.
   let needsGradient: [Bool]
-  /// The layers that normalise a batch by itself: its samples depend on each other there.
-  let normalizing: [Int]
+  /// The layers that normalise by the batch, which makes its samples depend on each other.
+  let normalizingLayers: [Int]
 
   /// - Parameter inputShape: (features) or (channels, height, width); nil: the inputs of the first
-  ///   linear layer, which no layer that changes sizes must precede.
-  /// - Throws: `.badArchitecture` that names the first layer at fault.
+  ///   linear layer, if only rectifiers come before it.
+  /// - Throws: `.badArchitecture` with the first invalid layer.
   init(_ descriptions: [LayerDescription], inputShape: [Int]?) throws(SFError) {
     var layers: [any Layer] = []
     var sources: [[Int]] = []
@@ -59,7 +57,7 @@ struct Architecture: Sendable {
     var readers = [[Int]](repeating: [], count: shapes.count)
     for (layer, read) in sources.enumerated() { for value in read { readers[value].append(layer) } }
     self.readers = readers
-    normalizing = layers.indices.filter { descriptions[$0].kind == .batchNorm2d }
+    normalizingLayers = layers.indices.filter { descriptions[$0].kind == .batchNorm2d }
     try checkReaders()
     try checkCounts()
     try checkOutput()
@@ -68,7 +66,7 @@ struct Architecture: Sendable {
   var inputFeatures: Int { shapes[0].features }
   var outputFeatures: Int { shapes[layers.count].features }
 
-  /// Where the parameters of a layer's list stand among all parameters, each with its layer.
+  /// All parameters in order, each with the position of its layer.
   var parameters: [(layer: Int, description: ParameterDescription)] {
     layers.indices.flatMap { position in
       layers[position].parameters.map { (position, $0) }
@@ -79,16 +77,16 @@ struct Architecture: Sendable {
     _ given: [Int]?, of descriptions: [LayerDescription]
   ) throws(SFError) -> Shape {
     if let given {
-      guard given.count == 1 || given.count == 3, given.allSatisfy(sizes.contains) else {
+      guard given.count == 1 || given.count == 3, given.allSatisfy(validSizes.contains) else {
         throw .badArchitecture(
           layer: 0,
-          reason: "an input has (features) or (channels, height, width), not \(given)")
+          reason: "an input shape must be (features) or (channels, height, width), not \(given)")
       }
       var features = 1
       for size in given {
         let (product, overflow) = features.multipliedReportingOverflow(by: size)
         guard !overflow, product <= elementLimit else {
-          throw .badArchitecture(layer: 0, reason: "an input of \(given) is too large")
+          throw .badArchitecture(layer: 0, reason: "the input shape \(given) is too large")
         }
         features = product
       }
@@ -100,10 +98,10 @@ struct Architecture: Sendable {
           layer: position,
           reason: "\(description.kind.name) as the first layer with a size needs an input shape")
       }
-      guard sizes.contains(description.inputs) else {
+      guard validSizes.contains(description.inputs) else {
         throw .badArchitecture(
           layer: position,
-          reason: "inputs must be in 1 ... \(sizes.upperBound), not \(description.inputs)")
+          reason: "inputs must be in 1 ... \(validSizes.upperBound), not \(description.inputs)")
       }
       return Shape(dimensions: [description.inputs])
     }
@@ -111,7 +109,7 @@ struct Architecture: Sendable {
   }
 
   /// BLAS takes its sizes as 32-bit integers.
-  static let sizes = 1...Int(Int32.max)
+  static let validSizes = 1...Int(Int32.max)
 
   private static func values(
     readBy description: LayerDescription, at position: Int
@@ -138,43 +136,43 @@ struct Architecture: Sendable {
     }
   }
 
-  /// A label for each place of an image is hardly meant: a pool was forgotten.
+  /// Refuses an output with more than one position: a pooling layer is missing.
   private func checkOutput() throws(SFError) {
     guard let image = shapes[layers.count].image, image.height * image.width > 1 else { return }
     throw .badArchitecture(
       layer: layers.count - 1,
       reason: "the network ends in images of \(image.height) x \(image.width), not in features: "
-        + "a \(LayerKind.globalAvgPool2d.name) or a \(LayerKind.flatten.name) is missing")
+        + "add a \(LayerKind.globalAvgPool2d.name) or a \(LayerKind.flatten.name) layer")
   }
 
-  /// Refuses so few samples that a channel has one number, which has no spread to normalise by.
+  /// Refuses batches that give a channel only one number, which has no variance to normalise by.
   ///
-  /// - Throws: `.badArchitecture` that names the first such layer.
-  func checkSpread(samples: Int) throws(SFError) {
-    for layer in normalizing {
+  /// - Throws: `.badArchitecture` with the first such layer.
+  func checkNormalization(samples: Int) throws(SFError) {
+    for layer in normalizingLayers {
       guard let image = shapes[layer + 1].image, image.height * image.width * samples < 2 else {
         continue
       }
       throw .badArchitecture(
         layer: layer,
-        reason: "a batch of one sample with images of 1 x 1 cannot be normalised by itself")
+        reason: "a batch of one sample with 1 x 1 images cannot be normalised: use more samples")
     }
   }
 
-  /// Names the layer that takes the count of parameters or of activations past the limit.
+  /// Refuses the first layer with which the parameters or the activations exceed the limit.
   private func checkCounts() throws(SFError) {
     var parameters = 0
     var activations = shapes[0].features
     for (position, layer) in layers.enumerated() {
-      // Each side is below 2^31, an image is checked to be below 2^40, and each sum is when it is
-      // checked: no sum overflows.
+      // No sum overflows: each side is below 2^31, each image below 2^40, and each sum is checked.
       for parameter in layer.parameters { parameters += parameter.shape.reduce(1, *) }
       activations += shapes[position + 1].features
       guard
         parameters <= Architecture.elementLimit,
-        activations <= Architecture.elementLimit / Architecture.usualBatch
+        activations <= Architecture.elementLimit / Architecture.microBatch
       else {
-        let reason = "more than \(Architecture.elementLimit) parameters or activations so far"
+        let reason =
+          "the network has more than \(Architecture.elementLimit) parameters or activations"
         throw .badArchitecture(layer: position, reason: reason)
       }
     }

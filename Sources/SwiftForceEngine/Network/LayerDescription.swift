@@ -1,17 +1,17 @@
-// What a caller says about a network that is to be made: the list of layers, each with its kind, its
-// sizes, and what it reads. What must not live here: what a layer computes (Layers/), or whether
-// layers fit together (Architecture).
+// The description of a network from which it is created: a list of layers, each with its kind, its
+// sizes, and what it reads. What must not live here: what a layer computes (Layers/), and the
+// checks that layers fit together (Architecture).
 
 import SwiftForceCore
 
-/// The kinds of layer. The order is the numbering that callers use; the names are published from
-/// here, so a new kind is one case, its line in `makeLayer`, and one file under Layers/.
+/// The kinds of layer. Callers number them in this order, and their names are derived from the
+/// cases. A new kind is one case, one line in `makeLayer`, and one file in Layers/.
 public enum LayerKind: Named {
   /// y = W x + b.
   case linear
   /// y = max(x, 0).
   case relu
-  /// A two-dimensional convolution, of all channels or of each by itself.
+  /// A two-dimensional convolution, across all channels or depthwise.
   case conv2d
   /// Batch normalisation of each channel.
   case batchNorm2d
@@ -21,13 +21,14 @@ public enum LayerKind: Named {
   case avgPool2d
   /// The mean of each channel.
   case globalAvgPool2d
-  /// Channels and images become features.
+  /// Turns an image into features.
   case flatten
   /// The sum of two layers' outputs.
   case add
 }
 
-/// One layer of a network that is to be made. What a kind does not use must be as it is by default.
+/// One layer of a network to be created. Fields that its kind does not use must have their
+/// defaults.
 public struct LayerDescription: Sendable, Equatable {
   public var kind: LayerKind
   /// Input features of a linear layer, input channels of a convolution, channels of a batch
@@ -43,15 +44,16 @@ public struct LayerDescription: Sendable, Equatable {
   public var stride: Int = 0
   /// Zeros around the image of a convolution, on each side.
   public var padding: Int = 0
-  /// 1, or as many as a convolution has channels: each is convolved by itself then.
+  /// 1, or the number of channels for a depthwise convolution.
   public var groups: Int = 0
-  /// How much of a running statistic each batch replaces, in 0 ... 1.
+  /// The fraction of a running statistic that each batch replaces, in 0 ... 1.
   public var momentum: Double = 0
-  /// What is added to the variance; above 0.
+  /// Added to the variance; above 0.
   public var epsilon: Double = 0
-  /// The layer that is read, by its position; -1: the network's input; nil: the layer before.
+  /// The position of the layer whose output is read; -1: the network's input; nil: the layer
+  /// before.
   public var source: Int?
-  /// The second layer that `add` reads, by its position; -1: the network's input.
+  /// The position of the second layer that `add` reads; -1: the network's input.
   public var addend: Int?
 
   public init(kind: LayerKind) { self.kind = kind }
@@ -78,7 +80,7 @@ public struct LayerDescription: Sendable, Equatable {
     return layer
   }
 
-  /// Batch normalisation, with what torch takes for momentum and epsilon.
+  /// Batch normalisation, with torch's defaults for momentum and epsilon.
   public static func batchNorm2d(
     _ channels: Int, momentum: Double = 0.1, epsilon: Double = 1e-5
   ) -> LayerDescription {
@@ -100,17 +102,17 @@ public struct LayerDescription: Sendable, Equatable {
   /// The mean of each channel.
   public static var globalAvgPool2d: LayerDescription { LayerDescription(kind: .globalAvgPool2d) }
 
-  /// Channels and images become features.
+  /// Turns an image into features.
   public static var flatten: LayerDescription { LayerDescription(kind: .flatten) }
 
-  /// The sum of what this layer reads and of the output of the layer at `addend`.
+  /// The sum of this layer's source and the output of the layer at `addend`.
   public static func add(_ addend: Int) -> LayerDescription {
     var layer = LayerDescription(kind: .add)
     layer.addend = addend
     return layer
   }
 
-  /// This layer, reading the output of the layer at `source`; -1: the network's input.
+  /// A copy that reads the output of the layer at `source`; -1: the network's input.
   public func reading(_ source: Int) -> LayerDescription {
     var layer = self
     layer.source = source
@@ -123,9 +125,9 @@ public struct LayerDescription: Sendable, Equatable {
     return layer
   }
 
-  /// The layer described, for inputs of these shapes: one, or two for `add`.
+  /// Creates the layer for inputs of these shapes: one, or two for `add`.
   ///
-  /// - Throws: what is impossible about it, in words.
+  /// - Throws: why it is impossible.
   func makeLayer(_ shapes: [Shape]) throws(LayerFault) -> any Layer {
     switch kind {
     case .linear: try Linear(self, shapes[0])
@@ -140,9 +142,9 @@ public struct LayerDescription: Sendable, Equatable {
     }
   }
 
-  /// Refuses what this kind does not take.
+  /// Refuses fields that this kind does not use.
   ///
-  /// - Parameter used: what it does take; that is checked by the layer itself.
+  /// - Parameter used: the fields that it uses. The layer itself checks their values.
   func allowOnly(_ used: PartialKeyPath<LayerDescription>...) throws(LayerFault) {
     let plain = LayerDescription(kind: kind)
     let sizes: [(String, KeyPath<LayerDescription, Int>)] = [
@@ -162,7 +164,7 @@ public struct LayerDescription: Sendable, Equatable {
   }
 }
 
-/// What is impossible about a layer, in words that follow its position.
+/// Why a layer is impossible. The text follows the layer's position in messages.
 struct LayerFault: Error, Equatable {
   let reason: String
 

@@ -1,39 +1,39 @@
-// The network: what it is made of, what its caller can see of it, and its masks. What it computes
-// is in NetworkComputation.swift, for Core's tensors in NetworkTensors.swift. What must not live here:
-// element loops, pointers, or anything that only one kind of layer needs.
+// A network: its parts, its parameters and its masks. What it computes is in
+// NetworkComputation.swift, and the same for Core's tensors in NetworkTensors.swift. What must not
+// live here: loops over elements, pointers, or anything that only one kind of layer needs.
 
 import SwiftForceCore
 
 /// A feed-forward classifier that can be pruned, trained and evaluated.
 ///
-/// One call at a time: two threads that share a network must take turns. Networks share nothing
-/// with each other. A call that throws has changed nothing.
+/// One call at a time: threads that share a network must synchronize. Networks share no state with
+/// each other. A call that throws has changed nothing.
 ///
-/// - Complexity: memory for the parameters, as much again twice from the first training step, a
-///   byte per parameter while masked, and what the largest call so far needed for the activations of
-///   the samples that it computed together: 256, or a whole batch that is normalised.
+/// - Complexity: memory for the parameters; twice as much again from the first training step on; a
+///   byte per parameter while masks are applied; and the activations of the largest call so far,
+///   for 256 samples, or for a whole batch if it is normalised.
 public final class Network<Element: BLASScalar> {
   let architecture: Architecture
   let layout: ParameterLayout
   let activations: Activations<Element>
   let parameterArena: Arena<Element>
-  /// The views into `parameterArena`, for the passes.
+  /// Views into `parameterArena`, by layer.
   let ownParameters: ByLayer<Vector<Element>>
   var optimizer: Optimizer<Element>?
-  /// A byte per element of the trained part of `parameterArena`; 1 at whatever is no weight.
+  /// A byte per element of the trained part of `parameterArena`; 1 where there is no weight.
   var mask: Arena<UInt8>?
 
   /// The parameters, layer by layer: weight before bias, scale before running statistics.
   public let parameters: [Parameter<Element>]
 
-  /// A network with Kaiming-normal weights; biases and running means are 0, scales and running
-  /// variances 1.
+  /// Creates a network with Kaiming-normal weights. Biases and running means are 0; scales and
+  /// running variances are 1.
   ///
   /// - Parameters:
-  ///   - layers: from input to output; the last one's output are the logits.
+  ///   - layers: from input to output; the output of the last one is the logits.
   ///   - inputShape: (features) or (channels, height, width) of a sample; nil: the inputs of the
-  ///     first linear layer, where no layer but rectifiers comes before it.
-  ///   - seed: selects the weights: the same seed gives the same network.
+  ///     first linear layer, if only rectifiers come before it.
+  ///   - seed: determines the weights; the same seed gives the same network.
   /// - Throws: `.badArchitecture` naming the first layer at fault; `.noMemory`.
   /// - Complexity: O(n) for n parameters.
   public init(
@@ -59,7 +59,7 @@ public final class Network<Element: BLASScalar> {
     for (stream, entry) in layout.entries.enumerated() {
       let (view, role) = (parameters[stream].view, entry.description.role)
       guard role == .weight else {
-        view.fill(with: Element(role.startsAt))
+        view.fill(with: Element(role.initialValue))
         continue
       }
       normal.fill(view, fanIn: entry.description.fanIn, stream: UInt64(stream))
@@ -69,21 +69,21 @@ public final class Network<Element: BLASScalar> {
   /// The trained part of the parameters.
   var trained: Vector<Element> { parameterArena.vector(at: 0, count: layout.trainedCount) }
 
-  /// Numbers of one sample.
+  /// The number of elements of a sample.
   public var features: Int { architecture.inputFeatures }
 
-  /// Outputs: labels are in 0 ..< classes.
+  /// The number of outputs; labels are in 0 ..< classes.
   public var classes: Int { architecture.outputFeatures }
 
-  /// Elements of each prunable weight, in the order of `parameters`. Masks, and the weights and
-  /// gradients of `gradients(at:into:batch:)`, come in this order.
+  /// The number of elements of each prunable weight, in the order of `parameters`. Masks, and the
+  /// weights and gradients of `gradients(at:into:batch:)`, have the same order.
   public var weightSizes: [Int] { layout.entries.filter(\.isWeight).map(\.count) }
 
-  /// Removes weights, or lifts all masks.
+  /// Applies masks, or removes all masks.
   ///
-  /// Removed weights and their momentum become +0 now. They are +0 again after every training
-  /// step, even where the caller has written something else in between. Lifting masks leaves the
-  /// weights as they are: zeros that may change from then on.
+  /// Masked weights and their momentum become +0 now, and again after every training step, even if
+  /// the caller has written something else in between. Without masks the weights stay as they are:
+  /// zeros that training may change.
   ///
   /// - Parameter masks: one per prunable weight, copied; they replace those of an earlier call.
   ///   nil: no masks.
@@ -105,7 +105,7 @@ public final class Network<Element: BLASScalar> {
     optimizer?.clear(whereRemovedBy: mask)
   }
 
-  /// Forgets all momentum, as a new optimizer would.
+  /// Sets all momentum to zero, as in a new optimizer.
   public func resetOptimizer() { optimizer?.reset() }
 
   private func makeMask() throws(SFError) -> Arena<UInt8> {
@@ -114,15 +114,15 @@ public final class Network<Element: BLASScalar> {
     return mask
   }
 
-  private func weightViews<Kind>(of arena: Arena<Kind>) -> [Vector<Kind>] {
+  private func weightViews<Value>(of arena: Arena<Value>) -> [Vector<Value>] {
     zip(layout.entries, layout.trainedViews(of: arena)).compactMap { $0.isWeight ? $1 : nil }
   }
 }
 
 extension ParameterLayout {
-  /// Checks a list that must hold one entry per prunable weight.
+  /// Checks that a list has one entry per prunable weight, of the right size.
   ///
-  /// - Throws: `.sizeMismatch` for the list, or for the first tensor at fault.
+  /// - Throws: `.sizeMismatch` for the list, or for the first tensor of another size.
   func check(sizes: [Int], of operand: Operand) throws(SFError) {
     let expected = entries.filter(\.isWeight).map(\.count)
     guard sizes.count == expected.count else {

@@ -1,15 +1,15 @@
-// What a network computes: forward, backward, a training step, an evaluation. What must not live
-// here: how a layer, the loss or the optimizer does its part.
+// The computations of a network: outputs, gradients, a training step, an evaluation. What must not
+// live here: how layers, loss and optimizer compute.
 
 import SwiftForceCore
 
 extension Network {
-  /// The outputs for every sample, before the softmax.
+  /// Computes the outputs of every sample, before the softmax.
   ///
   /// - Parameters:
   ///   - batch: labels are not read.
-  ///   - logits: gets batch.count x classes numbers, row by row.
-  /// - Throws: as `Batch` is checked; `.sizeMismatch` for the logits.
+  ///   - logits: written as batch.count x classes elements, row by row.
+  /// - Throws: the errors of `Batch`; `.sizeMismatch` for the logits.
   public func forward(batch: Batch<Element>, into logits: Vector<Element>) throws(SFError) {
     let batch = try batch.checked(features: features, classes: classes, needsLabels: false)
     let (expected, overflow) = batch.count.multipliedReportingOverflow(by: classes)
@@ -18,40 +18,40 @@ extension Network {
     }
     let pass = try NetworkPass(self, parameters: ownParameters, normalization: .running)
     defer { pass.end() }
-    try pass.forEachPart(of: batch, samples: Architecture.usualBatch) { range, output in
+    try pass.forEachMicroBatch(of: batch, samples: Architecture.microBatch) { range, output in
       output.transpose(into: logits.part(range.lowerBound * classes..<range.upperBound * classes))
     }
   }
 
-  /// Mean loss and number of correct samples. Nothing of the network changes.
+  /// Computes the mean loss and the number of correct samples. The network does not change.
   ///
-  /// - Throws: as `Batch` is checked.
+  /// - Throws: the errors of `Batch`.
   public func evaluate(batch: Batch<Element>) throws(SFError) -> BatchResult {
     let batch = try batch.checked(features: features, classes: classes, needsLabels: true)
     let pass = try NetworkPass(self, parameters: ownParameters, normalization: .running)
     defer { pass.end() }
     var total = BatchResult(loss: 0, correct: 0)
-    try pass.forEachPart(of: batch, samples: Architecture.usualBatch) { range, output in
+    try pass.forEachMicroBatch(of: batch, samples: Architecture.microBatch) { range, output in
       total.add(pass.loss(batch, range, output).sum(gradient: nil, weight: 0))
     }
     return total.mean(over: batch.count)
   }
 
-  /// The dense gradients of the mean loss over the batch, at masked positions too.
+  /// Computes the dense gradients of the mean loss over the batch, at masked positions too.
   ///
-  /// They are taken at the weights passed together with the network's own biases. The network is
-  /// not changed. Gradients that are not finite are returned as they are. The caller's arrays are
-  /// read and written in place; nothing is written unless everything has been checked.
+  /// They are taken at the weights passed and the network's other parameters. The network does not
+  /// change. Gradients that are not finite are returned as they are. The caller's arrays are read
+  /// and written in place; nothing is written until everything has been checked.
   ///
   /// - Parameters:
   ///   - weights: one per prunable weight, as `weightSizes` says; nil: the network's own.
-  ///   - targets: get dL/dW, as large as the weights. They must share memory with nothing else
-  ///     that this call reads or writes: if they do, the numbers mean nothing.
-  ///   - together: how many samples are normalised together; nil: the whole batch. Where nothing is
-  ///     normalised by the batch, it makes no difference.
-  ///   - normalization: which statistics are used; the running ones stay as they are in any case.
-  /// - Throws: `.sizeMismatch`, `.badCount` for `together`, `.noMemory`; as `Batch` is checked.
-  /// - Complexity: O(batch * n) for n weights; memory as the network's.
+  ///   - targets: set to dL/dW, of the weights' sizes. They must not share memory with anything
+  ///     else that this call reads or writes; otherwise the results are undefined.
+  ///   - together: how many samples are normalised together; nil: the whole batch. It makes no
+  ///     difference if no layer normalises by the batch.
+  ///   - normalization: which statistics are used. Running statistics do not change.
+  /// - Throws: `.sizeMismatch`, `.badCount` for `together`, `.noMemory`; the errors of `Batch`.
+  /// - Complexity: O(batch * n) for n weights; memory as documented for the network.
   public func gradients(
     at weights: [Vector<Element>]?, into targets: [Vector<Element>], batch: Batch<Element>,
     together: Int? = nil, normalization: Normalization = .batch
@@ -68,15 +68,15 @@ extension Network {
     return try pass.accumulate(batch, together: together)
   }
 
-  /// One step of stochastic gradient descent, over all that is trained.
+  /// Takes one step of stochastic gradient descent over all trained parameters.
   ///
-  /// The gradient is that of the masked network: removed weights are put back to zero before it is
-  /// taken and after the step. Batches are normalised by themselves, and running statistics follow.
-  /// Where the loss of the batch is not finite, it is returned and the step is not taken: parameters
-  /// and momentum stay.
+  /// The gradient is that of the masked network: removed weights are set to zero before the
+  /// gradient is taken, and again by the step. Normalising layers use the statistics of the batch,
+  /// and running statistics are updated. If the loss is not finite, it is returned and the step is
+  /// not taken: parameters and momentum do not change.
   ///
   /// - Returns: the result before the step.
-  /// - Throws: `.badHyperparameter`; as `Batch` is checked; `.noMemory`.
+  /// - Throws: `.badHyperparameter`; the errors of `Batch`; `.noMemory`.
   public func train(batch: Batch<Element>, sgd: SGD) throws(SFError) -> BatchResult {
     try sgd.check(for: Element.self)
     let batch = try batch.checked(features: features, classes: classes, needsLabels: true)
@@ -90,11 +90,11 @@ extension Network {
         layers: architecture.layers.count),
       normalization: .batch)
     defer { pass.end() }
-    try pass.makeRoom(for: batch, together: nil)
+    try pass.reserveMemory(for: batch, together: nil)
     if let mask { trained.clear(whereRemovedBy: mask.all) }
     let result = try pass.accumulate(batch, together: nil)
     if result.loss.isFinite {
-      pass.follow()
+      pass.updateRunningStatistics()
       optimizer.step(trained, mask: mask, sgd)
     }
     return result
@@ -102,7 +102,7 @@ extension Network {
 }
 
 extension Network {
-  /// The caller's weights with the network's own other parameters.
+  /// The caller's weights and the network's other parameters.
   private func parameters(withWeights weights: [Vector<Element>]) -> ByLayer<Vector<Element>> {
     var remaining = weights[...]
     let views = parameters.map { parameter in

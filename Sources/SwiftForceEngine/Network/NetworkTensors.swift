@@ -1,16 +1,17 @@
-// The network's calls in terms of Core's views of the caller's arrays. What must not live here:
-// anything but the translation.
+// The network's calls for Core's `Tensor`s, the caller's arrays. What must not live here: anything
+// but the conversion.
 
 import SwiftForceCore
 import SwiftForceKernels
 
 extension Network where Element == Float {
-  /// The dense gradients of the mean loss over the batch; see `gradients(at:into:batch:)` with
-  /// vectors, whose guarantees hold here too.
+  /// Computes the dense gradients of the mean loss over the batch. See the method of the same name
+  /// for vectors, which has the same guarantees.
   ///
   /// - Parameters:
   ///   - weights: one per prunable weight, as `weightSizes` says; nil: the network's own.
-  ///   - targets: get dL/dW, as large as the weights.
+  ///   - targets: set to dL/dW, of the weights' sizes.
+  /// - Throws: `.badType` unless all are float32; the errors of the method for vectors.
   public func gradients(
     at weights: [Tensor]?, into targets: [MutableTensor], batch: Batch<Float>, together: Int? = nil,
     normalization: Normalization = .batch
@@ -26,14 +27,16 @@ extension Network where Element == Float {
       at: own, into: found, batch: batch, together: together, normalization: normalization)
   }
 
-  /// The outputs for every sample; see `forward(batch:into:)` with a vector.
+  /// Computes the outputs of every sample. See `forward(batch:into:)` for a vector.
+  ///
+  /// - Throws: `.badType` unless `logits` is float32; the errors of the method for a vector.
   public func forward(batch: Batch<Float>, into logits: MutableTensor) throws(SFError) {
     try forward(batch: batch, into: try logits.floats(.logits, 0))
   }
 }
 
 extension Tensor {
-  /// These elements as the network reads them. It never writes to weights that it is handed.
+  /// A view for the network, which never writes to weights that a caller passes.
   fileprivate func floats(_ operand: Operand, _ position: Int) throws(SFError) -> Vector<Float> {
     guard type == .float32 else {
       throw .badType(operand, tensor: position, got: type, expected: .float32)

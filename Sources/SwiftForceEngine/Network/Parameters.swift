@@ -1,27 +1,27 @@
-// Where the parameters of a network lie: one arena, first what is trained and then what is not, each
-// in the order of the layers, each tensor on a cache line of its own. Gradients, momentum and masks
-// use the layout of the first part, so that the optimizer runs over all of it at once. What must not
-// live here: how parameters start or change.
+// The layout of a network's parameters: one arena, trained tensors first, each part in the order of
+// the layers, each tensor on its own cache lines. Gradients, momentum and masks use the layout of
+// the trained part, so that the optimizer processes all of it in one loop. What must not live here:
+// initial values and updates.
 
 import SwiftForceCore
 
 /// One parameter tensor of a network.
 public struct Parameter<Element: BLASScalar>: Sendable {
-  /// Position of its layer.
+  /// The position of its layer.
   public let layer: Int
   public let role: ParameterRole
-  /// Slowest dimension first: a linear weight is (outputs, inputs), that of a convolution (outputs,
-  /// inputs / groups, height, width).
+  /// Slowest dimension first: (outputs, inputs) for a linear weight, (outputs, inputs / groups,
+  /// height, width) for a convolution's.
   public let shape: [Int]
-  /// The network's own memory, to be read or written between calls. Its address does not change.
-  /// It must not be used after the network is gone.
+  /// The network's own memory, which a caller may read and write between calls. Its address does
+  /// not change. It must not be used after the network is gone.
   public let view: Vector<Element>
 }
 
-/// The places of tensors in an arena.
+/// The offsets of parameter tensors in an arena.
 struct ParameterLayout: Sendable {
-  /// Elements between the starts of two tensors are a multiple of this: 64 bytes of floats.
-  static let granule = 16
+  /// Tensors begin at multiples of this many elements: 64 bytes of floats.
+  static let alignment = 16
 
   struct Entry: Sendable {
     let layer: Int
@@ -33,9 +33,9 @@ struct ParameterLayout: Sendable {
   }
 
   let entries: [Entry]
-  /// Elements of the part that is trained, the gaps between tensors included.
+  /// Elements of the trained part, including the gaps between tensors.
   let trainedCount: Int
-  /// Elements of the arena.
+  /// Elements of the whole arena.
   let count: Int
 
   init(_ architecture: Architecture) {
@@ -46,7 +46,7 @@ struct ParameterLayout: Sendable {
       for (i, (_, description)) in parameters.enumerated() where isPlaced(description.role) {
         offsets[i] = offset
         let count = description.shape.reduce(1, *)
-        offset += count.roundedUp(toMultipleOf: ParameterLayout.granule)
+        offset += count.roundedUp(toMultipleOf: ParameterLayout.alignment)
       }
     }
     place(where: \.isTrained)
@@ -65,7 +65,7 @@ struct ParameterLayout: Sendable {
     entries.map { arena.vector(at: $0.offset, count: $0.count) }
   }
 
-  /// One view per tensor, in order, into an arena for the part that is trained; nil for the others.
+  /// One view per tensor, in order, of an arena for the trained part; nil for tensors not trained.
   func trainedViews<Element>(of arena: Arena<Element>) -> [Vector<Element>?] {
     entries.map {
       $0.description.role.isTrained ? arena.vector(at: $0.offset, count: $0.count) : nil
@@ -73,7 +73,7 @@ struct ParameterLayout: Sendable {
   }
 }
 
-/// A value per parameter tensor, grouped by the layer that it belongs to.
+/// One value per parameter tensor, grouped by layer.
 struct ByLayer<Value> {
   private let groups: [[Value]]
 

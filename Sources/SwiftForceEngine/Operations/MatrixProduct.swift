@@ -1,16 +1,16 @@
-// Matrix products through BLAS: the one file of the package that calls it. What must not live here:
-// element loops, which are the kernels'.
+// Matrix products through BLAS. No other file of the package calls it. What must not live here:
+// loops over elements (SwiftForceKernels).
 
 internal import CBLAS
 import SwiftForceCore
 import SwiftForceKernels
 
-/// An element type that networks can be computed in: a scalar whose products BLAS computes.
+/// An element type that networks can compute in: a scalar type that BLAS supports.
 public protocol BLASScalar: Scalar {
   /// The inner loops of convolutions at a CPU level.
   static func tiles(at level: CPULevel) -> any TileLoops<Self>.Type
 
-  /// C = A B + beta C for row-major matrices, A and B transposed first where asked. Where beta is
+  /// C = A B + beta C for row-major matrices, with A and B transposed first if asked. If beta is
   /// zero, C is written and not read.
   ///
   /// - Parameters:
@@ -54,7 +54,7 @@ extension Double: BLASScalar {
   }
 }
 
-/// One side of a product: a matrix, or its transpose without a copy.
+/// A factor of a product: a matrix or its transpose, without a copy.
 struct Factor<Element: BLASScalar> {
   let matrix: Matrix<Element>
   let isTransposed: Bool
@@ -67,12 +67,12 @@ extension Matrix where Element: BLASScalar {
   var asStored: Factor<Element> { Factor(matrix: self, isTransposed: false) }
   var transposed: Factor<Element> { Factor(matrix: self, isTransposed: true) }
 
-  /// Becomes left * right, or has it added to it. No argument may share this matrix's memory.
+  /// Sets this to left * right, or adds it. No factor may share this matrix's memory.
   ///
   /// - Complexity: O(rows * columns * left.columns).
   func assignProduct(_ left: Factor<Element>, _ right: Factor<Element>, accumulate: Bool) {
     assert(left.rows == rows && right.columns == columns, "a product of another size")
-    assert(left.columns == right.rows, "factors that do not fit")
+    assert(left.columns == right.rows, "factors of different inner sizes")
     // Architecture limits every side to Int32.max.
     unsafe Element.gemm(
       transposeA: left.isTransposed, transposeB: right.isTransposed,

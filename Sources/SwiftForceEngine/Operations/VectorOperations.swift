@@ -1,11 +1,11 @@
-// The kernels' loops as operations on views: sizes are taken from the views, and no pointer is seen
-// above this file. What must not live here: loops.
+// The kernels' loops as operations on views. Sizes come from the views, and callers of this file
+// see no pointer. What must not live here: the loops themselves (SwiftForceKernels).
 
 import SwiftForceCore
 import SwiftForceKernels
 
 extension Vector where Element: Scalar {
-  /// Becomes source * factor.
+  /// Sets this to source * factor.
   func assign(_ source: [Double], scaledBy factor: Double) {
     assert(source.count == count, "vectors of different sizes")
     unsafe source.withUnsafeBufferPointer { buffer in
@@ -14,7 +14,7 @@ extension Vector where Element: Scalar {
     }
   }
 
-  /// Becomes the sums of the matrix's rows, or has them added to it.
+  /// Sets this to the sums of the matrix's rows, or adds them.
   func assignRowSums(of matrix: Matrix<Element>, accumulate: Bool) {
     assert(matrix.rows == count, "a vector of another size")
     unsafe Element.sumRows(
@@ -22,19 +22,19 @@ extension Vector where Element: Scalar {
       into: base)
   }
 
-  /// Has source * factor added to it.
+  /// Adds source * factor.
   func add(_ source: Vector<Element>, times factor: Element) {
     assert(source.count == count, "vectors of different sizes")
     unsafe Element.add(source.base, times: factor, count: count, to: base)
   }
 
-  /// Becomes first + second; may be either of them.
+  /// Sets this to first + second; may be either of them.
   func assignSum(_ first: Vector<Element>, _ second: Vector<Element>) {
     assert(first.count == count && second.count == count, "vectors of different sizes")
     unsafe Element.addArrays(first.base, second.base, count: count, into: base)
   }
 
-  /// Becomes source * factor.
+  /// Sets this to source * factor.
   func assign(_ source: Vector<Element>, times factor: Element) {
     assert(source.count == count, "vectors of different sizes")
     unsafe Element.multiply(source.base, by: factor, count: count, into: base)
@@ -46,10 +46,10 @@ extension Vector where Element: Scalar {
     return unsafe Element.dot(base, other.base, count: count)
   }
 
-  /// Mean and (biased) variance.
+  /// The mean and the biased variance.
   var moments: (mean: Double, variance: Double) { unsafe Element.moments(base, count: count) }
 
-  /// Becomes (source - mean) * factor + shift; may be the source.
+  /// Sets this to (source - mean) * factor + shift; may be the source.
   func assignNormalized(
     _ source: Vector<Element>, mean: Element, factor: Element, shift: Element
   ) {
@@ -66,7 +66,7 @@ extension Vector where Element: Scalar {
     return unsafe Element.normalizationSums(base, source.base, mean: mean, count: count)
   }
 
-  /// Becomes gradient * factor - ((source - mean) * slope + shift); may be the gradient.
+  /// Sets this to gradient * factor - ((source - mean) * slope + shift); may be the gradient.
   func assignNormalizationGradient(
     _ gradient: Vector<Element>, _ source: Vector<Element>, mean: Element, factor: Element,
     slope: Element, shift: Element
@@ -77,14 +77,15 @@ extension Vector where Element: Scalar {
       count: count, into: base)
   }
 
-  /// Becomes the larger of its element and the source's, one by one; NaN where either is.
+  /// Sets each element to the larger of itself and the source's; NaN where either is NaN.
   func keepMaximum(_ source: Vector<Element>) {
     assert(source.count == count, "vectors of different sizes")
     unsafe Element.keepMaximum(source.base, count: count, in: base)
   }
 
-  /// Where the source is the maximum, gets what remains of a gradient, of which nothing remains then.
-  func take(
+  /// Where the source equals the maximum, adds the remaining gradient and sets what remains to
+  /// zero.
+  func addGradientOfMaximum(
     _ remaining: Vector<Element>, maximum: Vector<Element>, source: Vector<Element>
   ) {
     assert(remaining.count == count && maximum.count == count && source.count == count, "sizes")
@@ -92,7 +93,7 @@ extension Vector where Element: Scalar {
       remaining.base, maximum: maximum.base, source: source.base, count: count, to: base)
   }
 
-  /// Becomes the rows of a matrix side by side: for each column, `group` numbers, zeros after `rows`.
+  /// Packs the rows of a matrix side by side: `group` numbers for each column, zeros after `rows`.
   func packRows(_ source: Vector<Element>, rows: Int, columns: Int, group: Int) {
     assert(source.count == rows * columns && count == group * columns, "sizes")
     unsafe Element.packRows(
@@ -100,8 +101,7 @@ extension Vector where Element: Scalar {
       columnStride: group)
   }
 
-  /// Becomes rows that lie side by side, each column's numbers `columnStride` apart, or has them
-  /// added to it.
+  /// Unpacks rows that lie side by side, with columns `columnStride` apart, or adds them.
   func unpackRows(
     _ source: Vector<Element>, columnStride: Int, rows: Int, columns: Int, accumulate: Bool
   ) {
@@ -111,20 +111,20 @@ extension Vector where Element: Scalar {
       accumulate: accumulate, into: base, rowStride: columns)
   }
 
-  /// Becomes max(source, 0).
+  /// Sets this to max(source, 0).
   func assignRectified(_ source: Vector<Element>) {
     assert(source.count == count, "vectors of different sizes")
     unsafe Element.rectify(source.base, count: count, into: base)
   }
 
-  /// Becomes the gradient where the rectifier let its input through, and zero elsewhere.
+  /// Sets this to the gradient where the rectifier's output is above zero, and to zero elsewhere.
   func assignRectifierGradient(_ gradient: Vector<Element>, output: Vector<Element>) {
     assert(gradient.count == count && output.count == count, "vectors of different sizes")
     unsafe Element.rectifierGradient(
       gradient.base, output: output.base, count: count, into: base)
   }
 
-  /// Becomes +0 wherever the mask removes.
+  /// Sets elements that the mask removes to +0.
   func clear(whereRemovedBy mask: Vector<UInt8>) {
     assert(mask.count == count, "a mask of another size")
     unsafe Element.clear(base, whereRemoved: mask.base, count: count)
@@ -132,13 +132,13 @@ extension Vector where Element: Scalar {
 }
 
 extension Matrix where Element: Scalar {
-  /// Every column becomes these values.
+  /// Sets every column to these values.
   func fillColumns(with values: Vector<Element>) {
     assert(values.count == rows, "a vector of another size")
     unsafe Element.spread(values.base, rows: rows, columns: columns, into: elements.base)
   }
 
-  /// The rows of a range.
+  /// The rows in a range.
   func rows(_ range: Range<Int>) -> Vector<Element> {
     elements.part(range.lowerBound * columns..<range.upperBound * columns)
   }

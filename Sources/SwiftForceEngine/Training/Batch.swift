@@ -1,28 +1,29 @@
-// The samples of one call, where they lie in the caller's memory, and the checks that make them safe
-// to use. What must not live here: anything about layers.
+// The samples of one call, in the caller's memory, and the checks that make them safe to use. What
+// must not live here: anything about layers.
 
 import SwiftForceCore
 import SwiftForceKernels
 
-/// Samples of a data set that the caller owns: row r is inputs[r * features ...], with label
-/// labels[r]. The rows used are rows[0], rows[1], ..., or 0, 1, ... without a list; a row may occur
-/// more than once.
+/// Samples of a data set that the caller owns. Row r is inputs[r * features ...] with label
+/// labels[r]. The batch uses the rows rows[0], rows[1], ..., or 0, 1, ... without a list. A row may
+/// occur more than once.
 ///
-/// Making one is the unsafe act: whoever does it vouches for the memory while the batch is in use.
+/// Creating a batch is the unsafe operation: the code that does so guarantees that the memory is
+/// valid while the batch is in use.
 @safe public struct Batch<Element: Scalar> {
   private let inputs: UnsafePointer<Element>
   private let labels: UnsafePointer<Int64>?
   private let rows: UnsafePointer<Int64>?
-  /// Rows of the data set.
+  /// The number of rows of the data set.
   public let samples: Int
-  /// Numbers of one row.
+  /// The number of elements of a row.
   public let features: Int
-  /// How many rows are used.
+  /// The number of rows used.
   public let count: Int
 
   /// - Parameters:
   ///   - inputs: samples x features, row by row.
-  ///   - labels: `samples` of them; nil where none are needed.
+  ///   - labels: `samples` of them; nil if the call needs none.
   ///   - rows: `count` row numbers in 0 ..< samples; nil: 0 ..< count.
   @unsafe public init(
     inputs: UnsafePointer<Element>, labels: UnsafePointer<Int64>?, rows: UnsafePointer<Int64>?,
@@ -37,12 +38,12 @@ import SwiftForceKernels
   }
 }
 
-/// What a network makes of a batch.
+/// The result of a network on a batch.
 public struct BatchResult: Sendable, Equatable {
-  /// Mean cross entropy over the batch; every sample weighs the same.
+  /// Mean cross entropy over the batch. Every sample has the same weight.
   public var loss: Double
-  /// Samples whose largest output is at the label; where several are largest, the first one
-  /// counts. A sample with an output that is NaN is not among them.
+  /// The number of samples whose largest output is at the label. If several outputs are largest,
+  /// the first one counts. A sample with a NaN output is not correct.
   public var correct: Int
 
   public init(loss: Double, correct: Int) {
@@ -51,14 +52,14 @@ public struct BatchResult: Sendable, Equatable {
   }
 }
 
-/// A batch whose row numbers and labels were copied and then checked: what is used is what was
-/// checked, even if another thread writes to the caller's arrays meanwhile.
+/// A batch whose row numbers and labels were copied before they were checked, so that they stay
+/// valid even if another thread writes to the caller's arrays.
 @safe struct CheckedBatch<Element: Scalar> {
   private let inputs: UnsafePointer<Element>
   private let features: Int
   /// The rows to use; nil: the first ones.
   private let rows: [Int64]?
-  /// The label of each sample used; empty where none are needed.
+  /// The label of each sample used; empty if the call needs none.
   private let labels: [Int64]
   let count: Int
 
@@ -74,10 +75,10 @@ public struct BatchResult: Sendable, Equatable {
 }
 
 extension Batch {
-  /// Checks everything about the batch except the numbers in it.
+  /// Checks the batch, except the values of its inputs.
   ///
-  /// - Throws: `.badCount` without samples, `.sizeMismatch` for features or absent labels,
-  ///   `.badRow`, `.badLabel` (with the position in the array of labels).
+  /// - Throws: `.badCount` without samples, `.sizeMismatch` for features or missing labels,
+  ///   `.badRow`, `.badLabel` (with the index in the array of labels).
   func checked(
     features expected: Int, classes: Int, needsLabels: Bool
   ) throws(SFError) -> CheckedBatch<Element> {
@@ -127,7 +128,7 @@ extension Batch {
 }
 
 extension CheckedBatch {
-  /// Writes the samples `range` as columns of a (features, range.count) matrix.
+  /// Writes the samples in `range` as the columns of a (features, range.count) matrix.
   func gather(_ range: Range<Int>, into target: Matrix<Element>) {
     assert(target.rows == features && target.columns == range.count, "a matrix of another size")
     let start = range.lowerBound
@@ -145,7 +146,7 @@ extension CheckedBatch {
     }
   }
 
-  /// Writes the labels of the samples `range`, which must have been asked for.
+  /// Writes the labels of the samples in `range`. The batch must have been checked with labels.
   func gatherLabels(_ range: Range<Int>, into target: Vector<Int64>) {
     for (column, i) in range.enumerated() { unsafe target.base[column] = labels[i] }
   }

@@ -1,9 +1,9 @@
-// Stochastic gradient descent: its settings, its state and its step. What must not live here: how
-// gradients come about.
+// Stochastic gradient descent: settings, state and step. What must not live here: the computation
+// of gradients.
 
 import SwiftForceCore
 
-/// The settings of one step of stochastic gradient descent, as torch.optim.SGD has them.
+/// The settings of one step of stochastic gradient descent, with the meaning of torch.optim.SGD.
 public struct SGD: Sendable, Equatable {
   public var learningRate: Double
   public var momentum: Double
@@ -16,7 +16,7 @@ public struct SGD: Sendable, Equatable {
   }
 
   /// - Throws: `.badHyperparameter` for the first value that is negative, or not finite in the
-  ///   type that is computed in.
+  ///   element type.
   func check<Element: BLASScalar>(for type: Element.Type) throws(SFError) {
     let values = [
       ("learning rate", learningRate), ("momentum", momentum), ("weight decay", weightDecay),
@@ -37,8 +37,9 @@ struct Optimizer<Element: BLASScalar> {
     momentum = try Arena(count: layout.trainedCount)
   }
 
-  /// v = momentum v + g + weight_decay w, then w = w - learning_rate v, for all that is
-  /// trained. Weights and momentum that the mask removes become +0, whatever they and their gradients are.
+  /// v = momentum v + g + weight_decay w, then w = w - learning_rate v, for all trained parameters.
+  /// Weights that the mask removes, and their momentum, become +0 whatever they and their gradients
+  /// are.
   ///
   /// - Complexity: O(n) reads and writes of n parameters.
   func step(_ parameters: Vector<Element>, mask: Arena<UInt8>?, _ sgd: SGD) {
@@ -49,9 +50,9 @@ struct Optimizer<Element: BLASScalar> {
       momentum: sgd.momentum, weightDecay: sgd.weightDecay)
   }
 
-  /// Forgets the momentum of removed weights.
+  /// Sets the momentum of removed weights to zero.
   func clear(whereRemovedBy mask: Arena<UInt8>) { momentum.all.clear(whereRemovedBy: mask.all) }
 
-  /// Forgets all momentum.
+  /// Sets all momentum to zero.
   func reset() { momentum.fillWithZeros() }
 }

@@ -1,11 +1,12 @@
-// What holds for every layer, walked over all kinds: a new kind is covered the day it is added.
+// Properties of all layers. The cases cover every kind, so a new kind is tested as soon as it is
+// added.
 
 import Testing
 
 @testable import SwiftForceEngine
 
 struct LayerTests {
-  /// Layers of each kind: all sizes that it takes, at their edges.
+  /// Layers of each kind, with the boundary values of all sizes.
   private static func cases(of kind: LayerKind) -> [LayerCase] {
     switch kind {
     case .linear:
@@ -73,11 +74,11 @@ struct LayerTests {
   }
 
   @Test(arguments: all, [1, 2, 5, 11])
-  func gradientsAreTheSlopes(form: LayerCase, batch: Int) throws {
+  func gradientsAreTheDerivatives(form: LayerCase, batch: Int) throws {
     let bench = try LayerBench<Double>(form, batch: batch)
     bench.run()
     let gradients = bench.gradients
-    #expect(bench.keptToItsWorkspace)
+    #expect(bench.staysInItsWorkspace)
     let trained = zip(bench.parameters, bench.layer.parameters).filter { $1.role.isTrained }
     for (arena, gradient) in zip(bench.inputs + trained.map(\.0), gradients) {
       let moved = places(arena.count, atMost: 24)
@@ -87,7 +88,7 @@ struct LayerTests {
   }
 
   @Test(arguments: all)
-  func gradientsAddUpWhereAsked(form: LayerCase) throws {
+  func gradientsAccumulateIfRequested(form: LayerCase) throws {
     let bench = try LayerBench<Double>(form, batch: 6)
     bench.run()
     let once = bench.trainedGradients
@@ -99,9 +100,9 @@ struct LayerTests {
     #expect(bench.inputGradients.map(\.values) == inputs)
   }
 
-  /// A gradient that nobody asked for is not needed for the others.
+  /// Gradients that are not requested are not computed, and the others are the same.
   @Test(arguments: all)
-  func unwantedGradientsAreLeftOut(form: LayerCase) throws {
+  func unrequestedGradientsAreNotComputed(form: LayerCase) throws {
     let bench = try LayerBench<Double>(form, batch: 6)
     bench.run()
     let inputs = bench.inputGradients.map(\.values)
@@ -116,9 +117,9 @@ struct LayerTests {
     #expect(bench.trainedGradients == parameters)
   }
 
-  /// Whatever is NaN in a sample is NaN in what comes of this sample, and there alone.
+  /// NaN in a sample gives NaN in the outputs of this sample, and in no others.
   @Test(arguments: all)
-  func nonFiniteInputsComeOut(form: LayerCase) throws {
+  func nonFiniteInputsPropagate(form: LayerCase) throws {
     let bench = try LayerBench<Double>(form, batch: 4)
     for input in bench.inputs {
       let place = bench.place(feature: 0, sample: 2)
@@ -131,9 +132,9 @@ struct LayerTests {
     }
   }
 
-  /// What a layer says that it does not need may be gone, and what it may write over, it may.
+  /// Memory that a layer says it does not need may be destroyed, and it may overwrite what it says.
   @Test(arguments: all)
-  func needsAreAllThatIsNeeded(form: LayerCase) throws {
+  func needsAreComplete(form: LayerCase) throws {
     let bench = try LayerBench<Double>(form, batch: 5)
     bench.run()
     let (output, gradients) = (bench.output.values, bench.gradients)
@@ -164,6 +165,6 @@ struct LayerTests {
     for bench in [alone, shared] { bench.run() }
     #expect(shared.output.values == alone.output.values)
     #expect(shared.gradients == alone.gradients)
-    #expect(shared.keptToItsWorkspace)
+    #expect(shared.staysInItsWorkspace)
   }
 }

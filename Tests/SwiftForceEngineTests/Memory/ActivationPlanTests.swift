@@ -1,5 +1,5 @@
-// That a pass finds everything as it left it: plans are walked through with names in place of
-// numbers. And how much memory plans need.
+// A pass reads exactly what it wrote: plans are simulated with names in place of numbers. And how
+// much memory plans need.
 
 import SwiftForceCore
 import Testing
@@ -9,70 +9,75 @@ import Testing
 struct ActivationPlanTests {
   static let batch = 3
 
-  private func plan(_ architecture: Architecture, goesBack: Bool) -> ActivationPlan {
+  private func plan(_ architecture: Architecture, includesBackward: Bool) -> ActivationPlan {
     ActivationPlan(
-      architecture, batch: ActivationPlanTests.batch, goesBack: goesBack, workspace: 7)
+      architecture, batch: ActivationPlanTests.batch, includesBackward: includesBackward,
+      workspace: 7)
   }
 
   @Test(arguments: imageNetworks, [false, true])
-  func nothingIsLostBeforeItIsRead(form: ImageNetwork, goesBack: Bool) throws {
+  func nothingIsOverwrittenBeforeItIsRead(form: ImageNetwork, includesBackward: Bool) throws {
     let architecture = try Architecture(form.layers, inputShape: form.shape)
-    var walk = Walk(architecture, plan(architecture, goesBack: goesBack), goesBack: goesBack)
-    walk.run()
-    #expect(walk.losses == [])
+    var simulation = PassSimulation(
+      architecture, plan(architecture, includesBackward: includesBackward),
+      includesBackward: includesBackward)
+    simulation.run()
+    #expect(simulation.losses == [])
   }
 
   @Test(arguments: 1...60 as ClosedRange<UInt64>)
-  func nothingIsLostInRandomNetworks(seed: UInt64) throws {
+  func nothingIsOverwrittenInRandomNetworks(seed: UInt64) throws {
     let form = randomNetwork(seed: seed)
     let architecture = try Architecture(form.layers, inputShape: form.shape)
-    for goesBack in [false, true] {
-      var walk = Walk(architecture, plan(architecture, goesBack: goesBack), goesBack: goesBack)
-      walk.run()
-      #expect(walk.losses == [])
+    for includesBackward in [false, true] {
+      var simulation = PassSimulation(
+        architecture, plan(architecture, includesBackward: includesBackward),
+        includesBackward: includesBackward)
+      simulation.run()
+      #expect(simulation.losses == [])
     }
   }
 
-  /// The walk itself: by a plan that takes the shortcut for another one, its value is lost.
-  @Test func walkSeesWhatIsLost() throws {
+  /// A test of the simulation: with the plan of a network with another shortcut, a value is lost.
+  @Test func simulationFindsLostValues() throws {
     let form = imageNetworks[1]
     var other = form.layers
     other[5] = .add(4)
     let architecture = try Architecture(form.layers, inputShape: form.shape)
-    let plan = plan(try Architecture(other, inputShape: form.shape), goesBack: false)
-    var walk = Walk(architecture, plan, goesBack: false)
-    walk.run()
-    #expect(walk.losses.first == "5 does not find value(3)")
+    let plan = plan(try Architecture(other, inputShape: form.shape), includesBackward: false)
+    var simulation = PassSimulation(architecture, plan, includesBackward: false)
+    simulation.run()
+    #expect(simulation.losses.first == "5 does not find value(3)")
   }
 
-  @Test func rectifierSharesTheMemoryOfWhatItRectifies() throws {
+  @Test func rectifiersShareTheMemoryOfTheirInputs() throws {
     let form = imageNetworks[0]
     let architecture = try Architecture(form.layers, inputShape: form.shape)
-    let there = plan(architecture, goesBack: false)
-    let back = plan(architecture, goesBack: true)
+    let there = plan(architecture, includesBackward: false)
+    let back = plan(architecture, includesBackward: true)
     for plan in [there, back] {
       #expect(plan.values[3] == plan.values[2])
       #expect(plan.values[2] != plan.values[1])
     }
-    // So do its gradient and that of the normalisation below.
+    // The same holds for its gradient and that of the normalisation below.
     #expect(back.gradients[2] == back.gradients[3])
     #expect(back.gradients[1] == back.gradients[2])
     #expect(back.gradients[0] == nil)
     #expect(there.gradients.count == back.gradients.count)
   }
 
-  /// The sum of a residual network may not be written over what another layer reads.
-  @Test func whatIsReadTwiceIsNotWrittenOver() throws {
+  /// The sum of a residual network must not overwrite a value that another layer reads.
+  @Test func valuesWithSeveralReadersAreNotOverwritten() throws {
     let architecture = try Architecture(imageNetworks[1].layers, inputShape: imageNetworks[1].shape)
-    let plan = plan(architecture, goesBack: true)
+    let plan = plan(architecture, includesBackward: true)
     #expect(plan.values[6] == plan.values[5])
     #expect(plan.values[6] != plan.values[3])
-    // Value 3 gets one gradient from the sum, which comes first, and one from the convolution.
-    #expect(plan.additions[3][0] != nil)
-    #expect(plan.additions[5] == [nil, nil])
+    // The gradient at value 3 is written by the sum first; that of the convolution is added.
+    #expect(plan.partialGradients[3][0] != nil)
+    #expect(plan.partialGradients[5] == [nil, nil])
   }
 
-  /// Evaluation needs two layers' values at a time, training those of all layers.
+  /// Evaluation needs the values of two layers at a time, training those of all layers.
   @Test func deepChainsAreEvaluatedInLittleMemory() throws {
     func counts(_ depth: Int) throws -> (evaluation: Int, training: Int) {
       let block: [LayerDescription] = [
@@ -81,21 +86,22 @@ struct ActivationPlanTests {
       let layers = (0..<depth).flatMap { _ in block } + [.flatten, .linear(32, 2)]
       let architecture = try Architecture(layers, inputShape: [2, 4, 4])
       return (
-        plan(architecture, goesBack: false).count, plan(architecture, goesBack: true).count
+        plan(architecture, includesBackward: false).count,
+        plan(architecture, includesBackward: true).count
       )
     }
     let (shallow, deep) = (try counts(4), try counts(40))
     let value = 32 * ActivationPlanTests.batch
-    // Two values and what normalisations keep, 6 numbers each.
+    // Two values and what normalisations save, 6 elements each.
     #expect(shallow.evaluation <= 2 * value + 4 * 16 + 32 + 7)
     #expect(deep.evaluation - shallow.evaluation <= 36 * 16)
     #expect(deep.training >= 80 * value)
     #expect(deep.training > 5 * deep.evaluation)
   }
 
-  @Test func workspaceLiesBehindEverything() throws {
+  @Test func workspaceFollowsAllBuffers() throws {
     let architecture = try Architecture(imageNetworks[3].layers, inputShape: imageNetworks[3].shape)
-    let plan = plan(architecture, goesBack: true)
+    let plan = plan(architecture, includesBackward: true)
     #expect(plan.workspaceCount == 7)
     #expect(plan.count == plan.workspace + 7)
     for (value, start) in plan.values.enumerated() {
@@ -105,7 +111,8 @@ struct ActivationPlanTests {
   }
 }
 
-/// Layers that keep the shape, each reading an earlier one; whatever nobody reads is summed up.
+/// Layers that preserve the shape, each reading an earlier one. Outputs that no layer reads are
+/// summed.
 func randomNetwork(seed: UInt64) -> ImageNetwork {
   var generator = Generator(seed: seed)
   func next(_ limit: Int) -> Int { Int(generator.next() % UInt64(limit)) }
@@ -137,28 +144,28 @@ func randomNetwork(seed: UInt64) -> ImageNetwork {
   return ImageNetwork(name: "random \(seed)", shape: [2, 4, 3], layers: layers)
 }
 
-/// A pass over a network in which every number is the name of what it belongs to.
-private struct Walk {
+/// A pass over a network in which every element holds the name of the buffer that it belongs to.
+private struct PassSimulation {
   private enum Name: Equatable {
     case nothing
     case value(Int)
     case gradient(Int)
-    case addition(Int, Int)
-    case kept(Int)
+    case partialGradient(Int, Int)
+    case saved(Int)
   }
 
   private let architecture: Architecture
   private let plan: ActivationPlan
-  private let goesBack: Bool
+  private let includesBackward: Bool
   private let layers: Int
   private var memory: [Name]
-  /// What was to be read and was not there any more.
+  /// Buffers that were overwritten before they were read.
   var losses: [String] = []
 
-  init(_ architecture: Architecture, _ plan: ActivationPlan, goesBack: Bool) {
+  init(_ architecture: Architecture, _ plan: ActivationPlan, includesBackward: Bool) {
     self.architecture = architecture
     self.plan = plan
-    self.goesBack = goesBack
+    self.includesBackward = includesBackward
     layers = architecture.layers.count
     memory = [Name](repeating: .nothing, count: plan.count)
   }
@@ -167,26 +174,26 @@ private struct Walk {
     write(.value(0))
     for layer in 0..<layers { forward(layer) }
     read(.value(layers), "the loss")
-    if goesBack {
+    if includesBackward {
       write(.gradient(layers))
       read(.value(layers), "the loss, while it writes its gradient")
       for layer in (0..<layers).reversed() where architecture.needsGradient[layer + 1] {
         backward(layer)
       }
     }
-    for layer in 0..<layers { read(.kept(layer), "statistics of \(layer)") }
+    for layer in 0..<layers { read(.saved(layer), "statistics of \(layer)") }
   }
 
   private mutating func forward(_ layer: Int) {
     let sources = architecture.sources[layer]
     for source in sources { read(.value(source), "\(layer)") }
     write(.value(layer + 1))
-    write(.kept(layer))
+    write(.saved(layer))
     read(.value(layer + 1), "\(layer), its output")
-    // What it reads must stay until it has written everything, unless it may write over it.
+    // Its sources must stay intact until it has written everything, unless it may overwrite them.
     for (place, source) in sources.enumerated() {
-      let isOver = plan.values[source] == plan.values[layer + 1]
-      if isOver && place == 0 && architecture.layers[layer].needs.mayOverwriteInput { continue }
+      let isSame = plan.values[source] == plan.values[layer + 1]
+      if isSame && place == 0 && architecture.layers[layer].needs.mayOverwriteInput { continue }
       read(.value(source), "\(layer), while it writes")
     }
   }
@@ -194,26 +201,28 @@ private struct Walk {
   private mutating func backward(_ layer: Int) {
     let needs = architecture.layers[layer].needs
     let sources = architecture.sources[layer]
-    readAll(layer, "\(layer) on the way back")
+    readAll(layer, "\(layer) backward")
     for place in sources.indices.reversed() where architecture.needsGradient[sources[place]] {
-      let isAddition = plan.additions[layer][place] != nil
-      let target = isAddition ? Name.addition(layer, place) : .gradient(sources[place])
+      let isPartial = plan.partialGradients[layer][place] != nil
+      let target = isPartial ? Name.partialGradient(layer, place) : .gradient(sources[place])
       write(target)
-      let isOver = start(of: target) == start(of: .gradient(layer + 1))
-      if isOver && place == 0 && needs.mayOverwriteGradient { continue }
-      readAll(layer, "\(layer) on the way back, while it writes")
+      let isSame = start(of: target) == start(of: .gradient(layer + 1))
+      if isSame && place == 0 && needs.mayOverwriteGradient { continue }
+      readAll(layer, "\(layer) backward, while it writes")
     }
     for place in sources.indices where architecture.needsGradient[sources[place]] {
       read(.gradient(sources[place]), "\(layer), what it has made")
-      if plan.additions[layer][place] != nil { read(.addition(layer, place), "\(layer)") }
+      if plan.partialGradients[layer][place] != nil {
+        read(.partialGradient(layer, place), "\(layer)")
+      }
     }
   }
 
-  /// What a layer reads on the way back.
+  /// Reads all that a layer's backward pass reads.
   private mutating func readAll(_ layer: Int, _ reader: String) {
     let needs = architecture.layers[layer].needs
     read(.gradient(layer + 1), reader)
-    read(.kept(layer), reader)
+    read(.saved(layer), reader)
     if needs.readsOutput { read(.value(layer + 1), reader) }
     if needs.readsInput { read(.value(architecture.sources[layer][0]), reader) }
   }
@@ -223,8 +232,8 @@ private struct Walk {
     case .nothing: nil
     case .value(let value): plan.values[value]
     case .gradient(let value): plan.gradients[value]
-    case .addition(let layer, let place): plan.additions[layer][place]
-    case .kept(let layer): plan.kept[layer]
+    case .partialGradient(let layer, let place): plan.partialGradients[layer][place]
+    case .saved(let layer): plan.saved[layer]
     }
   }
 
@@ -234,16 +243,16 @@ private struct Walk {
       switch name {
       case .nothing: 0
       case .value(let value), .gradient(let value): architecture.shapes[value].features * batch
-      case .addition(let layer, let place):
+      case .partialGradient(let layer, let place):
         architecture.shapes[architecture.sources[layer][place]].features * batch
-      case .kept(let layer): architecture.layers[layer].needs.kept
+      case .saved(let layer): architecture.layers[layer].needs.saved
       }
     return start(of: name).map { $0..<$0 + count }
   }
 
   private mutating func write(_ name: Name) {
     guard let range = range(of: name), range.upperBound <= memory.count else {
-      return losses.append("\(name) has no place")
+      return losses.append("\(name) has no memory")
     }
     for i in range { memory[i] = name }
   }

@@ -1,4 +1,4 @@
-// Alignment, zeros and the failure of arenas.
+// Arenas: alignment, zeros, views, and sizes that fail.
 
 import SwiftForceCore
 import Testing
@@ -14,10 +14,10 @@ struct ArenaTests {
     #expect(address.isMultiple(of: 64))
   }
 
-  /// 2^40 floats are 4 TB, which a system may promise though no machine has them. 2^46 are 2^48
-  /// bytes: more than a process can address. The last one overflows.
+  /// 2^40 floats are 4 TB, which a system may grant though the machine does not have them. 2^46
+  /// floats are 2^48 bytes, more than a process can address. The last size overflows.
   @Test(arguments: [(1 << 40, 1 << 42), (1 << 46, 1 << 48), (Int.max / 2, Int.max)])
-  func sizeThatNobodyHasIsAnError(count: Int, bytes: Int) {
+  func impossibleSizesAreErrors(count: Int, bytes: Int) {
     #expect(throws: SFError.noMemory(bytes: bytes)) { try Arena<Float>(count: count) }
   }
 
@@ -27,7 +27,7 @@ struct ArenaTests {
     #expect(areExactZeros(arena.values))
   }
 
-  @Test func partsAreWhereTheyShouldBe() throws {
+  @Test func viewsStartAtTheirOffsets() throws {
     let arena = try Arena<Int64>([0, 1, 2, 3, 4, 5])
     let middle = arena.vector(at: 2, count: 3)
     #expect(middle.values == [2, 3, 4])

@@ -1,4 +1,4 @@
-// Which lists of layers make a network, and what is said about those that do not.
+// Which lists of layers make a network, and the errors for those that do not.
 
 import SwiftForceCore
 import Testing
@@ -6,7 +6,7 @@ import Testing
 @testable import SwiftForceEngine
 
 struct ArchitectureTests {
-  @Test func namesOfLayerKindsAreTheOrderThatCallersCountBy() {
+  @Test func layerKindsAndRolesAreNumberedInOrder() {
     #expect(
       LayerKind.names == [
         "linear", "relu", "conv2d", "batch_norm2d", "max_pool2d", "avg_pool2d", "global_avg_pool2d",
@@ -23,7 +23,7 @@ struct ArchitectureTests {
     #expect(architecture.inputFeatures == 7)
     #expect(architecture.outputFeatures == 2)
     #expect(architecture.needsGradient == [false, false, true, true, true])
-    #expect(architecture.normalizing.isEmpty)
+    #expect(architecture.normalizingLayers.isEmpty)
   }
 
   @Test func imagesBecomeFeatures() throws {
@@ -38,11 +38,11 @@ struct ArchitectureTests {
       ])
     #expect(architecture.sources == [[0], [1], [2], [3, 2], [4], [5], [6], [7]])
     #expect(architecture.readers == [[0], [1], [2, 3], [3], [4], [5], [6], [7], []])
-    #expect(!architecture.normalizing.isEmpty)
+    #expect(!architecture.normalizingLayers.isEmpty)
     let pooled = try Architecture(
       [.conv2d(3, 4, kernel: 1), .globalAvgPool2d, .linear(4, 2)], inputShape: [3, 14, 11])
     #expect(pooled.shapes[2] == Shape(dimensions: [4]))
-    // What lies in front of all parameters needs no gradient.
+    // Values before all parameters need no gradient.
     let early = try Architecture([.maxPool2d(2), .flatten, .linear(4, 2)], inputShape: [1, 4, 4])
     #expect(early.needsGradient == [false, false, false, true])
   }
@@ -96,35 +96,35 @@ struct ArchitectureTests {
       reason: "inputs must be in 1 ... 2147483647, not 9223372036854775807"),
     Fault(
       layers: [.linear(3, 2), .relu, .linear(3, 2)], layer: 2,
-      reason: "takes 3 features where 2 come in"),
+      reason: "expects 3 input features but receives 2"),
     Fault(
       inputShape: [3, 2, 2], layers: [.linear(3, 2)], layer: 0,
-      reason: "takes 3 features where 12 come in"),
+      reason: "expects 3 input features but receives 12"),
     Fault(
       layers: [.linear(2, 2), .linear(2, largest), .linear(largest, largest)], layer: 2,
-      reason: "more than 1099511627776 parameters or activations so far"),
+      reason: "the network has more than 1099511627776 parameters or activations"),
     Fault(
       layers: [.linear(1, largest)] + [LayerDescription](repeating: .relu, count: 9), layer: 2,
-      reason: "more than 1099511627776 parameters or activations so far"),
+      reason: "the network has more than 1099511627776 parameters or activations"),
     Fault(
       inputShape: [1 << 20, 1 << 15, 1], layers: [.conv2d(1 << 20, 1, kernel: 1)], layer: 0,
-      reason: "more than 1099511627776 parameters or activations so far"),
+      reason: "the network has more than 1099511627776 parameters or activations"),
   ])
   func faultNamesLayerAndReason(fault: Fault) { expect(fault) }
 
   @Test(arguments: [
     Fault(
       inputShape: [], layers: [.linear(3, 2)], layer: 0,
-      reason: "an input has (features) or (channels, height, width), not []"),
+      reason: "an input shape must be (features) or (channels, height, width), not []"),
     Fault(
       inputShape: [3, 3], layers: [.linear(9, 2)], layer: 0,
-      reason: "an input has (features) or (channels, height, width), not [3, 3]"),
+      reason: "an input shape must be (features) or (channels, height, width), not [3, 3]"),
     Fault(
       inputShape: [3, 0, 3], layers: [.linear(9, 2)], layer: 0,
-      reason: "an input has (features) or (channels, height, width), not [3, 0, 3]"),
+      reason: "an input shape must be (features) or (channels, height, width), not [3, 0, 3]"),
     Fault(
       inputShape: [largest, largest, largest], layers: [.linear(9, 2)], layer: 0,
-      reason: "an input of [2147483647, 2147483647, 2147483647] is too large"),
+      reason: "the input shape [2147483647, 2147483647, 2147483647] is too large"),
     Fault(
       layers: [.relu, .conv2d(3, 2, kernel: 3)], layer: 1,
       reason: "conv2d as the first layer with a size needs an input shape"),
@@ -133,29 +133,29 @@ struct ArchitectureTests {
       reason: "flatten as the first layer with a size needs an input shape"),
     Fault(
       inputShape: [12], layers: [.linear(12, 12), .conv2d(3, 2, kernel: 1)], layer: 1,
-      reason: "conv2d takes (channels, height, width) where 12 features come in"),
+      reason: "conv2d expects (channels, height, width) but receives 12 features"),
     Fault(
       inputShape: [12], layers: [.batchNorm2d(12)], layer: 0,
-      reason: "batch_norm2d takes (channels, height, width) where 12 features come in"),
+      reason: "batch_norm2d expects (channels, height, width) but receives 12 features"),
     Fault(
       inputShape: [12], layers: [.linear(12, 4), .maxPool2d(2)], layer: 1,
-      reason: "max_pool2d takes (channels, height, width) where 4 features come in"),
+      reason: "max_pool2d expects (channels, height, width) but receives 4 features"),
     Fault(
       inputShape: [12], layers: [.avgPool2d(2)], layer: 0,
-      reason: "avg_pool2d takes (channels, height, width) where 12 features come in"),
+      reason: "avg_pool2d expects (channels, height, width) but receives 12 features"),
     Fault(
       inputShape: [12], layers: [.globalAvgPool2d], layer: 0,
-      reason: "global_avg_pool2d takes (channels, height, width) where 12 features come in"),
+      reason: "global_avg_pool2d expects (channels, height, width) but receives 12 features"),
   ])
-  func inputsThatAreNoneAreRefused(fault: Fault) { expect(fault) }
+  func invalidInputShapesAreRefused(fault: Fault) { expect(fault) }
 
-  /// A list of one layer that gets an image of 3 x 7 x 5, and what is wrong with it.
+  /// A list of one layer whose input is an image of 3 x 7 x 5, and its error.
   private static func image(_ layer: LayerDescription, _ reason: String) -> Fault {
     Fault(inputShape: [3, 7, 5], layers: [layer], layer: 0, reason: reason)
   }
 
   @Test(arguments: [
-    image(.conv2d(2, 4, kernel: 3), "takes 2 channels where 3 come in"),
+    image(.conv2d(2, 4, kernel: 3), "expects 2 input channels but receives 3"),
     image(.conv2d(0, 4, kernel: 3), "input channels must be in 1 ... 2147483647, not 0"),
     image(.conv2d(3, -4, kernel: 3), "output channels must be in 1 ... 2147483647, not -4"),
     image(.conv2d(3, 4, kernel: 0), "kernel must be in 1 ... 2147483647, not 0"),
@@ -169,13 +169,13 @@ struct ArchitectureTests {
     image(.conv2d(3, 4, kernel: 9, padding: 1), "a kernel of 9 does not fit into 5 with padding 1"),
     image(
       .conv2d(3, 3, kernel: 3, groups: 2),
-      "groups must be 1, or as many as there are channels in and out, not 2"),
+      "groups must be 1, or as many as the input and output channels, not 2"),
     image(
       .conv2d(3, 6, kernel: 3, groups: 3),
-      "groups must be 1, or as many as there are channels in and out, not 3"),
+      "groups must be 1, or as many as the input and output channels, not 3"),
     image(
       .conv2d(3, 3, kernel: 3, groups: 0),
-      "groups must be 1, or as many as there are channels in and out, not 0"),
+      "groups must be 1, or as many as the input and output channels, not 0"),
     image(
       .conv2d(3, largest, kernel: 1 << 20, padding: (1 << 20) - 1),
       "more than 1099511627776 weights"),
@@ -183,10 +183,10 @@ struct ArchitectureTests {
       inputShape: [1, 1 << 16, 1 << 4], layers: [.conv2d(1, 1 << 21, kernel: 1)], layer: 0,
       reason: "more than 1099511627776 outputs"),
   ])
-  func convolutionsThatAreImpossible(fault: Fault) { expect(fault) }
+  func impossibleConvolutions(fault: Fault) { expect(fault) }
 
   @Test(arguments: [
-    image(.batchNorm2d(4), "takes 4 channels where 3 come in"),
+    image(.batchNorm2d(4), "expects 4 input channels but receives 3"),
     image(.batchNorm2d(3, momentum: -0.1), "momentum must be in 0 ... 1, not -0.1"),
     image(.batchNorm2d(3, momentum: 1.5), "momentum must be in 0 ... 1, not 1.5"),
     image(.batchNorm2d(3, momentum: .nan), "momentum must be in 0 ... 1, not nan"),
@@ -200,15 +200,15 @@ struct ArchitectureTests {
     image(.avgPool2d(2, stride: 0), "stride must be in 1 ... 2147483647, not 0"),
     image(.maxPool2d(2, stride: -1), "stride must be in 1 ... 2147483647, not -1"),
   ])
-  func normalizationsAndPoolsThatAreImpossible(fault: Fault) { expect(fault) }
+  func impossibleNormalizationsAndPools(fault: Fault) { expect(fault) }
 
   @Test(arguments: [
     Fault(
       inputShape: [3, 7, 5], layers: [.conv2d(3, 3, kernel: 3), .add(-1)], layer: 1,
-      reason: "adds [3, 5, 3] and [3, 7, 5]"),
+      reason: "cannot add shapes [3, 5, 3] and [3, 7, 5]"),
     Fault(
       inputShape: [3, 2, 2], layers: [.conv2d(3, 3, kernel: 1), .flatten, .add(0)], layer: 2,
-      reason: "adds [12] and [3, 2, 2]"),
+      reason: "cannot add shapes [12] and [3, 2, 2]"),
     Fault(
       layers: [.linear(3, 3), LayerDescription(kind: .add)], layer: 1,
       reason: "add needs a second layer to read"),
@@ -228,7 +228,7 @@ struct ArchitectureTests {
       layers: [.linear(3, 3), .linear(3, 3), .relu.reading(0)], layer: 1,
       reason: "no layer reads its output"),
   ])
-  func layersThatAreNotJoined(fault: Fault) { expect(fault) }
+  func invalidConnections(fault: Fault) { expect(fault) }
 
   @Test func onlyAddReadsASecondLayer() {
     for kind in LayerKind.allCases where kind != .add {
@@ -239,10 +239,10 @@ struct ArchitectureTests {
     }
   }
 
-  /// Everything that a kind does not take is refused by name.
+  /// Every field that a kind does not use is refused by name.
   @Test(arguments: LayerKind.allCases)
-  func whatAKindDoesNotTakeIsRefused(kind: LayerKind) {
-    let everything: [(name: String, spoil: (inout LayerDescription) -> Void)] = [
+  func fieldsThatAKindDoesNotUseAreRefused(kind: LayerKind) {
+    let everything: [(name: String, change: (inout LayerDescription) -> Void)] = [
       ("inputs", { $0.inputs = 3 }), ("outputs", { $0.outputs = 3 }), ("kernel", { $0.kernel = 1 }),
       ("stride", { $0.stride = 1 }), ("padding", { $0.padding = -1 }),
       ("groups", { $0.groups = 1 }),
@@ -263,11 +263,11 @@ struct ArchitectureTests {
       case .add: (.add(-1), [])
       case .relu, .flatten, .globalAvgPool2d: (LayerDescription(kind: kind), [])
       }
-    for (name, spoil) in everything where !taken.contains(name) {
-      var spoiled = layer
-      spoil(&spoiled)
+    for (name, change) in everything where !taken.contains(name) {
+      var changed = layer
+      change(&changed)
       let reason = "\(kind.name) takes no \(name)"
-      expect(Fault(inputShape: [3, 7, 5], layers: [spoiled], layer: 0, reason: reason))
+      expect(Fault(inputShape: [3, 7, 5], layers: [changed], layer: 0, reason: reason))
     }
   }
 }

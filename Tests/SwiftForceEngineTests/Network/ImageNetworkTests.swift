@@ -1,5 +1,5 @@
-// Networks with convolutions as a whole: gradients against slopes, parts of a batch, and running
-// statistics.
+// Whole networks with convolutions: gradients against central differences, parts of a batch, and
+// running statistics.
 
 import SwiftForceCore
 import Testing
@@ -13,7 +13,7 @@ extension Network {
     let pass = try NetworkPass(self, parameters: ownParameters, normalization: .batch)
     defer { pass.end() }
     var total = 0.0
-    try pass.forEachPart(of: checked, samples: checked.count) { range, logits in
+    try pass.forEachMicroBatch(of: checked, samples: checked.count) { range, logits in
       total += pass.loss(checked, range, logits).sum(gradient: nil, weight: 0).loss
     }
     return total / Double(checked.count)
@@ -29,10 +29,10 @@ struct ImageNetworkTests {
 
   static let forms = imageNetworks + (1...4).map(randomNetwork)
 
-  /// One step with a learning rate of one moves all that is trained by its gradient. Slopes are
-  /// taken over short steps: a normalisation by few numbers is far from straight.
+  /// One step with a learning rate of one moves each trained parameter by its gradient. Differences
+  /// are taken over short steps, since a normalisation by few numbers is far from linear.
   @Test(arguments: forms)
-  func gradientsAreTheSlopes(form: ImageNetwork) throws {
+  func gradientsAreTheDerivatives(form: ImageNetwork) throws {
     let network = try makeNetwork(form, as: Double.self)
     let before = network.values
     try data(for: network, samples: 6).withBatch { batch in
@@ -57,9 +57,9 @@ struct ImageNetworkTests {
     }
   }
 
-  /// By running statistics samples do not depend on each other, and nothing that runs moves.
+  /// With running statistics samples do not depend on each other, and the statistics do not change.
   @Test(arguments: forms)
-  func gradientsByRunningStatisticsAreTheSlopes(form: ImageNetwork) throws {
+  func gradientsWithRunningStatisticsAreTheDerivatives(form: ImageNetwork) throws {
     let network = try makeNetwork(form, as: Double.self)
     let before = network.values
     try data(for: network, samples: 6).withBatch { batch in
@@ -75,7 +75,7 @@ struct ImageNetworkTests {
     #expect(network.values == before)
   }
 
-  /// Small slopes of a large network are only known as well as its loss.
+  /// Small derivatives of a large network are only as accurate as its loss.
   private func absoluteError(_ got: [Double], _ expected: [Double]) -> Double {
     guard got.count == expected.count else { return .infinity }
     let errors = zip(got, expected).map { ($0 - $1).magnitude }
@@ -129,7 +129,7 @@ struct ImageNetworkTests {
   }
 
   @Test(arguments: [0, -1, .min])
-  func partsOfNothingAreErrors(together: Int) throws {
+  func emptyPartsAreErrors(together: Int) throws {
     let network = try makeNetwork(imageNetworks[0], as: Double.self)
     try data(for: network, samples: 3).withBatch { batch in
       #expect(throws: SFError.badCount(together)) {
@@ -180,7 +180,7 @@ struct RunningStatisticsTests {
     try data.withBatch { try network.train(batch: $0, sgd: sgd) }
   }
 
-  /// What torch follows: the mean and the unbiased variance of a channel of the input.
+  /// The statistics that torch tracks: mean and unbiased variance of a channel of the input.
   private func moments(ofChannel channel: Int) -> (mean: Double, variance: Double) {
     let inputs = data.inputs.values
     var values: [Double] = []
@@ -193,8 +193,8 @@ struct RunningStatisticsTests {
     return (mean, squares.reduce(0, +) / 29)
   }
 
-  /// Weight decay would shrink them, momentum would carry them on, and masks would clear them.
-  @Test func followTheBatchesAndNothingElse() throws {
+  /// Weight decay, momentum and masks do not affect them.
+  @Test func dependOnBatchesAlone() throws {
     try network.apply(network.weightSizes.map { [UInt8](repeating: 0, count: $0) })
     var expected = running
     for _ in 0..<5 {
@@ -210,7 +210,7 @@ struct RunningStatisticsTests {
     }
   }
 
-  @Test func onlyTrainingMovesThem() throws {
+  @Test func onlyTrainingUpdatesThem() throws {
     let before = running
     try data.withBatch { batch in
       _ = try network.gradients(batch)
@@ -233,8 +233,8 @@ struct RunningStatisticsTests {
     #expect(network.values == before)
   }
 
-  /// Optimizer, masks and gradients are as long as the part that is trained, which comes first.
-  @Test func stateIsForWhatIsTrained() throws {
+  /// Optimizer, masks and gradients have the size of the trained part, which comes first.
+  @Test func optimizerStateCoversTrainedParameters() throws {
     let layout = network.layout
     let roles = network.parameters.map(\.role)
     #expect(roles == [.scale, .bias, .mean, .variance, .weight, .bias, .weight, .bias])
@@ -253,7 +253,7 @@ struct RunningStatisticsTests {
     #expect(network.weightSizes == [16, 8])
   }
 
-  /// Scales and shifts are trained but not pruned: a mask of nothing but zeros leaves them.
+  /// Scales and biases are trained but not pruned: masks of zeros leave them unchanged.
   @Test func masksRemoveWeightsAlone() throws {
     let before = network.values
     try network.apply(network.weightSizes.map { [UInt8](repeating: 0, count: $0) })

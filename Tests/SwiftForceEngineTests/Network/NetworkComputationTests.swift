@@ -1,4 +1,5 @@
-// Gradients against slopes, batches against their samples, training under masks, evaluation.
+// Gradients against central differences, batches against their samples, training with masks,
+// evaluation.
 
 import SwiftForceCore
 import Testing
@@ -14,7 +15,7 @@ struct NetworkComputationTests {
 
   /// One step with a learning rate of one moves every parameter by its gradient, biases too.
   @Test(arguments: architectures, [1, 7, 256, 300])
-  func gradientsAreTheSlopes(layers: [LayerDescription], samples: Int) throws {
+  func gradientsAreTheDerivatives(layers: [LayerDescription], samples: Int) throws {
     let network = try makeNetwork(layers, as: Double.self)
     let before = network.values
     try data(for: network, samples: samples).withBatch { batch in
@@ -70,7 +71,7 @@ struct NetworkComputationTests {
     }
   }
 
-  /// Every sample weighs the same, wherever micro-batches begin and end.
+  /// Every sample has the same weight, wherever micro-batches begin and end.
   @Test(arguments: [1, 255, 256, 257, 512, 600])
   func batchIsTheMeanOfItsSamples(samples: Int) throws {
     let network = try makeNetwork(architectures[1], as: Double.self)
@@ -186,7 +187,7 @@ struct MaskedTrainingTests {
     for (before, after) in zip(before, network.values) { #expect(before != after) }
   }
 
-  @Test func momentumOfRemovedWeightsIsForgotten() throws {
+  @Test func momentumOfRemovedWeightsIsCleared() throws {
     try train(5)
     try network.apply(masks)
     try network.apply(masks: nil)

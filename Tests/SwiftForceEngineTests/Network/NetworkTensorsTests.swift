@@ -1,4 +1,4 @@
-// Core's tensors give the same numbers as vectors do.
+// Core's tensors give the same results as vectors.
 
 import SwiftForceCore
 import Testing

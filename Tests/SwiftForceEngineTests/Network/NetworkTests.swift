@@ -1,4 +1,4 @@
-// What a network shows of itself, its masks, and that a call that throws changes nothing.
+// A network's parameters and masks, and that a call that throws changes nothing.
 
 import SwiftForceCore
 import Testing
@@ -16,7 +16,7 @@ struct NetworkTests {
     data = try DataSet(samples: 20, features: 5, classes: 3)
   }
 
-  @Test func showsItsParameters() throws {
+  @Test func parametersDescribeTheLayers() throws {
     #expect(network.parameters.map(\.layer) == [0, 0, 2, 2])
     #expect(network.parameters.map(\.role) == [.weight, .bias, .weight, .bias])
     #expect(network.parameters.map(\.shape) == [[6, 5], [6], [3, 6], [3]])
@@ -52,7 +52,7 @@ struct NetworkTests {
     #expect(after[3] == before[3])
   }
 
-  @Test func liftedMasksLetWeightsMoveAgain() throws {
+  @Test func weightsMoveAgainWithoutMasks() throws {
     try network.apply([[UInt8](repeating: 0, count: 30), [UInt8](repeating: 1, count: 18)])
     _ = try data.withBatch { try network.train(batch: $0, sgd: sgd) }
     #expect(areExactZeros(network.values[0]))
@@ -108,7 +108,7 @@ struct NetworkTests {
   }
 }
 
-/// Every way in which a call can be wrong, on a network that has masks and momentum.
+/// Every error of a call, on a network that has masks and momentum.
 struct NetworkErrorTests {
   let network: Network<Float>
   let twin: Network<Float>

@@ -1,4 +1,4 @@
-// Every loop of the kernels against a plain one, at lengths around each vector width.
+// Each loop of the kernels against a plain one, at lengths around every vector width.
 
 import SwiftForceKernels
 import Testing
@@ -46,7 +46,7 @@ struct VectorOperationsTests {
     #expect(target.values == source.values.map { Swift.max($0, 0) })
   }
 
-  @Test func rectifierLetsNonFiniteThrough() throws {
+  @Test func rectifierPropagatesNonFiniteValues() throws {
     let source = try Arena<Float>([.nan, .infinity, -.infinity, -0.0])
     let target = try Arena<Float>(count: 4)
     target.all.assignRectified(source.all)
@@ -74,8 +74,8 @@ struct VectorOperationsTests {
     #expect(target.values == expected)
   }
 
-  /// A selection: nothing that a removed position holds may be seen afterwards, and nothing at a
-  /// kept one may change, the sign of a zero and the bits of a NaN included.
+  /// A selection by bits: removed positions become +0 whatever they hold, and kept positions do not
+  /// change, including the sign of a zero and the bits of a NaN.
   @Test(arguments: lengths)
   func clearsByBits(count: Int) throws {
     let patterns: [Float] = [

@@ -1,5 +1,5 @@
-// One layer with all the memory that it needs, in which it can be run both ways. What must not live
-// here: expectations.
+// A test bench for one layer: all the memory that it needs to run forward and backward. What must
+// not live here: expected results.
 
 import SwiftForceCore
 import SwiftForceKernels
@@ -7,7 +7,7 @@ import Testing
 
 @testable import SwiftForceEngine
 
-/// A layer and what it is given.
+/// A layer and its input shape.
 struct LayerCase: Sendable, CustomTestStringConvertible {
   let description: LayerDescription
   let shape: Shape
@@ -33,7 +33,7 @@ struct LayerCase: Sendable, CustomTestStringConvertible {
 }
 
 /// A layer with random input and parameters, and the objective sum(output * outputGradient), whose
-/// slopes are the layer's gradients. Memory that it has not written yet holds NaN.
+/// derivatives are the layer's gradients. Memory that the layer has not written holds NaN.
 final class LayerBench<Element: BLASScalar> {
   let layer: any Layer
   let normalization: Normalization
@@ -45,17 +45,17 @@ final class LayerBench<Element: BLASScalar> {
   let outputGradient: Arena<Element>
   let inputGradients: [Arena<Element>]
   let parameterGradients: [Arena<Element>]
-  let kept: Arena<Element>
+  let saved: Arena<Element>
   private let workspace: Arena<Element>
   private let workspaceCount: Int
-  private let means: Means<Element>
+  private let context: ExecutionContext<Element>
 
   init(_ form: LayerCase, batch: Int, level: CPULevel = .v2, workers: Int = 1) throws {
     let sources = form.description.kind == .add ? 2 : 1
     layer = try form.description.makeLayer([Shape](repeating: form.shape, count: sources))
     normalization = form.normalization
     self.batch = batch
-    means = Means(team: Team(workers: workers), tiles: Element.tiles(at: level))
+    context = ExecutionContext(team: Team(workers: workers), tiles: Element.tiles(at: level))
     let (size, outputs) = (form.shape.features * batch, layer.outputShape.features * batch)
     inputs = try (0..<sources).map { try Arena(uniform(size, seed: UInt64(21 + $0))) }
     inputGradients = try (0..<sources).map { _ in try Arena(count: size) }
@@ -67,22 +67,22 @@ final class LayerBench<Element: BLASScalar> {
       return try Arena(parameter.1.role == .variance ? values.map { $0 + 1.5 } : values)
     }
     parameterGradients = try sizes.map { try Arena(count: $0) }
-    kept = try Arena(count: layer.needs.kept)
-    workspaceCount = layer.workspace(batch: batch, means)
+    saved = try Arena(count: layer.needs.saved)
+    workspaceCount = layer.workspace(batch: batch, context)
     workspace = try Arena(count: workspaceCount + 64)
     workspace.all.fill(with: -77)
     forget()
   }
 
-  /// The input's part of one sample, at one feature.
+  /// The index of one feature of one sample.
   func place(feature: Int, sample: Int) -> Int { feature * batch + sample }
 
   func pass(output target: Arena<Element>? = nil) -> Pass<Element> {
     Pass(
       input: matrix(inputs[0]), addend: inputs.count > 1 ? matrix(inputs[1]) : nil,
-      output: matrix(target ?? output), parameters: parameters.map(\.all), kept: kept.all,
+      output: matrix(target ?? output), parameters: parameters.map(\.all), saved: saved.all,
       normalization: normalization, workspace: workspace.vector(at: 0, count: workspaceCount),
-      means: means)
+      context: context)
   }
 
   func forward() { layer.forward(pass()) }
@@ -92,7 +92,7 @@ final class LayerBench<Element: BLASScalar> {
     return zip(output.values, outputGradient.values).reduce(0) { $0 + Double($1.0 * $1.1) }
   }
 
-  /// - Parameter target: where the (first) input's gradient goes, if not into its own memory.
+  /// - Parameter target: where the first input's gradient is written; nil: its own memory.
   func backward(
     accumulates: Bool, wantsInput: Bool = true, wantsParameters: Bool = true,
     into target: Arena<Element>? = nil
@@ -118,26 +118,26 @@ final class LayerBench<Element: BLASScalar> {
     }
   }
 
-  /// All gradients that it has computed: of its inputs and of what is trained.
+  /// All computed gradients: those of the inputs and of the trained parameters.
   var gradients: [[Element]] { inputGradients.map(\.values) + trainedGradients }
 
   var trainedGradients: [[Element]] {
     zip(parameterGradients, layer.parameters).compactMap { $1.role.isTrained ? $0.values : nil }
   }
 
-  /// What has been computed becomes NaN.
+  /// Sets everything that the layer computes to NaN.
   func forget() {
     forgetGradients()
     workspace.vector(at: 0, count: workspaceCount).fill(with: .nan)
-    for arena in [output, kept] { arena.all.fill(with: .nan) }
+    for arena in [output, saved] { arena.all.fill(with: .nan) }
   }
 
   func forgetGradients() {
     for arena in parameterGradients + inputGradients { arena.all.fill(with: .nan) }
   }
 
-  /// Whether it has written no more of the workspace than it asked for.
-  var keptToItsWorkspace: Bool {
+  /// Whether the layer has written no more scratch memory than it asked for.
+  var staysInItsWorkspace: Bool {
     workspace.vector(at: workspaceCount, count: 64).values.allSatisfy { $0 == -77 }
   }
 

@@ -1,5 +1,5 @@
-// What the tests of the engine share: memory with values in it, data sets, reading views, networks
-// of several forms. What must not live here: anything that is compared with.
+// Shared by the tests of the engine: memory with values, data sets, access to views, networks of
+// several forms. What must not live here: expected results.
 
 import SwiftForceCore
 import SwiftForceKernels
@@ -13,7 +13,7 @@ extension Arena {
     all.write(values)
   }
 
-  /// Read inside a method, so that the arena is alive while its views are.
+  /// Copied inside a method, so that the arena outlives its views.
   var values: [Element] { all.values }
 }
 
@@ -86,7 +86,7 @@ final class DataSet<Element: BLASScalar> {
 
   /// - Parameters:
   ///   - rows: the rows to use; nil: none are listed.
-  ///   - count, samples, features: what the batch claims, where that is not the truth.
+  ///   - count, samples, features: what the batch claims, if that should be wrong.
   @discardableResult
   func withBatch<Result>(
     rows: [Int64]? = nil, count: Int? = nil, samples: Int? = nil, features: Int? = nil,
@@ -159,7 +159,7 @@ let imageNetworks = [
     ]),
 ]
 
-/// Every parameter away from where it starts, so that its part in every gradient is seen.
+/// A network whose parameters differ from their initial values, so that all affect the gradients.
 func makeNetwork<Element>(
   _ layers: [LayerDescription], inputShape: [Int]? = nil, seed: UInt64 = 3,
   as: Element.Type = Element.self
@@ -179,16 +179,16 @@ func makeNetwork<Element>(
   try makeNetwork(form.layers, inputShape: form.shape, seed: seed)
 }
 
-/// Places in an array: all of a short one, else so many that are drawn.
+/// Indices of an array: all of them, or a random choice of at most `limit`.
 func places(_ count: Int, atMost limit: Int) -> [Int] {
   guard count > limit else { return Array(0..<count) }
   var generator = Generator(seed: UInt64(count))
   return Array((0..<count).shuffled(using: &generator).prefix(limit))
 }
 
-/// The slope of `value` by central differences, with each element of the view moved in turn.
+/// The derivatives of `value` by the elements of a view, by central differences.
 ///
-/// - Parameter places: the elements that are moved; nil: all of them.
+/// - Parameter places: the elements to differentiate by; nil: all of them.
 func centralDifferences(
   of value: () throws -> Double, by view: Vector<Double>, at places: [Int]? = nil,
   step: Double = 1e-6

@@ -1,4 +1,4 @@
-// What a batch is checked for, and in which order its samples are read.
+// The checks of a batch, and the order in which its samples are read.
 
 import SwiftForceCore
 import Testing
@@ -19,7 +19,7 @@ struct BatchTests {
     ) { _ = try $0.checked(features: 3, classes: 4, needsLabels: needsLabels) }
   }
 
-  @Test func whatIsRightPasses() throws {
+  @Test func validBatchesPass() throws {
     try check()
     try check(rows: [5, 0, 0, 5])
     try check(hasLabels: false, needsLabels: false)
@@ -75,7 +75,7 @@ struct BatchTests {
     #expect(labels.values == range.map { data.labels.values[Int(order[$0])] })
   }
 
-  @Test func laterWritesOfTheCallerAreNotSeen() throws {
+  @Test func laterWritesByTheCallerHaveNoEffect() throws {
     let labels = try Arena<Int64>(count: 6)
     let batch = try data.withBatch(rows: nil) { batch in
       try batch.checked(features: 3, classes: 4, needsLabels: true)

@@ -1,4 +1,4 @@
-// The distribution of new weights, and that a seed decides them.
+// The distribution of initial weights, and their dependence on the seed alone.
 
 import SwiftForceCore
 import Testing
@@ -39,7 +39,7 @@ struct InitializerTests {
     #expect(mean.magnitude < 5 / Double(products.count).squareRoot())
   }
 
-  @Test func seedDecides() throws {
+  @Test func seedDeterminesTheWeights() throws {
     let layers: [LayerDescription] = [.linear(30, 20), .relu, .linear(20, 20)]
     let first = try Network<Float>(layers: layers, seed: 1).values
     #expect(try Network<Float>(layers: layers, seed: 1).values == first)
@@ -53,9 +53,9 @@ struct InitializerTests {
     #expect(Array(wider[2].prefix(400)) == first[2])
   }
 
-  /// Chunks join without a seam, at odd sizes too.
+  /// The values do not depend on chunks, at odd sizes too.
   @Test(arguments: [1, 2, 4095, 4096, 4097, 12_289])
-  func chunksDoNotShow(count: Int) throws {
+  func chunksHaveNoEffect(count: Int) throws {
     let arena = try Arena<Double>(count: count)
     KaimingNormal(seed: 5).fill(arena.all, fanIn: 2, stream: 3)
     var sequence = NormalSequence(generator: Generator(seed: 5, stream: 3))

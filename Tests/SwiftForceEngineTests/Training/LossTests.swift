@@ -50,7 +50,7 @@ struct LossTests {
   }
 
   @Test(arguments: [1, 2, 7, 8, 9, 33])
-  func gradientIsTheSlope(columns: Int) throws {
+  func gradientIsTheDerivative(columns: Int) throws {
     let logits = try Arena<Double>(uniform(5 * columns, seed: 1))
     let labels = (0..<columns).map { Int64($0 * 3 % 5) }
     let weight = 1 / Double(columns)
@@ -70,7 +70,7 @@ struct LossTests {
     #expect(shifted.gradient == plain.gradient)
   }
 
-  @Test func firstOfTheLargestCounts() throws {
+  @Test func firstOfSeveralLargestCounts() throws {
     let ties: [Float] = [1, 5, 5]
     #expect(try loss(ties, labels: [1]).result.correct == 1)
     #expect(try loss(ties, labels: [2]).result.correct == 0)

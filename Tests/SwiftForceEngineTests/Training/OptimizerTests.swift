@@ -1,4 +1,5 @@
-// The step of SGD against the same formula for one number, masks, and the checks of its settings.
+// The step of SGD against the formula for single numbers, with masks, and the checks of its
+// settings.
 
 import SwiftForceCore
 import Testing
@@ -45,7 +46,7 @@ struct OptimizerTests {
     #expect(parameters.values == before)
   }
 
-  /// Nothing at a removed position can get out of it: not its weight, not its gradient.
+  /// Neither the weight nor the gradient at a removed position has any effect.
   @Test func removedStaysZeroWhateverItHolds() throws {
     let (layout, optimizer, parameters) = try makeOptimizer()
     let mask = try Arena<UInt8>((0..<layout.count).map { UInt8($0 % 2) })
