@@ -1,12 +1,13 @@
-// The samples of a call, checked as far as that can be done without the network they are for.
+// The batch of a call, with the checks that do not need the network. What must not live here:
+// checks of row numbers, labels and features, which the engine makes.
 
 import CSwiftForce
 import SwiftForceCore
 import SwiftForceEngine
 
-/// A batch whose pointers, alignments and counts passed. Row numbers, labels and the number of
-/// features are the engine's to check.
-@safe struct Samples {
+/// A batch whose pointers, alignments and counts are valid. The engine checks row numbers, labels
+/// and the number of features.
+@safe struct BatchArguments {
   private let given: sf_batch
 
   init(_ batch: UnsafePointer<sf_batch>?, needsLabels: Bool) throws(Fault) {
@@ -21,7 +22,7 @@ import SwiftForceEngine
     _ = try counted(unsafe given.samples, atLeast: 1, size: 4 * features, "batch.samples")
     _ = try counted(unsafe given.count, atLeast: 1, size: 8, "batch.count")
     for (start, bytes) in spans where start.addingReportingOverflow(bytes).overflow {
-      throw Fault(SF_BAD_COUNT, "the batch reaches beyond the end of memory")
+      throw Fault(SF_BAD_COUNT, "the batch extends beyond the address space")
     }
   }
 
@@ -31,10 +32,10 @@ import SwiftForceEngine
       features: Int(given.features), count: Int(given.count))
   }
 
-  /// Samples that are normalised together; nil: all of them.
+  /// How many samples are normalised together; nil: all of them.
   var together: Int? { unsafe given.together == 0 ? nil : Int(given.together) }
 
-  /// Where inputs, labels and row numbers lie, and how many bytes they occupy.
+  /// The addresses of inputs, labels and row numbers, and their sizes in bytes.
   private var spans: [(start: UInt, bytes: UInt)] {
     let samples = unsafe UInt(given.samples)
     return unsafe [
@@ -44,16 +45,16 @@ import SwiftForceEngine
     ]
   }
 
-  /// Refuses outputs that lie, even in part, where the samples or the network's parameters do, and
-  /// samples that lie where the parameters do while these are trained.
-  func checkApart(
+  /// Refuses outputs that overlap the samples or the network's parameters, and samples that overlap
+  /// the parameters if these are trained.
+  func checkDisjoint(
     from outputs: Arrays?, and network: Network<Float>, isTrained: Bool = false
   ) throws(Fault) {
     let read = zip(spans, [SF_OPERAND_INPUTS, SF_OPERAND_LABELS, SF_OPERAND_ROWS]).map {
       Region(
         start: $0.start, end: $0.start + $0.bytes, operand: $1, tensor: 0, isWritten: false)
     }
-    // Operand NONE: parameters that the call uses, but that are none of its arguments.
+    // Operand NONE: the network's parameters are not arguments of the call.
     let own = network.parameters.enumerated().map { position, parameter in
       let start = unsafe UInt(bitPattern: parameter.view.base)
       return Region(

@@ -1,4 +1,5 @@
-// Exported for benchmarks: all bytes of a list of arrays, read once.
+// Exported for benchmarks: a scan that reads all bytes of a list of arrays once. What must not live
+// here: anything that the package itself calls.
 
 import CSwiftForce
 import SwiftForceCore
@@ -16,7 +17,7 @@ public func read(
       unsafe UnsafeRawBufferPointer(
         start: UnsafeRawPointer(bitPattern: region.start), count: Int(region.end - region.start))
     }
-    unsafe parity.pointee = try mapping { () throws(SFError) in
+    unsafe parity.pointee = try mappingErrors { () throws(SFError) in
       unsafe try Reading.parity(of: memory)
     }
   }

@@ -1,4 +1,4 @@
-// sf_read: what it computes, and every argument that it refuses.
+// sf_read, the scan of the benchmarks: what it computes, and every argument that it refuses.
 
 import CSwiftForce
 import Testing
@@ -37,7 +37,7 @@ import Testing
 
   /// An empty array may have any address.
   @Test(arguments: [0, 1, 3] as [UInt])
-  func emptyArraysMayLieAnywhere(address: UInt) {
+  func emptyArraysMayHaveAnyAddress(address: UInt) {
     let call = ReadCall()
     call.list.setCount(1, 0)
     call.list.setData(1, address)
@@ -48,26 +48,26 @@ import Testing
   }
 
   @Test func badArgumentsAreRefusedAndNothingIsWritten() {
-    var spoilings: [Spoiling<ReadCall>] = [
-      Spoiling("parity null", SF_NULL_POINTER) { $0.parityAddress = 0 },
-      Spoiling("parity misaligned", SF_MISALIGNED) { $0.parityAddress += 4 },
-      Spoiling("no tensors", SF_BAD_COUNT) { $0.tensors = 0 },
-      Spoiling("-1 tensors", SF_BAD_COUNT) { $0.tensors = -1 },
-      Spoiling("too many tensors", SF_BAD_COUNT) { $0.tensors = .max },
-      Spoiling("integers", SF_UNSUPPORTED_TYPE, tensor: 1) { $0.list.setType(1, 5) },
+    var invalidCalls: [InvalidCall<ReadCall>] = [
+      InvalidCall("parity null", SF_NULL_POINTER) { $0.parityAddress = 0 },
+      InvalidCall("parity misaligned", SF_MISALIGNED) { $0.parityAddress += 4 },
+      InvalidCall("no tensors", SF_BAD_COUNT) { $0.tensors = 0 },
+      InvalidCall("-1 tensors", SF_BAD_COUNT) { $0.tensors = -1 },
+      InvalidCall("too many tensors", SF_BAD_COUNT) { $0.tensors = .max },
+      InvalidCall("integers", SF_UNSUPPORTED_TYPE, tensor: 1) { $0.list.setType(1, 5) },
     ]
-    // Bytes can be read as well, and there is nothing that a list could be shorter than.
-    spoilings += spoiledLists("arrays", SF_OPERAND_NONE, elementSize: 4, required: true) {
+    // Masks are allowed as well, and there is no other list to differ from in length.
+    invalidCalls += invalidLists("arrays", SF_OPERAND_NONE, elementSize: 4, required: true) {
       $0.list
     }.filter { !$0.what.contains("shorter") && !$0.what.contains("the other type") }
-    for spoiling in spoilings {
+    for invalid in invalidCalls {
       let call = ReadCall()
-      spoiling.spoil(call)
-      let said = outcome { call.make($0) }
-      #expect(said.status == spoiling.status, "\(spoiling.what)")
-      #expect(said.operand == SF_OPERAND_NONE, "\(spoiling.what)")
-      #expect(said.tensor == spoiling.tensor, "\(spoiling.what)")
-      #expect(call.parity.isUnwritten, "\(spoiling.what)")
+      invalid.mutate(call)
+      let result = outcome { call.make($0) }
+      #expect(result.status == invalid.status, "\(invalid.what)")
+      #expect(result.operand == SF_OPERAND_NONE, "\(invalid.what)")
+      #expect(result.tensor == invalid.tensor, "\(invalid.what)")
+      #expect(call.parity.isUnwritten, "\(invalid.what)")
     }
   }
 }

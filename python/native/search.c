@@ -60,7 +60,7 @@ static int32_t sum_over_ranks(void *context, int64_t *values, int64_t count) {
   PyObject *copy = PyByteArray_FromStringAndSize((const char *)values, bytes);
   PyObject *returned = copy ? PyObject_CallFunctionObjArgs(exchange->sum, copy, NULL) : NULL;
   if (returned && PyByteArray_Size(copy) != bytes)
-    PyErr_SetString(PyExc_ValueError, "sums over all ranks have another length");
+    PyErr_SetString(PyExc_ValueError, "the function for sums over all ranks must not change the length of its bytearray");
   else if (returned)
     memcpy(values, PyByteArray_AsString(copy), (size_t)bytes);
   int failed = PyErr_Occurred() != NULL;
@@ -156,7 +156,7 @@ PyObject *core_search_report(PyObject *module, PyObject *args) {
   PyObject *result = NULL;
   if (!PyArg_ParseTuple(args, "OLn:search_report", &capsule, &step, &tensors)) return NULL;
   if (tensors < 0 || tensors > (1 << 24)) {
-    PyErr_SetString(PyExc_ValueError, "tensors must be a number of tensors");
+    PyErr_SetString(PyExc_ValueError, "tensors must be in 0 ... 16777216");
     return NULL;
   }
   int64_t handle = handle_from(capsule, search_name);
