@@ -60,7 +60,8 @@ static int32_t sum_over_ranks(void *context, int64_t *values, int64_t count) {
   PyObject *copy = PyByteArray_FromStringAndSize((const char *)values, bytes);
   PyObject *returned = copy ? PyObject_CallFunctionObjArgs(exchange->sum, copy, NULL) : NULL;
   if (returned && PyByteArray_Size(copy) != bytes)
-    PyErr_SetString(PyExc_ValueError, "the function for sums over all ranks must not change the length of its bytearray");
+    PyErr_SetString(PyExc_ValueError,
+                    "the function for sums over all ranks changed the length of its bytearray");
   else if (returned)
     memcpy(values, PyByteArray_AsString(copy), (size_t)bytes);
   int failed = PyErr_Occurred() != NULL;

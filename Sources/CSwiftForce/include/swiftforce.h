@@ -34,36 +34,36 @@ extern "C" {
 
 /* Lists of constants, from which enums and names are generated: X(value, NAME, "meaning"). */
 
-#define SF_STATUSES(X)                                                                              \
-  X(0, OK, "success")                                                                               \
-  X(1, NULL_POINTER, "a required pointer is null")                                                  \
-  X(2, BAD_COUNT, "a count is negative, zero where it must not be, or overflows")                   \
-  X(3, MISALIGNED, "a pointer is not aligned to its element type")                                  \
-  X(4, OVERLAP, "two arrays that must be distinct share memory")                                    \
-  X(5, UNSUPPORTED_TYPE, "an array has an element type that is not supported")                      \
-  X(6, SIZE_MISMATCH, "arrays that belong together differ in size")                                 \
-  X(7, UNKNOWN_NAME, "the number of a method, schedule, saliency or layer is unknown")              \
-  X(8, BAD_SPARSITY, "a sparsity is not in [0, 1)")                                                 \
-  X(9, BAD_KEEP, "a number of weights to keep is not in 1 ... n")                                   \
-  X(10, BAD_STEPS, "a number of steps is below one, above one for a one-shot method, or too large") \
-  X(11, BAD_SCHEDULE, "a schedule grows, or falls below the number that it ends with")              \
-  X(12, NON_FINITE, "a weight, gradient or score is NaN or infinite")                               \
-  X(13, MISSING_GRADIENTS, "the method needs gradients")                                            \
-  X(14, SEARCH_DONE, "the search has taken all its steps")                                          \
-  X(15, MASKS_CHANGED, "the masks passed do not keep as many weights as after the previous step")   \
-  X(16, BAD_HANDLE, "a handle is not that of a live object of this kind")                           \
-  X(17, BAD_LABEL, "a label is not in 0 ... classes - 1")                                           \
-  X(18, BAD_ROW, "a row number is outside the data set")                                            \
-  X(19, BAD_ARCHITECTURE, "layers do not fit together")                                             \
-  X(20, BAD_HYPERPARAMETER, "a learning rate, momentum or weight decay is out of range")            \
-  X(21, NO_MEMORY, "memory could not be allocated")                                                 \
-  X(22, SMALL_BUFFER, "the buffer for a text is too small")                                         \
-  X(23, BAD_THREADS, "a number of threads is not in 1 ... 4096")                                    \
-  X(24, BAD_ENVIRONMENT, "an environment variable has an invalid value")                            \
-  X(25, ARRAYS_CHANGED, "weights, gradients or scores changed while they were read")                \
-  X(26, BAD_START, "a tensor overlaps the previous one, or ends after the last weight")             \
-  X(27, RANK_FAILED, "another rank failed, or is not at the same step of the same search")          \
-  X(28, EXCHANGE_FAILED, "a sum over all ranks failed, or its result is impossible")                \
+#define SF_STATUSES(X)                                                                     \
+  X(0, OK, "success")                                                                      \
+  X(1, NULL_POINTER, "a required pointer is null")                                         \
+  X(2, BAD_COUNT, "a count is negative, zero where it must not be, or overflows")          \
+  X(3, MISALIGNED, "a pointer is not aligned to its element type")                         \
+  X(4, OVERLAP, "two arrays that must be distinct share memory")                           \
+  X(5, UNSUPPORTED_TYPE, "an array has an element type that is not supported")             \
+  X(6, SIZE_MISMATCH, "arrays that belong together differ in size")                        \
+  X(7, UNKNOWN_NAME, "the number of a method, schedule, saliency or layer is unknown")     \
+  X(8, BAD_SPARSITY, "a sparsity is not in [0, 1)")                                        \
+  X(9, BAD_KEEP, "a number of weights to keep is not in 1 ... n")                          \
+  X(10, BAD_STEPS, "steps are below one, above one for a one-shot method, or too many")    \
+  X(11, BAD_SCHEDULE, "a schedule grows, or falls below the number that it ends with")     \
+  X(12, NON_FINITE, "a weight, gradient or score is NaN or infinite")                      \
+  X(13, MISSING_GRADIENTS, "the method needs gradients")                                   \
+  X(14, SEARCH_DONE, "the search has taken all its steps")                                 \
+  X(15, MASKS_CHANGED, "the masks do not keep as many weights as after the previous step") \
+  X(16, BAD_HANDLE, "a handle is not that of a live object of this kind")                  \
+  X(17, BAD_LABEL, "a label is not in 0 ... classes - 1")                                  \
+  X(18, BAD_ROW, "a row number is outside the data set")                                   \
+  X(19, BAD_ARCHITECTURE, "layers do not fit together")                                    \
+  X(20, BAD_HYPERPARAMETER, "a learning rate, momentum or weight decay is out of range")   \
+  X(21, NO_MEMORY, "memory could not be allocated")                                        \
+  X(22, SMALL_BUFFER, "the buffer for a text is too small")                                \
+  X(23, BAD_THREADS, "a number of threads is not in 1 ... 4096")                           \
+  X(24, BAD_ENVIRONMENT, "an environment variable has an invalid value")                   \
+  X(25, ARRAYS_CHANGED, "weights, gradients or scores changed while they were read")       \
+  X(26, BAD_START, "a tensor overlaps the previous one, or ends after the last weight")    \
+  X(27, RANK_FAILED, "another rank failed, or is not at the same step of the same search") \
+  X(28, EXCHANGE_FAILED, "a sum over all ranks failed, or its result is impossible")       \
   X(29, IN_USE, "a call on the same handle is still running in this thread")
 
 /* Element types of an array. Weights, gradients and scores have one of the first four, and one call

@@ -1,8 +1,7 @@
 // Which source elements each target element of a convolution is computed from, along one axis of
 // the image. What must not live here: memory.
 
-/// Targets along one axis that have the same taps: target `start` + `step` * i for i in 0 ..<
-/// `count`.
+/// Targets along one axis that have the same taps: `start` + `step` * i for i in 0 ..< `count`.
 struct TapClass: Sendable, Equatable {
   /// One position of the kernel. For target i it reads source `sourceStep` * (i + shift) + phase.
   struct Tap: Sendable, Equatable {

@@ -1,4 +1,4 @@
-// The linear layer, and checks of sizes that layers share. What must not live here: other layers.
+// The linear layer. What must not live here: other layers.
 
 import SwiftForceCore
 
@@ -56,23 +56,5 @@ struct Linear: Layer {
 
   private func weight<Element>(of pass: Pass<Element>) -> Matrix<Element> {
     pass.parameters[0].matrix(rows: outputs, columns: inputs)
-  }
-}
-
-/// Throws unless a size is in 1 ... 2^31 - 1.
-func checkSize(_ size: Int, _ name: String) throws(LayerFault) {
-  guard Architecture.validSizes.contains(size) else {
-    throw LayerFault("\(name) must be in 1 ... \(Architecture.validSizes.upperBound), not \(size)")
-  }
-}
-
-extension Shape {
-  /// The image that a layer of this kind reads.
-  func image(for kind: LayerKind) throws(LayerFault) -> (channels: Int, height: Int, width: Int) {
-    guard let image else {
-      throw LayerFault(
-        "\(kind.name) expects (channels, height, width) but receives \(features) features")
-    }
-    return image
   }
 }

@@ -15,7 +15,7 @@
 /// valid. Using a view is safe.
 @safe public struct Vector<Element: BitwiseCopyable>: @unchecked Sendable {
   public let count: Int
-  /// Where the elements lie.
+  /// The address of the first element.
   @unsafe public let base: UnsafeMutablePointer<Element>
 
   /// - Parameter base: `count` initialised elements, aligned to their type.

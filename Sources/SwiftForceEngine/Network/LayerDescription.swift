@@ -163,10 +163,3 @@ public struct LayerDescription: Sendable, Equatable {
     }
   }
 }
-
-/// Why a layer is impossible. The text follows the layer's position in messages.
-struct LayerFault: Error, Equatable {
-  let reason: String
-
-  init(_ reason: String) { self.reason = reason }
-}

@@ -34,7 +34,7 @@ public final class Network<Element: BLASScalar> {
   ///   - inputShape: (features) or (channels, height, width) of a sample; nil: the inputs of the
   ///     first linear layer, if only rectifiers come before it.
   ///   - seed: determines the weights; the same seed gives the same network.
-  /// - Throws: `.badArchitecture` naming the first layer at fault; `.noMemory`.
+  /// - Throws: `.badArchitecture` with the first invalid layer; `.noMemory`.
   /// - Complexity: O(n) for n parameters.
   public init(
     layers: [LayerDescription], inputShape: [Int]? = nil, seed: UInt64
