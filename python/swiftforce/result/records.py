@@ -173,9 +173,10 @@ def step_of(report: dict[str, Any]) -> Step:
 
 def saved_step(entries: dict[str, Any]) -> Step:
     """The step that a file has the fields of; version 0.1 called the passes readings."""
-    passes = entries.get("readings", entries.get("passes"))
-    fields = {name: value for name, value in entries.items() if name != "readings"}
-    return Step(**{**fields, "passes": passes, "layer_kept": tuple(entries["layer_kept"])})
+    fields = dict(entries)
+    if "readings" in fields:
+        fields["passes"] = fields.pop("readings")
+    return Step(**{**fields, "layer_kept": tuple(fields["layer_kept"])})
 
 
 def layers_of(tensors: Tensors, step: Step) -> tuple[Layer, ...]:
