@@ -196,20 +196,21 @@ def test_a_model_of_torch() -> None:
 
 
 def test_modules_of_flax() -> None:
-    flax = pytest.importorskip("flax", reason="flax is not installed")
-    model = flax.linen.Dense(3)
+    linen = pytest.importorskip("flax.linen", reason="flax is not installed")
+    nnx = pytest.importorskip("flax.nnx", reason="flax is not installed")
+    model = linen.Dense(3)
     refused(
         lambda: sfj.force(model, mlp_loss, mlp_batches(), keep=1),
         sf.UnsupportedTypeError,
         r"^params \(Dense\) is a flax module",
     )
-    layer = flax.nnx.Linear(3, 2, rngs=flax.nnx.Rngs(0))
-    graph, _ = flax.nnx.split(layer)
+    layer = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    graph, _ = nnx.split(layer)
 
     def loss(params: Params, x: jax.Array) -> jax.Array:
-        return jnp.mean(flax.nnx.merge(graph, params)(x) ** 2)
+        return jnp.mean(nnx.merge(graph, params)(x) ** 2)
 
-    params = flax.nnx.state(layer, flax.nnx.Param)
+    params = nnx.state(layer, nnx.Param)
     found = sfj.force(params, loss, [normal(0, 4, 3)], keep=3, steps=2)
     assert [layer.name for layer in found.layers] == ["kernel/value"]
 
