@@ -21,18 +21,20 @@ def apply(params: Pytree, masks: Pytree) -> Pytree:
     """Set the removed weights of parameters to exactly zero.
 
     Removed weights become +0 whatever they were: weights are selected, not multiplied by the mask,
-    so NaN does not stay NaN and negative weights do not become -0. Works under `jax.jit`.
+    so NaN does not stay NaN and negative weights do not become -0. Works under `jax.jit`. The masks
+    must have the structure and the shapes of the parameters.
 
     Parameters
     ----------
     params : pytree of arrays
         The dense parameters. Leaves that are not real floating-point arrays are returned unchanged.
     masks : PytreePruning, or pytree of bool arrays
-        True where a weight is kept, in the structure and the shapes of the parameters.
+        True where a weight is kept.
 
     Returns
     -------
     pytree of arrays
+        In the structure of the parameters.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def keep_removed_zero(masks: Pytree) -> optax.GradientTransformation:
     Parameters
     ----------
     masks : PytreePruning, or pytree of bool arrays
-        True where a weight is kept, in the structure and the shapes of the parameters.
+        True where a weight is kept.
 
     Returns
     -------
