@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -242,3 +244,23 @@ def test_a_misspelt_method_is_refused_before_anything_else() -> None:
         sfj.prune(object(), method="forse")
     with pytest.raises(sf.UnknownNameError, match="'exponent'"):
         sfj.force(mlp(), mlp_loss, mlp_batches(), keep=9, schedule="exponent")
+
+
+@pytest.mark.parametrize(
+    ("spelling", "name"), [("FORCE", "force"), ("iterative-snip", "iterative_snip")]
+)
+def test_spellings_of_a_method(spelling: str, name: str) -> None:
+    found = sfj.prune(mlp(), mlp_loss, mlp_batches(), method=spelling, keep=9, steps=2)
+    assert found.method == name
+
+
+def test_steps_of_a_one_shot_method_are_ignored() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = sfj.prune(mlp(), mlp_loss, mlp_batches(), method="snip", keep=40, steps=60)
+    line = sys._getframe().f_lineno - 1
+    assert [(w.category, w.filename, w.lineno) for w in caught] == [
+        (sf.StepsIgnoredWarning, __file__, line)
+    ]
+    assert str(caught[0].message) == "snip takes one step: steps=60 is ignored"
+    assert found.steps == 1

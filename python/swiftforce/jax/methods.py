@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from swiftforce.adapters import Patterns
+from swiftforce.inputs import MethodName
 from swiftforce.jax.gradients import Loss
 from swiftforce.jax.pruning import PytreePruning
 from swiftforce.jax.pytrees import Pytree
@@ -17,7 +18,7 @@ def prune(
     loss: Loss | None = None,
     batches: Iterable[Pytree] | None = None,
     *,
-    method: str = "force",
+    method: MethodName = "force",
     sparsity: float | None = None,
     keep: int | None = None,
     steps: int | None = None,

@@ -7,7 +7,7 @@ from typing import Any
 
 from swiftforce.adapters import Patterns
 from swiftforce.errors import OverlapError
-from swiftforce.inputs import method_info
+from swiftforce.inputs import MethodName, method_info
 from swiftforce.jax.arguments import check_objective, check_params
 from swiftforce.jax.gradients import Loss, averaged, gradient_function
 from swiftforce.jax.pruning import PytreePruning, in_pytree
@@ -21,7 +21,7 @@ def run_search(
     loss: Loss | None,
     batches: Iterable[Pytree] | None,
     *,
-    method: str,
+    method: MethodName,
     batches_per_step: int,
     include: Patterns | None,
     exclude: Patterns,
