@@ -1,4 +1,4 @@
-"""Mistakes in what a search of a pytree is given: one line each, which says what to do."""
+"""Mistakes in the arguments of a search: each is an error of one line that says what to do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CALLS = [sfj.prune, sfj.force, sfj.iterative_snip]
 
 
 def foreign(library: str, name: str) -> type:
-    """A class that another library seems to define, under a class of its user."""
+    """A subclass of a class that another library seems to define."""
     return type("Users", (type(name, (), {"__module__": f"{library}.inner"}),), {})
 
 
@@ -50,7 +50,7 @@ def test_loss_and_batches_that_are_swapped(call: Any) -> None:
     refused(
         lambda: call(mlp(), mlp_batches(), mlp_loss, keep=9),
         sf.UnsupportedTypeError,
-        r"loss and batches are swapped: the order is prune\(params, loss, batches\)",
+        "loss and batches are swapped: the order is params, loss, batches",
     )
 
 
@@ -65,7 +65,7 @@ def test_loss_and_batches_that_are_swapped(call: Any) -> None:
         (type("CrossEntropyLoss", (), {"__module__": "torch.nn"}), "CrossEntropyLoss of torch"),
     ],
 )
-def test_a_loss_that_is_none(loss: Any, what: str) -> None:
+def test_a_loss_that_is_not_a_function_of_jax(loss: Any, what: str) -> None:
     refused(
         lambda: sfj.prune(mlp(), loss, mlp_batches(), keep=9),
         sf.UnsupportedTypeError,
@@ -73,7 +73,7 @@ def test_a_loss_that_is_none(loss: Any, what: str) -> None:
     )
 
 
-def test_optax_is_no_loss() -> None:
+def test_functions_and_optimizers_of_optax_are_not_losses() -> None:
     optax = pytest.importorskip("optax", reason="optax is not installed")
     for loss, name in [
         (optax.adam(1e-3), "GradientTransformation.*"),
@@ -106,7 +106,9 @@ def test_functions_of_every_kind_are_losses() -> None:
         (lambda w: jnp.sum(w) * 1j, sf.UnsupportedTypeError, "dtype complex64: return a real flo"),
     ],
 )
-def test_what_a_loss_must_not_return(value: Any, kind: Any, message: str, jit: bool) -> None:
+def test_a_loss_that_does_not_return_a_real_scalar(
+    value: Any, kind: Any, message: str, jit: bool
+) -> None:
     params = {"w": jnp.ones((2, 2))}
     options: dict[str, Any] = {"keep": 1, "jit": jit}
     refused(lambda: sfj.force(params, lambda p, _: value(p["w"]), [0], **options), kind, message)
@@ -195,6 +197,12 @@ def test_a_model_of_torch() -> None:
             sf.UnsupportedTypeError,
             message,
         )
+
+
+def test_a_module_beside_the_weights() -> None:
+    params = {"model": foreign("flax", "Module")(), "w": jnp.array([[1.0, 2.0]])}
+    found = sfj.prune(params, method="magnitude", keep=1)
+    assert [layer.name for layer in found.layers] == ["w"]
 
 
 def test_modules_of_flax() -> None:

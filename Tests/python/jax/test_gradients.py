@@ -46,7 +46,7 @@ def means(gradients_read: Read) -> list[list[float]]:
 
 
 @pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
-def test_each_batch_is_used_once_in_order_and_begun_again(
+def test_each_batch_is_used_once_in_order_and_then_again(
     gradients_read: Read,
 ) -> None:
     params = {"w": jnp.ones((1, 2))}
@@ -57,7 +57,7 @@ def test_each_batch_is_used_once_in_order_and_begun_again(
 
 
 @pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
-def test_a_batch_weighs_by_its_size(gradients_read: Read) -> None:
+def test_a_batch_is_weighted_by_its_size(gradients_read: Read) -> None:
     params = {"w": jnp.ones((1, 2))}
     batches = [ROWS[:8], ROWS[8:12], ROWS[12:14]]
     sfj.force(params, linear, batches, keep=1, steps=1, batches_per_step=3)
@@ -94,7 +94,7 @@ def test_half_precision_is_averaged_in_single(gradients_read: Read) -> None:
 
 
 @pytest.mark.slow
-def test_a_generator_is_enough_if_it_lasts() -> None:
+def test_a_generator_with_enough_batches() -> None:
     wanted = sfj.force(mlp(), mlp_loss, mlp_batches(4), keep=9, steps=4).masks
     found = sfj.force(mlp(), mlp_loss, iter(mlp_batches(4)), keep=9, steps=4).masks
     oracle.assert_same_masks(by_path(found), by_path(wanted))
@@ -112,12 +112,12 @@ def test_a_generator_is_enough_if_it_lasts() -> None:
     ],
 )
 @pytest.mark.slow
-def test_batches_that_do_not_do(batches: Callable[[], Any], count: int, message: str) -> None:
+def test_unusable_batches_are_refused(batches: Callable[[], Any], count: int, message: str) -> None:
     with pytest.raises(sf.BatchesError, match=message):
         sfj.force(mlp(), mlp_loss, batches(), keep=9, steps=4, batches_per_step=count)
 
 
-def test_a_size_is_needed_only_to_average() -> None:
+def test_sizes_of_batches_matter_only_for_averages() -> None:
     params = {"w": jnp.array([[1.0, 2.0]])}
 
     def loss(params: Params, scale: float) -> jax.Array:

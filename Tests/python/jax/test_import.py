@@ -13,7 +13,7 @@ import swiftforce.jax as sfj
 
 
 @pytest.mark.slow
-def test_nobody_imports_jax_but_the_adapter() -> None:
+def test_only_the_adapter_imports_jax() -> None:
     code = "import sys, swiftforce; assert 'jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
     code = "import sys, swiftforce.jax; assert 'optax' not in sys.modules"

@@ -54,7 +54,7 @@ def test_masks_of_the_oracle(method: str, network: str, jit: bool, gradients_rea
     position = iter(range(steps))
 
     def gradients(masked: list[np.ndarray]) -> list[np.ndarray]:
-        """Those of the search, which are those that JAX finds at the oracle's masked weights."""
+        """The gradients that the search read; JAX finds them at the oracle's masked weights."""
         step = next(position)
         at = pytrees.Leaves(params)
         batch = batches()[step % len(batches())]
@@ -187,7 +187,7 @@ cases = [
     ({"w": jax.device_put(w, rows), "b": jax.device_put(here["b"], whole)}, x),
     (jax.device_put(here, devices[1]), x),
 ]
-if hasattr(w, "committed"):  # by which JAX tells what may follow a batch to its device
+if hasattr(w, "committed"):  # which says whether it may follow a batch to its device
     cases.append((here, jax.device_put(x, devices[1])))
 for params, batch in cases:
     found = masks(params, batch)
@@ -199,8 +199,8 @@ for params, batch in cases:
 
 
 @pytest.mark.slow
-def test_masks_are_where_their_weights_are() -> None:
-    """Two devices, which only a process of its own can have."""
+def test_masks_are_on_the_devices_of_their_weights() -> None:
+    """Two devices: JAX needs a process of its own for them."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
     done = subprocess.run(
         [sys.executable, "-c", SHARDED],
@@ -233,7 +233,7 @@ def test_weights_that_are_not_finite() -> None:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 @pytest.mark.slow
-def test_what_the_loss_raises_changes_nothing(error: type[BaseException]) -> None:
+def test_an_error_in_the_loss_changes_nothing(error: type[BaseException]) -> None:
     params, calls = mlp(), iter(range(100))
     before = {name: leaf.tobytes() for name, leaf in by_path(params).items()}
 
@@ -249,7 +249,7 @@ def test_what_the_loss_raises_changes_nothing(error: type[BaseException]) -> Non
 
 
 @pytest.mark.slow
-def test_the_parameters_are_as_they_were() -> None:
+def test_parameters_are_not_changed() -> None:
     params = mlp()
     before = {name: leaf.tobytes() for name, leaf in by_path(params).items()}
     masks = sfj.force(params, mlp_loss, mlp_batches(), sparsity=0.9, steps=4).masks

@@ -1,4 +1,4 @@
-"""Files of masks of a pytree: saved, and loaded into the structure of parameters."""
+"""Mask files of a pytree: saved, and loaded into the structure of parameters."""
 
 from __future__ import annotations
 

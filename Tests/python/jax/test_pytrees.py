@@ -1,4 +1,4 @@
-"""Pytrees: paths, the leaves that are prunable, and structures that come back as they were."""
+"""Pytrees: paths, prunable leaves, and results in the structure that came in."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_leaves_of_integers_cannot_be_included() -> None:
 @pytest.mark.parametrize(
     ("params", "options"), [({}, {}), ({"b": jnp.ones(3)}, {}), (mlp(), {"exclude": "*"})]
 )
-def test_nothing_is_prunable(params: Params, options: dict[str, Any]) -> None:
+def test_no_leaf_is_prunable(params: Params, options: dict[str, Any]) -> None:
     with pytest.raises(sf.StructureError, match="no leaf of params is prunable"):
         names_pruned(params, **options)
 
@@ -163,7 +163,7 @@ def test_structures(structure: str) -> None:
             assert seen[0][key] is type(leaf)  # not traced
 
 
-def test_paths_that_are_equal_as_text() -> None:
+def test_two_paths_that_are_equal_as_text() -> None:
     params = {"a": {"b": jnp.ones((2, 2))}, "a/b": jnp.ones((2, 2))}
     with pytest.raises(sf.StructureError, match=r"two leaves .* 'a/b'"):
         names_pruned(params)

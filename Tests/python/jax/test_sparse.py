@@ -1,4 +1,4 @@
-"""Removed weights are zero, and stay so with any optimizer."""
+"""Removed weights are zero, and any optimizer keeps them zero."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import swiftforce.jax as sfj
 from pytree_models import Params, mlp, mlp_batches, mlp_loss
 
 
-def test_apply_chooses_and_never_multiplies() -> None:
+def test_apply_selects_and_never_multiplies() -> None:
     params = {"w": jnp.array([jnp.nan, -jnp.inf, -1.0, -2.0]), "n": jnp.arange(2)}
     masks = {"w": jnp.array([False, False, False, True]), "n": jnp.ones(2, bool)}
     for applied in (sfj.apply(params, masks), jax.jit(sfj.apply)(params, masks)):
@@ -72,7 +72,7 @@ def test_removed_weights_stay_zero_and_others_train_as_by_hand(name: str, masks:
     for layer in ("hidden", "output"):
         removed = ~np.asarray(masks[layer]["kernel"])
         assert not np.asarray(kept[layer]["kernel"])[removed].any()
-        assert np.asarray(moved[layer]["kernel"])[removed].any()  # without masks, they move
+        assert np.asarray(moved[layer]["kernel"])[removed].any()  # without masks they change
     same = jax.tree.map(np.array_equal, kept, by_hand)
     assert all(jax.tree.leaves(same)), same
 
@@ -124,7 +124,7 @@ def test_without_optax(monkeypatch: pytest.MonkeyPatch) -> None:
         sfj.keep_removed_zero({})
 
 
-def test_a_result_serves_as_its_masks() -> None:
+def test_a_result_is_accepted_as_masks() -> None:
     params = {"w": jnp.arange(4.0).reshape(2, 2)}
     pruning = sfj.prune(params, method="magnitude", sparsity=0.5)
     assert sfj.apply(params, pruning)["w"].tolist() == [[0, 0], [2, 3]]
@@ -132,6 +132,6 @@ def test_a_result_serves_as_its_masks() -> None:
     assert update.update(params, update.init(params))[0]["w"].tolist() == [[0, 0], [2, 3]]
 
 
-def test_masks_are_of_bools() -> None:
+def test_masks_must_be_bool() -> None:
     with pytest.raises(sf.UnsupportedTypeError, match="mask of w has dtype float32"):
         sfj.apply({"w": jnp.ones(2)}, {"w": jnp.ones(2)})

@@ -78,7 +78,7 @@ def by_path(tree: Params) -> dict[str, np.ndarray]:
 
 
 def assert_masks(pruning: sf.Pruning, params: Params, expected: dict[str, np.ndarray]) -> None:
-    """The expected masks, everything kept elsewhere; structure and types as they must be."""
+    """The masks are the expected ones and True elsewhere, in the structure of the parameters."""
     assert jax.tree.structure(pruning.masks) == jax.tree.structure(params)
     assert all(isinstance(mask, jax.Array) for mask in jax.tree.leaves(pruning.masks))
     found = by_path(pruning.masks)

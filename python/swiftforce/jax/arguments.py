@@ -1,13 +1,10 @@
 """Mistakes in the arguments of a search, each with a message that names the argument.
 
-Without these checks they would surface as errors of JAX, or not at all. Types of other frameworks
-are recognised by name: nothing is imported for it.
+Without these checks JAX would raise errors of its own, or none. Types of other frameworks are
+recognised by their names, so no framework is imported.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +12,9 @@ import numpy as np
 from jax import tree_util
 
 from swiftforce.errors import MissingGradientsError, ShapeError, UnsupportedTypeError
-from swiftforce.jax.pytrees import Pytree
+from swiftforce.jax.pytrees import NamedLeaves, Pytree
 
-#: What a leaf of params must not be, by library and class, and what to do instead.
+#: Types that a leaf of params must not have, by library and class, and what to do instead.
 _FOREIGN = {
     "torch.Module": "is a torch module: swiftforce.torch.prune finds masks for it",
     "torch.Tensor": "is a torch tensor: swiftforce.torch.prune finds masks for torch models",
@@ -30,15 +27,17 @@ _FOREIGN = {
 _NO_LOSS = ("optax", "torch")
 
 
-def check_params(leaves: Iterable[tuple[str, Any]]) -> None:
-    """Refuse modules and tensors of other frameworks, given the leaves of params and their paths.
+def check_params(leaves: NamedLeaves) -> None:
+    """Refuse a module that is passed as params, and tensors of torch.
 
     Raises
     ------
     UnsupportedTypeError
     """
-    for name, leaf in leaves:
-        if (kind := _foreign_kind(leaf)) is not None:
+    for name, leaf in leaves.items():
+        kind = _foreign_kind(leaf)
+        # A module beside the weights may be what the loss calls.
+        if kind == "torch.Tensor" or (kind is not None and len(leaves) == 1):
             raise UnsupportedTypeError(f"{name} ({type(leaf).__name__}) {_FOREIGN[kind]}")
 
 
@@ -58,7 +57,7 @@ def check_objective(loss: object, batches: object, method: str) -> None:
         )
     if callable(batches) and not callable(loss):
         raise UnsupportedTypeError(
-            "loss and batches are swapped: the order is prune(params, loss, batches)"
+            "loss and batches are swapped: the order is params, loss, batches"
         )
     if (wrong := _not_a_loss(loss)) is not None:
         raise UnsupportedTypeError(

@@ -30,10 +30,10 @@ def run_search(
     **options: Any,  # noqa: ANN401 - those of MaskSearch
 ) -> PytreePruning:
     """Run a search to its end. Warnings point at the caller of the public function."""
-    # Before the weights are copied to the CPU: a misspelt name, a wrong argument.
+    # Names and arguments are checked before the weights are copied to the CPU.
     info = method_info(method)
     leaves = Leaves(params)
-    check_params(leaves.by_name.items())
+    check_params(leaves.by_name)
     if info["needs_gradients"]:
         check_objective(loss, batches, method)
     names = prunable(leaves.by_name, include, exclude)
