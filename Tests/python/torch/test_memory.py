@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 import swiftforce.torch as sft  # noqa: E402
 import torch_models  # noqa: E402
-from swiftforce.torch.memory import array_of, in_order, order_of, out_of_order  # noqa: E402
+from swiftforce.torch.memory import array_of, flattened, order_of, unflattened  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
 from torch_models import Batches, assert_same, batches, bits, mlp, reference_search  # noqa: E402
@@ -75,10 +75,10 @@ def test_any_order_of_dimensions_comes_back() -> None:
         made = torch.arange(24.0).view([shape[dim] for dim in order]).permute(back)
         assert made.shape == shape
         found = order_of(made, "made")
-        flat = in_order(made, found)
+        flat = flattened(made, found)
         assert flat.data_ptr() == made.data_ptr()
         assert flat.tolist() == list(range(24))
-        assert torch.equal(out_of_order(flat, shape, found), made)
+        assert torch.equal(unflattened(flat, shape, found), made)
 
 
 @pytest.mark.parametrize(

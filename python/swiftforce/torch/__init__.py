@@ -8,9 +8,9 @@ Two lines in a training script, where model, batches and optimizer are there alr
 
 from swiftforce.torch.checks import invert, shuffle
 from swiftforce.torch.effective import effective_density
-from swiftforce.torch.methods import methods
 from swiftforce.torch.parameters import prunable
 from swiftforce.torch.pruning import ModelPruning, prune
+from swiftforce.torch.scoring import methods
 from swiftforce.torch.sparse import apply, masks, remove, to_torch_prune
 
 __all__ = [

@@ -12,7 +12,7 @@ from swiftforce.errors import StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array
 from swiftforce.result import Pruning
 from swiftforce.torch.memory import array_of
-from swiftforce.torch.sharded import spread_as, whole
+from swiftforce.torch.sharded import gathered, sharded_as
 
 Masks = Pruning | Mapping[str, torch.Tensor]
 
@@ -76,7 +76,7 @@ def invert(
     ranked = None
     if scores is not None:
         ranked = {
-            name: array_of(whole(score).detach().cpu().contiguous(), name)
+            name: array_of(gathered(score).detach().cpu().contiguous(), name)
             for name, score in scores.items()
         }
     return _changed(masks, lambda arrays: checks.invert(arrays, scores=ranked, seed=seed))
@@ -99,9 +99,9 @@ def _array(name: str, mask: Any) -> Array:  # noqa: ANN401 - refused if it is no
     if not isinstance(mask, torch.Tensor) or mask.dtype != torch.bool:
         kind = mask.dtype if isinstance(mask, torch.Tensor) else type(mask).__name__
         raise UnsupportedTypeError(f"masks[{name!r}] must be a tensor of bools, not {kind}")
-    array: Array = whole(mask).cpu().contiguous().numpy()
+    array: Array = gathered(mask).cpu().contiguous().numpy()
     return array
 
 
 def _like(array: Array, mask: torch.Tensor) -> torch.Tensor:
-    return spread_as(torch.from_numpy(array).to(mask.device), mask)
+    return sharded_as(torch.from_numpy(array).to(mask.device), mask)

@@ -20,8 +20,8 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from swiftforce.errors import MissingGradientsError, ShapeError, UnsupportedTypeError
+from swiftforce.torch.model_state import forked_generators
 from swiftforce.torch.objective import Objective, size_of
-from swiftforce.torch.preserved import generators
 from swiftforce.torch.ranks import Ranks
 from swiftforce.torch.sharded import Sharding, local_of
 
@@ -93,9 +93,9 @@ def hessian_gradients(
 
     # What is fused or compiled has no second derivative.
     with sdpa_kernel(SDPBackend.MATH), torch.compiler.set_stance("force_eager"):
-        with nullcontext() if ranks is None else ranks.leaving_none_waiting():
+        with nullcontext() if ranks is None else ranks.agreement():
             batches = list(batches)
-        with generators():
+        with forked_generators():
             means = mean_gradients(objective, parameters, batches, ranks, weighs=weighs)
         return _mean(objective, parameters, batches, ranks, product, weighs)
 
@@ -150,7 +150,7 @@ def _mean(
     """What a loss is derived to, averaged over batches and ranks."""
     if ranks is None:
         return _mean_of(objective, parameters, batches, derive, weighs, share)[0]
-    with ranks.leaving_none_waiting():
+    with ranks.agreement():
         mean, samples = _mean_of(objective, parameters, batches, derive, weighs)
     ranks.average(mean, samples)
     return mean

@@ -35,13 +35,13 @@ def order_of(tensor: torch.Tensor, name: str) -> Order:
     return order
 
 
-def in_order(tensor: torch.Tensor, order: Order) -> torch.Tensor:
+def flattened(tensor: torch.Tensor, order: Order) -> torch.Tensor:
     """A tensor of one dimension with the elements in that order; a view where memory has it."""
     return tensor.permute(order).contiguous().view(-1)
 
 
-def out_of_order(flat: torch.Tensor, shape: Sequence[int], order: Order) -> torch.Tensor:
-    """A view of `shape` of what `in_order` made."""
+def unflattened(flat: torch.Tensor, shape: Sequence[int], order: Order) -> torch.Tensor:
+    """A view of `shape` of what `flattened` made."""
     dims = [shape[dim] for dim in order]
     back = [order.index(dim) for dim in range(len(order))]
     return flat.view(dims).permute(back)

@@ -18,13 +18,13 @@ from swiftforce.result import Layer, Pruning
 from swiftforce.search import Agreement, MaskSearch, Schedule, prune_by_scores
 from swiftforce.show import bar
 from swiftforce.torch.gradients import Parameters
-from swiftforce.torch.held import HeldWeights
-from swiftforce.torch.methods import GRASP, SYNFLOW, Scoring, method_of
+from swiftforce.torch.model_state import temporary_state
 from swiftforce.torch.objective import BatchLoss, Loss
 from swiftforce.torch.parameters import parallel_of, prunable
-from swiftforce.torch.preserved import preserved
 from swiftforce.torch.ranks import ranks_of
-from swiftforce.torch.sharded import sharding_of, whole
+from swiftforce.torch.scoring import GRASP, SYNFLOW, Scoring, method_of
+from swiftforce.torch.sharded import gathered, sharding_of
+from swiftforce.torch.weight_buffers import WeightBuffers
 
 
 class ModelPruning(Pruning):
@@ -44,7 +44,9 @@ class ModelPruning(Pruning):
 
         Masks that are sharded are gathered: all ranks call this, with a path each.
         """
-        masks = {name: whole(mask).cpu().contiguous().numpy() for name, mask in self.masks.items()}
+        masks = {
+            name: gathered(mask).cpu().contiguous().numpy() for name, mask in self.masks.items()
+        }
         Pruning(**{**vars(self), "masks": masks}).save(path)
 
 
@@ -190,36 +192,36 @@ def prune(
             sharding=sharding,
         )
         row.check_steps(steps)
-        held = HeldWeights(parameters, masked=steps != 1 and not row.is_one_shot)
+        buffers = WeightBuffers(parameters, masked=steps != 1 and not row.is_one_shot)
         shapes = [(name, tuple(one.shape)) for name, one in parameters.items()]
         way = (method, "train" if train else "eval", batches_per_step, temperature, seed)
         agreement.settings = (way, sparsity, keep, steps, schedule, shapes)
-    with preserved(inner, parameters.values(), batches, train=train), held:
+    with temporary_state(inner, parameters.values(), batches, train=train), buffers:
         if ranks is not None:
-            ranks.check_equal(held.dense.values(), "weights")
+            ranks.check_equal(buffers.dense.values(), "weights")
         if method == GRASP:
-            found = _by_products(held, scoring, sparsity, keep)
+            found = _by_products(buffers, scoring, sparsity, keep)
         else:
             search = MaskSearch(
-                held.dense,
+                buffers.dense,
                 method=row.core,
                 sparsity=sparsity,
                 keep=keep,
                 steps=row.steps if steps is None and isinstance(schedule, str) else steps,
                 schedule=schedule,
                 seed=seed,
-                masked_weights=held.masked,
+                masked_weights=buffers.masked,
                 communicator=sharding.communicator if sharding is not None else None,
                 pieces=sharding.pieces if sharding is not None else None,
             )
             label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*way)
             if checkpoint is not None and Path(checkpoint).exists():
-                search = _gone_on(search, checkpoint, label, held)
+                search = _gone_on(search, checkpoint, label, buffers)
                 scoring.skip(search.taken)
             left = range(search.taken, search.steps)
             for _ in bar(left, description=method, shown=progress):
-                search.step(held.gradients(scoring()))
-                held.show()
+                search.step(buffers.gradients(scoring()))
+                buffers.load_masked()
                 # Gradients come next, when memory is short.
                 search._forget_previous()
                 if checkpoint is not None:
@@ -227,30 +229,30 @@ def prune(
             found = search._result(3, copies=False)
         if ranks is not None:
             ranks.check_equal(found.masks.values(), "masks")
-        return _of_model(found, method, parameters, held)
+        return _of_model(found, method, parameters, buffers)
 
 
 def _gone_on(
-    search: MaskSearch, checkpoint: str | os.PathLike[str], label: str, held: HeldWeights
+    search: MaskSearch, checkpoint: str | os.PathLike[str], label: str, buffers: WeightBuffers
 ) -> MaskSearch:
     """The search of a checkpoint, which must be one that begins as `search` does."""
-    found = MaskSearch.resume(checkpoint, held.dense, masked_weights=held.masked, label=label)
+    found = MaskSearch.resume(checkpoint, buffers.dense, masked_weights=buffers.masked, label=label)
     if found.keeps != search.keeps:
         raise SearchFileError(
             f"{checkpoint} is of another search: {found.steps} steps to {found.keeps[-1]} weights, "
             f"not {search.steps} to {search.keeps[-1]}, or by another schedule"
         )
-    held.show()
+    buffers.load_masked()
     return found
 
 
 def _by_products(
-    held: HeldWeights, scoring: Scoring, sparsity: float | None, keep: int | None
+    buffers: WeightBuffers, scoring: Scoring, sparsity: float | None, keep: int | None
 ) -> Pruning:
     """The weights of largest ``w * (H g)``, of either sign."""
-    products = held.gradients(scoring())
+    products = buffers.gradients(scoring())
     assert products is not None
-    scores = {name: _product(weight, products[name]) for name, weight in held.dense.items()}
+    scores = {name: _product(weight, products[name]) for name, weight in buffers.dense.items()}
     return prune_by_scores(scores, sparsity=sparsity, keep=keep, method=GRASP, stacklevel=4)
 
 
@@ -262,12 +264,12 @@ def _product(first: Array, second: Array) -> Array:
 
 
 def _of_model(
-    found: Pruning, method: str, parameters: Parameters, held: HeldWeights
+    found: Pruning, method: str, parameters: Parameters, buffers: WeightBuffers
 ) -> ModelPruning:
     """The same result in terms of the model: tensors of the parameters' shapes."""
     layers = [
         Layer(layer.name, tuple(parameter.shape), layer.size, layer.kept)
         for layer, parameter in zip(found.layers, parameters.values(), strict=True)
     ]
-    changes = {"method": method, "masks": held.masks(found.masks), "layers": tuple(layers)}
+    changes = {"method": method, "masks": buffers.masks(found.masks), "layers": tuple(layers)}
     return ModelPruning(**{**vars(found), **changes})

@@ -28,7 +28,7 @@ class Ranks:
     def __init__(self, communicator: Communicator) -> None:
         self.communicator = communicator
 
-    def leaving_none_waiting(self) -> Agreement:
+    def agreement(self) -> Agreement:
         """What a rank does alone before `average`: if it fails there, all raise at once."""
         return Agreement(self.communicator)
 

@@ -121,7 +121,7 @@ def local_of(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to_local().detach() if is_sharded(tensor) else tensor.detach()
 
 
-def like(part: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+def from_local(part: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
     """A part that this rank holds, as a tensor sharded in the way of another."""
     if not is_sharded(tensor):
         return part
@@ -132,7 +132,7 @@ def like(part: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
     )
 
 
-def spread_as(full: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+def sharded_as(full: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
     """A tensor that every rank has in full, sharded in the way of another, if that is."""
     if not is_sharded(tensor) or is_sharded(full):
         return full
@@ -141,6 +141,6 @@ def spread_as(full: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
     return distribute_tensor(full, tensor.device_mesh, tensor.placements)
 
 
-def whole(tensor: torch.Tensor) -> torch.Tensor:
+def gathered(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor in full, gathered from all ranks where it is sharded."""
     return tensor.full_tensor() if is_sharded(tensor) else tensor

@@ -20,9 +20,15 @@ from torch.optim import Optimizer
 
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
 from swiftforce.result import Pruning
-from swiftforce.torch.guard import ATTRIBUTE, SUFFIX, guard_of, guarded, set_guard
+from swiftforce.torch.mask_hooks import (
+    ATTRIBUTE,
+    SUFFIX,
+    add_mask_hooks,
+    mask_hooks_of,
+    masked_parameters,
+)
 from swiftforce.torch.parameters import WRAPPERS, unwrapped
-from swiftforce.torch.sharded import spread_as
+from swiftforce.torch.sharded import sharded_as
 
 
 def apply(
@@ -87,7 +93,7 @@ def apply(
         model.get_submodule(path).register_buffer(own + SUFFIX, mask)
         by_path.setdefault(path, []).append(own)
     for path, names in by_path.items():
-        guard = set_guard(model.get_submodule(path), names)
+        guard = add_mask_hooks(model.get_submodule(path), names)
         for one in optimizers:
             guard.follow(one)
 
@@ -106,7 +112,7 @@ def _checked(model: nn.Module, masks: Mapping[str, Any]) -> dict[str, torch.Tens
             f"for example, {', '.join(map(repr, list(named)[:3]))}"
         )
     checked = {}
-    known = guarded(model)
+    known = masked_parameters(model)
     for name, mask in masks.items():
         path, _, own = name.rpartition(".")
         if name not in known and hasattr(model.get_submodule(path), own + SUFFIX):
@@ -121,7 +127,7 @@ def _checked(model: nn.Module, masks: Mapping[str, Any]) -> dict[str, torch.Tens
             )
         # Of its own, in the order of the parameter's memory.
         checked[name] = torch.empty_like(named[name], dtype=torch.bool, requires_grad=False)
-        checked[name].copy_(spread_as(tensor, named[name]))
+        checked[name].copy_(sharded_as(tensor, named[name]))
     return checked
 
 
@@ -140,7 +146,7 @@ def masks(source: nn.Module | Mapping[str, Any]) -> dict[str, torch.Tensor]:
         The masks themselves, not copies; empty where there are none.
     """
     if isinstance(source, nn.Module):
-        return {name: place.mask for name, place in guarded(unwrapped(source)).items()}
+        return {name: place.mask for name, place in masked_parameters(unwrapped(source)).items()}
     state = _without_wrappers(source)
     return {
         name.removesuffix(SUFFIX): mask
@@ -167,7 +173,7 @@ def remove(model: nn.Module) -> None:
     The model has the parameters and buffers again that it had before `apply`.
     """
     for module in unwrapped(model).modules():
-        guard = guard_of(module)
+        guard = mask_hooks_of(module)
         if guard is not None:
             guard.leave()
             delattr(module, ATTRIBUTE)
@@ -183,7 +189,7 @@ def to_torch_prune(model: nn.Module) -> None:
     weights stay removed in each pass, while an optimizer may move ``weight_orig`` where they are.
     """
     model = unwrapped(model)
-    masks = {id(place.parameter): place.mask for place in guarded(model).values()}
+    masks = {id(place.parameter): place.mask for place in masked_parameters(model).values()}
     remove(model)
     found = [
         (module, name, masks[id(parameter)])

@@ -14,10 +14,10 @@ from torch.utils.hooks import RemovableHandle
 #: The buffer of a parameter's mask has the parameter's name and this.
 SUFFIX = "_mask"
 #: Where a module holds its guard.
-ATTRIBUTE = "_swiftforce_guard"
+ATTRIBUTE = "_swiftforce_mask_hooks"
 
 
-class Place:
+class MaskedParameter:
     """A parameter and its mask, looked up each time: both may be moved, loaded or replaced.
 
     It knows a module by its tables, which a copy of the module has copies of, whatever of it is
@@ -73,26 +73,26 @@ class Place:
                 self.clear(value)
 
 
-class Guard:
+class MaskHooks:
     """Hooks that keep the removed weights of a module at zero. Its copy has a guard of its own.
 
     Parameters
     ----------
-    places : iterable of Place
+    places : iterable of MaskedParameter
         The parameters of the module that have masks.
     """
 
-    def __init__(self, places: Iterable[Place]) -> None:
+    def __init__(self, places: Iterable[MaskedParameter]) -> None:
         self.places = tuple(places)
         self._gradient_hooks: list[RemovableHandle] = []
         self._other_hooks: list[RemovableHandle] = []
         self.watch()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Guard:
-        return Guard(copy.deepcopy(self.places, memo))
+    def __deepcopy__(self, memo: dict[int, Any]) -> MaskHooks:
+        return MaskHooks(copy.deepcopy(self.places, memo))
 
-    def __reduce__(self) -> tuple[type[Guard], tuple[tuple[Place, ...]]]:
-        return Guard, (self.places,)
+    def __reduce__(self) -> tuple[type[MaskHooks], tuple[tuple[MaskedParameter, ...]]]:
+        return MaskHooks, (self.places,)
 
     def watch(self) -> None:
         """Clear weights and their gradients, and gradients as they are made from here on."""
@@ -106,7 +106,7 @@ class Guard:
         self._gradient_hooks = [self._watched(place) for place in self.places]
 
     @staticmethod
-    def _watched(place: Place) -> RemovableHandle:
+    def _watched(place: MaskedParameter) -> RemovableHandle:
         """The hook of a parameter; of a frozen one, too, which may be trained later."""
         parameter = place.parameter
         is_trained = parameter.requires_grad
@@ -148,32 +148,32 @@ class Guard:
             hook.remove()
 
 
-def set_guard(module: nn.Module, names: Iterable[str]) -> Guard:
-    """Guard the parameters of a module that have these names there, and masks beside them."""
-    guard = Guard(Place(module, name) for name in names)
+def add_mask_hooks(module: nn.Module, names: Iterable[str]) -> MaskHooks:
+    """MaskHooks the parameters of a module that have these names there, and masks beside them."""
+    guard = MaskHooks(MaskedParameter(module, name) for name in names)
     guard.also(module.register_load_state_dict_post_hook(_watch_anew))
     setattr(module, ATTRIBUTE, guard)
     return guard
 
 
-def guard_of(module: nn.Module) -> Guard | None:
+def mask_hooks_of(module: nn.Module) -> MaskHooks | None:
     """The guard of a module, if it has one."""
-    found: Guard | None = module.__dict__.get(ATTRIBUTE)
+    found: MaskHooks | None = module.__dict__.get(ATTRIBUTE)
     return found
 
 
-def guarded(model: nn.Module) -> dict[str, Place]:
+def masked_parameters(model: nn.Module) -> dict[str, MaskedParameter]:
     """The parameters of a model that have masks, by their names."""
     return {
         f"{path}.{place.name}" if path else place.name: place
         for path, module in model.named_modules()
-        if (guard := guard_of(module)) is not None
+        if (guard := mask_hooks_of(module)) is not None
         for place in guard.places
     }
 
 
 def _watch_anew(module: nn.Module, _: object) -> None:
     """A hook of a module whose parameters and masks were just loaded."""
-    guard = guard_of(module)
+    guard = mask_hooks_of(module)
     if guard is not None:
         guard.watch()

@@ -12,7 +12,7 @@ from torch import nn
 
 
 @contextmanager
-def preserved(
+def temporary_state(
     model: nn.Module, parameters: Iterable[nn.Parameter], batches: object, *, train: bool
 ) -> Iterator[None]:
     """Inside, the model is in the mode asked for, and `parameters` have gradients and no hooks.
@@ -24,7 +24,7 @@ def preserved(
     """
     with ExitStack() as stack:
         stack.callback(torch.clear_autocast_cache)  # casts of masked weights
-        stack.enter_context(generators(batches))
+        stack.enter_context(forked_generators(batches))
         stack.enter_context(_buffers(model))
         stack.enter_context(_gradients(model))
         stack.enter_context(_flags(model, tuple(parameters)))
@@ -35,7 +35,7 @@ def preserved(
 
 
 @contextmanager
-def generators(batches: object = None) -> Iterator[None]:
+def forked_generators(batches: object = None) -> Iterator[None]:
     """Afterwards, all generators of random numbers are as before."""
     of_torch, of_numpy, of_python = torch.get_rng_state(), np.random.get_state(), random.getstate()
     of_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
