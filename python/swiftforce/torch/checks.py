@@ -1,4 +1,4 @@
-"""Masks of a model that keep as many weights of each parameter, and others."""
+"""Control masks of a model: other weights, as many of each parameter."""
 
 from __future__ import annotations
 
@@ -14,28 +14,35 @@ from swiftforce.result import Pruning
 from swiftforce.torch.memory import array_of
 from swiftforce.torch.sharded import gathered, sharded_as
 
-Masks = Pruning | Mapping[str, torch.Tensor]
+Masks = Pruning[Any] | Mapping[str, torch.Tensor]
 
 
 def shuffle(masks: Masks, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Masks that keep as many weights of each parameter as these, at random places.
+    """Masks that keep as many weights of each parameter as these, at random positions.
 
-    As `swiftforce.checks.shuffle`, with the same result for the same seed whatever the memory
-    format, the device or the sharding; of sharded masks, all ranks call this.
+    This is `swiftforce.checks.shuffle` for tensors. A seed gives the same masks whatever the memory
+    format, the device and the sharding. If masks are sharded, all ranks must call it.
 
     Parameters
     ----------
     masks : ModelPruning, or mapping of name to bool tensor
+        True where a weight is kept.
     seed : int
+        The seed of the random positions.
 
     Returns
     -------
     dict of name to bool tensor
-        On the devices of the masks, for `apply`.
+        Of the shapes of the masks, on their devices; `apply` takes them.
 
     Raises
     ------
-    StructureError, SeedError, UnsupportedTypeError
+    StructureError
+        If `masks` is not a mapping.
+    SeedError
+        If `seed` is not an integer in 0 ... 2**64 - 1.
+    UnsupportedTypeError
+        If a mask is not a bool tensor.
 
     Examples
     --------
@@ -52,26 +59,36 @@ def shuffle(masks: Masks, seed: int = 0) -> dict[str, torch.Tensor]:
 def invert(
     masks: Masks, *, scores: Mapping[str, torch.Tensor] | None = None, seed: int = 0
 ) -> dict[str, torch.Tensor]:
-    """Masks that keep as many weights of each parameter as these, but the rejected ones.
+    """Masks that keep as many weights of each parameter as these, preferably removed ones.
 
-    As `swiftforce.checks.invert`; of sharded masks, all ranks call this.
+    This is `swiftforce.checks.invert` for tensors. If masks are sharded, all ranks must call it.
 
     Parameters
     ----------
     masks : ModelPruning, or mapping of name to bool tensor
+        True where a weight is kept.
     scores : mapping of name to tensor, optional
-        What the weights were ranked by.
+        The scores of the weights, of the shapes of the masks: the weights of smallest score are
+        kept.
     seed : int
-        Without scores, the weights are drawn at random.
+        Without scores, the seed of a random choice from the removed weights. If fewer weights of a
+        parameter are removed than kept, all of them are chosen, and others from those kept.
 
     Returns
     -------
     dict of name to bool tensor
-        On the devices of the masks, for `apply`.
+        Of the shapes of the masks, on their devices; `apply` takes them.
 
     Raises
     ------
-    NonFiniteError, StructureError, ShapeError, SeedError, UnsupportedTypeError
+    NonFiniteError
+        If a score is NaN or infinite.
+    StructureError, ShapeError
+        If `masks` is not a mapping, or the scores do not fit the masks.
+    SeedError
+        If `seed` is not an integer in 0 ... 2**64 - 1.
+    UnsupportedTypeError
+        If a mask is not a bool tensor.
     """
     ranked = None
     if scores is not None:
@@ -85,7 +102,7 @@ def invert(
 def _changed(
     masks: Masks, change: Callable[[dict[str, Array]], dict[str, Array]]
 ) -> dict[str, torch.Tensor]:
-    """Other masks of the same shapes, where these are."""
+    """Changed masks of the same shapes, on the same devices."""
     named = masks.masks if isinstance(masks, Pruning) else masks
     if not isinstance(named, Mapping):
         raise StructureError(

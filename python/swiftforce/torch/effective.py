@@ -22,13 +22,13 @@ from swiftforce.torch.parameters import prunable, unwrapped
 from swiftforce.torch.path_layers import metadata
 from swiftforce.torch.path_rules import COMPOSED, RULES
 from swiftforce.torch.sharded import is_sharded
-from swiftforce.torch.sparse import _checked
+from swiftforce.torch.sparse import checked_masks
 from swiftforce.torch.sparse import masks as applied
 
 
 def effective_density(
     model: nn.Module,
-    masks: Pruning | Mapping[str, Any] | None = None,
+    masks: Pruning[Any] | Mapping[str, Any] | None = None,
     *,
     inputs: Any,  # noqa: ANN401 - whatever the model takes
 ) -> EffectiveDensity:
@@ -126,13 +126,15 @@ def effective_density(
     return EffectiveDensity(tuple(layers), joined)
 
 
-def _kept(model: nn.Module, masks: Pruning | Mapping[str, Any] | None) -> dict[str, torch.Tensor]:
+def _kept(
+    model: nn.Module, masks: Pruning[Any] | Mapping[str, Any] | None
+) -> dict[str, torch.Tensor]:
     """The masks to count, checked against the model."""
     if masks is None:
         masks = applied(model) or {
             name: torch.ones_like(one, dtype=torch.bool) for name, one in prunable(model).items()
         }
-    kept = _checked(model, masks.masks if isinstance(masks, Pruning) else masks)
+    kept = checked_masks(model, masks.masks if isinstance(masks, Pruning) else masks)
     if not kept:
         raise StructureError("there are no masks")
     sharded = [name for name in kept if is_sharded(model.get_parameter(name))]

@@ -1,4 +1,4 @@
-"""What keeps the removed weights of one model at zero, wherever the model is taken."""
+"""Hooks that keep the removed weights of a model at zero, also in its copies."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-#: The buffer of a parameter's mask has the parameter's name and this.
+#: The buffer of a mask is called as its parameter, with this suffix.
 SUFFIX = "_mask"
-#: Where a module holds its guard.
+#: The attribute of a module that holds its hooks.
 ATTRIBUTE = "_swiftforce_mask_hooks"
 
 
 class MaskedParameter:
-    """A parameter and its mask, looked up each time: both may be moved, loaded or replaced.
+    """A parameter and its mask, looked up by name each time: both may be moved or replaced.
 
-    It knows a module by its tables, which a copy of the module has copies of, whatever of it is
-    copied first.
+    It refers to the module's dictionaries of parameters and buffers rather than to the module: a
+    deep copy then refers to those of the module's copy, whichever object is copied first.
+
+    Parameters
+    ----------
+    module : nn.Module
+    name : str
+        The name of the parameter in the module.
     """
 
     def __init__(self, module: nn.Module, name: str) -> None:
@@ -31,26 +37,26 @@ class MaskedParameter:
 
     @property
     def parameter(self) -> nn.Parameter:
-        """The parameter as it is now."""
+        """The current parameter."""
         found = self._parameters[self.name]
         assert found is not None
         return found
 
     @property
     def mask(self) -> torch.Tensor:
-        """Its mask as it is now."""
+        """The current mask."""
         found = self._buffers[self.name + SUFFIX]
         assert found is not None
         return found
 
     def clear(self, tensor: torch.Tensor) -> None:
-        """Set to zero what belongs to removed weights: a choice, so that no NaN is left."""
+        """Set a tensor to zero where weights are removed; a product would leave NaN behind."""
         with torch.no_grad():
-            # Not ~mask: a cast of the whole model makes other numbers of it.
+            # Not ~mask: model.to(dtype) converts the mask, too.
             tensor.masked_fill_(self.mask == 0, 0)
 
     def clear_gradient(self, parameter: torch.Tensor) -> None:
-        """Do so in the gradient of a parameter, which was just made."""
+        """Clear the gradient of a parameter that was just computed."""
         gradient = parameter.grad
         if gradient is None:
             return
@@ -63,9 +69,9 @@ class MaskedParameter:
         parameter.grad = gradient
 
     def clear_state(self, optimizer: Optimizer) -> None:
-        """Do so in what an optimizer remembers of each weight."""
+        """Clear the state that an optimizer keeps for each weight."""
         if isinstance(optimizer, torch.optim.LBFGS):
-            # It remembers all weights in one flat tensor.
+            # Its state is one flat tensor of all weights.
             optimizer.state.clear()
             return
         for value in optimizer.state.get(self.parameter, {}).values():
@@ -74,63 +80,63 @@ class MaskedParameter:
 
 
 class MaskHooks:
-    """Hooks that keep the removed weights of a module at zero. Its copy has a guard of its own.
+    """Hooks that keep the removed weights of a module at zero; a copy makes hooks of its own.
 
     Parameters
     ----------
-    places : iterable of MaskedParameter
+    parameters : iterable of MaskedParameter
         The parameters of the module that have masks.
     """
 
-    def __init__(self, places: Iterable[MaskedParameter]) -> None:
-        self.places = tuple(places)
+    def __init__(self, parameters: Iterable[MaskedParameter]) -> None:
+        self.parameters = tuple(parameters)
         self._gradient_hooks: list[RemovableHandle] = []
         self._other_hooks: list[RemovableHandle] = []
-        self.watch()
+        self.attach()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> MaskHooks:
-        return MaskHooks(copy.deepcopy(self.places, memo))
+        return MaskHooks(copy.deepcopy(self.parameters, memo))
 
     def __reduce__(self) -> tuple[type[MaskHooks], tuple[tuple[MaskedParameter, ...]]]:
-        return MaskHooks, (self.places,)
+        return MaskHooks, (self.parameters,)
 
-    def watch(self) -> None:
-        """Clear weights and their gradients, and gradients as they are made from here on."""
+    def attach(self) -> None:
+        """Clear weights and their gradients, and hook the gradients of the current parameters."""
         for hook in self._gradient_hooks:
             hook.remove()
-        for place in self.places:
-            place.clear(place.parameter)
-            place.clear_gradient(place.parameter)
-        # Casts of the weights as they were.
+        for one in self.parameters:
+            one.clear(one.parameter)
+            one.clear_gradient(one.parameter)
+        # The casts that autocast has cached are of the weights before.
         torch.clear_autocast_cache()
-        self._gradient_hooks = [self._watched(place) for place in self.places]
+        self._gradient_hooks = [self._gradient_hook(one) for one in self.parameters]
 
     @staticmethod
-    def _watched(place: MaskedParameter) -> RemovableHandle:
-        """The hook of a parameter; of a frozen one, too, which may be trained later."""
-        parameter = place.parameter
+    def _gradient_hook(one: MaskedParameter) -> RemovableHandle:
+        """Hook the gradient of a parameter, even a frozen one, which may be trained later."""
+        parameter = one.parameter
         is_trained = parameter.requires_grad
         parameter.requires_grad_(True)
-        hook: RemovableHandle = parameter.register_post_accumulate_grad_hook(place.clear_gradient)
+        hook: RemovableHandle = parameter.register_post_accumulate_grad_hook(one.clear_gradient)
         parameter.requires_grad_(is_trained)
-        # Before those that may take a step with the gradient: they run as they were inserted.
+        # Move it to the front: hooks run in the order of the dict, and others may use the gradient.
         hooks = parameter._post_accumulate_grad_hooks
-        others = {number: one for number, one in hooks.items() if number != hook.id}
+        others = {number: other for number, other in hooks.items() if number != hook.id}
         for number in others:
             del hooks[number]
         hooks.update(others)
         return hook
 
-    def follow(self, optimizer: Optimizer) -> None:
-        """Clear the state of an optimizer, and weights after each of its steps."""
+    def add_to(self, optimizer: Optimizer) -> None:
+        """Clear the state of an optimizer now, and weights after each of its steps."""
 
         def after_step(*_: object) -> None:
-            for place in self.places:
-                place.clear(place.parameter)
+            for one in self.parameters:
+                one.clear(one.parameter)
 
         def after_loading(optimizer: Optimizer) -> None:
-            for place in self.places:
-                place.clear_state(optimizer)
+            for one in self.parameters:
+                one.clear_state(optimizer)
 
         after_loading(optimizer)
         self._other_hooks += [
@@ -138,26 +144,26 @@ class MaskHooks:
             optimizer.register_load_state_dict_post_hook(after_loading),
         ]
 
-    def also(self, hook: RemovableHandle) -> None:
-        """Take this hook off, too, in the end."""
+    def add(self, hook: RemovableHandle) -> None:
+        """Add a hook that `remove` removes as well."""
         self._other_hooks.append(hook)
 
-    def leave(self) -> None:
-        """Take all hooks off."""
+    def remove(self) -> None:
+        """Remove all hooks."""
         for hook in (*self._gradient_hooks, *self._other_hooks):
             hook.remove()
 
 
 def add_mask_hooks(module: nn.Module, names: Iterable[str]) -> MaskHooks:
-    """MaskHooks the parameters of a module that have these names there, and masks beside them."""
-    guard = MaskHooks(MaskedParameter(module, name) for name in names)
-    guard.also(module.register_load_state_dict_post_hook(_watch_anew))
-    setattr(module, ATTRIBUTE, guard)
-    return guard
+    """Add hooks to a module for its parameters of these names, whose masks are in its buffers."""
+    hooks = MaskHooks(MaskedParameter(module, name) for name in names)
+    hooks.add(module.register_load_state_dict_post_hook(_attach_again))
+    setattr(module, ATTRIBUTE, hooks)
+    return hooks
 
 
 def mask_hooks_of(module: nn.Module) -> MaskHooks | None:
-    """The guard of a module, if it has one."""
+    """The mask hooks of a module, if it has any."""
     found: MaskHooks | None = module.__dict__.get(ATTRIBUTE)
     return found
 
@@ -165,15 +171,15 @@ def mask_hooks_of(module: nn.Module) -> MaskHooks | None:
 def masked_parameters(model: nn.Module) -> dict[str, MaskedParameter]:
     """The parameters of a model that have masks, by their names."""
     return {
-        f"{path}.{place.name}" if path else place.name: place
+        f"{path}.{one.name}" if path else one.name: one
         for path, module in model.named_modules()
-        if (guard := mask_hooks_of(module)) is not None
-        for place in guard.places
+        if (hooks := mask_hooks_of(module)) is not None
+        for one in hooks.parameters
     }
 
 
-def _watch_anew(module: nn.Module, _: object) -> None:
-    """A hook of a module whose parameters and masks were just loaded."""
-    guard = mask_hooks_of(module)
-    if guard is not None:
-        guard.watch()
+def _attach_again(module: nn.Module, _: object) -> None:
+    """Attach the hooks to parameters that were just loaded, and clear them."""
+    hooks = mask_hooks_of(module)
+    if hooks is not None:
+        hooks.attach()
