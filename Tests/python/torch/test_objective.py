@@ -164,7 +164,7 @@ def test_batches_without_a_tensor_cannot_be_averaged() -> None:
 
     options = {"loss": None, "batch_loss": loss}
     assert prune([1, 2, 3], **options).keep == 40
-    with pytest.raises(sf.BatchesError, match="no tensor in a batch: a int"):
+    with pytest.raises(sf.BatchesError, match=r"no tensor in a batch \(a int\)"):
         prune([1, 2, 3], batches_per_step=2, **options)
 
 

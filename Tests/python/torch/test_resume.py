@@ -13,12 +13,10 @@ import swiftforce as sf
 torch = pytest.importorskip("torch")
 
 import swiftforce.torch as sft  # noqa: E402
-import torch_models  # noqa: E402
-from oracle import assert_same_masks  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
 from torch.optim import Optimizer  # noqa: E402
-from torch_models import Masks, arrays, assert_same, batches, bits, mlp, random_masks  # noqa: E402
+from torch_models import Masks, assert_same, batches, bits, mlp, random_masks  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -168,56 +166,6 @@ def test_a_copied_model_keeps_its_removed_weights_at_zero(copied: Any) -> None:
     other = copied(model)
     train(other, sgd(other), range(3))
     assert clean(other, masks)
-
-
-# ------------------------------------------------------------------------------ files of masks
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    pytest.importorskip("safetensors")
-    return tmp_path / "masks.safetensors"
-
-
-def test_a_result_is_saved_loaded_and_applied(path: Path) -> None:
-    options = {"loss": cross_entropy, "sparsity": 0.9, "steps": 4}
-    data = batches((1, 16, 16))
-    found = sft.prune(torch_models.lenet5(), data, **options)
-    found.save(path)
-    loaded = sf.load(path)
-    assert_same_masks(loaded.masks, arrays(found.masks))
-    assert loaded.layers == found.layers
-    assert loaded.history == found.history
-    assert (loaded.method, loaded.schedule, loaded.seed) == ("force", "exponential", 0)
-    model = torch_models.lenet5()
-    sft.apply(model, loaded)
-    assert_same(sft.masks(model), found.masks)
-    assert clean(model, found.masks)
-
-
-@pytest.mark.parametrize("method", ["grasp", "synflow"])
-def test_a_result_of_this_adapters_own_methods_is_saved_and_loaded(path: Path, method: str) -> None:
-    options = {"steps": 3} if method == "synflow" else {}
-    found = sft.prune(mlp(), batches(), loss=cross_entropy, method=method, sparsity=0.5, **options)
-    found.save(path)
-    assert sf.load(path).method == method
-    assert_same_masks(sf.load(path).masks, arrays(found.masks))
-
-
-def test_masks_of_channels_last_are_saved_and_loaded(path: Path) -> None:
-    model = torch_models.lenet5().to(memory_format=torch.channels_last)
-    found = sft.prune(model, method="magnitude", sparsity=0.9)
-    found.save(path)
-    assert_same_masks(sf.load(path).masks, arrays(found.masks))
-    sft.apply(model, sf.load(path))
-    assert_same(sft.masks(model), found.masks)
-
-
-def test_a_result_prints_its_layers() -> None:
-    found = sft.prune(mlp(), method="magnitude", sparsity=0.5)
-    assert "0.weight" in str(found)
-    assert "(8, 6)" in str(found)
-    assert repr(found) == "<Pruning magnitude: 40 of 80 weights kept>"
 
 
 # ------------------------------------------------------------------------------ searches

@@ -38,7 +38,7 @@ def check_model(model: object) -> nn.Module:
             f"model is a {type(model).__name__} of JAX: call "
             "swiftforce.jax.prune(params, loss, batches) with its parameters"
         )
-    if "swiftforce" in libraries:
+    if "swiftforce" in libraries and type(model).__name__ == "Network":
         raise UnsupportedTypeError(
             "model is a swiftforce.nn.Network: call swiftforce.prune(net.weights, gradients)"
         )
@@ -146,13 +146,9 @@ def output_error(output: object) -> StructureError | None:
     if isinstance(output, torch.Tensor) or not has_parts:
         return None
     return StructureError(
-        f"the model returns {_described(output)}, which loss(output, target) does not take: pass "
-        "batch_loss, such as batch_loss=lambda model, batch: model(**batch).loss"
+        f"the model returns a {type(output).__name__}, which loss(output, target) does not take: "
+        "pass batch_loss, such as batch_loss=lambda model, batch: model(**batch).loss"
     )
-
-
-def _described(output: object) -> str:
-    return f"a {type(output).__name__}"
 
 
 def _is_iterable(value: object) -> bool:

@@ -49,7 +49,7 @@ def shuffle(masks: Masks, seed: int = 0) -> dict[str, torch.Tensor]:
     >>> import torch, swiftforce.torch as sft
     >>> model = torch.nn.Linear(4, 2)
     >>> pruning = sft.prune(model, method="magnitude", sparsity=0.5)
-    >>> sft.apply(model, sft.shuffle(pruning, seed=1))
+    >>> model = sft.apply(model, sft.shuffle(pruning, seed=1))
     >>> int((model.weight != 0).sum())
     4
     """

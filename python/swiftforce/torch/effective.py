@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from swiftforce.checks import EffectiveDensity, EffectiveLayer
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
 from swiftforce.result import Pruning
+from swiftforce.torch.arguments import check_model
 from swiftforce.torch.function_call import FunctionCall
 from swiftforce.torch.liveness import Liveness, UnknownPathError, map_tensors, tensors_in
 from swiftforce.torch.model_state import temporary_state
@@ -102,9 +103,7 @@ def effective_density(
     >>> sft.effective_density(model, masks, inputs=(1, 3))
     <EffectiveDensity: 2 of 4 weights kept lie on a path>
     """
-    if not isinstance(model, nn.Module):
-        raise UnsupportedTypeError(f"model must be a torch.nn.Module, not {type(model).__name__}")
-    model = unwrapped(model)
+    model = unwrapped(check_model(model))
     kept = _kept(model, masks)
     live = Liveness()
     device = next(iter(kept.values())).device.type
