@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from math import inf
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -66,8 +66,8 @@ class Method:
     Attributes
     ----------
     name : str
-    core : str
-        The method of the core that runs its steps; empty for GraSP.
+    core : str, optional
+        The method of the core that runs its steps; None for GraSP, whose step is a selection.
     is_one_shot : bool
         Whether it takes exactly one step.
     needs_batches : bool
@@ -76,7 +76,7 @@ class Method:
     """
 
     name: str
-    core: str
+    core: CoreMethodName | None
     is_one_shot: bool
     needs_batches: bool
     steps: int | None = None
@@ -177,13 +177,13 @@ def method_of(name: str) -> Method:
     """
     name = canonical_name("method", name, methods())
     if name == GRASP:
-        return Method(name, core="", is_one_shot=True, needs_batches=True)
+        return Method(name, core=None, is_one_shot=True, needs_batches=True)
     if name == SYNFLOW:
         return Method(
             name, "iterative_snip", is_one_shot=False, needs_batches=True, steps=SYNFLOW_STEPS
         )
     info = method_info(name)
-    return Method(name, name, info["one_shot"], info["needs_gradients"])
+    return Method(name, cast(CoreMethodName, name), info["one_shot"], info["needs_gradients"])
 
 
 class Scoring:

@@ -13,7 +13,7 @@ from torch import nn
 from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
-from swiftforce.inputs import Array
+from swiftforce.inputs import Array, Mask
 from swiftforce.result import Layer, Pruning
 from swiftforce.search import Agreement, MaskSearch, Schedule, prune_by_scores
 from swiftforce.show import bar
@@ -27,6 +27,9 @@ from swiftforce.torch.ranks import ranks_of
 from swiftforce.torch.scoring import GRASP, SYNFLOW, Scoring, method_of
 from swiftforce.torch.sharded import sharding_of
 from swiftforce.torch.weight_buffers import WeightBuffers
+
+#: Flat masks by parameter name.
+Masks = dict[str, Mask]
 
 
 def run_search(
@@ -92,7 +95,7 @@ def run_search(
     with temporary_state(inner, parameters.values(), batches, train=train), buffers:
         if ranks is not None:
             ranks.check_equal(buffers.dense.values(), "weights")
-        if row.name == GRASP:
+        if row.core is None:
             found = _by_products(buffers, scoring, sparsity, keep)
         else:
             search = MaskSearch(
@@ -126,10 +129,15 @@ def run_search(
 
 
 def _resumed(
-    search: MaskSearch, checkpoint: str | os.PathLike[str], label: str, buffers: WeightBuffers
-) -> MaskSearch:
+    search: MaskSearch[Masks],
+    checkpoint: str | os.PathLike[str],
+    label: str,
+    buffers: WeightBuffers,
+) -> MaskSearch[Masks]:
     """The search in a checkpoint file, which must have the same arguments as `search`."""
-    found = MaskSearch.resume(checkpoint, buffers.dense, masked_weights=buffers.masked, label=label)
+    found: MaskSearch[Masks] = MaskSearch.resume(
+        checkpoint, buffers.dense, masked_weights=buffers.masked, label=label
+    )
     if found.keeps != search.keeps:
         raise SearchFileError(
             f"{checkpoint} is of another search: {found.steps} steps to {found.keeps[-1]} weights, "
@@ -142,7 +150,7 @@ def _resumed(
 
 def _by_products(
     buffers: WeightBuffers, scoring: Scoring, sparsity: float | None, keep: int | None
-) -> Pruning[dict[str, Array]]:
+) -> Pruning[Masks]:
     """The masks that keep the largest scores ``w * (H g)``, whatever their sign."""
     products = buffers.gradients(scoring())
     assert products is not None
@@ -158,7 +166,7 @@ def _product(first: Array, second: Array) -> Array:
 
 
 def _of_model(
-    found: Pruning[dict[str, Array]], method: str, parameters: Parameters, buffers: WeightBuffers
+    found: Pruning[Masks], method: str, parameters: Parameters, buffers: WeightBuffers
 ) -> ModelPruning:
     """The same result with tensors of the parameters' shapes as masks."""
     layers = [
