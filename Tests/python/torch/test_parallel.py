@@ -1,6 +1,6 @@
 """Models in DistributedDataParallel, by one process: hooks that live together.
 
-What several processes do is in test_torch_ranks.py.
+What several processes do is in test_ranks.py.
 """
 
 from __future__ import annotations

@@ -196,17 +196,17 @@ def test_a_search_that_was_stopped_goes_on_to_the_bit(
             steps += 1
             yield item
 
-    from swiftforce.torch import pruning as module
+    from swiftforce.torch import search as module
 
-    place = tmp_path / "search.safetensors"
+    path = tmp_path / "search.safetensors"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "bar", bar)
         with pytest.raises(StopError):
-            searched(place, **options)
-    found, whole = searched(place, **options), searched(None, **options)
+            searched(path, **options)
+    found, whole = searched(path, **options), searched(None, **options)
     assert_same(found.masks, whole.masks)
     assert found.history == whole.history
-    assert_same(searched(place, **options).masks, whole.masks)  # one that is done is read
+    assert_same(searched(path, **options).masks, whole.masks)  # one that is done is read
 
 
 @pytest.mark.parametrize(
@@ -220,10 +220,10 @@ def test_a_search_that_was_stopped_goes_on_to_the_bit(
     ],
 )
 def test_a_checkpoint_of_another_search_is_refused(changes: Any, tmp_path: Path) -> None:
-    place = tmp_path / "search.safetensors"
-    searched(place, method="iterative_snip")
+    path = tmp_path / "search.safetensors"
+    searched(path, method="iterative_snip")
     with pytest.raises(sf.SearchFileError, match="another search"):
-        searched(place, **{"method": "iterative_snip"} | changes)
+        searched(path, **{"method": "iterative_snip"} | changes)
 
 
 def test_grasp_has_no_steps_to_save(tmp_path: Path) -> None:
