@@ -29,14 +29,14 @@ def random_masks(model: nn.Module, density: float, seed: int) -> Masks:
 
 
 def by_gradients(model: nn.Module, masks: Masks, *inputs: torch.Tensor) -> Masks:
-    """The kept weights that the output has a gradient by, with biases at zero.
+    """The kept weights that the output has a nonzero gradient with respect to; biases are zero.
 
-    Two rectifiers may close each other for every input, and a pixel may never be the largest of its
-    window, so others stand in their place; normalisations are left out.
+    Real rectifiers may block each other for every input, and a pixel may never be the maximum of
+    its window, so ReLU and max pooling are replaced; normalisations are left out.
     """
-    twin = copy.deepcopy(model).double().eval()
+    copied = copy.deepcopy(model).double().eval()
     generator = torch.Generator().manual_seed(0)
-    parameters = dict(twin.named_parameters())
+    parameters = dict(copied.named_parameters())
     with torch.no_grad():
         for name, one in parameters.items():
             one.copy_(torch.randn(one.shape, generator=generator, dtype=torch.float64) / 2)
@@ -49,7 +49,7 @@ def by_gradients(model: nn.Module, masks: Masks, *inputs: torch.Tensor) -> Masks
         mock.patch.object(F, "layer_norm", lambda x, *_, **__: x),
         mock.patch.object(F, "max_pool2d", lambda x, size, stride, *_, **__: F.avg_pool2d(x, size)),
     ):
-        output = twin(*(one.double() if one.is_floating_point() else one for one in inputs))
+        output = copied(*(one.double() if one.is_floating_point() else one for one in inputs))
     end = (output * torch.randn(output.shape, generator=generator, dtype=torch.float64)).sum()
     if not end.requires_grad:
         return {name: torch.zeros_like(mask) for name, mask in masks.items()}
@@ -62,7 +62,7 @@ def normal(*shape: int) -> torch.Tensor:
 
 
 class Function(nn.Module):
-    """Linear layers, and what the caller does with them."""
+    """Layers, and the forward function of the caller."""
 
     def __init__(self, forward: Callable[..., Any], **layers: nn.Module) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ def fused_attention(m: Any, x: torch.Tensor) -> torch.Tensor:
     return m.out(found.transpose(1, 2).flatten(2))
 
 
-def odds_and_ends(m: Any, x: torch.Tensor) -> torch.Tensor:
+def various_functions(m: Any, x: torch.Tensor) -> torch.Tensor:
     x = x.clone() if x.is_leaf else x
     x *= 2
     a, b = m.first(x).split([3, 5], -1)
@@ -115,7 +115,7 @@ def odds_and_ends(m: Any, x: torch.Tensor) -> torch.Tensor:
     return torch.stack([c.amax(1), c.max(1).values, (c**3).mean(-1), c.std(1, keepdim=True)[:, 0]])
 
 
-#: A model without normalisation, and inputs for it.
+#: Models without normalisation, and inputs for them.
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[torch.Tensor, ...]]] = {
     "squeeze and excite": (
         lambda: Function(
@@ -207,8 +207,8 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[torch.Tensor, ...]]] = {
         ),
         (torch.arange(12).view(3, 4) % 7,),
     ),
-    "odds and ends": (
-        lambda: Function(odds_and_ends, first=linear(6, 8), second=linear(10, 4)),
+    "various functions": (
+        lambda: Function(various_functions, first=linear(6, 8), second=linear(10, 4)),
         (normal(64, 6),),
     ),
 }

@@ -97,7 +97,7 @@ def test_a_missing_loss_or_batches() -> None:
 
 
 class ModelOutput(OrderedDict):
-    """As the models of Hugging Face return."""
+    """What models of Hugging Face return."""
 
     @property
     def logits(self) -> torch.Tensor:
@@ -109,7 +109,7 @@ class ModelOutput(OrderedDict):
 
 
 class Wrapped(nn.Module):
-    """Returns what the caller makes of the outputs."""
+    """Returns its output in another form."""
 
     def __init__(self, wrap: Any) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Effective density of a model: as the native count, whatever inputs and masks are passed as."""
+"""Effective density of a model: equal to the native count, for all forms of inputs and masks."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ pytestmark = [
 
 
 class Imprecise(TorchDispatchMode):
-    """Convolutions that are off by a little, as fast ones are, and all that is seen of types."""
+    """Makes convolutions inexact, as fast algorithms are, and records the dtypes of tensors."""
 
     def __init__(self, error: float = 0.0) -> None:
         super().__init__()
@@ -65,7 +65,11 @@ def test_counts_are_in_single_precision() -> None:
 def test_the_default_type_does_not_matter(dtype: torch.dtype) -> None:
     torch.set_default_dtype(dtype)
     try:
-        for build, inputs in (MODELS["odds and ends"], MODELS["words"], MODELS["fused attention"]):
+        for build, inputs in (
+            MODELS["various functions"],
+            MODELS["words"],
+            MODELS["fused attention"],
+        ):
             model = build()
             masks = random_masks(model, 0.3, 0)
             found = sft.effective_density(model, masks, inputs=inputs)

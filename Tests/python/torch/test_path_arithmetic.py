@@ -1,4 +1,4 @@
-"""Paths through arithmetic: gates, and constants that are added, joined or multiplied."""
+"""Paths through arithmetic: products of activations, constants that are added or joined."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def clamped(b: torch.Tensor) -> torch.Tensor:
     return b
 
 
-def laid_out_anew(b: torch.Tensor) -> torch.Tensor:
+def transposed_maximum(b: torch.Tensor) -> torch.Tensor:
     larger = torch.maximum(torch.full((5, len(b)), -9.0), b.t())
     larger.view(-1)[: len(b)] = 1.0
     return larger.t()
 
 
-#: Of five activations a gate of as many, which is other than zero where the activations are.
-GATES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+#: Functions of five activations to five factors.
+FACTORS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "itself": lambda b: b,
     "clamp": lambda b: b.clamp(min=0.001),
     "clamp around zero": lambda b: b.clamp(-9, 9),
@@ -64,12 +64,12 @@ GATES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "one less": lambda b: torch.ones_like(b) - b,
     "ones and zeros more": lambda b: torch.tensor([1.0, 1, 0, 0, 0]) + b,
     "a number less": lambda b: b - 2,
-    "a difference that is nothing": lambda b: b - 0.0,
+    "zero less": lambda b: b - 0.0,
     "padded": lambda b: F.pad(b[:, :3], (0, 2), value=1.0),
     "padded by zero": lambda b: F.pad(b[:, :3], (0, 2)),
     "written": written,
     "written through views": written_through_views,
-    "written through a view of what was laid out anew": laid_out_anew,
+    "written through a view of a transposed tensor": transposed_maximum,
     "joined": lambda b: torch.cat([b[:, :3], torch.ones(len(b), 2)], 1),
     "joined to integers": lambda b: torch.cat([b[:, :3], torch.eye(2).long().repeat(32, 1)], 1),
     "where": lambda b: torch.where(torch.arange(5) < 3, b, torch.ones(5)),
@@ -77,8 +77,8 @@ GATES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "where, of a number": lambda b: torch.where(torch.arange(5) < 3, 2.0, b),
     "filled": lambda b: b.masked_fill(torch.arange(5) < 3, 1.0),
     "filled with zeros": lambda b: b.masked_fill(torch.arange(5) < 3, 0.0),
-    "filled, then opened": lambda b: b.masked_fill(torch.arange(5) < 3, 0.0).exp(),
-    "filled after it was opened": lambda b: b.exp().masked_fill(torch.arange(5) < 3, 0.0),
+    "filled, then made nonzero": lambda b: b.masked_fill(torch.arange(5) < 3, 0.0).exp(),
+    "filled after it was made nonzero": lambda b: b.exp().masked_fill(torch.arange(5) < 3, 0.0),
     "largest of some": lambda b: (
         b.masked_fill(torch.arange(5) < 3, -torch.inf).amax(1, keepdim=True).expand(-1, 5)
     ),
@@ -87,10 +87,10 @@ GATES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-@pytest.mark.parametrize("kind", sorted(GATES))
-def test_a_constant_opens_a_gate_however_it_is_spelled(kind: str) -> None:
+@pytest.mark.parametrize("kind", sorted(FACTORS))
+def test_a_constant_makes_a_factor_nonzero(kind: str) -> None:
     model = Function(
-        lambda m, x: m.out(torch.tanh(m.a(x)) * GATES[kind](m.b(x))),
+        lambda m, x: m.out(torch.tanh(m.a(x)) * FACTORS[kind](m.b(x))),
         a=linear(6, 5),
         b=linear(6, 5),
         out=linear(5, 3),
@@ -101,7 +101,7 @@ def test_a_constant_opens_a_gate_however_it_is_spelled(kind: str) -> None:
         torch_models.assert_same(found.masks, by_gradients(model, masks, normal(64, 6)))
 
 
-def test_parameters_without_masks_open_as_factors_and_not_as_terms() -> None:
+def test_parameters_without_masks_are_nonzero_as_factors_and_zero_as_terms() -> None:
     def count(gate: Callable[[Any, torch.Tensor], torch.Tensor], value: float = 0.0) -> int:
         model = Function(lambda m, x: m.out(x * gate(m, m.b(x))), b=linear(2, 2), out=linear(2, 1))
         model.p = nn.Parameter(torch.full((2,), value))
@@ -151,7 +151,7 @@ def test_a_weight_can_be_built_of_weights_and_constants() -> None:
     assert found.masks["out.weight"].tolist() == [[True] * 3]
 
 
-def test_a_path_does_not_begin_at_a_constant() -> None:
+def test_a_path_does_not_start_at_a_constant() -> None:
     model = Function(
         lambda m, x: m.out(
             torch.where(x.new_tensor([1, 0, 0]) > 0, m.a(F.pad(x, (1, 0), value=1)), 7)
@@ -164,7 +164,7 @@ def test_a_path_does_not_begin_at_a_constant() -> None:
     assert found.masks["out.weight"].tolist() == [[True, False, False]]
 
 
-def test_a_path_does_not_begin_at_a_constant_that_is_written_in_part() -> None:
+def test_a_path_does_not_start_at_a_constant_that_is_written_in_part() -> None:
     def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
         whole = torch.ones(len(x), 3)
         whole[:, :2] = m.a(x)
@@ -183,7 +183,7 @@ def test_a_path_does_not_begin_at_a_constant_that_is_written_in_part() -> None:
     assert found.masks["out.weight"].tolist() == [[True, True, False]]
 
 
-def test_a_gate_that_is_never_zero_lets_others_pass() -> None:
+def test_a_path_leads_through_a_product_with_a_factor_that_is_never_zero() -> None:
     def count(gate: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, int]:
         model = Function(
             lambda m, x: m.out(x * gate(m.gate(x))), gate=linear(2, 2), out=linear(2, 1)

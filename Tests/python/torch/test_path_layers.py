@@ -1,4 +1,4 @@
-"""Paths through layers: as real gradients say, past attention's masks and normalisations."""
+"""Paths through layers, compared with real gradients: also attention masks, normalisations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = [
 @pytest.mark.parametrize("density", [0.1, 0.25, 0.5, 1])
 @pytest.mark.parametrize("kind", sorted(MODELS))
 @pytest.mark.slow
-def test_as_gradients_say(kind: str, density: float) -> None:
+def test_paths_are_those_of_gradients(kind: str, density: float) -> None:
     build, inputs = MODELS[kind]
     torch.manual_seed(0)
     model = build()
@@ -37,7 +37,7 @@ def test_as_gradients_say(kind: str, density: float) -> None:
 
 @pytest.mark.parametrize("kind", ["LeNet-5", "ResNet18", "VGG11"])
 @pytest.mark.slow
-def test_networks_with_functions_as_gradients_say(kind: str) -> None:
+def test_paths_of_networks_are_those_of_gradients(kind: str) -> None:
     build, shape = torch_models.NETWORKS[kind]
     model = build()
     for density in (0.1, 0.4):
@@ -49,12 +49,12 @@ def test_networks_with_functions_as_gradients_say(kind: str) -> None:
 
 # ------------------------------------------------------------------------- what attention ignores
 
-LOOK = torch.tensor([[True, False, False], [True, True, False], [True, True, True]])
-CLOSING = torch.zeros(3, 3).masked_fill(~LOOK, -torch.inf)
+USED = torch.tensor([[True, False, False], [True, True, False], [True, True, True]])
+ADDED = torch.zeros(3, 3).masked_fill(~USED, -torch.inf)
 
 
 def smallest(x: torch.Tensor) -> torch.Tensor:
-    return torch.zeros(3, 3, dtype=x.dtype).masked_fill(~LOOK, torch.finfo(x.dtype).min)
+    return torch.zeros(3, 3, dtype=x.dtype).masked_fill(~USED, torch.finfo(x.dtype).min)
 
 
 def scored(mask: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., torch.Tensor]:
@@ -71,26 +71,26 @@ def by_heads(**options: Any) -> Callable[..., torch.Tensor]:
 
 
 fused = F.scaled_dot_product_attention
-#: Attention that at the second of three positions looks at the first two.
+#: Attention over three positions, of which the second uses the first two.
 ATTENTIONS: dict[str, Callable[..., torch.Tensor]] = {
     "causal": lambda m, q, k, v: fused(q, k, v, is_causal=True),
-    "bools": lambda m, q, k, v: fused(q, k, v, attn_mask=LOOK),
-    "infinities": lambda m, q, k, v: fused(q, k, v, attn_mask=CLOSING.to(q.dtype)),
+    "bools": lambda m, q, k, v: fused(q, k, v, attn_mask=USED),
+    "infinities": lambda m, q, k, v: fused(q, k, v, attn_mask=ADDED.to(q.dtype)),
     "smallest numbers": lambda m, q, k, v: fused(q, k, v, attn_mask=smallest(q)),
-    "added": scored(lambda s: s + CLOSING),
+    "added": scored(lambda s: s + ADDED),
     "added, then scaled": scored(lambda s: (s + smallest(s)) / 2 * 0.5),
-    "subtracted": scored(lambda s: s - 1e9 * (~LOOK).to(s.dtype)),
-    "filled": scored(lambda s: s.masked_fill(~LOOK, -1e4)),
-    "where": scored(lambda s: torch.where(LOOK, s, torch.full_like(s, -torch.inf))),
-    "where, of a number": scored(lambda s: torch.where(LOOK, s, -torch.inf)),
-    "by hand": lambda m, q, k, v: softmax_by_hand(q @ k.transpose(1, 2) + CLOSING) @ v,
-    "heads, bools": by_heads(attn_mask=~LOOK),
-    "heads, infinities": lambda m, q, k, v: m.heads(q, k, v, attn_mask=CLOSING.to(q.dtype))[0],
+    "subtracted": scored(lambda s: s - 1e9 * (~USED).to(s.dtype)),
+    "filled": scored(lambda s: s.masked_fill(~USED, -1e4)),
+    "where": scored(lambda s: torch.where(USED, s, torch.full_like(s, -torch.inf))),
+    "where, of a number": scored(lambda s: torch.where(USED, s, -torch.inf)),
+    "by hand": lambda m, q, k, v: softmax_by_hand(q @ k.transpose(1, 2) + ADDED) @ v,
+    "heads, bools": by_heads(attn_mask=~USED),
+    "heads, infinities": lambda m, q, k, v: m.heads(q, k, v, attn_mask=ADDED.to(q.dtype))[0],
     "heads, by key": lambda m, q, k, v: m.heads(
-        q, k, v, key_padding_mask=~LOOK[1].expand(len(q), 3)
+        q, k, v, key_padding_mask=~USED[1].expand(len(q), 3)
     )[0],
     "heads, numbers by key": lambda m, q, k, v: m.heads(
-        q, k, v, key_padding_mask=CLOSING[1].to(q.dtype).expand(len(q), 3)
+        q, k, v, key_padding_mask=ADDED[1].to(q.dtype).expand(len(q), 3)
     )[0],
 }
 
@@ -98,7 +98,7 @@ ATTENTIONS: dict[str, Callable[..., torch.Tensor]] = {
 @pytest.mark.parametrize("kind", sorted(ATTENTIONS))
 def test_what_attention_ignores_is_on_no_path(kind: str) -> None:
     def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
-        # Projections of each position's own, of which an output at one tells.
+        # Each position has projections of its own: the masks show which positions are used.
         k = torch.stack([layer(x[:, at]) for at, layer in enumerate(m.k)], 1)
         v = torch.stack([layer(x[:, at]) for at, layer in enumerate(m.v)], 1)
         return ATTENTIONS[kind](m, m.q(x), k, v)[:, 1]
@@ -120,7 +120,7 @@ def test_what_attention_ignores_is_on_no_path(kind: str) -> None:
 # ------------------------------------------------------------------------- normalisations
 
 
-def test_a_transformer_as_gradients_say() -> None:
+def test_paths_of_a_transformer_are_those_of_gradients() -> None:
     model = torch_models.transformer()
     for density in (0.05, 0.15, 0.5):
         masks = random_masks(model, density, 2)

@@ -1,4 +1,4 @@
-"""Runs that are saved and go on elsewhere: masks travel with the model."""
+"""Saved runs that are resumed: masks are saved, loaded and copied with the model."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def clean(model: nn.Module, masks: Masks) -> bool:
 
 
 @pytest.mark.parametrize("make", [sgd, adam])
-def test_a_run_that_was_saved_goes_on_to_the_bit(make: Any) -> None:
+def test_a_run_that_was_saved_resumes_to_the_bit(make: Any) -> None:
     whole, masks = mlp(), random_masks(mlp())
     optimizer = make(whole)
     sft.apply(whole, masks, optimizer)
@@ -92,7 +92,7 @@ def test_states_from_before_the_masks_are_cleaned_as_they_are_loaded(first: str)
     assert clean(model, masks)
 
 
-def test_other_masks_in_a_state_are_those_that_hold_afterwards() -> None:
+def test_other_masks_in_a_state_replace_those_applied() -> None:
     one, other = mlp(), mlp()
     sft.apply(one, random_masks(one, 1))
     optimizer = sgd(other)
@@ -153,7 +153,7 @@ def test_a_copied_model_has_the_masks_and_can_apply_them(copied: Any) -> None:
     train(other, optimizer, range(5))
     assert clean(other, masks)
     sft.remove(other)
-    assert_same(sft.masks(model), masks)  # the first is a model of its own
+    assert_same(sft.masks(model), masks)  # The first model is not affected.
     optimizer = sgd(model)
     train(model, optimizer, range(5))
     assert clean(model, masks)
@@ -179,7 +179,7 @@ def searched(checkpoint: Path | None, **changes: Any) -> sft.ModelPruning:
 @pytest.mark.parametrize("method", ["force", "iterative_snip", "synflow"])
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.slow
-def test_a_search_that_was_stopped_goes_on_to_the_bit(
+def test_a_search_that_was_stopped_resumes_to_the_bit(
     method: str, count: int, tmp_path: Path
 ) -> None:
     options = {"method": method, "batches_per_step": count}
@@ -206,7 +206,7 @@ def test_a_search_that_was_stopped_goes_on_to_the_bit(
     found, whole = searched(path, **options), searched(None, **options)
     assert_same(found.masks, whole.masks)
     assert found.history == whole.history
-    assert_same(searched(path, **options).masks, whole.masks)  # one that is done is read
+    assert_same(searched(path, **options).masks, whole.masks)  # A finished search is read.
 
 
 @pytest.mark.parametrize(

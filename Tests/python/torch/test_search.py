@@ -1,4 +1,4 @@
-"""The search of a model's masks: the same, bit for bit, as an independent search finds."""
+"""Searches for masks of a model find the masks of an independent search, bit for bit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch_models import NETWORKS, assert_same, batches, mlp, reference_search  
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
-#: Narrow networks lose a layer now and then, as the oracle's masks do.
+#: Narrow networks sometimes lose a layer, and so do the oracle's masks.
 collapses = pytest.mark.filterwarnings("ignore::swiftforce.LayerCollapseWarning")
 
 
@@ -61,7 +61,7 @@ def test_masks_are_those_of_the_oracle(network: str, method: str) -> None:
 )
 @pytest.mark.slow
 def test_a_step_averages_the_gradients_of_its_batches(network: str, method: str) -> None:
-    """In float64, where the order of a sum does not decide; the last batch of a turn is short."""
+    """In float64, so that the order of sums does not change a mask; the last batch is short."""
     build, shape = NETWORKS[network]
     data = batches(shape, sizes=(6, 6, 3), dtype=torch.float64)
     steps = 1 if method == "snip" else 3
@@ -155,7 +155,7 @@ def test_one_step_of_force_is_snip() -> None:
     assert_same(one.masks, snip.masks)
 
 
-def test_the_result_speaks_of_the_model() -> None:
+def test_the_result_is_in_terms_of_the_model() -> None:
     model = torch_models.lenet5()
     found = sft.prune(model, batches((1, 16, 16)), loss=cross_entropy, keep=2000, steps=3)
     weights = torch_models.matrices(model)
@@ -173,7 +173,7 @@ def test_masks_are_memory_of_their_own() -> None:
     before = {name: mask.clone() for name, mask in found.masks.items()}
     sft.prune(model, batches(seed=9), loss=cross_entropy, sparsity=0.9, steps=3)
     assert_same(found.masks, before)
-    next(iter(found.masks.values())).fill_(True)  # they may be written
+    next(iter(found.masks.values())).fill_(True)  # They may be written.
 
 
 @pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
@@ -223,7 +223,7 @@ def test_options_that_make_no_sense_are_refused(
 
 
 @pytest.mark.parametrize("method", ["magnitude", "random"])
-def test_methods_that_look_at_weights_alone_need_neither_batches_nor_loss(method: str) -> None:
+def test_methods_that_score_weights_alone_need_neither_batches_nor_loss(method: str) -> None:
     found = sft.prune(mlp(), method=method, sparsity=0.5)
     assert found.keep == 40
 
@@ -245,7 +245,7 @@ def test_a_temperature_is_a_positive_number(temperature: float) -> None:
 
 
 def test_a_model_with_masks_is_searched_with_dense_gradients() -> None:
-    """Else the hooks that keep removed weights at zero would keep FORCE from reviving any."""
+    """Hooks that clear gradients of removed weights would keep FORCE from reviving any."""
     model, data = mlp(), batches()
     plain = mlp()
     sft.apply(model, torch_models.random_masks(model))
