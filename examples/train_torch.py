@@ -109,9 +109,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     weights = sft.prunable(model).values()
     kept, size = sum(int(w.count_nonzero()) for w in weights), sum(w.numel() for w in weights)
-    print(
-        f"{kept:,} of {size:,} weights are not zero, {time.perf_counter() - start:.1f} s in total"
-    )
+    print(f"{kept:,} of {size:,} weights are not zero, {time.perf_counter() - start:.1f} s in all")
 
 
 if __name__ == "__main__":

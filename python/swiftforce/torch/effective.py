@@ -135,7 +135,7 @@ def _kept(
         }
     kept = checked_masks(model, masks.masks if isinstance(masks, Pruning) else masks)
     if not kept:
-        raise StructureError("there are no masks")
+        raise StructureError("there are no masks: pass the mask of at least one parameter")
     sharded = [name for name in kept if is_sharded(model.get_parameter(name))]
     if sharded:
         raise UnsupportedTypeError(

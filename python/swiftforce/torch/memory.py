@@ -69,7 +69,7 @@ def array_of(flat: torch.Tensor, name: str) -> Array:
         return flat.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
     if flat.dtype not in {torch.float16, torch.float32, torch.float64}:
         raise UnsupportedTypeError(
-            f"{name} has dtype {flat.dtype} where float16, bfloat16, float32 or float64 is needed"
+            f"{name} has dtype {flat.dtype}, not float16, bfloat16, float32 or float64"
         )
     array: Array = flat.numpy()
     return array
