@@ -46,3 +46,13 @@ def test_masks_of_a_model_that_are_none_are_refused() -> None:
         sft.invert([torch.ones(3).bool()])
     with pytest.raises(sf.StructureError, match="scores lack 'a'"):
         sft.invert({"a": torch.ones(3).bool()}, scores={"b": torch.ones(3)})
+
+
+def test_masks_may_be_arrays() -> None:
+    model = torch_models.mlp()
+    pruning = sft.prune(model, method="random", sparsity=0.7)
+    arrays = {name: mask.numpy() for name, mask in pruning.masks.items()}
+    torch_models.assert_same(sft.shuffle(arrays, 3), sft.shuffle(pruning, 3))
+    torch_models.assert_same(sft.invert(arrays), sft.invert(pruning))
+    with pytest.raises(sf.UnsupportedTypeError, match=r"masks\['a'\] must be .* not torch.float64"):
+        sft.shuffle({"a": np.ones(3)})

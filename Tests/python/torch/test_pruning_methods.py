@@ -13,7 +13,7 @@ import swiftforce as sf
 torch = pytest.importorskip("torch")
 
 import swiftforce.torch as sft  # noqa: E402
-from swiftforce.torch import progressive_methods, scoring  # noqa: E402
+from swiftforce.torch import progressive_methods, scoring, search  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
 from torch_models import assert_same, batches, mlp  # noqa: E402
 
@@ -100,3 +100,20 @@ def test_without_torch_an_error_names_the_extra() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "swiftforce.torch needs PyTorch: pip install 'swiftforce[torch]'"
+
+
+@pytest.mark.parametrize("progress", [None, False, True])
+@pytest.mark.parametrize("call", [sft.force, sft.iterative_snip, sft.prune])
+def test_progress_reaches_the_bar(
+    call: Any, progress: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+
+    def bar(items: Any, *, description: str, shown: bool | None) -> Any:
+        given.append(shown)
+        return items
+
+    monkeypatch.setattr(search, "bar", bar)
+    call(mlp(), batches(), cross_entropy, sparsity=0.5, steps=2, progress=progress)
+    call(mlp(), batches(), cross_entropy, sparsity=0.5, steps=2)
+    assert given == [progress, None]

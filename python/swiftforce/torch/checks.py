@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from swiftforce import checks
@@ -14,7 +15,7 @@ from swiftforce.result import Pruning
 from swiftforce.torch.memory import array_of
 from swiftforce.torch.sharded import gathered, sharded_as
 
-Masks = Pruning[Any] | Mapping[str, torch.Tensor]
+Masks = Pruning[Any] | Mapping[str, torch.Tensor | Array]
 
 
 def shuffle(masks: Masks, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -25,10 +26,11 @@ def shuffle(masks: Masks, seed: int = 0) -> dict[str, torch.Tensor]:
 
     Parameters
     ----------
-    masks : ModelPruning, or mapping of name to bool tensor
-        True where a weight is kept.
+    masks : Pruning, or mapping of name to bool tensor or array
+        The result of `prune`, or masks by parameter name: True where a weight is kept, in the shape
+        of the parameter.
     seed : int
-        The seed of the random positions.
+        Seed of the random choice.
 
     Returns
     -------
@@ -61,18 +63,20 @@ def invert(
 ) -> dict[str, torch.Tensor]:
     """Masks that keep as many weights of each parameter as these, preferably removed ones.
 
-    This is `swiftforce.checks.invert` for tensors. If masks are sharded, all ranks must call it.
+    This is `swiftforce.checks.invert` for tensors. Without scores, the weights are a random choice
+    from the removed ones; if fewer weights of a parameter are removed than kept, all of them are
+    chosen, and others from those kept. If masks are sharded, all ranks must call it.
 
     Parameters
     ----------
-    masks : ModelPruning, or mapping of name to bool tensor
-        True where a weight is kept.
+    masks : Pruning, or mapping of name to bool tensor or array
+        The result of `prune`, or masks by parameter name: True where a weight is kept, in the shape
+        of the parameter.
     scores : mapping of name to tensor, optional
         The scores of the weights, of the shapes of the masks: the weights of smallest score are
         kept.
     seed : int
-        Without scores, the seed of a random choice from the removed weights. If fewer weights of a
-        parameter are removed than kept, all of them are chosen, and others from those kept.
+        Seed of the random choice.
 
     Returns
     -------
@@ -108,16 +112,26 @@ def _changed(
         raise StructureError(
             f"masks must be a mapping of names to tensors, not {type(named).__name__}"
         )
-    changed = change({name: _array(name, mask) for name, mask in named.items()})
-    return {name: _like(changed[name], mask) for name, mask in named.items()}
+    tensors = {name: _tensor(name, mask) for name, mask in named.items()}
+    changed = change(
+        {name: gathered(mask).cpu().contiguous().numpy() for name, mask in tensors.items()}
+    )
+    return {name: _like(changed[name], mask) for name, mask in tensors.items()}
 
 
-def _array(name: str, mask: Any) -> Array:  # noqa: ANN401 - refused if it is no tensor
-    if not isinstance(mask, torch.Tensor) or mask.dtype != torch.bool:
-        kind = mask.dtype if isinstance(mask, torch.Tensor) else type(mask).__name__
+def _tensor(name: str, mask: object) -> torch.Tensor:
+    """A mask as a tensor.
+
+    Raises
+    ------
+    UnsupportedTypeError
+        If it is not a tensor or an array of bools.
+    """
+    tensor = torch.from_numpy(mask) if isinstance(mask, np.ndarray) else mask
+    if not isinstance(tensor, torch.Tensor) or tensor.dtype != torch.bool:
+        kind = tensor.dtype if isinstance(tensor, torch.Tensor) else type(mask).__name__
         raise UnsupportedTypeError(f"masks[{name!r}] must be a tensor of bools, not {kind}")
-    array: Array = gathered(mask).cpu().contiguous().numpy()
-    return array
+    return tensor
 
 
 def _like(array: Array, mask: torch.Tensor) -> torch.Tensor:

@@ -62,8 +62,7 @@ def prunable(
     Parameters
     ----------
     model : nn.Module
-        The model. It may be wrapped by DistributedDataParallel or compiled; names are those of the
-        model inside.
+        The model, on any device. It may be compiled, or wrapped by DistributedDataParallel.
     include : str or sequence of str, optional
         Patterns of parameter names, as in `fnmatch`: prune the floating-point parameters that one
         of them matches, instead of those that `prunable` takes by default.

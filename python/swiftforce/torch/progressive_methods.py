@@ -37,14 +37,13 @@ def force(
 ) -> ModelPruning:
     """Find masks by FORCE: in each step all weights compete, so a removed weight may return.
 
-    The model is left unchanged, as by `prune`, which runs the other methods.
+    The model is left unchanged, as by `prune`, which runs the other methods and says more about the
+    model.
 
     Parameters
     ----------
     model : nn.Module
-        The model with its initial weights, on any device, of float16, bfloat16, float32 or
-        float64. It may be compiled, or wrapped by DistributedDataParallel; the ranks then find one
-        mask together.
+        The model, on any device. It may be compiled, or wrapped by DistributedDataParallel.
     batches : iterable
         A DataLoader, a list, or another iterable of ``(input, target)``, or of whatever
         `batch_loss` takes. Each batch is used once, in order; after the last one, iteration starts
@@ -181,14 +180,13 @@ def iterative_snip(
 ) -> ModelPruning:
     """Find masks by Iterative SNIP: only survivors compete, so a removed weight never returns.
 
-    The model is left unchanged, as by `prune`, which runs the other methods.
+    The model is left unchanged, as by `prune`, which runs the other methods and says more about the
+    model.
 
     Parameters
     ----------
     model : nn.Module
-        The model with its initial weights, on any device, of float16, bfloat16, float32 or
-        float64. It may be compiled, or wrapped by DistributedDataParallel; the ranks then find one
-        mask together.
+        The model, on any device. It may be compiled, or wrapped by DistributedDataParallel.
     batches : iterable
         A DataLoader, a list, or another iterable of ``(input, target)``, or of whatever
         `batch_loss` takes. Each batch is used once, in order; after the last one, iteration starts

@@ -40,12 +40,13 @@ class ModelPruning(Pruning[dict[str, torch.Tensor]]):
         """Write masks and history to a safetensors file.
 
         `swiftforce.torch.load` reads it as masks of a model, `swiftforce.load` as numpy arrays.
-        Sharded masks are gathered, so all ranks must call this, each with a path of its own.
+        Sharded masks are gathered, so all ranks must call this, each with a path of its own. The
+        file is written under a temporary name and then renamed.
 
         Parameters
         ----------
         path : path
-            The file. It is written under a temporary name and then renamed.
+            The file.
 
         Raises
         ------
@@ -68,8 +69,7 @@ def load(path: str | os.PathLike[str], model: nn.Module) -> ModelPruning:
     path : path
         The file.
     model : nn.Module
-        A model with the parameters that the masks belong to. It may be compiled, wrapped by
-        DistributedDataParallel, or sharded; it is not changed.
+        The model, on any device. It may be compiled, or wrapped by DistributedDataParallel.
 
     Returns
     -------

@@ -43,14 +43,14 @@ def prune(
     Weights, statistics of batch normalisation, training flags, gradients, ``requires_grad`` and the
     states of random number generators are restored, also after an exception or Ctrl-C. The model is
     not copied: masked weights are written into its parameters, and restored afterwards. `apply`
-    removes the weights from the model.
+    removes the weights from the model. Weights may be float16, bfloat16, float32 or float64. The
+    ranks of DistributedDataParallel find one mask together, and with `fully_shard` each rank gets
+    its shard of the masks.
 
     Parameters
     ----------
     model : nn.Module
-        The model with its initial weights, on any device, of float16, bfloat16, float32 or
-        float64. It may be compiled, or wrapped by DistributedDataParallel; the ranks then find one
-        mask together.
+        The model, on any device. It may be compiled, or wrapped by DistributedDataParallel.
     batches : iterable
         A DataLoader, a list, or another iterable of ``(input, target)``, or of whatever
         `batch_loss` takes. Each batch is used once, in order; after the last one, iteration starts

@@ -49,11 +49,10 @@ def apply(
     Parameters
     ----------
     model : nn.Module
-        The model, which is changed in place. It may be compiled or wrapped by
-        DistributedDataParallel, before or after this call. To shard it, do so before.
+        The model, on any device. It may be compiled, or wrapped by DistributedDataParallel.
     masks : Pruning, or mapping of name to bool tensor or array
-        The result of `prune`, or `masks` of a saved model: True where a weight is kept, in the
-        shape of the parameter.
+        The result of `prune`, or masks by parameter name: True where a weight is kept, in the shape
+        of the parameter.
     optimizer : torch.optim.Optimizer or iterable of them, optional
         The optimizers that train these weights: their state is cleared where weights are removed,
         and removed weights are set to zero after each of their steps. It can be left out if
@@ -64,7 +63,7 @@ def apply(
     Returns
     -------
     nn.Module
-        The same model.
+        The same model, changed in place.
 
     Raises
     ------
@@ -78,7 +77,8 @@ def apply(
 
     Notes
     -----
-    After an error, nothing has changed.
+    After an error, nothing has changed. A model may be compiled or wrapped before or after this
+    call; shard it before.
 
     Examples
     --------
@@ -203,12 +203,13 @@ def _without_wrappers(state: Mapping[str, Any]) -> Mapping[str, Any]:
 def remove(model: nn.Module) -> None:
     """Take the masks off a model: removed weights are zero, but training may change them again.
 
-    The model then has the parameters and buffers that it had before `apply`.
+    The model is changed in place: it has the parameters and buffers again that it had before
+    `apply`.
 
     Parameters
     ----------
     model : nn.Module
-        The model, which is changed in place.
+        The model, on any device. It may be compiled, or wrapped by DistributedDataParallel.
 
     Raises
     ------
@@ -227,14 +228,14 @@ def remove(model: nn.Module) -> None:
 def to_torch_prune(model: nn.Module) -> None:
     """Convert the masks to those of `torch.nn.utils.prune`, by its ``custom_from_mask``.
 
-    Afterwards a parameter ``weight`` is called ``weight_orig``, and each forward pass computes
-    ``weight`` from it and the buffer ``weight_mask``. Removed weights are zero in each pass, but an
-    optimizer may change them in ``weight_orig``.
+    The model is changed in place. Afterwards a parameter ``weight`` is called ``weight_orig``, and
+    each forward pass computes ``weight`` from it and the buffer ``weight_mask``. Removed weights
+    are zero in each pass, but an optimizer may change them in ``weight_orig``.
 
     Parameters
     ----------
     model : nn.Module
-        The model, which is changed in place.
+        The model, on any device. It may be compiled, or wrapped by DistributedDataParallel.
 
     Raises
     ------
