@@ -65,7 +65,7 @@ def prunable(
         The model, on any device. It may be compiled, or wrapped by DistributedDataParallel.
     include : str or sequence of str, optional
         Patterns of parameter names, as in `fnmatch`: prune the floating-point parameters that one
-        of them matches, instead of those that `prunable` takes by default.
+        of them matches, frozen ones too, instead of those that `prunable` takes by default.
     exclude : str or sequence of str
         Patterns of parameter names to leave out.
 

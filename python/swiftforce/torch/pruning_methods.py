@@ -81,7 +81,7 @@ def prune(
         ``synflow`` always uses "eval".
     include : str or sequence of str, optional
         Patterns of parameter names, as in `fnmatch`: prune the floating-point parameters that one
-        of them matches, instead of those that `prunable` takes by default.
+        of them matches, frozen ones too, instead of those that `prunable` takes by default.
     exclude : str or sequence of str
         Patterns of parameter names to leave out.
     temperature : float, optional
@@ -95,8 +95,8 @@ def prune(
     checkpoint : path, optional
         File that the search is saved to after each step. If it exists, the search resumes from it
         and skips the batches of the steps taken; a finished search is read from it at once,
-        whatever the batches are. Weights and arguments must be the same. Remove the file to start
-        a new search.
+        whatever the batches are. Weights and arguments must be the same; the masks are, too, if
+        the loss does not depend on chance. Remove the file to start a new search.
     progress : bool, optional
         Whether to show a progress bar. By default one appears once the call has taken two seconds,
         if standard error is a terminal or a notebook and tqdm is installed.
