@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from swiftforce.inputs import MASKS, Array, Arrays, Tensors
-from swiftforce.result import Pruning, check_whole
+from swiftforce.result import Pruning, check_not_sharded
 
 
 def layer_densities(masks: Pruning | Arrays) -> dict[str, float]:
@@ -44,7 +44,7 @@ def tensors_of(masks: Pruning | Arrays) -> Tensors:
     """Masks, or those of a result."""
     tensors = Tensors(getattr(masks, "masks", masks), "masks", MASKS)
     if isinstance(masks, Pruning) and len(masks.layers) == len(tensors.arrays):
-        check_whole(masks, tensors, "check")
+        check_not_sharded(masks, tensors, "check")
     return tensors
 
 

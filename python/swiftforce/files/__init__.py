@@ -5,21 +5,27 @@ checksum (`formats`); checkpoints of safetensors are read where they lie (`check
 files of one kind hold (masks, searches, networks) lives beside what they hold.
 """
 
-from swiftforce.files.atomic import atomic_write, check_place, file_error, file_size, is_one_of
-from swiftforce.files.checkpoints import FLOATS, Checkpoint, Stored, dtype_of
+from swiftforce.files.atomic import (
+    atomic_write,
+    check_output_path,
+    file_error,
+    file_size,
+    is_same_file,
+)
+from swiftforce.files.checkpoints import PRUNABLE_DTYPES, Checkpoint, TensorInfo, dtype_of
 from swiftforce.files.formats import FileFormat, packed_masks, unpacked_mask
 
 __all__ = [
     "Checkpoint",
-    "FLOATS",
+    "PRUNABLE_DTYPES",
     "FileFormat",
-    "Stored",
+    "TensorInfo",
     "atomic_write",
-    "check_place",
+    "check_output_path",
     "dtype_of",
     "file_error",
     "file_size",
-    "is_one_of",
+    "is_same_file",
     "packed_masks",
     "unpacked_mask",
 ]

@@ -26,7 +26,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         If the file cannot be written, or what is at `path` is no file.
     """
     target = Path(path)
-    check_place(target)
+    check_output_path(target)
     with TemporaryDirectory(dir=target.parent, prefix=".swiftforce-") as folder:
         aside = Path(folder, target.name)
         yield aside
@@ -35,7 +35,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         aside.replace(target)
 
 
-def check_place(path: Path) -> None:
+def check_output_path(path: Path) -> None:
     """Refuse a path that no file can be written to, before work that ends there.
 
     Raises
@@ -52,7 +52,7 @@ def check_place(path: Path) -> None:
         raise OSError(f"{str(path)!r} is not a regular file, and is not replaced by one")
 
 
-def is_one_of(path: Path, files: Iterable[Path]) -> bool:
+def is_same_file(path: Path, files: Iterable[Path]) -> bool:
     """Whether a path leads to one of these files, by whatever name."""
     return path.exists() and any(file.exists() and path.samefile(file) for file in files)
 

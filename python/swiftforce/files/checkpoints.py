@@ -22,14 +22,14 @@ from swiftforce.errors import CheckpointError, UnsupportedTypeError
 from swiftforce.inputs import BFLOAT16, Array
 
 #: The types whose weights can be pruned: what files call them, and numpy.
-FLOATS = {"F16": "float16", "BF16": BFLOAT16, "F32": "float32", "F64": "float64"}
+PRUNABLE_DTYPES = {"F16": "float16", "BF16": BFLOAT16, "F32": "float32", "F64": "float64"}
 
 #: Bytes at the beginning of a file that tell the length of its header.
 _LENGTH = 8
 
 
 @dataclass(frozen=True)
-class Stored:
+class TensorInfo:
     """A tensor in a file.
 
     Attributes
@@ -77,7 +77,7 @@ class Checkpoint:
         The safetensors files.
     indices : tuple of Path
         The indices.
-    tensors : dict of str to Stored
+    tensors : dict of str to TensorInfo
         In the order of their names, where numbers count as numbers: it is the same however a
         checkpoint is split up.
 
@@ -103,7 +103,7 @@ class Checkpoint:
             for path in paths
             for file in (_shards(path, named[path]) if path in named else [path])
         )
-        found: dict[str, Stored] = {}
+        found: dict[str, TensorInfo] = {}
         for file in self.files:
             for name, stored in _stored(file).items():
                 if name in found:
@@ -132,7 +132,7 @@ class Checkpoint:
             If none is left.
         """
         dimensions = {
-            name: len(stored.shape) if stored.dtype in FLOATS else None
+            name: len(stored.shape) if stored.dtype in PRUNABLE_DTYPES else None
             for name, stored in self.tensors.items()
         }
         return prunable(dimensions, include, exclude, nothing=f"no tensor of {self} is prunable")
@@ -151,12 +151,13 @@ class Checkpoint:
             If it is bfloat16 and ml_dtypes is not installed.
         """
         stored = self.tensors[name]
-        if stored.dtype not in FLOATS:
+        if stored.dtype not in PRUNABLE_DTYPES:
             raise UnsupportedTypeError(
-                f"{name!r} in {stored.file} is {stored.dtype}, not one of {', '.join(FLOATS)}"
+                f"{name!r} in {stored.file} is {stored.dtype}, not one of "
+                f"{', '.join(PRUNABLE_DTYPES)}"
             )
         raw = self.raw(stored.file)[stored.start : stored.stop]
-        array: Array = raw.view(dtype_of(FLOATS[stored.dtype])).reshape(stored.shape)
+        array: Array = raw.view(dtype_of(PRUNABLE_DTYPES[stored.dtype])).reshape(stored.shape)
         return array if array.flags.aligned else array.copy()
 
     def raw(self, file: Path) -> Array:
@@ -167,7 +168,7 @@ class Checkpoint:
         return self._maps[file]
 
 
-def _stored(file: Path) -> dict[str, Stored]:
+def _stored(file: Path) -> dict[str, TensorInfo]:
     """The tensors that a file holds, after the library has checked its header."""
     safetensors = _safetensors()
     try:
@@ -188,7 +189,7 @@ def _stored(file: Path) -> dict[str, Stored]:
     header.pop("__metadata__", None)
     data = _LENGTH + length
     return {
-        name: Stored(
+        name: TensorInfo(
             file,
             entry["dtype"],
             tuple(entry["shape"]),
@@ -219,7 +220,9 @@ def _shards(index: Path, weight_map: Mapping[str, str]) -> Iterable[Path]:
     return [index.with_name(shard) for shard in sorted(set(weight_map.values()))]
 
 
-def _check_index(index: Path, weight_map: Mapping[str, str], found: Mapping[str, Stored]) -> None:
+def _check_index(
+    index: Path, weight_map: Mapping[str, str], found: Mapping[str, TensorInfo]
+) -> None:
     for name, shard in weight_map.items():
         if name not in found or found[name].file != index.with_name(shard):
             raise CheckpointError(f"{index} says that {name!r} is in {shard}, and it is not")

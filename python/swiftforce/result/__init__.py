@@ -6,10 +6,10 @@ against it, `summary` has its words, `table`, `card` and `plots` show it. `Pruni
 together for users. Nothing here searches.
 """
 
-from swiftforce.result.masks import apply_masks, check_whole
+from swiftforce.result.masks import apply_masks, check_not_sharded
 from swiftforce.result.pruning import Pruning, load
 from swiftforce.result.records import Layer, Masks_co, PruningRecord, Step, layers_of, step_of
-from swiftforce.result.trust import warn_of
+from swiftforce.result.trust import warn_about
 
 __all__ = [
     "Layer",
@@ -18,9 +18,9 @@ __all__ = [
     "PruningRecord",
     "Step",
     "apply_masks",
-    "check_whole",
+    "check_not_sharded",
     "layers_of",
     "load",
     "step_of",
-    "warn_of",
+    "warn_about",
 ]

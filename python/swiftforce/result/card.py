@@ -14,7 +14,13 @@ from typing import Any
 
 from swiftforce.result import trust
 from swiftforce.result.records import Layer, PruningRecord, Step
-from swiftforce.result.summary import Scale, percent, removed, revived, share_of_scores
+from swiftforce.result.summary import (
+    DensityScale,
+    percent,
+    share_of_scores,
+    total_removed,
+    total_revived,
+)
 from swiftforce.show import tables
 
 #: With more layers than that, their bars stand side by side, and the table has to be opened. There
@@ -30,7 +36,7 @@ _SMALL = "font-size:0.85em;opacity:0.75"
 
 def html_of(pruning: PruningRecord[Any]) -> str:
     """The card of a result."""
-    scale = Scale(pruning)
+    scale = DensityScale(pruning)
     many = len(pruning.layers) > _ROWS
     parts = [
         _head(pruning),
@@ -67,7 +73,7 @@ def _concerns(texts: Sequence[str]) -> str:
 # ------------------------------------------------------------------------------ layers
 
 
-def _table(layers: Sequence[Layer], scale: Scale) -> str:
+def _table(layers: Sequence[Layer], scale: DensityScale) -> str:
     """A row for each layer."""
     cell = "padding:1px 8px 1px 0;border:none;background:none;vertical-align:middle"
     left, right = f"{cell};text-align:left", f"{cell};text-align:right;white-space:nowrap"
@@ -88,14 +94,14 @@ def _table(layers: Sequence[Layer], scale: Scale) -> str:
     return f'<table style="{style}">{"".join(rows)}</table>'
 
 
-def _axis(scale: Scale) -> str:
+def _axis(scale: DensityScale) -> str:
     """The powers of ten above the bars."""
     ticks = "".join(f"<span>{percent(tick)}</span>" for tick in scale.ticks)
     style = "display:flex;justify-content:space-between;font-weight:normal;" + _SMALL
     return f'<div style="{style}">{ticks}</div>'
 
 
-def _bar(layer: Layer, scale: Scale) -> str:
+def _bar(layer: Layer, scale: DensityScale) -> str:
     if layer.collapsed:
         return f'<b style="color:{_RED}">nothing is left</b>'
     if not layer.size:
@@ -104,7 +110,7 @@ def _bar(layer: Layer, scale: Scale) -> str:
     return f'<div style="background:{_FAINT}"><div style="{filled}"></div></div>'
 
 
-def _strip(layers: Sequence[Layer], scale: Scale) -> str:
+def _strip(layers: Sequence[Layer], scale: DensityScale) -> str:
     """A column for each layer, the notable ones in words, and all of them to be opened."""
     some = math.ceil(len(layers) / _BARS)
     columns = [_column_of(layers[i : i + some], scale) for i in range(0, len(layers), some)]
@@ -123,7 +129,7 @@ def _strip(layers: Sequence[Layer], scale: Scale) -> str:
     )
 
 
-def _column_of(layers: Sequence[Layer], scale: Scale) -> str:
+def _column_of(layers: Sequence[Layer], scale: DensityScale) -> str:
     """A column for layers that stand in one place, as high as the sparsest of them."""
     sparsest = min(layers, key=lambda layer: layer.density)
     if sparsest.collapsed:
@@ -170,14 +176,14 @@ def _charts(pruning: PruningRecord[Any]) -> str:
             pruning.history,
             lambda step: math.log1p(step.removed),
             "removed",
-            f"{removed(pruning):,}",
+            f"{total_removed(pruning):,}",
             color=_GREY,
         ),
         _chart(
             pruning.history,
             lambda step: math.log1p(step.revived),
             "brought back",
-            f"{revived(pruning):,}",
+            f"{total_revived(pruning):,}",
         ),
         _chart(
             pruning.history,

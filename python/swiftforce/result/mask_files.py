@@ -9,7 +9,7 @@ from typing import Any
 from swiftforce.errors import MaskFileError, WeightsDifferError
 from swiftforce.files import FileFormat, packed_masks, unpacked_mask
 from swiftforce.inputs import MASKS, Array, Arrays, Tensors, differences
-from swiftforce.result.masks import check_whole
+from swiftforce.result.masks import check_not_sharded
 from swiftforce.result.records import Layer, PruningRecord, Step
 
 _FORMAT = FileFormat("swiftforce-masks", 1, "masks", MaskFileError)
@@ -30,7 +30,7 @@ def save(pruning: PruningRecord[Any], path: str | os.PathLike[str]) -> None:
         If the file cannot be written.
     """
     masks = Tensors(pruning.masks, "masks", MASKS)
-    check_whole(pruning, masks, "save")
+    check_not_sharded(pruning, masks, "save")
     about = {
         "structure": masks.structure,
         "method": pruning.method,

@@ -68,7 +68,7 @@ def _check_outputs(tensors: Tensors, targets: tuple[Array, ...]) -> None:
                 )
 
 
-def check_whole(pruning: PruningRecord[Any], masks: Tensors, purpose: str) -> None:
+def check_not_sharded(pruning: PruningRecord[Any], masks: Tensors, purpose: str) -> None:
     """Refuse masks that are pieces of whole tensors, as one of several ranks has them.
 
     Raises

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from swiftforce.result.records import PruningRecord
-from swiftforce.result.summary import Scale, headline, percent
+from swiftforce.result.summary import DensityScale, headline, percent
 from swiftforce.show import plots, tables
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def figure_of(pruning: PruningRecord[Any]) -> Figure:
 
 def _densities(axes: Axes, pruning: PruningRecord[Any]) -> None:
     """A bar per layer, and a mark for each that nothing is left of."""
-    scale, layers = Scale(pruning), pruning.layers
+    scale, layers = DensityScale(pruning), pruning.layers
     low = scale.ticks[0]
     axes.set_yscale("log")
     axes.set_ylim(low, 1.15)

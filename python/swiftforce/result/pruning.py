@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from swiftforce.inputs import Arrays
 from swiftforce.result import trust
 from swiftforce.result.records import Masks_co, PruningRecord
-from swiftforce.show import tables
+from swiftforce.show import is_terminal, tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,7 +127,7 @@ class Pruning(PruningRecord[Masks_co]):
         With bars where standard output is a terminal and rich is installed. Colours come with
         ``rich.print``; a format string has the plain text in any case.
         """
-        return tables.laid_out(self) if tables.is_terminal() else format(self)
+        return tables.rendered(self) if is_terminal(sys.stdout) else format(self)
 
     def __format__(self, specification: str) -> str:
         """The plain table."""

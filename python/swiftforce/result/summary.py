@@ -9,7 +9,7 @@ from swiftforce.inputs import method_info, methods
 from swiftforce.result.records import PruningRecord
 
 #: What weights are scored by, for who does not know the names.
-_SCORES = {
+_SCORE_NAMES = {
     "connection_sensitivity": "|weight x gradient|",
     "squared_gradient": "squared gradients",
     "magnitude": "|weight|",
@@ -21,28 +21,29 @@ def headline(pruning: PruningRecord[Any]) -> str:
     """What was found, in one line."""
     return (
         f"{pruning.method}: {pruning.keep:,} of {pruning.size:,} weights kept "
-        f"(sparsity {shown(pruning.sparsity)}), {pruning.steps} step{'s' * (pruning.steps > 1)}"
+        f"(sparsity {rounded(pruning.sparsity)}), {pruning.steps} step{'s' * (pruning.steps > 1)}"
     )
 
 
-def course(pruning: PruningRecord[Any]) -> list[str]:
+def search_summary(pruning: PruningRecord[Any]) -> list[str]:
     """What the search did on the way, and the share of all scores that it kept."""
     told = []
     if pruning.steps > 1:
         first, last = pruning.history[0], pruning.history[-1]
         told.append(
-            f"on the way: {removed(pruning):,} removed, {revived(pruning):,} brought back; "
+            f"on the way: {total_removed(pruning):,} removed, "
+            f"{total_revived(pruning):,} brought back; "
             f"saliency {first.saliency:.4g} -> {last.saliency:.4g}"
         )
     return [*told, *share_of_scores(pruning)]
 
 
-def removed(pruning: PruningRecord[Any]) -> int:
+def total_removed(pruning: PruningRecord[Any]) -> int:
     """How often a weight was removed, in all steps together."""
     return sum(step.removed for step in pruning.history)
 
 
-def revived(pruning: PruningRecord[Any]) -> int:
+def total_revived(pruning: PruningRecord[Any]) -> int:
     """How often a weight was brought back, in all steps together."""
     return sum(step.revived for step in pruning.history)
 
@@ -53,14 +54,14 @@ def share_of_scores(pruning: PruningRecord[Any]) -> list[str]:
     # Other scores, those of GraSP, may be below zero.
     if pruning.method not in methods() or not 0 < last.total_saliency < math.inf:
         return []
-    score = _SCORES[method_info(pruning.method)["saliency"]]
+    score = _SCORE_NAMES[method_info(pruning.method)["saliency"]]
     # Two sums of many scores, each rounded: what is less than that from all is all.
     share = percent(min(1.0, round(last.saliency / last.total_saliency, 9)))
     when = " in the last step" if pruning.steps > 1 else ""
     return [f"kept weights have {share} of the sum of all {score}{when}"]
 
 
-def shown(share: float, *, whole: int = 1, digits: int = 4) -> str:
+def rounded(share: float, *, whole: int = 1, digits: int = 4) -> str:
     """A share to so many digits, or to as many as tell it from the whole."""
     for more in range(digits, 18):
         text = f"{whole * share:.{more}g}"
@@ -71,10 +72,10 @@ def shown(share: float, *, whole: int = 1, digits: int = 4) -> str:
 
 def percent(share: float) -> str:
     """A share in percent, to three digits or as many as tell it from all."""
-    return f"{shown(share, whole=100, digits=3)} %"
+    return f"{rounded(share, whole=100, digits=3)} %"
 
 
-class Scale:
+class DensityScale:
     """A logarithmic scale for densities, from a power of ten below the least of them to 1.
 
     Densities of a sparse network are orders of magnitude apart, and those far below the others are

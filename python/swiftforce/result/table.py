@@ -7,7 +7,7 @@ from typing import Any
 
 from swiftforce.result import trust
 from swiftforce.result.records import Layer, PruningRecord
-from swiftforce.result.summary import Scale, course, headline, percent, shown
+from swiftforce.result.summary import DensityScale, headline, percent, rounded, search_summary
 from swiftforce.show import tables
 
 #: Characters that a bar takes on a terminal, and without which there is none.
@@ -20,7 +20,9 @@ def plain_text(pruning: PruningRecord[Any]) -> str:
     """Headline, table of the layers, what the search did, warnings."""
     rows = [HEADING, *(row_of(layer) for layer in pruning.layers), total(pruning)]
     warnings = [f"warning: {tables.printable(text)}" for text in trust.texts(pruning)]
-    return "\n".join([headline(pruning), tables.plain(rows, left=2), *course(pruning), *warnings])
+    return "\n".join(
+        [headline(pruning), tables.plain(rows, left=2), *search_summary(pruning), *warnings]
+    )
 
 
 def rich_parts(pruning: PruningRecord[Any], width: int) -> Iterator[Any]:
@@ -40,7 +42,7 @@ def rich_parts(pruning: PruningRecord[Any], width: int) -> Iterator[Any]:
     # Bars have what names and numbers leave.
     taken = sum(2 + max(map(len, column)) for column in zip(HEADING, foot, *rows, strict=True))
     room = min(_BAR, width - taken)
-    scale = Scale(pruning)
+    scale = DensityScale(pruning)
     if room >= _LEAST_BAR:
         table.add_column(f"{percent(scale.ticks[0])} to 100 %, log", width=room, no_wrap=True)
     for layer, row in zip(pruning.layers, rows, strict=True):
@@ -49,7 +51,7 @@ def rich_parts(pruning: PruningRecord[Any], width: int) -> Iterator[Any]:
         cells = [*map(Text, row), bar][: len(table.columns)]
         table.add_row(*cells, style="bold red" if layer.collapsed else None)
     yield table
-    for text in course(pruning):
+    for text in search_summary(pruning):
         yield Text(text)
     for text in trust.texts(pruning):
         yield Text(f"warning: {tables.printable(text)}", style="bold yellow")
@@ -70,4 +72,4 @@ def total(pruning: PruningRecord[Any]) -> tuple[str, ...]:
 
 
 def _numbers(size: int, kept: int, density: float) -> tuple[str, ...]:
-    return f"{size:,}", f"{kept:,}", shown(density)
+    return f"{size:,}", f"{kept:,}", rounded(density)

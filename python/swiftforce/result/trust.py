@@ -59,7 +59,7 @@ def texts(record: PruningRecord[Any]) -> tuple[str, ...]:
     return tuple(concern.text for concern in concerns(record.layers, record.history, free=free))
 
 
-def warn_of(
+def warn_about(
     layers: Sequence[Layer], history: Sequence[Step], *, free: bool = False, stacklevel: int
 ) -> None:
     """Warn of each of the `concerns`."""

@@ -52,7 +52,7 @@ from swiftforce.inputs import (
     spans,
 )
 from swiftforce.native import native_call, public_error
-from swiftforce.result import Layer, Pruning, Step, layers_of, step_of, warn_of
+from swiftforce.result import Layer, Pruning, Step, layers_of, step_of, warn_about
 from swiftforce.search.saved_search import SavedSearch, digests
 from swiftforce.search.schedule import Schedule, plan
 from swiftforce.search.shards import Agreement, Piece, Shard
@@ -502,7 +502,7 @@ class MaskSearch:
             if copies:
                 masks = tuple(mask.copy() for mask in masks)
         layers = self._layers(history[-1])
-        warn_of(layers, history, free=self._info["free"], stacklevel=stacklevel + 1)
+        warn_about(layers, history, free=self._info["free"], stacklevel=stacklevel + 1)
         return Pruning(
             masks=self._tensors.restore(masks),
             method=self.method,

@@ -47,7 +47,7 @@ def can_plot() -> bool:
     return True
 
 
-def check_target(path: str | os.PathLike[str]) -> None:
+def check_figure_path(path: str | os.PathLike[str]) -> None:
     """Refuse a place that no picture can be written to, before hours of work end there.
 
     Raises
