@@ -125,7 +125,7 @@ def test_names_are_text_and_nothing_else(others: int) -> None:
     weights |= {f"<u>{i}</u>": np.float32([2, 1]) for i in range(others)}
     shown = card(sf.magnitude(weights, keep=2 + others))
     assert name in shown.text
-    assert f"{empty}: nothing passes through" in shown.text
+    assert f"no weight is kept in {empty}" in shown.text
     assert any(title.startswith(name) for title in shown.titles)
     assert not {"script", "i", "u"} & set(shown.tags)
     # Of what stands in no tag of its own, too.

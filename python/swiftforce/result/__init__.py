@@ -1,12 +1,12 @@
 """What a search found: plain records, and functions that apply, show, judge and save them.
 
 `records` is at the bottom and imports nothing of its neighbours. Each other module is one thing
-that is done with a record: `masks` applies it, `mask_files` saves it, `trust` says what speaks
-against it, `summary` has its words, `table`, `card` and `plots` show it. `Pruning` puts them
+that is done with a record: `masks` applies it, `mask_files` saves it, `trust` finds reasons not to
+trust it, `summary` puts it in words, `table`, `card` and `plots` show it. `Pruning` puts them
 together for users. Nothing here searches.
 """
 
-from swiftforce.result.masks import apply_masks, check_not_sharded
+from swiftforce.result.masks import apply_masks, check_not_sharded, matching_masks
 from swiftforce.result.pruning import Pruning, load
 from swiftforce.result.records import Layer, Masks_co, PruningRecord, Step, layers_of, step_of
 from swiftforce.result.trust import warn_about
@@ -21,6 +21,7 @@ __all__ = [
     "check_not_sharded",
     "layers_of",
     "load",
+    "matching_masks",
     "step_of",
     "warn_about",
 ]
