@@ -168,6 +168,6 @@ def test_names_that_became_strings_in_a_file(tmp_path: Path) -> None:
 def test_a_result_of_other_weights_is_refused(weights: Any, text: str) -> None:
     with pytest.raises(
         sf.WeightsDifferError,
-        match=f"^the masks of magnitude are not masks of these weights: {text}",
+        match=f"^the masks of magnitude do not fit the weights: {text}",
     ):
         sf.apply_masks(weights, FOUND)

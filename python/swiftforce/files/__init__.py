@@ -1,8 +1,9 @@
 """How files are read and written, whatever is in them.
 
-Files are replaced in one step (`atomic`); swiftforce's own formats have a name, a version and a
-checksum (`formats`); checkpoints of safetensors are read where they lie (`checkpoints`). What the
-files of one kind hold (masks, searches, networks) lives beside what they hold.
+Files are replaced in one step (`atomic`), swiftforce's own formats have a name, a version and a
+checksum (`formats`), and safetensors checkpoints are mapped into memory (`checkpoints`).
+
+Nothing here knows what a mask, a search or a network is: their modules say what their files hold.
 """
 
 from swiftforce.files.atomic import (

@@ -1,4 +1,4 @@
-"""Masks in safetensors files, a bit per weight, with all that a result says of them."""
+"""Results in safetensors files: masks, a bit per weight, and everything else as JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FORMAT = FileFormat("swiftforce-masks", 1, "masks", MaskFileError)
 def save(pruning: PruningRecord[Any], path: str | os.PathLike[str]) -> None:
     """Write masks, method and history to a safetensors file, a bit per weight.
 
-    The file is written aside and then renamed, so a half-written one never has its name.
+    The file is replaced as a whole or not at all.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def save(pruning: PruningRecord[Any], path: str | os.PathLike[str]) -> None:
 
 
 def read(path: str | os.PathLike[str], weights: Arrays | None = None) -> PruningRecord[Any]:
-    """What `save` wrote; the errors are those of `swiftforce.load`."""
+    """Read what `save` wrote; the errors are those of `swiftforce.load`."""
     packed, about = _FORMAT.read(path)
     try:
         record = _record(packed, about)

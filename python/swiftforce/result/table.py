@@ -10,7 +10,7 @@ from swiftforce.result.records import Layer, PruningRecord
 from swiftforce.result.summary import DensityScale, headline, percent, rounded, search_summary
 from swiftforce.show import tables
 
-#: Characters that a bar takes on a terminal, and without which there is none.
+#: The most and the least characters of a bar on a terminal; with less room there is no bar.
 _BAR, _LEAST_BAR = 40, 16
 
 HEADING = ("layer", "shape", "weights", "kept", "density")
@@ -26,7 +26,7 @@ def plain_text(pruning: PruningRecord[Any]) -> str:
 
 
 def rich_parts(pruning: PruningRecord[Any], width: int) -> Iterator[Any]:
-    """What rich prints, one below the other, in so many columns of characters."""
+    """What rich prints, one below the other, in `width` characters."""
     from rich.bar import Bar
     from rich.table import Table
     from rich.text import Text
@@ -39,12 +39,12 @@ def rich_parts(pruning: PruningRecord[Any], width: int) -> Iterator[Any]:
     table.add_column(HEADING[1], foot[1], no_wrap=True)
     for name, text in zip(HEADING[2:], foot[2:], strict=True):
         table.add_column(name, text, justify="right", no_wrap=True, footer_style="bold")
-    # Bars have what names and numbers leave.
+    # Bars have the width that names and numbers leave.
     taken = sum(2 + max(map(len, column)) for column in zip(HEADING, foot, *rows, strict=True))
-    room = min(_BAR, width - taken)
+    bar_width = min(_BAR, width - taken)
     scale = DensityScale(pruning)
-    if room >= _LEAST_BAR:
-        table.add_column(f"{percent(scale.ticks[0])} to 100 %, log", width=room, no_wrap=True)
+    if bar_width >= _LEAST_BAR:
+        table.add_column(f"{percent(scale.ticks[0])} to 100 %, log", width=bar_width, no_wrap=True)
     for layer, row in zip(pruning.layers, rows, strict=True):
         place = scale.place(layer.density) if layer.size else 0
         bar = Text("nothing is left") if layer.collapsed else Bar(1, 0, place, color="cyan")
