@@ -386,7 +386,7 @@ class Network:
         with native_call():
             _core.network_reset(self._handle)
         history = []
-        began = time.monotonic()
+        began = time.perf_counter()
         for epoch in range(epochs):
             rate = learning_rate * gamma ** sum(epoch >= end for end in ends)
             order = permutation(len(labels), seed, _TRAINING + epoch)

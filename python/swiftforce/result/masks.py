@@ -118,6 +118,6 @@ def check_not_sharded(pruning: PruningRecord[Any], masks: Tensors, purpose: str)
     for layer, mask in zip(pruning.layers, masks.arrays, strict=True):
         if layer.shape != mask.shape:
             raise StructureError(
-                f"the mask of {layer.name!r} is a piece of {mask.shape} of a tensor of "
-                f"{layer.shape}: to {purpose} masks, put the pieces of all ranks together"
+                f"the mask of {layer.name!r} is only a piece: shape {mask.shape} of {layer.shape}; "
+                f"to {purpose} masks, put the pieces of all ranks together"
             )

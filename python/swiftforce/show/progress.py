@@ -30,7 +30,7 @@ class _Progress:
     shown : bool, optional
         As for `bar`.
     began : float, optional
-        When the call began, by ``time.monotonic()``; by default now. The delay counts from then.
+        When the call began, by ``time.perf_counter()``; by default now. The delay counts from then.
     **options
         Arguments of tqdm.
 
@@ -49,7 +49,7 @@ class _Progress:
     ) -> None:
         self._options = options
         self._count = 0
-        self._start = time.monotonic()
+        self._start = time.perf_counter()
         self._due = math.inf
         self._bar: Any = None
         if shown:
@@ -59,10 +59,10 @@ class _Progress:
 
     def _visible(self) -> Any:  # noqa: ANN401 - a bar of tqdm
         """The bar; None before it is due."""
-        if self._bar is None and time.monotonic() >= self._due:
+        if self._bar is None and time.perf_counter() >= self._due:
             self._bar = _tqdm(self._options)
             # Its times are those of a bar that was there from the start.
-            self._bar.start_t -= time.monotonic() - self._start
+            self._bar.start_t -= time.perf_counter() - self._start
             self._bar.last_print_t = self._bar.start_t
         return self._bar
 
@@ -123,7 +123,7 @@ class TrainingProgress(_Progress):
     shown : bool, optional
         As for `bar`.
     began : float, optional
-        When the call that trains began, by ``time.monotonic()``; by default now.
+        When the call that trains began, by ``time.perf_counter()``; by default now.
 
     Raises
     ------
