@@ -60,8 +60,8 @@ def test_masks_of_anything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         ((".",), ".: Is a directory"),
         (("w.safetensors",), "w.safetensors is not a file of masks"),
         (("m.safetensors", "--plot", "no/m.png"), "there is no folder 'no' for the picture"),
-        (("m.safetensors", "--plot", "m.nonsense"), "'m.nonsense' names no format of pictures"),
-        (("m.safetensors", "--plot", "m.safetensors"), "names no format of pictures"),
+        (("m.safetensors", "--plot", "m.nonsense"), "'m.nonsense' has no suffix of a picture"),
+        (("m.safetensors", "--plot", "m.safetensors"), "has no suffix of a picture"),
     ],
 )
 @pytest.mark.usefixtures("pruning")

@@ -17,12 +17,19 @@ import swiftforce
 from swiftforce.adapters import listed
 from swiftforce.cli.prune import add_weights
 from swiftforce.errors import CheckpointError, UnsupportedTypeError, WeightsDifferError
-from swiftforce.files import FLOATS, Checkpoint, Stored, atomic_write, check_place, is_one_of
+from swiftforce.files import (
+    PRUNABLE_DTYPES,
+    Checkpoint,
+    TensorInfo,
+    atomic_write,
+    check_output_path,
+    is_same_file,
+)
 from swiftforce.inputs import MASKS, Array, Tensors
-from swiftforce.show import Work
+from swiftforce.show import WorkProgress
 
 #: Types in which all bits zero are the number zero: what it is in integers, only their scales know.
-_ZEROS = (*FLOATS, "F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ")
+_ZEROS = (*PRUNABLE_DTYPES, "F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ")
 #: Bytes that are copied at a time: an interrupt waits for no more.
 _PIECE = 1 << 26
 
@@ -64,7 +71,7 @@ def _apply(options: argparse.Namespace) -> None:
     arrays = Tensors(pruning.masks, "masks", MASKS).arrays
     masks = {layer.name: mask for layer, mask in zip(pruning.layers, arrays, strict=True)}
     _check(masks, checkpoint, options.masks)
-    work = Work(sum(file.stat().st_size for file in checkpoint.files), unit="B")
+    work = WorkProgress(sum(file.stat().st_size for file in checkpoint.files), unit="B")
     with work, _folder(options.output, checkpoint), ExitStack() as asides:
         # All are complete before the first of them is renamed.
         for source, target in targets.items():
@@ -91,7 +98,7 @@ def _targets(checkpoint: Checkpoint, output: Path, masks: Path) -> dict[Path, Pa
     """
     sources = (*checkpoint.files, *checkpoint.indices)
     if len(sources) == 1:
-        check_place(output)
+        check_output_path(output)
         targets = {sources[0]: output}
     else:
         if not output.parent.is_dir() or (output.exists() and not output.is_dir()):
@@ -107,7 +114,7 @@ def _targets(checkpoint: Checkpoint, output: Path, masks: Path) -> dict[Path, Pa
         by_target[target] = source
         if target.is_dir():
             raise IsADirectoryError(f"{str(target)!r} is a folder")
-        if is_one_of(target, [masks, *(other for other in sources if other != source)]):
+        if is_same_file(target, [masks, *(other for other in sources if other != source)]):
             raise CheckpointError(f"{target} is to be read: write to another place")
     return targets
 
@@ -159,7 +166,9 @@ def _folder(output: Path, checkpoint: Checkpoint) -> Iterator[None]:
         raise
 
 
-def _write(source: Path, aside: Path, checkpoint: Checkpoint, masks: Masks, work: Work) -> None:
+def _write(
+    source: Path, aside: Path, checkpoint: Checkpoint, masks: Masks, work: WorkProgress
+) -> None:
     """Write one file beside the place where it shall stand, and let it reach the disk."""
     with aside.open("wb") as file:
         # While nothing is in it yet: what only its owner may read stays so.
@@ -195,7 +204,7 @@ def _parts(raw: Array) -> Iterator[Array]:
         yield raw[start : start + _PIECE]
 
 
-def _masked(raw: Array, stored: Stored, mask: Array) -> Iterator[Array]:
+def _masked(raw: Array, stored: TensorInfo, mask: Array) -> Iterator[Array]:
     """The bytes of a tensor with those of removed weights zero."""
     kept = mask.ravel()
     if not kept.size:

@@ -10,7 +10,7 @@ import numpy
 import swiftforce
 from swiftforce.cli.arguments import count, sparsity
 from swiftforce.experiments import bench
-from swiftforce.files import FLOATS
+from swiftforce.files import PRUNABLE_DTYPES
 from swiftforce.show import tables
 
 #: Weights and runs of a look that takes a moment.
@@ -46,7 +46,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument(
         "--dtype",
-        choices=tuple(FLOATS.values()),
+        choices=tuple(PRUNABLE_DTYPES.values()),
         default=defaults.dtype,
         help="of weights and gradients",
     )

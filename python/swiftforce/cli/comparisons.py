@@ -159,7 +159,7 @@ def _demo(options: argparse.Namespace) -> None:
     )
     check_seed(settings.seed)
     if plots.can_plot():
-        plots.check_target(options.output)
+        plots.check_figure_path(options.output)
     data = fashion_mnist(options.data)
     if options.samples is not None:
         data = data.subset(train=options.samples)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import swiftforce
 from swiftforce.errors import MaskFileError
-from swiftforce.files import is_one_of
+from swiftforce.files import is_same_file
 from swiftforce.show import plots, tables
 
 
@@ -37,8 +37,8 @@ def _inspect(options: argparse.Namespace) -> None:
     if options.plot is not None:
         if not plots.can_plot():
             raise ImportError("pictures need matplotlib: pip install 'swiftforce[demo]'")
-        plots.check_target(options.plot)
-        if is_one_of(options.plot, [options.masks]):
+        plots.check_figure_path(options.plot)
+        if is_same_file(options.plot, [options.masks]):
             raise MaskFileError(f"{options.plot} is to be read: draw to another place")
     pruning = swiftforce.load(options.masks)
     if options.plot is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import warnings
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import swiftforce
 from swiftforce.adapters import listed
 from swiftforce.cli.arguments import count, one_shot, one_shot_methods, seed, sparsity
 from swiftforce.errors import CheckpointError, MissingGradientsError, SwiftForceWarning
-from swiftforce.files import Checkpoint, check_place, is_one_of
+from swiftforce.files import Checkpoint, check_output_path, is_same_file
 from swiftforce.inputs import Array, method_info, method_name
-from swiftforce.show import tables
+from swiftforce.show import is_terminal, tables
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -109,7 +110,7 @@ def _prune(options: argparse.Namespace) -> None:
     arrays = {name: weights.array(name) for name in names}
     grads = _gradients(names, gradients) if gradients is not None else None
     with warnings.catch_warnings():
-        if tables.is_terminal():
+        if is_terminal(sys.stdout):
             # The table tells of them, on the same screen.
             warnings.simplefilter("ignore", SwiftForceWarning)
         pruning = swiftforce.prune(
@@ -143,12 +144,12 @@ def _method(options: argparse.Namespace) -> str:
 
 def _check_files(output: Path, weights: Checkpoint, gradients: Checkpoint | None) -> None:
     """Refuse files that stand in each other's place, before any work."""
-    check_place(output)
+    check_output_path(output)
     for file in gradients.files if gradients else ():
-        if is_one_of(file, weights.files):
+        if is_same_file(file, weights.files):
             raise CheckpointError(f"{file} cannot hold both weights and gradients")
     for one in (weights, gradients):
-        if one is not None and is_one_of(output, (*one.files, *one.indices)):
+        if one is not None and is_same_file(output, (*one.files, *one.indices)):
             raise CheckpointError(f"{output} is to be read: write the masks elsewhere")
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from swiftforce.datasets import Dataset
 from swiftforce.experiments.runs import DENSE, Run, perform
 from swiftforce.search import DEFAULT_STEPS
-from swiftforce.show import Work
+from swiftforce.show import WorkProgress
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def run(data: Dataset, settings: Settings) -> Outcome:
     pruned = [method for method in settings.methods if method != DENSE]
     runs = [_run(data, settings, DENSE, 0.0)] if DENSE in settings.methods else []
     runs += [_run(data, settings, method, s) for method in pruned for s in settings.sparsities]
-    with Work(len(runs) * settings.epochs) as work:
+    with WorkProgress(len(runs) * settings.epochs) as work:
         for each in runs:
             work.begin(each.name)
             result = perform(each, data, on_epoch=work.advance)

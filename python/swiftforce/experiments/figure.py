@@ -18,7 +18,7 @@ from swiftforce.experiments.architectures import NETWORKS
 from swiftforce.experiments.runs import DENSE, UNIFORM_RANDOM, Result, Run, perform
 from swiftforce.inputs import method_info
 from swiftforce.search import DEFAULT_STEPS
-from swiftforce.show import Work
+from swiftforce.show import WorkProgress
 
 #: Accuracy of a guess: Fashion-MNIST has ten classes of as many images each.
 CHANCE = 0.1
@@ -146,7 +146,7 @@ def go_on(
     done = wanted(settings, results_csv.read(path))
     there = {result.run for result in done}
     left = [run for run in plan if run not in there]
-    with Work(len(left) * settings.epochs) as work:
+    with WorkProgress(len(left) * settings.epochs) as work:
         for run in left:
             if time.monotonic() - start >= seconds:
                 return

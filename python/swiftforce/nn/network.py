@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ from swiftforce.nn.layers import AnyLayer, Flattened
 from swiftforce.nn.parameters import Parameters
 from swiftforce.nn.paths import Paths
 from swiftforce.search import permutation
-from swiftforce.show import Training
+from swiftforce.show import TrainingProgress
 
 #: Where the streams of a seed begin that the orders of samples are drawn from: those of training
 #: are not those of scoring, nor those of the initial weights, which begin at 0.
@@ -385,6 +386,7 @@ class Network:
         with native_call():
             _core.network_reset(self._handle)
         history = []
+        began = time.perf_counter()
         for epoch in range(epochs):
             rate = learning_rate * gamma ** sum(epoch >= end for end in ends)
             order = permutation(len(labels), seed, _TRAINING + epoch)
@@ -392,7 +394,7 @@ class Network:
             loss, correct = 0.0, 0
             seen = 0
             text = f"epoch {epoch + 1}/{epochs}"
-            with Training(len(order), description=text, shown=progress) as bar:
+            with TrainingProgress(len(order), description=text, shown=progress, began=began) as bar:
                 for rows in batches:
                     with native_call():
                         batch_loss, hits = _core.network_train(
