@@ -17,7 +17,7 @@ from kinds import cut, cuts, shaped, values
 from swiftforce import checks, nn
 from swiftforce.checks.inversion import _INVERTING
 from swiftforce.checks.shuffling import _SHUFFLING
-from swiftforce.nn import network
+from swiftforce.nn import samples
 from tiny_networks import TINY, drawn
 from unit_graph import Graph
 
@@ -82,7 +82,7 @@ def test_tensors_are_shuffled_apart_and_seeds_differ() -> None:
 
 
 def test_streams_are_nobody_elses() -> None:
-    starts = [0, network._TRAINING, network._SCORING, _SHUFFLING, _INVERTING]
+    starts = [0, samples.TRAINING_STREAM, samples.SCORING_STREAM, _SHUFFLING, _INVERTING]
     assert starts == [i << 32 for i in range(5)]
 
 
