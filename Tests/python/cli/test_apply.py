@@ -253,24 +253,36 @@ def test_types_without_a_zero(dtype: str, capsys: pytest.CaptureFixture[str]) ->
     write_raw(Path("w.safetensors"), {"w": (dtype, (2,), b"\1\1")})
     sf.magnitude({"w": np.float32([1, 2])}, keep=1).save("m.safetensors")
     line = refused(run("w.safetensors", output="o.safetensors"), capsys)
-    assert f"'w' is {dtype}, whose zero is not known" in line
+    assert f"'w' has type {dtype}, whose zero is not known" in line
     assert not Path("o.safetensors").exists()
 
 
 @pytest.mark.parametrize(
     ("weights", "output", "text"),
     [
-        (["w.safetensors"], "m.safetensors", "m.safetensors is to be read"),
+        (["w.safetensors"], "m.safetensors", "m.safetensors is an input"),
         (["w.safetensors"], "split", "'split' is a folder; name a file"),
         (["w.safetensors"], "no/o.safetensors", "there is no folder 'no'"),
         (["no.safetensors"], "o.safetensors", "no.safetensors: No such file or directory"),
         (["m.safetensors"], "o.safetensors", "holds masks of other weights"),
-        (["split/model.safetensors.index.json"], "no/o", "cannot become, the folder that 3 files"),
-        (["split/model.safetensors.index.json"], "w.safetensors", "'w.safetensors' is not, and"),
-        (["w.safetensors", "x/w.safetensors"], "new", "would both become new/w.safetensors"),
-        (["x/w.safetensors", "w.safetensors"], "x", "would both become x/w.safetensors"),
-        (["w.safetensors", "x/v.safetensors", "x/w.safetensors"], "x", "x/w.safetensors is to be"),
-        (["w.safetensors", "y/m.safetensors"], "", "m.safetensors is to be read"),
+        (["split/model.safetensors.index.json"], "no/o", "cannot be created as one: 3 files"),
+        (
+            ["split/model.safetensors.index.json"],
+            "w.safetensors",
+            "'w.safetensors' is not a folder",
+        ),
+        (
+            ["w.safetensors", "x/w.safetensors"],
+            "new",
+            "have the same output path new/w.safetensors",
+        ),
+        (["x/w.safetensors", "w.safetensors"], "x", "have the same output path x/w.safetensors"),
+        (
+            ["w.safetensors", "x/v.safetensors", "x/w.safetensors"],
+            "x",
+            "x/w.safetensors is an input",
+        ),
+        (["w.safetensors", "y/m.safetensors"], "", "m.safetensors is an input"),
         (["w.safetensors", "x/v.safetensors"], "z", "'z/w.safetensors' is a folder"),
     ],
 )

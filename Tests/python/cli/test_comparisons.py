@@ -173,7 +173,7 @@ def test_a_figure_from_nothing(
         "Small on Fashion-MNIST: 160 training images, 60 test images; results: "
     )
     assert "14 of 14 runs\n" in shown
-    assert "are left" not in shown
+    assert "are missing" not in shown
     heading, *body = shown.split("\n\n")[2].splitlines()
     assert heading.split() == ["method", "50", "%", "90", "%"]
     assert [row.split()[0] for row in body] == ["dense", "force", "snip", "uniform_random"]
@@ -209,7 +209,7 @@ def test_drawing_needs_the_file_alone(
     assert figure_of("--draw-only") == 0
     shown = capsys.readouterr().out
     assert "[1/2 seeds]" in shown
-    assert "7 of 14 runs are left; the same command goes on" in shown
+    assert "7 of 14 runs are missing: run the same command again to continue" in shown
     assert len(list(tmp_path.glob("*.png"))) == 3
     assert (tmp_path / "figure.csv").read_bytes() == content
     assert figure_of("--draw-only", "--epochs", "2") == 1
@@ -222,7 +222,7 @@ def test_hours_that_are_over(
 ) -> None:
     assert figure_of("--hours", "1e-12") == 0
     shown = capsys.readouterr().out
-    assert shown.endswith("14 of 14 runs are left; the same command goes on\n")
+    assert shown.endswith("14 of 14 runs are missing: run the same command again to continue\n")
     assert not (tmp_path / "figure.csv").exists()
 
 

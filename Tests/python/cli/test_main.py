@@ -28,7 +28,7 @@ from swiftforce.cli import bench
         ("demo", "--sparsity", "nan"),
         ("demo", "--sparsity", "a"),
         ("demo", "--sparsity"),
-        ("demo", "--methods", "FORCE"),
+        ("demo", "--methods", "forse"),
         ("demo", "--steps", "0"),
         ("demo", "--steps", "1.5"),
         ("demo", "--epochs", "-1"),

@@ -166,5 +166,5 @@ def test_warnings_are_written_down(data: Dataset, run: Run) -> None:
 
 
 def test_another_number_of_images_is_refused(data: Dataset, run: Run) -> None:
-    with pytest.raises(ValueError, match="161 training images are called for, not 160"):
+    with pytest.raises(ValueError, match="the run needs 161 training images, not 160"):
         perform(replace(run, samples=161), data)
