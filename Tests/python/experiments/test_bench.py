@@ -71,7 +71,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert captured.err == ""
     assert captured.out.startswith(
         "3,000 float32 weights and gradients in 50 tensors: 0.00 GB of memory\n\n"
-        "Mask of sparsity 0.99: median of 3 runs\n\n"
+        "Mask of sparsity 0.99: median time of 3 runs\n\n"
     )
     for what in (bench.SCAN, bench.SNIP, bench.NUMPY):
         assert re.search(rf"^{what} +[\d.e+-]+ +[\d.]+ +[\d.]+$", captured.out, re.MULTILINE)
