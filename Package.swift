@@ -1,16 +1,17 @@
 // swift-tools-version: 6.2
-// What is built, and what each target may import. These arrows and no others:
+// The targets, and what each of them may import. These dependencies and no others:
 //
-//   ABI -> Core, Engine, Kernels, CSwiftForce     checks, converts, calls, maps errors
-//   Engine -> Core, Kernels, CPlatform, CBLAS     networks: the only room that calls BLAS
-//   Core -> Kernels, CPlatform                    the method: scores, selection, search
-//   Kernels -> CPlatform                          the loops over raw memory
+//   ABI -> Core, Engine, CSwiftForce, CPlatform    checks, converts, calls, maps errors
+//   Engine -> Core, Kernels, CPlatform, CBLAS      networks; the only target that calls BLAS
+//   Core -> Kernels, CPlatform                     the method: scores, selection, search
+//   Kernels -> CPlatform                           the loops over raw memory
 //
-// The loops are compiled once per CPU level from one folder, to which the folders of the other
-// levels are links; the core chooses among them when it is first used.
+// The loops are compiled once per CPU level. Their sources are in Sources/SwiftForceKernels; the
+// folders of the other levels are symbolic links to it. The core chooses a level when it first
+// needs one.
 //
-// None of them imports Foundation, Dispatch or Concurrency: the shipped extension is small and
-// needs no Swift runtime on the machine that imports it.
+// No target imports Foundation, Dispatch or Concurrency, so the extension is small and needs no
+// Swift runtime on the machine that imports it.
 
 import PackageDescription
 
@@ -19,13 +20,17 @@ let strict: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
-/// What loops over every weight: the kernels, and the tests that sort and compare as many. They
-/// are optimised in debug builds, too, where `swift test` would take ten times as long otherwise;
-/// overflow and bounds are still checked, and what is between them is debugged as ever.
+/// For targets that loop over every weight: the kernels, and the tests that sort and compare as
+/// many numbers. They are optimised in debug builds, too; without it `swift test` would take ten
+/// times as long. Overflow and bounds are still checked, and the targets between them stay
+/// debuggable.
 let optimised: [SwiftSetting] = [.unsafeFlags(["-O"], .when(configuration: .debug))]
 
-/// The loops for a CPU level; `-Xcc` reaches the code generator of both Swift and C.
-/// and the definition tells the loops how wide its registers are.
+/// The target of the loops for one CPU level.
+///
+/// - Parameters:
+///   - level: the value of `-march`; `-Xcc` passes it to the code generator of both Swift and C.
+///   - define: tells the loops how wide the registers of the level are.
 func kernels(_ name: String, _ level: String? = nil, define: String? = nil) -> Target {
   let march: [SwiftSetting] = level.map { [.unsafeFlags(["-Xcc", "-march=\($0)"])] } ?? []
   let flags = march + (define.map { [.define($0)] } ?? [])
@@ -49,7 +54,7 @@ let package = Package(
   products: [
     .library(name: "SwiftForceCore", targets: ["SwiftForceCore"]),
     .library(name: "SwiftForceEngine", targets: ["SwiftForceEngine"]),
-    // What setup.py links into the Python extension.
+    // The library that setup.py links into the Python extension.
     .library(name: "SwiftForceABI", type: .static, targets: ["SwiftForceABI"]),
   ],
   targets: levels + [
@@ -67,9 +72,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "SwiftForceABI",
-      dependencies: [
-        "SwiftForceCore", "SwiftForceEngine", "SwiftForceKernels", "CSwiftForce", "CPlatform",
-      ],
+      dependencies: ["SwiftForceCore", "SwiftForceEngine", "CSwiftForce", "CPlatform"],
       swiftSettings: strict),
     .testTarget(
       name: "SwiftForceCoreTests",

@@ -1,12 +1,12 @@
 // The one random number generator of the package: SplitMix64. Everything random (the random
-// saliency, initial weights, the order of samples) is drawn from it and from a seed. No global
-// state.
+// saliency, initial weights, the order of samples) comes from it and from a seed. What must not
+// live here: global state.
 
 /// SplitMix64: 64 random bits for each position of a sequence that a seed selects.
 ///
-/// The n-th number depends on the seed and on n alone, so a sequence can be entered anywhere:
-/// threads, chunks and machines that draw parts of it agree. Equal to the published generator
-/// started at `seed`.
+/// The n-th number depends on the seed and on n alone, so a sequence can be entered at any
+/// position, and threads, chunks and machines that draw parts of it agree. It equals the published
+/// generator with the initial state `seed`.
 ///
 /// Source: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014.
 public struct Generator: RandomNumberGenerator, Sendable {
@@ -20,23 +20,24 @@ public struct Generator: RandomNumberGenerator, Sendable {
     state = seed
   }
 
-  /// A generator for one of many purposes that share a seed: the streams do not overlap in
-  /// practice, since each starts at a mixed, unrelated state.
+  /// A generator for one of many purposes that share a seed. Each stream starts at a hashed state,
+  /// so streams do not overlap in practice.
   public init(seed: UInt64, stream: UInt64) {
     state = Generator.mix(seed &+ Generator.mix(stream &+ Generator.increment))
   }
 
+  /// The next 64 random bits.
   public mutating func next() -> UInt64 {
     state &+= Generator.increment
     return Generator.mix(state)
   }
 
-  /// The number at `position`, counted from 0, of the seed's sequence.
+  /// The number at `position`, counted from 0, in the sequence of `seed`.
   public static func number(at position: Int, seed: UInt64) -> UInt64 {
     mix(seed &+ (UInt64(truncatingIfNeeded: position) &+ 1) &* increment)
   }
 
-  /// Uniform in [0, 1), a multiple of 2^-53.
+  /// The next number uniform in [0, 1), a multiple of 2^-53.
   public mutating func nextUniform() -> Double {
     Double(next() >> 11) * 0x1p-53
   }
@@ -50,8 +51,8 @@ public struct Generator: RandomNumberGenerator, Sendable {
 }
 
 extension Generator {
-  /// Writes the numbers 0 ..< n in a random order: Fisher and Yates' shuffle, from the last position
-  /// down, with position i exchanged with the high word of `next() * (i + 1)`.
+  /// Writes the numbers 0 ..< n in a random order. It is the Fisher-Yates shuffle from the last
+  /// position down; position i is swapped with the high word of `next() * (i + 1)`.
   ///
   /// - Complexity: O(n).
   @unsafe public mutating func permute(_ order: UnsafeMutableBufferPointer<Int64>) {

@@ -1,4 +1,4 @@
-// What errors say: every case has one sentence that holds the facts of the case.
+// Error messages: every case has one sentence that contains its facts.
 
 import SwiftForceCore
 import Testing

@@ -1,9 +1,9 @@
-// The generator against published values of SplitMix64, and what is drawn from it.
+// The generator against published values of SplitMix64, and the shuffle that it drives.
 
 import SwiftForceCore
 import Testing
 
-/// The order of 0 ..< n that the library draws.
+/// The random order of 0 ..< n from the code under test.
 private func permutation(_ n: Int, seed: UInt64) -> [Int64] {
   let order = Memory<Int64>([Int64](repeating: -1, count: n), guardedBy: -9)
   var generator = Generator(seed: seed)

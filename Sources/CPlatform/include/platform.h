@@ -1,24 +1,25 @@
-/* What Swift cannot ask of the machine by itself. */
+/* Facts about the machine and instructions that Swift has no interface for. What must not live here:
+   anything about weights or networks. */
 #ifndef SWIFTFORCE_PLATFORM_H
 #define SWIFTFORCE_PLATFORM_H
 
-/* The highest of the x86-64 levels 2, 3 and 4 whose instructions this CPU and its operating system
-   support; 2 where none is, and on other architectures, which have one level only. */
+/* The highest of the x86-64 levels 2, 3 and 4 that this CPU and its operating system support. It is 2
+   if none is supported, and on other architectures, which have one level only. */
 int platform_cpu_level(void);
 
-/* How many CPUs this process may run on; at least 1. */
+/* The number of CPUs that this process may run on; at least 1. */
 int platform_cpu_count(void);
 
 /* A number that no other living thread has; never 0. */
 unsigned long platform_thread(void);
 
-/* Bytes of memory that this machine has; 0 where that cannot be told. */
+/* The size of this machine's memory in bytes; 0 if it is unknown. */
 long long platform_memory(void);
 
-/* Asks for the memory at an address, which need not be valid, to be brought into the cache. */
-static inline void platform_request(const void *address) { __builtin_prefetch(address, 0, 3); }
+/* Prefetches the cache line at an address, which need not be valid. */
+static inline void platform_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
 
-/* A short rest in a loop that waits for another thread. */
+/* Tells the CPU that this is a spin loop, which waits for another thread. */
 static inline void platform_pause(void) {
 #if defined(__x86_64__)
   __builtin_ia32_pause();

@@ -3,8 +3,8 @@
 
 /// A kind of data.
 ///
-/// All values are finite multiples of a power of two with at most 24 bits between the largest and
-/// that unit, so that sums of many of them are exact in binary64, whatever their order.
+/// All values are finite multiples of a power of two, with at most 24 bits between that unit and
+/// the largest value. So sums of many of them are exact in binary64 in any order.
 enum Kind: CaseIterable {
   case random, mixedSigns, constant, sorted, reversed, fewValues, maximumLast, halfZeros
   case signedZeros, denormals
@@ -28,8 +28,8 @@ enum Kind: CaseIterable {
   }
 }
 
-/// Values of `count` numbers with 11 bits and a sign, zero among them: the products and squares of
-/// two of them are exact in binary32, and so are sums of many of those in binary64.
+/// Numbers with 11 bits and a sign, including zero. Products and squares are exact in binary32, and
+/// sums of many of those are exact in binary64.
 func shortNumbers(_ count: Int, seed: UInt64) -> [Float] {
   var generator = TestGenerator(state: seed)
   return (0..<count).map { _ in
@@ -59,8 +59,8 @@ func splits(of count: Int) -> [[Int]] {
   ]
 }
 
-/// A 64-bit linear congruential generator (Knuth's constants), of which the upper half is used:
-/// the tests' data must not come from the generator under test.
+/// A 64-bit linear congruential generator (Knuth's constants), of which the upper half is used.
+/// Test data must not come from the generator under test.
 struct TestGenerator: RandomNumberGenerator {
   var state: UInt64
 

@@ -1,10 +1,10 @@
-// Memory that a test owns and lends to the code under test: typed elements between two guards, so
-// that a write outside them is seen. What must not live here: anything about the method.
+// Memory for the code under test: typed elements between two guards that reveal writes out of
+// bounds. What must not live here: anything about the method.
 
 import SwiftForceCore
 import Testing
 
-/// Elements with guards in front and behind.
+/// Contiguous elements with a guard before and after them.
 @safe final class Memory<Element: BitwiseCopyable & Equatable> {
   private static var guardCount: Int { 16 }
 
@@ -29,21 +29,21 @@ import Testing
     get { unsafe Array(UnsafeBufferPointer(start: base, count: count)) }
     set {
       precondition(newValue.count == count, "memory does not change its size")
-      // Not element by element: this is not compiled for each type of them.
+      // One call, since a loop over elements would not be specialised for their type.
       unsafe newValue.withUnsafeBufferPointer { values in
         if let first = values.baseAddress { unsafe base.update(from: first, count: count) }
       }
     }
   }
 
-  /// Whether nothing was written in front of the elements or behind them.
+  /// Whether nothing was written before or after the elements.
   var isIntact: Bool {
     (0..<Memory.guardCount).allSatisfy { i in
       unsafe start[i] == guardValue && base[count + i] == guardValue
     }
   }
 
-  /// Where tensors of these sizes start when they lie one behind the other.
+  /// The offsets of consecutive tensors of these sizes.
   private func offsets(_ sizes: [Int]) -> [(offset: Int, size: Int)] {
     precondition(sizes.reduce(0, +) == count, "the sizes are those of other memory")
     var offset = 0
@@ -75,10 +75,10 @@ extension Memory<Float> {
 }
 
 extension Memory<UInt8> {
-  /// What masks hold before anybody writes them: neither 0 nor 1.
+  /// The content of masks that were not written yet: neither 0 nor 1.
   static var unwritten: UInt8 { 7 }
 
-  /// Masks of `count` weights that nobody has written.
+  /// Masks of `count` weights that were not written yet.
   convenience init(masksOf count: Int) {
     self.init([UInt8](repeating: Memory.unwritten, count: count), guardedBy: 99)
   }
@@ -88,7 +88,7 @@ extension Memory<UInt8> {
   }
 }
 
-/// What `body` throws; nil where it throws nothing or something that is no SFError.
+/// The error that `body` throws; nil if it throws nothing or another type of error.
 func failure(_ body: () throws -> Void) -> SFError? {
   do {
     try body()

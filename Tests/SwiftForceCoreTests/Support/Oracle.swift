@@ -1,9 +1,9 @@
-// The method in a few lines that sort: what selection and search are compared with, bit for bit.
-// What must not live here: any call of the code under test.
+// The method in a few lines that sort. Selection and search are compared with it bit for bit. What
+// must not live here: any call of the code under test.
 
 import SwiftForceCore
 
-/// A selection as a stable sort sees it.
+/// A selection by a stable sort.
 struct Oracle: Equatable {
   var mask: [UInt8]
   var report: Report
@@ -12,7 +12,7 @@ struct Oracle: Equatable {
   ///
   /// - Parameters:
   ///   - previous: the mask before this selection; nil: every weight was kept.
-  ///   - nested: whether only the weights that were kept compete.
+  ///   - nested: whether only the weights that `previous` keeps compete.
   init(
     _ scores: [Double], keep: Int, sizes: [Int], previous: [UInt8]? = nil, nested: Bool = false,
     gradients: [Double]? = nil, step: Int = 1
@@ -44,7 +44,7 @@ struct Oracle: Equatable {
     report.atThreshold = candidates.count { scores[$0] == threshold }
     report.keptAtThreshold = kept.count { scores[$0] == threshold }
     report.threshold = threshold + 0
-    // Exact, and so independent of the order: see Kind.
+    // These sums are exact, so the order does not matter; see Kind.
     report.saliency = kept.reduce(0) { $0 + scores[$1] }
     report.totalSaliency = candidates.reduce(0) { $0 + scores[$1] }
     report.gradientNorm = (gradients ?? []).reduce(0) { $0 + $1 * $1 }.squareRoot()
@@ -68,7 +68,7 @@ struct Oracle: Equatable {
 }
 
 extension Oracle {
-  /// Of scores in binary32, all of which binary64 holds.
+  /// A selection among scores in binary32, which binary64 represents exactly.
   init(
     _ scores: [Float], keep: Int, sizes: [Int], previous: [UInt8]? = nil, nested: Bool = false,
     gradients: [Float]? = nil, step: Int = 1
@@ -80,7 +80,7 @@ extension Oracle {
 }
 
 extension Saliency {
-  /// The scores that the definitions give.
+  /// The scores by definition.
   func scores(weights: [Float], gradients: [Float]?, seed: UInt64) -> [Float] {
     weights.indices.map { i in
       switch self {

@@ -1,10 +1,11 @@
-// Few combinations of many choices that still hold every pair of them: most faults that depend on
-// a combination depend on two things at once. What must not live here: what is chosen.
+// Pairwise testing: few combinations of many choices that still contain every pair of choices. Most
+// defects that depend on a combination depend on two choices. What must not live here: what is
+// chosen.
 
-/// Rows of one choice for each axis, such that any two choices of different axes meet in a row.
+/// Rows with one choice per axis, such that any two choices of different axes occur in some row.
 ///
-/// Greedy: each row is the one, of a few drawn at random, in which most pairs meet that have not
-/// yet; the first of them starts from such a pair.
+/// The algorithm is greedy: of some random rows that contain a missing pair, it takes the one with
+/// the most missing pairs.
 ///
 /// - Parameter axes: how many choices each has, at least 1.
 func pairwise(_ axes: [Int], seed: UInt64) -> [[Int]] {

@@ -6,7 +6,7 @@ import SwiftForceCore
 final class SearchRun {
   private(set) var search: Search
   let weights: Memory<Float>
-  /// Those of the last step; a step writes others, which become these where it succeeds.
+  /// The masks of the last step. A step writes new masks, which replace these if it succeeds.
   private(set) var masks: Memory<UInt8>
   let masked: Memory<Float>
 
@@ -39,8 +39,8 @@ final class SearchRun {
         masked: writesMasked ? masked.mutableTensors(search.sizes) : nil)
     }
     masks = next
-    // How often the tensors were read is no part of what a step means.
-    report.readings = 0
+    // The number of passes is not part of the result.
+    report.passes = 0
     return report
   }
 
@@ -57,7 +57,7 @@ final class SearchRun {
     }
   }
 
-  /// All that a step may change.
+  /// Everything that a step may change.
   var state: State {
     State(
       taken: search.taken, isDone: search.isDone, masks: masks.values, masked: masked.bits,

@@ -1,12 +1,12 @@
-// Numbers in the element type of somebody's array, for what a test lends to the code under test.
-// Encoding and decoding are the tests' own. What must not live here: what is computed from them.
+// Arrays of any element type for the code under test. Encoding and decoding are independent of that
+// code. What must not live here: what is computed from the numbers.
 
 import SwiftForceCore
 
-/// Numbers stored in an element type, one behind the other, between guards.
+/// Contiguous numbers of an element type, between guards.
 struct Stored {
   let type: ElementType
-  /// What is stored: the numbers asked for, rounded where their type is short.
+  /// The stored values: the numbers that were passed, rounded to the element type.
   let values: [Double]
   private let bytes: Memory<UInt8>
 
@@ -26,7 +26,7 @@ struct Stored {
     bytes = Memory(stored, guardedBy: 0xA5)
   }
 
-  /// The elements as tensors of these sizes. Their memory must outlive the use of them.
+  /// The elements as tensors of these sizes. The memory must outlive them.
   func tensors(_ sizes: [Int]) -> [Tensor] {
     zip(sizes, offsets(sizes)).map { size, offset in
       unsafe Tensor(UnsafeRawPointer(bytes.base + offset), count: size, type: type)
@@ -47,7 +47,7 @@ struct Stored {
     }
   }
 
-  /// Whether nothing was written in front of the elements or behind them.
+  /// Whether nothing was written before or after the elements.
   var isIntact: Bool { bytes.isIntact }
 
   private func offsets(_ sizes: [Int]) -> [Int] {
@@ -58,7 +58,7 @@ struct Stored {
     }
   }
 
-  /// The bits of a number, rounded where its type is short.
+  /// The bits of a number, rounded to the element type.
   static func encoded(_ number: Double, _ type: ElementType) -> UInt64 {
     switch type {
     case .float64: number.bitPattern
@@ -94,7 +94,8 @@ struct Stored {
 }
 
 extension Kind {
-  /// Values of this kind for an element type. Sums of as many as tests use are exact in binary64.
+  /// Values of this kind for an element type. Their sums are exact in binary64 at the sizes of the
+  /// tests.
   func values(_ count: Int, for type: ElementType) -> [Double] {
     switch (self, type) {
     case (.denormals, _):
@@ -109,7 +110,7 @@ extension Kind {
         type, bits: (0..<count).map { _ in .random(in: patterns, using: &generator) }
       ).values
     case (.random, .float64), (.mixedSigns, .float64), (.halfZeros, .float64):
-      // Differences that binary32 does not hold.
+      // Differences that binary32 cannot represent.
       return values(count).enumerated().map { i, value in
         value == 0 ? 0 : Double(value) + Double(i * 37 % 256) * 0x1p-20
       }

@@ -1,10 +1,10 @@
-// One selection in all that can be varied about it: where its scores come from, their kind and
-// types, the mask before it, the cut into tensors, CPU level and threads. What must not live here:
-// which of them are tried.
+// One selection with everything that can vary: the source of the scores, their kind and types, the
+// previous mask, the sizes of the tensors, CPU level and threads. What must not live here: which
+// combinations are tried.
 
 @testable import SwiftForceCore
 
-/// Where scores come from.
+/// The source of scores.
 enum Source: CaseIterable {
   case given, products, productsWithTies, squares, magnitudes, random
 
@@ -19,22 +19,22 @@ enum Source: CaseIterable {
   }
 }
 
-/// Who competes, and whether there was a mask before.
-enum Before: CaseIterable {
+/// Which weights compete, and whether there is a previous mask.
+enum PreviousMask: CaseIterable {
   case nothing, free, nested
 }
 
-/// A selection to be made.
+/// The parameters of one selection.
 struct Trial {
   var count: Int
   var kind = Kind.random
   var source = Source.given
   var weightType = ElementType.float32
   var gradientType = ElementType.float32
-  var before = Before.nothing
-  /// Which of `keeps(of:)` is kept of the weights that may be.
+  var before = PreviousMask.nothing
+  /// Index into `keeps(of:)`.
   var keep = 0
-  /// Which way it is cut into tensors.
+  /// Index of the way in which the weights are split into tensors.
   var split = 0
   var writesMasked = false
   var level = CPULevel.v2
@@ -42,7 +42,7 @@ struct Trial {
 
   static let splitCount = 6
 
-  /// The numbers of weights to keep that are tried of `count`: the edges, the middle, few.
+  /// The numbers of weights to keep that are tried: both ends, the middle, and few of `count`.
   static func keeps(of count: Int) -> [Int] {
     [1, 2, count / 2, count - 1, count, count / 50].map { max(1, min(count, $0)) }
   }
@@ -57,7 +57,7 @@ struct Trial {
   /// The weights, or the given scores.
   func weights() -> Stored { Stored(weightType, kind.values(count, for: weightType)) }
 
-  /// Of few bits, so that the sums of products and squares are exact in binary64.
+  /// The gradients. They have few bits, so that sums of products and squares are exact in binary64.
   func gradients() -> Stored {
     var generator = TestGenerator(state: UInt64(count) &+ 99)
     let powers: [Double] = [0.5, -1, 1, 2, -2, 0.25]
@@ -72,7 +72,7 @@ struct Trial {
     return Stored(gradientType, numbers)
   }
 
-  /// The mask before: about half of it kept, in runs and singly.
+  /// The previous mask, which keeps about half of the weights, in runs and singly.
   func previous() -> [UInt8]? {
     guard before != .nothing else { return nil }
     var generator = TestGenerator(state: UInt64(count) &+ 5)
@@ -87,8 +87,7 @@ struct Trial {
     return mask
   }
 
-  /// The scores as the definitions give them: in binary32, or in binary64 where an array that is
-  /// read holds it.
+  /// The scores by definition: in binary32, or in binary64 if an array that is read holds it.
   func scores(_ weights: Stored, _ gradients: Stored) -> [Double] {
     let (w, g) = (weights.values, gradients.values)
     func inBinary32(_ types: [ElementType]) -> Bool { !types.contains(.float64) }
@@ -110,17 +109,17 @@ struct Trial {
   static let seed: UInt64 = 77
 }
 
-/// What a selection wrote and said, and what it should have.
+/// What a selection wrote and reported, or should have.
 struct Outcome: Equatable {
   var masks: [UInt8]
-  /// Bits of the masked weights, where they were written.
+  /// The bits of the masked weights; nil if none were requested.
   var masked: [UInt64]?
   var report: Report
   var isIntact = true
 }
 
 extension Trial {
-  /// The arrays that a trial lends, and how many weights it keeps.
+  /// The arrays of a trial, and how many weights it keeps.
   struct Inputs {
     var weights: Stored
     var gradients: Stored
@@ -136,9 +135,9 @@ extension Trial {
       keep: Trial.keeps(of: most ?? count)[keep])
   }
 
-  /// Selects.
+  /// Runs the selection.
   ///
-  /// - Throws: what the selection throws, when it has left what it must not change.
+  /// - Throws: what the selection throws; `UnexpectedChange` if it also changed what it must not.
   func outcome(_ inputs: Inputs) throws -> Outcome {
     let (sizes, weights, gradients) = (sizes, inputs.weights, inputs.gradients)
     let previous = inputs.previous.map { Memory($0, guardedBy: 99) }
@@ -161,15 +160,15 @@ extension Trial {
       return Outcome(
         masks: masks.values, masked: masked?.bits, report: report, isIntact: areGuarded)
     } catch {
-      // At a first step the masked weights are written anew: nothing is there to be kept.
+      // In a first step the masked weights are unspecified after an error.
       let isKept = previous == nil || masked?.bits == masked.map { _ in shown(inputs) }
-      guard areGuarded, isKept else { throw Spoiled(cause: error) }
+      guard areGuarded, isKept else { throw UnexpectedChange(cause: error) }
       throw error
     }
   }
 
-  /// A selection that failed and left something else than it found.
-  struct Spoiled: Error {
+  /// A selection failed and changed memory that it must not change.
+  struct UnexpectedChange: Error {
     let cause: any Error
   }
 
@@ -182,24 +181,23 @@ extension Trial {
       candidates: self.before == .nested ? before : nil, seed: Trial.seed)
   }
 
-  /// What the oracle has in the place of `outcome`.
-  func expected(_ inputs: Inputs, readings: Int) -> Outcome {
+  /// The outcome according to the oracle.
+  func expected(_ inputs: Inputs, passes: Int) -> Outcome {
     let scores = scores(inputs.weights, inputs.gradients)
     let oracle = Oracle(
       scores, keep: inputs.keep, sizes: sizes, previous: inputs.previous,
       nested: before == .nested,
       gradients: source.saliency?.readsGradients == true ? inputs.gradients.values : nil)
     var report = oracle.report
-    // 1 is what `Search` gives to its first step; how often arrays are read is no part of what
-    // a selection means.
-    report.readings = readings
+    // The number of passes is not part of the result.
+    report.passes = passes
     let bits = inputs.weights.bits
     let masked = zip(bits, oracle.mask).map { $1 == 1 ? $0 : 0 }
     return Outcome(
       masks: oracle.mask, masked: writesMasked ? masked : nil, report: report)
   }
 
-  /// The masked weights before the selection: those of the mask before it, or anything.
+  /// The masked weights before the selection: those of the previous mask, or arbitrary bits.
   private func shown(_ inputs: Inputs) -> [UInt64] {
     guard let previous = inputs.previous else {
       return [UInt64](repeating: 0x5A5A, count: count)

@@ -56,7 +56,7 @@ def test_a_result_is_not_that_of_later_steps() -> None:
 
 def test_few_weights_are_read_twice() -> None:
     weights = np.arange(1, 1001, dtype=np.float32)
-    assert sf.magnitude(weights, keep=10).history[0].readings == 2
+    assert sf.magnitude(weights, keep=10).history[0].passes == 2
 
 
 def test_addresses() -> None:

@@ -97,7 +97,7 @@ def run(settings: Settings) -> dict[str, float]:
         warnings.simplefilter("ignore", LayerCollapseWarning)
         _check(by_snip(), by_numpy(), keep)
         return _in_turn(
-            {SCAN: lambda: _core.read([*weights, *gradients]), SNIP: by_snip, NUMPY: by_numpy},
+            {SCAN: lambda: _core.scan([*weights, *gradients]), SNIP: by_snip, NUMPY: by_numpy},
             settings.repeats,
         )
 

@@ -12,7 +12,7 @@ import numpy as np
 from swiftforce.errors import SearchFileError, WeightsDifferError
 from swiftforce.files import FileFormat, packed_masks, unpacked_mask
 from swiftforce.inputs import Array, Tensors, differences
-from swiftforce.result import Step
+from swiftforce.result import Step, saved_step
 
 _FORMAT = FileFormat("swiftforce-search", 1, "a search", SearchFileError)
 
@@ -95,9 +95,7 @@ class SavedSearch:
 
     @classmethod
     def _of(cls, packed: dict[str, Array], about: dict[str, Any]) -> SavedSearch:
-        history = tuple(
-            Step(**{**step, "layer_kept": tuple(step["layer_kept"])}) for step in about["history"]
-        )
+        history = tuple(saved_step(step) for step in about["history"])
         keeps = tuple(about["keeps"])
         if [step.step for step in history] != list(range(1, len(history) + 1)):
             raise ValueError("steps are missing")

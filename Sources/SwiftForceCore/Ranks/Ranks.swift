@@ -1,0 +1,76 @@
+// Processes, called ranks, that each hold a part of the weights and find one mask together. They
+// exchange sums of small integer arrays and nothing else. What must not live here: how the sums
+// travel, which is up to the caller, and what is summed to select (SharedSelection).
+
+/// A rank's place among those that share a search, and its connection to them.
+///
+/// All ranks take part in every sum, in the same order, so no rank may stop on its own. A rank that
+/// fails reports it in the next sum, and all of them throw.
+public struct Ranks {
+  /// Where each tensor of this rank begins among the weights of all ranks, in the order that breaks
+  /// ties. Starts ascend, and no two tensors overlap.
+  public let starts: [Int]
+
+  private let exchange: (inout [Int64]) throws(SFError) -> Void
+
+  /// - Parameters:
+  ///   - starts: one per tensor of this rank.
+  ///   - sum: replaces each number by its sum over all ranks. It is called on the thread that takes
+  ///     the step. An error that it throws ends the step on this rank alone.
+  public init(starts: [Int], sum: @escaping (inout [Int64]) throws(SFError) -> Void) {
+    self.starts = starts
+    exchange = sum
+  }
+
+  /// Tells the other ranks, which are taking a step, that this rank cannot take it. Called instead
+  /// of the step. The others throw `rankFailed`.
+  public func reportFailure() {
+    // If the exchange fails, too, the other ranks cannot be told.
+    _ = try? sum(StepAgreement.empty, unless: .rankFailed)
+  }
+
+  /// The sums over all ranks; or an error on all of them.
+  ///
+  /// - Parameter failure: why this rank cannot go on; its numbers are not used then.
+  /// - Throws: `failure`; `rankFailed` if another rank has failed; what the exchange throws.
+  func sum(_ numbers: [Int], unless failure: SFError? = nil) throws(SFError) -> [Int] {
+    var sums = [failure == nil ? 0 : 1] + numbers.map { Int64($0) }
+    do throws(SFError) { try exchange(&sums) } catch { throw failure ?? error }
+    if let failure { throw failure }
+    // No number is negative, and no sum is larger than this.
+    guard sums.count == numbers.count + 1, sums.allSatisfy({ $0 >= 0 && $0 <= Keep.largestCount })
+    else { throw .exchangeFailed }
+    guard sums[0] == 0 else { throw .rankFailed }
+    return sums.dropFirst().map { Int($0) }
+  }
+
+  /// Runs what may fail on one rank before the first sum of a step. If it throws, the other ranks
+  /// are told.
+  func reportingFailure<Result>(_ body: () throws(SFError) -> Result) throws(SFError) -> Result {
+    do throws(SFError) {
+      return try body()
+    } catch {
+      reportFailure()
+      throw error
+    }
+  }
+
+  /// Checks that the starts fit the tensors of this rank.
+  ///
+  /// - Parameters:
+  ///   - sizes: elements of this rank's tensors.
+  ///   - total: weights of all ranks.
+  /// - Throws: `sizeMismatch`, `badStart`.
+  func check(_ sizes: [Int], of total: Int) throws(SFError) {
+    guard starts.count == sizes.count else {
+      throw .sizeMismatch(.weights, tensor: nil, got: starts.count, expected: sizes.count)
+    }
+    var end = 0
+    for (tensor, (start, size)) in zip(starts, sizes).enumerated() {
+      guard start >= end, start <= total, size <= total - start else {
+        throw .badStart(tensor: tensor, start: start)
+      }
+      end = start + size
+    }
+  }
+}

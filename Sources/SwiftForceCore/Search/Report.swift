@@ -1,0 +1,46 @@
+// The record of one selection: what was kept, what it cost, and whether the scores decided it. What
+// must not live here: how the numbers are computed.
+
+/// What one selection did.
+///
+/// Counts are exact. Sums are binary64, taken in a fixed order. If several ranks select together,
+/// the report covers all of them and is the same on each, except for `layerKept`.
+public struct Report: Sendable, Equatable {
+  /// Position in the search; 1 is the first.
+  public var step = 1
+  /// Weights kept.
+  public var keep = 0
+  /// Weights that competed.
+  public var candidates = 0
+  /// Weights that the previous masks kept and the new ones do not.
+  public var removed = 0
+  /// Weights that the new masks keep and the previous ones did not.
+  public var revived = 0
+  /// Candidates whose score is zero.
+  public var zeroScores = 0
+  /// Candidates whose score equals the threshold.
+  public var atThreshold = 0
+  /// How many of the candidates at the threshold are kept: those at the lowest positions.
+  public var keptAtThreshold = 0
+  /// The smallest kept score.
+  public var threshold = 0.0
+  /// The sum of the kept scores. With the method `force` it is the objective S(c).
+  public var saliency = 0.0
+  /// The sum of the scores of all candidates.
+  public var totalSaliency = 0.0
+  /// The Euclidean norm of all gradients; 0 if none are read.
+  public var gradientNorm = 0.0
+  /// How many passes over the tensors the selection took: one; two if there are few scores; more if
+  /// the bracket missed the threshold or too many scores lay inside it.
+  public var passes = 0
+  /// Weights kept in each tensor of this rank.
+  public var layerKept: [Int] = []
+
+  public init() {}
+
+  /// Weights that are kept with a score of zero although others with a score of zero are not. Their
+  /// positions chose them, not their scores. If this is above zero, the selection is degenerate.
+  public var arbitrary: Int {
+    threshold == 0 && keptAtThreshold < atThreshold ? keptAtThreshold : 0
+  }
+}

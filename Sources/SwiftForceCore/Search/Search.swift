@@ -1,0 +1,181 @@
+// The progressive search as a state machine: the method, how many weights to keep after each step,
+// and how many steps were taken. What must not live here: tensors, which are passed to each step.
+
+/// A search for a mask in T steps, each of which takes gradients at the masked weights and finds a
+/// new mask.
+///
+/// With the method `force`, step t solves
+///
+///     max over c of  sum over kept i of abs(w_i dL/dw_i (w * c_(t-1)))   with  k_t weights kept
+///
+/// where w are the dense weights in every step and c_0 keeps all weights. A step that throws leaves
+/// the search, the previous masks and their masked weights unchanged, and may be tried again.
+///
+/// The weights may be distributed over several ranks. Each rank takes every step with a search over
+/// its own tensors. All ranks find the masks and, except for `layerKept`, the reports of one search
+/// over all tensors; sums in a report may differ from it in the last bits.
+public struct Search: Sendable {
+  public let method: Method
+  /// Weights kept after each step.
+  public let keeps: [Int]
+  /// Elements of each tensor of this rank.
+  public let sizes: [Int]
+  /// Weights of all ranks.
+  public let total: Int
+
+  /// The reports of the steps that this search took itself, in order.
+  public private(set) var reports: [Report] = []
+  /// How many steps an earlier search took.
+  private let earlier: Int
+  private let seed: UInt64
+
+  /// A search that follows a schedule.
+  ///
+  /// - Parameters:
+  ///   - sizes: elements of each tensor of weights; some may be 0.
+  ///   - keep: weights of all ranks that the last step keeps.
+  ///   - steps: 1 for a one-shot method.
+  ///   - seed: for the random saliency.
+  ///   - total: weights of all ranks; nil: there is one rank.
+  ///   - taken: steps that an earlier search took, which this one continues.
+  /// - Throws: `badCount`, `badKeep`, `badSteps`, `badTaken`, `sizeMismatch`.
+  public init(
+    _ method: Method, sizes: [Int], keep: Int, steps: Int, schedule: Schedule = .exponential,
+    seed: UInt64 = 0, total: Int? = nil, taken: Int = 0
+  ) throws(SFError) {
+    try Search.checkSteps(steps, method)
+    let count = try Search.count(sizes, of: total)
+    let keeps = try schedule.keeps(of: count, keep: keep, steps: steps)
+    try self.init(
+      method, sizes: sizes, keep: keep, keeps: keeps, seed: seed, total: total, taken: taken)
+  }
+
+  /// A search that follows the caller's list of the weights to keep after each step.
+  ///
+  /// - Throws: `badCount`, `badKeep`, `badSteps`, `badSchedule`, `badTaken`, `sizeMismatch`.
+  public init(
+    _ method: Method, sizes: [Int], keep: Int, keeps: [Int], seed: UInt64 = 0,
+    total: Int? = nil, taken: Int = 0
+  ) throws(SFError) {
+    try Search.checkSteps(keeps.count, method)
+    let count = try Search.count(sizes, of: total)
+    try Schedule.check(keeps, of: count, keep: keep)
+    guard taken >= 0, taken <= keeps.count else { throw .badTaken(taken, steps: keeps.count) }
+    self.method = method
+    self.sizes = sizes
+    self.total = count
+    self.seed = seed
+    self.keeps = keeps
+    earlier = taken
+  }
+
+  /// How many steps were taken, including those of an earlier search.
+  public var taken: Int { earlier + reports.count }
+
+  /// The report of a step; nil if this search has not taken it itself.
+  ///
+  /// - Parameter step: counted from 1, the first step of the whole search.
+  public func report(ofStep step: Int) -> Report? {
+    step > earlier && step <= taken ? reports[step - earlier - 1] : nil
+  }
+
+  /// Whether all steps were taken.
+  public var isDone: Bool { taken == keeps.count }
+
+  /// Takes one step.
+  ///
+  /// - Parameters:
+  ///   - weights: the dense weights, the same in every step.
+  ///   - gradients: gradients of the loss at the masked weights, also for the removed weights; nil
+  ///     if the method reads none.
+  ///   - previous: the masks that the previous step wrote; only read; nil in the first step.
+  ///   - masks: receive the new masks; not the memory of `previous`. Unspecified after an error.
+  ///   - masked: nil, or arrays of the types of the weights that receive them with removed weights
+  ///     set to zero. From the second step on they must hold what the previous step wrote.
+  ///     Unspecified after an error in the first step.
+  ///   - ranks: the connection to the other ranks; nil: there is one rank. All ranks must take the
+  ///     step. If one of them throws, all do, unless a sum failed on some ranks only.
+  /// - Throws: `searchDone`, `sizeMismatch`, `missingGradients`, `nonFinite`, `arraysChanged`,
+  ///   `masksChanged`, `badType`, `badEnvironment`; with ranks also `badStart`, `rankFailed`,
+  ///   `ranksDiffer`, `exchangeFailed`.
+  public mutating func step(
+    weights: [Tensor], gradients: [Tensor]?, previous: [Mask]?, masks: [Mask],
+    masked: [MutableTensor]? = nil, ranks: Ranks? = nil
+  ) throws(SFError) -> Report {
+    var report: Report
+    if let ranks {
+      let selection = try ranks.reportingFailure { () throws(SFError) in
+        try ranks.check(sizes, of: total)
+        return try nextSelection(weights, gradients, previous, masks, masked)
+      }
+      report = try SharedSelection.select(
+        selection, of: total, ranks: ranks, digest: digest,
+        ownKept: reports.last?.layerKept.reduce(0, +))
+    } else {
+      let own = sizes.reduce(0, +)
+      guard own == total else {
+        throw .sizeMismatch(.weights, tensor: nil, got: own, expected: total)
+      }
+      let selection = try nextSelection(weights, gradients, previous, masks, masked)
+      report = try selection.dispatch(wide: selection.scores.areWide)
+    }
+    report.step = taken + 1
+    reports.append(report)
+    return report
+  }
+
+  /// Checks the arguments of `step` and returns the selection that it makes.
+  private func nextSelection(
+    _ weights: [Tensor], _ gradients: [Tensor]?, _ previous: [Mask]?, _ masks: [Mask],
+    _ masked: [MutableTensor]?
+  ) throws(SFError) -> MaskSelection {
+    guard !isDone else { throw .searchDone(steps: keeps.count) }
+    try Selection.checkSizes(weights.map(\.count), sizes, .weights)
+    if let gradients { try Selection.checkSizes(gradients.map(\.count), sizes, .gradients) }
+    try Selection.checkSizes(masks.map(\.count), sizes, .masks)
+    if let masked {
+      try Selection.checkSizes(masked.map(\.count), sizes, .maskedWeights)
+      try Selection.checkTypes(masked.map(\.type), weights.map(\.type), .maskedWeights)
+    }
+    let previous = taken == 0 ? nil : previous
+    guard taken == 0 || previous != nil else {
+      throw .masksChanged(kept: 0, expected: keeps[taken - 1])
+    }
+    if let previous { try Selection.checkSizes(previous.map(\.count), sizes, .masks) }
+    // If scores are computed from the weights, a weight that is not finite shows in its score.
+    if reports.isEmpty && !method.saliency.readsWeights { try Selection.checkFinite(weights) }
+
+    let scores = try Scores(
+      method.saliency, weights: weights, gradients: gradients,
+      candidates: method.rule == .nested ? previous : nil, seed: seed)
+    return MaskSelection(
+      scores: scores, keep: keeps[taken], masks: masks,
+      previous: previous.map { ($0, keeps[taken - 1]) }, applying: masked.map { (weights, $0) })
+  }
+
+  /// Some bits of a hash of everything that must be the same on all ranks.
+  private var digest: Int {
+    var hash = seed
+    for number in [Method.allCases.firstIndex(of: method) ?? 0, total, taken] + keeps {
+      hash = Generator.mix(hash ^ Generator.mix(UInt64(bitPattern: Int64(number))))
+    }
+    return Int(hash >> UInt64(64 - StepAgreement.digestBits))
+  }
+
+  /// The number of weights of all ranks; `total`, if it is given and fits the sizes.
+  private static func count(_ sizes: [Int], of total: Int?) throws(SFError) -> Int {
+    guard let total else { return try Selection.total(sizes) }
+    guard total >= 1, total <= Keep.largestCount else { throw .badCount(total) }
+    let own = try Selection.sum(sizes)
+    guard own <= total else {
+      throw .sizeMismatch(.weights, tensor: nil, got: own, expected: total)
+    }
+    return total
+  }
+
+  private static func checkSteps(_ steps: Int, _ method: Method) throws(SFError) {
+    guard steps >= 1, steps == 1 || !method.isOneShot else {
+      throw .badSteps(steps, oneShot: method.isOneShot)
+    }
+  }
+}

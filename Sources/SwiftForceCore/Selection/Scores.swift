@@ -1,0 +1,272 @@
+// The source of scores: tensors and a saliency, or the caller's own scores. Selection asks for the
+// keys of one block at a time, so scores are never stored. This file connects saliency and element
+// types to the loops that compute them. What must not live here: which weights are kept.
+
+import CPlatform
+
+/// The scores of a list of tensors.
+struct Scores {
+  private enum Origin {
+    case given([Tensor])
+    case saliency(Saliency, weights: [Tensor], gradients: [Tensor]?, seed: UInt64)
+  }
+
+  private let origin: Origin
+  private let candidates: [Mask]?
+  /// Where each tensor begins among the weights of all ranks; nil: where it begins in the list.
+  private var starts: [Int]?
+  /// Whether another rank requires binary64.
+  private var computesBinary64 = false
+
+  /// The caller's scores, of either sign; all weights compete.
+  init(given scores: [Tensor]) {
+    origin = .given(scores)
+    candidates = nil
+  }
+
+  /// - Parameters:
+  ///   - gradients: one tensor per tensor of weights, of the same size; nil if the saliency reads
+  ///     none.
+  ///   - candidates: masks of the weights that compete; nil: all compete.
+  ///   - seed: for the random saliency.
+  /// - Throws: `missingGradients`.
+  init(
+    _ saliency: Saliency, weights: [Tensor], gradients: [Tensor]?, candidates: [Mask]?,
+    seed: UInt64
+  ) throws(SFError) {
+    if saliency.readsGradients && gradients == nil { throw .missingGradients }
+    origin = .saliency(
+      saliency, weights: weights, gradients: saliency.readsGradients ? gradients : nil, seed: seed)
+    self.candidates = candidates
+  }
+
+  /// These scores as part of those of all ranks.
+  ///
+  /// - Parameter wide: whether all ranks compute scores in binary64.
+  func among(_ ranks: Ranks, wide: Bool) -> Scores {
+    var copy = self
+    copy.starts = ranks.starts
+    copy.computesBinary64 = wide
+    return copy
+  }
+
+  /// Sizes of the tensors.
+  var sizes: [Int] {
+    switch origin {
+    case .given(let tensors), .saliency(_, let tensors, _, _): tensors.map(\.count)
+    }
+  }
+
+  /// Whether only the weights that a previous mask keeps compete.
+  var areNested: Bool { candidates != nil }
+
+  /// Whether scores may be negative.
+  var areSigned: Bool {
+    switch origin {
+    case .given: true
+    case .saliency: false
+    }
+  }
+
+  /// Bytes of all tensors.
+  var bytes: Int {
+    switch origin {
+    case .given(let tensors): tensors.reduce(0) { $0 + $1.bytes }
+    case .saliency(_, let weights, let gradients, _):
+      (weights + (gradients ?? [])).reduce(0) { $0 + $1.bytes }
+    }
+  }
+
+  /// Whether scores are computed in binary64: if any array that is read holds binary64.
+  var areWide: Bool {
+    if computesBinary64 { return true }
+    switch origin {
+    case .given(let tensors): return tensors.contains { $0.type == .float64 }
+    case .saliency(let saliency, let weights, let gradients, _):
+      return (saliency.readsWeights && weights.contains { $0.type == .float64 })
+        || (gradients?.contains { $0.type == .float64 } ?? false)
+    }
+  }
+
+  /// Computes the keys of a block.
+  ///
+  /// - Returns: whether all products are finite, including those of weights that do not compete.
+  ///   `checkFinite` says whether a product that is not finite matters.
+  func fill<K: BlockKernels>(_ scratch: Scratch<K>, for block: Block) -> Bool {
+    let count = block.count
+    let keys = unsafe scratch.keys
+    unsafe scratch.gradients = nil
+    let isFinite: Bool
+    switch origin {
+    case .given(let tensors):
+      let scores = unsafe tensors[block.tensor].widened(block, scratch.first, K.self)
+      isFinite = unsafe K.given(scores, count: count, into: keys)
+    case .saliency(let saliency, let weights, let gradients, let seed):
+      if let gradients {
+        let wide = unsafe gradients[block.tensor].widened(block, scratch.second, K.self)
+        unsafe scratch.gradients = wide
+      }
+      isFinite = fill(scratch, saliency, weights[block.tensor], seed, block)
+    }
+    if let mask = candidates?[block.tensor] { exclude(mask, block, from: scratch) }
+    return isFinite
+  }
+
+  /// Computes the keys of a block and classifies them; see `Blocks.classify`.
+  func classify<K: BlockKernels>(
+    _ scratch: Scratch<K>, _ block: Block, _ bracket: Bracket<K>,
+    into mask: UnsafeMutablePointer<UInt8>
+  ) -> BlockStatistics {
+    let prefetch = unsafe prefetchAddresses(after: block)
+    if case .saliency(.connectionSensitivity, let weights, let gradients?, _) = origin,
+      candidates == nil
+    {
+      // The common case: one loop over the block instead of two.
+      return unsafe K.classifyProducts(
+        weights[block.tensor].widened(block, scratch.first, K.self),
+        gradients[block.tensor].widened(block, scratch.second, K.self), count: block.count,
+        low: bracket.low, high: bracket.high, prefetch: prefetch, keys: scratch.keys, into: mask)
+    }
+    let isFinite = fill(scratch, for: block)
+    var statistics = unsafe K.classify(
+      scratch.keys, gradients: scratch.gradients, count: block.count, areSigned: areSigned,
+      low: bracket.low, high: bracket.high, prefetch: prefetch, into: mask)
+    statistics.isFinite = isFinite
+    return statistics
+  }
+
+  /// Where the data of the next block lies.
+  @inline(__always)
+  private func prefetchAddresses(after block: Block) -> PrefetchAddresses {
+    switch origin {
+    case .given(let tensors):
+      let scores = tensors[block.tensor]
+      return unsafe scores.prefetchAddresses(after: block, and: scores)
+    case .saliency(let saliency, let weights, let gradients, _):
+      let weights = weights[block.tensor]
+      let gradients = gradients?[block.tensor] ?? weights
+      return unsafe (saliency.readsWeights ? weights : gradients).prefetchAddresses(
+        after: block, and: gradients)
+    }
+  }
+
+  /// Appends the keys of some elements of a chunk.
+  ///
+  /// - Parameter indices: relative to the start of the chunk; at most `Block.largestCount`.
+  func append<K: BlockKernels>(
+    _ indices: [Int], of chunk: Chunk, to keys: inout [K.Key], _ scratch: Scratch<K>
+  ) {
+    unsafe indices.withUnsafeBufferPointer { buffer in
+      guard let first = buffer.baseAddress else { return }
+      let block = unsafe Block(
+        tensor: chunk.tensor, start: chunk.start, count: indices.count, offset: chunk.offset,
+        indices: first)
+      for index in indices { prefetch(chunk.tensor, chunk.start + index) }
+      _ = fill(scratch, for: block)
+      unsafe keys.append(contentsOf: UnsafeBufferPointer(start: scratch.keys, count: indices.count))
+    }
+  }
+
+  /// Prefetches the data of one score, so that the loads of several scores overlap.
+  private func prefetch(_ tensor: Int, _ position: Int) {
+    switch origin {
+    case .given(let tensors): tensors[tensor].prefetch(position)
+    case .saliency(let saliency, let weights, let gradients, _):
+      if saliency.readsWeights { weights[tensor].prefetch(position) }
+      gradients?[tensor].prefetch(position)
+    }
+  }
+
+  private func exclude<K: BlockKernels>(_ mask: Mask, _ block: Block, from scratch: Scratch<K>) {
+    let mask = unsafe mask.base + block.start
+    guard let indices = unsafe block.indices else {
+      unsafe K.excludeRemoved(mask, count: block.count, from: scratch.keys)
+      return
+    }
+    for i in 0..<block.count where unsafe mask[indices[i]] == 0 {
+      unsafe scratch.keys[i] = K.excluded
+    }
+  }
+
+  private func fill<K: BlockKernels>(
+    _ scratch: Scratch<K>, _ saliency: Saliency, _ weights: Tensor, _ seed: UInt64, _ block: Block
+  ) -> Bool {
+    let keys = unsafe scratch.keys
+    let count = block.count
+    switch (saliency, unsafe scratch.gradients) {
+    case (.connectionSensitivity, let gradients?):
+      let wide = unsafe weights.widened(block, scratch.first, K.self)
+      return unsafe K.connectionSensitivity(wide, gradients, count: count, into: keys)
+    case (.squaredGradient, let gradients?):
+      return unsafe K.squaredGradient(gradients, count: count, into: keys)
+    case (.magnitude, _):
+      let wide = unsafe weights.widened(block, scratch.first, K.self)
+      return unsafe K.magnitude(wide, count: count, into: keys)
+    case (.random, _):
+      let first = starts.map { $0[block.tensor] + block.start } ?? block.offset
+      for i in 0..<count {
+        let position = first + (unsafe block.indices?[i] ?? i)
+        let bits = Generator.number(at: position, seed: seed)
+        unsafe scratch.first[i] = K.Score(bits >> 40) * 0x1p-24
+      }
+      return unsafe K.magnitude(scratch.first, count: count, into: keys)
+    case (.connectionSensitivity, nil), (.squaredGradient, nil):
+      return false  // The initializer rejects this.
+    }
+  }
+
+  /// Finds the first tensor with a value that is not finite: a weight, a gradient, or the score of
+  /// a weight that competes. Called after `fill` returned false.
+  ///
+  /// - Throws: `nonFinite`, unless the value was the product of a weight that does not compete.
+  func checkFinite() throws(SFError) {
+    if let nonFiniteError { throw nonFiniteError }
+  }
+
+  /// The error that `checkFinite` throws.
+  var nonFiniteError: SFError? { nonFinite().map { .nonFinite($0) } }
+
+  private func nonFinite() -> NonFinite? {
+    switch origin {
+    case .given(let tensors): return FiniteCheck.first(in: tensors, as: .scores)
+    case .saliency(let saliency, let weights, let gradients, _):
+      if let found = FiniteCheck.first(in: weights, as: .weights) { return found }
+      guard let gradients else { return nil }
+      return FiniteCheck.first(in: gradients, as: .gradients)
+        ?? FiniteCheck.first(
+          inProductsOf: saliency.readsWeights ? weights : gradients, gradients, of: candidates,
+          wide: areWide)
+    }
+  }
+}
+
+extension Tensor {
+  @inline(__always)
+  fileprivate func prefetch(_ position: Int) {
+    unsafe platform_prefetch(base + position * type.size)
+  }
+
+  @inline(__always)
+  fileprivate func prefetchAddresses(after block: Block, and second: Tensor) -> PrefetchAddresses {
+    let next = block.start + block.count
+    return unsafe (
+      first: base + next * type.size, firstSize: type.size,
+      second: second.base + next * second.type.size, secondSize: second.type.size
+    )
+  }
+
+  /// The elements of a block in the type of scores: in place if the tensor has that type, else
+  /// converted into `scratch`.
+  func widened<K: BlockKernels>(
+    _ block: Block, _ scratch: UnsafeMutablePointer<K.Score>, _: K.Type
+  ) -> UnsafePointer<K.Score> {
+    if let indices = unsafe block.indices {
+      let first = unsafe base + block.start * type.size
+      unsafe K.gather(
+        first, code: type.code, positions: indices, count: block.count, scratch: scratch)
+      return unsafe UnsafePointer(scratch)
+    }
+    return unsafe K.widen(
+      base, code: type.code, start: block.start, count: block.count, scratch: scratch)
+  }
+}

@@ -1,0 +1,192 @@
+// The element loops of the network engine, as the requirements of one protocol. The loops are
+// written once, in extensions in the Scalar files of this folder. The conformances at the end of
+// this file make the compiler emit them for Float and for Double, so that generic code of other
+// modules reaches vector code through one witness call per array. What must not live here: matrix
+// products (the engine calls BLAS), checks (the caller's task), and anything that allocates.
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// An element type that networks can be computed in, with the loops over arrays of it.
+///
+/// Every loop trusts its pointers: they must point to as many elements as the counts say, and an
+/// array that is written must not overlap another argument unless a requirement allows it. Nothing
+/// allocates, nothing keeps state, and the result depends on the arguments alone. Matrices are
+/// row-major and contiguous; `columns` is the batch, the innermost dimension of every activation.
+/// (`Codable` is needed because SIMD vectors require it of their elements.)
+public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyable, Sendable {
+  /// e to the power of `x`, from the platform's libm.
+  static func exponential(_ x: Self) -> Self
+
+  /// `x` with all its bits, or +0 if `mask` is 0. It selects by bits, because the loops below are
+  /// not vectorised with a branch.
+  static func select(_ x: Self, mask: UInt8) -> Self
+
+  // ScalarRows.swift
+
+  /// target[i] = Self(source[i] * factor).
+  static func scale(
+    _ source: UnsafePointer<Double>, by factor: Double, count: Int,
+    into target: UnsafeMutablePointer<Self>)
+
+  /// target[r, c] = values[r].
+  static func broadcast(
+    _ values: UnsafePointer<Self>, rows: Int, columns: Int,
+    into target: UnsafeMutablePointer<Self>)
+
+  /// target[r] = the sum of row r; with `accumulate`, that is added to target[r].
+  static func sumRows(
+    _ matrix: UnsafePointer<Self>, rows: Int, columns: Int, accumulate: Bool,
+    into target: UnsafeMutablePointer<Self>)
+
+  // ScalarArithmetic.swift
+
+  /// target[i] += source[i] * factor.
+  static func add(
+    _ source: UnsafePointer<Self>, times factor: Self, count: Int,
+    to target: UnsafeMutablePointer<Self>)
+
+  /// target[i] = first[i] + second[i]; the target may be either of them.
+  static func addArrays(
+    _ first: UnsafePointer<Self>, _ second: UnsafePointer<Self>, count: Int,
+    into target: UnsafeMutablePointer<Self>)
+
+  /// target[i] = source[i] * factor.
+  static func multiply(
+    _ source: UnsafePointer<Self>, by factor: Self, count: Int,
+    into target: UnsafeMutablePointer<Self>)
+
+  /// The sum of first[i] * second[i].
+  static func dot(
+    _ first: UnsafePointer<Self>, _ second: UnsafePointer<Self>, count: Int
+  ) -> Self
+
+  // ScalarNormalization.swift
+
+  /// Mean and (biased) variance, in two passes.
+  static func moments(
+    _ source: UnsafePointer<Self>, count: Int
+  ) -> (mean: Double, variance: Double)
+
+  /// target[i] = (source[i] - mean) * factor + shift; the target may be the source.
+  static func normalize(
+    _ source: UnsafePointer<Self>, mean: Self, factor: Self, shift: Self, count: Int,
+    into target: UnsafeMutablePointer<Self>)
+
+  /// The sums of gradient[i] and of gradient[i] * (source[i] - mean).
+  static func normalizationSums(
+    _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, count: Int
+  ) -> (gradients: Double, products: Double)
+
+  /// target[i] = gradient[i] * factor - ((source[i] - mean) * slope + shift); the target may be the
+  /// gradient.
+  static func normalizationGradient(
+    _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, factor: Self,
+    slope: Self, shift: Self, count: Int, into target: UnsafeMutablePointer<Self>)
+
+  // ScalarPooling.swift
+
+  /// target[i] = the larger of source[i] and target[i]; NaN if either is NaN.
+  static func keepMaximum(
+    _ source: UnsafePointer<Self>, count: Int, in target: UnsafeMutablePointer<Self>)
+
+  /// If source[i] is the maximum, adds remaining[i] to target[i] and sets remaining[i] to 0.
+  ///
+  /// - Parameter remaining: the gradients of the maxima that were not passed to any source yet.
+  static func passToMaximum(
+    _ remaining: UnsafeMutablePointer<Self>, maximum: UnsafePointer<Self>,
+    source: UnsafePointer<Self>, count: Int, to target: UnsafeMutablePointer<Self>)
+
+  // ScalarPacking.swift
+
+  /// target[c * columnStride + r] = source[r * rowStride + c] for `columns` c and `rows` r, and 0
+  /// for the r from `rows` up to `group`.
+  static func packRows(
+    _ source: UnsafePointer<Self>, rowStride: Int, rows: Int, columns: Int, group: Int,
+    into target: UnsafeMutablePointer<Self>, columnStride: Int)
+
+  /// target[r * rowStride + c] (+)= source[c * columnStride + r] for `columns` c and `rows` r.
+  static func unpackRows(
+    _ source: UnsafePointer<Self>, columnStride: Int, rows: Int, columns: Int, accumulate: Bool,
+    into target: UnsafeMutablePointer<Self>, rowStride: Int)
+
+  // ScalarRectifier.swift
+
+  /// target[i] = max(source[i], 0); NaN stays NaN.
+  static func rectify(
+    _ source: UnsafePointer<Self>, count: Int, into target: UnsafeMutablePointer<Self>)
+
+  /// target[i] = 0 if output[i] <= 0, else gradient[i].
+  static func rectifierGradient(
+    _ gradient: UnsafePointer<Self>, output: UnsafePointer<Self>, count: Int,
+    into target: UnsafeMutablePointer<Self>)
+
+  // ScalarTranspose.swift
+
+  /// target[f, s] = source[row(s), f] for s in 0 ..< count, f in 0 ..< features. row(s) is rows[s],
+  /// or s if `rows` is nil.
+  static func gatherTransposed(
+    _ source: UnsafePointer<Self>, features: Int, rows: UnsafePointer<Int64>?, count: Int,
+    into target: UnsafeMutablePointer<Self>)
+
+  // ScalarSoftmax.swift
+
+  /// Softmax cross entropy of a (classes, columns) matrix of logits: the summed loss, and how many
+  /// columns have their largest logit at the label. If several logits are largest, the first
+  /// counts.
+  ///
+  /// - Parameters:
+  ///   - labels: one per column, each in 0 ..< classes.
+  ///   - weight: the factor of the gradient of each column.
+  ///   - gradient: receives weight * (softmax - one-hot label), of the size of the logits; or nil.
+  ///   - workspace: 2 * columns elements, overwritten.
+  static func softmaxCrossEntropy(
+    _ logits: UnsafePointer<Self>, classes: Int, columns: Int, labels: UnsafePointer<Int64>,
+    weight: Double, gradient: UnsafeMutablePointer<Self>?, workspace: UnsafeMutablePointer<Self>
+  ) -> (loss: Double, correct: Int)
+
+  // ScalarDescent.swift
+
+  /// velocity = momentum * velocity + (gradient + weightDecay * weight), then
+  /// weight = weight - learningRate * velocity. Both become +0 where the mask is 0.
+  ///
+  /// - Parameter mask: a byte per weight; nil: all weights are kept.
+  static func descend(
+    _ weights: UnsafeMutablePointer<Self>, velocity: UnsafeMutablePointer<Self>,
+    gradient: UnsafePointer<Self>, mask: UnsafePointer<UInt8>?, count: Int,
+    learningRate: Double, momentum: Double, weightDecay: Double)
+
+  /// values[i] = +0 where mask[i] is 0. All other values keep every bit.
+  static func clear(
+    _ values: UnsafeMutablePointer<Self>, whereRemoved mask: UnsafePointer<UInt8>, count: Int)
+}
+
+// The conformances must be in this module, because only here can the compiler specialise the
+// witnesses from the default implementations. `@specialized` on the implementations serves callers
+// that know the type: they do not call through a witness, and without it they would run the generic
+// loop, which makes a call per element and is a hundred times slower.
+
+extension Float: Scalar {
+  @inline(__always)
+  public static func exponential(_ x: Float) -> Float { expf(x) }
+
+  @inline(__always)
+  public static func select(_ x: Float, mask: UInt8) -> Float {
+    Float(bitPattern: x.bitPattern & (mask == 0 ? 0 : ~0))
+  }
+}
+
+extension Double: Scalar {
+  @inline(__always)
+  public static func exponential(_ x: Double) -> Double { exp(x) }
+
+  @inline(__always)
+  public static func select(_ x: Double, mask: UInt8) -> Double {
+    Double(bitPattern: x.bitPattern & (mask == 0 ? 0 : ~0))
+  }
+}

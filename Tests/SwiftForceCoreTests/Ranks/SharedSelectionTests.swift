@@ -1,0 +1,175 @@
+// Searches on one to seven ranks against one search over all tensors: the same masks, bit for bit,
+// and the same reports.
+
+import Testing
+
+@testable import SwiftForceCore
+
+/// A report without the fields that may differ between one process and several.
+private func common(_ report: Report) -> Report {
+  var copy = report
+  copy.passes = 0
+  copy.layerKept = []
+  return copy
+}
+
+/// Takes all steps in one process and in several, and compares after each.
+private func check(_ network: ShardedNetwork, _ method: Method, keeps: [Int], _ what: Comment)
+  throws
+{
+  let keep = keeps[keeps.count - 1]
+  var single = try Search(method, sizes: network.sizes, keep: keep, keeps: keeps, seed: 5)
+  var searches = try (0..<network.ranks).map { rank in
+    try Search(
+      method, sizes: network.pieces.map { $0[rank] }, keep: keep, keeps: keeps, seed: 5,
+      total: network.total)
+  }
+  let (one, many) = (SearchOutput(network), SearchOutput(network))
+  var before: [Memory<UInt8>]?
+  for t in keeps.indices {
+    let expected = try network.step(&single, t, rank: nil, from: before, into: one)
+    let group = RankGroup(network.ranks)
+    let started = searches
+    let outcomes = group.run { rank -> Result<(Search, Report), SFError> in
+      var search = started[rank]
+      return Result { () throws(SFError) in
+        let report = try network.step(&search, t, rank: rank, from: before, into: many, group)
+        return (search, report)
+      }
+    }
+    let taken = try outcomes.map { try $0.get() }
+    searches = taken.map(\.0)
+    for (_, report) in taken { #expect(common(report) == common(expected), what) }
+    for tensor in network.sizes.indices {
+      let kept = taken.reduce(0) { $0 + $1.1.layerKept[tensor] }
+      #expect(kept == expected.layerKept[tensor], what)
+    }
+    #expect(many.masks.map(\.values) == one.masks.map(\.values), what)
+    #expect(many.masked.map(\.bits) == one.masked.map(\.bits), what)
+    #expect(many.isIntact, what)
+    // The bytes of all sums of a step: mostly histograms of digits of keys and positions.
+    #expect(group.lengths.reduce(0, +) * 8 < 150_000, what)
+    before = one.masks
+    (one.masks, many.masks) = (SearchOutput(network).masks, SearchOutput(network).masks)
+  }
+}
+
+@Suite struct SharedSelectionTests {
+  /// Every kind of data that the other tests of selection use.
+  @Test(arguments: Kind.allCases)
+  func everyKindOfData(kind: Kind) throws {
+    for (ranks, method) in zip([1, 2, 3, 4, 5, 6, 7], Method.allCases + [.force]) {
+      let network = shardedNetwork(
+        [700, 0, 1, 1500, 99], types: [.float32], ranks: ranks, steps: 3, whole: ranks % 2 == 0,
+        seed: UInt64(ranks)
+      ) { count, step, type in
+        // Gradients of few bits, so that sums of products are exact; see Kind.
+        step == 0
+          ? kind.values(count, for: type)
+          : (0..<count).map { [0.5, -1, 2, 0.25, -2][($0 * 7 + step) % 5] }
+      }
+      let keeps = method.isOneShot ? [400] : [1800, 700, 23]
+      try check(network, method, keeps: keeps, "\(kind) \(method) on \(ranks) ranks")
+    }
+  }
+
+  /// The position among the weights of all ranks decides which ties are kept.
+  @Test(arguments: 1...7)
+  func tiesAndZeros(ranks: Int) throws {
+    for (values, isWhole) in [([0.0], false), ([1, 1, 1, 0], true), ([0, 0, 2], false)] {
+      for method in Method.allCases {
+        let network = shardedNetwork(
+          [3000, 2, 2100, 0, 17, 5000], types: [.float32], ranks: ranks, steps: 3,
+          whole: isWhole, seed: 9
+        ) { count, step, _ in (0..<count).map { values[($0 + step) % values.count] } }
+        let keeps = method.isOneShot ? [2222] : [9000, 2500, 1]
+        try check(network, method, keeps: keeps, "\(values) \(method) on \(ranks) ranks")
+      }
+    }
+  }
+
+  /// Scores are binary64 on all ranks if one rank has an array in binary64.
+  @Test(arguments: [2, 3, 5])
+  func mixedTypes(ranks: Int) throws {
+    for kind in [Kind.random, .fewValues, .halfZeros] {
+      for types in [
+        [ElementType.float16, .bfloat16, .float32], [.float32, .float32, .float64],
+        [.float64, .float16],
+      ] {
+        for method in [Method.force, .iterativeSnip, .graspIt, .magnitude] {
+          let network = shardedNetwork(
+            [600, 513, 1024, 40], types: types, ranks: ranks, steps: 2, whole: ranks == 3, seed: 2
+          ) { count, step, type in
+            step == 0
+              ? kind.values(count, for: type)
+              : (0..<count).map { Double(($0 * 11 + step) % 9) - 4 }
+          }
+          let keeps = method.isOneShot ? [1000] : [1500, 300]
+          try check(network, method, keeps: keeps, "\(kind) \(types) \(method)")
+        }
+      }
+    }
+  }
+
+  /// Several chunks and threads, and a second and third digit of positions.
+  @Test(arguments: [Method.force, .iterativeSnip, .random])
+  func largeTensors(method: Method) throws {
+    for isTied in [false, true] {
+      let network = shardedNetwork(
+        [Chunk.largestCount * 2 + 5, 100_000], types: [.float32], ranks: 3, steps: 2,
+        whole: false, seed: 4
+      ) { count, step, _ in
+        isTied
+          ? (0..<count).map { $0 % 3 == 0 ? 1 : 0 }
+          : shortNumbers(count, seed: UInt64(step)).map { Double($0) }
+      }
+      let keeps = method.isOneShot ? [50_000] : [200_000, 30_000]
+      try check(network, method, keeps: keeps, "\(method), tied: \(isTied)")
+    }
+  }
+
+  /// Ranks may run on different kinds of machines.
+  @Test func levelsAndThreadsOfEachRank() throws {
+    let count = 60_000
+    let weights = Stored(.float32, Kind.halfZeros.values(count).map { Double($0) })
+    let pieces = [20_001, 0, 39_999]
+    let masks = Memory<UInt8>(masksOf: count)
+    let group = RankGroup(3)
+    let reports = group.run { rank in
+      Result { () throws(SFError) in
+        let scores = try Scores(
+          .magnitude, weights: [weights.tensors(pieces)[rank]], gradients: nil, candidates: nil,
+          seed: 0)
+        return try SharedSelection.select(
+          MaskSelection(
+            scores: scores, keep: 45_000, masks: [masks.masks(pieces)[rank]], previous: nil,
+            applying: nil),
+          of: count, ranks: group.ranks(starts: [pieces[..<rank].reduce(0, +)]), digest: 1,
+          ownKept: nil, level: CPULevel.available[rank % CPULevel.available.count],
+          threads: rank + 1)
+      }
+    }
+    let oracle = Oracle(weights.values.map(\.magnitude), keep: 45_000, sizes: [count])
+    #expect(masks.values == oracle.mask)
+    for report in reports { #expect(common(try report.get()) == common(oracle.report)) }
+  }
+
+  /// Some ranks may own no tensor.
+  @Test func noTensors() throws {
+    let weights = Memory<Float>([3, 1, 2])
+    let masks = Memory<UInt8>(masksOf: 3)
+    let group = RankGroup(2)
+    let reports = group.run { rank in
+      Result { () throws(SFError) in
+        var search = try Search(
+          .magnitude, sizes: rank == 0 ? [] : [3], keep: 2, steps: 1, total: 3)
+        return try search.step(
+          weights: rank == 0 ? [] : weights.tensors([3]), gradients: nil, previous: nil,
+          masks: rank == 0 ? [] : masks.masks([3]),
+          ranks: group.ranks(starts: rank == 0 ? [] : [0]))
+      }
+    }
+    #expect(masks.values == [1, 0, 1])
+    #expect(try reports.map { try $0.get().layerKept } == [[], [2]])
+  }
+}
