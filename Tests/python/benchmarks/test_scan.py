@@ -1,4 +1,4 @@
-"""The reading of memory that benchmarks hold selection against: it reads every byte."""
+"""The scan that benchmarks compare selection with reads every byte."""
 
 from __future__ import annotations
 

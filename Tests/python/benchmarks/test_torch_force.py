@@ -96,9 +96,9 @@ def test_calls_take_turns_with_the_steps_of_a_loop() -> None:
 def test_ratios_are_those_of_turns() -> None:
     from benchmarks.measure import Times
 
-    assert Times((2.0, 9.0, 4.0)).over(Times((1.0, 3.0, 8.0))) == 2.0
+    assert Times((2.0, 9.0, 4.0)).ratio_to(Times((1.0, 3.0, 8.0))) == 2.0
     with pytest.raises(ValueError, match="zip"):
-        Times((2.0,)).over(Times((1.0, 3.0)))
+        Times((2.0,)).ratio_to(Times((1.0, 3.0)))
 
 
 @pytest.fixture
