@@ -277,7 +277,33 @@ def test_a_file_that_holds_something_else_stays(
     assert (tmp_path / "figure.csv").read_text() == "a,b\n1,2\n"
 
 
-@pytest.mark.parametrize(("given", "meant"), [("vgg", "small_vgg"), ("resnet", "resnet20")])
+def test_names_in_any_spelling() -> None:
+    words = ["figure", "--network", "Small-VGG", "--methods", "FORCE", "Iterative-SNIP", "Dense"]
+    options = cli._parser().parse_args(words)
+    assert options.network == "small_vgg"
+    assert options.methods == ["force", "iterative_snip", "dense"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--methods", "uniform_randon"), "no method 'uniform_randon'; did you mean 'uniform_ran"),
+        (("--methods", "force", "dens"), "there is no method 'dens'; did you mean 'dense'?"),
+        (("--network", "resnet51"), "there is no network 'resnet51'; did you mean 'resnet5"),
+        (("--network", "lenet_5"), "did you mean 'lenet5'?"),
+    ],
+)
+def test_names_that_are_misspelt(
+    arguments: tuple[str, ...], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match=r"^2$"):
+        cli.main(["demo", *arguments])
+    assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("vgg", "small_vgg"), ("resnet", "resnet20"), ("ResNet", "resnet20")]
+)
 def test_families_of_networks(given: str, meant: str) -> None:
     options = cli._parser().parse_args(["figure", "--network", given])
     assert options.network == meant

@@ -67,6 +67,12 @@ def test_a_number_to_keep(prune: Command) -> None:
     assert_masks(sf.snip(prunable(1), prunable(2), keep=7))
 
 
+@pytest.mark.parametrize("method", ["SNIP", "Snip"])
+def test_a_method_in_any_spelling(method: str, prune: Command) -> None:
+    assert prune("--method", method) == 0
+    assert_masks(sf.snip(prunable(1), prunable(2), sparsity=0.8))
+
+
 @pytest.mark.parametrize("method", ["magnitude", "random"])
 def test_methods_without_gradients(method: str, prune: Command) -> None:
     assert prune("--method", method, "--seed", "3", without=("--gradients",)) == 0
@@ -162,7 +168,9 @@ def test_on_a_terminal_the_table_alone_tells_of_them(
         (("--method", "force"), (), "use --method snip, or call swiftforce.force or swiftforce.t"),
         (("--method", "iterative_snip"), (), "snip, or call swiftforce.iterative_snip or"),
         (("--method", "grasp_it"), (), "files hold one set: call swiftforce.grasp_it or"),
-        (("--method", "SNIP"), (), "there is no method 'SNIP'"),
+        (("--method", "FORCE"), (), "force needs new gradients at each step"),
+        (("--method", "GraSP"), (), "the method 'grasp' needs a model: call swiftforce.torch.pru"),
+        (("--method", "SNAP"), (), "there is no method 'SNAP'; did you mean 'snip'?"),
         ((), ("--sparsity",), "one of the arguments --sparsity --keep is required"),
         (("--keep", "3"), (), "not allowed with argument --sparsity"),
         (("--keep", "0"), ("--sparsity",), "whole number of at least 1, not 0"),
@@ -210,7 +218,7 @@ def with_nan(seed: int) -> np.ndarray:
             "g",
             np.ones((5, 6), np.float32),
             "gradients['layers.2.fc.weight'] has shape (5, 6) where weights['layers.2.fc.weight'] "
-            "has (6, 5)\n",
+            "has (6, 5): it looks transposed, pass its transpose\n",
         ),
         ("g", np.ones((6, 5), np.int32), "'layers.2.fc.weight' in g.safetensors is I32, not one"),
         ("g", with_nan(2), "gradients['layers.2.fc.weight'] has 1 value that is not finite"),

@@ -36,7 +36,7 @@ def test_steps_whose_report_got_lost_on_the_way_are_in_the_record(lost: set[int]
     search = searched()
     history = search.history
     for position in lost:
-        del search._known[position]
+        del search._native._steps[position]
     assert search.history == history
     assert [step.step for step in history] == [1, 2, 3, 4]
 

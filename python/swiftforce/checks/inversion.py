@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from swiftforce.search import permutation
 _INVERTING = 4 << 32
 
 
-def invert(masks: Pruning | Arrays, *, scores: Arrays | None = None, seed: int = 0) -> Arrays:
+def invert(masks: Pruning[Any] | Arrays, *, scores: Arrays | None = None, seed: int = 0) -> Arrays:
     """Masks that keep as many weights of each tensor as these, but the rejected ones.
 
     Answers: do the scores say anything of the weights within a layer? If a network trains as well

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from swiftforce.inputs import MASKS, Array, Arrays, Tensors
 from swiftforce.result import Pruning, check_whole
 
 
-def layer_densities(masks: Pruning | Arrays) -> dict[str, float]:
+def layer_densities(masks: Pruning[Any] | Arrays) -> dict[str, float]:
     """The share of its weights that each layer keeps: what `shuffle` and `invert` leave alone.
 
     Parameters
@@ -40,7 +42,7 @@ def layer_densities(masks: Pruning | Arrays) -> dict[str, float]:
     }
 
 
-def tensors_of(masks: Pruning | Arrays) -> Tensors:
+def tensors_of(masks: Pruning[Any] | Arrays) -> Tensors:
     """Masks, or those of a result."""
     tensors = Tensors(getattr(masks, "masks", masks), "masks", MASKS)
     if isinstance(masks, Pruning) and len(masks.layers) == len(tensors.arrays):

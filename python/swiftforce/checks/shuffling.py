@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from swiftforce.checks.masks import is_mixed, tensors_of
@@ -14,7 +16,7 @@ from swiftforce.search import permutation
 _SHUFFLING = 3 << 32
 
 
-def shuffle(masks: Pruning | Arrays, seed: int = 0) -> Arrays:
+def shuffle(masks: Pruning[Any] | Arrays, seed: int = 0) -> Arrays:
     """Masks that keep as many weights of each tensor as these, at random places.
 
     Answers: does it matter *which* weights of a layer the mask keeps, or only how many? All ways to

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from swiftforce.errors import SwiftForceError
-from swiftforce.experiments import NETWORKS
-from swiftforce.inputs import check_seed, check_sparsity, method_info, methods
+from swiftforce.experiments import NETWORKS, compared_methods
+from swiftforce.inputs import canonical_name, check_seed, check_sparsity, method_info, methods
 
 Number = TypeVar("Number", int, float)
 
@@ -64,20 +64,26 @@ def seed(text: str) -> int:
 
 def one_shot(text: str) -> str:
     """The name of a method that needs at most one set of gradients."""
-    try:
-        info = method_info(text)
-    except SwiftForceError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    name = _name("method", text, methods())
+    info = method_info(name)
     if info["one_shot"]:
-        return text
+        return name
     same = [
-        name for name in one_shot_methods() if method_info(name)["saliency"] == info["saliency"]
+        other for other in one_shot_methods() if method_info(other)["saliency"] == info["saliency"]
     ]
     instead = f"use --method {same[0]}, or call" if same else "call"
     raise argparse.ArgumentTypeError(
-        f"{text} needs new gradients at each step, but files hold one set: {instead} "
-        f"swiftforce.{text} or swiftforce.torch.prune in Python"
+        f"{name} needs new gradients at each step, but files hold one set: {instead} "
+        f"swiftforce.{name} or swiftforce.torch.prune in Python"
     )
+
+
+def _name(axis: str, text: str, known: Sequence[str]) -> str:
+    """A known name, from any spelling that the package takes."""
+    try:
+        return canonical_name(axis, text, known)
+    except SwiftForceError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def one_shot_methods() -> list[str]:
@@ -91,12 +97,12 @@ SHORT = {"vgg": "small_vgg", "resnet": "resnet20"}
 
 def network(text: str) -> str:
     """The name of a network; the name of a family stands for its usual network."""
-    name = SHORT.get(text, text)
-    if name not in NETWORKS:
-        raise argparse.ArgumentTypeError(
-            f"there is no network {text!r}; there are: {', '.join(NETWORKS)}"
-        )
-    return name
+    return _name("network", SHORT.get(text.lower(), text), tuple(NETWORKS))
+
+
+def compared_method(text: str) -> str:
+    """The name of a method that experiments compare."""
+    return _name("method", text, compared_methods())
 
 
 def results_file(text: str) -> Path:

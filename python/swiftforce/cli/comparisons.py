@@ -7,7 +7,15 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from swiftforce.cli.arguments import SHORT, count, network, positive, results_file, sparsity
+from swiftforce.cli.arguments import (
+    SHORT,
+    compared_method,
+    count,
+    network,
+    positive,
+    results_file,
+    sparsity,
+)
 from swiftforce.datasets import fashion_mnist
 from swiftforce.errors import RunsFileError
 from swiftforce.experiments import (
@@ -128,7 +136,7 @@ def _add_comparison(
     parser.add_argument(
         "--methods",
         nargs="+",
-        choices=compared_methods(),
+        type=compared_method,
         default=list(defaults.methods),
         metavar="M",
         help=f"one or more of {', '.join(compared_methods())}",

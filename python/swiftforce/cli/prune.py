@@ -12,7 +12,7 @@ from swiftforce.cli.arguments import count, one_shot, one_shot_methods, seed, sp
 from swiftforce.cli.input_files import open_checkpoint
 from swiftforce.errors import CheckpointError, MissingGradientsError, SwiftForceWarning
 from swiftforce.files import Checkpoint, check_place, is_one_of
-from swiftforce.inputs import Array, method_info
+from swiftforce.inputs import Array, method_info, method_name
 from swiftforce.show import tables
 
 
@@ -119,7 +119,7 @@ def _prune(options: argparse.Namespace) -> None:
         pruning = swiftforce.prune(
             arrays,
             grads,
-            method=method,
+            method=method_name(method),
             sparsity=options.sparsity,
             keep=options.keep,
             seed=options.seed,

@@ -20,6 +20,7 @@ from swiftforce.inputs import (
     MASKS,
     SINGLES,
     Array,
+    Mask,
     Tensors,
     check_seed,
     integer,
@@ -34,8 +35,6 @@ from swiftforce.nn.samples import Samples, batches, check_inputs, check_samples
 from swiftforce.nn.settings import Mode, TrainingSettings, at_least_one, uses_running_statistics
 from swiftforce.nn.training import train
 from swiftforce.result import PruningRecord
-
-Mask = NDArray[np.bool_]
 
 
 class Network:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from swiftforce import _core
 from swiftforce.errors import ShapeError
-from swiftforce.inputs import FLOAT32, names
+from swiftforce.inputs import FLOAT32, case_names
 
 #: The group of a parameter, by its role.
 _GROUPS = {
@@ -84,7 +84,7 @@ def parameter_groups(handle: object, layer_names: Sequence[str]) -> ParameterGro
         name: {} for name in ParameterGroups._fields
     }
     for view, layer, role_number, shape in _core.network_parameters(handle):
-        role = names("role")[role_number]
+        role = case_names("role")[role_number]
         array = np.frombuffer(cast(Any, view), FLOAT32).reshape(shape)
         groups[_GROUPS[role]][f"{layer_names[layer]}.{role}"] = array
     return ParameterGroups(*(Parameters(groups[name]) for name in ParameterGroups._fields))

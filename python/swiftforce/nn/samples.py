@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swiftforce.errors import LabelError, ShapeError, UnsupportedTypeError
-from swiftforce.inputs import SINGLES, Array, checked
+from swiftforce.inputs import SINGLES, Array, checked_array
 from swiftforce.search import permutation
 
 #: Streams of a seed that orders of samples are drawn from, one per pass over them. Initial weights
@@ -56,7 +56,7 @@ def check_inputs(x: Array, input_shape: tuple[int, ...]) -> NDArray[np.float32]:
             "x has dtype uint8 where float32 is needed: scale the pixels with "
             "x.astype('float32') / 255"
         )
-    array = checked(array, SINGLES, "x")
+    array = checked_array(array, SINGLES, "x")
     if array.ndim < 2 or len(array) == 0:
         raise ShapeError(f"x must have shape (n, ...) with n of at least 1, not {array.shape}")
     flat: NDArray[np.float32] = array.reshape(len(array), -1)
