@@ -131,7 +131,7 @@ def memory_rows(plan: Plan) -> Iterator[Row]:
                 continue
             found = memory.extra_memory(what, size, dtype, keep_for(size, 0.99))
             if found is None:
-                yield Row(**facts, note="this system does not tell")
+                yield Row(**facts, note="this system does not report it")
                 continue
             # A step overwrites existing masks.
             beyond = found["extra"] - (0 if what == ours.STEP else found["masks"])

@@ -1,4 +1,4 @@
-"""The benchmark of networks runs, in small, and its tables have every row."""
+"""The engine benchmark runs with small sizes, and its tables have every row."""
 
 from __future__ import annotations
 

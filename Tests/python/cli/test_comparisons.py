@@ -1,4 +1,4 @@
-"""The commands that compare: what is printed, where pictures go, and how they end."""
+"""The commands ``demo`` and ``figure``: printed text, pictures, and errors."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_a_figure_from_nothing(
     content = (tmp_path / "figure.csv").read_bytes()
     assert content.count(b"\n") == 15
 
-    # Once more there is nothing to do, and the table is the same.
+    # A second run has nothing to do and prints the same table.
     assert figure_of() == 0
     again = capsys.readouterr()
     assert again.err == ""

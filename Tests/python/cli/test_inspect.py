@@ -1,4 +1,4 @@
-"""The command that shows what is in a file of masks."""
+"""The command ``inspect``: table, JSON and picture of a file of masks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytest.importorskip("safetensors")
 
 @pytest.fixture
 def pruning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> sf.Pruning:
-    """What is in m.safetensors."""
+    """The content of m.safetensors."""
     monkeypatch.chdir(tmp_path)
     found = sf.force(prunable(1), lambda masked: prunable(2), sparsity=0.8, steps=3)
     found.save("m.safetensors")

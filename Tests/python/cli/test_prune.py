@@ -1,4 +1,4 @@
-"""The command that prunes: masks of files are those of arrays, and what is refused says why."""
+"""The command ``prune``: masks equal those found in arrays, and errors say why."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_bad_usage(
 
 
 def changed(file: str, name: str, array: np.ndarray | None) -> None:
-    """Replaces a tensor of a file, or takes it out."""
+    """Replaces or deletes a tensor in a file."""
     arrays = tensors(1)
     del arrays[name]
     write(Path(f"{file}.safetensors"), arrays if array is None else {**arrays, name: array})
@@ -386,7 +386,7 @@ print(tracemalloc.get_traced_memory()[1], file=sys.stderr)
 
 @pytest.mark.slow
 def test_files_are_not_loaded(tmp_path: Path) -> None:
-    """The memory that Python takes is that of the masks, not that of the files."""
+    """Python allocates memory for masks, not for files."""
     rng = np.random.default_rng(1)
     size = 3_000_000
     for file in ("w", "g"):

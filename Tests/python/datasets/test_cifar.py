@@ -24,8 +24,6 @@ from hypothesis import strategies as st
 from swiftforce.datasets import cifar, cifar10, cifar100
 from swiftforce.datasets.cifar import CIFAR100
 
-"""CIFAR's binary version: what is written in the published format comes back, errors are named."""
-
 
 @given(
     st.sampled_from(sorted(READERS)),
@@ -70,7 +68,9 @@ def test_bytes_written_by_hand(tmp_path: Path) -> None:
 
 
 @either_set
-def test_more_than_a_piece(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_records_than_are_read_at_a_time(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layout, read = READERS[name]
     monkeypatch.setattr(cifar, "_RECORDS", 2)
     records = some_records(layout, [1, 2, 3, 4, 5, 7][-len(layout.files) :])
@@ -88,7 +88,7 @@ def test_an_archive_that_is_not_gzipped(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("write", [write_folder, write_archive])
 def test_memory(tmp_path: Path, write) -> None:
-    """Both parts as float32 once, and pieces."""
+    """Reading takes the float32 images and a few records."""
     records = some_records(CIFAR100, [4000, 1000])
     place = write(tmp_path / "cifar", records)
     size = 5000 * 3072 * 4
@@ -158,7 +158,7 @@ def test_a_label_out_of_range(
     monkeypatch.setattr(cifar, "_RECORDS", 2)
     for file in layout.train[-1], layout.test:
         records = some_records(layout, [5] * len(layout.files))
-        records[file][3:, byte] = value  # in the second piece, and not the only one
+        records[file][3:, byte] = value  # in the second block of records, and not the only one
         message = failure(read, write(tmp_path / file, records))
         assert f"{file}': record 3 (from 0) has {problem}" in message
         records[file][3:, byte] = value - 1 if value < 255 else 9
@@ -187,7 +187,7 @@ def test_a_file_that_shrinks_while_it_is_read(
 
 
 def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root may read everything, so the refusal is played."""
+    """Root may read every file, so the error is simulated."""
     folder = write_folder(tmp_path / "folder", few_records(CIFAR100))
     archive = write_archive(tmp_path / "archive", few_records(CIFAR100))
 

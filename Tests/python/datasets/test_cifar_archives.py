@@ -42,7 +42,7 @@ def test_an_archive_that_is_cut(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_one_bit_flipped_in_an_archive(tmp_path: Path) -> None:
-    """Either it is found, by the checksum at the end at the latest, or it does not matter."""
+    """Either the bit is found, at the latest by the checksum, or it has no effect."""
     records = few_records(CIFAR100)
     data = write_archive(tmp_path / "whole", records).read_bytes()
     path = tmp_path / "flipped"
@@ -56,7 +56,7 @@ def test_one_bit_flipped_in_an_archive(tmp_path: Path) -> None:
         except DatasetError:
             continue
         check(found, CIFAR100, records)
-        # Padding, a time stamp, a code that no byte uses.
+        # Padding, a time stamp, an unused code.
         assert gzip.decompress(flipped) == gzip.decompress(data)
 
 
@@ -77,7 +77,7 @@ def test_a_link_in_an_archive(tmp_path: Path) -> None:
 
 
 def patched(archive: bytes, at: int, fields: dict[int, bytes]) -> bytes:
-    """The archive with bytes of the header at `at` replaced, and the checksum made right."""
+    """The archive with bytes of the header at `at` replaced, and a correct checksum."""
     header = bytearray(archive[at : at + 512])
     for offset, field in fields.items():
         header[offset : offset + len(field)] = field
@@ -87,7 +87,7 @@ def patched(archive: bytes, at: int, fields: dict[int, bytes]) -> bytes:
 
 
 def test_an_archive_that_goes_backwards(tmp_path: Path) -> None:
-    """A length of -512 would lead back to where it stands, for ever."""
+    """A length of -512 would make tarfile read the same member forever."""
     negative = {124: b"\xff" * 10 + b"\xfe\x00"}
     archive = patched(archive_bytes([("else.bin", b"")]), 512, negative)
     (tmp_path / "archive").write_bytes(archive)
@@ -95,7 +95,7 @@ def test_an_archive_that_goes_backwards(tmp_path: Path) -> None:
 
 
 def test_a_sparse_file_in_an_archive(tmp_path: Path) -> None:
-    """A header that claims gigabytes, all of them holes, costs nothing."""
+    """A sparse file of gigabytes is refused without reading it."""
     sparse = {156: b"S", 483: b"%011o\0" % (3074 * 2**20)}
     archive = patched(archive_bytes([("train.bin", b""), ("test.bin", b"")]), 512, sparse)
     (tmp_path / "archive").write_bytes(archive)

@@ -26,7 +26,7 @@ from swiftforce.errors import DatasetError
 
 
 def failure(path: Path) -> str:
-    """The message of the one error that reading the file raises."""
+    """The message of the error that reading the file raises."""
     with pytest.raises(DatasetError) as caught:
         read_idx(path)
     message = str(caught.value)
@@ -139,7 +139,7 @@ def test_rubbish_behind_the_gzip_data(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_one_bit_flipped_in_a_gzip_file(tmp_path: Path) -> None:
-    """Either it is found, or it does not matter: a time stamp, a flag, padding."""
+    """Either the bit is found, or it has no effect: a time stamp, a flag, padding."""
     array = np.arange(40, dtype="u1")
     data = packed(idx_bytes(array))
     path = tmp_path / "flipped"
@@ -220,7 +220,7 @@ def test_a_header_that_claims_terabytes_costs_nothing(
 
 
 def test_memory_grows_with_what_arrives(tmp_path: Path) -> None:
-    """A megabyte of gzip might hold the gigabyte that the header says, but does not."""
+    """A megabyte of gzip could hold the gigabyte that the header says, but does not."""
     path = tmp_path / "incompressible"
     noise = np.random.default_rng(0).bytes(1 << 20)
     path.write_bytes(packed(header(0x08, 10**9) + noise))
@@ -264,7 +264,7 @@ def test_a_pipe_is_refused_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root may read everything, so the refusal is played."""
+    """Root may read every file, so the error is simulated."""
     path = tmp_path / "secret"
     path.write_bytes(idx_bytes(np.zeros(3, "u1")))
 

@@ -127,12 +127,12 @@ def test_equal_pixels_are_fine_when_not_normalised(tmp_path: Path) -> None:
 
 
 def test_memory(tmp_path: Path) -> None:
-    """Both parts as float32 once, the bytes of one file once, and no more."""
+    """Reading takes the float32 images and the bytes of one file."""
     images = np.random.default_rng(0).integers(0, 256, (20_000, 28, 28), dtype=np.uint8)
     labels = np.zeros(20_000, np.uint8)
     parts = {"train_images": images, "t10k_images": images}
     write_files(tmp_path, **parts, train_labels=labels, t10k_labels=labels)
     del parts
     peak = peak_memory(lambda: idx_dataset(tmp_path, name="tiny"))
-    # A byte array takes up to an eighth more than it holds as it grows.
+    # A growing bytearray allocates up to an eighth more than its length.
     assert peak < (4 + 4 + 1.125) * images.nbytes + (4 << 20)

@@ -1,4 +1,4 @@
-"""Normalising: every channel by itself, with statistics that are exact."""
+"""Normalisation by exact statistics of each channel, and subsets of data sets."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_counts(images: np.ndarray) -> None:
 def test_counts_do_not_depend_on_the_chunk(
     chunk: int, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
-    """Chunks of less than an image, of one, and of some with a rest."""
+    """Chunks of less than an image, of one image, and of several with a remainder."""
     images = rng.integers(0, 256, (7, 3, 2, 2), dtype=np.uint8)
     whole = pixel_counts(images)
     monkeypatch.setattr(module, "_CHUNK", chunk)
@@ -49,7 +49,7 @@ def test_counts_do_not_depend_on_the_chunk(
 
 
 def test_counts_of_a_view(rng: np.random.Generator) -> None:
-    """The pixels of records, between which there are labels."""
+    """The pixels of records, with labels between them."""
     records = rng.integers(0, 256, (5, 2 + 12), dtype=np.uint8)
     view = records[:, 2:].reshape(5, 3, 2, 2)
     assert np.shares_memory(view, records)
@@ -58,7 +58,7 @@ def test_counts_of_a_view(rng: np.random.Generator) -> None:
 
 @given(pixels)
 def test_statistics_against_fractions(images: np.ndarray) -> None:
-    """The mean is the float next to the true one; the deviation is off by a rounding or two."""
+    """The mean is correctly rounded; the deviation has an error of one or two roundings."""
     means, deviations = channel_statistics(pixel_counts(images))
     assert len(means) == len(deviations) == images.shape[1]
     for number, (mean, std) in enumerate(zip(means, deviations, strict=True)):
@@ -153,5 +153,5 @@ def test_a_dataset_is_frozen(tmp_path: Path) -> None:
     with pytest.raises(AttributeError):
         data.classes = 3  # type: ignore[misc]
     assert repr(data) == "Dataset('tiny', train=3, test=1, shape=(1, 2, 2), classes=4)"
-    assert data != data.subset()  # by identity: arrays have no one answer to ==
+    assert data != data.subset()  # compared by identity: == of arrays is an array
     assert isinstance(hash(data), int)

@@ -42,14 +42,14 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def labelled(folder: Path, label: int) -> Path:
-    """A data set that can be told by its first label."""
+    """A data set with this first label."""
     return write_files(folder, packed, train_labels=np.array([label, 0, 0], np.uint8))
 
 
 def test_fashion_mnist_looks_in_order(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labelled(nowhere / "debian", 1)
     assert fashion_mnist().train_y[0] == 1
-    monkeypatch.setenv("SWIFTFORCE_DATA", "")  # not the folder that one happens to be in
+    monkeypatch.setenv("SWIFTFORCE_DATA", "")  # does not mean the working folder
     monkeypatch.chdir(labelled(nowhere / "here", 5))
     assert fashion_mnist().train_y[0] == 1
     monkeypatch.setenv("SWIFTFORCE_DATA", str(nowhere / "data"))
@@ -91,7 +91,7 @@ def test_no_data_set_says_what_to_do(nowhere: Path) -> None:
 
 
 def test_a_folder_that_is_passed_is_the_only_one(nowhere: Path) -> None:
-    """Other data than what was asked for would be worse than none."""
+    """Reading another data set than the one passed would be worse than an error."""
     labelled(nowhere / "debian", 1)
     with pytest.raises(
         DatasetError, match=r"fashion-mnist not found in '.*/mine': apt-get install"

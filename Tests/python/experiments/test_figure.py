@@ -15,7 +15,7 @@ from swiftforce.experiments import results_csv as runs
 from swiftforce.experiments.figure import Settings
 from swiftforce.experiments.runs import Result, Run
 
-#: By default, so many runs: dense and five methods at five sparsities, with three seeds.
+#: Number of runs by default: dense, and five methods at five sparsities, with three seeds.
 ALL = 3 * (1 + 5 * 5)
 
 
@@ -170,7 +170,7 @@ def test_each_setting_tells_runs_apart(settings: Settings, changed: dict[str, ob
 def test_no_run_begins_after_the_time_is_over(
     data: Dataset, settings: Settings, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The clock is asked at the start and before each run: 100 s later each time.
+    # The clock is read at the start and before each run; it advances by 100 s each time.
     clock = itertools.count(5000, 100)
     monkeypatch.setattr(figure.time, "monotonic", lambda: next(clock))
     figure.do_missing_runs(data, settings, path, seconds=350)

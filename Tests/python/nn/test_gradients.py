@@ -1,4 +1,4 @@
-"""Gradients of a network: as the oracle's, at masked weights, over batches."""
+"""Gradients of a network: equal to the oracle's, at masked weights, over batches."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def test_the_search_of_a_network_is_the_oracles() -> None:
 
 
 def rows_used(net: nn.Network, n: int, calls: int, **options: Any) -> list[list[int]]:
-    """Which samples each call takes the gradients of: sample i alone has feature i."""
+    """Which samples each call uses. Only sample i has feature i."""
     wide = nn.Network([nn.Linear(n, 2)], seed=1)
     x, y = np.eye(n, dtype=np.float32), np.zeros(n, np.int64)
     gradients = wide.gradients_on(x, y, **options)
     found = []
     for _ in range(calls):
         weight = gradients(wide.weights)["0.weight"]
-        # Softmax at sample i moves column i by its share of the batch, and no other.
+        # Sample i has a gradient in column i alone.
         counts = np.abs(weight[0])
         found.append([i for i in range(n) if counts[i] > 0])
     return found

@@ -23,7 +23,7 @@ from torch_comparison import (  # noqa: E402
     truth,
 )
 
-#: Fast tests of the same are in test_layers.py and test_images.py.
+#: Faster tests of layers are in test_layers.py and test_images.py.
 pytestmark = pytest.mark.slow
 
 IMAGES = ((7, 5), (8, 8), (5, 9), (12, 12), (6, 7))
@@ -32,11 +32,11 @@ BATCHES = (1, 2, 5, 16, 33)
 
 
 def convolutions() -> Iterator[Any]:
-    """Every kernel, stride, padding and grouping, each with other sizes of what they work on."""
+    """Every kernel, stride, padding and grouping, with varying sizes of images and batches."""
     grid = itertools.product((1, 2, 3, 5), (1, 2, 3), (0, 1, 2), ("one group", "depthwise"))
     for i, (kernel, stride, padding, groups) in enumerate(grid):
         if padding >= kernel:
-            continue  # whole windows of nothing, which the engine refuses
+            continue  # windows of padding alone, which the engine refuses
         channels = CHANNELS[i % 5]
         out = channels if groups == "depthwise" else CHANNELS[(i // 5 + 2 * i) % 5]
         shape = (channels, *IMAGES[(i // 3) % 5])
@@ -54,7 +54,7 @@ def around(layer: Any, shape: Sequence[int], n: int, i: int) -> list[Any]:
     layers = [layer]
     if i % 2:
         layers = [nn.Conv2d(shape[0], shape[0], 1), nn.ReLU(), layer]
-    # Over a few numbers the normalisation is ill-conditioned, and it takes a lone factor away.
+    # Over few numbers normalisation is ill-conditioned, and it cancels a single factor.
     factors = layer.kernel_size**2 * layer.in_channels // layer.groups
     if i % 3 and n * height * width >= 16 and factors > 1:
         layers.append(nn.BatchNorm2d(out))

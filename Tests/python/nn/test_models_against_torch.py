@@ -26,7 +26,7 @@ from torch_comparison import (  # noqa: E402
     values,
 )
 
-#: Fast tests of the same are in test_layers.py and test_images.py.
+#: Faster tests of layers are in test_layers.py and test_images.py.
 pytestmark = pytest.mark.slow
 
 NETWORKS = {
@@ -80,12 +80,12 @@ def test_whole_networks_train(name: str) -> None:
 
 
 def convolution(channels: int, out: int, kernel: int = 3) -> int:
-    """A convolution without bias, and the scale and bias of the batch norm behind it."""
+    """A convolution without bias, and the scale and bias of the batch norm after it."""
     return channels * out * kernel * kernel + 2 * out
 
 
 def of_vgg(*per_stage: int) -> int:
-    """So many 3 by 3 convolutions of 64, 128, 256, 512 and 512 channels, and a classifier."""
+    """This many 3 by 3 convolutions of 64, 128, 256, 512 and 512 channels, and a classifier."""
     widths = [
         width
         for width, count in zip((64, 128, 256, 512, 512), per_stage, strict=True)
@@ -96,7 +96,7 @@ def of_vgg(*per_stage: int) -> int:
 
 
 def of_basic_blocks(widths: Sequence[int], counts: Sequence[int]) -> int:
-    """Two 3 by 3 convolutions a block; a 1 by 1 one beside them where the width changes."""
+    """Two 3 by 3 convolutions per block, and a 1 by 1 shortcut if the width changes."""
     total, channels = convolution(3, widths[0]), widths[0]
     for width, count in zip(widths, counts, strict=True):
         total += convolution(channels, width) + convolution(width, width)
@@ -107,7 +107,7 @@ def of_basic_blocks(widths: Sequence[int], counts: Sequence[int]) -> int:
 
 
 def of_bottlenecks(widths: Sequence[int], counts: Sequence[int]) -> int:
-    """1 by 1, 3 by 3, and 1 by 1 to four times the width; a 1 by 1 beside the first of a stage."""
+    """1 by 1, 3 by 3, and 1 by 1 to four times the width; a 1 by 1 shortcut at each stage."""
     total, channels = convolution(3, 64), 64
     for width, count in zip(widths, counts, strict=True):
         total += convolution(channels, 4 * width, 1)

@@ -56,7 +56,7 @@ def test_weights_outlive_the_network() -> None:
     weight, expected = net.weights["0.weight"], net.weights["0.weight"].copy()
     del net
     gc.collect()
-    others = [network(seed) for seed in range(50)]  # would take memory that was freed
+    others = [network(seed) for seed in range(50)]  # would reuse freed memory
     assert weight.tobytes() == expected.tobytes()
     weight += 1
     assert all(weight.tobytes() != other.weights["0.weight"].tobytes() for other in others)

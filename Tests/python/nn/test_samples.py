@@ -1,4 +1,4 @@
-"""Samples and labels: what is refused says what to do."""
+"""Samples and labels: which are refused, and messages that say what to do."""
 
 from __future__ import annotations
 

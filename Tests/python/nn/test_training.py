@@ -1,4 +1,4 @@
-"""Training: steps by hand, masks that hold, what epochs report, what is refused."""
+"""Training: steps by hand, masks during training, reports of epochs, wrong settings."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_momentum_from_before_the_mask_moves_nothing() -> None:
 
 @pytest.mark.parametrize("masked_for", [0, 3])
 def test_a_removed_weight_has_no_momentum_when_the_masks_are_lifted(masked_for: int) -> None:
-    """Neither from before it was removed nor from the time when it was."""
+    """Neither from before it was removed nor from while it was removed."""
     net, (x, y) = network(), blobs(60)
     masks = half(net)
     at_lifting: dict[str, Any] = {}
@@ -163,7 +163,7 @@ def test_a_short_last_batch_counts_by_its_size_in_the_loss() -> None:
 
 
 def test_each_epoch_uses_every_sample_once() -> None:
-    """Without decay and at a tiny rate the steps add up to one step on the whole set."""
+    """Without decay and at a tiny rate, the steps sum to one step on all samples."""
     x, y = blobs(21)
     net = network()
     start = {name: weight.astype(np.float64) for name, weight in net.weights.items()}

@@ -22,7 +22,7 @@ from torch_comparison import (  # noqa: E402
     values,
 )
 
-#: Fast tests of the same are in test_layers.py and test_images.py.
+#: Faster tests of layers are in test_layers.py and test_images.py.
 pytestmark = pytest.mark.slow
 
 

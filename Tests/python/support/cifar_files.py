@@ -56,7 +56,7 @@ def archive_bytes(members: list[tuple[str, bytes]]) -> bytes:
 
 
 def write_archive(path: Path, records: Records, order: list[str] | None = None) -> Path:
-    """As published: gzipped, a folder, other files between, in any order."""
+    """As published: gzipped, with a folder and other files, in any order."""
     members = [("batches.meta.txt", b"airplane\n")]
     members += [(file, records[file].tobytes()) for file in order or records]
     path.write_bytes(gzip.compress(archive_bytes([*members, ("readme.html", b"<html>")]), 1))
@@ -64,7 +64,7 @@ def write_archive(path: Path, records: Records, order: list[str] | None = None) 
 
 
 def check(data: Dataset, layout: Layout, records: Records) -> None:
-    """All of a data set against plain numpy."""
+    """Compare a data set with plain numpy."""
     labels = len(layout.labels)
     rows = np.concatenate([records[file] for file in layout.train])
     # By the format: the first 1024 bytes are the red channel, row by row; then green, then blue.

@@ -1,4 +1,4 @@
-"""A small network of linear layers, and what tests compare of it."""
+"""A small network of linear layers, and comparisons for tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LAYERS = (nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3
 
 
 def network(seed: int = 1) -> nn.Network:
-    """A small network whose biases matter."""
+    """A small network with biases that are not zero."""
     net = nn.Network(LAYERS, seed=seed)
     rng = np.random.default_rng(seed)
     for bias in net.biases.values():

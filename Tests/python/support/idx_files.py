@@ -56,7 +56,7 @@ ARRAYS = {
 
 
 def write_files(folder: Path, pack: Callable[[bytes], bytes] = plain, **parts: np.ndarray) -> Path:
-    """The four files; `parts` replaces arrays, named train_images and so on."""
+    """Write the four files; `parts` replaces arrays by name, such as train_images."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in ARRAYS.items():
         part = "_".join(name.split("-")[:2])

@@ -17,10 +17,10 @@ import torch
 import torch_twin
 from swiftforce import nn
 
-#: The largest difference of a gradient, as a share of its largest number.
+#: Largest error of a gradient, relative to its largest number.
 CLOSE = 1e-4
 CLASSES = 4
-#: How far from a tie all activations are, as a share of their size.
+#: Smallest distance of activations from a tie, relative to their size.
 CLEAR = 1e-5
 Array = Any
 Batch = tuple[Array, Array]
@@ -33,7 +33,7 @@ def batch(shape: Sequence[int], n: int, seed: int, classes: int = CLASSES) -> Ba
 
 
 def settled(net: nn.Network, seed: int = 5) -> nn.Network:
-    """The network, with biases, scales and statistics that matter."""
+    """The network, with biases, scales and statistics that have an effect."""
     rng = np.random.default_rng(seed)
     for name, values in {**net.biases, **net.statistics}.items():
         if name.endswith(("scale", "variance")):
@@ -46,7 +46,7 @@ def settled(net: nn.Network, seed: int = 5) -> nn.Network:
 
 
 def network(layers: Sequence[Any], shape: Sequence[int]) -> nn.Network:
-    """The layers, and what makes a classifier of what they give."""
+    """A network of the layers, with a classifier after them."""
     with torch.no_grad():
         out = torch_twin.sequence(layers).eval()(torch.zeros(1, *shape))
     ends = [nn.Flatten()] if out.ndim == 4 else []
@@ -55,12 +55,12 @@ def network(layers: Sequence[Any], shape: Sequence[int]) -> nn.Network:
 
 
 def nearest_tie(module: torch.nn.Module, x: Array) -> float:
-    """How near to a tie the nearest activation is, as a share of the size of those beside it."""
+    """Distance of the activation nearest to a tie, relative to the size of its layer."""
     found = []
 
     def rectifier(_: Any, given: tuple[torch.Tensor], __: Any) -> None:
         sizes = given[0].abs()
-        sizes = sizes[sizes > 0]  # what is exactly zero, as beside an image, is so for both
+        sizes = sizes[sizes > 0]  # exact zeros, as of padding, are zero in both
         found.append(sizes.min() / sizes.square().mean().sqrt() if len(sizes) else 1.0)
 
     def pool(layer: Any, given: tuple[torch.Tensor], __: Any) -> None:
@@ -68,7 +68,7 @@ def nearest_tie(module: torch.nn.Module, x: Array) -> float:
         windows = given[0].unfold(2, size, stride).unfold(3, size, stride).flatten(-2)
         if size > 1:
             first, second = windows.topk(2).values.unbind(-1)
-            apart = (first - second)[first != second]  # equal ones are zeros of a ReLU
+            apart = (first - second)[first != second]  # equal inputs are zeros of a ReLU
             found.append(apart.min() / given[0].square().mean().sqrt() if len(apart) else 1.0)
 
     hooks = []
@@ -85,7 +85,7 @@ def nearest_tie(module: torch.nn.Module, x: Array) -> float:
 
 
 def clear_batch(net: nn.Network, shape: Sequence[int], n: int, mode: str) -> Batch:
-    """Samples of which no activation is near a tie, and by which each layer can be judged."""
+    """Samples without activations near a tie, and with gradients in every layer."""
     for seed in range(200):
         x, y = batch(shape, n, seed)
         module = torch_twin.twin(net).train(mode == "train")
@@ -97,7 +97,7 @@ def clear_batch(net: nn.Network, shape: Sequence[int], n: int, mode: str) -> Bat
 
 
 def truth(module: torch.nn.Module, x: Array, y: Array) -> tuple[float, dict[str, Array]]:
-    """Loss and gradients of torch, by our names."""
+    """Loss and gradients of torch, by the names of swiftforce."""
     dtype = next(module.parameters()).dtype
     module.zero_grad()
     loss = torch.nn.functional.cross_entropy(
@@ -117,7 +117,7 @@ def copied(arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def plain_step(net: nn.Network, x: Array, y: Array) -> tuple[float, dict[str, Array]]:
-    """Loss and gradients in train mode, read off a step of plain descent on a copy.
+    """Loss and gradients in train mode, from a step of plain descent on a copy.
 
     The step is long, so that gradients are large beside the numbers that they are taken from.
     """
@@ -131,7 +131,7 @@ def plain_step(net: nn.Network, x: Array, y: Array) -> tuple[float, dict[str, Ar
 
 
 def errors(found: Mapping[str, Array], wanted: Mapping[str, Array]) -> dict[str, float]:
-    """The largest difference of each array, as a share of the largest number wanted.
+    """The largest error of each array, relative to its largest expected number.
 
     What is zero but for rounding in torch, as the gradient of a bias that a batch norm takes away
     again, is held against the largest number of all arrays.
@@ -152,7 +152,7 @@ def assert_close(found: Mapping[str, Array], wanted: Mapping[str, Array], most: 
 
 
 def check(net: nn.Network, x: Array, y: Array, modes: Sequence[str] = ("train", "eval")) -> None:
-    """Logits, losses and every gradient are those of torch, and asking for them changes nothing."""
+    """Logits, losses and gradients equal those of torch, and computing them changes nothing."""
     before = {name: array.tobytes() for name, array in {**values(net), **net.statistics}.items()}
     for mode in modes:
         module = torch_twin.twin(net).train(mode == "train")
@@ -175,7 +175,7 @@ def check(net: nn.Network, x: Array, y: Array, modes: Sequence[str] = ("train", 
 
 
 def check_clear(net: nn.Network, shape: Sequence[int], n: int) -> None:
-    """As `check`, in each mode with samples that are clear of ties there."""
+    """As `check`, in each mode with samples that have no near ties in it."""
     for mode in ("train", "eval"):
         check(net, *clear_batch(net, shape, n, mode), modes=[mode])
 
@@ -197,7 +197,7 @@ def block(channels: int, out: int, stride: int) -> Any:
 def trained(
     module: torch.nn.Module, x: Array, y: Array, steps: int, **options: float
 ) -> torch.nn.Module:
-    """Steps of torch's own descent, each on all samples."""
+    """Steps of SGD in torch, each on all samples."""
     optimizer = torch.optim.SGD(module.parameters(), **options)
     for _ in range(steps):
         truth(module, x, y)
