@@ -1,4 +1,4 @@
-"""Masks as the checks take them, and the share of weights that each of their layers keeps."""
+"""The masks that the checks accept, and the share of weights that each layer keeps."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from swiftforce.result import Pruning, check_whole
 
 
 def layer_densities(masks: Pruning[Any] | Arrays) -> dict[str, float]:
-    """The share of its weights that each layer keeps: what `shuffle` and `invert` leave alone.
+    """The share of its weights that each layer keeps, which `shuffle` and `invert` preserve.
 
     Parameters
     ----------
     masks : Pruning, or mapping, sequence or array of bool
-        Also the result of an adapter's search.
+        True where a weight is kept. Not changed. The result of an adapter is accepted, too.
 
     Returns
     -------
     dict of str to float
-        1 for an empty tensor.
+        By the names of the layers; 1 for an empty tensor.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def layer_densities(masks: Pruning[Any] | Arrays) -> dict[str, float]:
 
 
 def tensors_of(masks: Pruning[Any] | Arrays) -> Tensors:
-    """Masks, or those of a result."""
+    """The masks of a result, or masks as they are."""
     tensors = Tensors(getattr(masks, "masks", masks), "masks", MASKS)
     if isinstance(masks, Pruning) and len(masks.layers) == len(tensors.arrays):
         check_whole(masks, tensors, "check")
