@@ -326,7 +326,13 @@ class Network:
         Parameters
         ----------
         x : array of float32, shape (n, *input_shape) or (n, features)
+            Samples.
         y : array of integers, shape (n,)
+            Labels in 0 ... classes - 1.
+
+        Returns
+        -------
+        Evaluation
 
         Raises
         ------
@@ -343,6 +349,7 @@ class Network:
         Parameters
         ----------
         x : array of float32, shape (n, *input_shape) or (n, features)
+            Samples.
 
         Returns
         -------
