@@ -1,8 +1,10 @@
 """Builds the one extension, `swiftforce._core`: Swift core, C shim, static Swift runtime.
 
-`swift build` makes a static library, the C compiler makes the shim, `swiftc` links both into one
-file for CPython 3.11 and later that exports `PyInit__core` and nothing else, and a clean
-interpreter imports the result. All metadata is in pyproject.toml.
+`swift build` makes a static library, the C compiler compiles the shim (python/native), and `swiftc`
+links both into one file for CPython 3.11 and later that exports `PyInit__core` and nothing else. A
+clean interpreter then imports the result. What a build needs of the machine is checked before
+anything is copied or compiled; sdists and metadata need none of it. All metadata is in
+pyproject.toml.
 """
 
 import os
@@ -12,14 +14,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
+from setuptools.command.editable_wheel import editable_wheel
 from setuptools.command.sdist import sdist
 from setuptools.errors import CompileError, PlatformError
 
 ROOT = Path(__file__).resolve().parent
+NATIVE = Path("python/native")
+HEADERS = Path("Sources/CSwiftForce/include")
 PRODUCT = "SwiftForceABI"
 LIMITED_API = "0x030B0000"
 SWIFT = (6, 2)
@@ -27,13 +34,31 @@ INSTALL_SWIFT = "install Swift 6.2 or later from https://swift.org/install"
 EXPORTS = "{ global: PyInit__core; local: *; };\n"
 
 
+class Build(build):
+    """Checks the machine before the first step of a build."""
+
+    def run(self) -> None:
+        check_machine()
+        super().run()
+
+
+class EditableWheel(editable_wheel):
+    """Checks the machine before an editable install, which does not run `build` itself."""
+
+    def run(self) -> None:
+        check_machine()
+        super().run()
+
+
 class BuildSwiftExtension(build_ext):
     """Compiles the shim as usual, and lets `swiftc` link it to the Swift core."""
 
+    def run(self) -> None:
+        check_machine()
+        super().run()
+
     def build_extension(self, ext: Extension) -> None:
-        swift, swiftc = find_tool("swift", INSTALL_SWIFT), find_tool("swiftc", INSTALL_SWIFT)
-        check_version(swiftc)
-        check_cblas()
+        swift, swiftc = check_machine()
         library = self.build_core(swift)
         objects = self.compiler.compile(
             ext.sources,
@@ -70,7 +95,7 @@ class BuildSwiftExtension(build_ext):
 
 
 class SourceWithLinks(sdist):
-    """Puts the kernels in once, and links for the CPU levels: a walk of files sees one of them."""
+    """Keeps the linked folders of `Sources`, one per CPU level: setuptools would drop them."""
 
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
         super().make_release_tree(base_dir, files)
@@ -84,7 +109,17 @@ class SourceWithLinks(sdist):
                 shutil.copytree(path, copy, dirs_exist_ok=True)
 
 
+@cache
+def check_machine() -> tuple[str, str]:
+    """The paths of `swift` and `swiftc`. Stops with one line if something is missing."""
+    swift, swiftc = find_tool("swift", INSTALL_SWIFT), find_tool("swiftc", INSTALL_SWIFT)
+    check_version(swiftc)
+    check_cblas()
+    return swift, swiftc
+
+
 def find_tool(name: str, advice: str) -> str:
+    """The path of a program; stops with one line if it is not installed."""
     path = shutil.which(name)
     if path is None:
         raise PlatformError(f"swiftforce needs `{name}` on the PATH to build: {advice}")
@@ -92,15 +127,15 @@ def find_tool(name: str, advice: str) -> str:
 
 
 def check_version(swiftc: str) -> None:
-    """Stops with one line where the toolchain is too old for the package."""
+    """Stops with one line if the toolchain is too old for the package."""
     text = run([swiftc, "--version"], capture=True)
     found = re.search(r"Swift version (\d+)\.(\d+)", text)
     if found and tuple(map(int, found.groups())) < SWIFT:
-        raise PlatformError(f"swiftforce cannot be built by {found.group()}: {INSTALL_SWIFT}")
+        raise PlatformError(f"swiftforce cannot be built with {found.group()}: {INSTALL_SWIFT}")
 
 
 def check_cblas() -> None:
-    """Stops with one line where the C interface of OpenBLAS is not to be had."""
+    """Stops with one line if the C interface of OpenBLAS is missing."""
     compiler = shutil.which("clang") or find_tool("cc", "install a C compiler")
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "cblas_probe.c"
@@ -115,7 +150,7 @@ def check_cblas() -> None:
 
 
 def check_import(extension: Path) -> None:
-    """Imports the extension as a user's machine would: no toolchain, no site-packages."""
+    """Imports the extension as on a user's machine: no toolchain, no site-packages."""
     program = (
         "import importlib.util as u, sys;"
         "s = u.spec_from_file_location('_core', sys.argv[1]);"
@@ -131,7 +166,7 @@ def check_import(extension: Path) -> None:
 def run(
     command: list[str], *, capture: bool = False, environment: dict[str, str] | None = None
 ) -> str:
-    """Runs a command; what it prints is shown, or returned where it is captured."""
+    """Runs a command. Its output is shown, or returned if `capture` is set."""
     try:
         stdout = subprocess.PIPE if capture else None
         done = subprocess.run(command, check=True, stdout=stdout, text=True, env=environment)
@@ -146,14 +181,19 @@ setup(
     ext_modules=[
         Extension(
             "swiftforce._core",
-            sources=["python/native/_core.c"],
-            depends=["Sources/CSwiftForce/include/swiftforce.h"],
-            include_dirs=["Sources/CSwiftForce/include"],
+            sources=sorted(str(file.relative_to(ROOT)) for file in (ROOT / NATIVE).glob("*.c")),
+            depends=[str(HEADERS / "swiftforce.h"), str(NATIVE / "shim.h")],
+            include_dirs=[str(HEADERS), str(NATIVE)],
             define_macros=[("Py_LIMITED_API", LIMITED_API)],
             extra_compile_args=["-std=c11", "-Wall", "-Wextra", "-Wno-cast-function-type"],
             py_limited_api=True,
         )
     ],
-    cmdclass={"build_ext": BuildSwiftExtension, "sdist": SourceWithLinks},
+    cmdclass={
+        "build": Build,
+        "build_ext": BuildSwiftExtension,
+        "editable_wheel": EditableWheel,
+        "sdist": SourceWithLinks,
+    },
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

@@ -1,3 +1,3 @@
 #include "swiftforce.h"
-/* SwiftPM builds a C target from at least one source file; this one checks that the header
-   stands on its own. */
+/* SwiftPM needs at least one source file in a C target. This one also checks that the header is
+   self-contained. */

@@ -1,10 +1,10 @@
-// The checks of what comes over the border: pointers, counts, types. A value that passed is handed
-// on as a Swift type; what does not pass is a Fault. Nothing here reads an element.
+// Checks of the arguments of C functions: pointers, counts, types. A valid argument becomes a Swift
+// value, an invalid one throws a Fault. What must not live here: anything that reads an element.
 
 import CSwiftForce
 import SwiftForceCore
 
-/// Whether a pointer (null counts) is aligned to what it points to.
+/// Whether a pointer is aligned to its type. A null pointer is.
 func isAligned<T>(_ pointer: UnsafePointer<T>?) -> Bool {
   UInt(bitPattern: pointer) % UInt(MemoryLayout<T>.alignment) == 0
 }
@@ -13,19 +13,23 @@ func isAligned<T>(_ pointer: UnsafeMutablePointer<T>?) -> Bool {
   unsafe isAligned(UnsafePointer(pointer))
 }
 
-/// A required argument that is read.
+/// An input argument, which must not be null.
 func required<T>(_ pointer: UnsafePointer<T>?, _ name: String) throws(Fault) -> UnsafePointer<T> {
   guard let pointer = unsafe pointer else { throw .null(name) }
-  guard unsafe isAligned(pointer) else { throw Fault(SF_MISALIGNED, "\(name) is misaligned") }
+  guard unsafe isAligned(pointer) else {
+    throw Fault(SF_MISALIGNED, "\(name) is not aligned to its type")
+  }
   return unsafe pointer
 }
 
-/// A required argument that is written.
+/// An output argument, which must not be null.
 func required<T>(
   _ pointer: UnsafeMutablePointer<T>?, _ name: String
 ) throws(Fault) -> UnsafeMutablePointer<T> {
   guard let pointer = unsafe pointer else { throw .null(name) }
-  guard unsafe isAligned(pointer) else { throw Fault(SF_MISALIGNED, "\(name) is misaligned") }
+  guard unsafe isAligned(pointer) else {
+    throw Fault(SF_MISALIGNED, "\(name) is not aligned to its type")
+  }
   return unsafe pointer
 }
 
@@ -37,7 +41,7 @@ func optional<T>(
   return unsafe try required(pointer, name)
 }
 
-/// A count between `least` and what `size` bytes each leave room for.
+/// A count of at least `least` elements of `size` bytes, which must fit into memory.
 func counted(_ count: Int64, atLeast least: Int, size: Int, _ name: String) throws(Fault) -> Int {
   let most = Int.max / 2 / size
   guard count >= Int64(least), count <= Int64(most) else {
@@ -48,7 +52,7 @@ func counted(_ count: Int64, atLeast least: Int, size: Int, _ name: String) thro
   return Int(count)
 }
 
-/// The case of an axis with this number.
+/// The case of an axis by its number.
 func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axis {
   let cases = Array(Axis.allCases)
   guard number >= 0, number < Int32(cases.count) else {
@@ -58,26 +62,26 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
   return cases[Int(number)]
 }
 
-/// A list of arrays of one operand, checked, and the memory that it occupies.
+/// The checked arrays of one argument, and the memory that they occupy.
 @safe struct Arrays {
-  /// More tensors than any network has; a larger number is a mistake in the call.
-  static let largestCount = 1 << 24
+  /// More tensors than any network has. A larger number is a mistake in the call.
+  static let maximumCount = 1 << 24
 
   let operand: sf_operand
   let isWritten: Bool
   private let arrays: [sf_array]
 
   /// - Parameters:
-  ///   - types: the types that an array may have.
-  ///   - least: so many tensors there must be.
+  ///   - types: the element types that an array may have.
+  ///   - least: the smallest number of tensors.
   init(
     _ list: UnsafePointer<sf_array>?, _ tensors: Int64, _ operand: sf_operand,
     types: [sf_type] = Arrays.floats, isWritten: Bool = false, least: Int64 = 1
   ) throws(Fault) {
     let list = unsafe try required(list, Arrays.name(operand))
-    guard tensors >= least, tensors <= Int64(Arrays.largestCount) else {
+    guard tensors >= least, tensors <= Int64(Arrays.maximumCount) else {
       throw Fault(
-        SF_BAD_COUNT, "tensors must be in \(least) ... \(Arrays.largestCount), not \(tensors)")
+        SF_BAD_COUNT, "tensors must be in \(least) ... \(Arrays.maximumCount), not \(tensors)")
     }
     self.operand = operand
     self.isWritten = isWritten
@@ -99,23 +103,24 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
     }
     let type = unsafe sf_type(rawValue: UInt32(bitPattern: array.type))
     guard types.contains(type) else {
-      throw fault(SF_UNSUPPORTED_TYPE, "has element type number \(unsafe array.type)")
+      throw fault(
+        SF_UNSUPPORTED_TYPE, "has the unsupported element type number \(unsafe array.type)")
     }
     let size = size(of: type)
     let count = unsafe array.count
     guard count >= 0, count <= Int64(Int.max / 2 / size) else {
-      throw fault(SF_BAD_COUNT, "has a count of \(count)")
+      throw fault(SF_BAD_COUNT, "has an invalid count of \(count)")
     }
     guard count > 0 else { return }
-    guard let data = unsafe array.data else { throw fault(SF_NULL_POINTER, "is null") }
+    guard let data = unsafe array.data else { throw fault(SF_NULL_POINTER, "must not be null") }
     let start = UInt(bitPattern: data)
-    guard start % UInt(size) == 0 else { throw fault(SF_MISALIGNED, "is misaligned") }
+    guard start % UInt(size) == 0 else { throw fault(SF_MISALIGNED, "is not aligned to its type") }
     guard !start.addingReportingOverflow(UInt(count) * UInt(size)).overflow else {
-      throw fault(SF_BAD_COUNT, "reaches beyond the end of memory")
+      throw fault(SF_BAD_COUNT, "extends beyond the address space")
     }
   }
 
-  /// The types of weights, gradients and scores.
+  /// The element types of weights, gradients and scores.
   static let floats: [sf_type] = [
     SF_TYPE_FLOAT32, SF_TYPE_FLOAT64, SF_TYPE_FLOAT16, SF_TYPE_BFLOAT16,
   ]
@@ -125,7 +130,7 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
     type == SF_TYPE_MASK ? 1 : type == SF_TYPE_INT64 ? 8 : elementType(type).size
   }
 
-  /// What the core calls a type of `floats`.
+  /// The core's name for a type of `floats`.
   private static func elementType(_ type: sf_type) -> ElementType {
     switch type {
     case SF_TYPE_FLOAT64: .float64
@@ -150,12 +155,12 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
     }
   }
 
-  /// Where an array lies; any address does for an empty one, since nothing is read there.
+  /// The address of an array. An empty array may have any address, since nothing is read there.
   private static func data(_ array: sf_array) -> UnsafeMutableRawPointer {
-    unsafe array.data ?? nowhere
+    unsafe array.data ?? emptyAddress
   }
 
-  private nonisolated(unsafe) static let nowhere = UnsafeMutableRawPointer.allocate(
+  private nonisolated(unsafe) static let emptyAddress = UnsafeMutableRawPointer.allocate(
     byteCount: 8, alignment: 8)
 
   var tensors: [Tensor] {
@@ -179,7 +184,7 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
     }
   }
 
-  /// The memory of each array that has any.
+  /// The memory of each array that is not empty.
   var regions: [Region] {
     unsafe arrays.enumerated().compactMap { position, array in
       guard unsafe array.count > 0 else { return nil }

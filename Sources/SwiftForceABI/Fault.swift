@@ -1,9 +1,10 @@
-// From an error to a C status: the one place that knows both. What must not live here: any check.
+// Errors of a C function, and their conversion to a status and an error record. No other file knows
+// both sides. What must not live here: checks.
 
 import CSwiftForce
 import SwiftForceCore
 
-/// Why a call is refused: a fault that the border found, or an error of the rooms behind it.
+/// Why a call is refused: an invalid argument, or an error of the core or the engine.
 struct Fault: Error {
   var status: sf_status
   var message: String
@@ -24,9 +25,9 @@ struct Fault: Error {
   }
 
   /// A required pointer is null.
-  static func null(_ name: String) -> Fault { Fault(SF_NULL_POINTER, "\(name) is null") }
+  static func null(_ name: String) -> Fault { Fault(SF_NULL_POINTER, "\(name) must not be null") }
 
-  /// The same fault, of the element at a position.
+  /// The same fault with an index.
   func at(index: Int) -> Fault {
     var fault = self
     fault.index = index
@@ -120,7 +121,7 @@ struct Fault: Error {
     }
   }
 
-  /// The C struct that says the same. A long message is cut to fit.
+  /// The same fault as a C struct. A message that is too long is truncated.
   var record: sf_error {
     var record = sf_error()
     record.status = Int32(bitPattern: status.rawValue)
@@ -138,7 +139,8 @@ struct Fault: Error {
   }
 }
 
-/// Runs the body of an exported function and turns what it throws into a status and a record.
+/// Runs the body of an exported function and converts what it throws to a status and an error
+/// record.
 func status(
   _ record: UnsafeMutablePointer<sf_error>?, _ body: () throws(Fault) -> Void
 ) -> Int32 {
@@ -149,7 +151,7 @@ func status(
   return Int32(bitPattern: outcome.status.rawValue)
 }
 
-/// Runs a call into the rooms behind the border.
-func mapping<Result>(_ body: () throws(SFError) -> Result) throws(Fault) -> Result {
+/// Calls the core or the engine and converts the error it throws.
+func mappingErrors<Result>(_ body: () throws(SFError) -> Result) throws(Fault) -> Result {
   do { return try body() } catch { throw Fault(error) }
 }

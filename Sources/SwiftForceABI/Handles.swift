@@ -1,30 +1,31 @@
-// Objects that outlive a call, by number. A number that is not that of a live object is a status,
-// where a wild pointer would be a crash.
+// Objects that outlive a call, identified by numbers. An invalid number is refused with a status,
+// while an invalid pointer would crash. What must not live here: particular objects.
 
 import CPlatform
 import CSwiftForce
 import Synchronization
 
-/// An object that calls from several threads take turns with.
-final class Shared<Object>: @unchecked Sendable {
-  private let turn = Mutex(())
-  /// The thread whose turn it is; 0 where it is nobody's.
-  private let user = Atomic<UInt>(0)
+/// An object that several threads may use, one call at a time.
+final class Synchronized<Object>: @unchecked Sendable {
+  private let lock = Mutex(())
+  /// The thread that holds the lock; 0 if none does.
+  private let owner = Atomic<UInt>(0)
   private var object: Object
 
   init(_ object: Object) {
     self.object = object
   }
 
-  /// - Throws: `SF_IN_USE` for a call from within another, as a callback may make: it could not wait.
+  /// - Throws: `SF_IN_USE` for a call from within another call, as a callback may make. It would
+  ///   wait for ever.
   func use(_ body: (inout Object) throws(Fault) -> Void) throws(Fault) {
     let thread = platform_thread()
-    guard user.load(ordering: .relaxed) != thread else {
+    guard owner.load(ordering: .relaxed) != thread else {
       throw Fault(SF_IN_USE, "a call on the same object is under way in this thread")
     }
-    try turn.withLock { (_) throws(Fault) in
-      user.store(thread, ordering: .relaxed)
-      defer { user.store(0, ordering: .relaxed) }
+    try lock.withLock { (_) throws(Fault) in
+      owner.store(thread, ordering: .relaxed)
+      defer { owner.store(0, ordering: .relaxed) }
       try body(&object)
     }
   }
@@ -33,25 +34,26 @@ final class Shared<Object>: @unchecked Sendable {
 /// The live objects of one kind.
 final class Handles<Object>: Sendable {
   private let kind: String
-  private let objects = Mutex<[Int64: Shared<Object>]>([:])
+  private let objects = Mutex<[Int64: Synchronized<Object>]>([:])
 
   init(_ kind: String) {
     self.kind = kind
   }
 
-  /// Takes an object in and returns its handle.
+  /// Adds an object and returns its handle.
   func add(_ object: Object) -> Int64 {
-    let shared = Shared(object)
+    let added = Synchronized(object)
     let handle = nextHandle.wrappingAdd(1, ordering: .relaxed).newValue
-    objects.withLock { $0[handle] = shared }
+    objects.withLock { $0[handle] = added }
     return handle
   }
 
-  /// The object of a handle. It lives on through a call that uses it, even if another releases it.
-  subscript(handle: Int64) -> Shared<Object> {
+  /// The object of a handle. It stays alive during a call that uses it, even if another call
+  /// releases it.
+  subscript(handle: Int64) -> Synchronized<Object> {
     get throws(Fault) {
-      guard let shared = objects.withLock({ $0[handle] }) else { throw unknown(handle) }
-      return shared
+      guard let found = objects.withLock({ $0[handle] }) else { throw unknown(handle) }
+      return found
     }
   }
 
@@ -66,5 +68,5 @@ final class Handles<Object>: Sendable {
   }
 }
 
-/// One sequence for all kinds, so that no handle is valid for two.
+/// One sequence of handles for all kinds, so that no handle is valid for two.
 private let nextHandle = Atomic<Int64>(0)

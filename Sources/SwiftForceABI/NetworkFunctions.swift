@@ -1,10 +1,11 @@
-// Exported: the network engine.
+// Exported: creating networks, their parameters and masks. What must not live here: calls that take
+// a batch (TrainingFunctions.swift).
 
 import CSwiftForce
 import SwiftForceCore
 import SwiftForceEngine
 
-private let networks = Handles<Network<Float>>("network")
+let networks = Handles<Network<Float>>("network")
 
 @_cdecl("sf_network_create")
 public func networkCreate(
@@ -25,7 +26,7 @@ public func networkCreate(
         throw error.at(index: position)
       }
     }
-    let created = try mapping { () throws(SFError) in
+    let created = try mappingErrors { () throws(SFError) in
       try Network<Float>(layers: descriptions, inputShape: shape, seed: seed)
     }
     unsafe handle.pointee = networks.add(created)
@@ -48,7 +49,7 @@ private func shape(_ extents: UnsafePointer<Int64>?, _ rank: Int64) throws(Fault
   if unsafe extents == nil && rank == 0 { return nil }
   let extents = unsafe try required(extents, "input_shape")
   guard rank == 1 || rank == 3 else {
-    throw Fault(SF_BAD_COUNT, "an input shape has 1 or 3 extents, not \(rank)")
+    throw Fault(SF_BAD_COUNT, "an input shape must have 1 or 3 dimensions, not \(rank)")
   }
   return (0..<Int(rank)).map { unsafe Int(extents[$0]) }
 }
@@ -80,7 +81,9 @@ public func networkParameters(
       let all = network.parameters
       if let parameters = unsafe parameters {
         guard capacity >= Int64(all.count) else {
-          throw Fault(SF_BAD_COUNT, "there are \(all.count) parameters and room for \(capacity)")
+          throw Fault(
+            SF_BAD_COUNT,
+            "capacity must be at least \(all.count), the number of parameters, not \(capacity)")
         }
         for (position, parameter) in all.enumerated() {
           unsafe parameters[position] = record(of: parameter)
@@ -116,7 +119,7 @@ public func networkApply(
       unsafe masks == nil
       ? nil : try Arrays(masks, tensors, SF_OPERAND_MASKS, types: [SF_TYPE_MASK])
     try networks[network].use { (network) throws(Fault) in
-      try mapping { () throws(SFError) in try network.apply(masks: masks?.masks) }
+      try mappingErrors { () throws(SFError) in try network.apply(masks: masks?.masks) }
     }
   }
 }
@@ -128,96 +131,7 @@ public func networkReset(_ network: Int64, _ error: UnsafeMutablePointer<sf_erro
   }
 }
 
-@_cdecl("sf_network_gradients")
-public func networkGradients(
-  _ network: Int64, _ weights: UnsafePointer<sf_array>?, _ gradients: UnsafePointer<sf_array>?,
-  _ tensors: Int64, _ batch: UnsafePointer<sf_batch>?, _ running: Int32,
-  _ result: UnsafeMutablePointer<sf_batch_result>?, _ error: UnsafeMutablePointer<sf_error>?
-) -> Int32 {
-  unsafe status(error) { () throws(Fault) in
-    let weights =
-      unsafe weights == nil
-      ? nil : try Arrays(weights, tensors, SF_OPERAND_WEIGHTS, types: [SF_TYPE_FLOAT32])
-    let gradients = unsafe try Arrays(
-      gradients, tensors, SF_OPERAND_GRADIENTS, isWritten: true)
-    let samples = unsafe try Samples(batch, needsLabels: true)
-    let result = unsafe try required(result, "result")
-    try Region.checkDisjoint([weights, gradients])
-    try networks[network].use { (network) throws(Fault) in
-      try samples.checkApart(from: gradients, and: network)
-      let outcome = try mapping { () throws(SFError) in
-        try network.gradients(
-          at: weights?.tensors, into: gradients.mutableTensors, batch: samples.batch,
-          together: samples.together, normalization: running == 0 ? .batch : .running)
-      }
-      unsafe result.pointee = record(of: outcome)
-    }
-  }
-}
-
-@_cdecl("sf_network_train")
-public func networkTrain(
-  _ network: Int64, _ batch: UnsafePointer<sf_batch>?, _ sgd: UnsafePointer<sf_sgd>?,
-  _ result: UnsafeMutablePointer<sf_batch_result>?, _ error: UnsafeMutablePointer<sf_error>?
-) -> Int32 {
-  unsafe status(error) { () throws(Fault) in
-    let samples = unsafe try Samples(batch, needsLabels: true)
-    let given = unsafe try required(sgd, "sgd").pointee
-    let result = unsafe try required(result, "result")
-    try networks[network].use { (network) throws(Fault) in
-      try samples.checkApart(from: nil, and: network, isTrained: true)
-      let outcome = try mapping { () throws(SFError) in
-        try network.train(
-          batch: samples.batch,
-          sgd: SGD(
-            learningRate: given.learning_rate, momentum: given.momentum,
-            weightDecay: given.weight_decay))
-      }
-      unsafe result.pointee = record(of: outcome)
-    }
-  }
-}
-
-@_cdecl("sf_network_evaluate")
-public func networkEvaluate(
-  _ network: Int64, _ batch: UnsafePointer<sf_batch>?,
-  _ result: UnsafeMutablePointer<sf_batch_result>?, _ error: UnsafeMutablePointer<sf_error>?
-) -> Int32 {
-  unsafe status(error) { () throws(Fault) in
-    let samples = unsafe try Samples(batch, needsLabels: true)
-    let result = unsafe try required(result, "result")
-    try networks[network].use { (network) throws(Fault) in
-      let outcome = try mapping { () throws(SFError) in
-        try network.evaluate(batch: samples.batch)
-      }
-      unsafe result.pointee = record(of: outcome)
-    }
-  }
-}
-
-@_cdecl("sf_network_forward")
-public func networkForward(
-  _ network: Int64, _ batch: UnsafePointer<sf_batch>?, _ logits: UnsafePointer<sf_array>?,
-  _ error: UnsafeMutablePointer<sf_error>?
-) -> Int32 {
-  unsafe status(error) { () throws(Fault) in
-    let samples = unsafe try Samples(batch, needsLabels: false)
-    let logits = unsafe try Arrays(
-      logits, 1, SF_OPERAND_LOGITS, types: [SF_TYPE_FLOAT32], isWritten: true)
-    try networks[network].use { (network) throws(Fault) in
-      try samples.checkApart(from: logits, and: network)
-      try mapping { () throws(SFError) in
-        try network.forward(batch: samples.batch, into: logits.mutableTensors[0])
-      }
-    }
-  }
-}
-
 @_cdecl("sf_network_release")
 public func networkRelease(_ network: Int64, _ error: UnsafeMutablePointer<sf_error>?) -> Int32 {
   unsafe status(error) { () throws(Fault) in try networks.release(network) }
-}
-
-private func record(of result: BatchResult) -> sf_batch_result {
-  sf_batch_result(loss: result.loss, correct: Int64(result.correct))
 }

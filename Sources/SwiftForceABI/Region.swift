@@ -1,8 +1,9 @@
-// Stretches of memory, and the rule that what is written shares none with anything else.
+// Memory regions, and the rule that an array that is written shares no memory with another. What
+// must not live here: other checks of arguments.
 
 import CSwiftForce
 
-/// A stretch of the caller's memory and what it is for.
+/// A region of the caller's memory and the argument that it belongs to.
 struct Region {
   let start: UInt
   let end: UInt
@@ -10,8 +11,8 @@ struct Region {
   let tensor: Int
   let isWritten: Bool
 
-  /// Refuses arrays of which one is written while another lies, even in part, in the same place,
-  /// and weights that would be counted twice.
+  /// Refuses an array that is written and overlaps another one, even in part, and weights that
+  /// overlap, since they would be counted twice.
   ///
   /// - Complexity: O(m log m) for m arrays.
   static func checkDisjoint(_ lists: [Arrays?]) throws(Fault) {
@@ -25,14 +26,14 @@ struct Region {
     var furthestWeight: Region?
     for region in regions {
       let isWeight = region.operand == SF_OPERAND_WEIGHTS
-      let rivals = [
+      let earlier = [
         region.isWritten ? furthest : nil, furthestWritten, isWeight ? furthestWeight : nil,
       ]
-      if let rival = rivals.lazy.compactMap({ $0 }).first(where: { $0.end > region.start }) {
-        throw region.overlaps(rival)
+      if let other = earlier.lazy.compactMap({ $0 }).first(where: { $0.end > region.start }) {
+        throw region.overlaps(other)
       }
       furthest = region.further(than: furthest)
-      // One of these that reached further would have been a rival already.
+      // A region of these kinds with a later end would have been refused above.
       if region.isWritten { furthestWritten = region }
       if isWeight { furthestWeight = region }
     }

@@ -1,4 +1,5 @@
-// Exported: the progressive search.
+// Exported: the progressive search. What must not live here: the search itself, and one selection
+// without a search (SelectionFunctions.swift).
 
 import CSwiftForce
 import SwiftForceCore
@@ -35,13 +36,13 @@ private func make(
   if unsafe options.keeps != nil {
     let keeps = unsafe try required(options.keeps, "keeps")
     let list = (0..<steps).map { i in Int(unsafe keeps[i]) }
-    return try mapping { () throws(SFError) in
+    return try mappingErrors { () throws(SFError) in
       try Search(
         method, sizes: sizes, keep: keep, keeps: list, seed: seed, total: total, taken: taken)
     }
   }
   let schedule = try unsafe named(options.schedule, Schedule.self)
-  return try mapping { () throws(SFError) in
+  return try mappingErrors { () throws(SFError) in
     try Search(
       method, sizes: sizes, keep: keep, steps: steps, schedule: schedule, seed: seed,
       total: total, taken: taken)
@@ -74,7 +75,7 @@ public func searchStepShared(
       step = unsafe try StepArguments(arrays, report, layerKept, least: 0)
       _ = try searches[search]
     } catch {
-      // The others wait for this rank, or will.
+      // The other ranks wait for this rank in a sum.
       ranks.reportFailure()
       throw error
     }
@@ -82,12 +83,12 @@ public func searchStepShared(
   }
 }
 
-/// The other ranks as the core knows them.
+/// The other ranks in the form that the core takes.
 private func shared(_ ranks: sf_ranks, _ tensors: Int64) throws(Fault) -> Ranks {
   guard let sum = unsafe ranks.sum else { throw .null("sum") }
   let starts = unsafe try required(ranks.starts, "starts")
-  // How many there must be is looked at with the arrays.
-  let count = (0...Int64(Arrays.largestCount)).contains(tensors) ? Int(tensors) : 0
+  // StepArguments checks the number of tensors.
+  let count = (0...Int64(Arrays.maximumCount)).contains(tensors) ? Int(tensors) : 0
   let list = (0..<count).map { i in Int(unsafe starts[i]) }
   let context = unsafe ranks.context
   return Ranks(starts: list) { (numbers: inout [Int64]) throws(SFError) in
@@ -108,7 +109,7 @@ private func shared(_ ranks: sf_ranks, _ tensors: Int64) throws(Fault) -> Ranks 
   private let report: UnsafeMutablePointer<sf_report>
   private let layerKept: UnsafeMutablePointer<Int64>?
 
-  /// - Parameter least: so many tensors there must be.
+  /// - Parameter least: the smallest number of tensors.
   init(
     _ arrays: UnsafePointer<sf_step_arrays>?, _ report: UnsafeMutablePointer<sf_report>?,
     _ layerKept: UnsafeMutablePointer<Int64>?, least: Int64
@@ -180,13 +181,13 @@ public func searchReport(
         throw Fault(
           SF_BAD_COUNT, "the search has \(search.sizes.count) tensors, not \(tensors)")
       }
-      guard let told = search.report(ofStep: Int(step)) else {
+      guard let found = search.report(ofStep: Int(step)) else {
         var fault = Fault(
-          SF_BAD_STEPS, "step \(step) is not among those that this search has taken")
+          SF_BAD_STEPS, "this search has not taken step \(step)")
         fault.count = Int(step)
         throw fault
       }
-      unsafe write(told, to: report, layerKept)
+      unsafe write(found, to: report, layerKept)
     }
   }
 }

@@ -1,4 +1,5 @@
-// Exported: scores and one selection.
+// Exported: scores and one selection. What must not live here: searches of several steps
+// (SearchFunctions.swift).
 
 import CSwiftForce
 import SwiftForceCore
@@ -16,7 +17,7 @@ public func saliency(
       unsafe gradients == nil ? nil : try Arrays(gradients, tensors, SF_OPERAND_GRADIENTS)
     let scores = unsafe try Arrays(scores, tensors, SF_OPERAND_SCORES, isWritten: true)
     try Region.checkDisjoint([weights, gradients, scores])
-    try mapping { () throws(SFError) in
+    try mappingErrors { () throws(SFError) in
       try Selection.score(
         saliency, weights: weights.tensors, gradients: gradients?.tensors, seed: seed,
         into: scores.mutableTensors)
@@ -37,14 +38,14 @@ public func select(
     let report = unsafe try required(report, "report")
     let layerKept = unsafe try optional(layerKept, "layer_kept")
     try Region.checkDisjoint([scores, masks])
-    let outcome = try mapping { () throws(SFError) in
+    let outcome = try mappingErrors { () throws(SFError) in
       try Selection.select(scores.tensors, keep: Int(keep), into: masks.masks)
     }
     unsafe write(outcome, to: report, layerKept)
   }
 }
 
-/// Hands a report over to the caller.
+/// Writes a report to the caller's struct and list.
 func write(
   _ report: Report, to record: UnsafeMutablePointer<sf_report>,
   _ layerKept: UnsafeMutablePointer<Int64>?

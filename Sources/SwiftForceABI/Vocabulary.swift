@@ -1,5 +1,6 @@
-// Exported: the version, the names of every axis, the table of methods, and the arithmetic of
-// counts and schedules.
+// Exported: the version, threads and CPU levels, the names of every axis, the table of methods, and
+// the arithmetic of counts, schedules and permutations. What must not live here: anything that
+// reads weights.
 
 import CSwiftForce
 import SwiftForceCore
@@ -17,7 +18,7 @@ public func abiVersion(
 @_cdecl("sf_set_threads")
 public func setThreads(_ threads: Int64, _ error: UnsafeMutablePointer<sf_error>?) -> Int32 {
   unsafe status(error) { () throws(Fault) in
-    try mapping { () throws(SFError) in try Threads.set(Int(threads)) }
+    try mappingErrors { () throws(SFError) in try Threads.set(Int(threads)) }
   }
 }
 
@@ -28,7 +29,7 @@ public func threads(
   unsafe status(error) { () throws(Fault) in
     let threads = unsafe try required(threads, "threads")
     unsafe threads.pointee = Int64(
-      try mapping { () throws(SFError) in try Threads.current() })
+      try mappingErrors { () throws(SFError) in try Threads.current() })
   }
 }
 
@@ -38,7 +39,7 @@ public func cpuLevels(
   _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   unsafe status(error) { () throws(Fault) in
-    let current = try mapping { () throws(SFError) in try CPULevel.current() }
+    let current = try mappingErrors { () throws(SFError) in try CPULevel.current() }
     let others = CPULevel.available.filter { $0 != current }
     unsafe try write(([current] + others).map(\.name), to: text, capacity)
   }
@@ -62,7 +63,8 @@ private func write(
   let capacity = try counted(capacity, atLeast: 0, size: 1, "capacity")
   let bytes = Array(lines.map { $0 + "\n" }.joined().utf8)
   guard bytes.count < capacity else {
-    throw Fault(SF_SMALL_BUFFER, "the text needs \(bytes.count + 1) bytes, not \(capacity)")
+    throw Fault(
+      SF_SMALL_BUFFER, "the text needs \(bytes.count + 1) bytes, but the buffer has \(capacity)")
   }
   for (i, byte) in bytes.enumerated() { unsafe text[i] = CChar(bitPattern: byte) }
   unsafe text[bytes.count] = 0
@@ -121,12 +123,12 @@ public func keepCount(
   unsafe status(error) { () throws(Fault) in
     let keep = unsafe try required(keep, "keep")
     unsafe keep.pointee = Int64(
-      try mapping { () throws(SFError) in try Keep.count(of: Int(n), sparsity: sparsity) })
+      try mappingErrors { () throws(SFError) in try Keep.count(of: Int(n), sparsity: sparsity) })
   }
 }
 
-/// More steps than anybody takes; a larger number is a mistake in the call.
-let mostSteps: Int64 = 1 << 24
+/// More steps than any search needs. A larger number is a mistake in the call.
+let maximumSteps: Int64 = 1 << 24
 
 @_cdecl("sf_schedule")
 public func schedule(
@@ -137,7 +139,7 @@ public func schedule(
     let keeps = unsafe try required(keeps, "keeps")
     let schedule = try named(schedule, Schedule.self)
     try checkSteps(steps)
-    let amounts = try mapping { () throws(SFError) in
+    let amounts = try mappingErrors { () throws(SFError) in
       try schedule.keeps(of: Int(n), keep: Int(keep), steps: Int(steps))
     }
     for (i, amount) in amounts.enumerated() { unsafe keeps[i] = Int64(amount) }
@@ -145,8 +147,8 @@ public func schedule(
 }
 
 func checkSteps(_ steps: Int64) throws(Fault) {
-  guard steps >= 1, steps <= mostSteps else {
-    var fault = Fault(SF_BAD_STEPS, "steps must be in 1 ... \(mostSteps), not \(steps)")
+  guard steps >= 1, steps <= maximumSteps else {
+    var fault = Fault(SF_BAD_STEPS, "steps must be in 1 ... \(maximumSteps), not \(steps)")
     fault.count = Int(steps)
     throw fault
   }

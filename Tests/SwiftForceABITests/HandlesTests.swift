@@ -1,5 +1,5 @@
-// Handles: numbers that are none, that are those of another kind, that were released; and use from
-// several threads at once.
+// Handles: invalid numbers, handles of another kind, stale handles; and use from several threads at
+// once.
 
 import CSwiftForce
 import Testing
@@ -81,7 +81,7 @@ private let networkCalls: [(String, @Sendable (Int64, Slot) -> Int32)] = [
 ]
 
 @Suite struct HandlesTests {
-  @Test func handlesOfNothing() {
+  @Test func invalidHandles() {
     for handle in [0, -1, .min, .max, 1 << 40] as [Int64] {
       for (name, call) in searchCalls + networkCalls {
         #expect(outcome { call(handle, $0) }.status == SF_BAD_HANDLE, "\(name) \(handle)")
@@ -102,7 +102,7 @@ private let networkCalls: [(String, @Sendable (Int64, Slot) -> Int32)] = [
     #expect(outcome { unsafe sf_network_release(network, $0.pointer) }.isOK)
   }
 
-  @Test func releasedHandles() {
+  @Test func staleHandles() {
     let search = SearchCreateCall.handle()
     let network = NetworkCall.handle()
     #expect(outcome { unsafe sf_search_release(search, $0.pointer) }.isOK)
@@ -115,7 +115,7 @@ private let networkCalls: [(String, @Sendable (Int64, Slot) -> Int32)] = [
     }
   }
 
-  /// A number is not used again: an old handle never reaches a new object.
+  /// Handles are not reused: a stale handle never refers to a new object.
   @Test func handlesAreNotReused() {
     var seen: Set<Int64> = []
     for _ in 0..<50 {
@@ -166,8 +166,8 @@ private func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) 
 }
 
 @Suite struct ThreadsTests {
-  /// Sixteen threads take steps of one search of eight steps: eight succeed, the others are told
-  /// that it is done, and none sees half a step.
+  /// Sixteen threads take steps of one search of eight steps: eight succeed, the others get
+  /// SF_SEARCH_DONE, and none sees an incomplete step.
   @Test func oneSearch() {
     let create = SearchCreateCall()
     create.sizes.values = [2, 3]
@@ -193,7 +193,7 @@ private func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) 
     withExtendedLifetime((keeps, results)) {}
   }
 
-  /// Threads that make, step and release searches and networks of their own do not meet.
+  /// Threads that create, use and release their own searches and networks do not interfere.
   @Test func differentObjects() {
     let failures = Memory<Int64>([Int64](repeating: 0, count: 8))
     let address = failures.address
@@ -210,8 +210,8 @@ private func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) 
     #expect(failures.values == [Int64](repeating: 0, count: 8))
   }
 
-  /// One network: calls take turns, so gradients are the same on every thread while others train
-  /// at a rate of zero, and one of all releases succeeds.
+  /// One network: calls are serialized, so gradients are the same on every thread while others
+  /// train with a learning rate of zero. Only one release succeeds.
   @Test func oneNetwork() {
     let shared = NetworkCall()
     #expect(outcome { shared.takeGradients($0) }.isOK)

@@ -1,5 +1,5 @@
-// The layout of the structs that cross the border, byte by byte: whoever moves a field must come
-// here, and raise SF_ABI_VERSION.
+// The layout of the structs of the C interface, byte by byte. A change of a field needs a change
+// here and a higher SF_ABI_VERSION.
 
 import CSwiftForce
 import Testing

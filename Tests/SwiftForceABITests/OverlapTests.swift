@@ -1,11 +1,11 @@
-// Memory that is shared: whatever is written lies apart from everything else, in every order of the
-// addresses; what is only read may be shared, except that no weight is counted twice.
+// Overlapping memory: an array that is written overlaps no other, in any order of the addresses.
+// Arrays that are only read may overlap, except that weights may not.
 
 import CSwiftForce
 import Testing
 
 @Suite struct OverlapTests {
-  private func step(_ change: (SearchStepCall) -> Void) -> (said: Outcome, call: SearchStepCall) {
+  private func step(_ change: (SearchStepCall) -> Void) -> (result: Outcome, call: SearchStepCall) {
     let call = SearchStepCall()
     change(call)
     return (outcome { call.make($0) }, call)
@@ -22,12 +22,12 @@ import Testing
       for (otherName, other) in written + read where name != otherName {
         for (position, otherPosition) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
           for offset in [0, 4] as [UInt] {
-            let (said, call) = step {
-              // Rounded down where a mask lies at no float's address: the arrays still meet.
+            let (result, call) = step {
+              // Rounded down to the alignment of a float: the arrays still overlap.
               list($0).setData(position, (other($0).data(otherPosition) + offset) & ~3)
             }
-            #expect(said.status == SF_OVERLAP, "\(name)[\(position)] \(otherName) \(offset)")
-            #expect(said.tensor >= 0 && said.index >= 0)
+            #expect(result.status == SF_OVERLAP, "\(name)[\(position)] \(otherName) \(offset)")
+            #expect(result.tensor >= 0 && result.index >= 0)
             #expect(call.isUnwritten && call.taken == 0)
           }
         }
@@ -47,15 +47,15 @@ import Testing
     #expect(second.isUnwritten)
   }
 
-  /// A tensor that is passed twice would compete twice.
-  @Test func aWeightIsNotCountedTwice() {
-    let (said, call) = step { $0.weightList.setData(1, $0.weights.address + 4) }
-    #expect(said.status == SF_OVERLAP)
-    #expect(said.operand == SF_OPERAND_WEIGHTS)
+  /// A tensor that is passed twice would be counted twice.
+  @Test func weightsMayNotOverlap() {
+    let (result, call) = step { $0.weightList.setData(1, $0.weights.address + 4) }
+    #expect(result.status == SF_OVERLAP)
+    #expect(result.operand == SF_OPERAND_WEIGHTS)
     #expect(call.isUnwritten)
   }
 
-  @Test func whatIsOnlyReadMayBeShared() {
+  @Test func arraysThatAreOnlyReadMayOverlap() {
     let (gradients, first) = step { $0.gradientList.setData(1, $0.gradients.address) }
     #expect(gradients.isOK)
     #expect(first.masks.values != first.masks.original)
@@ -66,28 +66,28 @@ import Testing
     #expect(second.masks.values == [0, 0, 1, 1, 1])
   }
 
-  /// Arrays that touch share nothing; the memory of each list in these tests lies end to end.
-  @Test func neighboursAreApart() {
-    #expect(step { _ in }.said.isOK)
+  /// Adjacent arrays do not overlap. The arrays of each list in these tests are adjacent.
+  @Test func adjacentArraysAreAccepted() {
+    #expect(step { _ in }.result.isOK)
   }
 
-  /// A long array reaches over short ones, which may share its memory as none is written, to one
-  /// that is written.
-  @Test func anArrayThatReachesOverOthers() {
+  /// A long array that is read contains short ones, which is allowed, and overlaps one that is
+  /// written.
+  @Test func aLongArrayOverOthers() {
     let scores = Memory<Float>([Float](repeating: 1, count: 30))
     let masks = Memory<UInt8>([UInt8](repeating: 7, count: 22))
     let report = Cell(sf_report())
     let scoreList = ArrayList(scores.address, sizes: [1, 1, 20], type: SF_TYPE_FLOAT32)
     let maskList = ArrayList(masks.address, sizes: [20, 1, 1], type: SF_TYPE_MASK)
     for (i, size) in [20, 1, 1].enumerated() { scoreList.setCount(i, Int64(size)) }
-    func said() -> Outcome {
+    func result() -> Outcome {
       outcome {
         unsafe sf_select(scoreList.pointer, maskList.pointer, 3, 1, report.pointer, nil, $0.pointer)
       }
     }
     for offset in [79, 20] as [UInt] {
       maskList.setData(2, scores.address + offset)
-      let refused = said()
+      let refused = result()
       #expect(refused.status == SF_OVERLAP)
       #expect(refused.operand == SF_OPERAND_MASKS)
       #expect(refused.tensor == 2)
@@ -95,10 +95,10 @@ import Testing
       #expect(masks.isUnwritten && scores.isUnwritten && report.isUnwritten)
     }
     maskList.setData(2, scores.address + 80)
-    #expect(said().isOK)
+    #expect(result().isOK)
   }
 
-  @Test func gradientsLieApartFromSamplesWeightsAndParameters() {
+  @Test func gradientsMayNotOverlapSamplesWeightsOrParameters() {
     let call = NetworkCall()
     let own = call.parameters.map(\.address)
     for address in [
@@ -108,15 +108,15 @@ import Testing
       let present = call.gradientList.data(1)
       call.gradientList.setData(1, address)
       let before = call.parameterBits
-      let said = outcome { call.takeGradients($0) }
-      #expect(said.status == SF_OVERLAP)
+      let result = outcome { call.takeGradients($0) }
+      #expect(result.status == SF_OVERLAP)
       #expect(call.isUnwritten && call.parameterBits == before)
       call.gradientList.setData(1, present)
     }
     #expect(outcome { call.takeGradients($0) }.isOK)
   }
 
-  @Test func logitsLieApartFromSamplesAndParameters() {
+  @Test func logitsMayNotOverlapSamplesOrParameters() {
     let call = NetworkCall()
     for address in [
       call.inputs.address, call.labels.address + 8, call.rows.address, call.parameters[2].address,

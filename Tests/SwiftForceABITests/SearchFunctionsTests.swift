@@ -3,15 +3,16 @@
 import CSwiftForce
 import Testing
 
-/// What sf_search_state says.
-private func state(_ search: Int64) -> (said: Outcome, taken: Int64, steps: Int64, keeps: [Int64]) {
+/// The outcome and the results of sf_search_state.
+private func state(_ search: Int64) -> (result: Outcome, taken: Int64, steps: Int64, keeps: [Int64])
+{
   let (taken, steps) = (Cell<Int64>(-1), Cell<Int64>(-1))
   let keeps = Memory<Int64>([-1, -1])
-  let said = outcome {
+  let result = outcome {
     unsafe sf_search_state(search, taken.pointer, steps.pointer, keeps.base, $0.pointer)
   }
   #expect(keeps.isIntact)
-  return (said, taken.value, steps.value, keeps.values)
+  return (result, taken.value, steps.value, keeps.values)
 }
 
 @Suite struct SearchCreateFunctionTests {
@@ -34,42 +35,42 @@ private func state(_ search: Int64) -> (said: Outcome, taken: Int64, steps: Int6
   }
 
   @Test func badArgumentsAreRefusedAndNothingIsWritten() {
-    let spoilings: [Spoiling<SearchCreateCall>] = [
-      Spoiling("options null", SF_NULL_POINTER) { unsafe $0.options.address = 0 },
-      Spoiling("options misaligned", SF_MISALIGNED) { unsafe $0.options.address += 4 },
-      Spoiling("sizes null", SF_NULL_POINTER) { $0.sizesAddress = 0 },
-      Spoiling("sizes misaligned", SF_MISALIGNED) { $0.sizesAddress += 1 },
-      Spoiling("search null", SF_NULL_POINTER) { $0.search.address = 0 },
-      Spoiling("search misaligned", SF_MISALIGNED) { $0.search.address += 4 },
-      Spoiling("no tensors", SF_BAD_COUNT) { $0.tensors = 0 },
-      Spoiling("-1 tensors", SF_BAD_COUNT) { $0.tensors = -1 },
-      Spoiling("too many tensors", SF_BAD_COUNT) { $0.tensors = .max },
-      Spoiling("a negative size", SF_BAD_COUNT) { $0.sizesAddress = $0.sizes.address - 8 },
-      Spoiling("method -1", SF_UNKNOWN_NAME) { unsafe $0.options.value.method = -1 },
-      Spoiling("method 6", SF_UNKNOWN_NAME) { unsafe $0.options.value.method = 6 },
-      Spoiling("schedule -1", SF_UNKNOWN_NAME) { unsafe $0.options.value.schedule = -1 },
-      Spoiling("schedule 4", SF_UNKNOWN_NAME) { unsafe $0.options.value.schedule = 4 },
-      Spoiling("keep 0", SF_BAD_KEEP) { unsafe $0.options.value.keep = 0 },
-      Spoiling("keep 6", SF_BAD_KEEP) { unsafe $0.options.value.keep = 6 },
-      Spoiling("keep least", SF_BAD_KEEP) { unsafe $0.options.value.keep = .min },
-      Spoiling("steps 0", SF_BAD_STEPS) { unsafe $0.options.value.steps = 0 },
-      Spoiling("steps -1", SF_BAD_STEPS) { unsafe $0.options.value.steps = -1 },
-      Spoiling("steps greatest", SF_BAD_STEPS) { unsafe $0.options.value.steps = .max },
-      Spoiling("two steps of a one-shot method", SF_BAD_STEPS) {
+    let invalidCalls: [InvalidCall<SearchCreateCall>] = [
+      InvalidCall("options null", SF_NULL_POINTER) { unsafe $0.options.address = 0 },
+      InvalidCall("options misaligned", SF_MISALIGNED) { unsafe $0.options.address += 4 },
+      InvalidCall("sizes null", SF_NULL_POINTER) { $0.sizesAddress = 0 },
+      InvalidCall("sizes misaligned", SF_MISALIGNED) { $0.sizesAddress += 1 },
+      InvalidCall("search null", SF_NULL_POINTER) { $0.search.address = 0 },
+      InvalidCall("search misaligned", SF_MISALIGNED) { $0.search.address += 4 },
+      InvalidCall("no tensors", SF_BAD_COUNT) { $0.tensors = 0 },
+      InvalidCall("-1 tensors", SF_BAD_COUNT) { $0.tensors = -1 },
+      InvalidCall("too many tensors", SF_BAD_COUNT) { $0.tensors = .max },
+      InvalidCall("a negative size", SF_BAD_COUNT) { $0.sizesAddress = $0.sizes.address - 8 },
+      InvalidCall("method -1", SF_UNKNOWN_NAME) { unsafe $0.options.value.method = -1 },
+      InvalidCall("method 6", SF_UNKNOWN_NAME) { unsafe $0.options.value.method = 6 },
+      InvalidCall("schedule -1", SF_UNKNOWN_NAME) { unsafe $0.options.value.schedule = -1 },
+      InvalidCall("schedule 4", SF_UNKNOWN_NAME) { unsafe $0.options.value.schedule = 4 },
+      InvalidCall("keep 0", SF_BAD_KEEP) { unsafe $0.options.value.keep = 0 },
+      InvalidCall("keep 6", SF_BAD_KEEP) { unsafe $0.options.value.keep = 6 },
+      InvalidCall("keep least", SF_BAD_KEEP) { unsafe $0.options.value.keep = .min },
+      InvalidCall("steps 0", SF_BAD_STEPS) { unsafe $0.options.value.steps = 0 },
+      InvalidCall("steps -1", SF_BAD_STEPS) { unsafe $0.options.value.steps = -1 },
+      InvalidCall("steps greatest", SF_BAD_STEPS) { unsafe $0.options.value.steps = .max },
+      InvalidCall("two steps of a one-shot method", SF_BAD_STEPS) {
         unsafe $0.options.value.method = number("snip", SF_AXIS_METHOD)
       },
-      Spoiling("keeps misaligned", SF_MISALIGNED) { $0.useKeeps($0.keeps.address + 4) },
-      Spoiling("keeps end elsewhere", SF_BAD_SCHEDULE) {
+      InvalidCall("keeps misaligned", SF_MISALIGNED) { $0.useKeeps($0.keeps.address + 4) },
+      InvalidCall("keeps end elsewhere", SF_BAD_SCHEDULE) {
         $0.useKeeps()
         unsafe $0.options.value.keep = 2
       },
-      Spoiling("keeps start elsewhere", SF_BAD_SCHEDULE) { $0.useKeeps($0.keeps.address - 8) },
+      InvalidCall("keeps start elsewhere", SF_BAD_SCHEDULE) { $0.useKeeps($0.keeps.address - 8) },
     ]
-    for spoiling in spoilings {
+    for invalid in invalidCalls {
       let call = SearchCreateCall()
-      spoiling.spoil(call)
-      #expect(outcome { call.make($0) }.status == spoiling.status, "\(spoiling.what)")
-      #expect(call.isUnwritten, "\(spoiling.what)")
+      invalid.mutate(call)
+      #expect(outcome { call.make($0) }.status == invalid.status, "\(invalid.what)")
+      #expect(call.isUnwritten, "\(invalid.what)")
     }
   }
 
@@ -119,52 +120,53 @@ private func state(_ search: Int64) -> (said: Outcome, taken: Int64, steps: Int6
   }
 
   @Test func badArgumentsAreRefusedAndNothingIsWritten() {
-    var spoilings: [Spoiling<SearchStepCall>] = [
-      Spoiling("gradients null", SF_MISSING_GRADIENTS, SF_OPERAND_GRADIENTS) {
+    var invalidCalls: [InvalidCall<SearchStepCall>] = [
+      InvalidCall("gradients null", SF_MISSING_GRADIENTS, SF_OPERAND_GRADIENTS) {
         $0.gradientList.address = 0
       },
-      Spoiling("arrays null", SF_NULL_POINTER) { $0.passesArrays = false },
-      Spoiling("arrays misaligned", SF_MISALIGNED) { $0.arraysOffset = 4 },
-      Spoiling("report null", SF_NULL_POINTER) { $0.report.address = 0 },
-      Spoiling("report misaligned", SF_MISALIGNED) { $0.report.address += 1 },
-      Spoiling("layer_kept misaligned", SF_MISALIGNED) { $0.layerKeptAddress += 4 },
-      Spoiling("no tensors", SF_BAD_COUNT) { $0.tensors = 0 },
-      Spoiling("-1 tensors", SF_BAD_COUNT) { $0.tensors = -1 },
-      Spoiling("too many tensors", SF_BAD_COUNT) { $0.tensors = .max },
-      Spoiling("one tensor", SF_SIZE_MISMATCH, SF_OPERAND_WEIGHTS) { $0.tensors = 1 },
-      Spoiling("NaN gradient", SF_NON_FINITE, SF_OPERAND_GRADIENTS, tensor: 1) {
+      InvalidCall("arrays null", SF_NULL_POINTER) { $0.passesArrays = false },
+      InvalidCall("arrays misaligned", SF_MISALIGNED) { $0.arraysOffset = 4 },
+      InvalidCall("report null", SF_NULL_POINTER) { $0.report.address = 0 },
+      InvalidCall("report misaligned", SF_MISALIGNED) { $0.report.address += 1 },
+      InvalidCall("layer_kept misaligned", SF_MISALIGNED) { $0.layerKeptAddress += 4 },
+      InvalidCall("no tensors", SF_BAD_COUNT) { $0.tensors = 0 },
+      InvalidCall("-1 tensors", SF_BAD_COUNT) { $0.tensors = -1 },
+      InvalidCall("too many tensors", SF_BAD_COUNT) { $0.tensors = .max },
+      InvalidCall("one tensor", SF_SIZE_MISMATCH, SF_OPERAND_WEIGHTS) { $0.tensors = 1 },
+      InvalidCall("NaN gradient", SF_NON_FINITE, SF_OPERAND_GRADIENTS, tensor: 1) {
         $0.gradients.values[4] = .nan
       },
-      Spoiling("infinite weight", SF_NON_FINITE, SF_OPERAND_WEIGHTS, tensor: 0) {
+      InvalidCall("infinite weight", SF_NON_FINITE, SF_OPERAND_WEIGHTS, tensor: 0) {
         $0.weights.values[0] = .infinity
       },
-      Spoiling("overflowing score", SF_NON_FINITE, SF_OPERAND_SCORES, tensor: 1) {
+      InvalidCall("overflowing score", SF_NON_FINITE, SF_OPERAND_SCORES, tensor: 1) {
         $0.weights.values[2] = 0x1p100
         $0.gradients.values[2] = 0x1p100
       },
     ]
-    spoilings += spoiledLists("weights", SF_OPERAND_WEIGHTS, elementSize: 4, required: true) {
+    invalidCalls += invalidLists("weights", SF_OPERAND_WEIGHTS, elementSize: 4, required: true) {
       $0.weightList
     }
-    spoilings += spoiledLists("gradients", SF_OPERAND_GRADIENTS, elementSize: 4, required: false) {
+    invalidCalls += invalidLists("gradients", SF_OPERAND_GRADIENTS, elementSize: 4, required: false)
+    {
       $0.gradientList
     }
-    spoilings += spoiledLists("masks", SF_OPERAND_MASKS, elementSize: 1, required: true) {
+    invalidCalls += invalidLists("masks", SF_OPERAND_MASKS, elementSize: 1, required: true) {
       $0.maskList
     }
-    spoilings += spoiledLists(
+    invalidCalls += invalidLists(
       "masked", SF_OPERAND_MASKED_WEIGHTS, elementSize: 4, required: false
     ) { $0.maskedList }
-    for spoiling in spoilings {
+    for invalid in invalidCalls {
       let call = SearchStepCall()
-      spoiling.spoil(call)
-      let said = outcome { call.make($0) }
-      #expect(said.status == spoiling.status, "\(spoiling.what)")
-      #expect(said.operand == spoiling.operand, "\(spoiling.what)")
-      #expect(said.tensor == spoiling.tensor, "\(spoiling.what)")
-      #expect(call.masks.isUnwritten && call.masked.isUnwritten, "\(spoiling.what)")
-      #expect(call.report.isUnwritten && call.layerKept.isUnwritten, "\(spoiling.what)")
-      #expect(call.taken == 0, "\(spoiling.what)")
+      invalid.mutate(call)
+      let result = outcome { call.make($0) }
+      #expect(result.status == invalid.status, "\(invalid.what)")
+      #expect(result.operand == invalid.operand, "\(invalid.what)")
+      #expect(result.tensor == invalid.tensor, "\(invalid.what)")
+      #expect(call.masks.isUnwritten && call.masked.isUnwritten, "\(invalid.what)")
+      #expect(call.report.isUnwritten && call.layerKept.isUnwritten, "\(invalid.what)")
+      #expect(call.taken == 0, "\(invalid.what)")
     }
   }
 
@@ -173,9 +175,9 @@ private func state(_ search: Int64) -> (said: Outcome, taken: Int64, steps: Int6
     #expect(outcome { call.make($0) }.isOK)
     let (masks, masked) = (call.masks.values, call.masked.values)
     call.masks.values[0] = 1
-    let said = outcome { call.make($0) }
-    #expect(said.status == SF_MASKS_CHANGED)
-    #expect(said.count == 4)
+    let result = outcome { call.make($0) }
+    #expect(result.status == SF_MASKS_CHANGED)
+    #expect(result.count == 4)
     #expect(call.masked.values == masked)
     #expect(call.taken == 1)
     call.masks.values = masks
@@ -185,7 +187,7 @@ private func state(_ search: Int64) -> (said: Outcome, taken: Int64, steps: Int6
 }
 
 @Suite struct SharedStepFunctionTests {
-  @Test func isTheStepWhereTheOthersHoldNothing() {
+  @Test func equalsTheStepOfOneRankIfTheOthersHaveNoWeights() {
     let (call, alone) = (SharedStepCall(), SearchStepCall())
     for _ in 0..<2 {
       #expect(outcome { call.make($0) }.isOK)
@@ -197,11 +199,11 @@ private func state(_ search: Int64) -> (said: Outcome, taken: Int64, steps: Int6
       #expect(call.step.report.value.kept_at_threshold == alone.report.value.kept_at_threshold)
     }
     #expect(outcome { call.make($0) }.status == SF_SEARCH_DONE)
-    #expect(call.exchange.value.trouble == 1)
+    #expect(call.exchange.value.failures == 1)
     #expect(call.step.masks.isIntact && call.step.masked.isIntact)
   }
 
-  /// After a sum that failed there is no other.
+  /// No sum follows one that failed.
   @Test func sumsThatFail() {
     for failing in Int64(1)...5 {
       let call = SharedStepCall()
@@ -215,73 +217,73 @@ private func state(_ search: Int64) -> (said: Outcome, taken: Int64, steps: Int6
   }
 
   @Test func anotherRankThatFailed() {
-    for alarming in Int64(1)...5 {
+    for failingElsewhere in Int64(1)...5 {
       let call = SharedStepCall()
-      call.exchange.value.alarming = alarming
+      call.exchange.value.failingElsewhere = failingElsewhere
       #expect(outcome { call.make($0) }.status == SF_RANK_FAILED)
-      #expect(call.exchange.value.calls == alarming)
+      #expect(call.exchange.value.calls == failingElsewhere)
       #expect(call.step.taken == 0)
       #expect(outcome { call.make($0) }.isOK)
     }
   }
 
-  /// Whatever is refused, the others are told once.
-  @Test func whatIsRefusedIsToldToTheOthers() {
-    var spoilings: [Spoiling<SharedStepCall>] = [
-      Spoiling("arrays null", SF_NULL_POINTER) { $0.step.passesArrays = false },
-      Spoiling("arrays misaligned", SF_MISALIGNED) { $0.step.arraysOffset = 4 },
-      Spoiling("report null", SF_NULL_POINTER) { $0.step.report.address = 0 },
-      Spoiling("no handle", SF_BAD_HANDLE) { $0.step.search = -1 },
-      Spoiling("-1 tensors", SF_BAD_COUNT) { $0.step.tensors = -1 },
-      Spoiling("too many tensors", SF_BAD_COUNT) { $0.step.tensors = .max },
-      Spoiling("no tensors", SF_SIZE_MISMATCH, SF_OPERAND_WEIGHTS) { $0.step.tensors = 0 },
-      Spoiling("gradients null", SF_MISSING_GRADIENTS, SF_OPERAND_GRADIENTS) {
+  /// A rank that refuses its arguments reports the failure to the others once.
+  @Test func refusalsAreReportedToTheOtherRanks() {
+    var invalidCalls: [InvalidCall<SharedStepCall>] = [
+      InvalidCall("arrays null", SF_NULL_POINTER) { $0.step.passesArrays = false },
+      InvalidCall("arrays misaligned", SF_MISALIGNED) { $0.step.arraysOffset = 4 },
+      InvalidCall("report null", SF_NULL_POINTER) { $0.step.report.address = 0 },
+      InvalidCall("no handle", SF_BAD_HANDLE) { $0.step.search = -1 },
+      InvalidCall("-1 tensors", SF_BAD_COUNT) { $0.step.tensors = -1 },
+      InvalidCall("too many tensors", SF_BAD_COUNT) { $0.step.tensors = .max },
+      InvalidCall("no tensors", SF_SIZE_MISMATCH, SF_OPERAND_WEIGHTS) { $0.step.tensors = 0 },
+      InvalidCall("gradients null", SF_MISSING_GRADIENTS, SF_OPERAND_GRADIENTS) {
         $0.step.gradientList.address = 0
       },
-      Spoiling("NaN gradient", SF_NON_FINITE, SF_OPERAND_GRADIENTS, tensor: 1) {
+      InvalidCall("NaN gradient", SF_NON_FINITE, SF_OPERAND_GRADIENTS, tensor: 1) {
         $0.step.gradients.values[4] = .nan
       },
-      Spoiling("starts that descend", SF_BAD_START, SF_OPERAND_WEIGHTS, tensor: 1) {
+      InvalidCall("starts that descend", SF_BAD_START, SF_OPERAND_WEIGHTS, tensor: 1) {
         $0.starts.values = [0, 1]
       },
-      Spoiling("a start beyond the end", SF_BAD_START, SF_OPERAND_WEIGHTS, tensor: 1) {
+      InvalidCall("a start beyond the end", SF_BAD_START, SF_OPERAND_WEIGHTS, tensor: 1) {
         $0.starts.values = [0, 3]
       },
-      Spoiling("a negative start", SF_BAD_START, SF_OPERAND_WEIGHTS, tensor: 0) {
+      InvalidCall("a negative start", SF_BAD_START, SF_OPERAND_WEIGHTS, tensor: 0) {
         $0.starts.values = [.min, 0]
       },
     ]
-    spoilings += spoiledLists("weights", SF_OPERAND_WEIGHTS, elementSize: 4, required: true) {
+    invalidCalls += invalidLists("weights", SF_OPERAND_WEIGHTS, elementSize: 4, required: true) {
       $0.step.weightList
     }
-    for spoiling in spoilings {
+    for invalid in invalidCalls {
       let call = SharedStepCall()
-      spoiling.spoil(call)
-      let said = outcome { call.make($0) }
-      #expect(said.status == spoiling.status, "\(spoiling.what)")
-      #expect(said.operand == spoiling.operand, "\(spoiling.what)")
-      #expect(said.tensor == spoiling.tensor, "\(spoiling.what)")
-      #expect(call.exchange.value.trouble == 1, "\(spoiling.what)")
-      #expect(call.step.report.isUnwritten, "\(spoiling.what)")
+      invalid.mutate(call)
+      let result = outcome { call.make($0) }
+      #expect(result.status == invalid.status, "\(invalid.what)")
+      #expect(result.operand == invalid.operand, "\(invalid.what)")
+      #expect(result.tensor == invalid.tensor, "\(invalid.what)")
+      #expect(call.exchange.value.failures == 1, "\(invalid.what)")
+      #expect(call.step.report.isUnwritten, "\(invalid.what)")
     }
   }
 
-  /// There is no way to tell the others then.
-  @Test func ranksThatCannotBeUsed() {
-    let spoilings: [Spoiling<SharedStepCall>] = [
-      Spoiling("ranks null", SF_NULL_POINTER) { unsafe $0.ranks.address = 0 },
-      Spoiling("ranks misaligned", SF_MISALIGNED) { unsafe $0.ranks.address += 4 },
-      Spoiling("sum null", SF_NULL_POINTER) { unsafe $0.ranks.value.sum = nil },
-      Spoiling("starts null", SF_NULL_POINTER) { unsafe $0.ranks.value.starts = nil },
-      Spoiling("starts misaligned", SF_MISALIGNED) {
+  /// Without valid ranks the failure cannot be reported to the others.
+  @Test func invalidRanks() {
+    let invalidCalls: [InvalidCall<SharedStepCall>] = [
+      InvalidCall("ranks null", SF_NULL_POINTER) { unsafe $0.ranks.address = 0 },
+      InvalidCall("ranks misaligned", SF_MISALIGNED) { unsafe $0.ranks.address += 4 },
+      InvalidCall("sum null", SF_NULL_POINTER) { unsafe $0.ranks.value.sum = nil },
+      InvalidCall("starts null", SF_NULL_POINTER) { unsafe $0.ranks.value.starts = nil },
+      InvalidCall("starts misaligned", SF_MISALIGNED) {
         unsafe $0.ranks.value.starts = UnsafePointer(bitPattern: $0.starts.address + 4)
       },
     ]
-    for spoiling in spoilings {
+    for invalid in invalidCalls {
       let call = SharedStepCall()
-      spoiling.spoil(call)
-      #expect(outcome { call.make($0) }.status == spoiling.status, "\(spoiling.what)")
-      #expect(call.exchange.isUnwritten && call.step.isUnwritten, "\(spoiling.what)")
+      invalid.mutate(call)
+      #expect(outcome { call.make($0) }.status == invalid.status, "\(invalid.what)")
+      #expect(call.exchange.isUnwritten && call.step.isUnwritten, "\(invalid.what)")
     }
   }
 
@@ -291,9 +293,9 @@ private func state(_ search: Int64) -> (said: Outcome, taken: Int64, steps: Int6
       unsafe call.options.value.total = total
       unsafe call.options.value.taken = taken
       call.tensors = tensors
-      let said = outcome { call.make($0) }.status
-      #expect((said == SF_OK) != call.isUnwritten)
-      return said
+      let result = outcome { call.make($0) }.status
+      #expect((result == SF_OK) != call.isUnwritten)
+      return result
     }
     #expect(created(total: 5, taken: 0) == SF_OK)
     #expect(created(total: 1 << 60, taken: 0) == SF_OK)
@@ -307,8 +309,8 @@ private func state(_ search: Int64) -> (said: Outcome, taken: Int64, steps: Int6
     #expect(created(total: 0, taken: -1) == SF_BAD_STEPS)
   }
 
-  /// A step of a shared search needs the others.
-  @Test func notAlone() {
+  /// A step of a search with several ranks needs the ranks.
+  @Test func aSearchOfSeveralRanksNeedsThem() {
     let create = SearchCreateCall()
     unsafe create.options.value.total = 6
     #expect(outcome { create.make($0) }.isOK)
@@ -324,7 +326,7 @@ private func state(_ search: Int64) -> (said: Outcome, taken: Int64, steps: Int6
     let search = SearchCreateCall.handle()
     let (taken, steps) = (Memory<Int64>([-1]), Memory<Int64>([-1]))
     let keeps = Memory<Int64>([-1, -1])
-    func said(_ a: UInt, _ b: UInt, _ c: UInt) -> sf_status {
+    func result(_ a: UInt, _ b: UInt, _ c: UInt) -> sf_status {
       withExtendedLifetime((taken, steps, keeps)) {
         outcome {
           unsafe sf_search_state(
@@ -334,13 +336,13 @@ private func state(_ search: Int64) -> (said: Outcome, taken: Int64, steps: Int6
       }
     }
     let (a, b, c) = (taken.address, steps.address, keeps.address)
-    #expect(said(0, b, c) == SF_NULL_POINTER)
-    #expect(said(a, 0, c) == SF_NULL_POINTER)
-    #expect(said(a + 4, b, c) == SF_MISALIGNED)
-    #expect(said(a, b + 1, c) == SF_MISALIGNED)
-    #expect(said(a, b, c + 2) == SF_MISALIGNED)
+    #expect(result(0, b, c) == SF_NULL_POINTER)
+    #expect(result(a, 0, c) == SF_NULL_POINTER)
+    #expect(result(a + 4, b, c) == SF_MISALIGNED)
+    #expect(result(a, b + 1, c) == SF_MISALIGNED)
+    #expect(result(a, b, c + 2) == SF_MISALIGNED)
     #expect(taken.isUnwritten && steps.isUnwritten && keeps.isUnwritten)
-    #expect(said(a, b, 0) == SF_OK)
+    #expect(result(a, b, 0) == SF_OK)
     #expect(taken.values == [0])
     #expect(steps.values == [2])
     #expect(keeps.isUnwritten)
@@ -348,8 +350,8 @@ private func state(_ search: Int64) -> (said: Outcome, taken: Int64, steps: Int6
 }
 
 @Suite struct SearchReportFunctionTests {
-  /// What sf_search_report says of a step, and what it writes.
-  private func said(
+  /// The outcome of sf_search_report for a step.
+  private func result(
     _ search: Int64, _ step: Int64, _ report: Cell<sf_report>, _ kept: Memory<Int64>,
     tensors: Int64 = 2
   ) -> Outcome {
@@ -358,11 +360,11 @@ private func state(_ search: Int64) -> (said: Outcome, taken: Int64, steps: Int6
     }
   }
 
-  @Test func tellsAgainWhatAStepTold() {
+  @Test func returnsTheReportOfAStepAgain() {
     let call = SearchStepCall()
     #expect(outcome { call.make($0) }.isOK)
     let (report, kept) = (Cell(sf_report()), Memory<Int64>([-1, -1]))
-    #expect(said(call.search, 1, report, kept).isOK)
+    #expect(result(call.search, 1, report, kept).isOK)
     #expect(report.value.keep == call.report.value.keep)
     #expect(report.value.saliency == call.report.value.saliency)
     #expect(kept.values == call.layerKept.values)
@@ -373,8 +375,8 @@ private func state(_ search: Int64) -> (said: Outcome, taken: Int64, steps: Int6
     let call = SearchStepCall()
     #expect(outcome { call.make($0) }.isOK)
     let (report, kept) = (Cell(sf_report()), Memory<Int64>([-1, -1]))
-    #expect(said(call.search, step, report, kept).status == SF_BAD_STEPS)
-    #expect(said(call.search, 1, report, kept, tensors: 3).status == SF_BAD_COUNT)
+    #expect(result(call.search, step, report, kept).status == SF_BAD_STEPS)
+    #expect(result(call.search, 1, report, kept, tensors: 3).status == SF_BAD_COUNT)
     #expect(report.isUnwritten && kept.isUnwritten)
   }
 }

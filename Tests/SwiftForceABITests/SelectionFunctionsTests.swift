@@ -43,9 +43,9 @@ import Testing
     #expect(call.layerKept.isUnwritten)
   }
 
-  /// An empty array may have any address: null, and one that nothing is aligned to.
+  /// An empty array may have any address, even null or a misaligned one.
   @Test(arguments: [0, 1, 3] as [UInt])
-  func emptyArraysMayLieAnywhere(address: UInt) {
+  func emptyArraysMayHaveAnyAddress(address: UInt) {
     let call = SelectCall()
     for list in [call.scoreList, call.maskList] {
       list.setCount(0, 0)
@@ -57,42 +57,42 @@ import Testing
   }
 
   @Test func badArgumentsAreRefusedAndNothingIsWritten() {
-    var spoilings: [Spoiling<SelectCall>] = [
-      // Masks are compared with the scores: it is they that do not fit.
-      Spoiling("scores[1] shorter", SF_SIZE_MISMATCH, SF_OPERAND_MASKS, tensor: 1) {
+    var invalidCalls: [InvalidCall<SelectCall>] = [
+      // Masks are compared with the scores, so the error names the masks.
+      InvalidCall("scores[1] shorter", SF_SIZE_MISMATCH, SF_OPERAND_MASKS, tensor: 1) {
         $0.keep = 1
         $0.scoreList.setCount(1, 1)
       },
-      Spoiling("report null", SF_NULL_POINTER) { $0.report.address = 0 },
-      Spoiling("report misaligned", SF_MISALIGNED) { $0.report.address += 4 },
-      Spoiling("layer_kept misaligned", SF_MISALIGNED) { $0.layerKeptAddress += 1 },
-      Spoiling("no tensors", SF_BAD_COUNT) { $0.tensors = 0 },
-      Spoiling("-1 tensors", SF_BAD_COUNT) { $0.tensors = -1 },
-      Spoiling("too many tensors", SF_BAD_COUNT) { $0.tensors = .max },
-      Spoiling("keep 0", SF_BAD_KEEP) { $0.keep = 0 },
-      Spoiling("keep 6", SF_BAD_KEEP) { $0.keep = 6 },
-      Spoiling("keep least", SF_BAD_KEEP) { $0.keep = .min },
-      Spoiling("all empty", SF_BAD_COUNT) { call in
+      InvalidCall("report null", SF_NULL_POINTER) { $0.report.address = 0 },
+      InvalidCall("report misaligned", SF_MISALIGNED) { $0.report.address += 4 },
+      InvalidCall("layer_kept misaligned", SF_MISALIGNED) { $0.layerKeptAddress += 1 },
+      InvalidCall("no tensors", SF_BAD_COUNT) { $0.tensors = 0 },
+      InvalidCall("-1 tensors", SF_BAD_COUNT) { $0.tensors = -1 },
+      InvalidCall("too many tensors", SF_BAD_COUNT) { $0.tensors = .max },
+      InvalidCall("keep 0", SF_BAD_KEEP) { $0.keep = 0 },
+      InvalidCall("keep 6", SF_BAD_KEEP) { $0.keep = 6 },
+      InvalidCall("keep least", SF_BAD_KEEP) { $0.keep = .min },
+      InvalidCall("all empty", SF_BAD_COUNT) { call in
         for list in [call.scoreList, call.maskList] { for i in 0..<2 { list.setCount(i, 0) } }
       },
-      Spoiling("masks in scores", SF_OVERLAP, SF_OPERAND_MASKS, tensor: 1) {
+      InvalidCall("masks in scores", SF_OVERLAP, SF_OPERAND_MASKS, tensor: 1) {
         $0.maskList.setData(1, $0.scores.address + 12)
       },
     ]
-    spoilings += spoiledLists("masks", SF_OPERAND_MASKS, elementSize: 1, required: true) {
+    invalidCalls += invalidLists("masks", SF_OPERAND_MASKS, elementSize: 1, required: true) {
       $0.maskList
     }
-    spoilings += spoiledLists("scores", SF_OPERAND_SCORES, elementSize: 4, required: true) {
+    invalidCalls += invalidLists("scores", SF_OPERAND_SCORES, elementSize: 4, required: true) {
       $0.scoreList
     }.filter { !$0.what.contains("shorter") }
-    for spoiling in spoilings {
+    for invalid in invalidCalls {
       let call = SelectCall()
-      spoiling.spoil(call)
-      let said = outcome { call.make($0) }
-      #expect(said.status == spoiling.status, "\(spoiling.what)")
-      #expect(said.operand == spoiling.operand, "\(spoiling.what)")
-      #expect(said.tensor == spoiling.tensor, "\(spoiling.what)")
-      #expect(call.isUnwritten, "\(spoiling.what)")
+      invalid.mutate(call)
+      let result = outcome { call.make($0) }
+      #expect(result.status == invalid.status, "\(invalid.what)")
+      #expect(result.operand == invalid.operand, "\(invalid.what)")
+      #expect(result.tensor == invalid.tensor, "\(invalid.what)")
+      #expect(call.isUnwritten, "\(invalid.what)")
     }
   }
 
@@ -100,13 +100,13 @@ import Testing
     let call = SelectCall()
     let scores: [Float] = [3, 1, 2, -.infinity, .infinity]
     call.scores.values = scores
-    let said = outcome { call.make($0) }
-    #expect(said.status == SF_NON_FINITE)
-    #expect(said.operand == SF_OPERAND_SCORES)
-    #expect(said.tensor == 1)
-    #expect(said.index == 1)
-    #expect(said.count == 2)
-    #expect(said.value == -.infinity)
+    let result = outcome { call.make($0) }
+    #expect(result.status == SF_NON_FINITE)
+    #expect(result.operand == SF_OPERAND_SCORES)
+    #expect(result.tensor == 1)
+    #expect(result.index == 1)
+    #expect(result.count == 2)
+    #expect(result.value == -.infinity)
     #expect(call.masks.isUnwritten && call.report.isUnwritten && call.layerKept.isUnwritten)
   }
 }
@@ -135,14 +135,14 @@ import Testing
       let call = SaliencyCall()
       call.saliency = number(name, SF_AXIS_SALIENCY)
       call.gradientList.address = 0
-      let said = outcome { call.make($0) }
-      #expect(said.status == status, "\(name)")
-      #expect(said.operand == (status == SF_OK ? SF_OPERAND_NONE : SF_OPERAND_GRADIENTS))
+      let result = outcome { call.make($0) }
+      #expect(result.status == status, "\(name)")
+      #expect(result.operand == (status == SF_OK ? SF_OPERAND_NONE : SF_OPERAND_GRADIENTS))
       #expect(call.isUnwritten == (status != SF_OK))
     }
   }
 
-  /// They give the sizes.
+  /// The sizes come from the weights.
   @Test func weightsMayNotBeNull() {
     for name in ["squared_gradient", "random"] {
       let call = SaliencyCall()
@@ -153,55 +153,56 @@ import Testing
   }
 
   @Test func badArgumentsAreRefusedAndNothingIsWritten() {
-    var spoilings: [Spoiling<SaliencyCall>] = [
-      Spoiling("weights[1] shorter", SF_SIZE_MISMATCH, SF_OPERAND_GRADIENTS, tensor: 1) {
+    var invalidCalls: [InvalidCall<SaliencyCall>] = [
+      InvalidCall("weights[1] shorter", SF_SIZE_MISMATCH, SF_OPERAND_GRADIENTS, tensor: 1) {
         $0.weightList.setCount(1, 1)
       },
-      Spoiling("saliency -1", SF_UNKNOWN_NAME) { $0.saliency = -1 },
-      Spoiling("saliency 4", SF_UNKNOWN_NAME) { $0.saliency = 4 },
-      Spoiling("saliency greatest", SF_UNKNOWN_NAME) { $0.saliency = .max },
-      Spoiling("no tensors", SF_BAD_COUNT) { $0.tensors = 0 },
-      Spoiling("-1 tensors", SF_BAD_COUNT) { $0.tensors = -1 },
-      Spoiling("too many tensors", SF_BAD_COUNT) { $0.tensors = .max },
-      Spoiling("all empty", SF_BAD_COUNT) { call in
+      InvalidCall("saliency -1", SF_UNKNOWN_NAME) { $0.saliency = -1 },
+      InvalidCall("saliency 4", SF_UNKNOWN_NAME) { $0.saliency = 4 },
+      InvalidCall("saliency greatest", SF_UNKNOWN_NAME) { $0.saliency = .max },
+      InvalidCall("no tensors", SF_BAD_COUNT) { $0.tensors = 0 },
+      InvalidCall("-1 tensors", SF_BAD_COUNT) { $0.tensors = -1 },
+      InvalidCall("too many tensors", SF_BAD_COUNT) { $0.tensors = .max },
+      InvalidCall("all empty", SF_BAD_COUNT) { call in
         for list in [call.weightList, call.gradientList, call.scoreList] {
           for i in 0..<2 { list.setCount(i, 0) }
         }
       },
-      Spoiling("scores in weights", SF_OVERLAP, SF_OPERAND_SCORES, tensor: 1) {
+      InvalidCall("scores in weights", SF_OVERLAP, SF_OPERAND_SCORES, tensor: 1) {
         $0.scoreList.setData(1, $0.weights.address + 12)
       },
     ]
-    spoilings += spoiledLists("gradients", SF_OPERAND_GRADIENTS, elementSize: 4, required: false) {
+    invalidCalls += invalidLists("gradients", SF_OPERAND_GRADIENTS, elementSize: 4, required: false)
+    {
       $0.gradientList
     }
-    spoilings += spoiledLists("scores", SF_OPERAND_SCORES, elementSize: 4, required: true) {
+    invalidCalls += invalidLists("scores", SF_OPERAND_SCORES, elementSize: 4, required: true) {
       $0.scoreList
     }
-    spoilings += spoiledLists("weights", SF_OPERAND_WEIGHTS, elementSize: 4, required: true) {
+    invalidCalls += invalidLists("weights", SF_OPERAND_WEIGHTS, elementSize: 4, required: true) {
       $0.weightList
     }.filter { !$0.what.contains("shorter") }
-    for spoiling in spoilings {
+    for invalid in invalidCalls {
       let call = SaliencyCall()
-      spoiling.spoil(call)
-      let said = outcome { call.make($0) }
-      #expect(said.status == spoiling.status, "\(spoiling.what)")
-      #expect(said.operand == spoiling.operand, "\(spoiling.what)")
-      #expect(said.tensor == spoiling.tensor, "\(spoiling.what)")
-      #expect(call.isUnwritten, "\(spoiling.what)")
+      invalid.mutate(call)
+      let result = outcome { call.make($0) }
+      #expect(result.status == invalid.status, "\(invalid.what)")
+      #expect(result.operand == invalid.operand, "\(invalid.what)")
+      #expect(result.tensor == invalid.tensor, "\(invalid.what)")
+      #expect(call.isUnwritten, "\(invalid.what)")
     }
   }
 
   @Test func aGradientThatIsNotFiniteIsNamed() {
     let call = SaliencyCall()
     call.gradients.values = [1, 2, 3, .nan, .nan]
-    let said = outcome { call.make($0) }
-    #expect(said.status == SF_NON_FINITE)
-    #expect(said.operand == SF_OPERAND_GRADIENTS)
-    #expect(said.tensor == 1)
-    #expect(said.index == 1)
-    #expect(said.count == 2)
-    #expect(said.value.isNaN)
+    let result = outcome { call.make($0) }
+    #expect(result.status == SF_NON_FINITE)
+    #expect(result.operand == SF_OPERAND_GRADIENTS)
+    #expect(result.tensor == 1)
+    #expect(result.index == 1)
+    #expect(result.count == 2)
+    #expect(result.value.isNaN)
     #expect(call.scores.isIntact)
   }
 }

@@ -1,5 +1,5 @@
-// The lists of the header against the tests: every exported function has a call here that is
-// refused, and every status a call that returns it or a reason why none can.
+// Completeness: every function of the header has a call here that is refused, and every status has
+// a call that returns it or a reason why no test can.
 
 import CSwiftForce
 import Testing
@@ -27,7 +27,7 @@ private func header() throws -> String {
   return String(decoding: text, as: UTF8.self)
 }
 
-/// A call of every exported function that is refused, and with what status.
+/// A call of every exported function that is refused, and its status.
 private let refusals: [(function: String, status: sf_status, call: @Sendable (Slot) -> Int32)] = [
   ("sf_abi_version", SF_NULL_POINTER, { unsafe sf_abi_version(nil, $0.pointer) }),
   ("sf_names", SF_NULL_POINTER, { unsafe sf_names(0, nil, 0, $0.pointer) }),
@@ -79,9 +79,9 @@ private let refusals: [(function: String, status: sf_status, call: @Sendable (Sl
 ]
 
 @Suite struct ExportsTests {
-  /// A function that is added to the header fails here until it is among the refusals above, and in
-  /// tests of its own.
-  @Test func everyFunctionOfTheHeaderIsTried() throws {
+  /// A function that is added to the header fails here until it is among the refusals above. It
+  /// also needs its own tests.
+  @Test func everyFunctionOfTheHeaderIsCalled() throws {
     let declared = try header().matches(of: /int32_t (sf_[a-z_]+)\(/).map { String($0.1) }
     #expect(declared.count > 20)
     #expect(declared.sorted() == refusals.map(\.function).sorted())
@@ -89,12 +89,12 @@ private let refusals: [(function: String, status: sf_status, call: @Sendable (Sl
 
   @Test func theRecordIsFilledAndFieldsThatDoNotApplyAreEmpty() {
     for (function, status, call) in refusals {
-      let said = outcome(call)
-      #expect(said.status == status, "\(function)")
-      #expect(said.operand == SF_OPERAND_NONE && said.tensor == -1, "\(function)")
-      // The number of threads that is refused.
+      let result = outcome(call)
+      #expect(result.status == status, "\(function)")
+      #expect(result.operand == SF_OPERAND_NONE && result.tensor == -1, "\(function)")
+      // sf_set_threads reports the number of threads that it refuses.
       let count = function == "sf_set_threads" ? 0 : -1
-      #expect(said.index == -1 && said.count == count && said.value == 0, "\(function)")
+      #expect(result.index == -1 && result.count == count && result.value == 0, "\(function)")
     }
   }
 
@@ -112,10 +112,10 @@ private let refusals: [(function: String, status: sf_status, call: @Sendable (Sl
   }
 
   @Test func successClearsTheRecord() {
-    let said = outcome { SelectCall().make($0) }
-    #expect(said.isOK)
-    #expect(said.operand == SF_OPERAND_NONE && said.tensor == -1)
-    #expect(said.index == -1 && said.count == -1 && said.value == 0)
+    let result = outcome { SelectCall().make($0) }
+    #expect(result.isOK)
+    #expect(result.operand == SF_OPERAND_NONE && result.tensor == -1)
+    #expect(result.index == -1 && result.count == -1 && result.value == 0)
   }
 
   @Test func aCallSucceedsWithoutARecord() {
@@ -125,33 +125,33 @@ private let refusals: [(function: String, status: sf_status, call: @Sendable (Sl
   }
 }
 
-/// Makes a call of its own kind, spoiled.
-private func step(_ spoil: (SearchStepCall) -> Void) -> Outcome {
+/// The outcomes of calls that were changed.
+private func step(_ mutate: (SearchStepCall) -> Void) -> Outcome {
   let call = SearchStepCall()
-  spoil(call)
+  mutate(call)
   return outcome { call.make($0) }
 }
 
-private func shared(_ spoil: (SharedStepCall) -> Void) -> Outcome {
+private func shared(_ mutate: (SharedStepCall) -> Void) -> Outcome {
   let call = SharedStepCall()
-  spoil(call)
+  mutate(call)
   return outcome { call.make($0) }
 }
 
-private func create(_ spoil: (SearchCreateCall) -> Void) -> Outcome {
+private func create(_ mutate: (SearchCreateCall) -> Void) -> Outcome {
   let call = SearchCreateCall()
-  spoil(call)
+  mutate(call)
   return outcome { call.make($0) }
 }
 
-private func train(_ spoil: (NetworkCall) -> Void) -> Outcome {
+private func train(_ mutate: (NetworkCall) -> Void) -> Outcome {
   let call = NetworkCall()
-  spoil(call)
+  mutate(call)
   return outcome { call.train($0) }
 }
 
 @Suite struct StatusTests {
-  /// How every status comes about.
+  /// A call for every status.
   private static let reached: [(status: sf_status, call: @Sendable () -> Outcome)] = [
     (SF_OK, { step { _ in } }),
     (SF_NULL_POINTER, { step { $0.report.address = 0 } }),
@@ -192,7 +192,7 @@ private func train(_ spoil: (NetworkCall) -> Void) -> Outcome {
       }
     ),
     (SF_BAD_START, { shared { $0.starts.values = [0, 0] } }),
-    (SF_RANK_FAILED, { shared { $0.exchange.value.alarming = 2 } }),
+    (SF_RANK_FAILED, { shared { $0.exchange.value.failingElsewhere = 2 } }),
     (SF_EXCHANGE_FAILED, { shared { $0.exchange.value.failing = 2 } }),
     (SF_BAD_HANDLE, { outcome { unsafe sf_search_release(0, $0.pointer) } }),
     (SF_BAD_LABEL, { train { $0.labels.values[0] = 2 } }),
@@ -216,12 +216,12 @@ private func train(_ spoil: (NetworkCall) -> Void) -> Outcome {
     ),
   ]
 
-  /// Statuses that no test brings about, and why.
+  /// Statuses that no test here causes, and why.
   private static let unreached: [String: String] = [
-    "ARRAYS_CHANGED": "takes another thread that writes at the right moment",
+    "ARRAYS_CHANGED": "needs another thread that writes at the right time",
     "BAD_ENVIRONMENT": "a variable is read once in a process: tested from Python, in processes",
-    "IN_USE": "takes an exchange that asks for its own search: tested from Python",
-    "NO_MEMORY": "a system that promises more memory than it has would end the test, not refuse",
+    "IN_USE": "needs a sum that uses its own search: tested from Python",
+    "NO_MEMORY": "a system that overcommits memory would end the test instead of refusing",
   ]
 
   /// The lines X(number, NAME, ...) of the list SF_STATUSES.

@@ -1,5 +1,5 @@
-// The version, the published names, the table of methods, counts, schedules and permutations: what
-// they give, and every argument that they refuse.
+// The version, the names of the axes, the table of methods, counts, schedules and permutations:
+// their results, and every argument that they refuse.
 
 import CSwiftForce
 import Testing
@@ -42,18 +42,18 @@ import Testing
     #expect(names(SF_AXIS_ROLE) == ["weight", "bias", "scale", "mean", "variance"])
   }
 
-  private func said(_ text: Memory<CChar>, axis: Int32, capacity: Int64) -> Outcome {
+  private func result(_ text: Memory<CChar>, axis: Int32, capacity: Int64) -> Outcome {
     outcome { unsafe sf_names(axis, text.base, capacity, $0.pointer) }
   }
 
-  /// "nested\nfree\n" and a null byte are 13 bytes: room for one less is too little.
+  /// "nested\nfree\n" and a null byte are 13 bytes: a capacity of 12 is too small.
   @Test func aTextThatJustFits() {
     let text = Memory<CChar>([CChar](repeating: 1, count: 13), guardedBy: 9)
     for capacity in [0, 1, 11, 12] as [Int64] {
-      #expect(said(text, axis: code(SF_AXIS_RULE), capacity: capacity).status == SF_SMALL_BUFFER)
+      #expect(result(text, axis: code(SF_AXIS_RULE), capacity: capacity).status == SF_SMALL_BUFFER)
       #expect(text.isUnwritten)
     }
-    #expect(said(text, axis: code(SF_AXIS_RULE), capacity: 13).isOK)
+    #expect(result(text, axis: code(SF_AXIS_RULE), capacity: 13).isOK)
     #expect(text.isIntact)
     #expect(text.values.map { UInt8(bitPattern: $0) } == Array("nested\nfree\n\0".utf8))
   }
@@ -61,10 +61,10 @@ import Testing
   @Test func badArguments() {
     let text = Memory<CChar>([CChar](repeating: 1, count: 200), guardedBy: 9)
     for axis in [-1, 6, .min, .max] as [Int32] {
-      #expect(said(text, axis: axis, capacity: 200).status == SF_UNKNOWN_NAME)
+      #expect(result(text, axis: axis, capacity: 200).status == SF_UNKNOWN_NAME)
     }
     for capacity in [-1, .min, .max] as [Int64] {
-      #expect(said(text, axis: 0, capacity: capacity).status == SF_BAD_COUNT)
+      #expect(result(text, axis: 0, capacity: capacity).status == SF_BAD_COUNT)
     }
     #expect(outcome { unsafe sf_names(0, nil, 200, $0.pointer) }.status == SF_NULL_POINTER)
     #expect(text.isUnwritten)
@@ -93,8 +93,8 @@ import Testing
   @Test func badArguments() {
     let info = Cell(sf_method_info())
     for method in [-1, 6, .min, .max] as [Int32] {
-      let said = outcome { unsafe sf_method(method, info.pointer, $0.pointer) }
-      #expect(said.status == SF_UNKNOWN_NAME)
+      let result = outcome { unsafe sf_method(method, info.pointer, $0.pointer) }
+      #expect(result.status == SF_UNKNOWN_NAME)
     }
     #expect(outcome { unsafe sf_method(0, nil, $0.pointer) }.status == SF_NULL_POINTER)
     info.address += 1
@@ -104,7 +104,7 @@ import Testing
 }
 
 @Suite struct KeepCountFunctionTests {
-  private func said(_ keep: Cell<Int64>, _ n: Int64, _ sparsity: Double) -> Outcome {
+  private func result(_ keep: Cell<Int64>, _ n: Int64, _ sparsity: Double) -> Outcome {
     outcome { unsafe sf_keep_count(n, sparsity, keep.pointer, $0.pointer) }
   }
 
@@ -113,7 +113,7 @@ import Testing
     for (n, sparsity, expected) in [
       (100, 0.9, 10), (5, 0.5, 2), (7, 0.5, 4), (1, 0.99, 1), (1 << 62, 0, 1 << 62),
     ] as [(Int64, Double, Int64)] {
-      #expect(said(keep, n, sparsity).isOK)
+      #expect(result(keep, n, sparsity).isOK)
       #expect(keep.value == expected)
     }
   }
@@ -121,25 +121,25 @@ import Testing
   @Test func badArguments() {
     let keep = Cell<Int64>(-1)
     for n in [0, -1, .min, .max, (1 << 62) + 1] as [Int64] {
-      let refused = said(keep, n, 0.5)
+      let refused = result(keep, n, 0.5)
       #expect(refused.status == SF_BAD_COUNT)
       #expect(refused.count == n)
     }
     for sparsity in [1, -0.1, 2, .infinity, -.infinity, .nan] {
-      let refused = said(keep, 10, sparsity)
+      let refused = result(keep, 10, sparsity)
       #expect(refused.status == SF_BAD_SPARSITY)
       #expect(sparsity.isNaN ? refused.value.isNaN : refused.value == sparsity)
     }
     keep.address += 4
-    #expect(said(keep, 10, 0.5).status == SF_MISALIGNED)
+    #expect(result(keep, 10, 0.5).status == SF_MISALIGNED)
     keep.address = 0
-    #expect(said(keep, 10, 0.5).status == SF_NULL_POINTER)
+    #expect(result(keep, 10, 0.5).status == SF_NULL_POINTER)
     #expect(keep.isUnwritten)
   }
 }
 
 @Suite struct ScheduleFunctionTests {
-  private func said(
+  private func result(
     _ keeps: Memory<Int64>, schedule: Int32 = 1, n: Int64 = 100, keep: Int64 = 20,
     steps: Int64 = 4, offset: UInt = 0
   ) -> Outcome {
@@ -154,32 +154,32 @@ import Testing
 
   @Test func keeps() {
     let keeps = Memory<Int64>([-1, -1, -1, -1])
-    #expect(said(keeps).isOK)
+    #expect(result(keeps).isOK)
     #expect(keeps.values == [80, 60, 40, 20])
     #expect(keeps.isIntact)
-    #expect(said(keeps, schedule: 0, n: 10_000, keep: 100).isOK)
+    #expect(result(keeps, schedule: 0, n: 10_000, keep: 100).isOK)
     #expect(keeps.values == [3162, 1000, 316, 100])
   }
 
   @Test func badArguments() {
     let keeps = Memory<Int64>([-1, -1, -1, -1])
     for schedule in [-1, 4, .max, .min] as [Int32] {
-      #expect(said(keeps, schedule: schedule).status == SF_UNKNOWN_NAME)
+      #expect(result(keeps, schedule: schedule).status == SF_UNKNOWN_NAME)
     }
     for steps in [0, -1, .min, .max, (1 << 24) + 1] as [Int64] {
-      let refused = said(keeps, steps: steps)
+      let refused = result(keeps, steps: steps)
       #expect(refused.status == SF_BAD_STEPS)
       #expect(refused.count == steps)
     }
     for n in [0, -1, .min, .max] as [Int64] {
-      #expect(said(keeps, n: n, keep: 1).status == SF_BAD_COUNT)
+      #expect(result(keeps, n: n, keep: 1).status == SF_BAD_COUNT)
     }
     for keep in [0, -1, 101, .min, .max] as [Int64] {
-      let refused = said(keeps, keep: keep)
+      let refused = result(keeps, keep: keep)
       #expect(refused.status == SF_BAD_KEEP)
       #expect(refused.count == keep)
     }
-    #expect(said(keeps, offset: 4).status == SF_MISALIGNED)
+    #expect(result(keeps, offset: 4).status == SF_MISALIGNED)
     #expect(
       outcome { unsafe sf_schedule(1, 100, 20, 4, nil, $0.pointer) }.status == SF_NULL_POINTER)
     #expect(keeps.isUnwritten)
@@ -187,7 +187,7 @@ import Testing
 }
 
 @Suite struct PermutationFunctionTests {
-  private func said(
+  private func result(
     _ order: Memory<Int64>, n: Int64, stream: UInt64 = 0, offset: UInt = 0
   ) -> Outcome {
     withExtendedLifetime(order) {
@@ -201,7 +201,7 @@ import Testing
   @Test func permutes() {
     for n in [1, 2, 100] {
       let order = Memory<Int64>([Int64](repeating: -1, count: n))
-      #expect(said(order, n: Int64(n)).isOK)
+      #expect(result(order, n: Int64(n)).isOK)
       #expect(order.values.sorted() == (0..<n).map(Int64.init))
       #expect(order.isIntact)
     }
@@ -210,7 +210,7 @@ import Testing
   @Test func streamsOfASeedDiffer() {
     let orders = (0..<4 as Range<UInt64>).map { stream in
       let order = Memory<Int64>([Int64](repeating: -1, count: 50))
-      #expect(said(order, n: 50, stream: stream).isOK)
+      #expect(result(order, n: 50, stream: stream).isOK)
       return order.values
     }
     #expect(Set(orders).count == 4)
@@ -219,9 +219,9 @@ import Testing
   @Test func badArguments() {
     let order = Memory<Int64>([-1, -1, -1])
     for n in [0, -1, .min, .max] as [Int64] {
-      #expect(said(order, n: n).status == SF_BAD_COUNT)
+      #expect(result(order, n: n).status == SF_BAD_COUNT)
     }
-    #expect(said(order, n: 2, offset: 3).status == SF_MISALIGNED)
+    #expect(result(order, n: 2, offset: 3).status == SF_MISALIGNED)
     #expect(outcome { unsafe sf_permutation(3, 3, 0, nil, $0.pointer) }.status == SF_NULL_POINTER)
     #expect(order.isUnwritten)
   }

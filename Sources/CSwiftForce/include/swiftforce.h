@@ -1,18 +1,18 @@
-/* The C interface of swiftforce: every struct, every status and every function that crosses the
- * border between the Swift core and its callers. This header is the contract; the Swift side
- * (Sources/SwiftForceABI) implements it, the CPython shim (python/native/_core.c) calls it.
+/* The C interface of swiftforce: the structs, statuses and functions between the Swift core and its
+ * callers. This header is the contract. Sources/SwiftForceABI implements it, and the CPython shim
+ * (python/native) calls it.
  *
- * What holds for every function:
- *  - It returns a status (SF_OK is 0) and, where `error` is not NULL, fills it in either case.
- *  - It checks every pointer, count and type before it reads or writes anything, and refuses
- *    arrays of which one is written while another lies in the same place, and weights that lie in
- *    one place. A call that returns a status other than SF_OK has written nothing but `*error`,
- *    except that new masks and scores are not specified after SF_NON_FINITE and SF_ARRAYS_CHANGED,
- *    nor new masks after SF_RANK_FAILED and SF_EXCHANGE_FAILED.
- *    The caller keeps results that are structs, and lists of counts, apart from its arrays.
- *  - Memory belongs to the caller. Nothing passed in is kept after the call.
- *  - It may be called from several threads at once. Calls on one handle wait for each other; one
- *    from within another, as a callback may make it, is refused (SF_IN_USE).
+ * For every function:
+ *  - It returns a status (SF_OK is 0). If `error` is not NULL, it fills it, also on success.
+ *  - It checks every pointer, count and type before it reads or writes anything. It refuses an
+ *    array that is written and overlaps another one, and weights that overlap. A call that returns
+ *    a status other than SF_OK has written nothing but `*error`, except that new masks and scores
+ *    are unspecified after SF_NON_FINITE and SF_ARRAYS_CHANGED, and new masks after SF_RANK_FAILED
+ *    and SF_EXCHANGE_FAILED.
+ *    Result structs and lists of counts must not overlap arrays; this is not checked.
+ *  - Memory belongs to the caller. No pointer is kept after the call.
+ *  - It may be called from several threads at once. Calls on one handle wait for each other. A call
+ *    from within another one on the same handle, as a callback may make it, is refused (SF_IN_USE).
  *  - Sizes, counts and positions are 64-bit. Positions count elements in memory order.
  */
 #ifndef SWIFTFORCE_H
@@ -27,75 +27,75 @@ extern "C" {
 #define SF_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
 #endif
 
-/* Raised whenever a struct or a prototype below changes. */
+/* Increased whenever a struct or a prototype below changes. */
 #define SF_ABI_VERSION 4
 
 /* ------------------------------------------------------------------------------ vocabulary */
 
-/* Each list is written once. X(value, NAME, "what it means") */
+/* Lists of constants, from which enums and names are generated: X(value, NAME, "meaning"). */
 
-#define SF_STATUSES(X)                                                                  \
-  X(0, OK, "success")                                                                   \
-  X(1, NULL_POINTER, "a required pointer is null")                                      \
-  X(2, BAD_COUNT, "a count is negative, zero where it must not be, or overflows")       \
-  X(3, MISALIGNED, "a pointer is not aligned to its element type")                      \
-  X(4, OVERLAP, "two arrays that must be distinct share memory")                        \
-  X(5, UNSUPPORTED_TYPE, "an array has an element type that is not supported")          \
-  X(6, SIZE_MISMATCH, "arrays that belong together differ in size")                     \
-  X(7, UNKNOWN_NAME, "a method, schedule, saliency or layer number is not known")       \
-  X(8, BAD_SPARSITY, "a sparsity is not in [0, 1)")                                     \
-  X(9, BAD_KEEP, "a number of weights to keep is not in 1 ... n")                       \
-  X(10, BAD_STEPS, "a number of steps is less than one, or not one for a one-shot method, or too large") \
-  X(11, BAD_SCHEDULE, "a schedule grows, or does not stay at or above the number it ends with") \
-  X(12, NON_FINITE, "a weight, gradient or score is NaN or infinite")                   \
-  X(13, MISSING_GRADIENTS, "the method needs gradients")                                \
-  X(14, SEARCH_DONE, "the search has taken all its steps")                              \
-  X(15, MASKS_CHANGED, "the masks passed do not keep as many weights as the previous step")           \
-  X(16, BAD_HANDLE, "a handle is not one of a live object of the right kind")           \
-  X(17, BAD_LABEL, "a label is not in 0 ... classes - 1")                               \
-  X(18, BAD_ROW, "a row number is outside the data set")                                \
-  X(19, BAD_ARCHITECTURE, "layers do not fit together")                                 \
-  X(20, BAD_HYPERPARAMETER, "a learning rate, momentum or weight decay is out of range") \
-  X(21, NO_MEMORY, "memory could not be allocated")                                     \
-  X(22, SMALL_BUFFER, "the buffer for a text is too small")                             \
-  X(23, BAD_THREADS, "a number of threads is not in 1 ... 4096")                        \
-  X(24, BAD_ENVIRONMENT, "an environment variable cannot be followed")                  \
-  X(25, ARRAYS_CHANGED, "weights, gradients or scores changed while they were read")    \
-  X(26, BAD_START, "a tensor begins before the end of the one before it, or ends after the last weight") \
-  X(27, RANK_FAILED, "another rank failed, or the ranks are not at the same step of the same search") \
-  X(28, EXCHANGE_FAILED, "the sums over all ranks failed, or are no sums")              \
-  X(29, IN_USE, "a call on the same handle is under way in this thread")
+#define SF_STATUSES(X)                                                                     \
+  X(0, OK, "success")                                                                      \
+  X(1, NULL_POINTER, "a required pointer is null")                                         \
+  X(2, BAD_COUNT, "a count is negative, zero where it must not be, or overflows")          \
+  X(3, MISALIGNED, "a pointer is not aligned to its element type")                         \
+  X(4, OVERLAP, "two arrays that must be distinct share memory")                           \
+  X(5, UNSUPPORTED_TYPE, "an array has an element type that is not supported")             \
+  X(6, SIZE_MISMATCH, "arrays that belong together differ in size")                        \
+  X(7, UNKNOWN_NAME, "the number of a method, schedule, saliency or layer is unknown")     \
+  X(8, BAD_SPARSITY, "a sparsity is not in [0, 1)")                                        \
+  X(9, BAD_KEEP, "a number of weights to keep is not in 1 ... n")                          \
+  X(10, BAD_STEPS, "steps are below one, above one for a one-shot method, or too many")    \
+  X(11, BAD_SCHEDULE, "a schedule grows, or falls below the number that it ends with")     \
+  X(12, NON_FINITE, "a weight, gradient or score is NaN or infinite")                      \
+  X(13, MISSING_GRADIENTS, "the method needs gradients")                                   \
+  X(14, SEARCH_DONE, "the search has taken all its steps")                                 \
+  X(15, MASKS_CHANGED, "the masks do not keep as many weights as after the previous step") \
+  X(16, BAD_HANDLE, "a handle is not that of a live object of this kind")                  \
+  X(17, BAD_LABEL, "a label is not in 0 ... classes - 1")                                  \
+  X(18, BAD_ROW, "a row number is outside the data set")                                   \
+  X(19, BAD_ARCHITECTURE, "layers do not fit together")                                    \
+  X(20, BAD_HYPERPARAMETER, "a learning rate, momentum or weight decay is out of range")   \
+  X(21, NO_MEMORY, "memory could not be allocated")                                        \
+  X(22, SMALL_BUFFER, "the buffer for a text is too small")                                \
+  X(23, BAD_THREADS, "a number of threads is not in 1 ... 4096")                           \
+  X(24, BAD_ENVIRONMENT, "an environment variable has an invalid value")                   \
+  X(25, ARRAYS_CHANGED, "weights, gradients or scores changed while they were read")       \
+  X(26, BAD_START, "a tensor overlaps the previous one, or ends after the last weight")    \
+  X(27, RANK_FAILED, "another rank failed, or is not at the same step of the same search") \
+  X(28, EXCHANGE_FAILED, "a sum over all ranks failed, or its result is impossible")       \
+  X(29, IN_USE, "a call on the same handle is still running in this thread")
 
-/* Element types of an array. The first four are those of weights, gradients and scores, freely
-   mixed in one call. MASK is one byte per element, 0 or 1, as numpy's bool. */
-#define SF_TYPES(X)                                  \
-  X(0, FLOAT32, "IEEE binary32")                     \
-  X(1, FLOAT64, "IEEE binary64")                     \
-  X(2, FLOAT16, "IEEE binary16")                     \
-  X(3, BFLOAT16, "the upper 16 bits of a binary32")  \
-  X(4, MASK, "0 or 1 in a byte")                     \
+/* Element types of an array. Weights, gradients and scores have one of the first four, and one call
+   may mix them. MASK is one byte per element, 0 or 1, like numpy's bool. */
+#define SF_TYPES(X)                                 \
+  X(0, FLOAT32, "IEEE binary32")                    \
+  X(1, FLOAT64, "IEEE binary64")                    \
+  X(2, FLOAT16, "IEEE binary16")                    \
+  X(3, BFLOAT16, "the upper 16 bits of a binary32") \
+  X(4, MASK, "0 or 1 in a byte")                    \
   X(5, INT64, "signed, 64 bits")
 
-/* Which argument an error speaks of. */
-#define SF_OPERANDS(X)                                    \
-  X(0, NONE, "no argument in particular")                 \
-  X(1, WEIGHTS, "weights")                                \
-  X(2, GRADIENTS, "gradients")                            \
-  X(3, SCORES, "scores")                                  \
-  X(4, MASKS, "masks")                                    \
-  X(5, MASKED_WEIGHTS, "masked weights")                  \
-  X(6, INPUTS, "the inputs of a batch")                   \
-  X(7, LABELS, "the labels of a batch")                   \
-  X(8, ROWS, "the row numbers of a batch")                \
+/* The argument that an error refers to. */
+#define SF_OPERANDS(X)                     \
+  X(0, NONE, "no argument in particular")  \
+  X(1, WEIGHTS, "weights")                 \
+  X(2, GRADIENTS, "gradients")             \
+  X(3, SCORES, "scores")                   \
+  X(4, MASKS, "masks")                     \
+  X(5, MASKED_WEIGHTS, "masked weights")   \
+  X(6, INPUTS, "the inputs of a batch")    \
+  X(7, LABELS, "the labels of a batch")    \
+  X(8, ROWS, "the row numbers of a batch") \
   X(9, LOGITS, "the outputs of a network")
 
 /* The lists of names that the Swift core publishes through sf_names. */
-#define SF_AXES(X)                                        \
-  X(0, SALIENCY, "how important one weight is")           \
+#define SF_AXES(X)                                         \
+  X(0, SALIENCY, "how important one weight is")            \
   X(1, SCHEDULE, "how many weights are kept after a step") \
-  X(2, RULE, "who competes in the next step")             \
-  X(3, METHOD, "a row that combines the axes")            \
-  X(4, LAYER, "kinds of network layer")                   \
+  X(2, RULE, "which weights compete in the next step")     \
+  X(3, METHOD, "a row that combines the axes")             \
+  X(4, LAYER, "kinds of network layer")                    \
   X(5, ROLE, "what a parameter of a network is for")
 
 #define SF_STATUS_CASE(value, name, text) SF_##name = value,
@@ -124,18 +124,18 @@ typedef struct sf_array {
   int32_t reserved;
 } sf_array;
 
-/* What went wrong, as far as it can be told. Fields that do not apply hold -1 (value: 0). */
+/* The details of an error. Fields that do not apply hold -1, or 0 for `value`. */
 typedef struct sf_error {
   int32_t status;    /* enum sf_status */
-  int32_t operand;   /* enum sf_operand: the argument at fault */
+  int32_t operand;   /* enum sf_operand: the invalid argument */
   int64_t tensor;    /* its position in that list */
-  int64_t index;     /* the first element at fault */
-  int64_t count;     /* how many elements are at fault; or the count or size that is refused */
-  double value;      /* the offending value */
+  int64_t index;     /* the first invalid element */
+  int64_t count;     /* the number of invalid elements; or the invalid count or size */
+  double value;      /* the invalid value */
   char message[216]; /* one sentence in English, ends with a null byte */
 } sf_error;
 
-/* What a saliency is computed from. */
+/* What a saliency reads. */
 typedef struct sf_saliency_info {
   int32_t reads_weights;
   int32_t reads_gradients;
@@ -151,37 +151,38 @@ typedef struct sf_method_info {
 
 typedef struct sf_search_options {
   int32_t method;       /* position in sf_names(SF_AXIS_METHOD) */
-  int32_t schedule;     /* position in sf_names(SF_AXIS_SCHEDULE); not read where keeps is set */
+  int32_t schedule;     /* position in sf_names(SF_AXIS_SCHEDULE); ignored if keeps is set */
   int64_t keep;         /* weights kept after the last step */
   int64_t steps;        /* number of steps */
   const int64_t *keeps; /* weights kept after each of the steps; NULL: follow the schedule */
   uint64_t seed;        /* for the random saliency */
-  int64_t total;        /* weights of all ranks; 0: one rank has all. Some rank may have none */
-  int64_t taken;        /* steps that another search has taken, which this one goes on from */
+  int64_t total;        /* weights of all ranks, of which some may have none; 0: no other ranks */
+  int64_t taken;        /* steps that an earlier search has taken, after which this one continues */
 } sf_search_options;
 
 /* The arrays of one step: `tensors` entries in each list that is not NULL. */
 typedef struct sf_step_arrays {
   const sf_array *weights;   /* the dense weights */
-  const sf_array *gradients; /* the dense gradients at the masked weights; NULL where not needed */
+  const sf_array *gradients; /* the dense gradients at the masked weights; NULL if not needed */
   const sf_array *previous;  /* the masks of the previous step; NULL at the first */
-  const sf_array *masks;     /* out: the new masks; not specified after SF_NON_FINITE */
-  const sf_array *masked;    /* out: weight where kept, 0 elsewhere, of the weights' types; at a
-                                later step as the previous one left them. NULL: not written */
+  const sf_array *masks;     /* out: the new masks */
+  const sf_array *masked;    /* out: the weight if kept, else 0, of the weights' types. A later step
+                                needs them as the previous step left them. NULL: not written */
   int64_t tensors;
 } sf_step_arrays;
 
-/* The way to the other ranks: processes that hold a part of the weights each and take every step of
-   a search together. `sum` replaces each of `count` numbers by its sum over all ranks and returns 0,
-   or another number where that failed: the step ends then, on this rank alone, and `sum` is not
-   called again. It is called on the thread that takes the step, and may not use that search. */
+/* How a step reaches the other ranks: processes that each hold a part of the weights and take every
+   step of a search together. `sum` replaces each of `count` numbers by its sum over all ranks and
+   returns 0, or another number if that failed: then the step ends, on this rank alone, and `sum` is
+   not called again. It is called on the thread that takes the step, and must not use that
+   search. */
 typedef struct sf_ranks {
   int32_t (*sum)(void *context, int64_t *values, int64_t count);
-  void *context;         /* handed to `sum` */
-  const int64_t *starts; /* for each tensor: how many weights of all ranks come before it; ascending */
+  void *context;         /* passed to `sum` */
+  const int64_t *starts; /* for each tensor: how many weights of all ranks precede it; ascending */
 } sf_ranks;
 
-/* What one selection did. Sums are taken in double in a fixed order. */
+/* The report of one selection. Sums are computed in double in a fixed order. */
 typedef struct sf_report {
   int64_t step;              /* 1 for the first */
   int64_t keep;              /* weights kept */
@@ -190,20 +191,20 @@ typedef struct sf_report {
   int64_t revived;           /* not kept before, now kept */
   int64_t zero_scores;       /* candidates whose score is zero */
   int64_t at_threshold;      /* candidates whose score equals the threshold */
-  int64_t kept_at_threshold; /* how many of those are kept: the first ones */
-  int64_t arbitrary;         /* kept with a zero score though others with a zero score are not */
-  int64_t readings;          /* how often the arrays were read to find the mask */
+  int64_t kept_at_threshold; /* how many of these are kept: those at the lowest positions */
+  int64_t arbitrary;         /* kept with a zero score while others with a zero score are not */
+  int64_t readings;          /* passes over the arrays to find the mask */
   double threshold;          /* the smallest kept score */
   double saliency;           /* sum of the kept scores */
   double total_saliency;     /* sum of the candidates' scores */
   double gradient_norm;      /* Euclidean norm of the gradients; 0 without gradients */
 } sf_report;
 
-/* What `source` and `addend` of a layer may be besides the position of an earlier layer. */
+/* Values of `source` and `addend` of a layer that are not the position of an earlier layer. */
 #define SF_NETWORK_INPUT (-1)
 #define SF_NO_LAYER (-2)
 
-/* One layer of a network that is to be created. What its kind does not use is 0, or SF_NO_LAYER. */
+/* One layer of a network to be created. Fields that its kind does not use are 0, or SF_NO_LAYER. */
 typedef struct sf_layer {
   int32_t kind;     /* position in sf_names(SF_AXIS_LAYER) */
   int32_t source;   /* the layer whose output it reads, or SF_NETWORK_INPUT */
@@ -214,8 +215,8 @@ typedef struct sf_layer {
   int64_t kernel;   /* conv2d, max_pool2d, avg_pool2d: side of kernel or window */
   int64_t stride;   /* the same layers: distance between two positions */
   int64_t padding;  /* conv2d: zeros on each side of the image */
-  int64_t groups;   /* conv2d: 1, or as many as there are channels in and out */
-  double momentum;  /* batch_norm2d: share of a running statistic that each batch replaces */
+  int64_t groups;   /* conv2d: 1, or the number of input and output channels */
+  double momentum;  /* batch_norm2d: fraction of a running statistic that each batch replaces */
   double epsilon;   /* batch_norm2d: added to the variance */
 } sf_layer;
 
@@ -228,15 +229,15 @@ typedef struct sf_parameter {
   int64_t shape[4]; /* the first `rank` entries */
 } sf_parameter;
 
-/* Samples of a data set: row r is inputs[r * features ...] with label labels[r]. */
+/* Samples of a data set. Row r is inputs[r * features ...] with label labels[r]. */
 typedef struct sf_batch {
   const float *inputs;   /* samples x features, row by row */
-  const int64_t *labels; /* one per row of inputs; NULL where no labels are needed */
+  const int64_t *labels; /* one per row of inputs; NULL if the call needs none */
   const int64_t *rows;   /* the rows to use, in this order; NULL: 0 ... count - 1 */
   int64_t samples;       /* rows of inputs */
   int64_t features;
-  int64_t count; /* how many rows to use */
-  int64_t together; /* read by sf_network_gradients alone: samples normalised together; 0: all */
+  int64_t count; /* number of rows to use */
+  int64_t together; /* for sf_network_gradients only: samples normalised together; 0: all */
 } sf_batch;
 
 /* Stochastic gradient descent: v = momentum v + g + weight_decay w;  w = w - learning_rate v. */
@@ -268,93 +269,98 @@ SF_STATIC_ASSERT(sizeof(sf_batch_result) == 16, "layout of sf_batch_result");
 
 /* -------------------------------------------------------------------------------- functions */
 
-/* *version becomes the SF_ABI_VERSION that the library was built with. */
+/* Sets *version to the SF_ABI_VERSION that the library was built with. */
 int32_t sf_abi_version(int32_t *version, sf_error *error);
 
-/* How many threads a call may use: all that the process may run on, or SWIFTFORCE_NUM_THREADS. */
+/* The number of threads that a call may use. Default: SWIFTFORCE_NUM_THREADS, or the number of CPUs
+   that the process may run on. */
 int32_t sf_set_threads(int64_t threads, sf_error *error);
 int32_t sf_threads(int64_t *threads, sf_error *error);
 
-/* The CPU level of the loops in use, and those that SWIFTFORCE_CPU_LEVEL may name here, each ended
-   by '\n', the one in use first. */
+/* The CPU levels of this machine, which SWIFTFORCE_CPU_LEVEL may name, each ended by '\n'. The one
+   in use comes first. */
 int32_t sf_cpu_levels(char *text, int64_t capacity, sf_error *error);
 
-/* The names of one axis in order, each ended by '\n', in `text`, which has room for `capacity`
-   bytes and gets a closing null byte. */
+/* Writes the names of one axis in order to `text`, each ended by '\n', and a terminating null byte.
+   `text` has `capacity` bytes. */
 int32_t sf_names(int32_t axis, char *text, int64_t capacity, sf_error *error);
 
 int32_t sf_saliency_reads(int32_t saliency, sf_saliency_info *info, sf_error *error);
 int32_t sf_method(int32_t method, sf_method_info *info, sf_error *error);
 
-/* *keep = round(n (1 - sparsity)), ties to even, at least 1. */
+/* *keep = round(n (1 - sparsity)), with ties to even, and at least 1. */
 int32_t sf_keep_count(int64_t n, double sparsity, int64_t *keep, sf_error *error);
 
-/* keeps[t - 1], t = 1 ... steps: how many of n weights are kept after step t, on the way to keep. */
+/* keeps[t - 1], t = 1 ... steps: how many of n weights are kept after step t. The last is
+   `keep`. */
 int32_t sf_schedule(int32_t schedule, int64_t n, int64_t keep, int64_t steps, int64_t *keeps,
                     sf_error *error);
 
-/* order becomes a permutation of 0 ... n - 1 drawn from one of the seed's independent streams. */
+/* Sets order to a random permutation of 0 ... n - 1 from one of the seed's independent streams. */
 int32_t sf_permutation(int64_t n, uint64_t seed, uint64_t stream, int64_t *order, sf_error *error);
 
-/* scores[i] = the saliency of each weight, in FLOAT32, or in FLOAT64 where an array that is read
-   holds FLOAT64: scores must have that type. weights give the sizes, so they are always needed;
-   gradients: NULL where the saliency does not read them; their values are not looked at then. */
+/* scores[i] = the saliency of each weight. Scores must be FLOAT64 if an array that the saliency
+   reads is FLOAT64, else FLOAT32. weights: always needed, since they give the sizes. gradients: may
+   be NULL if the saliency does not read them; otherwise their values are ignored. */
 int32_t sf_saliency(int32_t saliency, const sf_array *weights, const sf_array *gradients,
                     const sf_array *scores, int64_t tensors, uint64_t seed, sf_error *error);
 
-/* masks = 1 at the `keep` largest scores, larger score first, then lower position. Scores may be
-   negative. layer_kept: NULL, or room for `tensors` counts. */
+/* masks = 1 at the `keep` largest scores; equal scores are kept in the order of their positions.
+   Scores may be negative. layer_kept: NULL, or `tensors` counts. */
 int32_t sf_select(const sf_array *scores, const sf_array *masks, int64_t tensors, int64_t keep,
                   sf_report *report, int64_t *layer_kept, sf_error *error);
 
-/* *parity = the exclusive or of all 64-bit words of the arrays, which are floats or masks; each is cut
-   into words from its own start, and bytes missing from a last word count as zeros. For benchmarks:
-   the time that no selection from these arrays can go below. */
+/* Scans all bytes of the arrays once: *parity = the exclusive or of their 64-bit words. Words of an
+   array are counted from its start, and its last word is filled up with zeros. The arrays hold
+   floats or masks. For benchmarks: no selection from these arrays can take less time. */
 int32_t sf_read(const sf_array *arrays, int64_t tensors, uint64_t *parity, sf_error *error);
 
-/* A search over tensors of these sizes: with other ranks there may be none. *search becomes a handle
-   above 0. */
+/* Creates a search over tensors of these sizes, and sets *search to its handle, which is above 0. A
+   rank may have no tensors if there are others. */
 int32_t sf_search_create(const sf_search_options *options, const int64_t *sizes, int64_t tensors,
                          int64_t *search, sf_error *error);
 int32_t sf_search_step(int64_t search, const sf_step_arrays *arrays, sf_report *report,
                        int64_t *layer_kept, sf_error *error);
-/* As sf_search_step, with the other ranks: the masks are those that one search over the weights of
-   all would find. The report is of all ranks and the same on each; layer_kept is of the tensors here.
-   Where one rank returns another status than SF_OK, all do, unless it is SF_EXCHANGE_FAILED, or
-   `ranks` cannot be used. */
+/* Like sf_search_step, together with the other ranks. The masks are those that one search over the
+   weights of all ranks would find. The report is about all ranks and equal on each; layer_kept is
+   about the tensors of this rank. If one rank returns a status other than SF_OK, all do, unless
+   that status is SF_EXCHANGE_FAILED, or `ranks` itself is invalid. */
 int32_t sf_search_step_shared(int64_t search, const sf_step_arrays *arrays, const sf_ranks *ranks,
                               sf_report *report, int64_t *layer_kept, sf_error *error);
-/* *taken of *steps steps are done; keeps: NULL, or room for all steps. */
+/* Sets *taken to the number of steps taken and *steps to that of all steps. keeps: NULL, or *steps
+   counts. */
 int32_t sf_search_state(int64_t search, int64_t *taken, int64_t *steps, int64_t *keeps,
                         sf_error *error);
-/* The report of a step that this search took itself; steps count from 1, the first of the whole
-   search. layer_kept: NULL, or room for `tensors` counts. */
+/* The report of a step that this search has taken itself. Steps are numbered from 1, including
+   those of an earlier search that it continues. layer_kept: NULL, or `tensors` counts. */
 int32_t sf_search_report(int64_t search, int64_t step, sf_report *report, int64_t *layer_kept,
                          int64_t tensors, sf_error *error);
 int32_t sf_search_release(int64_t search, sf_error *error);
 
-/* A feed-forward classifier with weights drawn from the seed. *network becomes a handle above 0.
-   input_shape: features, or channels, height and width of a sample (rank 1 or 3); NULL with rank 0:
-   the inputs of the first linear layer. */
+/* Creates a feed-forward classifier with weights drawn from the seed, and sets *network to its
+   handle, which is above 0. input_shape: features, or channels, height and width of a sample (rank
+   1 or 3); NULL with rank 0: the inputs of the first linear layer. */
 int32_t sf_network_create(const sf_layer *layers, int64_t count, const int64_t *input_shape,
                           int64_t rank, uint64_t seed, int64_t *network, sf_error *error);
-/* Numbers of a sample, and of its logits. */
+/* The number of elements of a sample, and of its logits. */
 int32_t sf_network_sizes(int64_t network, int64_t *features, int64_t *classes, sf_error *error);
-/* parameters: NULL, or room for `capacity` entries; *count becomes their number. */
+/* parameters: NULL, or `capacity` entries. Sets *count to the number of parameters. */
 int32_t sf_network_parameters(int64_t network, sf_parameter *parameters, int64_t capacity,
                               int64_t *count, sf_error *error);
-/* masks: one per prunable weight, or NULL to lift them. Removed weights become exactly zero. */
+/* masks: one per prunable weight, or NULL to remove all masks. Masked weights become exactly
+   zero. */
 int32_t sf_network_apply(int64_t network, const sf_array *masks, int64_t tensors, sf_error *error);
-/* gradients of the mean loss over the batch, at the weights given (NULL: the network's own), one
-   array per prunable weight. The network is not changed. running: 1 to normalise by the running
-   statistics, 0 by those of the batch. */
+/* Writes the gradients of the mean loss over the batch, one array per prunable weight, at the
+   weights passed (NULL: the network's own). The network does not change. running: 1 to normalise
+   with the running statistics, 0 with those of the batch. */
 int32_t sf_network_gradients(int64_t network, const sf_array *weights, const sf_array *gradients,
                              int64_t tensors, const sf_batch *batch, int32_t running,
                              sf_batch_result *result, sf_error *error);
-/* One step of stochastic gradient descent; the result is that of the batch before the step. */
+/* Takes one step of stochastic gradient descent. The result is that of the batch before the
+   step. */
 int32_t sf_network_train(int64_t network, const sf_batch *batch, const sf_sgd *sgd,
                          sf_batch_result *result, sf_error *error);
-/* Forgets the momentum of earlier training. */
+/* Sets all momentum to zero. */
 int32_t sf_network_reset(int64_t network, sf_error *error);
 int32_t sf_network_evaluate(int64_t network, const sf_batch *batch, sf_batch_result *result,
                             sf_error *error);

@@ -1,10 +1,9 @@
-// Convolutions of each channel by itself: no channel is summed with another, so there is nothing for a
-// tile to share, and rows are added as they are. What must not live here: convolutions across
-// channels.
+// Depthwise convolutions. Channels are not summed, so tiles would have nothing to reuse: whole rows
+// are added instead. What must not live here: convolutions across channels.
 
 import SwiftForceCore
 
-/// A convolution of each channel with a kernel of its own.
+/// A convolution of each channel with its own kernel.
 struct Depthwise {
   let channels: Int
   let rows: ConvolutionSide
@@ -23,9 +22,9 @@ struct Depthwise {
       let from = input.part(channel * inputImage..<(channel + 1) * inputImage)
       let to = output.part(channel * outputImage..<(channel + 1) * outputImage)
       to.fill(with: bias.map { $0[channel] } ?? 0)
-      forEachRun { tap, inside, outside, count in
-        to.part(outside..<outside + count).add(
-          from.part(inside..<inside + count), times: weights[channel * taps + tap])
+      forEachRun { tap, inputIndex, outputIndex, count in
+        to.part(outputIndex..<outputIndex + count).add(
+          from.part(inputIndex..<inputIndex + count), times: weights[channel * taps + tap])
       }
     }
   }
@@ -38,9 +37,9 @@ struct Depthwise {
       let from = outputGradient.part(channel * outputImage..<(channel + 1) * outputImage)
       let to = inputGradient.part(channel * inputImage..<(channel + 1) * inputImage)
       to.clear(0..<to.count)
-      forEachRun { tap, inside, outside, count in
-        to.part(inside..<inside + count).add(
-          from.part(outside..<outside + count), times: weights[channel * taps + tap])
+      forEachRun { tap, inputIndex, outputIndex, count in
+        to.part(inputIndex..<inputIndex + count).add(
+          from.part(outputIndex..<outputIndex + count), times: weights[channel * taps + tap])
       }
     }
   }
@@ -51,19 +50,21 @@ struct Depthwise {
   ) {
     team.forEach(channels) { _, channel in
       let from = input.part(channel * inputImage..<(channel + 1) * inputImage)
-      let slopes = outputGradient.part(channel * outputImage..<(channel + 1) * outputImage)
+      let channelGradient = outputGradient.part(channel * outputImage..<(channel + 1) * outputImage)
       let to = gradient.part(channel * taps..<(channel + 1) * taps)
       if !accumulate { to.clear(0..<taps) }
-      forEachRun { tap, inside, outside, count in
-        to[tap] += from.part(inside..<inside + count).dot(slopes.part(outside..<outside + count))
+      forEachRun { tap, inputIndex, outputIndex, count in
+        to[tap] += from.part(inputIndex..<inputIndex + count).dot(
+          channelGradient.part(outputIndex..<outputIndex + count))
       }
     }
   }
 
-  /// Calls `body` for every tap and every longest run of numbers that it reads: where they begin in
-  /// the input's image and in the output's, and how many there are.
-  private func forEachRun(_ body: (_ tap: Int, _ inside: Int, _ outside: Int, _ count: Int) -> Void)
-  {
+  /// Calls `body` for every tap and every maximal contiguous run of elements that it reads: the
+  /// index of the run in the input image, its index in the output image, and its length.
+  private func forEachRun(
+    _ body: (_ tap: Int, _ inputIndex: Int, _ outputIndex: Int, _ count: Int) -> Void
+  ) {
     let (rowClass, columnClass) = (rows.forward[0], columns.forward[0])
     let isDense = columnClass.sourceStep == 1
     for row in 0..<rowClass.count {

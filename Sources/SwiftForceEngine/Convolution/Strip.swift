@@ -1,118 +1,120 @@
-// How a convolution is cut into strips that stay in cache, and how the source of a strip is laid out
-// so that every tap of it is one contiguous run. What must not live here: sums of products.
+// How a convolution is divided into strips that fit in cache, and how a strip's source is copied so
+// that every tap reads one contiguous run. What must not live here: sums of products.
 
-/// Neighbouring targets of one row, for some of the samples.
+/// Adjacent targets of one row, for some of the samples.
 struct Strip: Sendable {
-  /// Number of its taps' classes in `StripPlan.classes`.
-  let kind: Int
-  /// Number of the row, and of the first column, in their classes.
+  /// The index of its source's layout in `StripPlan.layouts`.
+  let layout: Int
+  /// The index of the row, and of the first column, in their tap classes.
   let row: Int
   let column: Int
   let columns: Int
   let samples: Range<Int>
 
-  /// Numbers of each channel.
+  /// Elements of each channel.
   var length: Int { columns * samples.count }
 }
 
-/// The strips of a convolution for a batch, and the layout of a strip's source.
+/// The strips of a convolution for a batch, and the layouts of their copied sources.
 ///
-/// The source of a strip is copied, channel by channel: for each row of taps, the columns that any
-/// of its taps reads, by phase, `samples` numbers each. A tap is then an offset: no index is computed
-/// in the inner loop, the edge of the image is zeros that were written, and reading has no jumps.
+/// The source of a strip is copied channel by channel: for each row of taps, the columns that any
+/// of its taps reads, grouped by phase, with `samples` elements each. A tap is then a fixed offset:
+/// the inner loop computes no index, padding is zeros in the copy, and reads are contiguous.
 struct StripPlan: Sendable {
-  /// Taps of rows and of columns, and where each tap begins in a copied channel.
-  struct Kind: Sendable {
+  /// The taps of rows and columns, and the offset of each tap in a copied channel.
+  struct SourceLayout: Sendable {
     let rows: TapClass
     let columns: TapClass
-    /// The columns of one phase: from `first` + the strip's column on, `count` more than it has.
+    /// The columns of each phase: the first is `first` + the strip's column, there are `extra` more
+    /// than the strip has, and they begin at offset `start` of a row of taps.
     let phases: [(phase: Int, first: Int, extra: Int, start: Int)]
-    /// Numbers of a row of taps.
+    /// Elements of a row of taps.
     let rowLength: Int
-    /// For each tap, rows first: its offset, and its position in the kernel.
+    /// For each tap, row by row: its offset, and its position in the kernel.
     let offsets: [Int]
     let positions: [Int]
 
-    /// Numbers of a copied channel.
+    /// Elements of a copied channel.
     let channelLength: Int
   }
 
-  let kinds: [Kind]
+  let layouts: [SourceLayout]
   let strips: [Strip]
   let batch: Int
-  /// Samples and columns of the largest strip.
+  /// The samples and columns of the largest strip.
   let samples: Int
   let columns: Int
-  /// Sizes of the source's image.
+  /// The sizes of the source's and the target's image.
   let sourceHeight: Int
   let sourceWidth: Int
   let targetWidth: Int
   let targetHeight: Int
-  /// Numbers of the longest copied channel of the source.
+  /// Elements of the largest copied channel of all layouts.
   let channelLength: Int
 
   /// - Parameters:
-  ///   - length: how long a strip should be, as far as rows are.
-  ///   - kernelWidth: positions of the kernel's rows.
+  ///   - length: the desired length of a strip, which a short row may not reach.
+  ///   - kernelWidth: the columns of the kernel.
   init(
     rows: [TapClass], columns: [TapClass], height: Int, width: Int, batch: Int, length: Int,
     kernelWidth: Int
   ) {
     let parts = (batch + max(length, 128) - 1) / max(length, 128)
     let samples = (batch + parts - 1) / parts
-    let wanted = parts > 1 ? 1 : max(1, length / samples)
+    let desired = parts > 1 ? 1 : max(1, length / samples)
     let widest = columns.map(\.count).max() ?? 1
-    let pieces = (widest + wanted - 1) / wanted
-    let most = (widest + pieces - 1) / pieces
+    let pieces = (widest + desired - 1) / desired
+    let maximum = (widest + pieces - 1) / pieces
     self.batch = batch
     self.samples = samples
-    self.columns = most
+    self.columns = maximum
     sourceHeight = rows[0].sources
     sourceWidth = columns[0].sources
     targetHeight = height
     targetWidth = width
-    var kinds: [Kind] = []
+    var layouts: [SourceLayout] = []
     var strips: [Strip] = []
     for rowClass in rows {
       for columnClass in columns {
-        kinds.append(
-          Kind(
-            rows: rowClass, columns: columnClass, most: most, samples: samples,
+        layouts.append(
+          SourceLayout(
+            rows: rowClass, columns: columnClass, maximum: maximum, samples: samples,
             kernelWidth: kernelWidth))
         for row in 0..<rowClass.count {
-          for column in stride(from: 0, to: columnClass.count, by: most) {
+          for column in stride(from: 0, to: columnClass.count, by: maximum) {
             for first in stride(from: 0, to: batch, by: samples) {
               strips.append(
                 Strip(
-                  kind: kinds.count - 1, row: row, column: column,
-                  columns: min(most, columnClass.count - column),
+                  layout: layouts.count - 1, row: row, column: column,
+                  columns: min(maximum, columnClass.count - column),
                   samples: first..<min(first + samples, batch)))
             }
           }
         }
       }
     }
-    self.kinds = kinds
+    self.layouts = layouts
     self.strips = strips
-    channelLength = kinds.map(\.channelLength).max() ?? 0
+    channelLength = layouts.map(\.channelLength).max() ?? 0
   }
 
-  /// Numbers of the longest strip's channel in the target.
+  /// Elements of each target channel of the longest strip.
   var length: Int { columns * samples }
 
-  /// Where a strip begins in a channel of the target, and how far its columns are apart.
+  /// The index of a strip's first element in a target channel, and the distance between its
+  /// columns.
   func target(of strip: Strip) -> (start: Int, step: Int) {
-    let kind = kinds[strip.kind]
-    let row = kind.rows.target(strip.row)
-    let column = kind.columns.target(strip.column)
+    let layout = layouts[strip.layout]
+    let row = layout.rows.target(strip.row)
+    let column = layout.columns.target(strip.column)
     return (
-      (row * targetWidth + column) * batch + strip.samples.lowerBound, kind.columns.step * batch
+      (row * targetWidth + column) * batch + strip.samples.lowerBound, layout.columns.step * batch
     )
   }
 }
 
-extension StripPlan.Kind {
-  init(rows: TapClass, columns: TapClass, most: Int, samples: Int, kernelWidth: Int) {
+extension StripPlan.SourceLayout {
+  init(rows: TapClass, columns: TapClass, maximum: Int, samples: Int, kernelWidth: Int) {
     self.rows = rows
     self.columns = columns
     var phases: [(phase: Int, first: Int, extra: Int, start: Int)] = []
@@ -121,7 +123,7 @@ extension StripPlan.Kind {
       let shifts = columns.taps.filter { $0.phase == phase }.map(\.shift)
       let (first, last) = (shifts.min() ?? 0, shifts.max() ?? 0)
       phases.append((phase, first, last - first, rowLength))
-      rowLength += (most + last - first) * samples
+      rowLength += (maximum + last - first) * samples
     }
     self.phases = phases
     self.rowLength = rowLength
@@ -130,10 +132,10 @@ extension StripPlan.Kind {
     var positions: [Int] = []
     for (number, row) in rows.taps.enumerated() {
       for column in columns.taps {
-        let place = phases.first { $0.phase == column.phase }
-        guard let place else { continue }
+        let phase = phases.first { $0.phase == column.phase }
+        guard let phase else { continue }
         offsets.append(
-          number * rowLength + place.start + (column.shift - place.first) * samples)
+          number * rowLength + phase.start + (column.shift - phase.first) * samples)
         positions.append(row.position * kernelWidth + column.position)
       }
     }
@@ -141,7 +143,7 @@ extension StripPlan.Kind {
     self.positions = positions
   }
 
-  /// The taps that a row number has, as numbers of `offsets`.
+  /// The taps of a row that read no padding, as indices of `offsets`.
   func taps(ofRow row: Int) -> Range<Int> {
     let valid = rows.valid(row)
     return valid.lowerBound * columns.taps.count..<valid.upperBound * columns.taps.count
@@ -149,30 +151,30 @@ extension StripPlan.Kind {
 }
 
 extension StripPlan {
-  /// Copies the source of a strip: `channels` of them, from the first of `source` on.
+  /// Copies the source of a strip: the first `channels` channels of `source`.
   func copy<Element>(
     _ strip: Strip, channels: Int, from source: Vector<Element>, to target: Vector<Element>
   ) {
-    let kind = kinds[strip.kind]
-    let rows = kind.rows.valid(strip.row)
+    let layout = layouts[strip.layout]
+    let rows = layout.rows.valid(strip.row)
     let image = sourceHeight * sourceWidth * batch
     for channel in 0..<channels {
       for number in rows {
-        guard let row = kind.rows.source(strip.row, kind.rows.taps[number]) else { continue }
+        guard let row = layout.rows.source(strip.row, layout.rows.taps[number]) else { continue }
         let from = channel * image + row * sourceWidth * batch
-        let to = channel * kind.channelLength + number * kind.rowLength
-        for phase in kind.phases {
+        let to = channel * layout.channelLength + number * layout.rowLength
+        for phase in layout.phases {
           copy(
             strip, phase.phase, strip.column + phase.first, strip.columns + phase.extra,
-            step: kind.columns.sourceStep, from: source, at: from, to: target,
+            step: layout.columns.sourceStep, from: source, at: from, to: target,
             at: to + phase.start)
         }
       }
     }
   }
 
-  /// Copies `count` columns step * (first + i) + phase of a row, zeros where there are none. Copied
-  /// columns are `samples` apart, even where the strip has fewer.
+  /// Copies `count` columns step * (first + i) + phase of a row, with zeros for columns outside the
+  /// image. Copied columns are `samples` apart, even if the strip has fewer.
   private func copy<Element>(
     _ strip: Strip, _ phase: Int, _ first: Int, _ count: Int, step: Int,
     from source: Vector<Element>, at from: Int, to target: Vector<Element>, at to: Int

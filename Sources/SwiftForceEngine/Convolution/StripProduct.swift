@@ -1,41 +1,42 @@
-// Outputs of a convolution, or gradients of its inputs: sums of products, strip by strip. Both are the
-// same computation with other taps and the weights packed the other way round. What must not live
-// here: gradients of weights.
+// The outputs of a convolution and the gradients of its inputs, strip by strip. Both are the same
+// sums of products, with different taps and the weights packed in a different order. What must not
+// live here: gradients of weights (WeightGradient.swift).
 
 import SwiftForceCore
 
 /// The product of packed weights and a source, written to a target.
 struct StripProduct<Element: BLASScalar> {
   let plan: StripPlan
-  /// Channels of the source and of the target.
+  /// The numbers of channels of the source and of the target.
   let sources: Int
   let targets: Int
-  /// Positions of the kernel.
+  /// The number of positions of the kernel.
   let taps: Int
-  let means: Means<Element>
+  let context: ExecutionContext<Element>
 
-  /// Numbers of a strip's sums, all channels of a part together: they stay in the second-level cache.
+  /// Elements of a strip's sums for all channels of a part, so that they stay in the second-level
+  /// cache.
   static var sumLimit: Int { 1 << 16 }
 
-  /// Numbers of a copied block of channels: with the sums, they stay there, too.
+  /// Elements of a copied block of channels, so that it stays there with the sums.
   static var copyLimit: Int { 1 << 14 }
 
-  /// Channels of the target that are worked on together.
+  /// How many target channels are computed together.
   static var partLimit: Int { 512 }
 
-  /// How long strips should be for so many channels of the target.
+  /// The desired length of strips for this number of target channels.
   static func length(targets: Int) -> Int {
     min(512, max(96, sumLimit / max(1, min(targets, partLimit))))
   }
 
-  private var lanes: Int { means.tiles.lanes }
-  private var rows: Int { means.tiles.rows }
+  private var lanes: Int { context.tiles.lanes }
+  private var rows: Int { context.tiles.rows }
 
   private var part: Int {
     min(StripProduct.partLimit, targets).roundedUp(toMultipleOf: rows)
   }
 
-  /// Channels of the source that are copied at a time.
+  /// How many source channels are copied at a time.
   private var block: Int {
     min(sources, max(1, StripProduct.copyLimit / max(1, plan.channelLength)))
   }
@@ -44,27 +45,27 @@ struct StripProduct<Element: BLASScalar> {
     (block * plan.channelLength + 4 * lanes).roundedUp(toMultipleOf: 16)
   }
 
-  /// A little more than a strip is long, so that rows do not fall on the same lines of a cache.
+  /// A little more than a strip's length, so that rows do not map to the same cache sets.
   private var sumStride: Int { plan.length.roundedUp(toMultipleOf: lanes) + lanes }
 
   private var sumCount: Int { (part * sumStride).roundedUp(toMultipleOf: 16) }
 
-  /// Numbers of the packed weights.
+  /// Elements of the packed weights.
   var packedCount: Int {
     (targets.roundedUp(toMultipleOf: rows) * sources * taps).roundedUp(toMultipleOf: 16)
   }
 
-  var workspace: Int { packedCount + means.team.workers * (copyCount + sumCount) }
+  var workspace: Int { packedCount + context.team.workers * (copyCount + sumCount) }
 
-  /// Packs weights in groups of channels of the target: for each group, channel of the source and
-  /// tap, as many numbers as a tile has rows.
+  /// Packs weights in groups of target channels: for each group, source channel and tap, as many
+  /// elements as a tile has rows.
   ///
   /// - Parameters:
   ///   - weights: (outputs, inputs, taps).
-  ///   - isTransposed: whether the inputs are the target.
+  ///   - isTransposed: whether the inputs are the target, as for gradients of inputs.
   func pack(_ weights: Vector<Element>, isTransposed: Bool, into packed: Vector<Element>) {
     let groups = targets.roundedUp(toMultipleOf: rows) / rows
-    means.team.forEach(groups) { _, group in
+    context.team.forEach(groups) { _, group in
       let first = group * rows
       let count = min(rows, targets - first)
       let target = packed.part(group * sources * taps * rows..<(group + 1) * sources * taps * rows)
@@ -83,18 +84,18 @@ struct StripProduct<Element: BLASScalar> {
     }
   }
 
-  /// target = packed weights times source, plus the bias.
+  /// Computes target = packed weights times source, plus the bias.
   ///
   /// - Parameters:
   ///   - source: (channels, height, width, batch) of the source's image.
-  ///   - bias: one per channel of the target, or nil.
-  ///   - workspace: its first numbers hold the packed weights.
+  ///   - bias: one element per target channel, or nil.
+  ///   - workspace: begins with the packed weights.
   func run(
     _ source: Vector<Element>, bias: Vector<Element>?, workspace: Vector<Element>,
     into target: Vector<Element>
   ) {
     let parts = (targets + part - 1) / part
-    means.team.forEach(plan.strips.count * parts) { worker, round in
+    context.team.forEach(plan.strips.count * parts) { worker, round in
       let start = packedCount + worker * (copyCount + sumCount)
       let copy = workspace.part(start..<start + copyCount)
       let sums = workspace.part(start + copyCount..<start + copyCount + sumCount)
@@ -107,13 +108,13 @@ struct StripProduct<Element: BLASScalar> {
     }
   }
 
-  /// The sums of one strip, for some channels of the target.
+  /// Computes the sums of one strip for some target channels.
   private func add(
     _ strip: Strip, _ channels: Range<Int>, _ source: Vector<Element>, weights: Vector<Element>,
     bias: Vector<Element>?, copy: Vector<Element>, sums: Vector<Element>
   ) {
-    let kind = plan.kinds[strip.kind]
-    let taps = kind.taps(ofRow: strip.row)
+    let layout = plan.layouts[strip.layout]
+    let taps = layout.taps(ofRow: strip.row)
     let stride = sumStride
     if let bias {
       sums.part(0..<channels.count * stride).matrix(rows: channels.count, columns: stride)
@@ -123,15 +124,15 @@ struct StripProduct<Element: BLASScalar> {
       sums.clear(0..<sums.count)
     }
     let image = plan.sourceHeight * plan.sourceWidth * plan.batch
-    let positions = kind.positions[taps].map { $0 * rows }
-    let offsets = Array(kind.offsets[taps])
+    let positions = layout.positions[taps].map { $0 * rows }
+    let offsets = Array(layout.offsets[taps])
     for first in Swift.stride(from: 0, to: sources, by: block) where !taps.isEmpty {
       let count = min(block, sources - first)
       plan.copy(
         strip, channels: count, from: source.part(first * image..<(first + count) * image), to: copy
       )
       multiply(
-        copy, channelLength: kind.channelLength, length: strip.length, channels: count,
+        copy, channelLength: layout.channelLength, length: strip.length, channels: count,
         offsets: offsets, positions: positions,
         weights: weights.part(
           (channels.lowerBound * sources + first * rows) * self.taps..<packedCount),
@@ -140,20 +141,20 @@ struct StripProduct<Element: BLASScalar> {
     }
   }
 
-  /// All tiles of a strip, for some channels of the source.
+  /// Computes all tiles of a strip for some source channels.
   private func multiply(
     _ copy: Vector<Element>, channelLength: Int, length: Int, channels: Int, offsets: [Int],
     positions: [Int], weights: Vector<Element>, groups: Int, accumulate: Bool,
     into sums: Vector<Element>
   ) {
-    let tiles = means.tiles
+    let tiles = context.tiles
     let (rows, lanes, stride) = (rows, lanes, sumStride)
     let groupLength = rows * sources * taps
     unsafe offsets.withUnsafeBufferPointer { offsets in
       unsafe positions.withUnsafeBufferPointer { positions in
         guard let first = offsets.baseAddress, let second = positions.baseAddress else { return }
         var start = 0
-        for vectors in TileWidths(vectors: (length + lanes - 1) / lanes, most: tiles.vectors) {
+        for vectors in TileWidths(vectors: (length + lanes - 1) / lanes, maximum: tiles.vectors) {
           for group in 0..<groups {
             unsafe tiles.multiply(
               copy.base + start, sourceStride: channelLength, channels: channels,
@@ -168,7 +169,7 @@ struct StripProduct<Element: BLASScalar> {
     }
   }
 
-  /// Copies a strip's sums to where they belong.
+  /// Copies a strip's sums to the target.
   private func write(
     _ strip: Strip, _ channels: Range<Int>, _ sums: Vector<Element>, to target: Vector<Element>
   ) {
@@ -190,15 +191,15 @@ struct StripProduct<Element: BLASScalar> {
   }
 }
 
-/// So many vectors, in tiles of up to `most`, none of them much narrower than it needs to be.
+/// Divides a number of vectors into tiles of at most `maximum`, and avoids very narrow tiles.
 struct TileWidths: Sequence, IteratorProtocol {
   var vectors: Int
-  let most: Int
+  let maximum: Int
 
   mutating func next() -> Int? {
     guard vectors > 0 else { return nil }
-    // Two and two, not three and one.
-    let width = vectors == most + 1 ? (vectors + 1) / 2 : Swift.min(vectors, most)
+    // With a maximum of three: two and two, not three and one.
+    let width = vectors == maximum + 1 ? (vectors + 1) / 2 : Swift.min(vectors, maximum)
     vectors -= width
     return width
   }

@@ -1,9 +1,9 @@
-// Which numbers of the source each number of the target is made of, along one side of the image. What
-// must not live here: memory.
+// Which source elements each target element of a convolution is computed from, along one axis of
+// the image. What must not live here: memory.
 
-/// Targets of one side that have the same taps: target `start` + `step` * i, for i below `count`.
+/// Targets along one axis that have the same taps: `start` + `step` * i for i in 0 ..< `count`.
 struct TapClass: Sendable, Equatable {
-  /// One position of the kernel. It reads source `sourceStep` * (i + shift) + phase.
+  /// One position of the kernel. For target i it reads source `sourceStep` * (i + shift) + phase.
   struct Tap: Sendable, Equatable {
     let position: Int
     let shift: Int
@@ -17,7 +17,7 @@ struct TapClass: Sendable, Equatable {
   let sources: Int
   let taps: [Tap]
 
-  /// The source that a tap of target number i reads; nil where that is padding.
+  /// The source that a tap of target i reads; nil if that is padding.
   func source(_ i: Int, _ tap: Tap) -> Int? {
     let source = sourceStep * (i + tap.shift) + tap.phase
     return source >= 0 && source < sources ? source : nil
@@ -25,7 +25,7 @@ struct TapClass: Sendable, Equatable {
 
   func target(_ i: Int) -> Int { start + step * i }
 
-  /// The taps of target number i that read no padding: they are neighbours in `taps`.
+  /// The taps of target i that read no padding. They are contiguous in `taps`.
   func valid(_ i: Int) -> Range<Int> {
     guard let first = taps.firstIndex(where: { source(i, $0) != nil }) else { return 0..<0 }
     let end = taps[first...].firstIndex { source(i, $0) == nil } ?? taps.count
@@ -33,7 +33,7 @@ struct TapClass: Sendable, Equatable {
   }
 }
 
-/// One side of a convolution: its image, kernel, and what comes out.
+/// One axis of a convolution: the sizes of its image and kernel, and of its output.
 struct ConvolutionSide: Sendable, Equatable {
   let inputs: Int
   let kernel: Int
@@ -42,7 +42,7 @@ struct ConvolutionSide: Sendable, Equatable {
 
   var outputs: Int { (inputs + 2 * padding - kernel) / stride + 1 }
 
-  /// Outputs made of inputs. All of them have the same taps.
+  /// The taps that compute outputs from inputs. All outputs have the same taps.
   var forward: [TapClass] {
     let taps = (0..<kernel).map { position in
       let offset = position - padding
@@ -55,7 +55,8 @@ struct ConvolutionSide: Sendable, Equatable {
     ]
   }
 
-  /// Gradients of inputs made of gradients of outputs: a class for each remainder of the stride.
+  /// The taps that compute gradients of inputs from gradients of outputs: one class for each
+  /// remainder modulo the stride.
   var backward: [TapClass] {
     (0..<min(stride, inputs)).map { start in
       let taps = (0..<kernel).compactMap { position -> TapClass.Tap? in

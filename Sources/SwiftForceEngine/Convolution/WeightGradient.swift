@@ -1,39 +1,39 @@
-// Gradients of a convolution's weights: sums over every place of the image and every sample. What
-// must not live here: gradients of inputs.
+// Gradients of a convolution's weights: sums over all image positions and samples. What must not
+// live here: gradients of inputs (StripProduct.swift).
 
 import SwiftForceCore
 
-/// The products of a source and of the gradients at its outputs, summed over all strips.
+/// The products of a source and the output gradients, summed over all strips.
 ///
-/// Output channels lie side by side in the registers, so the gradients at the outputs are
-/// transposed, strip by strip; the source is copied as for the forward pass. Each number of the
-/// result is one sum in the order of the strips, whoever computes it.
+/// Output channels are adjacent in registers, so output gradients are transposed strip by strip.
+/// The source is copied as in the forward pass. Each element of the result is one sum in the order
+/// of the strips, whatever thread computes it.
 struct WeightGradient<Element: BLASScalar> {
   let plan: StripPlan
-  /// Channels of the input and of the output.
+  /// The numbers of input and output channels.
   let inputs: Int
   let outputs: Int
-  /// Positions of the kernel.
+  /// The number of positions of the kernel.
   let taps: Int
-  let means: Means<Element>
+  let context: ExecutionContext<Element>
 
-  /// Numbers of a strip that are summed before the sums are put back.
-  static var stretch: Int { 256 }
+  /// How many elements of a strip are summed in registers before the sums are stored.
+  static var segment: Int { 256 }
 
-  private var lanes: Int { means.tiles.lanes }
-  private var columns: Int { means.tiles.columns }
+  private var lanes: Int { context.tiles.lanes }
+  private var columns: Int { context.tiles.columns }
 
-  /// Outputs, rounded up to whole blocks.
+  /// The number of output channels, rounded up to whole blocks.
   private var padded: Int { outputs.roundedUp(toMultipleOf: columns) }
 
-  /// What a worker sums at a time: ranges of inputs and of blocks of outputs.
-  private struct Share {
+  /// What a worker computes at a time: ranges of input channels and of blocks of output channels.
+  private struct WorkItem {
     let inputs: Range<Int>
     let blocks: Range<Int>
   }
 
-  /// Output channels that are transposed at a time.
-  private var blocksOfPart: Int { max(1, 512 / columns) }
+  /// The largest number of blocks of output channels that are transposed at a time.
+  private var maximumBlocks: Int { max(1, 512 / columns) }
 
   private var block: Int {
     min(inputs, max(1, StripProduct<Element>.copyLimit / max(1, plan.channelLength)))
@@ -44,37 +44,37 @@ struct WeightGradient<Element: BLASScalar> {
   }
 
   private var transposedCount: Int {
-    min(padded, blocksOfPart * columns) * plan.length.roundedUp(toMultipleOf: lanes)
+    min(padded, maximumBlocks * columns) * plan.length.roundedUp(toMultipleOf: lanes)
   }
 
   private var squareCount: Int { (lanes * lanes).roundedUp(toMultipleOf: 16) }
 
-  /// Sums for all weights, and a row for each worker that nobody reads.
-  private var sumCount: Int { (inputs * taps + means.team.workers) * padded }
+  /// Sums for all weights, and for each worker a row of sums that is discarded.
+  private var sumCount: Int { (inputs * taps + context.team.workers) * padded }
 
   private var workerCount: Int { copyCount + transposedCount + squareCount }
 
-  var workspace: Int { sumCount + means.team.workers * workerCount }
+  var workspace: Int { sumCount + context.team.workers * workerCount }
 
-  /// gradient (+)= the sums, as (outputs, inputs, taps).
+  /// Sets the gradient, (outputs, inputs, taps), to the sums, or adds them.
   func run(
     _ source: Vector<Element>, outputGradient: Vector<Element>, workspace: Vector<Element>,
     accumulate: Bool, into gradient: Vector<Element>
   ) {
     let sums = workspace.part(0..<sumCount)
     sums.clear(0..<sumCount)
-    let shares = self.shares
-    means.team.forEach(shares.count) { worker, round in
+    let workItems = self.workItems
+    context.team.forEach(workItems.count) { worker, round in
       let start = sumCount + worker * workerCount
       add(
-        shares[round], source, outputGradient,
+        workItems[round], source, outputGradient,
         copy: workspace.part(start..<start + copyCount),
         transposed: workspace.part(start + copyCount..<start + copyCount + transposedCount),
         square: workspace.part(start + workerCount - squareCount..<start + workerCount),
-        sums: sums, spare: (inputs * taps + worker) * padded)
+        sums: sums, unused: (inputs * taps + worker) * padded)
     }
     let groups = (outputs + 15) / 16
-    means.team.forEach(groups) { _, group in
+    context.team.forEach(groups) { _, group in
       let first = group * 16
       let count = min(16, outputs - first)
       gradient.part(first * inputs * taps..<(first + count) * inputs * taps).unpackRows(
@@ -83,51 +83,52 @@ struct WeightGradient<Element: BLASScalar> {
     }
   }
 
-  /// Few inputs are not divided: outputs are then. (Dividing outputs copies the source again for
-  /// each; dividing inputs transposes the gradients again.)
-  private var shares: [Share] {
-    let workers = means.team.workers
+  /// Divides the inputs among the workers if there are enough of them, else the outputs. Each part
+  /// of the outputs copies the source again; each part of the inputs transposes the gradients
+  /// again.
+  private var workItems: [WorkItem] {
+    let workers = context.team.workers
     let blocks = padded / columns
-    let inputShares = inputs >= 8 * workers ? workers : 1
-    let blockShares = max(
-      inputShares > 1 ? 1 : min(workers, blocks), (blocks + blocksOfPart - 1) / blocksOfPart)
-    var shares: [Share] = []
-    for i in 0..<inputShares {
-      for b in 0..<blockShares {
-        shares.append(
-          Share(
-            inputs: inputs * i / inputShares..<inputs * (i + 1) / inputShares,
-            blocks: blocks * b / blockShares..<blocks * (b + 1) / blockShares))
+    let inputParts = inputs >= 8 * workers ? workers : 1
+    let blockParts = max(
+      inputParts > 1 ? 1 : min(workers, blocks), (blocks + maximumBlocks - 1) / maximumBlocks)
+    var workItems: [WorkItem] = []
+    for i in 0..<inputParts {
+      for b in 0..<blockParts {
+        workItems.append(
+          WorkItem(
+            inputs: inputs * i / inputParts..<inputs * (i + 1) / inputParts,
+            blocks: blocks * b / blockParts..<blocks * (b + 1) / blockParts))
       }
     }
-    return shares
+    return workItems
   }
 
   private func add(
-    _ share: Share, _ source: Vector<Element>, _ outputGradient: Vector<Element>,
+    _ item: WorkItem, _ source: Vector<Element>, _ outputGradient: Vector<Element>,
     copy: Vector<Element>, transposed: Vector<Element>, square: Vector<Element>,
-    sums: Vector<Element>, spare: Int
+    sums: Vector<Element>, unused: Int
   ) {
     let image = plan.sourceHeight * plan.sourceWidth * plan.batch
     for strip in plan.strips {
-      let kind = plan.kinds[strip.kind]
-      let taps = kind.taps(ofRow: strip.row)
+      let layout = plan.layouts[strip.layout]
+      let taps = layout.taps(ofRow: strip.row)
       if taps.isEmpty { continue }
-      transpose(strip, share.blocks, outputGradient, square: square, into: transposed)
-      for first in stride(from: share.inputs.lowerBound, to: share.inputs.upperBound, by: block) {
-        let count = min(block, share.inputs.upperBound - first)
+      transpose(strip, item.blocks, outputGradient, square: square, into: transposed)
+      for first in stride(from: item.inputs.lowerBound, to: item.inputs.upperBound, by: block) {
+        let count = min(block, item.inputs.upperBound - first)
         plan.copy(
           strip, channels: count, from: source.part(first * image..<(first + count) * image),
           to: copy)
         let table = TapTable(
-          kind, taps, channels: count, first: first, kernel: self.taps, stride: padded,
-          group: means.tiles.taps, spare: spare)
-        correlate(strip, share.blocks, table, copy, transposed, sums)
+          layout, taps, channels: count, first: first, kernel: self.taps, stride: padded,
+          group: context.tiles.taps, unused: unused)
+        correlate(strip, item.blocks, table, copy, transposed, sums)
       }
     }
   }
 
-  /// Blocks of output gradients, (block, place, channel of the block).
+  /// Writes blocks of output gradients as (block, position, channel of the block).
   private func transpose(
     _ strip: Strip, _ blocks: Range<Int>, _ outputGradient: Vector<Element>,
     square: Vector<Element>, into transposed: Vector<Element>
@@ -140,10 +141,10 @@ struct WeightGradient<Element: BLASScalar> {
         number * length.roundedUp(toMultipleOf: lanes) * columns..<transposed.count)
       for column in stride(from: 0, to: columns, by: lanes) {
         let channel = block * columns + column
-        for place in stride(from: 0, to: length, by: lanes) {
+        for position in stride(from: 0, to: length, by: lanes) {
           let rows = max(0, min(lanes, outputs - channel))
-          let width = min(lanes, length - place)
-          let at = channel * image + start + place
+          let width = min(lanes, length - position)
+          let at = channel * image + start + position
           var from = unsafe outputGradient.base + (rows > 0 ? at : 0)
           var step = image
           if rows < lanes || width < lanes {
@@ -155,8 +156,8 @@ struct WeightGradient<Element: BLASScalar> {
             unsafe from = square.base
             step = lanes
           }
-          unsafe means.tiles.transpose(
-            from, sourceStride: step, into: target.base + place * columns + column,
+          unsafe context.tiles.transpose(
+            from, sourceStride: step, into: target.base + position * columns + column,
             targetStride: columns)
         }
       }
@@ -167,7 +168,7 @@ struct WeightGradient<Element: BLASScalar> {
     _ strip: Strip, _ blocks: Range<Int>, _ table: TapTable, _ copy: Vector<Element>,
     _ transposed: Vector<Element>, _ sums: Vector<Element>
   ) {
-    let tiles = means.tiles
+    let tiles = context.tiles
     let rounded = strip.length.roundedUp(toMultipleOf: lanes)
     let columns = columns
     unsafe table.offsets.withUnsafeBufferPointer { offsets in
@@ -176,12 +177,12 @@ struct WeightGradient<Element: BLASScalar> {
           return
         }
         for (number, block) in blocks.enumerated() {
-          for place in stride(from: 0, to: strip.length, by: WeightGradient.stretch) {
-            let count = min(WeightGradient.stretch, strip.length - place)
+          for position in stride(from: 0, to: strip.length, by: WeightGradient.segment) {
+            let count = min(WeightGradient.segment, strip.length - position)
             for tap in stride(from: 0, to: table.offsets.count, by: tiles.taps) {
               unsafe tiles.correlate(
-                copy.base + place, offsets: offsets + tap,
-                with: transposed.base + (number * rounded + place) * columns, count: count,
+                copy.base + position, offsets: offsets + tap,
+                with: transposed.base + (number * rounded + position) * columns, count: count,
                 into: sums.base + block * columns, positions: positions + tap)
             }
           }
@@ -191,30 +192,31 @@ struct WeightGradient<Element: BLASScalar> {
   }
 }
 
-/// Where the taps of a block of channels are read, and where their sums are.
+/// For a block of channels: where each tap is read, and where its sums are stored.
 private struct TapTable {
   var offsets: [Int] = []
   var positions: [Int] = []
 
   /// - Parameters:
-  ///   - stride: numbers between the sums of two taps.
-  ///   - group: the length of the table is a multiple of this; what is missing is summed at `spare`.
+  ///   - stride: the distance between the sums of two taps.
+  ///   - group: the length of the table is rounded up to a multiple of this.
+  ///   - unused: where the sums of the additional entries are stored.
   init(
-    _ kind: StripPlan.Kind, _ taps: Range<Int>, channels: Int, first: Int, kernel: Int,
-    stride: Int, group: Int, spare: Int
+    _ layout: StripPlan.SourceLayout, _ taps: Range<Int>, channels: Int, first: Int, kernel: Int,
+    stride: Int, group: Int, unused: Int
   ) {
     let count = (channels * taps.count).roundedUp(toMultipleOf: group)
     offsets.reserveCapacity(count)
     positions.reserveCapacity(count)
     for channel in 0..<channels {
       for tap in taps {
-        offsets.append(channel * kind.channelLength + kind.offsets[tap])
-        positions.append(((first + channel) * kernel + kind.positions[tap]) * stride)
+        offsets.append(channel * layout.channelLength + layout.offsets[tap])
+        positions.append(((first + channel) * kernel + layout.positions[tap]) * stride)
       }
     }
     while offsets.count < count {
-      offsets.append(kind.offsets[taps.lowerBound])
-      positions.append(spare)
+      offsets.append(layout.offsets[taps.lowerBound])
+      positions.append(unused)
     }
   }
 }

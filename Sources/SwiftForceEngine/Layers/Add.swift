@@ -1,4 +1,4 @@
-// The sum of two branches, as residual networks have it. What must not live here: other ways to join
+// The sum of two values, for residual connections. What must not live here: other ways to combine
 // layers.
 
 import SwiftForceCore
@@ -10,7 +10,7 @@ struct Add: Layer {
   init(_ description: LayerDescription, _ inputs: [Shape]) throws(LayerFault) {
     try description.allowOnly()
     guard inputs[0] == inputs[1] else {
-      throw LayerFault("adds \(inputs[0].dimensions) and \(inputs[1].dimensions)")
+      throw LayerFault("cannot add shapes \(inputs[0].dimensions) and \(inputs[1].dimensions)")
     }
     outputShape = inputs[0]
   }
@@ -25,7 +25,7 @@ struct Add: Layer {
     }
   }
 
-  /// The addend's gradient is copied before anything writes over the output's.
+  /// The addend's gradient is copied first: the input's may overwrite the output's.
   func backward<Element>(_ pass: Pass<Element>, _ gradients: BackwardPass<Element>) {
     for gradient in [gradients.addendGradient, gradients.inputGradient] {
       guard let gradient else { continue }

@@ -1,8 +1,8 @@
-// The mean of each window. What must not live here: other pools.
+// Average pooling. What must not live here: other kinds of pooling.
 
 import SwiftForceCore
 
-/// y = the mean of the window's x.
+/// y = the mean of the x in a window.
 struct AvgPool2d: Layer {
   private let windows: PoolingWindows
 
@@ -15,21 +15,21 @@ struct AvgPool2d: Layer {
   var needs: LayerNeeds { LayerNeeds() }
 
   func forward<Element>(_ pass: Pass<Element>) {
-    let share = 1 / Element(windows.kernel * windows.kernel)
-    windows.forEach(team: pass.means.team) { _, output, window in
+    let weight = 1 / Element(windows.kernel * windows.kernel)
+    windows.forEach(team: pass.context.team) { _, output, window in
       let target = pass.output.row(output)
-      target.assign(pass.input.row(window[0]), times: share)
-      for row in window.dropFirst() { target.add(pass.input.row(row), times: share) }
+      target.assign(pass.input.row(window[0]), times: weight)
+      for row in window.dropFirst() { target.add(pass.input.row(row), times: weight) }
     }
   }
 
   func backward<Element>(_ pass: Pass<Element>, _ gradients: BackwardPass<Element>) {
     guard let gradient = gradients.inputGradient else { return }
-    let share = 1 / Element(windows.kernel * windows.kernel)
+    let weight = 1 / Element(windows.kernel * windows.kernel)
     gradient.elements.clear(0..<gradient.elements.count)
-    windows.forEach(team: pass.means.team) { _, output, window in
+    windows.forEach(team: pass.context.team) { _, output, window in
       for row in window {
-        gradient.row(row).add(gradients.outputGradient.row(output), times: share)
+        gradient.row(row).add(gradients.outputGradient.row(output), times: weight)
       }
     }
   }

@@ -4,9 +4,9 @@ import SwiftForceCore
 
 /// y = (x - mean) / sqrt(variance + epsilon) * scale + bias, for each channel.
 ///
-/// Normalised by the batch, mean and (biased) variance are those of the channel over all samples
-/// and the whole image; `follow` moves the running ones towards them, the variance unbiased, as
-/// torch does. Normalised by the running statistics, they are constants.
+/// With `.batch`, mean and (biased) variance are those of the channel over all samples and the
+/// whole image; `updateRunningStatistics` moves the running statistics towards them, with the
+/// unbiased variance, as torch does. With `.running`, the running statistics are used as constants.
 ///
 /// Parameters: scale, bias (trained), mean, variance (running), each (channels).
 ///
@@ -22,7 +22,7 @@ struct BatchNorm2d: Layer {
     let image = try input.image(for: .batchNorm2d)
     (channels, momentum, epsilon) = (description.inputs, description.momentum, description.epsilon)
     guard channels == image.channels else {
-      throw LayerFault("takes \(channels) channels where \(image.channels) come in")
+      throw LayerFault("expects \(channels) input channels but receives \(image.channels)")
     }
     guard (0...1).contains(momentum) else {
       throw LayerFault("momentum must be in 0 ... 1, not \(momentum)")
@@ -35,7 +35,7 @@ struct BatchNorm2d: Layer {
 
   /// Mean, and 1 / sqrt(variance + epsilon), of each channel, and its unbiased variance.
   var needs: LayerNeeds {
-    LayerNeeds(mayOverwriteGradient: true, readsInput: true, kept: 3 * channels)
+    LayerNeeds(mayOverwriteGradient: true, readsInput: true, saved: 3 * channels)
   }
 
   var parameters: [ParameterDescription] {
@@ -43,12 +43,12 @@ struct BatchNorm2d: Layer {
   }
 
   func forward<Element>(_ pass: Pass<Element>) {
-    pass.means.team.forEach(channels) { _, channel in
+    pass.context.team.forEach(channels) { _, channel in
       let input = values(pass.input, channel)
       let (mean, deviation, variance) = statistics(pass, channel, of: input)
-      pass.kept[channel] = Element(mean)
-      pass.kept[channels + channel] = Element(1 / deviation)
-      pass.kept[2 * channels + channel] = Element(variance)
+      pass.saved[channel] = Element(mean)
+      pass.saved[channels + channel] = Element(1 / deviation)
+      pass.saved[2 * channels + channel] = Element(variance)
       let scale = Double(pass.parameters[0][channel])
       values(pass.output, channel).assignNormalized(
         input, mean: Element(mean), factor: Element(scale / deviation),
@@ -66,42 +66,43 @@ struct BatchNorm2d: Layer {
     case .batch:
       let (mean, variance) = input.moments
       let count = Double(input.count)
-      // Of one number there is no unbiased variance.
+      // One number has no unbiased variance.
       let unbiased = input.count > 1 ? variance * count / (count - 1) : variance
       return (mean, (variance + epsilon).squareRoot(), unbiased)
     }
   }
 
-  /// With n numbers of a channel and z = (x - mean) / deviation: db = sum dy, ds = sum dy z, and
-  /// dx = scale / deviation (dy - db / n - z ds / n); by running statistics scale / deviation dy.
+  /// With n numbers of a channel and z = (x - mean) / deviation: db = sum dy, ds = sum dy z, and dx
+  /// = scale / deviation (dy - db / n - z ds / n); with running statistics dx = scale / deviation
+  /// dy.
   func backward<Element>(_ pass: Pass<Element>, _ gradients: BackwardPass<Element>) {
-    pass.means.team.forEach(channels) { _, channel in
+    pass.context.team.forEach(channels) { _, channel in
       let input = values(pass.input, channel)
-      let slopes = values(gradients.outputGradient, channel)
-      let mean = pass.kept[channel]
-      let inverse = Double(pass.kept[channels + channel])
-      let sums = slopes.normalizationSums(input, mean: mean)
-      let shares = [sums.products * inverse, sums.gradients]
-      for (gradient, sum) in zip(gradients.parameterGradients, shares) {
+      let outputGradient = values(gradients.outputGradient, channel)
+      let mean = pass.saved[channel]
+      let inverse = Double(pass.saved[channels + channel])
+      let sums = outputGradient.normalizationSums(input, mean: mean)
+      let parameterSums = [sums.products * inverse, sums.gradients]
+      for (gradient, sum) in zip(gradients.parameterGradients, parameterSums) {
         guard let gradient else { continue }
         gradient[channel] = Element(sum) + (gradients.accumulates ? gradient[channel] : 0)
       }
       guard let target = gradients.inputGradient else { return }
       let factor = Double(pass.parameters[0][channel]) * inverse
-      let share = pass.normalization == .batch ? factor / Double(input.count) : 0
+      let correction = pass.normalization == .batch ? factor / Double(input.count) : 0
       values(target, channel).assignNormalizationGradient(
-        slopes, input, mean: mean, factor: Element(factor),
-        slope: Element(share * sums.products * inverse * inverse),
-        shift: Element(share * sums.gradients))
+        outputGradient, input, mean: mean, factor: Element(factor),
+        slope: Element(correction * sums.products * inverse * inverse),
+        shift: Element(correction * sums.gradients))
     }
   }
 
-  func follow<Element>(_ pass: Pass<Element>) {
+  func updateRunningStatistics<Element>(_ pass: Pass<Element>) {
     let (mean, variance) = (pass.parameters[2], pass.parameters[3])
     for channel in 0..<channels {
-      let (old, new) = (Double(mean[channel]), Double(pass.kept[channel]))
+      let (old, new) = (Double(mean[channel]), Double(pass.saved[channel]))
       mean[channel] = Element(old + momentum * (new - old))
-      let (before, now) = (Double(variance[channel]), Double(pass.kept[2 * channels + channel]))
+      let (before, now) = (Double(variance[channel]), Double(pass.saved[2 * channels + channel]))
       variance[channel] = Element(before + momentum * (now - before))
     }
   }

@@ -1,12 +1,12 @@
-// The two-dimensional convolution. What must not live here: how its sums are computed (Convolution/).
+// The two-dimensional convolution layer. What must not live here: the algorithms (Convolution/).
 
 import SwiftForceCore
 
-/// y[o] = b[o] + the sum over channels i and positions of the kernel of w[o, i] x[i], as torch's
-/// Conv2d: no flip of the kernel, zeros around the image.
+/// y[o] = b[o] + the sum over channels i and kernel positions of w[o, i] x[i], as in torch's
+/// Conv2d: the kernel is not flipped, and the image is padded with zeros.
 ///
 /// Parameters: the weight (outputs, inputs / groups, kernel, kernel), prunable, and the bias
-/// (outputs) where it has one. Groups are 1, or as many as there are channels.
+/// (outputs) if it has one. Groups are 1, or the number of channels.
 struct Conv2d: Layer {
   let inputs: Int
   let outputs: Int
@@ -26,12 +26,12 @@ struct Conv2d: Layer {
     try checkSize(description.kernel, "kernel")
     try checkSize(description.stride, "stride")
     guard inputs == image.channels else {
-      throw LayerFault("takes \(inputs) channels where \(image.channels) come in")
+      throw LayerFault("expects \(inputs) input channels but receives \(image.channels)")
     }
     isDepthwise = description.groups != 1
     guard !isDepthwise || description.groups == inputs && inputs == outputs else {
       throw LayerFault(
-        "groups must be 1, or as many as there are channels in and out, not \(description.groups)")
+        "groups must be 1, or as many as the input and output channels, not \(description.groups)")
     }
     guard (0..<description.kernel).contains(description.padding) else {
       throw LayerFault("padding must be in 0 ..< kernel, not \(description.padding)")
@@ -77,22 +77,22 @@ struct Conv2d: Layer {
 
   private var taps: Int { rows.kernel * columns.kernel }
 
-  func workspace<Element>(batch: Int, _ means: Means<Element>) -> Int {
+  func workspace<Element>(batch: Int, _ context: ExecutionContext<Element>) -> Int {
     if isDepthwise { return 0 }
     return max(
-      outputProduct(batch: batch, means).workspace, inputProduct(batch: batch, means).workspace,
-      weightGradient(batch: batch, means).workspace)
+      outputProduct(batch: batch, context).workspace, inputProduct(batch: batch, context).workspace,
+      weightGradient(batch: batch, context).workspace)
   }
 
   func forward<Element>(_ pass: Pass<Element>) {
     let bias = hasBias ? pass.parameters[1] : nil
     if isDepthwise {
       depthwise(pass).forward(
-        pass.input.elements, weights: pass.parameters[0], bias: bias, team: pass.means.team,
+        pass.input.elements, weights: pass.parameters[0], bias: bias, team: pass.context.team,
         into: pass.output.elements)
       return
     }
-    let product = outputProduct(batch: pass.input.columns, pass.means)
+    let product = outputProduct(batch: pass.input.columns, pass.context)
     product.pack(pass.parameters[0], isTransposed: false, into: pass.workspace)
     product.run(
       pass.input.elements, bias: bias, workspace: pass.workspace, into: pass.output.elements)
@@ -103,10 +103,10 @@ struct Conv2d: Layer {
     if let gradient = gradients.parameterGradients[0] {
       if isDepthwise {
         depthwise(pass).weightGradient(
-          pass.input.elements, outputGradient: outputGradient, team: pass.means.team,
+          pass.input.elements, outputGradient: outputGradient, team: pass.context.team,
           accumulate: gradients.accumulates, into: gradient)
       } else {
-        weightGradient(batch: pass.input.columns, pass.means).run(
+        weightGradient(batch: pass.input.columns, pass.context).run(
           pass.input.elements, outputGradient: outputGradient, workspace: pass.workspace,
           accumulate: gradients.accumulates, into: gradient)
       }
@@ -119,10 +119,10 @@ struct Conv2d: Layer {
     guard let gradient = gradients.inputGradient?.elements else { return }
     if isDepthwise {
       depthwise(pass).inputGradient(
-        outputGradient, weights: pass.parameters[0], team: pass.means.team, into: gradient)
+        outputGradient, weights: pass.parameters[0], team: pass.context.team, into: gradient)
       return
     }
-    let product = inputProduct(batch: pass.input.columns, pass.means)
+    let product = inputProduct(batch: pass.input.columns, pass.context)
     product.pack(pass.parameters[0], isTransposed: true, into: pass.workspace)
     product.run(outputGradient, bias: nil, workspace: pass.workspace, into: gradient)
   }
@@ -141,29 +141,29 @@ struct Conv2d: Layer {
   }
 
   private func outputProduct<Element>(
-    batch: Int, _ means: Means<Element>
+    batch: Int, _ context: ExecutionContext<Element>
   ) -> StripProduct<Element> {
     let length = StripProduct<Element>.length(targets: outputs)
     return StripProduct(
       plan: plan(forward: true, batch: batch, length: length), sources: inputs,
-      targets: outputs, taps: taps, means: means)
+      targets: outputs, taps: taps, context: context)
   }
 
   private func inputProduct<Element>(
-    batch: Int, _ means: Means<Element>
+    batch: Int, _ context: ExecutionContext<Element>
   ) -> StripProduct<Element> {
     let length = StripProduct<Element>.length(targets: inputs)
     return StripProduct(
       plan: plan(forward: false, batch: batch, length: length),
-      sources: outputs, targets: inputs, taps: taps, means: means)
+      sources: outputs, targets: inputs, taps: taps, context: context)
   }
 
   private func weightGradient<Element>(
-    batch: Int, _ means: Means<Element>
+    batch: Int, _ context: ExecutionContext<Element>
   ) -> WeightGradient<Element> {
     let length = StripProduct<Element>.length(targets: outputs)
     return WeightGradient(
       plan: plan(forward: true, batch: batch, length: length), inputs: inputs,
-      outputs: outputs, taps: taps, means: means)
+      outputs: outputs, taps: taps, context: context)
   }
 }

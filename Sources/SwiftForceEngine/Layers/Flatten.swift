@@ -1,4 +1,4 @@
-// From images to features. What must not live here: other changes of shape.
+// Flattening of images to features. What must not live here: other changes of shape.
 
 import SwiftForceCore
 

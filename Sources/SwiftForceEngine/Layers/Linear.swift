@@ -4,8 +4,8 @@ import SwiftForceCore
 
 /// y = W x + b for every sample: Y(outputs, batch) = W(outputs, inputs) X(inputs, batch) + b.
 ///
-/// Parameters: the weight (outputs, inputs), prunable, and the bias (outputs) where it has one. An
-/// image is taken as its features.
+/// Parameters: the weight (outputs, inputs), prunable, and the bias (outputs) if it has one. An
+/// image is treated as its features.
 struct Linear: Layer {
   let inputs: Int
   let outputs: Int
@@ -18,7 +18,7 @@ struct Linear: Layer {
     try checkSize(inputs, "inputs")
     try checkSize(outputs, "outputs")
     guard inputs == input.features else {
-      throw LayerFault("takes \(inputs) features where \(input.features) come in")
+      throw LayerFault("expects \(inputs) input features but receives \(input.features)")
     }
   }
 
@@ -31,14 +31,14 @@ struct Linear: Layer {
     return hasBias ? [weight, ParameterDescription(role: .bias, shape: [outputs])] : [weight]
   }
 
-  /// One product, on top of the bias.
+  /// One product, added to the bias.
   func forward<Element>(_ pass: Pass<Element>) {
     if hasBias { pass.output.fillColumns(with: pass.parameters[1]) }
     pass.output.assignProduct(
       weight(of: pass).asStored, pass.input.asStored, accumulate: hasBias)
   }
 
-  /// dW = dY X^T, db = the sums of dY's rows, dX = W^T dY.
+  /// dW = dY X^T, db = the row sums of dY, dX = W^T dY.
   func backward<Element>(_ pass: Pass<Element>, _ gradients: BackwardPass<Element>) {
     let outputGradient = gradients.outputGradient
     if let gradient = gradients.parameterGradients[0] {
@@ -56,23 +56,5 @@ struct Linear: Layer {
 
   private func weight<Element>(of pass: Pass<Element>) -> Matrix<Element> {
     pass.parameters[0].matrix(rows: outputs, columns: inputs)
-  }
-}
-
-/// Refuses a size that is not in 1 ... 2^31 - 1.
-func checkSize(_ size: Int, _ name: String) throws(LayerFault) {
-  guard Architecture.sizes.contains(size) else {
-    throw LayerFault("\(name) must be in 1 ... \(Architecture.sizes.upperBound), not \(size)")
-  }
-}
-
-extension Shape {
-  /// The image that a layer of this kind needs.
-  func image(for kind: LayerKind) throws(LayerFault) -> (channels: Int, height: Int, width: Int) {
-    guard let image else {
-      throw LayerFault(
-        "\(kind.name) takes (channels, height, width) where \(features) features come in")
-    }
-    return image
   }
 }

@@ -1,9 +1,9 @@
-// The largest number of each window. What must not live here: other pools.
+// Max pooling. What must not live here: other kinds of pooling.
 
 import SwiftForceCore
 
-/// y = the largest x of the window; NaN where one is NaN. The gradient goes to the first largest one,
-/// row by row, as in torch.
+/// y = the largest x of the window; NaN if any is NaN. The gradient goes to the first of the
+/// largest numbers in row-major order, as in torch.
 struct MaxPool2d: Layer {
   private let windows: PoolingWindows
 
@@ -15,13 +15,13 @@ struct MaxPool2d: Layer {
 
   var needs: LayerNeeds { LayerNeeds(readsInput: true, readsOutput: true) }
 
-  /// A row for each worker: what remains of a window's gradient.
-  func workspace<Element>(batch: Int, _ means: Means<Element>) -> Int {
-    batch * means.team.workers
+  /// One row for each worker: the part of a window's gradient that is not yet assigned.
+  func workspace<Element>(batch: Int, _ context: ExecutionContext<Element>) -> Int {
+    batch * context.team.workers
   }
 
   func forward<Element>(_ pass: Pass<Element>) {
-    windows.forEach(team: pass.means.team) { _, output, window in
+    windows.forEach(team: pass.context.team) { _, output, window in
       let target = pass.output.row(output)
       target.assign(pass.input.row(window[0]))
       for row in window.dropFirst() { target.keepMaximum(pass.input.row(row)) }
@@ -32,11 +32,11 @@ struct MaxPool2d: Layer {
     guard let gradient = gradients.inputGradient else { return }
     let batch = pass.output.columns
     gradient.elements.clear(0..<gradient.elements.count)
-    windows.forEach(team: pass.means.team) { worker, output, window in
+    windows.forEach(team: pass.context.team) { worker, output, window in
       let remaining = pass.workspace.part(worker * batch..<(worker + 1) * batch)
       remaining.assign(gradients.outputGradient.row(output))
       for row in window {
-        gradient.row(row).take(
+        gradient.row(row).addGradientOfMaximum(
           remaining, maximum: pass.output.row(output), source: pass.input.row(row))
       }
     }

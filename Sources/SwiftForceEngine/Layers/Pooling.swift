@@ -1,10 +1,9 @@
-// Windows over an image, which pools of any kind share. What must not live here: what is made of a
-// window.
+// The windows of pooling layers. What must not live here: what a layer computes from a window.
 
 import SwiftForceCore
 
-/// Square windows, as torch's pools have them: no padding, and what does not fill a window at the
-/// right and at the bottom is left out.
+/// Square windows as in torch's pooling: no padding, and columns and rows at the right and bottom
+/// edges that do not fill a window are ignored.
 struct PoolingWindows: Sendable {
   let channels: Int
   let height: Int
@@ -28,11 +27,11 @@ struct PoolingWindows: Sendable {
     Shape(dimensions: [channels, (height - kernel) / stride + 1, (width - kernel) / stride + 1])
   }
 
-  /// Shares out the rows of outputs of all channels, and calls `body` for each: with the number of
-  /// the row among the matrix's rows that holds the output, and of those that its window holds.
+  /// Calls `body` for each output of all channels, with the matrix row of the output and the matrix
+  /// rows of its window. Channels are divided among the threads.
   func forEach(team: Team, _ body: (_ worker: Int, _ output: Int, _ window: [Int]) -> Void) {
     let (rows, columns) = (outputShape.dimensions[1], outputShape.dimensions[2])
-    // Windows may overlap, so a channel is one thread's.
+    // Windows may overlap, so one thread handles a whole channel.
     team.forEach(channels) { worker, channel in
       for row in 0..<rows {
         for column in 0..<columns {

@@ -1,4 +1,4 @@
-// The rectifier. What must not live here: other activation functions; each gets a file of its own.
+// The rectifier. What must not live here: other activation functions, which have their own files.
 
 import SwiftForceCore
 
@@ -31,11 +31,11 @@ struct ReLU: Layer {
 }
 
 extension Pass {
-  /// Shares out the elements of the output among the threads.
+  /// Divides the elements of the output among the threads.
   func forEachPart(_ body: (Range<Int>) -> Void) {
     let size = 1 << 16
     let count = output.elements.count
-    means.team.forEach((count + size - 1) / size) { _, round in
+    context.team.forEach((count + size - 1) / size) { _, round in
       body(round * size..<min((round + 1) * size, count))
     }
   }

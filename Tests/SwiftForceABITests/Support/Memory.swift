@@ -1,9 +1,10 @@
-// Memory that a test owns and lends to a call: elements between guards, so that a write outside
-// them is seen, and the lists of arrays that describe it. What must not live here: expectations.
+// Memory that a test owns and passes to a call: elements between guards, so that a write outside
+// them is detected, and lists of arrays that describe them. What must not live here: expected
+// results.
 
 import CSwiftForce
 
-/// Elements with guards in front and behind, and what they were at first.
+/// Elements with guards before and after them, and their original values.
 @safe final class Memory<Element: BitwiseCopyable & Equatable> {
   private static var guardCount: Int { 16 }
 
@@ -24,7 +25,7 @@ import CSwiftForce
 
   var base: UnsafeMutablePointer<Element> { unsafe start + Memory.guardCount }
 
-  /// The address, in a form that arithmetic and strict checks do not mind.
+  /// The address as an integer, which arithmetic and strict memory safety permit.
   var address: UInt { UInt(bitPattern: unsafe base) }
 
   var values: [Element] {
@@ -32,7 +33,7 @@ import CSwiftForce
     set { for (i, value) in newValue.enumerated() { unsafe base[i] = value } }
   }
 
-  /// Whether nothing was written in front of the elements or behind them.
+  /// Whether nothing was written before or after the elements.
   var isIntact: Bool {
     (0..<Memory.guardCount).allSatisfy { i in
       unsafe start[i] == guardValue && base[original.count + i] == guardValue
@@ -55,14 +56,14 @@ extension Memory<UInt8> {
   convenience init(_ values: [UInt8]) { self.init(values, guardedBy: 99) }
 }
 
-/// A list of arrays whose every field a test may spoil.
+/// A list of arrays whose fields a test may change.
 @safe final class ArrayList {
   private let count: Int
   private let list: UnsafeMutablePointer<sf_array>
-  /// Null, or moved, where a test wants it so.
+  /// A test may set it to null or to another address.
   var address: UInt
 
-  /// Arrays of these sizes, one behind the other in memory that starts at `start`.
+  /// Arrays of these sizes, one after the other in memory that begins at `start`.
   init(_ start: UInt, sizes: [Int], type: sf_type) {
     count = sizes.count
     unsafe list = UnsafeMutablePointer.allocate(capacity: max(1, sizes.count))
@@ -92,7 +93,7 @@ extension Memory<UInt8> {
 @safe final class Cell<Value: BitwiseCopyable> {
   private let start: UnsafeMutablePointer<Value>
   private let original: [UInt8]
-  /// Null, or moved, where a test wants it so.
+  /// A test may set it to null or to another address.
   var address: UInt
 
   init(_ value: Value) {

@@ -1,4 +1,5 @@
-// What a call says: its status and its error record, which must agree, whatever the call.
+// The outcome of a call: its status and its error record, which must agree for every call. What
+// must not live here: particular calls.
 
 import CSwiftForce
 import Testing
@@ -15,8 +16,8 @@ struct Outcome {
   var isOK: Bool { status == SF_OK }
 }
 
-/// A record full of rubbish.
-func spoiledError() -> sf_error {
+/// A record filled with garbage.
+func garbageError() -> sf_error {
   var error = sf_error()
   unsafe withUnsafeMutableBytes(of: &error) { bytes in
     for i in bytes.indices { unsafe bytes[i] = 0xA5 }
@@ -24,7 +25,7 @@ func spoiledError() -> sf_error {
   return error
 }
 
-/// Where a call is to put its error record; null where it has nowhere to.
+/// The error argument of a call: the address of a record, or null.
 @safe struct Slot {
   static var null: Slot { Slot(address: 0) }
 
@@ -33,16 +34,16 @@ func spoiledError() -> sf_error {
   var pointer: UnsafeMutablePointer<sf_error>? { unsafe UnsafeMutablePointer(bitPattern: address) }
 }
 
-/// Makes a call with a record that holds rubbish, and reads what it says.
+/// Makes a call with a record that holds garbage, and returns its outcome.
 func outcome(
   _ call: (Slot) -> Int32, location: SourceLocation = #_sourceLocation
 ) -> Outcome {
-  let record = Cell(spoiledError())
+  let record = Cell(garbageError())
   let returned = call(Slot(address: record.address))
   var error = record.value
   let bytes = unsafe withUnsafeBytes(of: &error.message) { unsafe Array($0) }
   #expect(returned == error.status, sourceLocation: location)
-  #expect(bytes.last == 0, "the message has no end", sourceLocation: location)
+  #expect(bytes.last == 0, "the message is not terminated", sourceLocation: location)
   let message = String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
   #expect(message.isEmpty == (returned == 0), sourceLocation: location)
   return Outcome(
@@ -62,8 +63,8 @@ func number(_ name: String, _ axis: sf_axis) -> Int32 {
 /// The names of an axis.
 func names(_ axis: sf_axis) -> [String] {
   let text = Memory<CChar>([CChar](repeating: 1, count: 200), guardedBy: 9)
-  let said = outcome { unsafe sf_names(code(axis), text.base, 200, $0.pointer) }
-  #expect(said.isOK)
+  let result = outcome { unsafe sf_names(code(axis), text.base, 200, $0.pointer) }
+  #expect(result.isOK)
   let bytes = text.values.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
   return String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
 }

@@ -5,7 +5,7 @@ import Testing
 @testable import SwiftForceEngine
 
 struct AddTests {
-  @Test func isTheSumAndHandsOnItsGradient() throws {
+  @Test func isTheSumAndCopiesItsGradient() throws {
     let bench = try LayerBench<Double>(LayerCase(.add(0), [2, 1, 2]), batch: 3)
     bench.run()
     #expect(

@@ -1,4 +1,4 @@
-// Batch normalisation's values and its running statistics; its gradients are proven in LayerTests.
+// Batch normalisation's values and its running statistics. LayerTests checks its gradients.
 
 import Testing
 
@@ -50,14 +50,14 @@ struct BatchNorm2dTests {
     }
   }
 
-  /// As torch has it: running = (1 - momentum) running + momentum * the batch's mean, or its
+  /// As in torch: running = (1 - momentum) running + momentum * the batch's mean, or its
   /// unbiased variance.
-  @Test func runningStatisticsFollow() throws {
+  @Test func runningStatisticsAreUpdated() throws {
     let bench = try LayerBench<Double>(BatchNorm2dTests.form, batch: 4)
     let before = bench.parameters.map(\.values)
     bench.run()
     #expect(bench.parameters.map(\.values) == before)
-    bench.layer.follow(bench.pass())
+    bench.layer.updateRunningStatistics(bench.pass())
     for c in 0..<2 {
       let (mean, _, variance) = moments(channel(c, of: bench.inputs[0].values))
       let after = [bench.parameters[2].values[c], bench.parameters[3].values[c]]
@@ -68,11 +68,11 @@ struct BatchNorm2dTests {
     #expect(bench.parameters[1].values == before[1])
   }
 
-  /// Of one number there is no unbiased variance: nothing becomes NaN.
-  @Test func oneNumberOfAChannelIsNoFault() throws {
+  /// One number has no unbiased variance, but nothing becomes NaN.
+  @Test func channelsOfOneNumberAreFinite() throws {
     let bench = try LayerBench<Double>(LayerCase(.batchNorm2d(2), [2, 1, 1]), batch: 1)
     bench.run()
-    bench.layer.follow(bench.pass())
+    bench.layer.updateRunningStatistics(bench.pass())
     #expect(bench.output.values == bench.parameters[1].values)
     #expect(bench.parameters.allSatisfy { $0.values.allSatisfy { $0.isFinite } })
     #expect(bench.inputGradients[0].values == [0, 0])

@@ -1,5 +1,5 @@
-// The convolution's values against its definition, and the loops of every CPU level, type and number
-// of workers against each other; its gradients are proven in LayerTests.
+// The convolution's values against its definition, and the loops of all CPU levels, types and
+// numbers of workers against each other. LayerTests checks its gradients.
 
 import SwiftForceCore
 import Testing
@@ -80,8 +80,8 @@ struct Conv2dTests {
     var testDescription: String { "\(form.testDescription), batch \(batch)" }
   }
 
-  /// Around the channels of a tile and of a block, the width of a vector, and the length of a strip.
-  /// The images are small: debug builds call a function for each vector.
+  /// Sizes around the channels of a tile and of a block, the width of a vector, and the length of
+  /// a strip. The images are small because debug builds call a function for each vector.
   static let sizes: [Size] = {
     let channels = [1, 3, 7, 8, 9, 16, 17, 33, 40]
     let batches = [1, 3, 16, 17, 47, 48, 49, 130, 600]
@@ -95,7 +95,7 @@ struct Conv2dTests {
       Size(inputs: 40, outputs: 40, batch: 1, image: [2, 2]),
       Size(batch: 16, kernel: 1, padding: 0, image: [1, 40]),
       Size(batch: 2, kernel: 5, stride: 3, padding: 4),
-      // More channels than are worked on together, and strips that divide the samples.
+      // More channels than are computed together, and strips that divide the samples.
       Size(inputs: 2, outputs: 530, batch: 3, kernel: 1, padding: 0, image: [2, 1]),
       Size(inputs: 1, outputs: 513, batch: 130, kernel: 1, padding: 0, image: [1, 1]),
       Size(inputs: 515, outputs: 1, batch: 130, kernel: 1, padding: 0, image: [1, 1]),
@@ -111,7 +111,7 @@ struct Conv2dTests {
   func levelsAndWorkersAgree(size: Size) throws {
     let plain = try LayerBench<Double>(size.form, batch: size.batch)
     let (input, weight, bias) = (plain.inputs[0], plain.parameters[0], plain.parameters[1])
-    // What is compared is what comes of the same numbers.
+    // Round the numbers so that both types compute with the same ones.
     for arena in [input, weight, bias, plain.outputGradient] {
       arena.all.write(arena.values.map { Double(Float($0)) })
     }
@@ -124,14 +124,14 @@ struct Conv2dTests {
       for (got, expected) in zip(alone.gradients, gradients) {
         #expect(relativeError(got, expected) < 1e-5, "\(level)")
       }
-      #expect(alone.keptToItsWorkspace)
+      #expect(alone.staysInItsWorkspace)
       for workers in level == CPULevel.supported ? [2, 3, 5] : [3] {
         let shared = try LayerBench<Float>(
           size.form, batch: size.batch, level: level, workers: workers)
         shared.run()
         #expect(shared.output.values == alone.output.values, "\(level), \(workers) workers")
         #expect(shared.gradients == alone.gradients, "\(level), \(workers) workers")
-        #expect(shared.keptToItsWorkspace, "\(level), \(workers) workers")
+        #expect(shared.staysInItsWorkspace, "\(level), \(workers) workers")
       }
     }
   }

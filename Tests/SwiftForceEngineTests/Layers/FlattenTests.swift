@@ -1,4 +1,4 @@
-// That images become features in the order of memory.
+// Flattening keeps the order in memory.
 
 import Testing
 

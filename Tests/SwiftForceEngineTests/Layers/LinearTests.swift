@@ -1,4 +1,4 @@
-// The linear layer's values; its gradients are proven in LayerTests.
+// The linear layer's values. LayerTests checks its gradients.
 
 import Testing
 

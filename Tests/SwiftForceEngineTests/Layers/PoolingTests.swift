@@ -1,11 +1,11 @@
-// What pools make of a small image, and of ties; their gradients are proven in LayerTests.
+// Pooling of a small image, and of ties. LayerTests checks the gradients.
 
 import Testing
 
 @testable import SwiftForceEngine
 
 struct PoolingTests {
-  /// 3 x 5, with what does not fill a window at the right and at the bottom.
+  /// 3 x 5: the right and the bottom edge do not fill a window.
   static let image: [Double] = [
     1, 5, 2, 8, 9,
     7, 3, 4, 6, 9,
@@ -31,7 +31,7 @@ struct PoolingTests {
     #expect(negative.output.values == [-1])
   }
 
-  /// As torch has it: of several largest numbers the first gets the gradient, row by row.
+  /// As in torch, the first of several largest numbers in row-major order gets the gradient.
   @Test func firstLargestGetsTheGradient() throws {
     let bench = try bench(.maxPool2d(3, stride: 2), [Double](repeating: 4, count: 15))
     let g = bench.outputGradient.values

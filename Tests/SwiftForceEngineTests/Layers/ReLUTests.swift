@@ -1,4 +1,4 @@
-// The rectifier's values; its gradients away from zero are proven in LayerTests.
+// The rectifier's values. LayerTests checks its gradients away from zero.
 
 import Testing
 

@@ -1,0 +1,24 @@
+// Exported for benchmarks: a scan that reads all bytes of a list of arrays once. What must not live
+// here: anything that the package itself calls.
+
+import CSwiftForce
+import SwiftForceCore
+
+@_cdecl("sf_read")
+public func read(
+  _ arrays: UnsafePointer<sf_array>?, _ tensors: Int64, _ parity: UnsafeMutablePointer<UInt64>?,
+  _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    let arrays = unsafe try Arrays(
+      arrays, tensors, SF_OPERAND_NONE, types: Arrays.floats + [SF_TYPE_MASK])
+    let parity = unsafe try required(parity, "parity")
+    let memory = unsafe arrays.regions.map { region in
+      unsafe UnsafeRawBufferPointer(
+        start: UnsafeRawPointer(bitPattern: region.start), count: Int(region.end - region.start))
+    }
+    unsafe parity.pointee = try mappingErrors { () throws(SFError) in
+      unsafe try MemoryScan.parity(of: memory)
+    }
+  }
+}

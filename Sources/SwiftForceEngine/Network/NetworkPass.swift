@@ -1,0 +1,158 @@
+// Running a network's layers forward and backward in one call. What must not live here: the public
+// calls and their checks (NetworkComputation.swift).
+
+import SwiftForceCore
+
+/// The parameters, threads and activation memory of one call, and the passes that it runs with
+/// them.
+struct NetworkPass<Element: BLASScalar> {
+  private let architecture: Architecture
+  private let activations: Activations<Element>
+  private let parameters: ByLayer<Vector<Element>>
+  /// Where gradients are written; nil if only forward passes are run.
+  private let gradients: ByLayer<Vector<Element>?>?
+  private let normalization: Normalization
+  private let context: ExecutionContext<Element>
+
+  /// - Throws: `.badEnvironment` if an environment variable for threads or the CPU level is
+  ///   invalid.
+  init(
+    _ network: Network<Element>, parameters: ByLayer<Vector<Element>>,
+    gradients: ByLayer<Vector<Element>?>? = nil, normalization: Normalization
+  ) throws(SFError) {
+    architecture = network.architecture
+    activations = network.activations
+    self.parameters = parameters
+    self.gradients = gradients
+    self.normalization = normalization
+    context = ExecutionContext(
+      team: Team(workers: try Threads.current()),
+      tiles: Element.tiles(at: try CPULevel.current()))
+  }
+
+  /// Joins the threads. The pass must not be used afterwards.
+  func end() { context.team.join() }
+
+  /// Computes the outputs, some samples at a time, and passes each part's outputs to `body`.
+  func forEachMicroBatch(
+    of batch: CheckedBatch<Element>, samples: Int,
+    _ body: (_ range: Range<Int>, _ logits: Matrix<Element>) -> Void
+  ) throws(SFError) {
+    for start in stride(from: 0, to: batch.count, by: samples) {
+      let range = start..<min(start + samples, batch.count)
+      try activations.prepare(batch: range.count, includesBackward: gradients != nil, context)
+      body(range, forward(batch, range))
+    }
+  }
+
+  /// The number of samples of a batch that are computed together.
+  private func samplesTogether(in batch: CheckedBatch<Element>, together: Int?) -> Int {
+    min(normalizesByBatch ? together ?? batch.count : Architecture.microBatch, batch.count)
+  }
+
+  /// Whether the samples of a batch depend on each other.
+  private var normalizesByBatch: Bool {
+    !architecture.normalizingLayers.isEmpty && normalization == .batch
+  }
+
+  /// Reserves all memory that `accumulate` needs, so that `accumulate` cannot fail afterwards.
+  ///
+  /// - Throws: `.noMemory`; `.badArchitecture` if a channel has only one number to normalise by.
+  func reserveMemory(for batch: CheckedBatch<Element>, together: Int?) throws(SFError) {
+    let samples = samplesTogether(in: batch, together: together)
+    let rest = batch.count % samples
+    if normalizesByBatch {
+      try architecture.checkNormalization(samples: rest == 0 ? samples : rest)
+    }
+    // Both sizes: the memory grows to what the larger one needs, and never shrinks.
+    for samples in [rest, samples] where samples > 0 {
+      try activations.prepare(batch: samples, includesBackward: gradients != nil, context)
+    }
+  }
+
+  /// Runs the whole batch forward and backward, one micro-batch at a time. Each sample has the
+  /// weight 1 / count, so the gradients of the micro-batches add up to the gradient of the mean
+  /// loss.
+  func accumulate(
+    _ batch: CheckedBatch<Element>, together: Int?
+  ) throws(SFError) -> BatchResult {
+    try reserveMemory(for: batch, together: together)
+    var total = BatchResult(loss: 0, correct: 0)
+    let samples = samplesTogether(in: batch, together: together)
+    try forEachMicroBatch(of: batch, samples: samples) { range, logits in
+      let gradient = activations.gradient(architecture.layers.count)
+      total.add(
+        loss(batch, range, logits).sum(gradient: gradient, weight: 1 / Double(batch.count)))
+      backward(accumulates: range.lowerBound > 0)
+    }
+    return total.mean(over: batch.count)
+  }
+
+  func loss(
+    _ batch: CheckedBatch<Element>, _ range: Range<Int>, _ logits: Matrix<Element>
+  ) -> SoftmaxCrossEntropy<Element> {
+    let labels = activations.labels.part(0..<range.count)
+    batch.gatherLabels(range, into: labels)
+    return SoftmaxCrossEntropy(
+      logits: logits, labels: labels, workspace: activations.workspace.part(0..<2 * range.count))
+  }
+
+  /// Updates running statistics from those of the last micro-batch.
+  func updateRunningStatistics() {
+    for (position, layer) in architecture.layers.enumerated() {
+      layer.updateRunningStatistics(pass(position))
+    }
+  }
+
+  /// Runs some samples through all layers and returns the logits, (classes, samples).
+  private func forward(_ batch: CheckedBatch<Element>, _ range: Range<Int>) -> Matrix<Element> {
+    batch.gather(range, into: activations.value(0))
+    for (position, layer) in architecture.layers.enumerated() { layer.forward(pass(position)) }
+    return activations.value(architecture.layers.count)
+  }
+
+  /// Runs backward passes from the logits down to the lowest layers that have parameters.
+  private func backward(accumulates: Bool) {
+    for position in architecture.layers.indices.reversed() {
+      guard let outputGradient = activations.gradient(position + 1) else { continue }
+      let targets = architecture.sources[position].indices.map { source in
+        activations.partialGradient(position, source)
+          ?? activations.gradient(architecture.sources[position][source])
+      }
+      architecture.layers[position].backward(
+        pass(position),
+        BackwardPass(
+          outputGradient: outputGradient, inputGradient: targets[0],
+          addendGradient: targets.count > 1 ? targets[1] : nil,
+          parameterGradients: gradients?[position] ?? [], accumulates: accumulates))
+      for (source, value) in architecture.sources[position].enumerated() {
+        guard let partial = activations.partialGradient(position, source),
+          let sum = activations.gradient(value)
+        else { continue }
+        sum.elements.assignSum(sum.elements, partial.elements)
+      }
+    }
+  }
+
+  private func pass(_ position: Int) -> Pass<Element> {
+    let sources = architecture.sources[position]
+    return Pass(
+      input: activations.value(sources[0]),
+      addend: sources.count > 1 ? activations.value(sources[1]) : nil,
+      output: activations.value(position + 1), parameters: parameters[position],
+      saved: activations.saved(position), normalization: normalization,
+      workspace: activations.workspace, context: context)
+  }
+}
+
+extension BatchResult {
+  mutating func add(_ other: BatchResult) {
+    loss += other.loss
+    correct += other.correct
+  }
+
+  /// Turns a summed loss into the mean.
+  func mean(over count: Int) -> BatchResult {
+    BatchResult(loss: loss / Double(count), correct: correct)
+  }
+}

@@ -1,0 +1,87 @@
+/* Conversions between the core's structs and Python objects: statuses to exceptions, lists of
+ * integers, lines of text, reports. What must not live here: buffers (arrays.c). */
+#include "shim.h"
+
+int check_status(PyObject *module, int32_t status, const sf_error *error) {
+  if (status == SF_OK) return 1;
+  PyObject *facts =
+      Py_BuildValue("(iiLLLds)", error->status, error->operand, (long long)error->tensor,
+                    (long long)error->index, (long long)error->count, error->value, error->message);
+  if (facts) PyErr_SetObject(state_of(module)->native_error, facts);
+  Py_XDECREF(facts);
+  return 0;
+}
+
+int64_t *integers_from(PyObject *sequence, Py_ssize_t *count) {
+  *count = PySequence_Size(sequence);
+  if (*count < 0) return NULL;
+  int64_t *numbers = PyMem_Calloc((size_t)*count + 1, sizeof(int64_t));
+  if (!numbers) {
+    PyErr_NoMemory();
+    return NULL;
+  }
+  for (Py_ssize_t i = 0; i < *count; i++) {
+    PyObject *item = PySequence_GetItem(sequence, i);
+    numbers[i] = item ? PyLong_AsLongLong(item) : -1;
+    Py_XDECREF(item);
+    if (PyErr_Occurred()) {
+      PyMem_Free(numbers);
+      return NULL;
+    }
+  }
+  return numbers;
+}
+
+PyObject *integer_tuple(const int64_t *numbers, Py_ssize_t count) {
+  PyObject *tuple = PyTuple_New(count);
+  for (Py_ssize_t i = 0; tuple && i < count; i++) {
+    PyObject *number = PyLong_FromLongLong(numbers[i]);
+    if (!number || PyTuple_SetItem(tuple, i, number) < 0) {
+      Py_CLEAR(tuple);
+    }
+  }
+  return tuple;
+}
+
+PyObject *tuple_from_lines(const char *text) {
+  PyObject *joined = PyUnicode_FromString(text);
+  PyObject *lines = joined ? PyUnicode_Splitlines(joined, 0) : NULL;
+  PyObject *names = lines ? PyList_AsTuple(lines) : NULL;
+  Py_XDECREF(joined);
+  Py_XDECREF(lines);
+  return names;
+}
+
+/* In the order of `values` in report_dict. */
+const char *const report_names[] = {
+    "step",        "keep",         "candidates",        "removed",       "revived",
+    "zero_scores", "at_threshold", "kept_at_threshold", "arbitrary",     "readings",
+    "threshold",   "saliency",     "total_saliency",    "gradient_norm", "layer_kept"};
+
+PyObject *report_dict(PyObject *module, const sf_report *r, const int64_t *layer_kept,
+                      Py_ssize_t tensors) {
+  PyObject *values[] = {PyLong_FromLongLong(r->step),
+                        PyLong_FromLongLong(r->keep),
+                        PyLong_FromLongLong(r->candidates),
+                        PyLong_FromLongLong(r->removed),
+                        PyLong_FromLongLong(r->revived),
+                        PyLong_FromLongLong(r->zero_scores),
+                        PyLong_FromLongLong(r->at_threshold),
+                        PyLong_FromLongLong(r->kept_at_threshold),
+                        PyLong_FromLongLong(r->arbitrary),
+                        PyLong_FromLongLong(r->readings),
+                        PyFloat_FromDouble(r->threshold),
+                        PyFloat_FromDouble(r->saliency),
+                        PyFloat_FromDouble(r->total_saliency),
+                        PyFloat_FromDouble(r->gradient_norm),
+                        integer_tuple(layer_kept, tensors)};
+  _Static_assert(COUNT(values) == REPORT_NAMES, "one value for each name");
+  PyObject *names = state_of(module)->report_names;
+  PyObject *report = PyDict_New();
+  for (Py_ssize_t i = 0; i < COUNT(values); i++) {
+    if (report && (!values[i] || PyDict_SetItem(report, PyTuple_GetItem(names, i), values[i]) < 0))
+      Py_CLEAR(report);
+    Py_XDECREF(values[i]);
+  }
+  return report;
+}

@@ -1,0 +1,174 @@
+/* The progressive search, and the sums over ranks that its steps may need. What must not live here:
+ * one selection without a search (selection.c). */
+#include "shim.h"
+
+static const char search_name[] = "swiftforce.search";
+
+static void free_search(PyObject *capsule) {
+  sf_search_release((int64_t)(intptr_t)PyCapsule_GetPointer(capsule, search_name), NULL);
+}
+
+PyObject *core_search_create(PyObject *module, PyObject *args) {
+  PyObject *keep_list, *size_list;
+  sf_search_options options = {0};
+  long long keep, steps, total, taken;
+  unsigned long long seed;
+  int64_t handle, *sizes = NULL, *keeps = NULL;
+  Py_ssize_t tensors = 0, keep_count = 0;
+  sf_error error;
+  PyObject *result = NULL;
+  if (!PyArg_ParseTuple(args, "iiLLOOKLL:search_create", &options.method, &options.schedule, &keep,
+                        &steps, &keep_list, &size_list, &seed, &total, &taken))
+    return NULL;
+  sizes = integers_from(size_list, &tensors);
+  if (!sizes) goto done;
+  if (keep_list != Py_None) {
+    keeps = integers_from(keep_list, &keep_count);
+    if (!keeps) goto done;
+    steps = keep_count;
+  }
+  options.keep = keep;
+  options.steps = steps;
+  options.keeps = keeps;
+  options.seed = seed;
+  options.total = total;
+  options.taken = taken;
+  if (!check_status(module, sf_search_create(&options, sizes, tensors, &handle, &error), &error))
+    goto done;
+  result = PyCapsule_New((void *)(intptr_t)handle, search_name, free_search);
+  if (!result) sf_search_release(handle, NULL);
+done:
+  PyMem_Free(sizes);
+  PyMem_Free(keeps);
+  return result;
+}
+
+/* How a step reaches the other ranks: a Python function that adds up the integers in a bytearray
+ * over all ranks. It also holds the exception that this function raised. */
+typedef struct {
+  PyObject *sum;
+  PyThreadState *state; /* of the thread that takes the step, while it does not hold the GIL */
+  PyObject *type, *value, *trace;
+} rank_exchange;
+
+/* Replaces numbers by their sums over all ranks. The Python function gets a copy, so a reference
+ * that it keeps never points to freed memory. */
+static int32_t sum_over_ranks(void *context, int64_t *values, int64_t count) {
+  rank_exchange *exchange = context;
+  Py_ssize_t bytes = (Py_ssize_t)(count * (int64_t)sizeof(int64_t));
+  PyEval_RestoreThread(exchange->state);
+  PyObject *copy = PyByteArray_FromStringAndSize((const char *)values, bytes);
+  PyObject *returned = copy ? PyObject_CallFunctionObjArgs(exchange->sum, copy, NULL) : NULL;
+  if (returned && PyByteArray_Size(copy) != bytes)
+    PyErr_SetString(PyExc_ValueError,
+                    "the function for sums over all ranks changed the length of its bytearray");
+  else if (returned)
+    memcpy(values, PyByteArray_AsString(copy), (size_t)bytes);
+  int failed = PyErr_Occurred() != NULL;
+  if (failed) PyErr_Fetch(&exchange->type, &exchange->value, &exchange->trace);
+  Py_XDECREF(returned);
+  Py_XDECREF(copy);
+  exchange->state = PyEval_SaveThread();
+  return failed;
+}
+
+PyObject *core_search_step(PyObject *module, PyObject *args) {
+  PyObject *capsule, *weight_list, *gradient_list, *previous_list, *mask_list, *masked_list;
+  PyObject *start_list;
+  rank_exchange exchange = {0};
+  int64_t *starts = NULL;
+  Py_ssize_t start_count = 0;
+  held_arrays weights = {0}, gradients = {0}, previous = {0}, masks = {0}, masked = {0};
+  sf_report report;
+  sf_error error;
+  int32_t status;
+  int64_t *layer_kept = NULL;
+  PyObject *result = NULL;
+  if (!PyArg_ParseTuple(args, "OOOOOOOO:search_step", &capsule, &weight_list, &gradient_list,
+                        &previous_list, &mask_list, &masked_list, &exchange.sum, &start_list))
+    return NULL;
+  int64_t handle = handle_from(capsule, search_name);
+  if (!handle) return NULL;
+  if (!acquire_arrays(weight_list, 0, &weights) || !acquire_arrays(gradient_list, 0, &gradients) ||
+      !acquire_arrays(previous_list, 0, &previous) || !acquire_arrays(mask_list, 1, &masks) ||
+      !acquire_arrays(masked_list, 1, &masked))
+    goto done;
+  if (!same_length(&weights, &gradients) || !same_length(&weights, &previous) ||
+      !same_length(&weights, &masks) || !same_length(&weights, &masked))
+    goto done;
+  layer_kept = PyMem_Calloc((size_t)weights.count + 1, sizeof(int64_t));
+  if (!layer_kept) {
+    PyErr_NoMemory();
+    goto done;
+  }
+  starts = start_list == Py_None ? NULL : integers_from(start_list, &start_count);
+  if (start_list != Py_None && !starts) goto done;
+  if (starts && start_count != weights.count) {
+    PyErr_SetString(PyExc_ValueError, "starts and weights differ in length");
+    goto done;
+  }
+  sf_step_arrays arrays = {weights.arrays, gradients.arrays, previous.arrays,
+                           masks.arrays,   masked.arrays,    weights.count};
+  sf_ranks ranks = {sum_over_ranks, &exchange, starts};
+  exchange.state = PyEval_SaveThread();
+  status = starts ? sf_search_step_shared(handle, &arrays, &ranks, &report, layer_kept, &error)
+                  : sf_search_step(handle, &arrays, &report, layer_kept, &error);
+  PyEval_RestoreThread(exchange.state);
+  if (exchange.type) {
+    PyErr_Restore(exchange.type, exchange.value, exchange.trace);
+    goto done;
+  }
+  if (check_status(module, status, &error))
+    result = report_dict(module, &report, layer_kept, weights.count);
+done:
+  PyMem_Free(starts);
+  PyMem_Free(layer_kept);
+  release_arrays(&weights);
+  release_arrays(&gradients);
+  release_arrays(&previous);
+  release_arrays(&masks);
+  release_arrays(&masked);
+  return result;
+}
+
+PyObject *core_search_taken(PyObject *module, PyObject *args) {
+  PyObject *capsule;
+  int64_t taken, steps;
+  sf_error error;
+  int32_t status;
+  if (!PyArg_ParseTuple(args, "O:search_taken", &capsule)) return NULL;
+  int64_t handle = handle_from(capsule, search_name);
+  if (!handle) return NULL;
+  Py_BEGIN_ALLOW_THREADS
+  status = sf_search_state(handle, &taken, &steps, NULL, &error);
+  Py_END_ALLOW_THREADS
+  if (!check_status(module, status, &error)) return NULL;
+  return PyLong_FromLongLong(taken);
+}
+
+PyObject *core_search_report(PyObject *module, PyObject *args) {
+  PyObject *capsule;
+  long long step;
+  Py_ssize_t tensors;
+  sf_report report;
+  sf_error error;
+  int32_t status;
+  int64_t *layer_kept = NULL;
+  PyObject *result = NULL;
+  if (!PyArg_ParseTuple(args, "OLn:search_report", &capsule, &step, &tensors)) return NULL;
+  if (tensors < 0 || tensors > (1 << 24)) {
+    PyErr_SetString(PyExc_ValueError, "tensors must be in 0 ... 16777216");
+    return NULL;
+  }
+  int64_t handle = handle_from(capsule, search_name);
+  if (!handle) return NULL;
+  layer_kept = PyMem_Calloc((size_t)tensors + 1, sizeof(int64_t));
+  if (!layer_kept) return PyErr_NoMemory();
+  Py_BEGIN_ALLOW_THREADS
+  status = sf_search_report(handle, step, &report, layer_kept, tensors, &error);
+  Py_END_ALLOW_THREADS
+  if (check_status(module, status, &error))
+    result = report_dict(module, &report, layer_kept, tensors);
+  PyMem_Free(layer_kept);
+  return result;
+}
