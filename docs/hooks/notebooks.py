@@ -37,7 +37,9 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
     """Put the HTML of cells where it belongs."""
     del config, files
     for position, shown in enumerate(_html.get(page.file.src_uri, ())):
-        content = content.replace(_PLACE.format(position), f'<div class="cell-output">{shown}</div>')
+        content = content.replace(
+            _PLACE.format(position), f'<div class="cell-output">{shown}</div>'
+        )
     return content
 
 
@@ -66,6 +68,7 @@ def _markdown(notebook: dict[str, Any], page: str, files: Files, config: MkDocsC
 
 
 def _linked(text: str) -> str:
-    """Text whose links to other notebooks and pages lead to pages of the site."""
+    """Text whose links lead from the page to what they lead to from the notebook."""
     text = re.sub(r"\]\(([\w.-]+)\.ipynb", r"](\1.md", text)
-    return text.replace("](../docs/", "](../").replace("](../README.md", "](../index.md")
+    text = text.replace("](../docs/", "](../").replace("](../README.md", "](../index.md")
+    return re.sub(r"\]\(([\w.-]+\.py)\)", r"](../../examples/\1)", text)
