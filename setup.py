@@ -75,9 +75,12 @@ class BuildSwiftExtension(build_ext):
     def build_core(self, swift: str) -> Path:
         """The Swift core as a static library."""
         options = ["--package-path", str(ROOT), "-c", "release", "--product", PRODUCT]
-        run([swift, "build", *options])
         shown = run([swift, "build", *options, "--show-bin-path"], capture=True)
-        return Path(shown.strip()) / f"lib{PRODUCT}.a"
+        library = Path(shown.strip()) / f"lib{PRODUCT}.a"
+        # The archive is added to and never made anew: it would keep what removed sources defined.
+        library.unlink(missing_ok=True)
+        run([swift, "build", *options])
+        return library
 
     def link(self, swiftc: str, objects: list[str], library: Path, target: Path) -> None:
         """One shared object: static Swift runtime, unused code dropped, one symbol exported."""

@@ -19,7 +19,7 @@ DRIFT = "step, gradients drift"
 def reading(problem: Problem) -> Call:
     """The limit: all weights and gradients read once, by our own loop and as many threads."""
     arrays = [*problem.weights, *problem.gradients]
-    return lambda: _core.read(arrays)
+    return lambda: _core.scan(arrays)
 
 
 def snip(problem: Problem, keep: int) -> Call:

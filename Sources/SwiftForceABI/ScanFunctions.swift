@@ -4,7 +4,7 @@
 import CSwiftForce
 import SwiftForceCore
 
-@_cdecl("sf_read")
+@_cdecl("sf_scan")
 public func read(
   _ arrays: UnsafePointer<sf_array>?, _ tensors: Int64, _ parity: UnsafeMutablePointer<UInt64>?,
   _ error: UnsafeMutablePointer<sf_error>?

@@ -55,7 +55,7 @@ func write(
     removed: Int64(report.removed), revived: Int64(report.revived),
     zero_scores: Int64(report.zeroScores), at_threshold: Int64(report.atThreshold),
     kept_at_threshold: Int64(report.keptAtThreshold), arbitrary: Int64(report.arbitrary),
-    readings: Int64(report.passes),
+    passes: Int64(report.passes),
     threshold: report.threshold, saliency: report.saliency,
     total_saliency: report.totalSaliency, gradient_norm: report.gradientNorm)
   guard let layerKept = unsafe layerKept else { return }

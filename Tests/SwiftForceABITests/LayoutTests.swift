@@ -81,7 +81,7 @@ import Testing
         Layout.offset(of: \.removed), Layout.offset(of: \.revived),
         Layout.offset(of: \.zero_scores), Layout.offset(of: \.at_threshold),
         Layout.offset(of: \.kept_at_threshold), Layout.offset(of: \.arbitrary),
-        Layout.offset(of: \.readings),
+        Layout.offset(of: \.passes),
         Layout.offset(of: \.threshold), Layout.offset(of: \.saliency),
         Layout.offset(of: \.total_saliency), Layout.offset(of: \.gradient_norm),
       ] == (0..<14).map { 8 * $0 })

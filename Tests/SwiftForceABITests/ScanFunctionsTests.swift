@@ -1,9 +1,9 @@
-// sf_read, the scan of the benchmarks: what it computes, and every argument that it refuses.
+// sf_scan, the scan of the benchmarks: what it computes, and every argument that it refuses.
 
 import CSwiftForce
 import Testing
 
-/// sf_read: 3 1 | 2 5 4 in two tensors.
+/// sf_scan: 3 1 | 2 5 4 in two tensors.
 @safe private final class ReadCall {
   let values = Memory<Float>([3, 1, 2, 5, 4])
   let parity = Memory<UInt64>([9], guardedBy: 6)
@@ -18,7 +18,7 @@ import Testing
 
   func make(_ error: Slot) -> Int32 {
     withExtendedLifetime(self) {
-      unsafe sf_read(
+      unsafe sf_scan(
         list.pointer, tensors, UnsafeMutablePointer(bitPattern: parityAddress), error.pointer)
     }
   }

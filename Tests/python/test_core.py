@@ -4,136 +4,35 @@ from __future__ import annotations
 
 import gc
 import importlib.util
-import itertools
 import shutil
 import subprocess
 import sys
-import threading
-import tracemalloc
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from native_calls import (
+    ARITY,
+    FUNCTIONS,
+    GARBAGE,
+    INT,
+    LAYERS,
+    LENIENT,
+    Endless,
+    F,
+    M,
+    Sequence,
+    linear,
+    new_network,
+    new_search,
+    try_call,
+    valid_calls,
+)
 from swiftforce import _core
 
 NM = shutil.which("nm") or shutil.which("llvm-nm")
 READELF = shutil.which("readelf") or shutil.which("llvm-readelf")
-
-FUNCTIONS = sorted(
-    name
-    for name, value in vars(_core).items()
-    if callable(value) and not isinstance(value, type) and not name.startswith("_")
-)
-ARITY = {
-    "addresses": 1,
-    "cpu_levels": 0,
-    "keep_count": 2,
-    "method": 1,
-    "names": 1,
-    "network_apply": 2,
-    "network_create": 3,
-    "network_evaluate": 4,
-    "network_forward": 3,
-    "network_gradients": 8,
-    "network_parameters": 1,
-    "network_reset": 1,
-    "network_sizes": 1,
-    "network_train": 7,
-    "permutation": 3,
-    "read": 1,
-    "saliency": 5,
-    "saliency_reads": 1,
-    "schedule": 4,
-    "search_create": 9,
-    "search_report": 3,
-    "search_taken": 1,
-    "search_step": 8,
-    "select": 3,
-    "set_threads": 1,
-    "threads": 0,
-}
-
-
-def linear(inputs: int, outputs: int, source: int = -1) -> tuple[Any, ...]:
-    return (0, source, -2, True, inputs, outputs, 0, 0, 0, 0, 0.0, 0.0)
-
-
-def relu(source: int) -> tuple[Any, ...]:
-    return (1, source, -2, False, 0, 0, 0, 0, 0, 0, 0.0, 0.0)
-
-
-LAYERS = (linear(6, 5), relu(0), linear(5, 3, 1))
-
-#: Functions to which some of it is no garbage: a small number, or a sequence of nothing.
-LENIENT = ("addresses", "names", "method", "saliency_reads")
-
-F, M, INT = np.float32, np.bool_, np.int64
-
-
-def new_network(seed: int = 0) -> object:
-    return _core.network_create(LAYERS, None, seed)
-
-
-def new_search(size: int = 4) -> object:
-    return _core.search_create(2, 0, 1, 2, None, (size,), 0, 0, 0)
-
-
-def stepped_search() -> object:
-    search = new_search()
-    ones = [np.ones(4, F)]
-    _core.search_step(search, ones, ones, None, [np.ones(4, M)], None, None, None)
-    return search
-
-
-def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]]]:
-    """A call of each function that succeeds."""
-    n, samples = 4 * scale, 3 * scale
-    ones = [np.ones(n, F)]
-    network = new_network()
-    x, y, rows = np.ones((samples, 6), F), np.zeros(samples, INT), np.arange(samples, dtype=INT)
-    weights = [np.ones((5, 6), F), np.ones((3, 5), F)]
-    gradients = [np.empty((5, 6), F), np.empty((3, 5), F)]
-    masks = [np.ones((5, 6), M), np.ones((3, 5), M)]
-    arguments: dict[str, list[Any]] = {
-        "names": [0],
-        "method": [2],
-        "keep_count": [10, 0.5],
-        "schedule": [0, 10, 2, 3],
-        "permutation": [np.empty(n, INT), 1, 0],
-        "read": [ones],
-        "saliency": [0, ones, [np.ones(n, F)], [np.empty(n, F)], 1],
-        "select": [ones, [np.empty(n, M)], 2],
-        "search_create": [2, 0, 1, 2, (3, 1), (2, 2), 0, 0, 0],
-        "search_step": [
-            new_search(n),
-            ones,
-            [np.ones(n, F)],
-            None,
-            [np.empty(n, M)],
-            [np.empty(n, F)],
-            None,
-            None,
-        ],
-        "addresses": [[np.empty(n, F), np.empty(0, F)]],
-        "cpu_levels": [],
-        "saliency_reads": [0],
-        "threads": [],
-        "set_threads": [_core.threads()],
-        "search_report": [stepped_search(), 1, 1],
-        "search_taken": [new_search()],
-        "network_create": [LAYERS, None, 0],
-        "network_sizes": [network],
-        "network_parameters": [network],
-        "network_apply": [network, masks],
-        "network_reset": [network],
-        "network_gradients": [network, weights, gradients, x, y, rows, 0, False],
-        "network_train": [network, x, y, rows, 0.1, 0.9, 0.0],
-        "network_evaluate": [network, x, y, rows],
-        "network_forward": [network, x, np.empty((samples, 3), F)],
-    }
-    return {name: (getattr(_core, name), list(given)) for name, given in arguments.items()}
 
 
 # ------------------------------------------------------------------------- the file
@@ -196,65 +95,6 @@ def test_the_module_is_the_stub() -> None:
 
 
 # ------------------------------------------------------------------------- garbage
-
-
-class Sequence:
-    """Claims more than it has."""
-
-    def __len__(self) -> int:
-        return 3
-
-    def __getitem__(self, position: int) -> Any:
-        raise RuntimeError("no item")
-
-
-class Endless:
-    def __len__(self) -> int:
-        return sys.maxsize
-
-    def __getitem__(self, position: int) -> Any:
-        return 1
-
-
-GARBAGE: list[Any] = [
-    None,
-    -1,
-    2**31,
-    2**80,
-    1.5,
-    float("nan"),
-    "text",
-    b"\0" * 16,
-    [],
-    (),
-    {},
-    [None],
-    [1, "a"],
-    [[]],
-    object(),
-    Sequence(),
-    np.zeros(3, F),
-    np.zeros((3, 6)),
-    np.zeros(0, F),
-    [np.zeros(4)],
-    [np.zeros(8, F)[::2]],
-    [np.frombuffer(bytes(17), F, offset=1)],
-    [np.zeros(4, ">f4")],
-    [np.zeros(4, F), np.zeros(4, F)],
-    [np.zeros(5, F)],
-    np.zeros(2, "f4,f4"),
-    memoryview(b"abcd"),
-]
-
-
-def try_call(function: Callable[..., Any], arguments: list[Any]) -> None:
-    """Any answer will do, and any ordinary exception; only not a crash or a SystemError."""
-    try:
-        function(*arguments)
-    except SystemError:
-        raise
-    except Exception as error:
-        assert str(error)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -422,212 +262,3 @@ def test_outputs_that_cannot_be_written() -> None:
     fixed.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
         _core.select([np.ones(4, F)], [fixed], 1)
-
-
-# ------------------------------------------------------------------------- references, memory
-
-
-def counts(objects: list[Any]) -> list[int]:
-    return [sys.getrefcount(item) for item in objects]
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_no_reference_is_kept(name: str) -> None:
-    """Neither by calls that succeed nor by calls that fail at each of the arguments."""
-    function, arguments = valid_calls()[name]
-    held = [*arguments, *itertools.chain(*(a for a in arguments if type(a) in (list, tuple)))]
-    held = [item for item in held if not isinstance(item, (int, float)) and item is not None]
-    failing = [
-        [*arguments[:place], garbage, *arguments[place + 1 :]]
-        for place in range(len(arguments))
-        for garbage in (Sequence(), 2**80)
-    ]
-    if name in ("search_step",):  # takes both of its steps, then fails
-        function(*arguments)
-    before = counts(held)
-    for _ in range(50):
-        try_call(function, arguments)
-        for given in failing:
-            try_call(function, given)
-    given = None
-    assert counts(held) == before
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_no_memory_is_kept(name: str) -> None:
-    function, arguments = valid_calls()[name]
-    bad = [[*arguments[:i], Sequence(), *arguments[i + 1 :]] for i in range(len(arguments))]
-
-    def work(times: int) -> None:
-        for _ in range(times):
-            try_call(function, arguments)
-            for given in bad:
-                try_call(function, given)
-
-    work(20)
-    gc.collect()
-    tracemalloc.start()
-    try:
-        work(5)
-        marks = [tracemalloc.get_traced_memory()[0]]
-        for _ in range(3):
-            work(300)
-            gc.collect()
-            marks.append(tracemalloc.get_traced_memory()[0])
-    finally:
-        tracemalloc.stop()
-    # Ten bytes a round would be a leak if they came every time: the interpreter keeps things, too.
-    assert min(end - start for start, end in itertools.pairwise(marks)) < 3000
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/statm")
-def test_networks_and_searches_are_released() -> None:
-    def resident() -> int:
-        with open("/proc/self/statm") as file:  # noqa: PTH123
-            return int(file.read().split()[1])
-
-    def work(times: int) -> None:
-        for _ in range(times):
-            network = _core.network_create((linear(300, 300),), None, 0)
-            _core.network_parameters(network)
-            _core.search_create(2, 0, 1, 1000, None, (10_000,), 0, 0, 0)
-
-    work(50)
-    before = resident()
-    work(300)  # 108 MB of weights
-    assert resident() - before < 5000
-
-
-def test_views_keep_their_network() -> None:
-    network = new_network(seed=3)
-    view = _core.network_parameters(network)[0][0]
-    expected = bytes(memoryview(view))
-    del network
-    gc.collect()
-    others = [new_network(seed) for seed in range(20)]
-    assert bytes(memoryview(view)) == expected
-    del others
-
-
-# ------------------------------------------------------------------------- the lock
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "permutation",
-        "read",
-        "saliency",
-        "select",
-        "search_step",
-        "network_gradients",
-        "network_train",
-        "network_evaluate",
-        "network_forward",
-    ],
-)
-def test_other_threads_run_during_a_call(name: str) -> None:
-    """The interval is so long that only a call that gives the lock away lets others run."""
-    turns: list[int] = []
-    stop, ready = threading.Event(), threading.Event()
-
-    def turn() -> None:
-        ready.set()
-        while not stop.wait(0.0005):
-            turns.append(1)
-
-    function, arguments = valid_calls(scale=400_000 if name[0] != "n" else 40_000)[name]
-    interval = sys.getswitchinterval()
-    other = threading.Thread(target=turn)
-    other.start()
-    ready.wait()
-    try:
-        sys.setswitchinterval(600)
-        for _ in range(30):
-            if name == "search_step":
-                arguments[0] = new_search(arguments[1][0].size)
-            before = len(turns)
-            function(*arguments)
-            during = len(turns) - before
-            if during:
-                break
-    finally:
-        sys.setswitchinterval(interval)
-        stop.set()
-        other.join()
-    assert during
-
-
-# ------------------------------------------------------------------------- sums over ranks
-
-
-def shared_step(total: Any, starts: Any = (0,)) -> dict[str, Any]:
-    """A step of a rank that is alone, whose sums the function forms."""
-    ones = [np.ones(4, F)]
-    arguments = [new_search(), ones, ones, None, [np.ones(4, M)], None]
-    return _core.search_step(*arguments, total, starts)
-
-
-def alone(numbers: bytearray) -> None:
-    """The sums over one rank."""
-
-
-def test_sums_are_formed_in_a_bytearray_of_integers() -> None:
-    seen = []
-    shared_step(lambda numbers: seen.append((type(numbers), len(numbers))))
-    assert {kind for kind, _ in seen} == {bytearray}
-    assert all(length % 8 == 0 for _, length in seen)
-    assert len(seen) == 6  # one to meet, three digits, one of a position, the figures
-
-
-@pytest.mark.parametrize(
-    ("total", "error"),
-    [
-        (None, TypeError),
-        (lambda numbers: numbers.clear(), ValueError),
-        (lambda numbers: numbers.append(0), ValueError),
-        (lambda numbers: 1 // 0, ZeroDivisionError),
-        (lambda numbers: sys.exit(3), SystemExit),
-        (lambda: None, TypeError),
-    ],
-)
-def test_what_goes_wrong_in_a_sum_is_raised(total: Any, error: type[BaseException]) -> None:
-    with pytest.raises(error):
-        shared_step(total)
-
-
-@pytest.mark.parametrize(
-    ("starts", "error"),
-    [((), ValueError), ((0, 4), ValueError), (3, TypeError), (("a",), TypeError)],
-)
-def test_starts_must_be_numbers_of_tensors(starts: Any, error: type[Exception]) -> None:
-    with pytest.raises(error):
-        shared_step(alone, starts)
-
-
-def test_a_start_beyond_the_end() -> None:
-    with pytest.raises(_core.NativeError) as caught:
-        shared_step(alone, (1,))
-    assert _core.STATUSES[caught.value.args[0]] == "BAD_START"
-
-
-def test_what_a_function_keeps_of_its_numbers_stays_its_own() -> None:
-    kept: list[memoryview] = []
-    report = shared_step(lambda numbers: kept.append(memoryview(numbers)))
-    assert report["keep"] == 2
-    before = [bytes(view) for view in kept]
-    assert [shared_step(alone)["keep"] for _ in range(20)] == [2] * 20
-    assert [bytes(view) for view in kept] == before
-
-
-def test_sums_keep_no_reference_and_no_memory() -> None:
-    def fails(numbers: bytearray) -> None:
-        raise KeyError(len(numbers))
-
-    before = counts([alone, fails])
-    for _ in range(50):
-        try_call(shared_step, [alone])
-        try_call(shared_step, [fails])
-    assert counts([alone, fails]) == before

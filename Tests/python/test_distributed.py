@@ -148,7 +148,10 @@ def test_torch_must_be_initialised() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "package", "text"),
-    [(TorchCommunicator, "torch", "pip install torch"), (MPICommunicator, "mpi4py", "pip install")],
+    [
+        (TorchCommunicator, "torch", r"pip install 'swiftforce\[torch\]'"),
+        (MPICommunicator, "mpi4py", "pip install"),
+    ],
 )
 def test_packages_that_are_missing(
     kind: Any, package: str, text: str, monkeypatch: pytest.MonkeyPatch

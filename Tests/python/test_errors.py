@@ -42,7 +42,7 @@ def test_every_error_is_ours_and_a_built_in(name: str) -> None:
 def test_every_error_and_warning_is_public() -> None:
     defined = {
         name
-        for name, value in vars(errors).items()
+        for name, value in vars(sf.errors).items()
         if isinstance(value, type) and issubclass(value, sf.SwiftForceError | Warning)
     }
     assert defined <= set(sf.__all__)
@@ -200,7 +200,7 @@ def test_other_errors_pass() -> None:
 def test_masks_that_changed_between_steps() -> None:
     search = sf.MaskSearch(np.float32([1, 2, 3, 4]), schedule=[3, 1])
     search.step(np.float32([1, 1, 1, 1]))
-    search._masks_of(1)[0][...] = True
+    search._buffers.masks(1)[0][...] = True
     with pytest.raises(sf.MasksChangedError, match=r"keep 4 weights .* kept 3") as caught:
         search.step(np.float32([1, 1, 1, 1]))
     assert isinstance(caught.value, RuntimeError)

@@ -55,7 +55,7 @@ PyObject *tuple_from_lines(const char *text) {
 /* In the order of `values` in report_dict. */
 const char *const report_names[] = {
     "step",        "keep",         "candidates",        "removed",       "revived",
-    "zero_scores", "at_threshold", "kept_at_threshold", "arbitrary",     "readings",
+    "zero_scores", "at_threshold", "kept_at_threshold", "arbitrary",     "passes",
     "threshold",   "saliency",     "total_saliency",    "gradient_norm", "layer_kept"};
 
 PyObject *report_dict(PyObject *module, const sf_report *r, const int64_t *layer_kept,
@@ -69,7 +69,7 @@ PyObject *report_dict(PyObject *module, const sf_report *r, const int64_t *layer
                         PyLong_FromLongLong(r->at_threshold),
                         PyLong_FromLongLong(r->kept_at_threshold),
                         PyLong_FromLongLong(r->arbitrary),
-                        PyLong_FromLongLong(r->readings),
+                        PyLong_FromLongLong(r->passes),
                         PyFloat_FromDouble(r->threshold),
                         PyFloat_FromDouble(r->saliency),
                         PyFloat_FromDouble(r->total_saliency),

@@ -58,7 +58,7 @@ done:
   return result;
 }
 
-PyObject *core_read(PyObject *module, PyObject *args) {
+PyObject *core_scan(PyObject *module, PyObject *args) {
   PyObject *list;
   held_arrays arrays = {0};
   uint64_t parity;
@@ -68,7 +68,7 @@ PyObject *core_read(PyObject *module, PyObject *args) {
   if (!PyArg_ParseTuple(args, "O:read", &list)) return NULL;
   if (!acquire_arrays(list, 0, &arrays)) goto done;
   Py_BEGIN_ALLOW_THREADS
-  status = sf_read(arrays.arrays, arrays.count, &parity, &error);
+  status = sf_scan(arrays.arrays, arrays.count, &parity, &error);
   Py_END_ALLOW_THREADS
   if (check_status(module, status, &error)) result = PyLong_FromUnsignedLongLong(parity);
 done:

@@ -98,7 +98,7 @@ PyObject *core_permutation(PyObject *module, PyObject *args);
 
 PyObject *core_saliency(PyObject *module, PyObject *args);
 PyObject *core_select(PyObject *module, PyObject *args);
-PyObject *core_read(PyObject *module, PyObject *args);
+PyObject *core_scan(PyObject *module, PyObject *args);
 
 PyObject *core_search_create(PyObject *module, PyObject *args);
 PyObject *core_search_step(PyObject *module, PyObject *args);

@@ -1,7 +1,7 @@
 """swiftforce finds sparse networks before training.
 
-Weights and gradients in, masks out: FORCE and Iterative SNIP ("Progressive Skeletonization",
-ICLR 2021), SNIP and other baselines, exact and on a native core.
+It takes weights and gradients, and returns masks: by FORCE and Iterative SNIP ("Progressive
+Skeletonization", ICLR 2021), SNIP and other baselines, exactly, on a native core.
 
 >>> import numpy as np, swiftforce as sf
 >>> w, g = np.float32([1, -2, 3, 4]), np.float32([4, 1, 0, 2])
@@ -158,7 +158,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Import what not every program uses, when it is used: it is half of the package."""
+        """Import packages that not every program uses when they are first used."""
         if name in ("checks", "datasets", "nn"):
             from importlib import import_module
 

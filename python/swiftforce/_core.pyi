@@ -31,7 +31,7 @@ def saliency(
     kind: int, weights: _Arrays, gradients: _Arrays | None, scores: _Arrays, seed: int, /
 ) -> None: ...
 def select(scores: _Arrays, masks: _Arrays, keep: int, /) -> dict[str, Any]: ...
-def read(arrays: _Arrays, /) -> int: ...  # for benchmarks: the time no selection can go below
+def scan(arrays: _Arrays, /) -> int: ...  # for benchmarks: the time no selection can go below
 def search_create(
     method: int,
     schedule: int,

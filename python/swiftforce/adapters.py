@@ -1,4 +1,4 @@
-"""What adapters of frameworks share: layers chosen by name, and batches that begin again."""
+"""Functions that the adapters of frameworks share: layers chosen by name, and endless batches."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Batch = TypeVar("Batch")
 #: One pattern or several, as in `fnmatch`.
 Patterns = str | Sequence[str]
 
-#: How the own names of arrays end that have two or more dimensions, in attention heads and in
-#: stacked or quantised layers, and are no weights of layers.
+#: Endings of the last part of a name, for arrays that have two or more dimensions but are not
+#: weights: in attention heads, and in stacked or quantised layers.
 _OTHERS = re.compile(r"(^|_)(bias(_[kv]|_table)?|scales?(_inv)?|offset|mask|tokens?)$")
-#: What stands in the names of modules whose ``weight`` is looked up, added or multiplied by.
+#: Parts of the names of modules whose ``weight`` is a table, a bias or a scale.
 _MODULES = ("embed", "bias", "norm")
-#: Modules that are called for their place: the tables of GPT-2 and of T5.
+#: Names of modules that are embedding tables: of GPT-2 and of T5.
 _TABLES = ("wte", "wpe", "shared")
-#: What `torch.nn.utils.weight_norm` calls the norms of a weight, in its old form and its new one.
+#: Names that `torch.nn.utils.weight_norm` gives to norms, in its old form and its new one.
 _NORMS = ("weight_g", "original0")
 
 
@@ -33,14 +33,14 @@ def matching(names: Sequence[str], patterns: Patterns, argument: str) -> set[str
     ----------
     names : sequence of str
     patterns : str or sequence of str
-        As in `fnmatch`, where ``*`` matches any text; case matters.
+        As in `fnmatch`: ``*`` matches any text; case matters.
     argument : str
-        What the caller passed the patterns as, for the message.
+        The name of the caller's argument, for the message.
 
     Raises
     ------
     UnknownNameError
-        If a pattern matches no name: a typo would silently do nothing.
+        If a pattern matches no name: it is probably misspelt.
 
     Examples
     --------
@@ -50,13 +50,13 @@ def matching(names: Sequence[str], patterns: Patterns, argument: str) -> set[str
     """
     found: set[str] = set()
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        those = {name for name in names if fnmatchcase(name, pattern)}
-        if not those:
+        matched = {name for name in names if fnmatchcase(name, pattern)}
+        if not matched:
             raise UnknownNameError(
                 f"{argument} has the pattern {pattern!r}, which matches nothing; "
                 f"there are: {listed(names)}"
             )
-        found |= those
+        found |= matched
     return found
 
 
@@ -73,18 +73,18 @@ def prunable(
     ----------
     dimensions : mapping of str to int or None
         Number of dimensions of each array; None for one that does not hold floating-point numbers,
-        and is never pruned.
+        which is never pruned.
     include : str or sequence of str, optional
-        Patterns of those to take instead of what `is_weight` takes.
+        Patterns of the arrays to take; by default those that `is_weight` takes.
     exclude : str or sequence of str
-        Patterns of those to leave out, by default or though included.
+        Patterns of the arrays to leave out, even if `include` matches them.
     nothing : str
-        How the message begins where none is left.
+        The beginning of the message if none is left.
 
     Raises
     ------
     UnknownNameError
-        If a pattern matches no array; one to include, none of floating-point numbers.
+        If a pattern matches no array, or one to include matches none of floating-point numbers.
     StructureError
         If none is left.
 
@@ -109,14 +109,14 @@ def prunable(
 
 
 def is_weight(name: str, dimensions: int) -> bool:
-    """Whether an array of floating-point numbers is, by its name, the weight of a layer.
+    """Whether the name of an array of floating-point numbers is that of a layer's weight.
 
     Parameters
     ----------
     name : str
         Parts are separated by dots, as in torch, or by slashes, as in paths of pytrees.
     dimensions : int
-        A weight has two or more.
+        Number of dimensions of the array. A weight has two or more.
 
     Examples
     --------
@@ -126,30 +126,30 @@ def is_weight(name: str, dimensions: int) -> bool:
     >>> is_weight("patch_embedding/kernel", 4), is_weight("batch_norm/scale", 4)
     (True, False)
     """
-    # The variables of flax.nnx end with "value", which is no name of theirs.
+    # The paths of flax.nnx end with "value" after the name of the variable.
     parts = re.split("[./]", name.lower())
     if len(parts) > 1 and parts[-1] == "value":
         parts.pop()
     *_, module, own = ["", *parts]
     if dimensions < 2 or "embed" in own or own in _NORMS or _OTHERS.search(own):
         return False
-    # "kernel" is never a table or a norm, but a dense layer or a convolution, such as the patch
+    # A "kernel" is a dense layer or a convolution, also in a module called an embedding: the patch
     # embedding of a vision transformer.
     return own == "kernel" or not (module in _TABLES or any(part in module for part in _MODULES))
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names in a message, cut off where there are very many."""
+    """Names for a message, cut off if there are very many."""
     return shorten(", ".join(names), 400, placeholder=" ...")
 
 
 def endless(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """The batches in their order, begun again at their end.
+    """The batches in their order, from the beginning again after the last.
 
     Raises
     ------
     BatchesError
-        On the way, if there are none, or if they cannot be begun again.
+        When they run out, if there are none, or if they cannot be iterated again.
 
     Examples
     --------

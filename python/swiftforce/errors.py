@@ -96,11 +96,11 @@ class KeepError(SwiftForceError, ValueError):
 
 
 class StepsError(SwiftForceError, ValueError):
-    """A number of steps is below one, or not one for a one-shot method."""
+    """A number of steps is below one, or a schedule has several for a one-shot method."""
 
 
 class ScheduleError(SwiftForceError, ValueError):
-    """A schedule grows, ends elsewhere than asked for, or is not a schedule."""
+    """A schedule keeps more weights than the step before, has another end, or is not a schedule."""
 
 
 class ShapeError(SwiftForceError, ValueError):
@@ -108,7 +108,7 @@ class ShapeError(SwiftForceError, ValueError):
 
 
 class StructureError(SwiftForceError, ValueError):
-    """Arrays do not come in the structure of the weights: names differ, or some are missing."""
+    """Arrays are not in the structure of the weights: names differ, or some are missing."""
 
 
 class LayoutError(SwiftForceError, ValueError):
@@ -120,7 +120,7 @@ class OverlapError(SwiftForceError, ValueError):
 
 
 class UnsupportedTypeError(SwiftForceError, TypeError):
-    """An array has an element type that is not supported, or is no array."""
+    """An array has an element type that is not supported, or an object is not an array."""
 
 
 class UnknownNameError(SwiftForceError, ValueError):
@@ -132,7 +132,7 @@ class ThreadsError(SwiftForceError, ValueError):
 
 
 class EnvironmentVariableError(SwiftForceError, ValueError):
-    """An environment variable of swiftforce has a value that cannot be followed."""
+    """An environment variable of swiftforce has an invalid value."""
 
 
 class SeedError(SwiftForceError, ValueError):
@@ -140,15 +140,15 @@ class SeedError(SwiftForceError, ValueError):
 
 
 class MissingGradientsError(SwiftForceError, TypeError):
-    """The method scores weights by their gradients, and none were passed."""
+    """The method scores weights by their gradients, and there are none for a step."""
 
 
 class SearchDoneError(SwiftForceError, RuntimeError):
-    """The search has taken all its steps, or none yet where one is needed."""
+    """The search has taken all its steps, or has no result because it has taken none."""
 
 
 class ArraysChangedError(SwiftForceError, RuntimeError):
-    """Weights, gradients or scores changed while they were read: another thread writes them."""
+    """Weights, gradients or scores changed during a call: another thread writes them."""
 
 
 class MasksChangedError(SwiftForceError, RuntimeError):
@@ -160,11 +160,11 @@ class RankFailedError(SwiftForceError, RuntimeError):
 
 
 class InUseError(SwiftForceError, RuntimeError):
-    """A search was asked from within its own step: by a communicator, or by what interrupts it."""
+    """A search was used during its own step: by its communicator, or by a signal handler."""
 
 
 class ExchangeError(SwiftForceError, RuntimeError):
-    """A communicator gave back numbers that no sum over all ranks can be."""
+    """A communicator returned numbers that cannot be sums over all ranks."""
 
 
 class ArchitectureError(SwiftForceError, ValueError):
@@ -180,39 +180,39 @@ class HyperparameterError(SwiftForceError, ValueError):
 
 
 class BatchesError(SwiftForceError, ValueError):
-    """There are no batches, too few for a search, or none in a step; or one has no samples."""
+    """There are no batches, too few for a search, or none in a step; or a batch is empty."""
 
 
 class DivergedError(SwiftForceError, ArithmeticError):
-    """The loss is no longer a finite number: training went wrong."""
+    """The loss is not a finite number: training diverged."""
 
 
 class DatasetError(SwiftForceError, ValueError):
-    """A data set is missing, or a file of it is corrupt, truncated or of another kind."""
+    """A data set is missing, or one of its files is corrupt, truncated or of another kind."""
 
 
 class MaskFileError(SwiftForceError, ValueError):
-    """A file does not hold masks of swiftforce, or not undamaged ones."""
+    """A file does not hold masks of swiftforce, or is damaged."""
 
 
 class CheckpointError(SwiftForceError, ValueError):
-    """A file of tensors is damaged or of another kind, or files do not make one checkpoint."""
+    """A file of tensors is damaged or of another kind, or files do not form one checkpoint."""
 
 
 class SearchFileError(SwiftForceError, ValueError):
-    """A file does not hold a search of swiftforce, or not an undamaged one."""
+    """A file does not hold a search of swiftforce, or is damaged."""
 
 
 class WeightsDifferError(SwiftForceError, ValueError):
-    """Weights are not those that a file was written for: names, shapes, types or values differ."""
+    """Weights differ from those that a file was written for, in names, shapes, types or values."""
 
 
 class RunsFileError(SwiftForceError, ValueError):
-    """A file does not hold results of runs, or a line of it is damaged."""
+    """A file does not hold results of runs, or one of its lines is damaged."""
 
 
 class NetworkFileError(SwiftForceError, ValueError):
-    """A file does not hold a network of swiftforce, or not an undamaged one."""
+    """A file does not hold a network of swiftforce, or is damaged."""
 
 
 class RanksDifferError(SwiftForceError, ValueError):
@@ -228,7 +228,7 @@ class SwiftForceWarning(UserWarning):
 
 
 class DegenerateSaliencyWarning(SwiftForceWarning):
-    """Fewer weights have a saliency above zero than are kept: positions chose the rest."""
+    """Fewer weights have a saliency above zero than are kept: their positions decide the rest."""
 
 
 class MaskedGradientsWarning(SwiftForceWarning):
@@ -236,12 +236,12 @@ class MaskedGradientsWarning(SwiftForceWarning):
 
 
 class LayerCollapseWarning(SwiftForceWarning):
-    """A layer keeps no weight, so nothing passes through it."""
+    """A layer keeps no weight."""
 
 
 class UnreachableClassWarning(SwiftForceWarning):
-    """No path of kept weights leads from a network's input to a class: it cannot be told."""
+    """No path of kept weights leads from a network's input to a class: it is never predicted."""
 
 
 class StepsIgnoredWarning(SwiftForceWarning):
-    """A one-shot method was given a number of steps: it takes one."""
+    """A one-shot method was given a number of steps: it takes one step and ignores it."""

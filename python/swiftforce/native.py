@@ -1,4 +1,4 @@
-"""Calls of the native core: what it refuses becomes the error that fits."""
+"""Calls of the native core: each of its errors becomes a public one."""
 
 from __future__ import annotations
 
@@ -63,24 +63,25 @@ _EXCEPTIONS: dict[str, type[SwiftForceError]] = {
     "IN_USE": InUseError,
 }
 
-#: Names a tensor: the operand ("weights") and its position in, what the user calls it out.
+#: From an operand ("weights") and a position to the user's name of that tensor.
 Label = Callable[[str, int], str]
 
 
 def plain_label(operand: str, tensor: int) -> str:
-    """What a tensor is called where the user has no name for it."""
+    """The name of a tensor that the user has not named."""
     if operand == "none":
         return "memory of the network's parameters"
     return f"{operand}[{tensor}]" if tensor >= 0 else operand
 
 
 def public_error(error: _core.NativeError, label: Label = plain_label) -> SwiftForceError:
-    """The error for a refusal; its arguments are the fields of the core's error struct.
+    """The public error for one of the core, whose arguments are the fields of its error struct.
 
     Parameters
     ----------
+    error : NativeError
     label : callable
-        Says what the user calls a tensor, given the operand and the position.
+        Returns the user's name of a tensor, given the operand and the position.
     """
     code, operand, position, index, count, value, message = error.args
     status = _core.STATUSES[code]
@@ -100,21 +101,21 @@ def public_error(error: _core.NativeError, label: Label = plain_label) -> SwiftF
 
 
 class native_call:  # noqa: N801 - read as the statement it makes
-    """Turn what the core refuses inside the block into the public error that fits.
+    """Turn an error of the core inside the block into the public one.
 
-    What every small search comes by catches `NativeError` itself, which is cheaper.
+    Code that every small search runs catches `NativeError` itself, which is cheaper.
 
     Parameters
     ----------
     label : callable
-        Says what the user calls a tensor, given the operand and the position.
+        Returns the user's name of a tensor, given the operand and the position.
     """
 
     def __init__(self, label: Label = plain_label) -> None:
         self._label = label
 
     def __enter__(self) -> None:
-        """Nothing to set up."""
+        """Do nothing."""
 
     def __exit__(
         self,

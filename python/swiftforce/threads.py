@@ -1,4 +1,4 @@
-"""How many threads a call may use, and which CPU level its loops run at."""
+"""The number of threads that a call may use, and the CPU level of its loops."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from swiftforce.native import native_call
 def set_num_threads(threads: int) -> None:
     """Set how many threads each later call of this process may use.
 
-    By default all CPUs that the process may run on, or what the environment variable
-    ``SWIFTFORCE_NUM_THREADS`` says. Small inputs stay on one thread. Results do not depend on it.
-    Matrix products of `swiftforce.nn` follow OpenBLAS's own setting, not this one.
+    The default is the value of the environment variable ``SWIFTFORCE_NUM_THREADS``, or else the
+    number of CPUs that the process may run on. Small inputs use one thread. Results do not depend
+    on the number. Matrix products of `swiftforce.nn` follow the setting of OpenBLAS, not this one.
 
     Parameters
     ----------
@@ -23,18 +23,19 @@ def set_num_threads(threads: int) -> None:
     Raises
     ------
     ThreadsError
+        If it is not an integer in that range.
     """
     with native_call():
         _core.set_threads(integer(threads, "threads", ThreadsError))
 
 
 def get_num_threads() -> int:
-    """How many threads a call may use.
+    """The number of threads that a call may use.
 
     Raises
     ------
     EnvironmentVariableError
-        If ``SWIFTFORCE_NUM_THREADS`` is set to something else than a number in 1 ... 4096.
+        If ``SWIFTFORCE_NUM_THREADS`` is not a number in 1 ... 4096.
     """
     with native_call():
         return _core.threads()
@@ -43,13 +44,13 @@ def get_num_threads() -> int:
 def cpu_levels() -> tuple[str, ...]:
     """The CPU level in use, then the others that this machine has.
 
-    The environment variable ``SWIFTFORCE_CPU_LEVEL`` names another one to use; it is read once.
-    Results do not depend on it.
+    The environment variable ``SWIFTFORCE_CPU_LEVEL`` selects another one; it is read once. Results
+    do not depend on the level.
 
     Raises
     ------
     EnvironmentVariableError
-        If the variable names no level, or one that this CPU lacks.
+        If the variable does not name a level, or names one that this CPU does not have.
     """
     with native_call():
         return _core.cpu_levels()

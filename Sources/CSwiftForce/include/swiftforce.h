@@ -193,7 +193,7 @@ typedef struct sf_report {
   int64_t at_threshold;      /* candidates whose score equals the threshold */
   int64_t kept_at_threshold; /* how many of these are kept: those at the lowest positions */
   int64_t arbitrary;         /* kept with a zero score while others with a zero score are not */
-  int64_t readings;          /* passes over the arrays to find the mask */
+  int64_t passes;            /* passes over the arrays to find the mask */
   double threshold;          /* the smallest kept score */
   double saliency;           /* sum of the kept scores */
   double total_saliency;     /* sum of the candidates' scores */
@@ -313,7 +313,7 @@ int32_t sf_select(const sf_array *scores, const sf_array *masks, int64_t tensors
 /* Scans all bytes of the arrays once: *parity = the exclusive or of their 64-bit words. Words of an
    array are counted from its start, and its last word is filled up with zeros. The arrays hold
    floats or masks. For benchmarks: no selection from these arrays can take less time. */
-int32_t sf_read(const sf_array *arrays, int64_t tensors, uint64_t *parity, sf_error *error);
+int32_t sf_scan(const sf_array *arrays, int64_t tensors, uint64_t *parity, sf_error *error);
 
 /* Creates a search over tensors of these sizes, and sets *search to its handle, which is above 0. A
    rank may have no tensors if there are others. */

@@ -31,7 +31,7 @@ def parity(arrays: list[np.ndarray]) -> int:
 def test_every_byte_is_read(rng, sizes, threads):
     sf.set_num_threads(threads)
     arrays = [rng.integers(0, 256, size, np.uint8).view(np.bool_) for size in sizes]
-    assert _core.read(arrays) == parity(arrays)
+    assert _core.scan(arrays) == parity(arrays)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_every_byte_is_read(rng, sizes, threads):
 )
 def test_every_type_of_array_is_read(rng, dtype):
     arrays = [rng.integers(0, 2, size).astype(dtype) for size in (1, 1001, 0, 70_007)]
-    assert _core.read(arrays) == parity(arrays)
+    assert _core.scan(arrays) == parity(arrays)
 
 
 @pytest.mark.slow
@@ -47,7 +47,7 @@ def test_every_type_of_array_is_read(rng, dtype):
 def test_levels_agree(level):
     program = (
         "import numpy as np; from swiftforce import _core;"
-        "print(_core.read([np.random.default_rng(7).standard_normal(300_001)]))"
+        "print(_core.scan([np.random.default_rng(7).standard_normal(300_001)]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -62,7 +62,7 @@ def test_levels_agree(level):
 def test_what_is_no_array_of_ours_is_refused():
     for arrays in ([], [np.zeros(3, np.int64)], [np.zeros(3, ">f4")]):
         with pytest.raises(_core.NativeError):
-            _core.read(arrays)
+            _core.scan(arrays)
 
 
 def test_it_is_not_public():

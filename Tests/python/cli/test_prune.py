@@ -162,7 +162,7 @@ def test_on_a_terminal_the_table_alone_tells_of_them(
         (("--method", "force"), (), "it is snip: use swiftforce.force or swiftforce.torch.prune"),
         (("--method", "iterative_snip"), (), "it is snip: use swiftforce.iterative_snip or"),
         (("--method", "grasp_it"), (), "at each of its steps: use swiftforce.grasp_it or"),
-        (("--method", "SNIP"), (), "there is no method 'SNIP'"),
+        (("--method", "SNAP"), (), "there is no method 'SNAP'; did you mean 'snip'?"),
         ((), ("--sparsity",), "one of the arguments --sparsity --keep is required"),
         (("--keep", "3"), (), "not allowed with argument --sparsity"),
         (("--keep", "0"), ("--sparsity",), "whole number of at least 1, not 0"),
@@ -210,7 +210,7 @@ def with_nan(seed: int) -> np.ndarray:
             "g",
             np.ones((5, 6), np.float32),
             "gradients['layers.2.fc.weight'] has shape (5, 6) where weights['layers.2.fc.weight'] "
-            "has (6, 5)\n",
+            "has (6, 5): it looks transposed, pass its transpose\n",
         ),
         ("g", np.ones((6, 5), np.int32), "'layers.2.fc.weight' in g.safetensors is I32, not one"),
         ("g", with_nan(2), "gradients['layers.2.fc.weight'] has 1 value that is not finite"),

@@ -144,7 +144,16 @@ WRONG_ARRAYS: dict[str, tuple[Any, type, str]] = {
     "longdouble": (np.array([1, 2], np.longdouble), sf.UnsupportedTypeError, "has dtype float128"),
     "int64": (np.array([1, 2]), sf.UnsupportedTypeError, "has dtype int64"),
     "bool": (np.array([True, False]), sf.UnsupportedTypeError, "has dtype bool"),
-    "complex": (np.array([1j, 2]), sf.UnsupportedTypeError, "has dtype complex128"),
+    "complex": (
+        np.array([1j, 2]),
+        sf.UnsupportedTypeError,
+        r"has dtype complex128, and complex numbers are not supported: .* \.view\('float64'\)$",
+    ),
+    "narrow complex": (
+        np.array([1j, 2], np.complex64),
+        sf.UnsupportedTypeError,
+        r"has dtype complex64, and complex numbers are not supported: .* \.view\('float32'\)$",
+    ),
     "object": (np.array([1.0, None]), sf.UnsupportedTypeError, "has dtype object"),
     "string": (np.array(["1", "2"]), sf.UnsupportedTypeError, "has dtype <U1"),
     "big-endian": (np.array([1, 2], ">f4"), sf.UnsupportedTypeError, "has dtype >f4 .* float32"),
@@ -154,10 +163,15 @@ WRONG_ARRAYS: dict[str, tuple[Any, type, str]] = {
     "none": (None, sf.UnsupportedTypeError, "is a NoneType, not an array"),
     "text": ("weights", sf.UnsupportedTypeError, "is a str, not an array"),
     "class": (np.float32, sf.UnsupportedTypeError, "is a type, not an array"),
-    "strided": (np.zeros(4, np.float32)[::2], sf.LayoutError, "is not C-contiguous"),
-    "reversed": (np.zeros(2, np.float32)[::-1], sf.LayoutError, "is not C-contiguous"),
-    "broadcast": (np.broadcast_to(np.float32(1), 2), sf.LayoutError, "is not C-contiguous"),
-    "misaligned": (misaligned(2), sf.LayoutError, "is not aligned"),
+    "nested": ({"kernel": floats(1, 2)}, sf.UnsupportedTypeError, "is a dict, .*: flatten nested"),
+}
+
+#: Right, but for their places in memory.
+WRONG_LAYOUTS: dict[str, tuple[Any, type, str]] = {
+    "strided": (np.zeros(4, np.float32)[::2], sf.LayoutError, "is not C-contiguous: copy it"),
+    "reversed": (np.zeros(2, np.float32)[::-1], sf.LayoutError, "is not C-contiguous: copy it"),
+    "broadcast": (np.broadcast_to(np.float32(1), 2), sf.LayoutError, "is not C-contiguous: copy"),
+    "misaligned": (misaligned(2), sf.LayoutError, "is not aligned in memory: copy it"),
 }
 
 #: Wrong as the counterpart of another array only.
@@ -179,9 +193,9 @@ def assert_refused(call: Callable[[], Any], error: type, text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("wrong", WRONG_ARRAYS)
+@pytest.mark.parametrize("wrong", [*WRONG_ARRAYS, *WRONG_LAYOUTS])
 def test_weights_that_are_refused(wrong: str) -> None:
-    array, error, text = WRONG_ARRAYS[wrong]
+    array, error, text = {**WRONG_ARRAYS, **WRONG_LAYOUTS}[wrong]
     good = floats(1, 2)
     named, listed = {"fine": good, "fc": array}, [good, array]
     for call in (
@@ -214,9 +228,11 @@ def test_gradients_that_are_refused(wrong: str) -> None:
     assert after == before
 
 
-@pytest.mark.parametrize("wrong", sorted({*WRONG_ARRAYS} - {"bool", "misaligned"}))
+@pytest.mark.parametrize("wrong", sorted({*WRONG_ARRAYS, *WRONG_LAYOUTS} - {"bool", "misaligned"}))
 def test_masks_that_are_refused(wrong: str) -> None:
-    array, error, text = WRONG_ARRAYS[wrong]
+    array, error, text = {**WRONG_ARRAYS, **WRONG_LAYOUTS}[wrong]
+    if "complex" in wrong:
+        text = "has dtype complex.* where bool is needed"
     if error is sf.LayoutError:
         array = np.array([True, False, True, False])[::2]
     text = text.replace("where float32", "where bool").replace(".* float32", ".* bool")
@@ -274,7 +290,6 @@ A, B, C = floats(1, 2), floats(3, 4), floats(5, 6)
         ([A], {"a": A}, "^gradients must be a sequence .* not dict"),
         ([A], A, "^gradients must be a sequence .* not ndarray"),
         ([A], iter([A]), "^gradients must be a sequence .* not list_iterator"),
-        ([A], "ab", "^gradients must be a sequence .* not str"),
         ([A, B], [A], "^gradients hold 1 arrays where weights hold 2"),
         ([A], [A, B], "^gradients hold 2 arrays where weights hold 1"),
         ((A,), (), "^gradients hold 0 arrays where weights hold 1"),
@@ -296,6 +311,51 @@ def test_gradients_whose_arrays_come_in_another_order_of_shapes() -> None:
         sf.ShapeError,
         r"^gradients\[0\] has shape \(2,\) where weights\[0\] has \(2, 3\)",
     )
+
+
+@pytest.mark.parametrize(
+    "array", [FLOATS.T, FLOATS.T.copy(), np.asfortranarray(FLOATS.T)], ids=["view", "C", "F"]
+)
+def test_transposed_gradients_are_told_by_their_shape(array: np.ndarray) -> None:
+    """Whatever their layout: a copy of it would not help."""
+    assert_refused(
+        lambda: sf.snip([FLOATS], [array], keep=1),
+        sf.ShapeError,
+        r"^gradients\[0\] has shape \(3, 2\) where weights\[0\] has \(2, 3\): it looks transposed, "
+        "pass its transpose$",
+    )
+
+
+def test_another_shape_is_not_said_to_be_transposed() -> None:
+    with pytest.raises(sf.ShapeError) as caught:
+        sf.snip(FLOATS, floats(*range(6)), keep=1)
+    assert "transposed" not in str(caught.value)
+
+
+@pytest.mark.parametrize("layout", ["transposed", "Fortran", "strided", "reversed", "misaligned"])
+def test_gradients_of_any_layout(layout: str) -> None:
+    """They are copied; weights are read in place, and are not."""
+    whole = np.random.default_rng(3).standard_normal((8, 10)).astype(np.float32)
+    gradients = {
+        "transposed": np.ascontiguousarray(whole.T).T,
+        "Fortran": np.asfortranarray(whole),
+        "strided": np.repeat(whole, 2, axis=1)[:, ::2],
+        "reversed": whole[::-1].copy()[::-1],
+        "misaligned": misaligned(80).reshape(8, 10),
+    }[layout]
+    expected = np.ascontiguousarray(gradients)
+    before = gradients.tobytes()
+    weights = whole[:, ::-1].copy() + np.float32(1)
+    for found, wanted in (
+        (sf.snip(weights, gradients, keep=9).masks, sf.snip(weights, expected, keep=9).masks),
+        (sf.saliency(weights, gradients), sf.saliency(weights, expected)),
+        (
+            sf.force(weights, lambda _: gradients, keep=9, steps=3).masks,
+            sf.force(weights, lambda _: expected, keep=9, steps=3).masks,
+        ),
+    ):
+        assert found.tobytes() == wanted.tobytes()
+    assert gradients.tobytes() == before
 
 
 def test_a_transposed_matrix() -> None:

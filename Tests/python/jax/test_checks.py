@@ -1,4 +1,4 @@
-"""Masks of a pytree are shuffled and inverted as the native ones, and fit where they came from."""
+"""Shuffled and inverted masks of a pytree are those of the core, in the same structure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def leaves(tree: object) -> list[list[bool]]:
 
 
 @pytest.mark.slow
-def test_as_the_native_ones() -> None:
+def test_shuffle_and_invert_match_the_core() -> None:
     pruning = sfj.prune(PARAMS, method="magnitude", sparsity=0.7)
     arrays = [np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(pruning.masks)]
     scores = jax.tree_util.tree_map(jnp.abs, PARAMS)
@@ -44,6 +44,6 @@ def test_as_the_native_ones() -> None:
     }
 
 
-def test_masks_that_are_none_are_refused() -> None:
+def test_arrays_that_are_not_masks_are_refused() -> None:
     with pytest.raises(sf.UnsupportedTypeError, match=r"masks\['a/b'\] has dtype float32"):
         sfj.shuffle({"a": {"b": jnp.ones(3)}})

@@ -13,7 +13,7 @@ import pytest
 import swiftforce as sf
 from kinds import network
 from swiftforce.inputs.tensors import Tensors
-from swiftforce.result.records import layers_of
+from swiftforce.result.records import layers_of, saved_step
 from swiftforce.show import tables
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
@@ -72,7 +72,7 @@ def test_degenerate_is_said_of_the_last_step() -> None:
 def test_the_fields_of_a_step_are_those_of_the_oracle() -> None:
     names = [field.name for field in fields(oracle.Step)]
     # How the mask was found is no part of the method.
-    assert [field.name for field in fields(sf.Step) if field.name != "readings"] == names
+    assert [field.name for field in fields(sf.Step) if field.name != "passes"] == names
 
 
 def test_records_cannot_be_changed() -> None:
@@ -275,3 +275,11 @@ def test_sums_beyond_float64_are_no_number_in_json() -> None:
     assert told == found.to_dict()
     # And no share of them is told.
     assert "of the sum" not in format(found)
+
+
+def test_steps_of_files_that_version_0_1_wrote() -> None:
+    step = sf.magnitude(np.float32([1, 2, 3]), keep=2).history[0]
+    entries = {**asdict(step), "layer_kept": [2]}
+    assert saved_step(entries) == step
+    entries["readings"] = entries.pop("passes")
+    assert saved_step(entries) == step

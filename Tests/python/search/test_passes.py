@@ -20,7 +20,7 @@ pytestmark = [
 SIZE = 4 * CHUNK + 3
 
 
-def readings(scores: oracle.Array, keep: int) -> int:
+def passes(scores: oracle.Array, keep: int) -> int:
     """Compares a selection with the oracle at one to four threads; how often it read."""
     expected = oracle.select([scores], keep)[0]
     found = set()
@@ -28,7 +28,7 @@ def readings(scores: oracle.Array, keep: int) -> int:
         sf.set_num_threads(threads)
         pruning = sf.magnitude(scores, keep=keep)
         oracle.assert_same_masks(pruning.masks, expected)
-        found.add(pruning.history[0].readings)
+        found.add(pruning.history[0].passes)
     assert len(found) == 1
     return found.pop()
 
@@ -39,7 +39,7 @@ def test_order_and_periods_are_read_once(keep: int) -> None:
     rising = np.arange(SIZE, dtype=np.float32)
     periodic = rising + np.float32(1e6) * (rising % 16 == 5)
     for scores in (rising, rising[::-1].copy(), periodic):
-        assert readings(scores, keep) == 1
+        assert passes(scores, keep) == 1
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -50,7 +50,7 @@ def test_sorted_scores_of_every_type_are_read_once(dtype: type, rng: np.random.G
     scores = np.sort(rng.integers(0, greatest, SIZE, dtype=bits)).view(dtype)
     for keep in (SIZE // 100, SIZE // 2):
         pruning = sf.magnitude(scores, keep=keep)
-        assert pruning.history[0].readings == 1
+        assert pruning.history[0].passes == 1
         expected = oracle.select([scores.astype(np.float64)], keep)[0]
         oracle.assert_same_masks(pruning.masks, expected)
 
@@ -61,20 +61,20 @@ def test_no_sample_is_drawn_beyond_a_tensor(rng: np.random.Generator) -> None:
     memory[:, :16] = rng.random((CHUNK // 16, 16))
     scores = [row[:16] for row in memory]
     pruning = sf.magnitude(scores, keep=CHUNK // 2)
-    assert pruning.history[0].readings == 1
+    assert pruning.history[0].passes == 1
     oracle.assert_same_masks(pruning.masks, oracle.select(scores, CHUNK // 2))
 
 
 def test_a_flood_of_equal_scores_is_counted_not_listed() -> None:
     position = np.arange(SIZE)
     zeros = np.where(position % 1000 == 0, position + 1, 0).astype(np.float32)
-    assert readings(zeros, SIZE // 2) == 1
-    assert readings(zeros, SIZE // 4000) == 1
-    assert readings((position % 2).astype(np.float32), SIZE // 4) == 1
+    assert passes(zeros, SIZE // 2) == 1
+    assert passes(zeros, SIZE // 4000) == 1
+    assert passes((position % 2).astype(np.float32), SIZE // 4) == 1
     one = np.where(position == 7, 2, 1).astype(np.float32)
-    assert readings(one, 1) == 1
+    assert passes(one, 1) == 1
     # The flood was left out of the bracket, and holds the threshold all the same.
-    assert readings(one, 2) == 2
+    assert passes(one, 2) == 2
 
 
 @pytest.mark.parametrize("method", ["force", "iterative_snip"])
@@ -84,4 +84,4 @@ def test_every_step_of_a_search_is_one_reading(method: str, rng: np.random.Gener
     search = sf.MaskSearch(weights, method=method, schedule=[SIZE // 3, SIZE // 99, 90, 89, 1])
     while not search.done:
         step = search.step(rng.standard_normal(SIZE, dtype=np.float32))
-        assert step.readings == 1, step.keep
+        assert step.passes == 1, step.keep

@@ -116,7 +116,7 @@ def test_saved_again_and_again(tmp_path: Path) -> None:
 def test_masks_of_a_resumed_search_are_still_looked_at(tmp_path: Path) -> None:
     _, gradients = weights_and_gradients()
     search = interrupted(2, tmp_path / "s")
-    search._masks_of(2)[0][...] = True
+    search._buffers.masks(2)[0][...] = True
     with pytest.raises(sf.MasksChangedError):
         search.step(gradients(search.masked_weights))
     assert search.taken == 2

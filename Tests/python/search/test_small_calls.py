@@ -36,7 +36,7 @@ def test_steps_whose_report_got_lost_on_the_way_are_in_the_record(lost: set[int]
     search = searched()
     history = search.history
     for position in lost:
-        del search._known[position]
+        del search._native._steps[position]
     assert search.history == history
     assert [step.step for step in history] == [1, 2, 3, 4]
 
@@ -56,7 +56,7 @@ def test_a_result_is_not_that_of_later_steps() -> None:
 
 def test_few_weights_are_read_twice() -> None:
     weights = np.arange(1, 1001, dtype=np.float32)
-    assert sf.magnitude(weights, keep=10).history[0].readings == 2
+    assert sf.magnitude(weights, keep=10).history[0].passes == 2
 
 
 def test_addresses() -> None:

@@ -88,3 +88,11 @@ def runs_of(count: int, cuts: list[int]) -> list[slice]:
     """The stretches of `count` elements between cuts."""
     ends = [0, *sorted(cuts), count]
     return [slice(a, b) for a, b in pairwise(ends)]
+
+
+def results(outcomes: list[Any]) -> list[Any]:
+    """What the work returned on each rank, if it raised on none."""
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return outcomes

@@ -1,9 +1,13 @@
-"""Checks of what a mask is worth beyond the density of each layer.
+"""Checks of a mask: what it is worth beyond its layer densities, and how much of it has effect.
 
-`shuffle` and `invert` make masks that keep as many weights of each layer, and others. Train with
-them, from the same weights, as with the mask itself: what accuracy the mask has beyond theirs is
-owed to its choice of weights, and all else to how many each layer keeps. `effective_density` tells
-how many of the kept weights can do anything.
+`shuffle` and `invert` return masks that keep as many weights of each layer, but not the same ones.
+Train from the same initial weights with the mask and with these. If the mask is more accurate, its
+choice of weights matters; if not, only the number of weights that each layer keeps does.
+`effective_density` counts the kept weights that lie on a path from input to output.
+
+Everything here compares or counts masks that were found elsewhere. The search for masks and the
+training do not belong here. Masks of frameworks are checked in `swiftforce.torch` and
+`swiftforce.jax`.
 
 References
 ----------
@@ -24,3 +28,7 @@ __all__ = [
     "layer_densities",
     "shuffle",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,4 +1,4 @@
-"""The weights that a network can make use of: those on a path from its input to its output."""
+"""Effective density: the share of weights on a path from a network's input to its output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,20 @@ from swiftforce.show import tables
 
 @dataclass(frozen=True)
 class EffectiveLayer:
-    """One tensor of weights: how many are kept, and how many of these lie on a path."""
+    """The counts of one tensor of weights.
+
+    Attributes
+    ----------
+    name : str
+        The name of the tensor in ``network.weights``.
+    shape : tuple of int
+    size : int
+        Number of weights.
+    kept : int
+        Number of weights that the mask keeps.
+    effective : int
+        Number of kept weights that lie on a path from input to output.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -26,18 +39,18 @@ class EffectiveLayer:
 
     @property
     def density(self) -> float:
-        """Share of its weights that are kept and lie on a path; 1 for an empty tensor."""
+        """Share of its weights that are kept and lie on a path; 1 if the tensor is empty."""
         return self.effective / self.size if self.size else 1.0
 
     @property
     def direct_density(self) -> float:
-        """Share of its weights that are kept; 1 for an empty tensor."""
+        """Share of its weights that are kept; 1 if the tensor is empty."""
         return self.kept / self.size if self.size else 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class EffectiveDensity:
-    """What of a mask lies on a path from the network's input to its output.
+    """The kept weights that lie on a path from a network's input to its output.
 
     Attributes
     ----------
@@ -57,12 +70,12 @@ class EffectiveDensity:
 
     @property
     def kept(self) -> int:
-        """Number of weights kept."""
+        """Number of kept weights."""
         return sum(layer.kept for layer in self.layers)
 
     @property
     def effective(self) -> int:
-        """Number of weights kept that lie on a path."""
+        """Number of kept weights that lie on a path."""
         return sum(layer.effective for layer in self.layers)
 
     @property
@@ -99,23 +112,24 @@ def _row(counts: EffectiveLayer | EffectiveDensity, name: str, shape: str) -> tu
 
 
 def effective_density(network: Network, masks: Arrays | None = None) -> EffectiveDensity:
-    """Count the weights that lie on a path from input to output.
+    """Count the kept weights that lie on a path from input to output.
 
-    A kept weight whose unit nothing reaches, or whose unit reaches no output, carries nothing from
-    the input to the output: at most it adds a constant, as a bias does. At high sparsity these are
-    many, and a mask with fewer of them has more to learn with than its density says.
+    A kept weight has no effect if no kept path leads from the input to it, or from it to an output.
+    At most it adds a constant, as a bias does. At high sparsity many kept weights have no effect,
+    so two masks of equal density can differ in how many weights they really use.
 
-    The count is exact: nothing is computed but what is joined to what. Units are the features, or
-    the pixels of each channel, so a weight of a kernel that only ever sees padding is on no path. A
-    path leads through weights, rectifiers, normalisations, and every pixel of a pool's window; it
-    does not begin at a bias. All classes are outputs.
+    The count is exact and depends only on which units are connected. Units are features, or the
+    pixels of each channel, so a kernel weight that only meets padding is on no path. A path leads
+    through weights, rectifiers, normalisations and every pixel of a pooling window. It starts at an
+    input, never at a bias, and ends at any class.
 
     Parameters
     ----------
     network : swiftforce.nn.Network
+        The network, pruned or not. It is not changed.
     masks : Pruning, or mapping of str to array of bool, optional
-        True where kept, one per entry of ``network.weights``; by default those that are applied to
-        it, and all weights where none are.
+        True where a weight is kept, with one mask for each entry of ``network.weights``. By default
+        the masks that are applied to the network, or all weights if there are none.
 
     Returns
     -------
@@ -124,12 +138,14 @@ def effective_density(network: Network, masks: Arrays | None = None) -> Effectiv
     Raises
     ------
     UnsupportedTypeError
-        Also if it is no network of swiftforce; `swiftforce.torch.effective_density` takes models.
+        If `network` is not a network of `swiftforce.nn`, or a mask is not an array of bool. For
+        torch models there is `swiftforce.torch.effective_density`.
     ShapeError, StructureError, LayoutError
+        If the masks do not fit the weights.
 
     Notes
     -----
-    Takes about the time of three evaluations of one sample, and the memory of its activations.
+    Takes about as long as three evaluations of one sample, and as much memory as its activations.
 
     References
     ----------
@@ -152,8 +168,8 @@ def effective_density(network: Network, masks: Arrays | None = None) -> Effectiv
     """
     if not isinstance(network, Network):
         raise UnsupportedTypeError(
-            f"effective_density needs a network of swiftforce.nn, not a {type(network).__name__}; "
-            "for a model of torch there is swiftforce.torch.effective_density"
+            f"network must be a swiftforce.nn.Network, not {type(network).__name__}: for a torch "
+            "model call swiftforce.torch.effective_density"
         )
     tensors = Tensors(network.weights, "weights", SINGLES)
     if masks is None:
@@ -171,6 +187,6 @@ def effective_density(network: Network, masks: Arrays | None = None) -> Effectiv
 def _counted(masks: Mapping[str, Array], effective: Mapping[str, Array]) -> EffectiveDensity:
     layers = []
     for name, mask in masks.items():
-        kept, joined = int(np.count_nonzero(mask)), int(np.count_nonzero(effective[name]))
-        layers.append(EffectiveLayer(name, mask.shape, mask.size, kept, joined))
+        counts = int(np.count_nonzero(mask)), int(np.count_nonzero(effective[name]))
+        layers.append(EffectiveLayer(name, mask.shape, mask.size, *counts))
     return EffectiveDensity(tuple(layers), effective)

@@ -1,8 +1,9 @@
-"""Masks of the same layer densities that keep the weights a mask rejects."""
+"""Inverted masks: the same layer densities, but of the weights that a mask removes."""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -13,29 +14,29 @@ from swiftforce.native import native_call
 from swiftforce.result import Pruning
 from swiftforce.search import permutation
 
-#: Where the streams of a seed begin that masks are inverted by, one for each position of a tensor.
+#: The first of this module's random streams, one for each position of a tensor.
 #: docs/ARCHITECTURE.md lists the streams.
-_INVERTING = 4 << 32
+_INVERT_STREAMS = 4 << 32
 
 
-def invert(masks: Pruning | Arrays, *, scores: Arrays | None = None, seed: int = 0) -> Arrays:
-    """Masks that keep as many weights of each tensor as these, but the rejected ones.
+def invert(masks: Pruning[Any] | Arrays, *, scores: Arrays | None = None, seed: int = 0) -> Arrays:
+    """Invert each mask: as many weights are kept, those of lowest score or those it removed.
 
-    Answers: do the scores say anything of the weights within a layer? If a network trains as well
-    with the weights that they rank last, they do not.
+    This tells whether the scores rank the weights within a layer in a useful order. They do not if
+    a network trains as well with the weights that they rank last.
 
     Parameters
     ----------
     masks : Pruning, or mapping, sequence or array of bool
-        True where kept. Not changed.
-    scores : same structure, floats, optional
-        What the weights were ranked by, such as `saliency`: of each tensor the weights of smallest
-        score are kept, the exact end of the order that a mask is the beginning of. Of equal scores
-        that is the one at the *higher* position.
+        True where a weight is kept. Not changed.
+    scores : same structure as the masks, of floats, optional
+        The scores that ranked the weights, such as those of `swiftforce.saliency`. Of each tensor
+        the weights of smallest score are kept: the end of the order whose beginning the mask
+        keeps. Of equal scores, the one at the *higher* position is kept.
     seed : int
-        Without scores, the weights are drawn from the removed ones. Where a tensor keeps more than
-        it removes, these are too few: they are all kept, and the rest is drawn from those that
-        were.
+        In 0 ... 2**64 - 1, used without scores. The weights to keep are then drawn at random from
+        the removed ones. If a tensor removes fewer weights than it keeps, all removed ones are
+        kept, and the rest is drawn from the others.
 
     Returns
     -------
@@ -46,13 +47,15 @@ def invert(masks: Pruning | Arrays, *, scores: Arrays | None = None, seed: int =
     NonFiniteError
         If a score is NaN or infinite.
     StructureError
-        Also if the masks are pieces of whole tensors, as one of several ranks has them.
+        If the scores differ from the masks in structure, or the masks are one rank's pieces of
+        tensors.
     ShapeError, SeedError, UnsupportedTypeError, LayoutError, AllocationError
 
     Notes
     -----
-    A tensor that keeps all its weights, or none, has no other mask of so many. Without scores, the
-    tensor at position i is drawn by `swiftforce.permutation` from the stream ``(4 << 32) + i``.
+    A tensor that keeps all its weights, or none, keeps its mask: there is no other of that density.
+    Without scores, the tensor at position i uses `swiftforce.permutation` with the stream
+    ``(4 << 32) + i``.
 
     References
     ----------
@@ -73,7 +76,7 @@ def invert(masks: Pruning | Arrays, *, scores: Arrays | None = None, seed: int =
     ranked = None if scores is None else tensors.matching(scores, "scores", FLOATS)
     for position, (mask, target) in enumerate(zip(tensors.arrays, inverted, strict=True)):
         if ranked is None:
-            _draw(mask, target, seed, _INVERTING + position)
+            _draw(mask, target, seed, _INVERT_STREAMS + position)
         elif mask.size:
             with native_call(partial(_label, tensors, position)):
                 _keep_last(ranked[position], int(np.count_nonzero(mask)), target)
@@ -81,13 +84,13 @@ def invert(masks: Pruning | Arrays, *, scores: Arrays | None = None, seed: int =
 
 
 def _label(tensors: Tensors, position: int, role: str, _: int) -> str:
-    """What a tensor is called that the core is given by itself."""
+    """How messages name a tensor that is passed to the core alone."""
     return tensors.label(role, position)
 
 
 def _keep_last(scores: Array, keep: int, target: Array) -> None:
-    """Keep the last so many of the order in which scores are kept."""
-    # The core also reads what it need not choose from, and refuses what is not finite.
+    """Keep the last `keep` weights of the order in which the core selects scores."""
+    # Also if all are kept: the core then still refuses scores that are not finite.
     _core.select((scores,), (target,), max(1, scores.size - keep))
     if keep == scores.size:
         target.fill(True)
@@ -96,7 +99,7 @@ def _keep_last(scores: Array, keep: int, target: Array) -> None:
 
 
 def _draw(mask: Array, target: Array, seed: int, stream: int) -> None:
-    """Keep as many as a mask does: of those it removes first, then of those it keeps."""
+    """Keep as many weights as a mask: random ones of those it removes, then of those it keeps."""
     if not is_mixed(mask):
         np.copyto(target, mask)
         return
@@ -104,13 +107,13 @@ def _draw(mask: Array, target: Array, seed: int, stream: int) -> None:
     removed = mask.size - kept
     np.logical_not(mask, out=target)
     if kept < removed:
-        target[~mask] = _chosen(removed, kept, seed, stream)
+        target[~mask] = _random_mask(removed, kept, seed, stream)
     elif kept > removed:
-        target[mask] = _chosen(kept, kept - removed, seed, stream)
+        target[mask] = _random_mask(kept, kept - removed, seed, stream)
 
 
-def _chosen(n: int, keep: int, seed: int, stream: int) -> Array:
-    """A mask of n that keeps so many at random."""
-    chosen = np.zeros(n, MASK)
-    chosen[permutation(n, seed, stream)[:keep]] = True
-    return chosen
+def _random_mask(n: int, keep: int, seed: int, stream: int) -> Array:
+    """A mask of n weights that keeps `keep` of them at random."""
+    mask = np.zeros(n, MASK)
+    mask[permutation(n, seed, stream)[:keep]] = True
+    return mask

@@ -1,6 +1,8 @@
-"""Masks as the checks take them, and the share of weights that each of their layers keeps."""
+"""The masks that the checks accept, and the share of weights that each layer keeps."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -8,18 +10,18 @@ from swiftforce.inputs import MASKS, Array, Arrays, Tensors
 from swiftforce.result import Pruning, check_whole
 
 
-def layer_densities(masks: Pruning | Arrays) -> dict[str, float]:
-    """The share of its weights that each layer keeps: what `shuffle` and `invert` leave alone.
+def layer_densities(masks: Pruning[Any] | Arrays) -> dict[str, float]:
+    """The share of its weights that each layer keeps, which `shuffle` and `invert` preserve.
 
     Parameters
     ----------
     masks : Pruning, or mapping, sequence or array of bool
-        Also the result of an adapter's search.
+        True where a weight is kept. Not changed. The result of an adapter is accepted, too.
 
     Returns
     -------
     dict of str to float
-        1 for an empty tensor.
+        By the names of the layers; 1 for an empty tensor.
 
     Raises
     ------
@@ -40,8 +42,8 @@ def layer_densities(masks: Pruning | Arrays) -> dict[str, float]:
     }
 
 
-def tensors_of(masks: Pruning | Arrays) -> Tensors:
-    """Masks, or those of a result."""
+def tensors_of(masks: Pruning[Any] | Arrays) -> Tensors:
+    """The masks of a result, or masks as they are."""
     tensors = Tensors(getattr(masks, "masks", masks), "masks", MASKS)
     if isinstance(masks, Pruning) and len(masks.layers) == len(tensors.arrays):
         check_whole(masks, tensors, "check")

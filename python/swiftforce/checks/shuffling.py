@@ -1,6 +1,8 @@
-"""Masks of the same layer densities, at random places within each layer."""
+"""Shuffled masks: the same layer densities, at random positions within each layer."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -9,22 +11,22 @@ from swiftforce.inputs import MASK, Arrays, check_seed
 from swiftforce.result import Pruning
 from swiftforce.search import permutation
 
-#: Where the streams of a seed begin that tensors are shuffled by, one for each position of a
-#: tensor. docs/ARCHITECTURE.md lists the streams.
-_SHUFFLING = 3 << 32
+#: The first of this module's random streams, one for each position of a tensor.
+#: docs/ARCHITECTURE.md lists the streams.
+_SHUFFLE_STREAMS = 3 << 32
 
 
-def shuffle(masks: Pruning | Arrays, seed: int = 0) -> Arrays:
-    """Masks that keep as many weights of each tensor as these, at random places.
+def shuffle(masks: Pruning[Any] | Arrays, seed: int = 0) -> Arrays:
+    """Shuffle each mask: as many weights are kept, at random positions.
 
-    Answers: does it matter *which* weights of a layer the mask keeps, or only how many? All ways to
-    choose so many weights of a tensor are as likely.
+    This tells whether it matters *which* weights of a layer the mask keeps, or only how many. All
+    masks that keep as many weights of a tensor are equally likely. `swiftforce.torch.shuffle` and
+    `swiftforce.jax.shuffle` shuffle the masks of models and pytrees.
 
     Parameters
     ----------
     masks : Pruning, or mapping, sequence or array of bool
-        True where kept. Not changed. Masks of an adapter: `swiftforce.torch.shuffle` and
-        `swiftforce.jax.shuffle` return them as the model needs them.
+        True where a weight is kept. Not changed.
     seed : int
         In 0 ... 2**64 - 1. The same seed gives the same masks on every machine.
 
@@ -35,14 +37,14 @@ def shuffle(masks: Pruning | Arrays, seed: int = 0) -> Arrays:
     Raises
     ------
     StructureError
-        Also if the masks are pieces of whole tensors, as one of several ranks has them.
+        If there are no masks, or they are one rank's pieces of tensors.
     SeedError, UnsupportedTypeError, LayoutError, AllocationError
 
     Notes
     -----
-    The tensor at position i is ``mask.flat[order]``, with ``order = permutation(size, seed,
-    (3 << 32) + i)`` of `swiftforce.permutation`. Takes eight bytes for each weight of the largest
-    tensor for a while.
+    The tensor at position i becomes ``mask.flat[order]``, where ``order`` is
+    ``swiftforce.permutation(size, seed, (3 << 32) + i)``. While a tensor is shuffled, its order
+    takes eight bytes for each weight.
 
     References
     ----------
@@ -63,7 +65,7 @@ def shuffle(masks: Pruning | Arrays, seed: int = 0) -> Arrays:
     shuffled = tensors.empty(MASK)
     for position, (mask, target) in enumerate(zip(tensors.arrays, shuffled, strict=True)):
         if is_mixed(mask):
-            order = permutation(mask.size, seed, _SHUFFLING + position)
+            order = permutation(mask.size, seed, _SHUFFLE_STREAMS + position)
             np.take(mask.reshape(-1), order, out=target.reshape(-1), mode="clip")
         else:
             np.copyto(target, mask)

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from swiftforce.errors import SwiftForceError
 from swiftforce.experiments import NETWORKS
-from swiftforce.inputs import check_seed, check_sparsity, method_info, methods
+from swiftforce.inputs import canonical_name, check_seed, check_sparsity, method_info, methods
 
 Number = TypeVar("Number", int, float)
 
@@ -65,9 +65,10 @@ def seed(text: str) -> int:
 def one_shot(text: str) -> str:
     """A method that needs no more than one set of gradients, which is what files hold."""
     try:
-        info = method_info(text)
+        text = canonical_name("method", text, methods())
     except SwiftForceError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    info = method_info(text)
     if info["one_shot"]:
         return text
     same = [

@@ -11,7 +11,7 @@ from swiftforce.adapters import listed
 from swiftforce.cli.arguments import count, one_shot, one_shot_methods, seed, sparsity
 from swiftforce.errors import CheckpointError, MissingGradientsError, SwiftForceWarning
 from swiftforce.files import Checkpoint, check_place, is_one_of
-from swiftforce.inputs import Array, method_info
+from swiftforce.inputs import Array, method_info, method_name
 from swiftforce.show import tables
 
 
@@ -115,7 +115,7 @@ def _prune(options: argparse.Namespace) -> None:
         pruning = swiftforce.prune(
             arrays,
             grads,
-            method=method,
+            method=method_name(method),
             sparsity=options.sparsity,
             keep=options.keep,
             seed=options.seed,

@@ -97,7 +97,7 @@ def run(settings: Settings) -> dict[str, float]:
         warnings.simplefilter("ignore", LayerCollapseWarning)
         _check(ours(), numpys(), keep)
         return _in_turn(
-            {READING: lambda: _core.read([*weights, *gradients]), SNIP: ours, NUMPY: numpys},
+            {READING: lambda: _core.scan([*weights, *gradients]), SNIP: ours, NUMPY: numpys},
             settings.repeats,
         )
 

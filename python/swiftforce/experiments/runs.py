@@ -18,7 +18,7 @@ from swiftforce import nn
 from swiftforce.datasets import Dataset
 from swiftforce.errors import DivergedError, SwiftForceWarning
 from swiftforce.experiments.architectures import NETWORKS
-from swiftforce.inputs import Array, method_info, methods
+from swiftforce.inputs import Array, method_info, method_name, methods
 from swiftforce.search import keep_count, prune, saliency, select
 
 #: What runs call the network that is not pruned.
@@ -250,7 +250,7 @@ def find_masks(network: nn.Network, data: Dataset, run: Run) -> Found:
     pruning = prune(
         network.weights,
         gradients,
-        method=run.method,
+        method=method_name(run.method),
         sparsity=run.sparsity,
         steps=None if info["one_shot"] else run.steps,
         seed=run.seed,

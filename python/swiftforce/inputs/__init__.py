@@ -1,7 +1,7 @@
 """What callers pass: arrays in their structures, numbers, and names of methods and schedules.
 
-Everything that comes in is checked here, once, before another package sees it. What is done with
-it lives elsewhere: nothing here searches, writes files or draws.
+Everything that comes in is checked here, once, before another package sees it. Nothing here
+searches, writes files or draws.
 """
 
 from swiftforce.inputs.arrays import (
@@ -13,13 +13,26 @@ from swiftforce.inputs.arrays import (
     SINGLES,
     Array,
     Arrays,
-    checked,
+    Mask,
+    checked_array,
     read_only,
 )
 from swiftforce.inputs.memory import check_distinct, lies_in, spans
 from swiftforce.inputs.numbers import check_seed, check_sparsity, integer
 from swiftforce.inputs.tensors import Tensors, differences
-from swiftforce.inputs.vocabulary import method_info, methods, names, number, saliencies, schedules
+from swiftforce.inputs.vocabulary import (
+    MethodName,
+    SaliencyName,
+    ScheduleName,
+    canonical_name,
+    case_names,
+    case_number,
+    method_info,
+    method_name,
+    methods,
+    saliencies,
+    schedules,
+)
 
 __all__ = [
     "Array",
@@ -29,19 +42,25 @@ __all__ = [
     "FLOATS",
     "MASK",
     "MASKS",
+    "Mask",
+    "MethodName",
     "SINGLES",
+    "SaliencyName",
+    "ScheduleName",
     "Tensors",
+    "canonical_name",
+    "case_names",
+    "case_number",
     "check_distinct",
     "check_seed",
     "check_sparsity",
-    "checked",
+    "checked_array",
     "differences",
     "integer",
     "lies_in",
     "method_info",
+    "method_name",
     "methods",
-    "names",
-    "number",
     "read_only",
     "saliencies",
     "schedules",

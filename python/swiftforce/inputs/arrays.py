@@ -1,20 +1,25 @@
 """One array that a caller passes: its type, its layout, and how a refusal names it.
 
-Nothing here copies an array or converts its type: what does not fit is an error that names it.
+Nothing here converts the type of an array. An array is copied only if the caller of
+`checked_array` allows it; otherwise one that cannot be used in place is an error that names it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swiftforce.errors import LayoutError, UnsupportedTypeError
+from swiftforce.errors import LayoutError, ShapeError, UnsupportedTypeError
+from swiftforce.inputs.frameworks import conversion_of, hint_for
 from swiftforce.native import Label, plain_label
 
 Array = NDArray[Any]
+#: An array of bool: True where a weight is kept.
+Mask = NDArray[np.bool_]
 #: A mapping from name to array, a sequence of arrays, or one array.
 Arrays = Any
 
@@ -30,73 +35,123 @@ SINGLES: Kind = ("float32",)
 MASKS: Kind = ("bool",)
 
 
-def checked(
+def checked_array(
     value: object,
     kind: Kind,
     role: str,
     position: int = -1,
     label: Label = plain_label,
     *,
+    like: tuple[str, Array] | None = None,
     writable: bool = False,
+    copies: bool = False,
 ) -> Array:
-    """The array itself, without a copy, if it can be used in place.
+    """The array itself, without a copy, if the core can use it in place.
 
     Parameters
     ----------
     kind : tuple of str
         The dtypes that it may have.
     role, position, label
-        What messages call it: ``label(role, position)``.
+        How messages name it: ``label(role, position)``.
+    like : (str, array), optional
+        The role and the array of its counterpart, whose shape it must have.
+    writable : bool
+        Whether it is going to be written.
+    copies : bool
+        Whether an array that is not C-contiguous, or not aligned, is copied and not refused.
 
     Raises
     ------
     UnsupportedTypeError
-        If it is no array, or has another dtype or byte order.
+        If it is not an array, or has another dtype or byte order.
+    ShapeError
+        If its shape is not that of its counterpart.
     LayoutError
-        If it is not C-contiguous, not aligned, or read-only though `writable` is asked for.
+        If it is not C-contiguous, not aligned, or read-only though it is to be written.
     """
-    # The type that nearly everybody passes needs no closer look.
+    # The type that nearly every caller passes needs no further check.
     if type(value) is np.ndarray:
         array: Array = value
     else:
         array = _array_of(value, label(role, position), writable=writable)
     if name_of(array.dtype) not in kind:
-        needed = " or ".join(kind)
-        raise UnsupportedTypeError(
-            f"{label(role, position)} has dtype {array.dtype} where {needed} is needed: "
-            f"convert it with .astype({kind[-1] if len(kind) == 1 else 'float32'!r})"
-        )
+        raise UnsupportedTypeError(_wrong_dtype(array.dtype, kind, label(role, position)))
+    # Before the layout: to copy an array of another shape would not help.
+    if like is not None and array.shape != like[1].shape:
+        raise ShapeError(_wrong_shape(array, like, role, position, label))
     flags = array.flags
-    if not flags.c_contiguous:
-        raise LayoutError(
-            f"{label(role, position)} is not C-contiguous: copy it with np.ascontiguousarray"
-        )
-    if not flags.aligned:
-        raise LayoutError(
-            f"{label(role, position)} is not aligned in memory: copy it with np.array"
-        )
+    if not (flags.c_contiguous and flags.aligned):
+        if copies:
+            return array.copy(order="C")
+        raise LayoutError(f"{label(role, position)} {_wrong_layout(array)}")
     if writable and not flags.writeable:
-        raise LayoutError(f"{label(role, position)} is read-only and would be written")
+        raise LayoutError(
+            f"{label(role, position)} is read-only and would be written: pass a writable copy"
+        )
     return array
 
 
 def _array_of(value: object, label: str, *, writable: bool) -> Array:
-    """The array in what is one, or hands one out."""
+    """The numpy array of a value that is one, or that converts to one."""
     if not is_array(value):
-        raise UnsupportedTypeError(f"{label} is a {type(value).__name__}, not an array")
-    array: Array = np.asarray(value)
+        nested = ": flatten nested structures" if isinstance(value, Mapping) else ""
+        raise UnsupportedTypeError(
+            f"{label} is a {type(value).__name__}, not an array{nested}{hint_for(value)}"
+        )
     if isinstance(value, np.ma.MaskedArray):
         raise UnsupportedTypeError(f"{label} is a masked array: pass its .data or its .filled()")
     if writable and not isinstance(value, np.ndarray):
         raise UnsupportedTypeError(
             f"{label} is a {type(value).__name__}: only a numpy array can be written"
         )
+    try:
+        array: Array = np.asarray(value)
+    # Each framework has its own exceptions for this: torch alone raises three.
+    except Exception as error:
+        raise UnsupportedTypeError(
+            f"{label} is a {type(value).__name__} that numpy cannot read{conversion_of(value)}"
+        ) from error
     return array
+
+
+def _wrong_dtype(dtype: np.dtype[Any], kind: Kind, label: str) -> str:
+    """The message for a dtype that is not of a kind."""
+    needed = " or ".join(kind)
+    if dtype.kind == "c" and kind is not MASKS:
+        real = f"float{4 * dtype.itemsize}"
+        return (
+            f"{label} has dtype {dtype}, and complex numbers are not supported: pass the real and "
+            f"the imaginary parts as real arrays, for example as .view({real!r})"
+        )
+    return (
+        f"{label} has dtype {dtype} where {needed} is needed: "
+        f"convert it with .astype({kind[-1] if len(kind) == 1 else 'float32'!r})"
+    )
+
+
+def _wrong_shape(
+    array: Array, like: tuple[str, Array], role: str, position: int, label: Label
+) -> str:
+    """The message for an array whose shape is not that of its counterpart."""
+    like_role, other = like
+    transposed = array.shape == other.shape[::-1]
+    return (
+        f"{label(role, position)} has shape {array.shape} where {label(like_role, position)} has "
+        f"{other.shape}{': it looks transposed, pass its transpose' if transposed else ''}"
+    )
+
+
+def _wrong_layout(array: Array) -> str:
+    """The end of the message for an array that the core cannot use in place."""
+    if not array.flags.c_contiguous:
+        return "is not C-contiguous: copy it with np.ascontiguousarray"
+    return "is not aligned in memory: copy it with np.array"
 
 
 @cache
 def name_of(dtype: np.dtype[Any]) -> str:
-    """The name of a dtype, which numpy makes anew each time; none in a foreign byte order."""
+    """The name of a dtype; empty if its byte order is not the machine's. numpy makes it anew."""
     return dtype.name if dtype.isnative else ""
 
 
@@ -108,8 +163,8 @@ def read_only(array: Array) -> Array:
 
 
 def is_array(value: object) -> bool:
-    """Whether a value is an array, or hands one out."""
-    # As in `checked`; an abstract class, as in `_is_mapping`, is slower still to ask.
+    """Whether a value is an array, or converts to one."""
+    # `isinstance` of an abstract class would be slower.
     return type(value) is np.ndarray or (
         hasattr(value, "__array__") and not isinstance(value, type)
     )

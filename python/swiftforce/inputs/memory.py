@@ -16,7 +16,7 @@ Span = tuple[int, int, int]
 
 
 def spans(arrays: Sequence[Array]) -> list[Span]:
-    """Where contiguous arrays lie, in the order of memory; empty ones lie nowhere."""
+    """Where contiguous arrays lie, in the order of their addresses, without the empty ones."""
     return sorted(
         (start, start + array.nbytes, position)
         for position, (start, array) in enumerate(zip(_core.addresses(arrays), arrays, strict=True))
@@ -34,7 +34,7 @@ def lies_in(array: Array, places: Sequence[Span]) -> bool:
 
 
 def check_distinct(tensors: Tensors) -> None:
-    """Refuse weights that share memory, even in part: they would be counted twice."""
+    """Refuse tensors that share memory, even in part: shared weights would be counted twice."""
     if len(tensors.arrays) == 1:
         return
     for (_, end, first), (start, _, second) in pairwise(spans(tensors.arrays)):

@@ -36,7 +36,7 @@ def check_seed(value: int, name: str = "seed") -> int:
 
 
 def _whole(value: object, name: str, error: type[Exception]) -> int:
-    # What nearly everybody passes; the abstract class is slow to ask.
+    # The type that nearly every caller passes; `isinstance` of an abstract class is slow.
     if type(value) is int:
         return value
     if isinstance(value, bool) or not isinstance(value, Integral):

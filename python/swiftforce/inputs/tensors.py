@@ -1,6 +1,7 @@
 """The three ways to pass arrays (a mapping, a sequence, one array), their checks and their names.
 
-Nothing here copies an array or converts its type: what does not fit is an error that names it.
+Arrays are used in place; only `Tensors.matching` copies, and only if its caller allows it. No type
+is converted: an array that does not fit is an error that names it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
-from swiftforce.inputs.arrays import FLOATS, Array, Arrays, Kind, checked, is_array
+from swiftforce.errors import StructureError, UnsupportedTypeError
+from swiftforce.inputs.arrays import FLOATS, Array, Arrays, Kind, checked_array, is_array
+from swiftforce.inputs.frameworks import hint_for
 
 #: Bytes from which numpy asks the system for large pages.
 LARGE = 1 << 22
@@ -28,14 +30,14 @@ class Tensors:
     Parameters
     ----------
     value : mapping, sequence or array
-        The arrays: C-contiguous, any shapes, some may be empty, at least one
-        element in all.
+        The arrays: C-contiguous, of any shapes. Some may be empty; together they have at least
+        one element.
     role : str
-        What messages call them, for example ``weights``.
+        How messages name them, for example ``weights``.
     kind : tuple of str
         The dtypes that each may have.
     may_be_empty : bool
-        Whether there may be no element, or no array, because others have some.
+        Whether there may be no elements, or no arrays, because other ranks have some.
 
     Attributes
     ----------
@@ -68,10 +70,10 @@ class Tensors:
         else:
             raise UnsupportedTypeError(
                 f"{role} must be an array, a sequence of arrays or a mapping of names to arrays, "
-                f"not {type(value).__name__}"
+                f"not {type(value).__name__}{hint_for(value)}"
             )
         self.arrays = tuple(
-            checked(item, kind, role, i, self.label) for i, item in enumerate(items)
+            checked_array(item, kind, role, i, self.label) for i, item in enumerate(items)
         )
         self.sizes = tuple([array.size for array in self.arrays])
         self.size = sum(self.sizes)
@@ -82,19 +84,32 @@ class Tensors:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What each tensor is called in reports."""
+        """The name of each tensor in reports."""
         return tuple([str(key) for key in self.keys])
 
     def label(self, role: str, position: int) -> str:
-        """What messages call the array at a position, in the role given."""
+        """How messages name the array at a position, in the role given."""
         if position < 0 or self.structure == "array":
             return role
         return f"{role}[{self.keys[position]!r}]"
 
     def matching(
-        self, value: Arrays, role: str, kind: Kind = FLOATS, *, writable: bool = False
+        self,
+        value: Arrays,
+        role: str,
+        kind: Kind = FLOATS,
+        *,
+        writable: bool = False,
+        copies: bool = False,
     ) -> tuple[Array, ...]:
         """The arrays of another argument that has this structure, in this order.
+
+        Parameters
+        ----------
+        writable : bool
+            Whether they are going to be written.
+        copies : bool
+            Whether an array that is not C-contiguous, or not aligned, is copied and not refused.
 
         Raises
         ------
@@ -104,16 +119,21 @@ class Tensors:
             If an array has another shape, another dtype, or another layout.
         """
         items = self._items(value, role)
-        found = []
-        for position, (item, mine) in enumerate(zip(items, self.arrays, strict=True)):
-            array = checked(item, kind, role, position, self.label, writable=writable)
-            if array.shape != mine.shape:
-                raise ShapeError(
-                    f"{self.label(role, position)} has shape {array.shape} where "
-                    f"{self.label(self.role, position)} has {mine.shape}"
+        return tuple(
+            [
+                checked_array(
+                    item,
+                    kind,
+                    role,
+                    position,
+                    self.label,
+                    like=(self.role, mine),
+                    writable=writable,
+                    copies=copies,
                 )
-            found.append(array)
-        return tuple(found)
+                for position, (item, mine) in enumerate(zip(items, self.arrays, strict=True))
+            ]
+        )
 
     def _items(self, value: Arrays, role: str) -> Sequence[Any]:
         if self.structure == "mapping":
@@ -151,7 +171,7 @@ class Tensors:
         return [value[key] for key in self.keys]
 
     def restore(self, arrays: Iterable[Array]) -> Arrays:
-        """Arrays of this order in the structure that came in."""
+        """Arrays in this order, put into the structure that came in."""
         if self.structure == "mapping":
             return dict(zip(self.keys, arrays, strict=True))
         if self.structure == "array":
@@ -159,12 +179,12 @@ class Tensors:
         return tuple(arrays) if self.structure == "tuple" else list(arrays)
 
     def empty(self, dtype: np.dtype[Any] | None = None) -> tuple[Array, ...]:
-        """New arrays of these shapes, not filled; of these dtypes, too, if none is given."""
+        """New uninitialised arrays of these shapes, and of these dtypes unless one is given."""
         if self.size < LARGE // WIDEST:
             return tuple([np.empty(array.shape, dtype or array.dtype) for array in self.arrays])
         dtypes = [dtype or array.dtype for array in self.arrays]
         sizes = [size * kind.itemsize for size, kind in zip(self.sizes, dtypes, strict=True)]
-        # In one piece: the system hands out large pages for it, at a fraction of the cost.
+        # One allocation: the system backs it with large pages, at a fraction of the cost.
         starts = [0, *accumulate(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)]
         memory = np.empty(starts[-1], np.uint8)
         return tuple(
@@ -176,7 +196,7 @@ class Tensors:
 
 
 def differences(expected: Mapping[str, tuple[int, ...]], tensors: Tensors) -> list[str]:
-    """How names and shapes differ from those expected, a phrase for each kind of difference."""
+    """How names and shapes differ from those expected: one phrase for each kind of difference."""
     shapes = dict(zip(tensors.names, (array.shape for array in tensors.arrays), strict=True))
     found = []
     missing = [name for name in expected if name not in shapes]

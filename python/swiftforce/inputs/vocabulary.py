@@ -1,12 +1,24 @@
-"""The names of methods, saliencies, schedules and layers, read from the core: no second list."""
+"""The names of methods, saliencies, schedules and layers, read from the core: no second list.
+
+The `Literal` types are for editors and type checkers; a test compares them with the core's names.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import get_close_matches
 from functools import cache
-from typing import TypedDict
+from typing import Literal, TypedDict, cast
 
 from swiftforce import _core
 from swiftforce.errors import UnknownNameError
+
+MethodName = Literal["snip", "iterative_snip", "force", "grasp_it", "magnitude", "random"]
+SaliencyName = Literal["connection_sensitivity", "squared_gradient", "magnitude", "random"]
+ScheduleName = Literal["exponential", "linear", "cubic", "cosine"]
+
+#: Methods that need a model, and so are in `swiftforce.torch` alone.
+_TORCH_METHODS = ("grasp", "synflow")
 
 
 class MethodInfo(TypedDict):
@@ -19,39 +31,85 @@ class MethodInfo(TypedDict):
 
 
 @cache
-def names(axis: str) -> tuple[str, ...]:
-    """Names of the cases of one axis, in the core's order."""
+def case_names(axis: str) -> tuple[str, ...]:
+    """Names of the cases of one axis of the core, such as ``method``, in the core's order."""
     return _core.names(_core.AXES.index(axis.upper()))
 
 
-def number(axis: str, name: str) -> int:
-    """The core's number for a name.
+def canonical_name(axis: str, name: object, known: Sequence[str]) -> str:
+    """The known name that a caller means: upper case, hyphens and spaces make no difference.
+
+    Parameters
+    ----------
+    axis : str
+        What the names are of, such as ``method``, for the message.
+    name : str
+        A name in any spelling, such as ``"Iterative SNIP"``.
+    known : sequence of str
+        All names, in lower case with underscores.
+
+    Raises
+    ------
+    UnknownNameError
+        If none of the names is meant; the message lists them, and says which is closest.
+
+    Examples
+    --------
+    >>> from swiftforce.inputs import canonical_name
+    >>> canonical_name("method", "Iterative-SNIP", ["snip", "iterative_snip"])
+    'iterative_snip'
+    """
+    if name in known and isinstance(name, str):
+        return name
+    spelled = name.lower().replace("-", "_").replace(" ", "_") if isinstance(name, str) else ""
+    if spelled in known:
+        return spelled
+    if axis == "method" and spelled in _TORCH_METHODS:
+        raise UnknownNameError(
+            f"the method {spelled!r} needs a model: call "
+            f"swiftforce.torch.prune(model, batches, loss, method={spelled!r})"
+        )
+    close = get_close_matches(spelled, known, n=1)
+    question = f"did you mean {close[0]!r}? There" if close else "there"
+    raise UnknownNameError(f"there is no {axis} {name!r}; {question} are: {', '.join(known)}")
+
+
+def case_number(axis: str, name: str) -> int:
+    """The core's number of a case, by its name in any spelling.
 
     Raises
     ------
     UnknownNameError
         If the axis has no such name; the message lists those it has.
     """
-    known = names(axis)
-    if name not in known:
-        raise UnknownNameError(f"there is no {axis} {name!r}; there are: {', '.join(known)}")
-    return known.index(name)
+    known = case_names(axis)
+    return known.index(canonical_name(axis, name, known))
+
+
+def method_name(name: str) -> MethodName:
+    """The name of a method, from any spelling of it.
+
+    Raises
+    ------
+    UnknownNameError
+    """
+    return cast(MethodName, canonical_name("method", name, methods()))
 
 
 def method_info(name: str) -> MethodInfo:
-    """The row of a method: what it scores by, what it needs, whether removed weights may return."""
-    return _method_table()[number("method", name)]
+    """What a method scores by, what it needs, and whether removed weights may return."""
+    return _method_table()[case_number("method", name)]
 
 
 @cache
 def _method_table() -> tuple[MethodInfo, ...]:
-    rows = [_core.method(position) for position in range(len(names("method")))]
+    rows = [_core.method(position) for position in range(len(case_names("method")))]
     return tuple(
         MethodInfo(
-            saliency=names("saliency")[row["saliency"]],
+            saliency=case_names("saliency")[row["saliency"]],
             one_shot=row["one_shot"],
             needs_gradients=row["needs_gradients"],
-            free=names("rule")[row["rule"]] == "free",
+            free=case_names("rule")[row["rule"]] == "free",
         )
         for row in rows
     )
@@ -66,7 +124,7 @@ def methods() -> tuple[str, ...]:
     >>> sf.methods()
     ('snip', 'iterative_snip', 'force', 'grasp_it', 'magnitude', 'random')
     """
-    return names("method")
+    return case_names("method")
 
 
 def saliencies() -> tuple[str, ...]:
@@ -78,7 +136,7 @@ def saliencies() -> tuple[str, ...]:
     >>> sf.saliencies()
     ('connection_sensitivity', 'squared_gradient', 'magnitude', 'random')
     """
-    return names("saliency")
+    return case_names("saliency")
 
 
 def schedules() -> tuple[str, ...]:
@@ -90,4 +148,4 @@ def schedules() -> tuple[str, ...]:
     >>> sf.schedules()
     ('exponential', 'linear', 'cubic', 'cosine')
     """
-    return names("schedule")
+    return case_names("schedule")

@@ -1,8 +1,5 @@
 """Masks for JAX: a pytree of parameters, a loss and batches in, a pytree of masks out.
 
-Weights stay on their devices, in their sharding. What travels is a step's masks, one byte per
-weight, and its gradients, which the native core reads on the CPU; there, neither is copied.
-
 >>> import jax, jax.numpy as jnp, swiftforce.jax as sfj
 >>> params = {"kernel": jnp.array([[3.0, -1.0], [2.0, 4.0]]), "bias": jnp.zeros(2)}
 >>> loss = lambda params, x: jnp.mean((x @ params["kernel"] + params["bias"] - 1) ** 2)
@@ -10,13 +7,28 @@ weight, and its gradients, which the native core reads on the CPU; there, neithe
 >>> pruning.masks["kernel"]
 Array([[ True, False],
        [False,  True]], dtype=bool)
->>> sfj.apply(params, pruning.masks)["kernel"]
+>>> sfj.apply(params, pruning)["kernel"]
 Array([[3., 0.],
        [0., 4.]], dtype=float32)
+
+Weights stay on their devices and keep their sharding. In each step the masks, one byte per weight,
+go to the devices, and the gradients come back to the CPU, where the native core reads them. If the
+device is the CPU, neither is copied.
+
+This package only translates between pytrees and the core. How a mask is chosen does not belong
+here, and neither does anything that works without JAX.
 """
 
+try:
+    import jax as _jax  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name != "jax":
+        raise
+    raise ImportError("swiftforce.jax needs JAX: pip install 'swiftforce[jax]'") from None
+
 from swiftforce.jax.checks import invert, shuffle
-from swiftforce.jax.pruning import PytreePruning, force, load, prune
+from swiftforce.jax.methods import force, iterative_snip, prune
+from swiftforce.jax.pruning import PytreePruning, load
 from swiftforce.jax.sparse import apply, keep_removed_zero
 
 __all__ = [
@@ -24,8 +36,13 @@ __all__ = [
     "apply",
     "force",
     "invert",
+    "iterative_snip",
     "keep_removed_zero",
     "load",
     "prune",
     "shuffle",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

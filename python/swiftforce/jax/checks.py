@@ -1,4 +1,4 @@
-"""Masks of a pytree that keep as many weights of each leaf, and others."""
+"""Shuffled and inverted masks of a pytree, which keep as many weights of each leaf."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ from collections.abc import Callable
 from typing import Any
 
 from swiftforce import checks
-from swiftforce.jax.pytrees import Leaves, Named, Pytree, on_cpu, placed
+from swiftforce.jax.pytrees import Leaves, NamedLeaves, Pytree, put_like, to_numpy
 from swiftforce.result import Pruning
 
 
 def shuffle(masks: Pytree, seed: int = 0) -> Pytree:
-    """Masks that keep as many weights of each leaf as these, at random places.
+    """Shuffle the masks of each leaf: as many weights are kept, at random positions.
 
-    As `swiftforce.checks.shuffle`. Leaves that keep everything, such as those that were not
-    prunable, stay as they are.
+    Works as `swiftforce.checks.shuffle`. A leaf that keeps all its weights, such as one that is
+    not prunable, keeps its mask.
 
     Parameters
     ----------
     masks : PytreePruning, or pytree of bool arrays
+        True where a weight is kept.
     seed : int
+        In 0 ... 2**64 - 1. The same seed gives the same masks on every machine.
 
     Returns
     -------
     pytree of bool arrays
-        In the same structure, where the masks are.
+        In the same structure and on the same devices.
 
     Raises
     ------
@@ -41,37 +43,47 @@ def shuffle(masks: Pytree, seed: int = 0) -> Pytree:
 
 
 def invert(masks: Pytree, *, scores: Pytree | None = None, seed: int = 0) -> Pytree:
-    """Masks that keep as many weights of each leaf as these, but the rejected ones.
+    """Invert the masks of each leaf: as many weights are kept, those that were removed first.
 
-    As `swiftforce.checks.invert`. Leaves that keep everything stay as they are.
+    Works as `swiftforce.checks.invert`. A leaf that keeps all its weights keeps its mask.
 
     Parameters
     ----------
     masks : PytreePruning, or pytree of bool arrays
+        True where a weight is kept.
     scores : pytree of arrays, optional
-        In the same structure: what the weights were ranked by.
+        The scores that ranked the weights, in the structure of the masks. Without scores, the
+        weights to keep are drawn at random.
     seed : int
-        Without scores, the weights are drawn at random.
+        In 0 ... 2**64 - 1. The same seed gives the same masks on every machine.
 
     Returns
     -------
     pytree of bool arrays
-        In the same structure, where the masks are.
+        In the same structure and on the same devices.
 
     Raises
     ------
     NonFiniteError, StructureError, ShapeError, SeedError, UnsupportedTypeError
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, swiftforce.jax as sfj
+    >>> masks = {"dense": {"kernel": jnp.array([[True, False], [True, False]])}}
+    >>> sfj.invert(masks)["dense"]["kernel"]
+    Array([[False,  True],
+           [False,  True]], dtype=bool)
     """
-    ranked = None
+    arrays = None
     if scores is not None:
-        ranked = {name: on_cpu(leaf) for name, leaf in Leaves(scores).by_name.items()}
-    return _changed(masks, lambda arrays: checks.invert(arrays, scores=ranked, seed=seed))
+        arrays = {name: to_numpy(leaf) for name, leaf in Leaves(scores).by_name.items()}
+    return _changed(masks, lambda masks: checks.invert(masks, scores=arrays, seed=seed))
 
 
-def _changed(masks: Pytree, change: Callable[[dict[str, Any]], Named]) -> Pytree:
-    """Other masks of the same shapes, where these are."""
+def _changed(masks: Pytree, change: Callable[[dict[str, Any]], NamedLeaves]) -> Pytree:
+    """What a function makes of the masks, in their structure and on their devices."""
     leaves = Leaves(masks.masks if isinstance(masks, Pruning) else masks)
-    changed = change({name: on_cpu(leaf) for name, leaf in leaves.by_name.items()})
+    changed = change({name: to_numpy(leaf) for name, leaf in leaves.by_name.items()})
     return leaves.restore(
-        {name: placed(changed[name], leaf) for name, leaf in leaves.by_name.items()}
+        {name: put_like(changed[name], leaf) for name, leaf in leaves.by_name.items()}
     )

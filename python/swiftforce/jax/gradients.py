@@ -14,70 +14,87 @@ from jax import tree_util
 from swiftforce.adapters import endless
 from swiftforce.errors import BatchesError
 from swiftforce.inputs import Array, integer
-from swiftforce.jax.pytrees import Leaves, Named, Pytree, chosen, is_array, on_cpu, placed
+from swiftforce.jax.arguments import check_batch, check_loss_value
+from swiftforce.jax.pytrees import (
+    Leaves,
+    NamedLeaves,
+    Pytree,
+    is_array,
+    masked,
+    put_like,
+    to_numpy,
+)
 
-#: ``loss_fn(params, batch)``: the mean loss over the batch, a scalar.
+#: ``loss(params, batch)``: the mean loss over the batch, a scalar.
 Loss = Callable[[Pytree, Pytree], Any]
 
 
 def gradient_function(
-    loss_fn: Loss, leaves: Leaves, names: Sequence[str], *, jit: bool
-) -> Callable[[Named, Pytree], Named]:
+    loss: Loss, leaves: Leaves, names: Sequence[str], *, jit: bool
+) -> Callable[[NamedLeaves, Pytree], NamedLeaves]:
     """A function from masks and a batch to the dense gradients at the masked weights.
 
     Parameters
     ----------
     names : sequence of str
-        The leaves that masks are of; all others are passed to the loss as they are.
+        The leaves that have masks. The loss gets all others unchanged.
     jit : bool
         Whether to compile it.
     """
     weights = {name: leaves.by_name[name] for name in names}
     others = {name: leaf for name, leaf in leaves.by_name.items() if name not in weights}
-    # An array that the loss closed over would be compiled into the program as a constant.
+    # These are arguments: jit would compile an array that the loss closes over as a constant.
     arrays = {name: leaf for name, leaf in others.items() if is_array(leaf)}
 
-    def loss(masked: Named, arrays: Named, batch: Pytree) -> Any:  # noqa: ANN401 - a scalar
-        return loss_fn(leaves.restore({**others, **arrays, **masked}), batch)
+    def loss_of(weights: NamedLeaves, arrays: NamedLeaves, batch: Pytree) -> Any:  # noqa: ANN401
+        value = loss(leaves.restore({**others, **arrays, **weights}), batch)
+        check_loss_value(value)
+        return value
 
-    def gradients(masks: Named, weights: Named, arrays: Named, batch: Pytree) -> Named:
-        masked = {name: chosen(masks[name], weight) for name, weight in weights.items()}
-        found: Named = jax.grad(loss)(masked, arrays, batch)
+    def gradients(
+        masks: NamedLeaves, weights: NamedLeaves, arrays: NamedLeaves, batch: Pytree
+    ) -> NamedLeaves:
+        at = {name: masked(masks[name], weight) for name, weight in weights.items()}
+        found: NamedLeaves = jax.grad(loss_of)(at, arrays, batch)
         return found
 
     function = jax.jit(gradients) if jit else gradients
 
-    def at(masks: Named, batch: Pytree) -> Named:
-        near = {name: placed(masks[name], weight) for name, weight in weights.items()}
-        found: Named = function(near, weights, arrays, batch)
+    def gradients_at(masks: NamedLeaves, batch: Pytree) -> NamedLeaves:
+        if jit:
+            check_batch(batch)
+        put = {name: put_like(masks[name], weight) for name, weight in weights.items()}
+        found: NamedLeaves = function(put, weights, arrays, batch)
         return found
 
-    return at
+    return gradients_at
 
 
 def averaged(
-    gradients: Callable[[Named, Pytree], Named], batches: Iterable[Pytree], count: int
-) -> Callable[[Named], dict[str, Array]]:
-    """A function from masks to gradients on the CPU, averaged over the next `count` batches.
+    gradients: Callable[[NamedLeaves, Pytree], NamedLeaves],
+    batches: Iterable[Pytree],
+    count: int,
+) -> Callable[[NamedLeaves], dict[str, Array]]:
+    """A function from masks to numpy gradients, averaged over the next `count` batches.
 
     Raises
     ------
     BatchesError
-        If `count` is not a positive integer; from the function, if batches run out or one has no
-        samples.
+        If `count` is not a positive integer. The function raises it if the batches run out or one
+        has no samples.
     """
     if integer(count, "batches_per_step", BatchesError) < 1:
         raise BatchesError(f"batches_per_step must be at least 1, not {count}")
     source = endless(batches)
 
-    def average(masks: Named) -> dict[str, Array]:
+    def average(masks: NamedLeaves) -> dict[str, Array]:
         if count == 1:
             mean = gradients(masks, next(source))
         else:
             mean = _mean((_size(batch), gradients(masks, batch)) for batch in islice(source, count))
-        # This waits for the device, which may read the masks in place: from here on the search may
-        # write them.
-        return {name: on_cpu(gradient) for name, gradient in mean.items()}
+        # The device may read the masks in place. This waits until it is done, so that the search
+        # may then write the next masks.
+        return {name: to_numpy(gradient) for name, gradient in mean.items()}
 
     return average
 
@@ -91,24 +108,27 @@ def _size(batch: Pytree) -> int:
     return size
 
 
-def _mean(parts: Iterator[tuple[int, Named]]) -> Named:
-    """The mean of gradients that are means of so many samples each."""
+def _mean(parts: Iterator[tuple[int, NamedLeaves]]) -> NamedLeaves:
+    """The mean of gradients, weighted by the number of samples that each is a mean over."""
     samples, part = next(parts)
-    mean = _widened(part)
+    mean = _promoted(part)
     for size, part in parts:
         samples += size
-        mean = _moved(mean, part, size / samples)
+        mean = _updated(mean, part, size / samples)
     return mean
 
 
-def _widened(gradients: Named) -> Named:
-    """Gradients in float32 at least: float16 and bfloat16 are too narrow to add in."""
+def _promoted(gradients: NamedLeaves) -> NamedLeaves:
+    """Gradients in float32 at least: sums in float16 and bfloat16 would lose too much."""
     return {
         name: gradient.astype(jnp.promote_types(gradient.dtype, jnp.float32))
         for name, gradient in gradients.items()
     }
 
 
-def _moved(mean: Named, part: Named, share: float) -> Named:
-    """The mean with more samples, of which `share` are the part's; unlike a sum, in range."""
+def _updated(mean: NamedLeaves, part: NamedLeaves, share: float) -> NamedLeaves:
+    """The running mean with a part added that makes up `share` of its samples.
+
+    Unlike a sum it cannot overflow.
+    """
     return {name: value + (part[name] - value) * share for name, value in mean.items()}

@@ -1,8 +1,9 @@
-"""Pytrees of JAX as the search needs them: leaves by path, which are prunable, masks in place."""
+"""Pytrees as the search needs them: leaves by path, the prunable ones, masks on their devices."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import jax
@@ -12,17 +13,17 @@ from jax import tree_util
 
 from swiftforce import adapters
 from swiftforce.adapters import Patterns
-from swiftforce.errors import StructureError
+from swiftforce.errors import StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array
 
 #: Any nesting of containers that JAX knows (dict, list, tuple, NamedTuple, a registered class).
 Pytree = Any
-#: Arrays by the paths of their leaves.
-Named = Mapping[str, Any]
+#: Leaves by their paths.
+NamedLeaves = Mapping[str, Any]
 
 
 class Leaves:
-    """The leaves of a pytree by their paths, and the way back.
+    """The leaves of a pytree by their paths, and the structure to put others into.
 
     Parameters
     ----------
@@ -48,8 +49,8 @@ class Leaves:
                 raise StructureError(f"two leaves of params have the path {name!r}")
             self.by_name[name] = leaf
 
-    def restore(self, leaves: Named) -> Pytree:
-        """Other leaves, by the same names, in the structure that came in."""
+    def restore(self, leaves: NamedLeaves) -> Pytree:
+        """Other leaves with the same names, in the structure of the tree."""
         return tree_util.tree_unflatten(self._structure, [leaves[name] for name in self.by_name])
 
 
@@ -65,18 +66,41 @@ def _key(entry: Any) -> Any:  # noqa: ANN401 - whatever a registered class calls
     return entry
 
 
-def prunable(leaves: Named, include: Patterns | None, exclude: Patterns) -> list[str]:
-    """Names of the prunable leaves, in their order; `swiftforce.jax.prune` says which.
+def prunable(leaves: NamedLeaves, include: Patterns | None, exclude: Patterns) -> list[str]:
+    """Names of the prunable leaves, in their order; `swiftforce.jax.prune` says which they are.
 
     Raises
     ------
     UnknownNameError
-        If a pattern matches no leaf; one to include, no leaf of floating-point numbers.
+        If a pattern of `exclude` matches no leaf, or one of `include` no floating-point leaf.
+    UnsupportedTypeError
+        If only complex leaves would be prunable, or a pattern of `include` matches only those.
     StructureError
         If no leaf is prunable.
     """
     dimensions = {name: leaf.ndim if is_floating(leaf) else None for name, leaf in leaves.items()}
+    _check_not_complex(leaves, include)
     return adapters.prunable(dimensions, include, exclude, nothing="no leaf of params is prunable")
+
+
+def _check_not_complex(leaves: NamedLeaves, include: Patterns | None) -> None:
+    """Refuse to look for weights among complex leaves alone."""
+    floating = {name: leaf.ndim for name, leaf in leaves.items() if is_floating(leaf)}
+    others = {name: leaf.ndim for name, leaf in leaves.items() if _is_complex(leaf)}
+    for pattern in [include] if include is None or isinstance(include, str) else include:
+        if _first(floating, pattern) is None and (name := _first(others, pattern)) is not None:
+            raise UnsupportedTypeError(
+                f"{name} has dtype {leaves[name].dtype}, and complex weights cannot be pruned: "
+                "store the real and the imaginary part as two leaves, or exclude it"
+            )
+
+
+def _first(dimensions: Mapping[str, int], pattern: str | None) -> str | None:
+    """The first leaf that a pattern matches; without a pattern, the first weight of a layer."""
+    for name, number in dimensions.items():
+        if adapters.is_weight(name, number) if pattern is None else fnmatchcase(name, pattern):
+            return name
+    return None
 
 
 def is_array(leaf: object) -> bool:
@@ -85,26 +109,30 @@ def is_array(leaf: object) -> bool:
 
 
 def is_floating(leaf: Any) -> bool:  # noqa: ANN401 - a leaf may be anything
-    """Whether a leaf is an array of floating-point numbers."""
+    """Whether a leaf is an array of real floating-point numbers."""
     return is_array(leaf) and bool(jnp.issubdtype(leaf.dtype, jnp.floating))
 
 
-def on_cpu(array: Any) -> Array:  # noqa: ANN401 - of JAX or numpy
-    """An array of the CPU as numpy sees it, without a copy; any other, copied."""
+def _is_complex(leaf: Any) -> bool:  # noqa: ANN401 - a leaf may be anything
+    return is_array(leaf) and bool(jnp.issubdtype(leaf.dtype, jnp.complexfloating))
+
+
+def to_numpy(array: Any) -> Array:  # noqa: ANN401 - of JAX or numpy
+    """An array as numpy reads it: in place if it is on the CPU, a copy if it is on a device."""
     found: Array = np.asarray(array, order="C")
     return found
 
 
-def placed(mask: Array, leaf: Any) -> jax.Array:  # noqa: ANN401 - a leaf may be anything
-    """A mask on the devices of its leaf, in the same sharding."""
-    # A leaf that is not committed to a device may follow a batch to another: so may the mask.
-    # The oldest versions of JAX cannot tell, and are told where to compute.
+def put_like(mask: Array, leaf: Any) -> jax.Array:  # noqa: ANN401 - a leaf may be anything
+    """A mask on the devices of a leaf, in the same sharding."""
+    # A leaf that is not committed to a device may follow a batch to another, and so may its mask.
+    # The oldest supported versions of JAX do not say; there the mask gets the leaf's sharding.
     if isinstance(leaf, jax.Array) and getattr(leaf, "committed", True):
-        there: jax.Array = jax.device_put(mask, leaf.sharding)
-        return there
+        put: jax.Array = jax.device_put(mask, leaf.sharding)
+        return put
     return jnp.asarray(mask)
 
 
-def chosen(mask: Any, array: Any) -> jax.Array:  # noqa: ANN401 - of JAX or numpy
-    """The array where the mask is True, +0 elsewhere."""
+def masked(mask: Any, array: Any) -> jax.Array:  # noqa: ANN401 - of JAX or numpy
+    """The array where the mask is True, and +0 elsewhere."""
     return jax.lax.select(jnp.asarray(mask), jnp.asarray(array), jnp.zeros_like(array))

@@ -1,4 +1,4 @@
-"""Masks at work: removed weights are zero, and an optimizer keeps them there."""
+"""Sparse parameters: removed weights are set to zero, and an optimizer keeps them there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from jax import tree_util
 
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
-from swiftforce.jax.pytrees import Pytree, chosen, is_floating, path_name
+from swiftforce.jax.pytrees import Pytree, is_floating, masked, path_name
 from swiftforce.result import Pruning
 
 if TYPE_CHECKING:
@@ -18,26 +18,28 @@ if TYPE_CHECKING:
 
 
 def apply(params: Pytree, masks: Pytree) -> Pytree:
-    """Parameters with the removed weights replaced by exactly zero.
+    """Set the removed weights of parameters to exactly zero.
 
-    A choice, not a product: a removed weight leaves no NaN and no -0 behind. Works under
-    `jax.jit`.
+    Removed weights become +0 whatever they were: weights are selected, not multiplied by the mask,
+    so NaN does not stay NaN and negative weights do not become -0. Works under `jax.jit`. The masks
+    must have the structure and the shapes of the parameters.
 
     Parameters
     ----------
     params : pytree of arrays
+        The dense parameters. Leaves that are not real floating-point arrays are returned unchanged.
     masks : PytreePruning, or pytree of bool arrays
-        Of the same structure and shapes; leaves that are not floating-point are returned as they
-        are.
+        True where a weight is kept.
 
     Returns
     -------
     pytree of arrays
+        In the structure of the parameters.
 
     Raises
     ------
     ShapeError, UnsupportedTypeError
-        If a mask has another shape than its leaf, or is not of bools.
+        If a mask has another shape than its leaf, or is not an array of bool.
     StructureError
         If the structures differ.
 
@@ -47,42 +49,46 @@ def apply(params: Pytree, masks: Pytree) -> Pytree:
     >>> sfj.apply([jnp.array([jnp.nan, -2.0])], [jnp.array([False, True])])
     [Array([ 0., -2.], dtype=float32)]
     """
-    masks = _of(masks)
-    if len({tree_util.tree_structure(tree) for tree in (params, masks)}) > 1:
-        raise StructureError("masks are not in the structure of the parameters")
+    masks = _masks_of(masks)
+    structures = {tree_util.tree_structure(tree) for tree in (params, masks)}
+    if len(structures) > 1:
+        raise StructureError(
+            "masks and params have different structures: pass masks that were found for these "
+            "parameters"
+        )
     return tree_util.tree_map_with_path(_applied, params, masks)
 
 
 class KeepRemovedZeroState(NamedTuple):
-    """The state of `keep_removed_zero`: its masks, which `jax.jit` so takes as an argument."""
+    """The state of `keep_removed_zero`: the masks, so that they are arguments under `jax.jit`."""
 
     masks: Pytree
 
 
 def keep_removed_zero(masks: Pytree) -> optax.GradientTransformation:
-    """Keep removed weights exactly zero, whatever the optimizer: their updates are replaced by 0.
+    """Keep removed weights exactly zero with any optimizer, by setting their updates to zero.
 
-    Put it last in `optax.chain`, and begin with ``apply(params, masks)``. Momentum, second moments
-    and weight decay then act on the kept weights as they would without the others. What mixes
-    weights before that (a clip by the global norm, say) sees the dense gradients; put another
-    ``keep_removed_zero(masks)`` in front of it where it must not.
+    Put it last in `optax.chain`, and start training from ``apply(params, masks)``. Momentum, second
+    moments and weight decay then act on the kept weights as if there were no others. A
+    transformation that combines weights, such as clipping by the global norm, still sees the dense
+    gradients; put another ``keep_removed_zero(masks)`` before it if it must not.
 
     Parameters
     ----------
     masks : PytreePruning, or pytree of bool arrays
-        In the structure of the parameters.
+        True where a weight is kept.
 
     Returns
     -------
     optax.GradientTransformation
-        Its state holds copies of the masks, so that a step may donate its buffers.
+        Its state holds copies of the masks, so a compiled step may donate the state's buffers.
 
     Raises
     ------
     ImportError
         If optax is not installed.
     ShapeError
-        From its update, if an update has another shape than its mask.
+        When it is used, if an update has another shape than its mask.
 
     Examples
     --------
@@ -101,7 +107,7 @@ def keep_removed_zero(masks: Pytree) -> optax.GradientTransformation:
 
     def init(params: Pytree) -> KeepRemovedZeroState:
         del params
-        return KeepRemovedZeroState(tree_util.tree_map(jnp.copy, _of(masks)))
+        return KeepRemovedZeroState(tree_util.tree_map(jnp.copy, _masks_of(masks)))
 
     def update(
         updates: Pytree, state: KeepRemovedZeroState, params: Pytree | None = None
@@ -112,7 +118,7 @@ def keep_removed_zero(masks: Pytree) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
-def _of(masks: Pytree) -> Pytree:
+def _masks_of(masks: Pytree) -> Pytree:
     """The masks of a result, or the masks themselves."""
     return masks.masks if isinstance(masks, Pruning) else masks
 
@@ -122,9 +128,9 @@ def _applied(path: Sequence[Any], leaf: Any, mask: Any) -> Any:  # noqa: ANN401 
         return leaf
     if np.shape(mask) != np.shape(leaf):
         raise ShapeError(
-            f"{path_name(path)} has shape {np.shape(leaf)} and its mask {np.shape(mask)}"
+            f"{path_name(path)} has shape {np.shape(leaf)} and its mask has {np.shape(mask)}"
         )
     kind = jnp.result_type(mask)
     if kind != np.bool_:
         raise UnsupportedTypeError(f"the mask of {path_name(path)} has dtype {kind}, not bool")
-    return chosen(mask, leaf)
+    return masked(mask, leaf)

@@ -10,7 +10,7 @@ from typing import get_args
 
 from swiftforce import _core
 from swiftforce.errors import ArchitectureError, SwiftForceError
-from swiftforce.inputs import integer, number
+from swiftforce.inputs import case_number, integer
 from swiftforce.native import public_error
 
 #: What the core takes for the network's input, and for a layer that is not there.
@@ -242,7 +242,7 @@ def _native(
     epsilon: float = 0.0,
 ) -> NativeLayer:
     sizes = (inputs, outputs, kernel, stride, padding, groups)
-    return (number("layer", kind), source, addend, bool(bias), *sizes, momentum, epsilon)
+    return (case_number("layer", kind), source, addend, bool(bias), *sizes, momentum, epsilon)
 
 
 def _described(layer: AnyLayer, name: str, source: int) -> NativeLayer:  # noqa: PLR0911 - one a kind

@@ -31,10 +31,10 @@ from swiftforce.inputs import (
     Array,
     Arrays,
     Tensors,
+    case_names,
     check_seed,
-    checked,
+    checked_array,
     integer,
-    names,
 )
 from swiftforce.native import native_call
 from swiftforce.nn.layers import AnyLayer, Flattened
@@ -155,7 +155,7 @@ class Network:
         self._seed = seed
         found: dict[str, dict[str, Array]] = {"weights": {}, "biases": {}, "statistics": {}}
         for view, layer, role, extents in _core.network_parameters(self._handle):
-            kind = names("role")[role]
+            kind = case_names("role")[role]
             array = np.frombuffer(cast(Any, view), FLOAT32).reshape(extents)
             found[_GROUPS[kind]][f"{flattened.names[layer]}.{kind}"] = array
         self.weights = Parameters(found["weights"])
@@ -476,7 +476,7 @@ class Network:
         return f"<Network {', '.join(map(repr, self.layers))}: {size} weights>"
 
     def _inputs(self, x: Array) -> Array:
-        array = checked(x, SINGLES, "x")
+        array = checked_array(x, SINGLES, "x")
         if array.ndim < 2 or len(array) == 0:
             raise ShapeError(f"x must have shape (n, ...) with n of at least 1, not {array.shape}")
         flat = array.reshape(len(array), -1)

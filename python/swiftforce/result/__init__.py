@@ -8,7 +8,15 @@ together for users. Nothing here searches.
 
 from swiftforce.result.masks import apply_masks, check_whole
 from swiftforce.result.pruning import Pruning, load
-from swiftforce.result.records import Layer, Masks_co, PruningRecord, Step, layers_of, step_of
+from swiftforce.result.records import (
+    Layer,
+    Masks_co,
+    PruningRecord,
+    Step,
+    layers_of,
+    saved_step,
+    step_of,
+)
 from swiftforce.result.trust import warn_of
 
 __all__ = [
@@ -21,6 +29,7 @@ __all__ = [
     "check_whole",
     "layers_of",
     "load",
+    "saved_step",
     "step_of",
     "warn_of",
 ]

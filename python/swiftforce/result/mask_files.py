@@ -10,7 +10,7 @@ from swiftforce.errors import MaskFileError, WeightsDifferError
 from swiftforce.files import FileFormat, packed_masks, unpacked_mask
 from swiftforce.inputs import MASKS, Array, Arrays, Tensors, differences
 from swiftforce.result.masks import check_whole
-from swiftforce.result.records import Layer, PruningRecord, Step
+from swiftforce.result.records import Layer, PruningRecord, saved_step
 
 _FORMAT = FileFormat("swiftforce-masks", 1, "masks", MaskFileError)
 
@@ -64,9 +64,7 @@ def _record(packed: dict[str, Array], about: dict[str, Any]) -> PruningRecord[An
         mask = unpacked_mask(packed, position, name, tuple(shape), kept)
         layers.append(Layer(name, tuple(shape), mask.size, kept))
         masks.append(mask)
-    history = [
-        Step(**{**step, "layer_kept": tuple(step["layer_kept"])}) for step in about["history"]
-    ]
+    history = [saved_step(step) for step in about["history"]]
     return PruningRecord(
         masks=_structured(about["structure"], [layer.name for layer in layers], masks),
         method=about["method"],

@@ -32,7 +32,7 @@ class Step:
     arbitrary : int
         Weights kept with a score of zero while others with a score of zero were not: their
         positions chose them. Above zero, do not trust this step's mask.
-    readings : int
+    passes : int
         How often weights and gradients were read to find the mask: once, unless a sample cannot
         bracket the threshold; twice where there are fewer than 32,768 of them.
     threshold : float
@@ -57,7 +57,7 @@ class Step:
     at_threshold: int
     kept_at_threshold: int
     arbitrary: int
-    readings: int
+    passes: int
     threshold: float
     saliency: float
     total_saliency: float
@@ -169,6 +169,14 @@ def step_of(report: dict[str, Any]) -> Step:
     # What Step(**report) does, at once: a frozen class sets one field after another.
     step.__dict__.update(report)
     return step
+
+
+def saved_step(entries: dict[str, Any]) -> Step:
+    """The step that a file has the fields of; version 0.1 called the passes readings."""
+    fields = dict(entries)
+    if "readings" in fields:
+        fields["passes"] = fields.pop("readings")
+    return Step(**{**fields, "layer_kept": tuple(fields["layer_kept"])})
 
 
 def layers_of(tensors: Tensors, step: Step) -> tuple[Layer, ...]:

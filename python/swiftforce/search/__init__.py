@@ -1,20 +1,14 @@
 """The search for masks: step by step with `MaskSearch`, or in one call by the name of a method.
 
-Also what a search is planned and scored by: schedules, scores and selections of one step, pieces of
-tensors on several ranks, searches in files. What is found is a record of `swiftforce.result`;
-nothing here shows it.
+Also the parts of a search: schedules, scores, the selection of one step, pieces of tensors on
+several ranks, and saved searches. The result is a record of `swiftforce.result`; nothing here
+shows it.
 """
 
 from swiftforce.search.mask_search import MaskSearch
-from swiftforce.search.methods import (
-    force,
-    grasp_it,
-    iterative_snip,
-    magnitude,
-    prune,
-    random,
-    snip,
-)
+from swiftforce.search.methods import prune
+from swiftforce.search.one_shot import magnitude, random, snip
+from swiftforce.search.progressive import force, grasp_it, iterative_snip
 from swiftforce.search.schedule import (
     DEFAULT_STEPS,
     Schedule,

@@ -1,70 +1,112 @@
-"""Masks in one call: a search from its first step to its last, by the name of its method."""
+"""Masks in one call, by the name of a method."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Unpack, overload
 
-from swiftforce.errors import MissingGradientsError
-from swiftforce.inputs import Arrays
+from swiftforce.inputs import Array, Arrays, Mask, MethodName
 from swiftforce.result import Pruning
-from swiftforce.search.mask_search import Gradients, MaskSearch
+from swiftforce.search.options import Gradients, Key, PruneOptions
+from swiftforce.search.run import run
 from swiftforce.search.schedule import Schedule
-from swiftforce.show import bar
 
 
+@overload
+def prune(
+    weights: Mapping[Key, Array],
+    gradients: Gradients | Arrays | None = None,
+    **options: Unpack[PruneOptions],
+) -> Pruning[dict[Key, Mask]]: ...
+@overload
+def prune(
+    weights: list[Array],
+    gradients: Gradients | Arrays | None = None,
+    **options: Unpack[PruneOptions],
+) -> Pruning[list[Mask]]: ...
+@overload
+def prune(
+    weights: tuple[Array, ...],
+    gradients: Gradients | Arrays | None = None,
+    **options: Unpack[PruneOptions],
+) -> Pruning[tuple[Mask, ...]]: ...
+@overload
+def prune(
+    weights: Array, gradients: Gradients | Arrays | None = None, **options: Unpack[PruneOptions]
+) -> Pruning[Mask]: ...
 def prune(
     weights: Arrays,
     gradients: Gradients | Arrays | None = None,
     *,
-    method: str = "force",
+    method: MethodName = "force",
     sparsity: float | None = None,
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     seed: int = 0,
-    progress: bool = False,
-) -> Pruning:
-    """Find masks by the method of that name.
+    progress: bool | None = None,
+) -> Pruning[Any]:
+    """Find masks by the method of the given name.
 
     Parameters
     ----------
     weights : mapping, sequence or array
-        The dense weights that may be removed (leave out biases and the parameters of
-        normalisation layers): float16, bfloat16 (of ml_dtypes), float32 or float64. Read in
-        place, never written.
-    gradients : callable, or the structure of the weights
+        The dense weights that may be removed: leave out biases and the parameters of
+        normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
+        C-contiguous, of any shapes. They are read in place and never written.
+    gradients : callable or structure of the weights, optional
         ``gradients(masked_weights)`` returns the gradients of the loss at the masked weights, in
-        the same structure, averaged over the step's batches, dense: also where a weight is
-        removed. A search of one step takes the gradients at the weights as arrays, too.
+        the structure of the weights, averaged over the batches of the step. They must be dense:
+        also where a weight is removed. A search of one step also takes the gradients at the
+        weights themselves, as arrays. Arrays that are not C-contiguous are copied.
+        ``magnitude`` and ``random`` need none.
     method : str
         One of `methods`.
-    sparsity : float
-        Share of all weights to remove, in [0, 1).
-    keep : int
-        Or the number of weights to keep.
+    sparsity : float, optional
+        Share of all weights to remove, in [0, 1). Give either this or `keep`.
+    keep : int, optional
+        Number of weights to keep, at least 1. Give either this or `sparsity`.
     steps : int, optional
-        Number of steps; 60 by default, 1 for the one-shot methods.
+        Number of steps. By default 60; the one-shot methods always take 1.
     schedule : str or sequence
-        One of `schedules`, or a list of your own: see `schedule_keeps`.
+        How the number of kept weights falls from step to step: one of `schedules`, or a list of
+        your own (see `schedule_keeps`).
     seed : int
-        For the method ``random``.
-    progress : bool
-        Show a progress bar (needs tqdm).
+        Seed of random scores, in 0 ... 2**64 - 1. The same seed gives the same scores on every
+        machine.
+    progress : bool, optional
+        Whether to show a progress bar. By default one appears once the call has taken two seconds,
+        if standard error is a terminal or a notebook and tqdm is installed.
 
     Returns
     -------
     Pruning
+        With masks in the structure of the weights.
 
     Raises
     ------
     SparsityError, KeepError, StepsError, ScheduleError, SeedError, UnknownNameError
-    MissingGradientsError, NonFiniteError
+        If an argument is out of range, or a name is not known.
+    MissingGradientsError
+        If the method needs gradients and none are passed, or if `gradients` returns None, or is
+        arrays for a search of several steps.
+    NonFiniteError
+        If a weight or a gradient is NaN or infinite: the message names the tensor.
     ShapeError, StructureError, UnsupportedTypeError, LayoutError, OverlapError
+        If an array does not fit: the message names it and says what to do.
+    ImportError
+        If `progress` is True and tqdm is not installed.
 
     Warns
     -----
-    DegenerateSaliencyWarning, LayerCollapseWarning, MaskedGradientsWarning
-        See `swiftforce.MaskSearch.result`.
+    DegenerateSaliencyWarning
+        If in some step positions, not scores, chose some of the kept weights.
+    LayerCollapseWarning
+        If a tensor keeps no weight.
+    MaskedGradientsWarning
+        If removed weights could return but never had a gradient.
+    StepsIgnoredWarning
+        If a one-shot method is given several steps.
 
     Examples
     --------
@@ -73,7 +115,7 @@ def prune(
     >>> sf.prune(weights, method="magnitude", sparsity=0.4)
     <Pruning magnitude: 3 of 5 weights kept>
     """
-    return _run(
+    return run(
         weights,
         gradients,
         method=method,
@@ -84,175 +126,3 @@ def prune(
         seed=seed,
         progress=progress,
     )
-
-
-def _run(
-    weights: Arrays,
-    gradients: Gradients | Arrays | None,
-    *,
-    progress: bool = False,
-    **options: Any,  # noqa: ANN401 - those of MaskSearch
-) -> Pruning:
-    """Search to the end; warns in the name of the caller of the public function."""
-    search = MaskSearch(weights, **options)
-    if gradients is not None and not callable(gradients) and search.steps > 1:
-        raise MissingGradientsError(
-            f"{search.method} asks for new gradients at each of its {search.steps} steps: pass a "
-            "function from masked weights to gradients"
-        )
-    if not search.needs_gradients:
-        gradients = None
-    for _ in bar(range(search.steps), description=search.method, shown=progress):
-        search.step(gradients(search.masked_weights) if callable(gradients) else gradients)
-    # Nobody else holds the search, so its masks need not be copied.
-    return search._result(4, copies=False)
-
-
-def force(
-    weights: Arrays,
-    gradients: Gradients,
-    *,
-    sparsity: float | None = None,
-    keep: int | None = None,
-    steps: int | None = None,
-    schedule: Schedule = "exponential",
-    progress: bool = False,
-) -> Pruning:
-    """Find masks by FORCE: in each step all weights compete, so a removed weight may return.
-
-    Step t keeps the k_t weights of largest ``| w_i dL/dw_i (w * c_(t-1)) |`` with the dense
-    weights w. With one step it is SNIP. Parameters, errors and warnings are those of `prune`.
-
-    References
-    ----------
-    De Jorge et al., "Progressive Skeletonization", ICLR 2021, algorithm FORCE.
-
-    Examples
-    --------
-    >>> import numpy as np, swiftforce as sf
-    >>> weights = {"w": np.float32([3, -1, 2, 4])}
-    >>> sf.force(weights, lambda masked: {"w": masked["w"] - 1}, sparsity=0.75, steps=2).masks
-    {'w': array([False, False, False,  True])}
-    """
-    return _run(
-        weights,
-        gradients,
-        method="force",
-        sparsity=sparsity,
-        keep=keep,
-        steps=steps,
-        schedule=schedule,
-        progress=progress,
-    )
-
-
-def iterative_snip(
-    weights: Arrays,
-    gradients: Gradients,
-    *,
-    sparsity: float | None = None,
-    keep: int | None = None,
-    steps: int | None = None,
-    schedule: Schedule = "exponential",
-    progress: bool = False,
-) -> Pruning:
-    """Find masks by Iterative SNIP: only survivors compete, so a removed weight never returns.
-
-    With one step it is SNIP. Parameters, errors and warnings are those of `prune`.
-
-    References
-    ----------
-    De Jorge et al., "Progressive Skeletonization", ICLR 2021, algorithm Iterative SNIP.
-    """
-    return _run(
-        weights,
-        gradients,
-        method="iterative_snip",
-        sparsity=sparsity,
-        keep=keep,
-        steps=steps,
-        schedule=schedule,
-        progress=progress,
-    )
-
-
-def grasp_it(
-    weights: Arrays,
-    gradients: Gradients,
-    *,
-    sparsity: float | None = None,
-    keep: int | None = None,
-    steps: int | None = None,
-    schedule: Schedule = "exponential",
-    progress: bool = False,
-) -> Pruning:
-    """Find masks by the paper's GRASP-It: survivors compete by their squared gradients.
-
-    Parameters, errors and warnings are those of `prune`.
-
-    References
-    ----------
-    De Jorge et al., "Progressive Skeletonization", ICLR 2021. Not the GraSP of Wang et al. 2020,
-    which scores by Hessian-gradient products.
-    """
-    return _run(
-        weights,
-        gradients,
-        method="grasp_it",
-        sparsity=sparsity,
-        keep=keep,
-        steps=steps,
-        schedule=schedule,
-        progress=progress,
-    )
-
-
-def snip(
-    weights: Arrays,
-    gradients: Gradients | Arrays,
-    *,
-    sparsity: float | None = None,
-    keep: int | None = None,
-) -> Pruning:
-    """Find masks by SNIP: the largest ``| w dL/dw |`` at the dense weights, in one step.
-
-    Parameters, errors and warnings are those of `prune`; no scores are stored.
-
-    References
-    ----------
-    Lee, Ajanthan and Torr, "SNIP: Single-shot network pruning based on connection sensitivity",
-    ICLR 2019.
-
-    Examples
-    --------
-    >>> import numpy as np, swiftforce as sf
-    >>> w, g = np.float32([[1, -2], [3, 0.5]]), np.float32([[4, 1], [0, 2]])
-    >>> print(sf.snip(w, g, sparsity=0.5))
-    snip: 2 of 4 weights kept (sparsity 0.5), 1 step
-    layer    shape   weights  kept  density
-    weights  (2, 2)        4     2      0.5
-    all                    4     2      0.5
-    kept weights have 85.7 % of the sum of all |weight x gradient|
-    """
-    return _run(weights, gradients, method="snip", sparsity=sparsity, keep=keep)
-
-
-def magnitude(
-    weights: Arrays, *, sparsity: float | None = None, keep: int | None = None
-) -> Pruning:
-    """Find masks by magnitude: the largest ``| w |``, in one step.
-
-    Parameters, errors and warnings are those of `prune`.
-    """
-    return _run(weights, None, method="magnitude", sparsity=sparsity, keep=keep)
-
-
-def random(
-    weights: Arrays, *, sparsity: float | None = None, keep: int | None = None, seed: int = 0
-) -> Pruning:
-    """Find masks at random: each weight's score is uniform in [0, 1), drawn from the seed.
-
-    Parameters, errors and warnings are those of `prune`. The same seed gives the same masks on
-    every machine.
-    """
-    return _run(weights, None, method="random", sparsity=sparsity, keep=keep, seed=seed)

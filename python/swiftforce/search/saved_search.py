@@ -1,18 +1,27 @@
-"""Searches at rest: what a search must know to go on, in a file, and for which weights."""
+"""Saved searches: what a search needs to continue, in a file, and for which weights."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from swiftforce.errors import SearchFileError, WeightsDifferError
+from swiftforce.errors import (
+    KeepError,
+    ScheduleError,
+    SearchFileError,
+    SeedError,
+    StepsError,
+    UnknownNameError,
+    WeightsDifferError,
+)
 from swiftforce.files import FileFormat, packed_masks, unpacked_mask
 from swiftforce.inputs import Array, Tensors, differences
-from swiftforce.result import Step
+from swiftforce.result import Step, saved_step
 
 _FORMAT = FileFormat("swiftforce-search", 1, "a search", SearchFileError)
 
@@ -28,13 +37,13 @@ class SavedSearch:
     schedule : str
         The schedule's name; ``custom`` for a list of the caller's.
     keeps : tuple of int
-        Weights kept after each step, the steps to come included.
+        Weights kept after each step, those still to come included.
     history : tuple of Step
         What the steps taken did.
     masks : tuple of array
-        The masks of the last of them; none before the first.
+        The masks of the last step taken; none before the first.
     label : str
-        The caller's.
+        The caller's text, which must be the same to continue.
     """
 
     method: str
@@ -46,7 +55,7 @@ class SavedSearch:
     label: str = ""
 
     def write(self, path: str | os.PathLike[str], weights: Tensors, digests: Sequence[str]) -> None:
-        """Write it, for the weights of these digests alone.
+        """Write it to a file that fits only the weights with these digests.
 
         Raises
         ------
@@ -70,7 +79,9 @@ class SavedSearch:
         _FORMAT.write(path, packed_masks(self.masks), about)
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str], weights: Tensors) -> SavedSearch:
+    def read(
+        cls, path: str | os.PathLike[str], weights: Tensors, *, label: str = ""
+    ) -> SavedSearch:
         """Read what `write` wrote for these weights.
 
         Raises
@@ -78,7 +89,7 @@ class SavedSearch:
         WeightsDifferError
             If it was written for others.
         SearchFileError
-            If the file is damaged, or is not one of a search.
+            If the file is damaged, does not hold a search, or has another label.
         ImportError
             If safetensors is not installed.
         OSError
@@ -87,17 +98,28 @@ class SavedSearch:
         packed, about = _FORMAT.read(path)
         try:
             _check_weights(path, about["weights"], weights)
-            return cls._of(packed, about)
+            saved = cls._of(packed, about)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             if isinstance(error, WeightsDifferError):
                 raise
             raise SearchFileError(f"{path} is damaged: {error}") from None
+        if saved.label != label:
+            raise SearchFileError(
+                f"{path} is of another search: it is labelled {saved.label!r}, not {label!r}"
+            )
+        return saved
+
+    @contextmanager
+    def made_from(self, path: str | os.PathLike[str]) -> Iterator[None]:
+        """Make the search in this block: arguments that it refuses are damage of the file."""
+        try:
+            yield
+        except (KeepError, ScheduleError, SeedError, StepsError, UnknownNameError) as error:
+            raise SearchFileError(f"{path} is damaged: {error}") from None
 
     @classmethod
     def _of(cls, packed: dict[str, Array], about: dict[str, Any]) -> SavedSearch:
-        history = tuple(
-            Step(**{**step, "layer_kept": tuple(step["layer_kept"])}) for step in about["history"]
-        )
+        history = tuple(saved_step(step) for step in about["history"])
         keeps = tuple(about["keeps"])
         if [step.step for step in history] != list(range(1, len(history) + 1)):
             raise ValueError("steps are missing")
@@ -123,7 +145,7 @@ class SavedSearch:
 
 
 def _check_weights(path: str | os.PathLike[str], saved: list[Any], weights: Tensors) -> None:
-    """Refuse weights that are not those of the file, and say what differs."""
+    """Refuse weights that are not those of the file; the message says what differs."""
     found = differences({name: tuple(shape) for name, shape, *_ in saved}, weights)
     if not found:
         arrays = dict(zip(weights.names, weights.arrays, strict=True))
@@ -139,12 +161,12 @@ def _check_weights(path: str | os.PathLike[str], saved: list[Any], weights: Tens
 
 
 def digests(weights: Tensors) -> tuple[str, ...]:
-    """Of each tensor: what tells weights from others."""
+    """A digest of each tensor, by which other weights are noticed."""
     return tuple(_digest(array) for array in weights.arrays)
 
 
 def _digest(array: Array) -> str:
-    """Of the bits of an array, whatever its type."""
-    import hashlib  # where it is used, as in sealed.py
+    """A digest of the bits of an array, whatever its type."""
+    import hashlib  # here, because not every program uses it
 
     return hashlib.sha256(np.reshape(array, -1).view(np.uint8).data).hexdigest()

@@ -1,20 +1,36 @@
-"""How many weights to keep: from a share to a number, from a schedule to a number per step."""
+"""How many weights to keep: a number for a sparsity, and for a schedule a number for each step."""
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Mapping, Sequence, Set
 from numbers import Integral
 
 from swiftforce import _core
-from swiftforce.errors import KeepError, ScheduleError, SparsityError, StepsError
-from swiftforce.inputs import check_sparsity, integer, method_info, number
+from swiftforce.errors import (
+    KeepError,
+    ScheduleError,
+    SparsityError,
+    StepsError,
+    StepsIgnoredWarning,
+)
+from swiftforce.inputs import (
+    ScheduleName,
+    canonical_name,
+    case_number,
+    check_sparsity,
+    integer,
+    method_info,
+    schedules,
+)
 from swiftforce.native import public_error
 
-#: Steps of a progressive search where the caller names none: those of the paper's experiments.
+#: Steps of a progressive search if the caller gives no number: those of the paper's experiments.
 DEFAULT_STEPS = 60
 
 #: What a caller may pass as a schedule: a name, sparsities, or numbers of weights.
-Schedule = str | Sequence[float] | Sequence[int]
+Schedule = ScheduleName | Sequence[float] | Sequence[int]
 
 
 def keep_count(n: int, sparsity: float) -> int:
@@ -57,16 +73,16 @@ def schedule_keeps(
         One of `schedules`, or a list of your own: floats are the sparsity after each step, in
         [0, 1); integers are the number of weights kept after each step.
     n : int
-        Number of prunable weights.
+        Number of prunable weights, at least 1.
     keep : int, optional
-        Number kept after the last step. Needed for a name; a list must end there if it is given.
+        Number of weights kept after the last step. A name needs it; a list must end with it.
     steps : int, optional
-        Number of steps. Needed for a name; a list must have so many entries if it is given.
+        Number of steps. A name needs it; a list must have as many entries.
 
     Returns
     -------
     tuple of int
-        One number per step; they never grow.
+        One number per step, none larger than the one before.
 
     Raises
     ------
@@ -88,8 +104,7 @@ def schedule_keeps(
     n = integer(n, "n", KeepError)
     if isinstance(schedule, str):
         if keep is None or steps is None:
-            raise ScheduleError(f"the schedule {schedule!r} needs keep and steps")
-        number("schedule", schedule)
+            raise ScheduleError(f"the schedule {schedule!r} needs keep and steps: pass both")
         return named_keeps(
             schedule, n, integer(keep, "keep", KeepError), integer(steps, "steps", StepsError)
         )
@@ -97,8 +112,8 @@ def schedule_keeps(
 
 
 def named_keeps(schedule: str, n: int, keep: int, steps: int) -> tuple[int, ...]:
-    """As `schedule_keeps`, of integers that were checked."""
-    kind = number("schedule", schedule)
+    """As `schedule_keeps`, for integers that were checked."""
+    kind = case_number("schedule", schedule)
     try:
         return _core.schedule(kind, n, keep, steps)
     except _core.NativeError as error:
@@ -139,6 +154,18 @@ def _listed_keeps(
     return keeps
 
 
+def schedule_name(schedule: Schedule) -> str:
+    """The canonical name of a schedule; ``custom`` for a list of the caller's.
+
+    Raises
+    ------
+    UnknownNameError
+    """
+    if isinstance(schedule, str):
+        return canonical_name("schedule", schedule, schedules())
+    return "custom"
+
+
 def plan(
     schedule: Schedule,
     n: int,
@@ -148,36 +175,72 @@ def plan(
     *,
     method: str,
 ) -> tuple[int, ...]:
-    """Number of weights kept after each step of a search by a method, from what its caller gave.
+    """Number of weights kept after each step of a search by a method, from its caller's arguments.
 
     Raises
     ------
     StepsError
-        If a one-shot method is to take several steps.
+        If a list has several entries and the method takes one step.
     ScheduleError, KeepError, SparsityError, UnknownNameError
+
+    Warns
+    -----
+    StepsIgnoredWarning
+        If a one-shot method is given a number of steps.
     """
     one_shot = method_info(method)["one_shot"]
+    if steps is not None:
+        steps = check_steps(integer(steps, "steps", StepsError), method, one_shot=one_shot)
     if isinstance(schedule, str):
         if steps is None:
             steps = 1 if one_shot else DEFAULT_STEPS
-        steps = integer(steps, "steps", StepsError)
-        check_steps(steps, method, one_shot=one_shot)
         return named_keeps(schedule, n, require_keep(n, sparsity, keep), steps)
-    keeps = schedule_keeps(schedule, n, resolve_keep(n, sparsity, keep), steps)
-    check_steps(len(keeps), method, one_shot=one_shot)
+    listed = None if one_shot else steps
+    keeps = schedule_keeps(schedule, n, resolve_keep(n, sparsity, keep), listed)
+    if one_shot and len(keeps) > 1:
+        raise StepsError(
+            f"{method} takes exactly one step, not {len(keeps)}: pass a schedule of one entry"
+        )
     return keeps
 
 
-def check_steps(steps: int, method: str, *, one_shot: bool) -> None:
-    """Refuse a number of steps that a method does not take."""
+def check_steps(steps: int, method: str, *, one_shot: bool) -> int:
+    """The number of steps that a method takes: one for a one-shot method, whatever it is given.
+
+    Raises
+    ------
+    StepsError
+        If it is below one.
+
+    Warns
+    -----
+    StepsIgnoredWarning
+        If a one-shot method is given several steps; at the first line outside of swiftforce.
+    """
     if steps < 1:
         raise StepsError(f"a search takes at least one step, not {steps}")
-    if steps != 1 and one_shot:
-        raise StepsError(f"{method} takes exactly one step, not {steps}")
+    if not one_shot or steps == 1:
+        return steps
+    text = f"{method} takes one step: steps={steps} is ignored"
+    warnings.warn(text, StepsIgnoredWarning, stacklevel=_callers_level())
+    return 1
+
+
+def _callers_level() -> int:
+    """The `stacklevel` at which the function that calls this one warns its user."""
+    # A search is reached by many ways, adapters among them: depths differ, and are found here.
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == "swiftforce"
 
 
 def resolve_keep(n: int, sparsity: float | None, keep: int | None) -> int | None:
-    """The number to keep from whichever of the two was given; None where neither was.
+    """The number to keep from whichever of the two was given; None if neither was.
 
     Raises
     ------
@@ -199,7 +262,7 @@ def resolve_keep(n: int, sparsity: float | None, keep: int | None) -> int | None
 
 
 def require_keep(n: int, sparsity: float | None, keep: int | None) -> int:
-    """As `resolve_keep`, where one of the two must be given."""
+    """As `resolve_keep`, but one of the two must be given."""
     kept = resolve_keep(n, sparsity, keep)
     if kept is None:
         raise SparsityError("give sparsity (the share to remove) or keep (how many to keep)")

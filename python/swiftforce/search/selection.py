@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from swiftforce import _core
@@ -11,11 +13,13 @@ from swiftforce.inputs import (
     MASK,
     Array,
     Arrays,
+    SaliencyName,
     Tensors,
+    case_names,
+    case_number,
     check_distinct,
     check_seed,
     integer,
-    number,
 )
 from swiftforce.native import native_call, public_error
 from swiftforce.result import Pruning, layers_of, step_of, warn_of
@@ -26,7 +30,7 @@ def saliency(
     weights: Arrays,
     gradients: Arrays | None = None,
     *,
-    criterion: str = "connection_sensitivity",
+    criterion: SaliencyName = "connection_sensitivity",
     seed: int = 0,
 ) -> Arrays:
     """Importance of every weight: larger is kept.
@@ -34,21 +38,25 @@ def saliency(
     Parameters
     ----------
     weights : mapping, sequence or array
-        The weights: float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed; any shapes,
-        C-contiguous.
-    gradients : same structure, optional
-        Gradients of the loss at the weights. Needed by ``connection_sensitivity`` and
-        ``squared_gradient``.
+        The dense weights that may be removed: leave out biases and the parameters of
+        normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
+        C-contiguous, of any shapes. They are read in place and never written.
+    gradients : structure of the weights, optional
+        Gradients of the loss at the weights, of any of the types of weights. The criteria
+        ``connection_sensitivity`` and ``squared_gradient`` need them. Arrays that are not
+        C-contiguous are copied.
     criterion : str
         One of `saliencies`: ``connection_sensitivity`` is ``abs(w * g)``, ``squared_gradient`` is
         ``g * g``, ``magnitude`` is ``abs(w)``, ``random`` is uniform in [0, 1) from the seed.
     seed : int
-        For ``random``.
+        Seed of random scores, in 0 ... 2**64 - 1. The same seed gives the same scores on every
+        machine.
 
     Returns
     -------
     same structure, float32; float64 if any array that is read holds it
-        Scores of the weights' shapes. To find a mask, `snip` and its kin need no scores.
+        Scores, in the shapes of the weights. `snip` and the other methods find a mask without
+        storing scores.
 
     Raises
     ------
@@ -66,14 +74,17 @@ def saliency(
     >>> sf.saliency(w, g)
     array([4., 2., 0.], dtype=float32)
     """
-    kind = number("saliency", criterion)
+    kind = case_number("saliency", criterion)
     seed = check_seed(seed)
     tensors = Tensors(weights, "weights")
     check_distinct(tensors)
-    given = None if gradients is None else tensors.matching(gradients, "gradients")
+    given = None
+    if gradients is not None:
+        given = tensors.matching(gradients, "gradients", copies=True)
     reads_weights, reads_gradients = _core.saliency_reads(kind)
     if reads_gradients and given is None:
-        raise MissingGradientsError(f"{criterion} is computed from gradients, and none were passed")
+        name = case_names("saliency")[kind]
+        raise MissingGradientsError(f"{name} is computed from gradients: pass them")
     read = (tensors.arrays if reads_weights else ()) + ((given or ()) if reads_gradients else ())
     wide = any(array.dtype == np.float64 for array in read)
     scores = tensors.empty(np.dtype(np.float64) if wide else FLOAT32)
@@ -91,17 +102,17 @@ def saliency(
 def select(scores: Arrays, *, sparsity: float | None = None, keep: int | None = None) -> Arrays:
     """Masks of the best scores of all tensors together.
 
-    Exactly so many are kept. Larger scores come first; of equal scores the one at the lower
-    position (tensors in the order given, elements in memory order). ``-0.0`` equals ``0.0``.
+    Exactly the given number is kept. Larger scores come first; of equal scores, the one at the
+    lower position (tensors in the order given, elements in memory order). ``-0.0`` equals ``0.0``.
 
     Parameters
     ----------
     scores : mapping, sequence or array
         Scores of either sign: float16, bfloat16, float32 or float64; any shapes, C-contiguous.
-    sparsity : float
-        Share to remove, in [0, 1).
-    keep : int
-        Or the number to keep, in 1 ... n.
+    sparsity : float, optional
+        Share of all weights to remove, in [0, 1). Give either this or `keep`.
+    keep : int, optional
+        Number of weights to keep, at least 1. Give either this or `sparsity`.
 
     Returns
     -------
@@ -111,7 +122,7 @@ def select(scores: Arrays, *, sparsity: float | None = None, keep: int | None = 
     Raises
     ------
     NonFiniteError, SparsityError, KeepError
-    ShapeError, StructureError, UnsupportedTypeError, LayoutError
+    StructureError, UnsupportedTypeError, LayoutError
 
     Warns
     -----
@@ -136,15 +147,15 @@ def prune_by_scores(
     keep: int | None,
     method: str = "",
     stacklevel: int,
-) -> Pruning:
-    """As `select`, with all that is told of a search of one step.
+) -> Pruning[Any]:
+    """As `select`, but returns the whole result, as a search of one step does.
 
     Parameters
     ----------
     method : str
         The name of what the scores are.
     stacklevel : int
-        Whom the warnings point to, as in `warnings.warn`.
+        Which caller the warnings point to, as in `warnings.warn`.
     """
     tensors = Tensors(scores, "scores")
     kept = require_keep(tensors.size, sparsity, keep)

@@ -1,7 +1,7 @@
-"""A rank's part of weights that several ranks hold: where it lies, and what all agree on.
+"""A rank's part of weights that several ranks hold: where it lies, and what all ranks agree on.
 
-Here is also how ranks fail together: what can go wrong on one of them alone is done inside an
-`Agreement`, at whose end each learns whether it went well on all.
+Ranks also fail together. Code that may fail on one of them alone runs inside an `Agreement`; at
+its end each rank learns whether it succeeded on all.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from swiftforce.errors import (
     UnsupportedTypeError,
 )
 from swiftforce.inputs import Tensors
-from swiftforce.result import Layer
+from swiftforce.result import Layer, Step
 
-#: What sums over all ranks are taken by where they would outgrow an integer of 64 bits.
+#: Sums over all ranks that might exceed 64 bits are taken modulo this.
 _MODULUS = 1 << 40
 
 
@@ -36,10 +36,10 @@ class Piece:
     Attributes
     ----------
     shape : tuple of int
-        Of the whole tensor.
+        The shape of the whole tensor.
     start : int
-        The first element of the array, counted in the flattened whole. The array holds as many
-        elements from there on as it has, in memory order, whatever its own shape is.
+        Position of the array's first element in the flattened whole tensor. The array's elements
+        follow from there in memory order, whatever its own shape is.
 
     Examples
     --------
@@ -60,27 +60,33 @@ class Piece:
 
 
 class Agreement:
-    """Do what may fail on one rank alone, and then learn whether it failed on any.
+    """Run a block that may fail on one rank alone, then learn whether it failed on any.
 
     Without a communicator it does nothing.
 
     Attributes
     ----------
     settings : object
-        What must be the same on all ranks, and has the same `repr` where it is.
+        What must be the same on all ranks. Compared by its `repr`.
 
     Raises
     ------
+    UnsupportedTypeError
+        If the communicator is none.
     RankFailedError
         At the end of the block, if it failed on another rank.
     StructureError
         At the end of the block, on all ranks, if their settings differ.
     """
 
-    #: So few bits of a digest that the sum of its squares over all ranks fits into 63 bits.
+    #: Bits of a digest: few enough that the sum of squares over all ranks fits into 63 bits.
     _BITS = 20
 
     def __init__(self, communicator: Communicator | None) -> None:
+        if communicator is not None and not isinstance(communicator, Communicator):
+            raise UnsupportedTypeError(
+                f"{communicator!r} is not a communicator: pass one of swiftforce.distributed"
+            )
         self._communicator = communicator
         self.settings: object = None
 
@@ -94,7 +100,7 @@ class Agreement:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Tell the others, and hear from them."""
+        """Tell the other ranks whether the block failed here, and learn whether it failed there."""
         if self._communicator is None:
             return
         digest = self._digest() if error is None else 0
@@ -104,10 +110,10 @@ class Agreement:
             return
         ranks, failed, total, squares = (int(number) for number in sums)
         if ranks != self._communicator.size:
-            raise ExchangeError(f"a sum of one of each rank is {ranks}, not the number of ranks")
+            raise ExchangeError(f"a sum of 1 over all ranks is {ranks}, not the number of ranks")
         if failed:
-            raise RankFailedError(f"{failed} of {ranks} ranks failed; they tell why")
-        # Numbers are all equal exactly where the square of their sum is as large as it can be.
+            raise RankFailedError(f"{failed} of {ranks} ranks failed: their own errors say why")
+        # By the Cauchy-Schwarz inequality, the two are equal only if all digests are.
         if ranks * squares != total * total:
             raise StructureError(
                 "the ranks differ in method, seed, steps or schedule, in what they keep, "
@@ -115,31 +121,32 @@ class Agreement:
             )
 
     def _digest(self) -> int:
-        import hashlib  # where it is used, as in sealed.py
+        import hashlib  # here, because not every program uses it
 
         whole = hashlib.sha256(repr(self.settings).encode()).digest()
         return int.from_bytes(whole[:8], "little") >> (64 - self._BITS)
 
 
 class Shard:
-    """What a rank holds of the weights of all ranks.
+    """The part of one rank in the weights of all ranks.
 
     Parameters
     ----------
+    communicator : Communicator
     tensors : Tensors
-        This rank's.
+        The tensors of this rank.
     pieces : sequence of Piece, optional
-        Where they lie in whole tensors that all ranks name in the same order; None: each rank has
-        tensors of its own, in the order of the ranks.
+        Where they lie in whole tensors that all ranks name in the same order. By default each rank
+        has tensors of its own, in the order of the ranks.
 
     Attributes
     ----------
     settings : object
         What must be the same on all ranks.
     total : int
-        Weights of all ranks; known once `place` was called.
+        Number of weights of all ranks; known after `exchange_starts`.
     starts : tuple of int
-        How many of them come before each tensor.
+        How many of them come before each tensor; likewise.
 
     Raises
     ------
@@ -156,22 +163,46 @@ class Shard:
         self.settings = None if pieces is None else (tensors.names, shapes)
         self.total = 0
         self.starts: tuple[int, ...] = ()
+        #: The whole tensors after the last step, by its position.
+        self._layers: dict[int, tuple[Layer, ...]] = {}
 
-    def place(self) -> None:
-        """Find out where the tensors lie among the weights of all ranks, together with them.
+    @classmethod
+    def of(
+        cls,
+        communicator: Communicator | None,
+        tensors: Tensors,
+        pieces: Sequence[Piece] | None,
+    ) -> Shard | None:
+        """The part of this rank; None without a communicator.
 
         Raises
         ------
         StructureError
-            On all ranks, if pieces do not make up their tensors, or there are no weights.
+            Also if there are pieces and no communicator.
+        """
+        if communicator is not None:
+            return cls(communicator, tensors, pieces)
+        if pieces is not None:
+            raise StructureError(
+                "pieces are of tensors that several ranks hold: pass a communicator"
+            )
+        return None
+
+    def exchange_starts(self) -> None:
+        """Find out, with the other ranks, where the tensors lie among the weights of all.
+
+        Raises
+        ------
+        StructureError
+            On all ranks, if pieces do not make up their tensors, or no rank has weights.
         """
         if self.pieces is None:
             first = self.communicator.offset(self._tensors.size)
             (self.total,) = self._sums([self._tensors.size])
             begins = list(accumulate(self._tensors.sizes, initial=first))[:-1]
         else:
-            # Runs that do not overlap end and begin at each other: sums of (end² - begin²), too,
-            # are then those of the wholes.
+            # If pieces do not overlap, each begins where another ends: the sum of (end² - begin²)
+            # over all ranks is then size² of the whole tensor.
             sizes = self._tensors.sizes
             squares = [
                 size * (2 * piece.start + size) % _MODULUS
@@ -199,14 +230,18 @@ class Shard:
         """Add up the core's int64 numbers over all ranks, in place."""
         self.communicator.sum_integers(np.frombuffer(numbers, np.int64))
 
-    def layers(self, kept: Sequence[int]) -> tuple[Layer, ...]:
-        """The whole tensors, of which the pieces here keep so many weights; with all ranks."""
-        return tuple(
-            Layer(name, tuple(piece.shape), piece.size, count)
-            for name, piece, count in zip(
-                self._tensors.names, self.pieces or (), self._sums(kept), strict=True
+    def layers(self, step: Step) -> tuple[Layer, ...]:
+        """What a step left of each whole tensor; the first call for a step is of all ranks."""
+        if step.step not in self._layers:
+            kept = self._sums(step.layer_kept)
+            layers = tuple(
+                Layer(name, tuple(piece.shape), piece.size, count)
+                for name, piece, count in zip(
+                    self._tensors.names, self.pieces or (), kept, strict=True
+                )
             )
-        )
+            self._layers = {step.step: layers}
+        return self._layers[step.step]
 
     def _sums(self, counts: Sequence[int]) -> list[int]:
         numbers = np.array(counts, np.int64)
@@ -215,18 +250,20 @@ class Shard:
 
 
 def _checked(pieces: Sequence[Piece], tensors: Tensors) -> tuple[Piece, ...]:
-    """The pieces, one for each tensor, each inside its whole."""
+    """The pieces, one for each tensor, each inside its whole tensor."""
     given = tuple(pieces)
     if len(given) != len(tensors.arrays):
         raise StructureError(
-            f"there are {len(given)} pieces where there are {len(tensors.arrays)} tensors"
+            f"there are {len(given)} pieces for {len(tensors.arrays)} tensors: pass one for each"
         )
     for position, (piece, size) in enumerate(zip(given, tensors.sizes, strict=True)):
         label = tensors.label("pieces", position)
         if not isinstance(piece, Piece):
-            raise UnsupportedTypeError(f"{label} is a {type(piece).__name__}, not a Piece")
+            raise UnsupportedTypeError(
+                f"{label} is a {type(piece).__name__}: pass a swiftforce.Piece"
+            )
         if any(length < 0 for length in piece.shape):
-            raise ShapeError(f"{label} has the shape {piece.shape}")
+            raise ShapeError(f"{label} has the shape {piece.shape}: no length may be negative")
         if not 0 <= piece.start <= piece.size - size:
             raise ShapeError(
                 f"{label} has {size} elements from {piece.start} on where shape {piece.shape} "

@@ -12,9 +12,9 @@ import pytest
 
 pytest.importorskip("setuptools", reason="setuptools is not installed")
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FILES = ("setup.py", "pyproject.toml", "MANIFEST.in", "Package.swift", "README.md", "LICENSE")
-FOLDERS = ("Sources", "python")
+FOLDERS = ("Sources", "python", "tools")
 INSTALL_SWIFT = "install Swift 6.2 or later from https://swift.org/install"
 
 

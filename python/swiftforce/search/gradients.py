@@ -1,0 +1,62 @@
+"""What callers pass as gradients: arrays, or a function that returns them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from swiftforce.errors import MissingGradientsError, StructureError, UnsupportedTypeError
+from swiftforce.inputs import Array, Arrays, Tensors
+from swiftforce.search.options import Gradients
+
+_EXPECTED = "pass a function from masked weights to gradients"
+
+
+def check_gradients(gradients: Gradients | Arrays | None, method: str, steps: int) -> None:
+    """Refuse what is neither a function nor arrays, and arrays for a search of several steps.
+
+    Raises
+    ------
+    UnsupportedTypeError, MissingGradientsError
+    """
+    if isinstance(gradients, type):
+        raise UnsupportedTypeError(f"gradients is the class {gradients.__name__}: {_EXPECTED}")
+    if isinstance(gradients, (str, bytes)):
+        raise UnsupportedTypeError(f"gradients is the text {gradients!r}: {_EXPECTED}, not a name")
+    if gradients is not None and not callable(gradients) and steps > 1:
+        raise MissingGradientsError(
+            f"{method} needs new gradients at each of its {steps} steps: {_EXPECTED}"
+        )
+
+
+def gradients_at(gradients: Gradients | Arrays | None, masked_weights: Arrays) -> Any:  # noqa: ANN401
+    """The gradients of a step: what the caller's function returns, or the caller's arrays.
+
+    Raises
+    ------
+    MissingGradientsError
+        If the function returns None.
+    """
+    if not callable(gradients):
+        return gradients
+    found = gradients(masked_weights)
+    if found is None:
+        raise MissingGradientsError(
+            "gradients returned None: return the gradients in the structure of the weights"
+        )
+    return found
+
+
+def checked_gradients(tensors: Tensors, grads: Arrays | None, method: str) -> tuple[Array, ...]:
+    """The gradients of a step, for a method that needs them, as arrays that the core can read.
+
+    Raises
+    ------
+    MissingGradientsError, StructureError, ShapeError, UnsupportedTypeError
+    """
+    if grads is None:
+        raise MissingGradientsError(
+            f"the method {method!r} scores weights by their gradients: pass grads"
+        )
+    if callable(grads):
+        raise StructureError("grads is a function: call it, and pass the gradients that it returns")
+    return tensors.matching(grads, "gradients", copies=True)

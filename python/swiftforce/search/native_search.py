@@ -1,0 +1,133 @@
+"""A search of the native core: it chooses, counts steps and keeps their record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from swiftforce import _core
+from swiftforce.inputs import Array, Tensors, case_number
+from swiftforce.native import native_call, public_error
+from swiftforce.result import Layer, Step, layers_of, step_of
+from swiftforce.search.shards import Shard
+
+
+class NativeSearch:
+    """The core's search over some weights.
+
+    Parameters
+    ----------
+    tensors : Tensors
+        The dense weights.
+    method : str
+    keeps : tuple of int
+        Weights kept after each step, of all ranks.
+    seed : int
+    shard : Shard, optional
+        This rank's part, if several ranks hold the weights.
+    taken : int
+        Steps that were taken before: the search continues after them.
+
+    Raises
+    ------
+    SwiftForceError
+        What the core refuses, as the public error.
+    """
+
+    def __init__(
+        self,
+        tensors: Tensors,
+        method: str,
+        keeps: tuple[int, ...],
+        *,
+        seed: int,
+        shard: Shard | None,
+        taken: int = 0,
+    ) -> None:
+        self._tensors = tensors
+        self._method = method
+        self._keeps = keeps
+        self._seed = seed
+        self._shard = shard
+        self._steps: dict[int, Step] = {}
+        try:
+            self._handle = _core.search_create(
+                case_number("method", method),
+                0,
+                keeps[-1],
+                len(keeps),
+                keeps,
+                tensors.sizes,
+                seed,
+                0 if shard is None else shard.total,
+                taken,
+            )
+        except _core.NativeError as error:
+            raise public_error(error, tensors.label) from None
+
+    @property
+    def taken(self) -> int:
+        """Number of steps taken."""
+        with native_call():
+            return _core.search_taken(self._handle)
+
+    def report(self, position: int) -> Step:
+        """What the step at a position did; 1 is the first."""
+        # The core keeps the record, so it also has a step whose return was interrupted.
+        if position not in self._steps:
+            with native_call():
+                report = _core.search_report(self._handle, position, len(self._tensors.arrays))
+            self._steps[position] = step_of(report)
+        return self._steps[position]
+
+    def resumed(self, history: Sequence[Step]) -> NativeSearch:
+        """The same search after steps that were taken earlier, of which the core has no record."""
+        found = NativeSearch(
+            self._tensors,
+            self._method,
+            self._keeps,
+            seed=self._seed,
+            shard=self._shard,
+            taken=len(history),
+        )
+        found._steps = {step.step: step for step in history}
+        return found
+
+    def step(
+        self,
+        position: int,
+        gradients: tuple[Array, ...] | None,
+        before: tuple[Array, ...] | None,
+        after: tuple[Array, ...],
+        masked: tuple[Array, ...] | None,
+    ) -> Step:
+        """Take the step at a position: from the masks before it, write those after it.
+
+        Parameters
+        ----------
+        before : tuple of array, optional
+            The masks of the previous step; None at the first.
+        after, masked : tuple of array
+            Where the masks and, if given, the masked weights are written.
+        """
+        shard = self._shard
+        try:
+            report = _core.search_step(
+                self._handle,
+                self._tensors.arrays,
+                gradients,
+                before,
+                after,
+                masked,
+                None if shard is None else shard.sum,
+                None if shard is None else shard.starts,
+            )
+        except _core.NativeError as error:
+            raise public_error(error, self._tensors.label) from None
+        step = self._steps[position] = step_of(report)
+        return step
+
+    def layers(self, step: Step) -> tuple[Layer, ...]:
+        """What a step left of each tensor; for pieces, of each whole tensor."""
+        if self._shard is None or self._shard.pieces is None:
+            return layers_of(self._tensors, step)
+        return self._shard.layers(step)

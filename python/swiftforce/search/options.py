@@ -1,0 +1,60 @@
+"""Types of what the functions that find masks take, for signatures and type checkers.
+
+The dictionaries of options are for overloads, one for each structure of weights: each function
+spells its options out once, in its implementation, and type checkers compare the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypedDict, TypeVar
+
+from swiftforce.distributed import Communicator
+from swiftforce.inputs import Arrays, MethodName
+from swiftforce.search.schedule import Schedule
+from swiftforce.search.shards import Piece
+
+#: The caller's function from masked weights to dense gradients, both in the weights' structure.
+Gradients = Callable[[Arrays], Arrays]
+#: What a mapping calls its arrays.
+Key = TypeVar("Key", bound=Hashable)
+
+
+class KeepOptions(TypedDict, total=False):
+    """How many weights to keep."""
+
+    sparsity: float | None
+    keep: int | None
+
+
+class RandomOptions(KeepOptions, total=False):
+    """Options of `random`."""
+
+    seed: int
+
+
+class StepOptions(KeepOptions, total=False):
+    """Options of a method that takes several steps."""
+
+    steps: int | None
+    schedule: Schedule
+    progress: bool | None
+
+
+class PruneOptions(StepOptions, total=False):
+    """Options of `prune`."""
+
+    method: MethodName
+    seed: int
+
+
+class SearchOptions(KeepOptions, total=False):
+    """Options of `MaskSearch`."""
+
+    method: MethodName
+    steps: int | None
+    schedule: Schedule
+    seed: int
+    masked_weights: Arrays | None
+    communicator: Communicator | None
+    pieces: Sequence[Piece] | None
