@@ -2,7 +2,7 @@
 
 python examples/train_torch.py --sparsity 0.95
 python examples/train_torch.py --dense
-python examples/train_torch.py --checkpoint run.pt    # the same again, and it goes on
+python examples/train_torch.py --checkpoint run.pt    # run it again to resume
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def train(model: nn.Module, batches: DataLoader, optimizer: torch.optim.Optimize
 
 @torch.inference_mode()
 def accuracy(model: nn.Module, batches: DataLoader) -> float:
-    """Share of the images whose class is found."""
+    """Share of the images that are classified correctly."""
     model.eval()
     device = next(model.parameters()).device
     correct = sum(int((model(x.to(device)).argmax(1) == y.to(device)).sum()) for x, y in batches)
@@ -55,11 +55,13 @@ def main(arguments: list[str] | None = None) -> None:
     """Prune, train and test."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sparsity", type=float, default=0.95, help="share of weights to remove")
-    parser.add_argument("--method", choices=sft.methods(), default="force", help="what finds them")
-    parser.add_argument("--dense", action="store_true", help="remove none")
-    parser.add_argument("--epochs", type=int, default=3, help="of the whole run")
+    parser.add_argument("--method", choices=sft.methods(), default="force", help="pruning method")
+    parser.add_argument("--dense", action="store_true", help="do not prune")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs of the whole run")
     parser.add_argument("--samples", type=int, help="images to train on; by default all")
-    parser.add_argument("--checkpoint", type=Path, help="where a run is saved, and goes on from")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="file to save the run to and to resume from"
+    )
     given = parser.parse_args(arguments)
 
     data = datasets.fashion_mnist().subset(train=given.samples)
@@ -79,24 +81,24 @@ def main(arguments: list[str] | None = None) -> None:
 
     if given.checkpoint and given.checkpoint.exists():
         saved = torch.load(given.checkpoint, map_location=device)
-        sft.apply(model, sft.masks(saved["model"]), optimizer)  # none, if the run was dense
+        sft.apply(model, sft.masks(saved["model"]), optimizer)  # no masks if the run was dense
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
         done = saved["epochs"]
-        print(f"{given.checkpoint} goes on after epoch {done}")
+        print(f"{given.checkpoint} resumes after epoch {done}")
     elif not given.dense:
         method, sparsity = given.method, given.sparsity
 
         # The two lines.
-        pruning = sft.prune(model, batches, loss=cross_entropy, method=method, sparsity=sparsity)
+        pruning = sft.prune(model, batches, cross_entropy, method=method, sparsity=sparsity)
         sft.apply(model, pruning, optimizer)
 
         print(pruning)
         print(f"found in {time.perf_counter() - start:.1f} s")
 
     for epoch in range(done + 1, given.epochs + 1):
-        torch.manual_seed(epoch)  # so that a run that goes on sees the same batches
+        torch.manual_seed(epoch)  # A resumed run sees the same batches.
         train(model, batches, optimizer)
         schedule.step()
         print(f"epoch {epoch}: accuracy {100 * accuracy(model, test_batches):.2f} %")

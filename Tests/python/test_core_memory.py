@@ -109,7 +109,7 @@ def test_views_keep_their_network() -> None:
     "name",
     [
         "permutation",
-        "read",
+        "scan",
         "saliency",
         "select",
         "search_step",

@@ -111,7 +111,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_end(
     # Other options are not asked again: the masks are those of the checkpoint.
     main(["--epochs", "3", "--checkpoint", str(parts)])
     shown = capsys.readouterr().out
-    assert "goes on after epoch 1" in shown
+    assert "resumes after epoch 1" in shown
     assert found + accuracies(shown) == expected
     assert len(expected) == 3
     states = [torch.load(path) for path in (whole, parts)]

@@ -1,7 +1,7 @@
-"""Small networks of torch, batches for them, and the masks that an independent search finds.
+"""Small torch networks, batches for them, and masks by an independent search.
 
-The search here shares no code with the package: plain torch computes the gradients, on a deep copy
-that the masked weights are copied into, and the oracle chooses.
+The search shares no code with the package: torch computes the gradients on a deep copy that the
+masked weights are copied into, and the oracle selects.
 """
 
 from __future__ import annotations
@@ -165,22 +165,22 @@ def reference_search(
     loss: Callable[[Any, Any], torch.Tensor] = functional.cross_entropy,
     names: Iterable[str] | None = None,
 ) -> tuple[Masks, list[oracle.Step]]:
-    """The masks of the oracle's search, and what each step of it did."""
-    twin = copy.deepcopy(model).train(mode == "train").requires_grad_(True)
-    chosen = matrices(twin)
+    """The masks of the oracle's search, and what each step did."""
+    copied = copy.deepcopy(model).train(mode == "train").requires_grad_(True)
+    chosen = matrices(copied)
     if names is not None:
-        chosen = {name: dict(twin.named_parameters())[name] for name in names}
-    turns = itertools.cycle(data)
+        chosen = {name: dict(copied.named_parameters())[name] for name in names}
+    endless = itertools.cycle(data)
 
     def gradients(masked: list[np.ndarray]) -> list[np.ndarray]:
         with torch.no_grad():
             for parameter, array in zip(chosen.values(), masked, strict=True):
                 parameter.copy_(torch.from_numpy(array))
-        twin.zero_grad()
-        taken = [next(turns) for _ in range(batches_per_step)]
+        copied.zero_grad()
+        taken = [next(endless) for _ in range(batches_per_step)]
         samples = sum(len(target) for _, target in taken)
         for given, target in taken:
-            (loss(twin(given), target) * (len(target) / samples)).backward()
+            (loss(copied(given), target) * (len(target) / samples)).backward()
         return [parameter.grad.numpy().copy() for parameter in chosen.values()]
 
     weights = [parameter.detach().numpy().copy() for parameter in chosen.values()]
@@ -195,7 +195,7 @@ def named(names: Iterable[str], masks: Sequence[np.ndarray]) -> Masks:
 
 
 def assert_same(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> None:
-    """Complain unless both are the same masks, to the bit."""
+    """Assert that both are the same masks."""
     oracle.assert_same_masks(arrays(found), arrays(wanted))
 
 
@@ -215,5 +215,5 @@ def random_masks(model: nn.Module, seed: int = 3) -> Masks:
 
 
 def bits(tensor: torch.Tensor) -> bytes:
-    """The values of a tensor to the bit: -0.0 is not 0.0, and NaN is itself."""
+    """The bytes of a tensor's values: -0.0 differs from 0.0, and NaN equals itself."""
     return tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes()

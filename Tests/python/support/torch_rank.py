@@ -1,4 +1,4 @@
-"""One rank of the tests of models of several processes: what it finds, it leaves in a folder.
+"""One rank of the tests with several processes; it saves its results in a folder.
 
 python torch_rank.py WHAT FOLDER RANK SIZE
 """
@@ -20,13 +20,13 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn import functional
 
-#: Rows that do not divide by the number of ranks.
+#: Numbers of rows that the number of ranks does not divide.
 WIDTHS = (20, 31, 17, 3)
 METHODS = {"force": 5, "iterative_snip": 5, "grasp_it": 3, "snip": 1, "magnitude": 1, "random": 1}
 
 
 def model() -> nn.Sequential:
-    """Float64, so that the order of sums over ranks does not decide what is kept."""
+    """In float64, so that the order of sums over ranks does not change a mask."""
     torch.manual_seed(0)
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(WIDTHS):
@@ -46,7 +46,7 @@ def batches() -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def share(rank: int, size: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """A rank's part of each batch: the last rank has what is left."""
+    """A rank's part of each batch; the last rank has the rest."""
     each = 24 // size - 1
     end = None if rank == size - 1 else (rank + 1) * each
     return [(x[rank * each : end], y[rank * each : end]) for x, y in batches()]
@@ -79,7 +79,7 @@ def full(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def masks_and_weights(net: nn.Module, own: list[Any]) -> dict[str, Any]:
-    """The masks by every method; then weights after training with the first."""
+    """The masks by each method, and the weights after training with those of FORCE."""
     found: dict[str, Any] = {}
     prunings = {method: search(net, method, own) for method in METHODS}
     for method, pruning in prunings.items():
@@ -92,17 +92,17 @@ def masks_and_weights(net: nn.Module, own: list[Any]) -> dict[str, Any]:
 
 
 def parallel(rank: int, size: int) -> dict[str, Any]:
-    """Copies of a model in DistributedDataParallel, each on batches of its own."""
+    """Copies of a model in DistributedDataParallel, each with batches of its own."""
     return masks_and_weights(nn.parallel.DistributedDataParallel(model()), share(rank, size))
 
 
 def sharded(rank: int, size: int) -> dict[str, Any]:
-    """One model of which each rank holds a part; all have the same batches."""
+    """A sharded model; all ranks have the same batches."""
     return masks_and_weights(shards(size), batches())
 
 
 def uneven(rank: int, size: int) -> dict[str, Any]:
-    """A sharded model whose ranks have batches of different sizes, two in a step; and a failure."""
+    """A sharded model, batches of different sizes, two per step; then a loss that fails."""
     net = shards(size)
     own = [(x[:20], y[:20]) if rank == 0 else (x[20:], y[20:]) for x, y in batches()]
     options: dict[str, Any] = {"sparsity": 0.8, "steps": 3, "batches_per_step": 2}
@@ -121,7 +121,7 @@ def uneven(rank: int, size: int) -> dict[str, Any]:
 
 
 def shards(size: int) -> nn.Module:
-    """The model, of which each rank holds a part."""
+    """The sharded model."""
     net = model()
     mesh = init_device_mesh("cpu", (size,))
     for layer in net:

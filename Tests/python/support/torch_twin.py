@@ -1,7 +1,7 @@
-"""The same network in torch: built from the layers of ours, and its numbers copied both ways.
+"""The torch network equal to one of `swiftforce.nn`: same layers, numbers copied both ways.
 
 Names are those of `swiftforce.nn`: ``"3.body.0.weight"``; the scale and the bias of a batch norm
-stand with the biases, its running mean and variance with the statistics.
+are among the biases, its running mean and variance among the statistics.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from swiftforce import nn
 
-#: What torch calls the parameters and statistics of a batch norm, and what we call them.
+#: Names of the parameters and statistics of batch normalisation: torch's and ours.
 BATCH_NORM = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "variance"}
 
 
@@ -29,7 +29,7 @@ class Residual(torch.nn.Module):
 
 
 def module_of(layer: Any) -> torch.nn.Module:
-    """The module of torch that computes what a layer does, with numbers of its own."""
+    """The torch module equal to a layer, with its own initial numbers."""
     match layer:
         case nn.Linear():
             module = torch.nn.Linear(layer.inputs, layer.outputs, bias=layer.bias)
@@ -60,17 +60,17 @@ def module_of(layer: Any) -> torch.nn.Module:
         case nn.Residual():
             module = Residual(sequence(layer.body), sequence(layer.shortcut))
         case _:
-            raise TypeError(f"torch has no twin of {layer!r}")
+            raise TypeError(f"torch has no layer equal to {layer!r}")
     return module
 
 
 def sequence(layers: Sequence[Any]) -> torch.nn.Sequential:
-    """The modules of some layers, one after the other; of none, what changes nothing."""
+    """The modules of a sequence of layers; the identity for an empty sequence."""
     return torch.nn.Sequential(*map(module_of, layers))
 
 
 def twin(net: nn.Network, dtype: torch.dtype = torch.float64) -> torch.nn.Sequential:
-    """The network in torch, with the same numbers, in train mode."""
+    """The torch network with the same numbers, in train mode."""
     module = sequence(net.layers).to(dtype)
     give(net, module)
     return module
@@ -91,19 +91,19 @@ def statistics(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def give(net: nn.Network, module: torch.nn.Module) -> None:
-    """Copy all numbers of ours to torch.
+    """Copy all our numbers to torch.
 
     Raises
     ------
     ValueError
-        If one of the two has what the other lacks.
+        If the two have different names or shapes.
     """
     for ours, theirs in _pairs(net, module):
         theirs.copy_(torch.from_numpy(ours.copy()))
 
 
 def take(net: nn.Network, module: torch.nn.Module) -> None:
-    """Copy all numbers of torch to ours."""
+    """Copy all numbers of torch to our network."""
     for ours, theirs in _pairs(net, module):
         ours[...] = theirs.numpy()
 

@@ -1,4 +1,4 @@
-"""Gradients and Hessian-gradient products, against what defines them."""
+"""Gradients and Hessian-gradient products, compared with their definitions."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ def test_hooks_of_a_tensor_do_not_change_what_is_found() -> None:
 
 
 def test_batches_need_not_fit_into_memory_together() -> None:
-    """40 batches a step, as the paper has them for ImageNet, are 6 GB; one at a time is enough."""
+    """The 40 batches per step of the paper on ImageNet are 6 GB; one at a time is enough."""
 
     class Watched(list):
-        """A batch that can be watched."""
+        """A batch that can be weakly referenced."""
 
     made: list[weakref.ref[Watched]] = []
     alive = []
@@ -131,8 +131,8 @@ def gradient(loss: Callable[[torch.Tensor], torch.Tensor], vector: torch.Tensor)
     return torch.autograd.functional.jacobian(loss, vector)
 
 
-def best(model: nn.Module, scores: torch.Tensor, keep: int) -> Masks:
-    """Masks of the weights of largest scores."""
+def masks_of_largest(model: nn.Module, scores: torch.Tensor, keep: int) -> Masks:
+    """The masks that keep the largest scores."""
     weights = [value.detach().numpy() for value in matrices(model).values()]
     chosen = oracle.select([scores.numpy()], keep)[0]
     return named(matrices(model), oracle.split(chosen, weights))
@@ -160,7 +160,7 @@ def test_grasp_keeps_the_largest_products_of_weight_hessian_and_gradient(
             batches_per_step=len(sizes),
             temperature=temperature,
         )
-        assert_same(found.masks, best(model, scores, keep))
+        assert_same(found.masks, masks_of_largest(model, scores, keep))
     assert found.history[0].threshold == pytest.approx(float(scores.topk(34)[0][-1]), rel=1e-9)
 
 
@@ -185,14 +185,14 @@ def test_what_grasp_removes_first_holds_the_norm_of_the_gradient_back_most() -> 
         found = sft.prune(
             model, data, loss=cross_entropy, method="grasp", keep=keep, temperature=1.0
         )
-        assert_same(found.masks, best(model, losses, keep))
+        assert_same(found.masks, masks_of_largest(model, losses, keep))
 
 
 def test_the_outputs_of_grasp_are_divided_by_200_unless_the_loss_is_the_callers_alone() -> None:
     model, data = tiny(), data_of(8)
 
     def threshold(**options: object) -> float:
-        """The smallest score that is kept, which no two temperatures agree on."""
+        """The smallest kept score, which differs from temperature to temperature."""
         found = sft.prune(model, data, method="grasp", keep=12, **options)
         return found.history[0].threshold
 
@@ -243,7 +243,7 @@ def test_grasp_draws_the_same_numbers_twice_of_every_generator() -> None:
 
 
 class Twice(nn.Module):
-    """Two parameters that are added up, and so have one gradient; one whose gradient is even."""
+    """Two parameters that are added and share a gradient; one whose gradient is expanded."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Formats of memory and element types: a mask has the right elements whatever the layout."""
+"""Memory formats and dtypes: a mask has the right elements whatever the layout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 import swiftforce.torch as sft  # noqa: E402
 import torch_models  # noqa: E402
-from swiftforce.torch.memory import array_of, in_order, order_of, out_of_order  # noqa: E402
+from swiftforce.torch.memory import array_of, flattened, order_of, unflattened  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
 from torch_models import Batches, assert_same, batches, bits, mlp, reference_search  # noqa: E402
@@ -39,7 +39,7 @@ def convolutions(dtype: Any = torch.float64) -> nn.Sequential:
 
 @pytest.mark.parametrize("method", ["force", "snip", "magnitude", "grasp", "synflow"])
 def test_masks_of_channels_last_are_those_of_the_contiguous_model(method: str) -> None:
-    """In float64, where the order that a convolution adds in does not decide."""
+    """In float64, so that the order of sums in a convolution does not change a mask."""
     data = batches((2, 6, 6), dtype=torch.float64)
     other = convolutions().to(memory_format=torch.channels_last)
     assert other[0].weight.stride() != convolutions()[0].weight.stride()
@@ -75,10 +75,10 @@ def test_any_order_of_dimensions_comes_back() -> None:
         made = torch.arange(24.0).view([shape[dim] for dim in order]).permute(back)
         assert made.shape == shape
         found = order_of(made, "made")
-        flat = in_order(made, found)
+        flat = flattened(made, found)
         assert flat.data_ptr() == made.data_ptr()
         assert flat.tolist() == list(range(24))
-        assert torch.equal(out_of_order(flat, shape, found), made)
+        assert torch.equal(unflattened(flat, shape, found), made)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_parameters_may_be_pieces_of_one_memory() -> None:
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1, 1), (3, 1, 1), (1, 4)])
-def test_shapes_that_are_hardly_any_are_pruned(shape: tuple[int, ...]) -> None:
+def test_degenerate_shapes_are_pruned(shape: tuple[int, ...]) -> None:
     model = mlp()
     model.scale = nn.Parameter(torch.full(shape, 2.0))
 
@@ -127,7 +127,7 @@ def test_shapes_that_are_hardly_any_are_pruned(shape: tuple[int, ...]) -> None:
     assert found.layers[0].shape == shape
 
 
-def test_a_parameter_without_elements_is_in_nobodys_way() -> None:
+def test_a_parameter_without_elements_is_accepted() -> None:
     model = mlp()
     model.none = nn.Parameter(torch.empty(0, 3))
 
@@ -145,23 +145,23 @@ def test_a_parameter_without_elements_is_in_nobodys_way() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
 def test_masks_of_other_types_are_those_of_the_oracle(dtype: Any) -> None:
-    """Of halves the oracle gets the values in float32, which is what the core multiplies in."""
+    """The oracle gets 16-bit values in float32, in which the core multiplies them."""
     if dtype == torch.bfloat16:
         pytest.importorskip("ml_dtypes")
     model, data = mlp(hidden=16).to(dtype), batches(dtype=dtype, sizes=(8, 8))
     wide = torch.float64 if dtype == torch.float64 else torch.float32
-    twin = copy.deepcopy(model)
+    copied = copy.deepcopy(model)
     turns = iter(data * 2)
     weights = [one.detach().to(wide).numpy() for one in torch_models.matrices(model).values()]
 
     def gradients(masked: list[np.ndarray]) -> list[np.ndarray]:
-        chosen = list(torch_models.matrices(twin).values())
+        chosen = list(torch_models.matrices(copied).values())
         with torch.no_grad():
             for one, array in zip(chosen, masked, strict=True):
                 one.copy_(torch.from_numpy(array))
-        twin.zero_grad()
+        copied.zero_grad()
         given, target = next(turns)
-        cross_entropy(twin(given), target).backward()
+        cross_entropy(copied(given), target).backward()
         return [one.grad.to(wide).numpy().copy() for one in chosen]
 
     n = sum(array.size for array in weights)
@@ -208,7 +208,7 @@ def test_other_methods_take_these_types_too(method: str, dtype: Any) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.complex64, torch.bool, torch.float8_e4m3fn])
 def test_other_element_types_are_refused(dtype: Any) -> None:
-    with pytest.raises(sf.UnsupportedTypeError, match=r"w has dtype torch\.\w+ where float16"):
+    with pytest.raises(sf.UnsupportedTypeError, match=r"w has dtype torch\.\w+, not float16"):
         array_of(torch.zeros(3).to(dtype), "w")
 
 
@@ -218,7 +218,7 @@ def test_other_element_types_are_refused(dtype: Any) -> None:
 @pytest.mark.filterwarnings("ignore::swiftforce.DegenerateSaliencyWarning")  # of dead ReLUs
 @pytest.mark.parametrize("network", ["LeNet-5", "transformer"])
 def test_autocast_around_the_call_is_autocast_inside_the_loss(network: str) -> None:
-    """Autocast keeps the casts of weights, which a search changes under it at every step."""
+    """Autocast caches casts of the weights, which a search changes in place in every step."""
     build, shape = torch_models.NETWORKS[network]
     data = batches(shape)
 

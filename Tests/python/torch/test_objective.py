@@ -1,4 +1,4 @@
-"""Batches and the loss of each: every batch once, in order, and clear words for what is none."""
+"""Batches and their losses: each batch is used once, in order; what is not a batch is refused."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def prune(data: Any, **options: Any) -> sf.Pruning:
     return sft.prune(mlp(), data, **given)
 
 
-class Watched(nn.Module):
-    """Writes down the first number of each batch that it sees."""
+class Recording(nn.Module):
+    """Records the first number of each batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,9 +44,9 @@ class Watched(nn.Module):
 
 
 def order_seen(data: Any, **options: Any) -> list[int]:
-    """Which of the ordinary batches were seen, by position."""
+    """The positions of the batches that the model got, in order."""
     firsts = [float(x[0, 0]) for x, _ in batches(sizes=(6,) * 5)]
-    model = Watched()
+    model = Recording()
     given = {"loss": cross_entropy, "sparsity": 0.5, **options}
     sft.prune(model, data, **given)
     return [firsts.index(first) for first in model.seen]
@@ -84,7 +84,7 @@ def test_a_loader_is_begun_once_a_turn_and_not_once_a_step() -> None:
 
 
 @pytest.mark.parametrize("kind", [list, tuple, iter], ids=["list", "tuple", "iterator"])
-def test_batches_may_come_in_any_kind_of_row(kind: Any) -> None:
+def test_batches_may_be_any_iterable(kind: Any) -> None:
     assert order_seen(kind(five()), steps=5) == [0, 1, 2, 3, 4]
 
 
@@ -139,7 +139,7 @@ def test_a_pair_may_be_a_tuple_a_list_or_a_named_tuple(made: Any) -> None:
     [torch.ones(2, 6), (torch.ones(2, 6),), (1, 2, 3), {"x": 1, "y": 2}, "xy!", None, 3],
     ids=lambda batch: type(batch).__name__,
 )
-def test_what_is_no_pair_is_refused_with_the_way_out(batch: Any) -> None:
+def test_a_batch_that_is_not_a_pair_is_refused(batch: Any) -> None:
     with pytest.raises(sf.StructureError, match=r"\(input, target\).*batch_loss\(model, batch\)"):
         prune([batch])
 
@@ -164,7 +164,7 @@ def test_batches_without_a_tensor_cannot_be_averaged() -> None:
 
     options = {"loss": None, "batch_loss": loss}
     assert prune([1, 2, 3], **options).keep == 40
-    with pytest.raises(sf.BatchesError, match="no tensor in a batch: a int"):
+    with pytest.raises(sf.BatchesError, match=r"no tensor in a batch \(a int\)"):
         prune([1, 2, 3], batches_per_step=2, **options)
 
 

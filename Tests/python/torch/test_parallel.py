@@ -1,6 +1,6 @@
-"""Models in DistributedDataParallel, by one process: hooks that live together.
+"""Models in DistributedDataParallel, in one process: its hooks and those of masks work together.
 
-What several processes do is in test_torch_ranks.py.
+Tests with several processes are in test_ranks.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OPTIONS: dict[str, Any] = {"loss": cross_entropy, "sparsity": 0.7, "steps": 4}
 
 @pytest.fixture
 def group(tmp_path: Path) -> Iterator[None]:
-    """A group of this process alone."""
+    """A process group of one process."""
     store = distributed.FileStore(str(tmp_path / "store"), 1)
     distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     yield
@@ -52,7 +52,7 @@ def test_a_wrapped_model_has_the_masks_of_the_model_inside(method: str) -> None:
     found = sft.prune(wrapped, batches(), **options)
     assert_same(found.masks, sft.prune(mlp(), batches(), **options).masks)
     assert [bits(one) for one in inner.parameters()] == before
-    train(wrapped, torch.optim.SGD(wrapped.parameters(), lr=0.1))  # the wrapper is not confused
+    train(wrapped, torch.optim.SGD(wrapped.parameters(), lr=0.1))  # The wrapper still works.
     assert [bits(one) for one in inner.parameters()] != before
 
 

@@ -1,4 +1,4 @@
-"""Which parameters of a model are pruned, and what they are called."""
+"""Which parameters of a model are pruned, by name."""
 
 from __future__ import annotations
 

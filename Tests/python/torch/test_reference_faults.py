@@ -1,6 +1,6 @@
-"""What the reference implementation of FORCE gets wrong in torch, and that swiftforce does not.
+"""Faults of the reference implementation of FORCE that swiftforce does not have.
 
-One test per fault, in the order of the table in METHOD.md, as far as a framework is concerned.
+One test per fault that concerns torch, in the order of the table in METHOD.md.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Loss = Any
 
 
 def line(*weights: float) -> nn.Linear:
-    """One output, and these weights."""
+    """A linear layer of one output with these weights."""
     model = nn.Linear(len(weights), 1, bias=False)
     with torch.no_grad():
         model.weight.copy_(torch.tensor([weights]))
@@ -32,7 +32,7 @@ def line(*weights: float) -> nn.Linear:
 
 
 def with_gradients(*steps: list[float]) -> Loss:
-    """A loss whose gradients are these, one list at each step."""
+    """A loss with these gradients, one list for each step."""
     turns = iter(steps)
     return lambda model, batch: (model.weight * torch.tensor([next(turns)])).sum()
 
@@ -91,7 +91,7 @@ def test_the_number_kept_is_rounded_and_at_least_one() -> None:
 
 
 def test_the_loss_is_the_callers() -> None:
-    """The reference takes nll_loss of what may be raw logits."""
+    """The reference applies nll_loss even to raw logits."""
     model, data = mlp(), batches()
     masks = [
         sft.prune(model, data, loss=loss, sparsity=0.8, steps=3).masks

@@ -1,4 +1,4 @@
-"""Runs that are saved and go on elsewhere: masks travel with the model."""
+"""Saved runs that are resumed: masks are saved, loaded and copied with the model."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ import swiftforce as sf
 torch = pytest.importorskip("torch")
 
 import swiftforce.torch as sft  # noqa: E402
-import torch_models  # noqa: E402
-from oracle import assert_same_masks  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
 from torch.optim import Optimizer  # noqa: E402
-from torch_models import Masks, arrays, assert_same, batches, bits, mlp, random_masks  # noqa: E402
+from torch_models import Masks, assert_same, batches, bits, mlp, random_masks  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -53,7 +51,7 @@ def clean(model: nn.Module, masks: Masks) -> bool:
 
 
 @pytest.mark.parametrize("make", [sgd, adam])
-def test_a_run_that_was_saved_goes_on_to_the_bit(make: Any) -> None:
+def test_a_run_that_was_saved_resumes_to_the_bit(make: Any) -> None:
     whole, masks = mlp(), random_masks(mlp())
     optimizer = make(whole)
     sft.apply(whole, masks, optimizer)
@@ -94,7 +92,7 @@ def test_states_from_before_the_masks_are_cleaned_as_they_are_loaded(first: str)
     assert clean(model, masks)
 
 
-def test_other_masks_in_a_state_are_those_that_hold_afterwards() -> None:
+def test_other_masks_in_a_state_replace_those_applied() -> None:
     one, other = mlp(), mlp()
     sft.apply(one, random_masks(one, 1))
     optimizer = sgd(other)
@@ -155,7 +153,7 @@ def test_a_copied_model_has_the_masks_and_can_apply_them(copied: Any) -> None:
     train(other, optimizer, range(5))
     assert clean(other, masks)
     sft.remove(other)
-    assert_same(sft.masks(model), masks)  # the first is a model of its own
+    assert_same(sft.masks(model), masks)  # The first model is not affected.
     optimizer = sgd(model)
     train(model, optimizer, range(5))
     assert clean(model, masks)
@@ -170,56 +168,6 @@ def test_a_copied_model_keeps_its_removed_weights_at_zero(copied: Any) -> None:
     assert clean(other, masks)
 
 
-# ------------------------------------------------------------------------------ files of masks
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    pytest.importorskip("safetensors")
-    return tmp_path / "masks.safetensors"
-
-
-def test_a_result_is_saved_loaded_and_applied(path: Path) -> None:
-    options = {"loss": cross_entropy, "sparsity": 0.9, "steps": 4}
-    data = batches((1, 16, 16))
-    found = sft.prune(torch_models.lenet5(), data, **options)
-    found.save(path)
-    loaded = sf.load(path)
-    assert_same_masks(loaded.masks, arrays(found.masks))
-    assert loaded.layers == found.layers
-    assert loaded.history == found.history
-    assert (loaded.method, loaded.schedule, loaded.seed) == ("force", "exponential", 0)
-    model = torch_models.lenet5()
-    sft.apply(model, loaded)
-    assert_same(sft.masks(model), found.masks)
-    assert clean(model, found.masks)
-
-
-@pytest.mark.parametrize("method", ["grasp", "synflow"])
-def test_a_result_of_this_adapters_own_methods_is_saved_and_loaded(path: Path, method: str) -> None:
-    options = {"steps": 3} if method == "synflow" else {}
-    found = sft.prune(mlp(), batches(), loss=cross_entropy, method=method, sparsity=0.5, **options)
-    found.save(path)
-    assert sf.load(path).method == method
-    assert_same_masks(sf.load(path).masks, arrays(found.masks))
-
-
-def test_masks_of_channels_last_are_saved_and_loaded(path: Path) -> None:
-    model = torch_models.lenet5().to(memory_format=torch.channels_last)
-    found = sft.prune(model, method="magnitude", sparsity=0.9)
-    found.save(path)
-    assert_same_masks(sf.load(path).masks, arrays(found.masks))
-    sft.apply(model, sf.load(path))
-    assert_same(sft.masks(model), found.masks)
-
-
-def test_a_result_prints_its_layers() -> None:
-    found = sft.prune(mlp(), method="magnitude", sparsity=0.5)
-    assert "0.weight" in str(found)
-    assert "(8, 6)" in str(found)
-    assert repr(found) == "<Pruning magnitude: 40 of 80 weights kept>"
-
-
 # ------------------------------------------------------------------------------ searches
 
 
@@ -231,7 +179,7 @@ def searched(checkpoint: Path | None, **changes: Any) -> sft.ModelPruning:
 @pytest.mark.parametrize("method", ["force", "iterative_snip", "synflow"])
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.slow
-def test_a_search_that_was_stopped_goes_on_to_the_bit(
+def test_a_search_that_was_stopped_resumes_to_the_bit(
     method: str, count: int, tmp_path: Path
 ) -> None:
     options = {"method": method, "batches_per_step": count}
@@ -248,17 +196,17 @@ def test_a_search_that_was_stopped_goes_on_to_the_bit(
             steps += 1
             yield item
 
-    from swiftforce.torch import pruning as module
+    from swiftforce.torch import search as module
 
-    place = tmp_path / "search.safetensors"
+    path = tmp_path / "search.safetensors"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "bar", bar)
         with pytest.raises(StopError):
-            searched(place, **options)
-    found, whole = searched(place, **options), searched(None, **options)
+            searched(path, **options)
+    found, whole = searched(path, **options), searched(None, **options)
     assert_same(found.masks, whole.masks)
     assert found.history == whole.history
-    assert_same(searched(place, **options).masks, whole.masks)  # one that is done is read
+    assert_same(searched(path, **options).masks, whole.masks)  # A finished search is read.
 
 
 @pytest.mark.parametrize(
@@ -272,10 +220,10 @@ def test_a_search_that_was_stopped_goes_on_to_the_bit(
     ],
 )
 def test_a_checkpoint_of_another_search_is_refused(changes: Any, tmp_path: Path) -> None:
-    place = tmp_path / "search.safetensors"
-    searched(place, method="iterative_snip")
+    path = tmp_path / "search.safetensors"
+    searched(path, method="iterative_snip")
     with pytest.raises(sf.SearchFileError, match="another search"):
-        searched(place, **{"method": "iterative_snip"} | changes)
+        searched(path, **{"method": "iterative_snip"} | changes)
 
 
 def test_grasp_has_no_steps_to_save(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Masks put into a model, read from it, taken off again, and refused where they do not fit."""
+"""Masks applied to a model, read from it, removed again, and refused if they do not fit."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_masks_may_be_arrays_lists_or_tensors_and_are_copied(made: Any) -> None:
 
 
 def test_masks_may_be_arrays_that_cannot_be_written() -> None:
-    """As those are that `MaskSearch.masks` shows."""
+    """Such as those of `MaskSearch.masks`."""
     model = mlp()
     weights = {name: one.detach().numpy() for name, one in matrices(model).items()}
     search = sf.MaskSearch(weights, method="magnitude", sparsity=0.5)

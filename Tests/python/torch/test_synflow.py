@@ -1,4 +1,4 @@
-"""SynFlow, against the algorithm of its paper written out."""
+"""SynFlow, compared with the algorithm of its paper."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 def plain_synflow(model: nn.Module, shape: tuple[int, ...], keep: int, steps: int) -> Masks:
-    """Algorithm 1 of Tanaka et al., written out in float64."""
-    twin = copy.deepcopy(model).double().eval()
+    """Algorithm 1 of Tanaka et al., in float64."""
+    copied = copy.deepcopy(model).double().eval()
     with torch.no_grad():
-        for value in twin.state_dict().values():
+        for value in copied.state_dict().values():
             value.abs_()
-    weights = matrices(twin)
+    weights = matrices(copied)
     dense = {name: value.detach().clone() for name, value in weights.items()}
     masks = [np.ones(tuple(value.shape), bool) for value in dense.values()]
     n = sum(value.numel() for value in dense.values())
@@ -32,14 +32,14 @@ def plain_synflow(model: nn.Module, shape: tuple[int, ...], keep: int, steps: in
         with torch.no_grad():
             for (name, value), mask in zip(weights.items(), masks, strict=True):
                 value.copy_(dense[name] * torch.from_numpy(mask))
-        twin.zero_grad()
-        twin(torch.ones(1, *shape, dtype=torch.float64)).sum().backward()
+        copied.zero_grad()
+        copied(torch.ones(1, *shape, dtype=torch.float64)).sum().backward()
         scores = [(dense[name] * value.grad).numpy() for name, value in weights.items()]
         masks = oracle.select(scores, k, masks)
     return named(dense, masks)
 
 
-def settled(model: nn.Module) -> nn.Module:
+def with_statistics(model: nn.Module) -> nn.Module:
     """The model with statistics and scales of both signs."""
     torch.manual_seed(8)
     for module in model.modules():
@@ -56,8 +56,8 @@ def settled(model: nn.Module) -> nn.Module:
     [
         (torch_models.mlp(), (6,)),
         (torch_models.lenet5(), (1, 16, 16)),
-        (settled(torch_models.vgg11()), (3, 32, 32)),
-        (settled(torch_models.resnet18()), (3, 16, 16)),
+        (with_statistics(torch_models.vgg11()), (3, 32, 32)),
+        (with_statistics(torch_models.resnet18()), (3, 16, 16)),
     ],
     ids=["mlp", "LeNet-5", "VGG11", "ResNet18"],
 )
@@ -73,11 +73,11 @@ def test_synflow_is_the_algorithm_of_its_paper(model: nn.Module, shape: tuple[in
     assert all(torch.equal(value, buffers[name]) for name, value in model.named_buffers())
 
 
-def test_synflow_takes_a_hundred_steps_where_none_are_named() -> None:
+def test_synflow_takes_a_hundred_steps_by_default() -> None:
     assert sft.prune(torch_models.mlp(), batches(), method="synflow", sparsity=0.5).steps == 100
 
 
-def test_synflow_uses_of_the_data_no_more_than_a_shape() -> None:
+def test_synflow_uses_only_the_shape_of_the_data() -> None:
     images = [image for image, _ in batches((1, 16, 16))]
     options = {"method": "synflow", "sparsity": 0.9, "steps": 5}
     some = sft.prune(torch_models.lenet5(), images, **options)
@@ -86,7 +86,7 @@ def test_synflow_uses_of_the_data_no_more_than_a_shape() -> None:
 
 
 def test_synflow_takes_biases_absolute() -> None:
-    """A large negative bias would switch a unit off; its absolute value does the contrary."""
+    """A large negative bias would make a unit zero; its absolute value does not."""
     model = torch_models.mlp()
     options = {"method": "synflow", "sparsity": 0.5, "steps": 3}
     with torch.no_grad():

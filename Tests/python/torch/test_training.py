@@ -1,4 +1,4 @@
-"""Training with masks: removed weights stay zero, kept ones go the way that they would by hand."""
+"""Training with masks: removed weights stay zero, kept ones change as with masks by hand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STEPS = 12
 Make = Callable[[Any], Optimizer]
 
 
-class Wanderer(Optimizer):
+class AlwaysMoves(Optimizer):
     """Moves every weight at every step, whatever its gradient."""
 
     def __init__(self, parameters: Any) -> None:
@@ -58,9 +58,9 @@ OPTIMIZERS: dict[str, Make] = {
     "RAdam": lambda p: torch.optim.RAdam(p, lr=0.01),
     "Rprop": lambda p: torch.optim.Rprop(p, lr=0.01),
     "LBFGS": lambda p: torch.optim.LBFGS(p, lr=0.5, max_iter=3),
-    "a wanderer": Wanderer,
+    "always moves": AlwaysMoves,
 }
-#: Those that keep more than one number per weight, and mix the numbers of several.
+#: Optimizers whose state mixes the numbers of several weights.
 MIXING = ("Adafactor", "Muon")
 
 
@@ -88,7 +88,7 @@ def assert_clean(model: nn.Module, masks: Masks) -> None:
 
 
 def masked_by_hand(model: nn.Module, masks: Masks) -> nn.Module:
-    """A model that computes with selected weights, so that removed ones have a gradient of zero."""
+    """A model that masks its weights in each pass, so removed ones have a gradient of zero."""
     for name, mask in masks.items():
         path, _, own = name.rpartition(".")
 
@@ -137,13 +137,13 @@ def test_removed_weights_stay_zero_where_weights_are_mixed(optimizer: str) -> No
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["not passed", "passed"])
-@pytest.mark.parametrize("optimizer", [name for name in OPTIMIZERS if name != "a wanderer"])
+@pytest.mark.parametrize("optimizer", [name for name in OPTIMIZERS if name != "always moves"])
 @pytest.mark.slow
 def test_kept_weights_go_the_way_they_go_when_masked_by_hand(optimizer: str, known: bool) -> None:
     model, masks = mlp().double(), random_masks(mlp())
     by_hand = masked_by_hand(copy.deepcopy(model), masks)
     optimizing = OPTIMIZERS[optimizer](model.parameters())
-    # In the order of the model's own parameters, which an optimizer of one long vector adds in.
+    # In the order of the model's parameters, in which LBFGS adds up its flat vectors.
     order = [by_hand[0].parametrizations.weight.original, by_hand[0].bias]
     order += [by_hand[2].parametrizations.weight.original, by_hand[2].bias]
     with torch.no_grad():
@@ -191,7 +191,7 @@ def test_momentum_from_before_is_cleared_where_weights_are_removed(optimizer: st
 
 
 def test_the_history_of_lbfgs_does_not_move_removed_weights_within_a_step() -> None:
-    """They come back to zero behind the step, but its losses were those of another network."""
+    """Weights are zero after the step, but during it the closure saw another network."""
     model, masks = mlp(), random_masks(mlp())
     optimizing = OPTIMIZERS["LBFGS"](model.parameters())
     step(model, optimizing, 0)
@@ -208,16 +208,16 @@ def test_the_history_of_lbfgs_does_not_move_removed_weights_within_a_step() -> N
 
 
 def test_without_the_optimizer_a_wanderer_is_not_held() -> None:
-    """What the documentation says to pass the optimizer for; else the tests above prove nothing."""
+    """The case that the optimizer is passed for; without it, the tests above prove nothing."""
     model, masks = mlp(), random_masks(mlp())
     sft.apply(model, masks)
-    step(model, Wanderer(model.parameters()), 0)
+    step(model, AlwaysMoves(model.parameters()), 0)
     assert model[0].weight[~masks["0.weight"]].any()
 
 
 def test_several_optimizers_are_followed() -> None:
     model, masks = mlp(), random_masks(mlp())
-    one, two = Wanderer(model[0].parameters()), Wanderer(model[2].parameters())
+    one, two = AlwaysMoves(model[0].parameters()), AlwaysMoves(model[2].parameters())
     sft.apply(model, masks, (each for each in (one, two)))
     for turn in range(3):
         step(model, one, turn)

@@ -1,23 +1,39 @@
 """Masks for PyTorch: found for a model, kept while it is trained.
 
-Two lines in a training script, where model, batches and optimizer are there already:
+Two lines in a training script, after the model, the batches and the optimizer are made:
 
-    pruning = sft.prune(model, batches, loss=F.cross_entropy, method="force", sparsity=0.99)
+    pruning = sft.prune(model, batches, F.cross_entropy, method="force", sparsity=0.99)
     sft.apply(model, pruning, optimizer)
+
+This package only translates between torch models and the core: it computes gradients, restores the
+model after a search, and keeps removed weights at zero. How a mask is selected does not belong
+here, and neither does anything that works without torch.
 """
+
+try:
+    import torch as _torch  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name != "torch":
+        raise
+    raise ImportError("swiftforce.torch needs PyTorch: pip install 'swiftforce[torch]'") from None
 
 from swiftforce.torch.checks import invert, shuffle
 from swiftforce.torch.effective import effective_density
-from swiftforce.torch.methods import methods
 from swiftforce.torch.parameters import prunable
-from swiftforce.torch.pruning import ModelPruning, prune
+from swiftforce.torch.progressive_methods import force, iterative_snip
+from swiftforce.torch.pruning import ModelPruning, load
+from swiftforce.torch.pruning_methods import prune
+from swiftforce.torch.scoring import methods
 from swiftforce.torch.sparse import apply, masks, remove, to_torch_prune
 
 __all__ = [
     "ModelPruning",
     "apply",
     "effective_density",
+    "force",
     "invert",
+    "iterative_snip",
+    "load",
     "masks",
     "methods",
     "prunable",
@@ -26,3 +42,7 @@ __all__ = [
     "shuffle",
     "to_torch_prune",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

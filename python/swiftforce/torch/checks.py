@@ -1,10 +1,11 @@
-"""Masks of a model that keep as many weights of each parameter, and others."""
+"""Control masks of a model: other weights, as many of each parameter."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from swiftforce import checks
@@ -12,37 +13,45 @@ from swiftforce.errors import StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array
 from swiftforce.result import Pruning
 from swiftforce.torch.memory import array_of
-from swiftforce.torch.sharded import spread_as, whole
+from swiftforce.torch.sharded import gathered, sharded_as
 
-Masks = Pruning | Mapping[str, torch.Tensor]
+Masks = Pruning[Any] | Mapping[str, torch.Tensor | Array]
 
 
 def shuffle(masks: Masks, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Masks that keep as many weights of each parameter as these, at random places.
+    """Masks that keep as many weights of each parameter as these, at random positions.
 
-    As `swiftforce.checks.shuffle`, with the same result for the same seed whatever the memory
-    format, the device or the sharding; of sharded masks, all ranks call this.
+    This is `swiftforce.checks.shuffle` for tensors. A seed gives the same masks whatever the memory
+    format, the device and the sharding. If masks are sharded, all ranks must call it.
 
     Parameters
     ----------
-    masks : ModelPruning, or mapping of name to bool tensor
+    masks : Pruning, or mapping of name to bool tensor or array
+        The result of `prune`, or masks by parameter name: True where a weight is kept, in the shape
+        of the parameter.
     seed : int
+        Seed of the random choice.
 
     Returns
     -------
     dict of name to bool tensor
-        On the devices of the masks, for `apply`.
+        Of the shapes of the masks, on their devices; `apply` takes them.
 
     Raises
     ------
-    StructureError, SeedError, UnsupportedTypeError
+    StructureError
+        If `masks` is not a mapping.
+    SeedError
+        If `seed` is not an integer in 0 ... 2**64 - 1.
+    UnsupportedTypeError
+        If a mask is not a bool tensor.
 
     Examples
     --------
     >>> import torch, swiftforce.torch as sft
     >>> model = torch.nn.Linear(4, 2)
     >>> pruning = sft.prune(model, method="magnitude", sparsity=0.5)
-    >>> sft.apply(model, sft.shuffle(pruning, seed=1))
+    >>> model = sft.apply(model, sft.shuffle(pruning, seed=1))
     >>> int((model.weight != 0).sum())
     4
     """
@@ -52,31 +61,43 @@ def shuffle(masks: Masks, seed: int = 0) -> dict[str, torch.Tensor]:
 def invert(
     masks: Masks, *, scores: Mapping[str, torch.Tensor] | None = None, seed: int = 0
 ) -> dict[str, torch.Tensor]:
-    """Masks that keep as many weights of each parameter as these, but the rejected ones.
+    """Masks that keep as many weights of each parameter as these, preferably removed ones.
 
-    As `swiftforce.checks.invert`; of sharded masks, all ranks call this.
+    This is `swiftforce.checks.invert` for tensors. Without scores, the weights are a random choice
+    from the removed ones; if fewer weights of a parameter are removed than kept, all of them are
+    chosen, and others from those kept. If masks are sharded, all ranks must call it.
 
     Parameters
     ----------
-    masks : ModelPruning, or mapping of name to bool tensor
+    masks : Pruning, or mapping of name to bool tensor or array
+        The result of `prune`, or masks by parameter name: True where a weight is kept, in the shape
+        of the parameter.
     scores : mapping of name to tensor, optional
-        What the weights were ranked by.
+        The scores of the weights, of the shapes of the masks: the weights of smallest score are
+        kept.
     seed : int
-        Without scores, the weights are drawn at random.
+        Seed of the random choice.
 
     Returns
     -------
     dict of name to bool tensor
-        On the devices of the masks, for `apply`.
+        Of the shapes of the masks, on their devices; `apply` takes them.
 
     Raises
     ------
-    NonFiniteError, StructureError, ShapeError, SeedError, UnsupportedTypeError
+    NonFiniteError
+        If a score is NaN or infinite.
+    StructureError, ShapeError
+        If `masks` is not a mapping, or the scores do not fit the masks.
+    SeedError
+        If `seed` is not an integer in 0 ... 2**64 - 1.
+    UnsupportedTypeError
+        If a mask is not a bool tensor.
     """
     ranked = None
     if scores is not None:
         ranked = {
-            name: array_of(whole(score).detach().cpu().contiguous(), name)
+            name: array_of(gathered(score).detach().cpu().contiguous(), name)
             for name, score in scores.items()
         }
     return _changed(masks, lambda arrays: checks.invert(arrays, scores=ranked, seed=seed))
@@ -85,23 +106,33 @@ def invert(
 def _changed(
     masks: Masks, change: Callable[[dict[str, Array]], dict[str, Array]]
 ) -> dict[str, torch.Tensor]:
-    """Other masks of the same shapes, where these are."""
+    """Changed masks of the same shapes, on the same devices."""
     named = masks.masks if isinstance(masks, Pruning) else masks
     if not isinstance(named, Mapping):
         raise StructureError(
             f"masks must be a mapping of names to tensors, not {type(named).__name__}"
         )
-    changed = change({name: _array(name, mask) for name, mask in named.items()})
-    return {name: _like(changed[name], mask) for name, mask in named.items()}
+    tensors = {name: _tensor(name, mask) for name, mask in named.items()}
+    changed = change(
+        {name: gathered(mask).cpu().contiguous().numpy() for name, mask in tensors.items()}
+    )
+    return {name: _like(changed[name], mask) for name, mask in tensors.items()}
 
 
-def _array(name: str, mask: Any) -> Array:  # noqa: ANN401 - refused if it is no tensor
-    if not isinstance(mask, torch.Tensor) or mask.dtype != torch.bool:
-        kind = mask.dtype if isinstance(mask, torch.Tensor) else type(mask).__name__
+def _tensor(name: str, mask: object) -> torch.Tensor:
+    """A mask as a tensor.
+
+    Raises
+    ------
+    UnsupportedTypeError
+        If it is not a tensor or an array of bools.
+    """
+    tensor = torch.from_numpy(mask) if isinstance(mask, np.ndarray) else mask
+    if not isinstance(tensor, torch.Tensor) or tensor.dtype != torch.bool:
+        kind = tensor.dtype if isinstance(tensor, torch.Tensor) else type(mask).__name__
         raise UnsupportedTypeError(f"masks[{name!r}] must be a tensor of bools, not {kind}")
-    array: Array = whole(mask).cpu().contiguous().numpy()
-    return array
+    return tensor
 
 
 def _like(array: Array, mask: torch.Tensor) -> torch.Tensor:
-    return spread_as(torch.from_numpy(array).to(mask.device), mask)
+    return sharded_as(torch.from_numpy(array).to(mask.device), mask)

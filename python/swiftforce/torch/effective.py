@@ -1,4 +1,4 @@
-"""The weights of a model that lie on a path from its input to its output."""
+"""Effective density: the weights of a model that lie on a path from its input to its output."""
 
 from __future__ import annotations
 
@@ -15,76 +15,79 @@ from torch.overrides import TorchFunctionMode
 from swiftforce.checks import EffectiveDensity, EffectiveLayer
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
 from swiftforce.result import Pruning
-from swiftforce.torch.calls import Call
-from swiftforce.torch.live import Live, UnknownPathError, replaced, tensors_in
+from swiftforce.torch.arguments import check_model
+from swiftforce.torch.function_call import FunctionCall
+from swiftforce.torch.liveness import Liveness, UnknownPathError, map_tensors, tensors_in
+from swiftforce.torch.model_state import temporary_state
 from swiftforce.torch.parameters import prunable, unwrapped
-from swiftforce.torch.path_layers import asked
+from swiftforce.torch.path_layers import metadata
 from swiftforce.torch.path_rules import COMPOSED, RULES
-from swiftforce.torch.preserved import preserved
 from swiftforce.torch.sharded import is_sharded
-from swiftforce.torch.sparse import _checked
+from swiftforce.torch.sparse import checked_masks
 from swiftforce.torch.sparse import masks as applied
 
 
 def effective_density(
     model: nn.Module,
-    masks: Pruning | Mapping[str, Any] | None = None,
+    masks: Pruning[Any] | Mapping[str, Any] | None = None,
     *,
     inputs: Any,  # noqa: ANN401 - whatever the model takes
 ) -> EffectiveDensity:
     """Count the weights that lie on a path from a model's input to its output.
 
-    As `swiftforce.checks.effective_density`, for models of torch: the forward pass is run once with
-    masks in place of weights and with each function of torch replaced by what it does to paths, and
-    back. A function whose effect is not known is an error, never a guess. The model is left as it
-    was.
+    This is `swiftforce.checks.effective_density` for a torch model. It runs one forward and one
+    backward pass with masks in place of weights, and replaces each torch function by a rule that
+    says how paths continue through it. A function without a rule is an error, never a guess. The
+    model is not changed.
 
     Parameters
     ----------
     model : nn.Module
-        On any device; may be compiled or wrapped by DistributedDataParallel.
+        The model, on any device. It may be compiled, or wrapped by DistributedDataParallel.
     masks : Pruning, or mapping of name to bool tensor or array, optional
-        True where kept; by default those that are applied to the model, and all weights that are
-        `prunable` where none are. Parameters without a mask are taken as kept.
+        True where a weight is kept, in the parameters' shapes. By default the masks that are
+        applied to the model; if there are none, all `prunable` weights are kept. A parameter
+        without a mask counts as kept.
     inputs : tensor, sequence, mapping, or shape
-        What the model takes: a tensor (of a batch ``(x, y)``, the ``x``), a sequence of arguments,
-        a mapping of keyword arguments, or a sequence of integers, the shape of a tensor of floats.
-        Of tensors of floats only the shape matters; others (token ids, attention masks) are passed
-        on as they are. A batch of one is enough.
+        The model's inputs: a tensor (of a batch ``(x, y)``, the ``x``), a sequence of arguments, a
+        mapping of keyword arguments, or a sequence of integers, which is the shape of a
+        floating-point tensor. Only the shape of a floating-point tensor matters; other tensors
+        (token ids, attention masks) are passed to the model unchanged. A batch of one is enough.
 
     Returns
     -------
     EffectiveDensity
-        Its masks are bool tensors by the names of the parameters, for `apply`, say.
+        Counts for each parameter, and in ``masks`` bool tensors by parameter name: True where a
+        kept weight lies on a path. `apply` takes them.
 
     Raises
     ------
     UnsupportedTypeError
-        If it is no module, or calls a function whose effect on paths is not known; the message
-        names it. Among these are `nn.LSTM`, `nn.GRU` and `nn.RNN`, comparisons, sorts, ``argmax``,
-        ``item``, losses, complex numbers, scripted modules, custom autograd functions, checkpoints
-        with ``use_reentrant=True``, and all that is computed without gradients.
+        If `model` is not a module, or it calls a function without a rule; the message names the
+        function. There are no rules for `nn.LSTM`, `nn.GRU` and `nn.RNN`, comparisons, sorts,
+        ``argmax``, ``item``, losses, complex numbers, scripted modules, custom autograd functions,
+        checkpoints with ``use_reentrant=True``, and anything computed without gradients.
     StructureError, ShapeError
-        If a mask fits no parameter, `inputs` hold no tensor or an empty one, or the model returns
-        no tensor.
+        If a mask fits no parameter, `inputs` contains no tensor or an empty one, or the model
+        returns no tensor.
 
     Notes
     -----
-    A path leads through activations, normalisations, softmaxes and dropout as they are, number by
-    number, as in the definition of Vysogorets and Kempe. So a weight that acts only through the
-    denominator of a softmax or the statistics of a normalisation is counted as on no path, though
-    it may have a gradient. A path leads through every pixel of a max pool's window, through both
-    terms of a sum or a difference, and from an embedding's ids to all it holds; the largest of
-    several may be each of them. It begins neither at a bias nor at any other constant. The batch is
-    not followed, nor are lookups by what was computed. For all this the count is exact, but where
-    numbers that are not drawn at random cancel, as in ``x - x``.
+    As in the definition of Vysogorets and Kempe, a path leads through activations, normalisations,
+    softmax and dropout elementwise. So a weight that acts only through the denominator of a softmax
+    or the statistics of a normalisation is on no path, although it may have a gradient. A path
+    leads through every pixel of a max pooling's window, through both terms of a sum, difference,
+    maximum or minimum, and from an embedding's ids to every number of its output. No path starts at
+    a bias or another constant. Paths are not followed across the batch, nor through lookups by
+    computed indices. With these rules the count is exact, except where numbers cancel that are not
+    drawn at random, as in ``x - x``.
 
-    Through a product of two activations a path leads from each where the other can be other than
-    zero: where a path leads to that, or it was made of constants that are not zero, as in
-    ``sigmoid(b)``, ``1 + b``, ``b.clamp(min=0.1)`` or ``cat([b, ones])``. What is once other than
-    zero is taken to stay so in activations. Biases and other trained parameters without masks are
-    taken as zero where they are added or joined, and as other than zero where they multiply; frozen
-    parameters and buffers are taken as they are.
+    Through a product of two activations, a path leads from each factor where the other can be
+    nonzero: where a path leads to the other, or constants make it nonzero, as in ``sigmoid(b)``,
+    ``1 + b``, ``b.clamp(min=0.1)`` or ``cat([b, ones])``. An activation that can be nonzero is
+    assumed to stay nonzero through later activation functions. Biases and other trained parameters
+    without masks count as zero where they are added or joined, and as nonzero where they multiply.
+    Frozen parameters and buffers keep their values.
 
     References
     ----------
@@ -100,20 +103,18 @@ def effective_density(
     >>> sft.effective_density(model, masks, inputs=(1, 3))
     <EffectiveDensity: 2 of 4 weights kept lie on a path>
     """
-    if not isinstance(model, nn.Module):
-        raise UnsupportedTypeError(f"effective_density needs a module, not {type(model).__name__}")
-    model = unwrapped(model)
+    model = unwrapped(check_model(model))
     kept = _kept(model, masks)
-    live = Live()
+    live = Liveness()
     device = next(iter(kept.values())).device.type
     with (
-        preserved(model, (), None, train=False),
+        temporary_state(model, (), None, train=False),
         torch.compiler.set_stance("force_eager"),
         torch.autocast(device, enabled=False),
     ):
-        leaves = {name: live.begin_mask(mask) for name, mask in kept.items()}
-        ends = [one.sum() for one in _ends(model, leaves, inputs, live)]
-        # The zero: there may be no end.
+        leaves = {name: live.start_mask(mask) for name, mask in kept.items()}
+        ends = [one.sum() for one in _live_outputs(model, leaves, inputs, live)]
+        # The list may be empty, hence the zero.
         total = sum(ends, torch.zeros((), requires_grad=True))
         found = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
     joined = {name: mask & (one > 0) for (name, mask), one in zip(kept.items(), found, strict=True)}
@@ -124,76 +125,81 @@ def effective_density(
     return EffectiveDensity(tuple(layers), joined)
 
 
-def _kept(model: nn.Module, masks: Pruning | Mapping[str, Any] | None) -> dict[str, torch.Tensor]:
-    """The masks to count in."""
+def _kept(
+    model: nn.Module, masks: Pruning[Any] | Mapping[str, Any] | None
+) -> dict[str, torch.Tensor]:
+    """The masks to count, checked against the model."""
     if masks is None:
         masks = applied(model) or {
             name: torch.ones_like(one, dtype=torch.bool) for name, one in prunable(model).items()
         }
-    kept = _checked(model, masks.masks if isinstance(masks, Pruning) else masks)
+    kept = checked_masks(model, masks.masks if isinstance(masks, Pruning) else masks)
     if not kept:
-        raise StructureError("there are no masks")
+        raise StructureError("there are no masks: pass the mask of at least one parameter")
     sharded = [name for name in kept if is_sharded(model.get_parameter(name))]
     if sharded:
-        raise UnsupportedTypeError(f"{sharded[0]} is sharded: paths need the whole of it")
+        raise UnsupportedTypeError(
+            f"{sharded[0]} is sharded: call effective_density on the model before it is sharded"
+        )
     return kept
 
 
-def _ends(
+def _live_outputs(
     model: nn.Module,
     leaves: Mapping[str, torch.Tensor],
     inputs: Any,  # noqa: ANN401
-    live: Live,
+    live: Liveness,
 ) -> list[torch.Tensor]:
-    """The live ones of what the model returns for inputs that are live everywhere."""
-    begun = _begun(inputs, live, next(iter(leaves.values())).device)
-    args: tuple[Any, ...] = tuple(begun) if isinstance(begun, Sequence) else (begun,)
+    """The live tensors among the model's outputs, for inputs that are live everywhere."""
+    given = _live_inputs(inputs, live, next(iter(leaves.values())).device)
+    args: tuple[Any, ...] = tuple(given) if isinstance(given, Sequence) else (given,)
     kwargs: dict[str, Any] = {}
-    if isinstance(begun, Mapping):
-        args, kwargs = (), dict(begun)
+    if isinstance(given, Mapping):
+        args, kwargs = (), dict(given)
     masked = {id(model.get_parameter(name)) for name in leaves}
-    # Whatever they hold now, training makes them other than zero. Not ones: of 1 - w, zero is left.
+    # Training makes them nonzero, whatever they are now. Random rather than one, so that 1 - w is
+    # nonzero, too.
     others = {
         name: live.set_trained(torch.rand_like(one, dtype=torch.float32, requires_grad=False))
         for name, one in model.named_parameters()
         if id(one) not in masked and one.is_floating_point() and one.requires_grad
     }
     try:
-        with _Followed(live):
+        with _LivenessMode(live):
             output = functional_call(model, {**others, **leaves}, args, kwargs)
         returned = tuple(tensors_in(output))
-        ends = [one for one in returned if live.concerns(one) and live.is_live(one)]
+        ends = [one for one in returned if live.is_tracked(one) and live.is_live(one)]
     except UnknownPathError as error:
         raise UnsupportedTypeError(str(error)) from error
     if not returned:
-        raise StructureError(f"the model returns no tensor, but a {type(output).__name__}")
+        raise StructureError(f"the model returns no tensor, but {type(output).__name__}")
     return ends
 
 
-def _begun(inputs: Any, live: Live, device: torch.device) -> Any:  # noqa: ANN401
-    """The inputs of a model, live everywhere; of those that are no floats it is noted."""
+def _live_inputs(inputs: Any, live: Liveness, device: torch.device) -> Any:  # noqa: ANN401
+    """The model's inputs: floating-point tensors become live, others are recorded as such."""
     is_shape = isinstance(inputs, Sequence) and all(isinstance(one, Integral) for one in inputs)
     if is_shape and inputs:
         inputs = torch.empty(tuple(map(int, inputs)), device=device)
 
-    def begin(one: torch.Tensor) -> torch.Tensor:
+    def start(one: torch.Tensor) -> torch.Tensor:
         if not one.numel():
-            raise ShapeError(f"inputs hold an empty tensor, of shape {tuple(one.shape)}")
-        return live.begin(one) if one.is_floating_point() else live.set_given(one)
+            raise ShapeError(f"inputs contain an empty tensor, of shape {tuple(one.shape)}")
+        return live.start(one) if one.is_floating_point() else live.set_integer_input(one)
 
-    begun = replaced(inputs, begin)
-    if not any(True for _ in tensors_in(begun)):
+    live_inputs = map_tensors(inputs, start)
+    if not any(True for _ in tensors_in(live_inputs)):
         raise StructureError(
             "inputs must be a tensor, a sequence or mapping of arguments with a tensor among them, "
             f"or a shape, not {type(inputs).__name__}"
         )
-    return begun
+    return live_inputs
 
 
-class _Followed(TorchFunctionMode):
-    """Inside, functions of torch do to live tensors and masks what they do to paths."""
+class _LivenessMode(TorchFunctionMode):
+    """Dispatches each torch function of live tensors or masks to its propagation rule."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Liveness) -> None:
         super().__init__()
         self._live = live
 
@@ -204,33 +210,33 @@ class _Followed(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
-        call = Call(self._live, func, args, kwargs or {})
+        call = FunctionCall(self._live, func, args, kwargs or {})
         given = tuple(tensors_in((args, call.kwargs)))
-        concerned = [one for one in given if self._live.concerns(one)]
-        from_ids = any(map(self._live.is_given, given))
+        tracked = [one for one in given if self._live.is_tracked(one)]
+        from_ids = any(map(self._live.is_integer_input, given))
         rule = RULES.get(call.name)
-        if not concerned and not (from_ids and call.name == "embedding"):
+        if not tracked and not (from_ids and call.name == "embedding"):
             out = func(*args, **call.kwargs)
-            if rule is not asked:
-                self._note(given, (out, args[:1] if call.in_place else ()))
+            if rule is not metadata:
+                self._record(given, (out, args[:1] if call.in_place else ()))
             return out
         if rule is None:
-            raise call.unknown()
-        if rule is not asked and not torch.is_grad_enabled():
+            raise call.unknown_path()
+        if rule is not metadata and not torch.is_grad_enabled():
             raise UnknownPathError(
                 "effective_density cannot follow what a model computes without gradients, or in a "
                 "custom autograd function"
             )
-        # Also where the model casts: counts need more digits than it leaves.
+        # Also where the model uses autocast: counts need more digits than float16 has.
         with (
             torch.autocast(given[0].device.type, enabled=False),
             self if rule in COMPOSED else nullcontext(),
         ):
             return rule(call)
 
-    def _note(self, given: Sequence[torch.Tensor], constants: tuple[Any, ...]) -> None:
-        """Note what constants were computed of."""
-        if any(map(self._live.is_given, given)):
-            replaced(constants, self._live.set_given)
+    def _record(self, given: Sequence[torch.Tensor], constants: tuple[Any, ...]) -> None:
+        """Record what constants were computed from."""
+        if any(map(self._live.is_integer_input, given)):
+            map_tensors(constants, self._live.set_integer_input)
         if any(map(self._live.is_trained, given)):
-            replaced(constants, self._live.set_trained)
+            map_tensors(constants, self._live.set_trained)

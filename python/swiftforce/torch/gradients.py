@@ -1,9 +1,8 @@
-"""What weights are scored by: gradients of the loss, Hessian-gradient products, synaptic flow.
+"""What scores are computed from: gradients of the loss, Hessian-gradient products, synaptic flow.
 
-Every function here takes the parameters by name and returns tensors of their shapes in their
-order. None of them touches ``.grad`` or runs what follows it (hooks after accumulation, reducers),
-except where parameters are sharded (`torch.distributed.fsdp.fully_shard`), whose gradients come no
-other way.
+Every function here takes the parameters by name and returns tensors of their shapes, in their
+order. None of them changes ``.grad`` or runs hooks after accumulation and reducers, except for
+sharded parameters (`torch.distributed.fsdp.fully_shard`), whose gradients exist only in ``.grad``.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from swiftforce.errors import MissingGradientsError, ShapeError, UnsupportedTypeError
+from swiftforce.torch.model_state import forked_generators
 from swiftforce.torch.objective import Objective, size_of
-from swiftforce.torch.preserved import generators
 from swiftforce.torch.ranks import Ranks
 from swiftforce.torch.sharded import Sharding, local_of
 
 Parameters = Mapping[str, nn.Parameter]
-#: From a mean loss to what is averaged over batches.
+#: From the mean loss of a batch to the tensors that are averaged over batches.
 Derivative = Callable[[torch.Tensor, Parameters], list[torch.Tensor]]
-#: From what computes a rank's loss, and the size of its batch, to the loss, what it weighs in the
-#: mean that the ranks' gradients will be, and the samples of all ranks.
+#: From a function that computes a rank's loss, and its number of samples, to the loss, its weight
+#: in the mean over ranks, and the number of samples of all ranks.
 Share = Callable[[Callable[[], torch.Tensor], int], tuple[torch.Tensor, float, int]]
 
 
@@ -49,7 +48,8 @@ def mean_gradients(
     ranks : Ranks, optional
         The ranks that have copies of the model.
     weighs : bool
-        Whether a batch weighs by its size; there is only one otherwise.
+        Whether a batch weighs by its number of samples. Can be False for a single batch, whose size
+        is then not needed.
     sharding : Sharding, optional
         How the parameters are sharded, if they are.
 
@@ -74,8 +74,8 @@ def hessian_gradients(
 ) -> list[torch.Tensor]:
     """Products H g of the Hessian and the gradient g of the loss, both means over all batches.
 
-    The batches are gone through twice, with the same random numbers (dropout) in both turns.
-    Arguments are those of `mean_gradients`.
+    Each batch is used twice, with the same random numbers (dropout). The arguments are those of
+    `mean_gradients`.
 
     References
     ----------
@@ -87,15 +87,15 @@ def hessian_gradients(
         tensors = list(parameters.values())
         of_batch = torch.autograd.grad(loss, tensors, create_graph=True)
         along = torch.stack([(g * m).sum() for g, m in zip(of_batch, means, strict=True)]).sum()
-        if not along.requires_grad:  # a loss that is linear in all of them
+        if not along.requires_grad:  # The loss is linear in all parameters.
             return [torch.zeros_like(one) for one in tensors]
         return list(torch.autograd.grad(along, tensors, materialize_grads=True))
 
-    # What is fused or compiled has no second derivative.
+    # Fused and compiled functions have no second derivative.
     with sdpa_kernel(SDPBackend.MATH), torch.compiler.set_stance("force_eager"):
-        with nullcontext() if ranks is None else ranks.leaving_none_waiting():
+        with nullcontext() if ranks is None else ranks.agreement():
             batches = list(batches)
-        with generators():
+        with forked_generators():
             means = mean_gradients(objective, parameters, batches, ranks, weighs=weighs)
         return _mean(objective, parameters, batches, ranks, product, weighs)
 
@@ -105,15 +105,15 @@ def synaptic_flow(
 ) -> list[torch.Tensor]:
     """Gradients of R, the sum of the outputs on an input of ones at the absolute weights.
 
-    Computed in float64, of copies: products of layer upon layer overflow float32. All parameters
-    and buffers are taken absolute, as the method asks for, and none is written.
+    Computed in float64, since products over many layers overflow float32. As the method requires,
+    the absolute values of all parameters and buffers are used: copies, so that none is written.
 
     Parameters
     ----------
     model : nn.Module
         In eval mode.
     example : tensor
-        An input; the ones have the shape of its first sample.
+        A batch of inputs. The input of ones has the shape of its first sample.
 
     References
     ----------
@@ -122,7 +122,8 @@ def synaptic_flow(
     """
     if not example.is_floating_point():
         raise UnsupportedTypeError(
-            f"synflow needs inputs that are floats, to put ones in their place, not {example.dtype}"
+            "synflow replaces the input by ones, so it needs a floating-point input, not "
+            f"{example.dtype}"
         )
     named = chain(model.named_parameters(), model.named_buffers())
     state = {
@@ -134,7 +135,9 @@ def synaptic_flow(
     ones = torch.ones((1, *example.shape[1:]), dtype=torch.float64, device=example.device)
     output = functional_call(model, state, (ones,))
     if not isinstance(output, torch.Tensor):
-        raise ShapeError(f"synflow needs one tensor of outputs, not a {type(output).__name__}")
+        raise ShapeError(
+            f"synflow needs a model that returns one tensor, not a {type(output).__name__}"
+        )
     return list(torch.autograd.grad(output.sum(), scored, materialize_grads=True))
 
 
@@ -147,10 +150,10 @@ def _mean(
     weighs: bool,
     share: Share | None = None,
 ) -> list[torch.Tensor]:
-    """What a loss is derived to, averaged over batches and ranks."""
+    """A derivative of the loss, averaged over batches and ranks."""
     if ranks is None:
         return _mean_of(objective, parameters, batches, derive, weighs, share)[0]
-    with ranks.leaving_none_waiting():
+    with ranks.agreement():
         mean, samples = _mean_of(objective, parameters, batches, derive, weighs)
     ranks.average(mean, samples)
     return mean
@@ -164,7 +167,7 @@ def _mean_of(
     weighs: bool,
     share: Share | None = None,
 ) -> tuple[list[torch.Tensor], int]:
-    """The mean over batches, each of which is let go before the next, and their samples."""
+    """The mean over batches and their number of samples; holds one batch at a time."""
     total: list[torch.Tensor] = []
     first = samples = 0
     for batch in batches:
@@ -175,7 +178,7 @@ def _mean_of(
         else:
             loss, weight, size = share(partial(objective, batch), size)
         first = first or size
-        # Relative to the first batch: equal batches are added as they are.
+        # Relative to the first batch, so that batches of one size are added without rounding.
         weight *= size / first
         found = derive(loss if weight == 1 else loss * weight, parameters)
         if total:
@@ -189,15 +192,15 @@ def _mean_of(
 
 
 def _widened(tensor: torch.Tensor) -> torch.Tensor:
-    """In float32 at least: float16 and bfloat16 are too narrow to add in."""
+    """The tensor in float32 at least: sums in float16 and bfloat16 lose too many digits."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def _owned(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """The same values, each in memory of its own, to be added to in place.
+    """The same values in memory that can be added to in place.
 
-    Two parameters that are added to each other have one gradient, and a sum gives all elements of
-    its gradient one memory.
+    Gradients may share memory: two parameters that are added have the same gradient tensor, and the
+    gradient of a sum is an expanded tensor.
     """
     owned: list[torch.Tensor] = []
     taken: set[int] = set()
@@ -213,22 +216,22 @@ def _owned(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
 
 def _gradients(loss: torch.Tensor, parameters: Parameters) -> list[torch.Tensor]:
     found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-    return _all_there(found, parameters)
+    return _complete(found, parameters)
 
 
 def _accumulated(loss: torch.Tensor, parameters: Parameters) -> list[torch.Tensor]:
-    """Gradients by way of ``.grad``, which is None before and after."""
+    """Gradients by ``backward``, through ``.grad``, which is None before and after."""
     loss.backward()
     found = [one.grad for one in parameters.values()]
     for one in parameters.values():
         one.grad = None
-    return _all_there(found, parameters)
+    return _complete(found, parameters)
 
 
-def _all_there(found: Sequence[torch.Tensor | None], parameters: Parameters) -> list[torch.Tensor]:
+def _complete(found: Sequence[torch.Tensor | None], parameters: Parameters) -> list[torch.Tensor]:
     missing = [name for name, one in zip(parameters, found, strict=True) if one is None]
     if missing:
         raise MissingGradientsError(
-            f"the loss does not depend on {', '.join(missing[:3])}: exclude what is not used"
+            f"the loss does not depend on {', '.join(missing[:3])}: exclude unused parameters"
         )
     return [one.to_dense() if one.is_sparse else one for one in found if one is not None]

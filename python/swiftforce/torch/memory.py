@@ -1,7 +1,7 @@
-"""The memory of tensors, as arrays that the core reads and writes in place.
+"""The memory of tensors as flat arrays, which the core reads and writes in place.
 
-The core wants contiguous arrays and does not care about their shape, so a tensor becomes a flat
-array of its elements in the order of its memory, whatever its format (`torch.channels_last` too).
+The core takes contiguous arrays of any shape, so a tensor becomes a flat array of its elements in
+the order of its memory, whatever its memory format (such as `torch.channels_last`).
 """
 
 from __future__ import annotations
@@ -18,44 +18,44 @@ Order = tuple[int, ...]
 
 
 def order_of(tensor: torch.Tensor, name: str) -> Order:
-    """The dimensions of a tensor, from the slowest in memory to the fastest.
+    """The dimensions of a tensor, from the largest stride to the smallest.
 
     Raises
     ------
     LayoutError
-        If the elements leave gaps in memory or share it.
+        If its elements leave gaps in memory or share it.
     """
     strides = tensor.stride()
     order = tuple(sorted(range(tensor.dim()), key=lambda dim: -strides[dim]))
     if not tensor.permute(order).is_contiguous():
         raise LayoutError(
-            f"{name} (shape {tuple(tensor.shape)}, strides {strides}) does not fill one piece of "
-            "memory: make the parameter anew from a .contiguous() tensor"
+            f"{name} (shape {tuple(tensor.shape)}, strides {strides}) is not contiguous in any "
+            "order of its dimensions: replace the parameter by its .contiguous() copy"
         )
     return order
 
 
-def in_order(tensor: torch.Tensor, order: Order) -> torch.Tensor:
-    """A tensor of one dimension with the elements in that order; a view where memory has it."""
+def flattened(tensor: torch.Tensor, order: Order) -> torch.Tensor:
+    """A flat tensor of the elements in that order; a view if memory has the same order."""
     return tensor.permute(order).contiguous().view(-1)
 
 
-def out_of_order(flat: torch.Tensor, shape: Sequence[int], order: Order) -> torch.Tensor:
-    """A view of `shape` of what `in_order` made."""
+def unflattened(flat: torch.Tensor, shape: Sequence[int], order: Order) -> torch.Tensor:
+    """A view, in the original shape, of a tensor that `flattened` returned."""
     dims = [shape[dim] for dim in order]
     back = [order.index(dim) for dim in range(len(order))]
     return flat.view(dims).permute(back)
 
 
 def array_of(flat: torch.Tensor, name: str) -> Array:
-    """The array over the memory of a CPU tensor; its contents are the tensor's, there and back.
+    """A numpy array that shares the memory of a CPU tensor.
 
     Raises
     ------
     UnsupportedTypeError
-        If it has a dtype that the core does not read.
+        If the core does not support the dtype.
     ImportError
-        If it has dtype bfloat16, and ml_dtypes is not installed.
+        If the dtype is bfloat16 and ml_dtypes is not installed.
     """
     flat = flat.detach()
     if flat.dtype == torch.bfloat16:
@@ -69,14 +69,14 @@ def array_of(flat: torch.Tensor, name: str) -> Array:
         return flat.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
     if flat.dtype not in {torch.float16, torch.float32, torch.float64}:
         raise UnsupportedTypeError(
-            f"{name} has dtype {flat.dtype} where float16, bfloat16, float32 or float64 is needed"
+            f"{name} has dtype {flat.dtype}, not float16, bfloat16, float32 or float64"
         )
     array: Array = flat.numpy()
     return array
 
 
 def tensor_of(array: Array) -> torch.Tensor:
-    """The tensor over the memory of an array that `array_of` could have made."""
+    """A tensor that shares the memory of an array that `array_of` returned."""
     if array.dtype.name == "bfloat16":
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)

@@ -1,4 +1,4 @@
-"""The loss that a model is searched by: of a batch, by either of the caller's functions."""
+"""The loss of a batch, by the caller's `loss(output, target)` or `batch_loss(model, batch)`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from swiftforce.errors import (
     ShapeError,
     StructureError,
 )
+from swiftforce.torch.arguments import check_batch_part, output_error
 
-#: Mean loss over a batch from the model's output and the target.
+#: ``loss(output, target)``: the mean loss over a batch.
 Loss = Callable[[Any, Any], torch.Tensor]
-#: Mean loss over a batch from the model and the batch.
+#: ``batch_loss(model, batch)``: the mean loss over a batch.
 BatchLoss = Callable[[nn.Module, Any], torch.Tensor]
 
 
@@ -29,18 +30,13 @@ class Objective:
     ----------
     model : nn.Module
     loss : callable, optional
-        ``loss(output, target)`` of batches ``(input, target)``.
+        ``loss(output, target)``, for batches ``(input, target)``.
     batch_loss : callable, optional
-        Or ``batch_loss(model, batch)``.
-    temperature : float
-        The output is divided by it, before ``loss``.
+        Instead of `loss`: ``batch_loss(model, batch)``.
     device : torch.device
-        Where input and target are moved to, before the model sees them.
-
-    Raises
-    ------
-    MissingGradientsError
-        If not exactly one of the two functions is given.
+        The device that input and target are moved to.
+    temperature : float
+        The output is divided by it before `loss` gets it.
     """
 
     def __init__(
@@ -52,11 +48,6 @@ class Objective:
         device: torch.device,
         temperature: float = 1.0,
     ) -> None:
-        if (loss is None) == (batch_loss is None):
-            raise MissingGradientsError(
-                "pass either loss(output, target), for batches of (input, target), or "
-                "batch_loss(model, batch)"
-            )
         self._model = model
         self._loss = loss
         self._batch_loss = batch_loss
@@ -64,16 +55,22 @@ class Objective:
         self._temperature = temperature
 
     def __call__(self, batch: Any) -> torch.Tensor:  # noqa: ANN401 - the caller's
-        """The mean loss, with its graph.
+        """The mean loss, with its autograd graph.
 
         Raises
         ------
         ShapeError
             If it is not one number.
+        MissingGradientsError
+            If it does not depend on a parameter.
         NonFiniteError
             If it is NaN or infinite.
+        StructureError
+            If the batch is not a pair, or `loss` does not take the model's output.
+        UnsupportedTypeError
+            If the input or the target is an array of another framework.
         """
-        # The weights were changed in place, which the casts that autocast keeps do not notice.
+        # The weights were changed in place, so the casts that autocast has cached are stale.
         torch.clear_autocast_cache()
         if self._batch_loss is not None:
             value = self._batch_loss(self._model, batch)
@@ -82,7 +79,10 @@ class Objective:
         if not isinstance(value, torch.Tensor) or value.numel() != 1:
             raise ShapeError(f"the loss must be a tensor of one number, not {_described(value)}")
         if not value.requires_grad:
-            raise MissingGradientsError("the loss has no graph: it depends on no parameter")
+            raise MissingGradientsError(
+                "the loss has no autograd graph, so it depends on no parameter: do not detach it "
+                "or compute it under torch.no_grad"
+            )
         number = float(value.detach())
         if not (abs(number) < float("inf")):
             raise NonFiniteError(
@@ -93,14 +93,19 @@ class Objective:
     def _of_pair(self, input: Any, target: Any) -> torch.Tensor:  # noqa: ANN401
         output = self._model(input)
         assert self._loss is not None
-        if self._temperature == 1:
+        if self._temperature != 1:
+            if not isinstance(output, torch.Tensor):
+                raise StructureError(
+                    "grasp divides the model's output by a temperature, which needs a tensor and "
+                    f"not {_described(output)}: pass batch_loss(model, batch)"
+                )
+            output = output / self._temperature
+        try:
             return self._loss(output, target)
-        if not isinstance(output, torch.Tensor):
-            raise StructureError(
-                f"outputs are divided by a temperature, which {_described(output)} cannot be: pass "
-                "batch_loss(model, batch)"
-            )
-        return self._loss(output / self._temperature, target)
+        except (AttributeError, TypeError) as error:
+            if (better := output_error(output)) is not None:
+                raise better from error
+            raise
 
     def pair(self, batch: Any) -> tuple[Any, Any]:  # noqa: ANN401 - the caller's
         """Input and target of a batch, on the device.
@@ -108,13 +113,17 @@ class Objective:
         Raises
         ------
         StructureError
-            If it is no pair.
+            If the batch is not a pair.
+        UnsupportedTypeError
+            If a part is an array of another framework.
         """
         if not isinstance(batch, Sequence) or len(batch) != 2:
             raise StructureError(
-                f"loss(output, target) needs batches of (input, target), not {_described(batch)}; "
-                "batch_loss(model, batch) takes any"
+                f"loss(output, target) needs batches of (input, target), not {_described(batch)}: "
+                "pass batch_loss(model, batch), which takes any batch"
             )
+        for part, what in zip(batch, ("input", "target"), strict=True):
+            check_batch_part(part, what)
         first, second = (
             part.to(self._device, non_blocking=True) if isinstance(part, torch.Tensor) else part
             for part in batch
@@ -123,23 +132,30 @@ class Objective:
 
 
 def input_of(batch: Any) -> torch.Tensor:  # noqa: ANN401 - the caller's
-    """The first tensor of a batch.
+    """The first tensor of a batch that has dimensions.
 
     Raises
     ------
     BatchesError
         If there is none, or it has no samples.
+    UnsupportedTypeError
+        If an array of another framework comes before it.
     """
     for part in _leaves(batch):
         if isinstance(part, torch.Tensor) and part.dim():
             if not len(part):
-                raise BatchesError(f"a batch has no samples: {_described(batch)}")
+                raise BatchesError(
+                    f"a batch has no samples ({_described(part)}): leave empty batches out"
+                )
             return part
-    raise BatchesError(f"there is no tensor in a batch: {_described(batch)}")
+        check_batch_part(part, "input")
+    raise BatchesError(
+        f"there is no tensor in a batch ({_described(batch)}), so its number of samples is unknown"
+    )
 
 
 def size_of(batch: Any) -> int:  # noqa: ANN401 - the caller's
-    """Samples in a batch: the length of its first tensor, which it is weighed by."""
+    """The number of samples in a batch, its weight in a mean: the length of its first tensor."""
     return len(input_of(batch))
 
 

@@ -1,17 +1,17 @@
-"""Which parameters of a model are pruned, and what they are called."""
+"""Which parameters of a model are pruned, by name."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from torch import nn
 
-from swiftforce.adapters import Patterns, matching
+from swiftforce.adapters import Patterns, listed, matching
 from swiftforce.errors import StructureError, UnsupportedTypeError
+from swiftforce.torch.arguments import check_model
 
-#: The weights of these modules are pruned, by the names they have there: matrices and kernels, of
-#: any rank. `nn.MultiheadAttention` holds its projections as parameters of its own.
+#: The modules whose weights are pruned, and the names of these weights in the module.
 WEIGHTS: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
     (nn.Linear, ("weight",)),
     (nn.modules.conv._ConvNd, ("weight",)),
@@ -20,16 +20,15 @@ WEIGHTS: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
         ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"),
     ),
 )
-#: A parameter that is the weight of one of these, too, is left out: rows of a table are looked up.
+#: A parameter that is also the weight of one of these is not pruned.
 TABLES = (nn.Embedding, nn.EmbeddingBag)
 
-
-#: What DistributedDataParallel and torch.compile put before the names of a model.
+#: Prefixes that DistributedDataParallel and torch.compile add to the names of parameters.
 WRAPPERS = ("module.", "_orig_mod.")
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The model that the caller wrote: without the wrappers of DDP and of torch.compile."""
+    """The model inside the wrappers of DistributedDataParallel and torch.compile."""
     while True:
         if isinstance(model, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
             model = model.module
@@ -40,7 +39,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def parallel_of(model: nn.Module) -> nn.parallel.DistributedDataParallel | None:
-    """The DistributedDataParallel around a model, which may be compiled; None if there is none."""
+    """The model as DistributedDataParallel, if it is one, compiled or not; else None."""
     inner = getattr(model, "_orig_mod", model)
     return inner if isinstance(inner, nn.parallel.DistributedDataParallel) else None
 
@@ -53,21 +52,22 @@ def prunable(
 ) -> dict[str, nn.Parameter]:
     """The parameters that `prune` searches.
 
-    By default the weights of `nn.Linear`, of convolutions and transposed convolutions of any rank,
-    and the projections of `nn.MultiheadAttention`, where they are trained
-    (``requires_grad``). Not biases, normalisation layers, recurrent layers or embeddings, nor a
-    weight that an embedding shares, nor one that is computed of other parameters (as by
-    `torch.nn.utils.parametrizations` and `torch.nn.utils.prune`): `include` them by their names.
+    By default these are the weights of `nn.Linear`, of convolutions and transposed convolutions of
+    any number of dimensions, and the projections of `nn.MultiheadAttention`, if they are trained
+    (``requires_grad``). Biases, normalisation layers, recurrent layers and embeddings are not among
+    them; neither is a weight that an embedding shares, or one that is computed from other
+    parameters (as by `torch.nn.utils.parametrizations` and `torch.nn.utils.prune`). Choose such
+    parameters by name with `include`.
 
     Parameters
     ----------
     model : nn.Module
-        May be wrapped by DistributedDataParallel or compiled; names are those of the model inside.
+        The model, on any device. It may be compiled, or wrapped by DistributedDataParallel.
     include : str or sequence of str, optional
-        Take instead the floating-point parameters whose names one of these patterns matches, as in
-        `fnmatch`, frozen ones too.
+        Patterns of parameter names, as in `fnmatch`: prune the floating-point parameters that one
+        of them matches, frozen ones too, instead of those that `prunable` takes by default.
     exclude : str or sequence of str
-        Patterns of those to leave out.
+        Patterns of parameter names to leave out.
 
     Returns
     -------
@@ -80,10 +80,10 @@ def prunable(
     UnknownNameError
         If a pattern matches no parameter.
     StructureError
-        If nothing is left to prune.
+        If there is nothing to prune.
     UnsupportedTypeError
-        If a parameter has no values yet (a lazy module before its first batch), or no memory (of
-        the device ``meta``).
+        If `model` is not a `torch.nn.Module`; or if a parameter is not floating-point, has no
+        values yet (a lazy module before its first batch), or has no memory (device ``meta``).
 
     Examples
     --------
@@ -95,8 +95,8 @@ def prunable(
     >>> list(sft.prunable(model, exclude="3.*"))
     ['0.weight']
     """
-    model = unwrapped(model)
-    _check_not_flat(model)
+    model = unwrapped(check_model(model))
+    _check_not_flattened(model)
     named = dict(model.named_parameters())
     if include is None:
         wanted = _default(model)
@@ -106,34 +106,53 @@ def prunable(
         chosen = {name: one for name, one in named.items() if name in matched}
         for name, parameter in chosen.items():
             if not parameter.is_floating_point():
-                raise UnsupportedTypeError(f"{name} has dtype {parameter.dtype}: not a float")
+                raise UnsupportedTypeError(_not_floating(name, parameter))
     left_out = matching(tuple(named), exclude, "exclude")
     chosen = {name: one for name, one in chosen.items() if name not in left_out}
     if not chosen:
-        raise StructureError(
-            f"{type(model).__name__} has no weight to prune: no trained weight of a linear layer "
-            "or a convolution is left; name others with include"
-        )
+        raise _nothing_to_prune(model, named)
     for name, parameter in chosen.items():
-        _check_there(name, parameter)
+        _check_has_values(name, parameter)
     return chosen
 
 
-def _check_not_flat(model: nn.Module) -> None:
-    """Refuse what FullyShardedDataParallel has flattened."""
-    # Who has such a module has imported it.
+def _nothing_to_prune(model: nn.Module, named: Mapping[str, nn.Parameter]) -> Exception:
+    """The error for a model that has no prunable weight."""
+    for name, parameter in named.items():
+        if parameter.is_complex():
+            return UnsupportedTypeError(_not_floating(name, parameter))
+    floating = [name for name, one in named.items() if one.is_floating_point()]
+    return StructureError(
+        f"{type(model).__name__} has no weight to prune: no trained weight of a linear layer or a "
+        f"convolution is left; choose others with include, of: {listed(floating) or 'none'}"
+    )
+
+
+def _not_floating(name: str, parameter: nn.Parameter) -> str:
+    """The message for a parameter that is not floating-point."""
+    if parameter.is_complex():
+        return (
+            f"{name} has dtype {parameter.dtype}, and complex weights cannot be pruned: exclude "
+            "it, or keep its real and imaginary parts in two real parameters"
+        )
+    return f"{name} has dtype {parameter.dtype}, which is not floating-point: exclude it"
+
+
+def _check_not_flattened(model: nn.Module) -> None:
+    """Refuse a model whose parameters FullyShardedDataParallel has flattened."""
+    # Code that wraps a model in it has imported the module.
     fsdp = sys.modules.get("torch.distributed.fsdp")
     if fsdp is None:
         return
     if any(isinstance(module, fsdp.FullyShardedDataParallel) for module in model.modules()):
         raise UnsupportedTypeError(
-            "FullyShardedDataParallel flattens parameters, whose masks nobody could read: use "
+            "FullyShardedDataParallel flattens parameters, so they have no masks of their own: use "
             "torch.distributed.fsdp.fully_shard, or prune the model before it is wrapped"
         )
 
 
 def _default(model: nn.Module) -> set[int]:
-    """Identities of the parameters that are pruned where the caller names none."""
+    """Identities of the parameters that are pruned by default."""
     modules = tuple(model.modules())
     tables = {id(module.weight) for module in modules if isinstance(module, TABLES)}
     weights = {
@@ -152,10 +171,14 @@ def _weights(module: nn.Module) -> Iterator[nn.Parameter]:
             yield from (own[name] for name in names if name in own)
 
 
-def _check_there(name: str, parameter: nn.Parameter) -> None:
+def _check_has_values(name: str, parameter: nn.Parameter) -> None:
+    """Refuse a parameter whose values cannot be read."""
     if isinstance(parameter, nn.parameter.UninitializedParameter):
         raise UnsupportedTypeError(
             f"{name} has no values yet: run one batch through the model before pruning it"
         )
     if parameter.is_meta:
-        raise UnsupportedTypeError(f"{name} is on the device meta, where nothing has values")
+        raise UnsupportedTypeError(
+            f"{name} is on the device meta and has no values: move the model with "
+            "to_empty(device=...) and initialise it"
+        )

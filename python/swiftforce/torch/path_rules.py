@@ -1,41 +1,41 @@
-"""Which rule each function of torch goes by, when paths through a model are followed.
+"""The propagation rule of each torch function, by the function's name.
 
-A function that is not named here is an error, never a guess. To add one, add its name to the rule
-that is true of it: most are *unary* or *structural*.
+A function without a rule is an error, never a guess. To support one more, add its name to the rule
+that describes it: most are *unary* or *structural*.
 """
 
 from __future__ import annotations
 
 from functools import partial
 
-from swiftforce.torch.calls import Rule
+from swiftforce.torch.function_call import Rule
 from swiftforce.torch.path_arithmetic import (
-    added,
-    contracted,
-    divided,
+    addition,
+    division,
+    einsum,
     matrix_product,
-    multiplied,
+    multiplication,
     power,
     structural,
     unary,
 )
 from swiftforce.torch.path_layers import (
-    asked,
-    attended,
-    attended_by_heads,
-    biased_product,
-    chosen,
-    filled,
-    gated,
-    iterated,
-    largest,
-    looked_up,
-    normalised,
-    padded,
-    pooled,
-    pooled_to_size,
-    resized,
-    weighted,
+    adaptive_max_pool,
+    attention,
+    embedding,
+    gated_linear_unit,
+    interpolation,
+    iteration,
+    masked_fill,
+    matrix_product_and_sum,
+    max_pool,
+    metadata,
+    multi_head_attention,
+    normalization,
+    padding,
+    reduction,
+    selection,
+    weighted_layer,
 )
 
 _NAMES: dict[Rule, str] = {
@@ -60,32 +60,32 @@ _NAMES: dict[Rule, str] = {
         sum mean nansum nanmean cumsum avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d
         adaptive_avg_pool2d adaptive_avg_pool3d fold
     """,
-    added: "add iadd radd sub isub rsub subtract maximum minimum",
-    multiplied: "mul imul rmul multiply",
+    addition: "add iadd radd sub isub rsub subtract maximum minimum",
+    multiplication: "mul imul rmul multiply",
     matrix_product: "matmul bmm mm mv dot inner",
     partial(matrix_product, swapped=True): "rmatmul",
-    contracted: "einsum",
-    weighted: """
+    einsum: "einsum",
+    weighted_layer: """
         linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
     """,
-    biased_product: "addmm",
-    divided: "div idiv truediv itruediv divide true_divide",
-    partial(divided, swapped=True): "rdiv rtruediv",
+    matrix_product_and_sum: "addmm",
+    division: "div idiv truediv itruediv divide true_divide",
+    partial(division, swapped=True): "rdiv rtruediv",
     power: "pow",
-    largest: "max min amax amin std var",
-    pooled: "max_pool1d max_pool2d max_pool3d",
-    pooled_to_size: "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d",
-    resized: "interpolate",
-    padded: "pad",
-    filled: "masked_fill",
-    chosen: "where",
-    looked_up: "embedding",
-    attended: "scaled_dot_product_attention",
-    gated: "glu",
-    attended_by_heads: "multi_head_attention_forward",
-    normalised: "batch_norm layer_norm group_norm instance_norm rms_norm",
-    iterated: "iter",
-    asked: """
+    reduction: "max min amax amin std var",
+    max_pool: "max_pool1d max_pool2d max_pool3d",
+    adaptive_max_pool: "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d",
+    interpolation: "interpolate",
+    padding: "pad",
+    masked_fill: "masked_fill",
+    selection: "where",
+    embedding: "embedding",
+    attention: "scaled_dot_product_attention",
+    gated_linear_unit: "glu",
+    multi_head_attention: "multi_head_attention_forward",
+    normalization: "batch_norm layer_norm group_norm instance_norm rms_norm",
+    iteration: "iter",
+    metadata: """
         shape dtype device layout ndim is_cuda is_cpu is_mps is_nested is_sparse is_quantized
         is_leaf requires_grad grad_fn names itemsize nbytes size dim ndimension numel nelement
         stride storage_offset is_floating_point is_complex is_contiguous get_device element_size len
@@ -95,5 +95,5 @@ _NAMES: dict[Rule, str] = {
 }
 #: The rule of each function, by its name without underscores at its ends.
 RULES: dict[str, Rule] = {name: rule for rule, names in _NAMES.items() for name in names.split()}
-#: Rules that may use other functions of torch, which are then followed in turn.
-COMPOSED: frozenset[Rule] = frozenset({attended, attended_by_heads, gated})
+#: Rules that call other torch functions, whose rules then apply.
+COMPOSED: frozenset[Rule] = frozenset({attention, multi_head_attention, gated_linear_unit})

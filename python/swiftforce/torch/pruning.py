@@ -1,273 +1,120 @@
-"""The search for masks of a model's weights, in one call."""
+"""The result of a search in terms of a model, and its file."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
 
-import numpy as np
+import torch
 from torch import nn
 
-from swiftforce.adapters import Patterns
-from swiftforce.distributed import Communicator
-from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
-from swiftforce.inputs import Array
-from swiftforce.result import Layer, Pruning
-from swiftforce.search import Agreement, MaskSearch, Schedule, prune_by_scores
-from swiftforce.show import bar
-from swiftforce.torch.gradients import Parameters
-from swiftforce.torch.held import HeldWeights
-from swiftforce.torch.methods import GRASP, SYNFLOW, Scoring, method_of
-from swiftforce.torch.objective import BatchLoss, Loss
-from swiftforce.torch.parameters import parallel_of, prunable
-from swiftforce.torch.preserved import preserved
-from swiftforce.torch.ranks import ranks_of
-from swiftforce.torch.sharded import sharding_of, whole
+from swiftforce.errors import WeightsDifferError
+from swiftforce.result import Pruning
+from swiftforce.result import load as load_pruning
+from swiftforce.torch.arguments import check_model
+from swiftforce.torch.parameters import unwrapped
+from swiftforce.torch.sharded import gathered
+from swiftforce.torch.sparse import checked_masks
 
 
-class ModelPruning(Pruning):
+class ModelPruning(Pruning[dict[str, torch.Tensor]]):
     """A `swiftforce.Pruning` whose masks are tensors.
 
     Attributes
     ----------
     masks : dict of name to bool tensor
-        True where a weight is kept, by the names of the parameters, on their devices; sharded as
-        they are.
+        True where a weight is kept, by parameter name: of the parameter's shape, on its device, and
+        sharded if it is.
+    method : str
+        The method that found the masks.
     layers : tuple of Layer
-        The parameters that were searched.
+        What is left of each parameter.
+    history : tuple of Step
+        What each step did.
+    seed : int
+        The seed, which the method ``random`` draws from.
+    schedule : str
+        The schedule's name; ``custom`` for a list of the caller's.
     """
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write masks and history to a safetensors file, which `swiftforce.load` reads.
+        """Write masks and history to a safetensors file.
 
-        Masks that are sharded are gathered: all ranks call this, with a path each.
+        `swiftforce.torch.load` reads it as masks of a model, `swiftforce.load` as numpy arrays.
+        Sharded masks are gathered, so all ranks must call this, each with a path of its own. The
+        file is written under a temporary name and then renamed.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Raises
+        ------
+        ImportError
+            If safetensors is not installed.
+        OSError
+            If the file cannot be written.
         """
-        masks = {name: whole(mask).cpu().contiguous().numpy() for name, mask in self.masks.items()}
+        masks = {
+            name: gathered(mask).cpu().contiguous().numpy() for name, mask in self.masks.items()
+        }
         Pruning(**{**vars(self), "masks": masks}).save(path)
 
 
-def prune(
-    model: nn.Module,
-    batches: Iterable[Any] | None = None,
-    *,
-    loss: Loss | None = None,
-    batch_loss: BatchLoss | None = None,
-    method: str = "force",
-    sparsity: float | None = None,
-    keep: int | None = None,
-    steps: int | None = None,
-    schedule: Schedule = "exponential",
-    batches_per_step: int = 1,
-    mode: str | None = None,
-    include: Patterns | None = None,
-    exclude: Patterns = (),
-    temperature: float | None = None,
-    seed: int = 0,
-    communicator: Communicator | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-    progress: bool = False,
-) -> ModelPruning:
-    """Find masks for the weights of a model, which is afterwards as it was before.
-
-    Weights, statistics of batch normalisation, training flags, gradients, ``requires_grad`` and the
-    generators of random numbers are restored, also after an exception or Ctrl-C. No copy of the
-    model is made: masked weights are written into the parameters, and the dense ones come back.
-    `apply` puts the masks to work.
+def load(path: str | os.PathLike[str], model: nn.Module) -> ModelPruning:
+    """Read what `ModelPruning.save` wrote, as masks of a model.
 
     Parameters
     ----------
+    path : path
+        The file.
     model : nn.Module
-        With its initial weights, on any device: float16, bfloat16, float32 or float64. May be
-        compiled, or wrapped by DistributedDataParallel, whose ranks then find one mask together.
-    batches : iterable
-        A DataLoader or a list, of ``(input, target)`` or whatever `batch_loss` takes. Each batch is
-        used once, in order, and all again when they are exhausted.
-    loss : callable
-        ``loss(output, target)``, mean over the batch; `torch.nn.functional.cross_entropy` is one.
-        Input and target are moved to the model's device.
-    batch_loss : callable
-        Or ``batch_loss(model, batch)``, mean over the batch; moving and autocast are yours.
-    method : str
-        One of `methods`. ``synflow`` needs no loss, and of `batches` no more than the shape of an
-        input.
-    sparsity : float
-        Share of the prunable weights to remove, in [0, 1).
-    keep : int
-        Or the number of weights to keep.
-    steps : int, optional
-        Steps of the search: 60 by default, 100 for ``synflow``; the one-shot methods take 1.
-    schedule : str or sequence
-        One of `swiftforce.schedules`, or a list of your own.
-    batches_per_step : int
-        Batches that the gradients of a step are averaged over; a batch weighs by its size.
-    mode : {"train", "eval"}, optional
-        Mode of the model while it is scored: "train" by default, as in the paper; always "eval"
-        for ``synflow``.
-    include, exclude : str or sequence of str
-        Patterns of names that choose which parameters are pruned: see `prunable`.
-    temperature : float, optional
-        For ``grasp`` with `loss`: outputs are divided by it; 200 by default, as in its authors'
-        code.
-    seed : int
-        For the method ``random``.
-    communicator : swiftforce.distributed.Communicator, optional
-        The ranks that search together, each with a copy of the model and batches of its own:
-        gradients are averaged over them, and all find the same masks.
-    checkpoint : path, optional
-        The search is saved here after each step, and gone on with if it is there already: the
-        batches of the steps taken are gone through unused. One that is done is read from there
-        at once, whatever the batches are: remove the file to begin anew. Weights and arguments
-        must be the same; so are the masks, where the loss of a batch does not depend on chance.
-    progress : bool
-        Show a progress bar (needs tqdm).
+        The model, on any device. It may be compiled, or wrapped by DistributedDataParallel.
 
     Returns
     -------
     ModelPruning
+        Its masks are on the devices of the parameters. `apply` removes the weights.
 
     Raises
     ------
-    SparsityError, KeepError, StepsError, ScheduleError, SeedError, HyperparameterError
-    UnknownNameError, StructureError, ShapeError, UnsupportedTypeError, LayoutError, OverlapError
-    BatchesError
-        If there are no batches, or they run out and cannot be begun again.
-    MissingGradientsError
-        If a loss is needed and none is given, or it does not depend on a parameter.
-    NonFiniteError
-        If a weight, a gradient or the loss is NaN or infinite.
-    SearchFileError, WeightsDifferError
-        If the checkpoint is damaged, or of another search.
-    RanksDifferError
-        If the ranks start from different weights.
-
-    Warns
-    -----
-    DegenerateSaliencyWarning, LayerCollapseWarning, MaskedGradientsWarning
-        See `swiftforce.MaskSearch.result`.
-
-    References
-    ----------
-    The methods of the core: see `swiftforce.prune`. ``grasp`` keeps the largest ``w * (H g)``:
-    those whose removal would reduce the norm of the gradient most (Wang, Zhang and Grosse, "Picking
-    winning tickets before training by preserving gradient flow", ICLR 2020, which gives scores
-    the other sign and keeps the smallest). ``synflow``: Tanaka et al., "Pruning neural networks
-    without any data by iteratively conserving synaptic flow", NeurIPS 2020.
+    MaskFileError
+        If the file is damaged, or is not one of swiftforce.
+    WeightsDifferError
+        If the model lacks a parameter that the file has a mask for, or it has another shape.
+    UnsupportedTypeError
+        If `model` is not a `torch.nn.Module`.
+    ImportError
+        If safetensors is not installed.
+    OSError
+        If the file cannot be read.
 
     Examples
     --------
-    >>> import torch, swiftforce.torch as sft
-    >>> from torch.nn import functional
-    >>> model = torch.nn.Linear(20, 2)
-    >>> batches = [(torch.randn(64, 20), torch.randint(2, (64,))) for _ in range(4)]
-    >>> pruning = sft.prune(model, batches, loss=functional.cross_entropy, sparsity=0.5, steps=10)
-    >>> pruning.keep, pruning.masks["weight"].dtype
-    (20, torch.bool)
+    >>> import tempfile, torch, swiftforce.torch as sft
+    >>> model = torch.nn.Linear(4, 2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sft.prune(model, method="magnitude", sparsity=0.5).save(f"{folder}/masks.safetensors")
+    ...     pruning = sft.load(f"{folder}/masks.safetensors", model)
+    >>> pruning.keep, pruning.masks["weight"].shape
+    (4, torch.Size([2, 4]))
     """
-    ranks = ranks_of(model, communicator)
-    with Agreement(None if ranks is None else ranks.communicator) as agreement:
-        row = method_of(method)
-        train = row.is_train(mode)
-        parameters = prunable(model, include=include, exclude=exclude)
-        sharding = sharding_of(parameters, communicator)
-        if sharding is not None and method in {GRASP, SYNFLOW}:
-            raise UnsupportedTypeError(f"{method} needs whole parameters, not sharded ones")
-        if checkpoint is not None and (method == GRASP or ranks or sharding):
-            raise StructureError("checkpoint is for searches in steps, by one process")
-        # Averaging is done here, where it is not disturbed by what DDP expects of a backward pass.
-        parallel = parallel_of(model)
-        inner = model if parallel is None else parallel.module
-        scoring = row.scoring(
-            inner,
-            parameters,
-            batches,
-            loss=loss,
-            batch_loss=batch_loss,
-            batches_per_step=batches_per_step,
-            temperature=temperature,
-            ranks=ranks,
-            sharding=sharding,
+    model = unwrapped(check_model(model))
+    found = load_pruning(path)
+    shapes = {name: tuple(one.shape) for name, one in model.named_parameters()}
+    missing = [layer.name for layer in found.layers if layer.name not in shapes]
+    if missing:
+        raise WeightsDifferError(
+            f"{path} holds masks of other weights: {type(model).__name__} has no parameter "
+            f"{', '.join(map(repr, missing[:3]))}"
         )
-        row.check_steps(steps)
-        held = HeldWeights(parameters, masked=steps != 1 and not row.is_one_shot)
-        shapes = [(name, tuple(one.shape)) for name, one in parameters.items()]
-        way = (method, "train" if train else "eval", batches_per_step, temperature, seed)
-        agreement.settings = (way, sparsity, keep, steps, schedule, shapes)
-    with preserved(inner, parameters.values(), batches, train=train), held:
-        if ranks is not None:
-            ranks.check_equal(held.dense.values(), "weights")
-        if method == GRASP:
-            found = _by_products(held, scoring, sparsity, keep)
-        else:
-            search = MaskSearch(
-                held.dense,
-                method=row.core,
-                sparsity=sparsity,
-                keep=keep,
-                steps=row.steps if steps is None and isinstance(schedule, str) else steps,
-                schedule=schedule,
-                seed=seed,
-                masked_weights=held.masked,
-                communicator=sharding.communicator if sharding is not None else None,
-                pieces=sharding.pieces if sharding is not None else None,
+    for layer in found.layers:
+        if shapes[layer.name] != layer.shape:
+            raise WeightsDifferError(
+                f"{path} holds masks of other weights: {layer.name!r} has shape "
+                f"{shapes[layer.name]}, not {layer.shape}"
             )
-            label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*way)
-            if checkpoint is not None and Path(checkpoint).exists():
-                search = _gone_on(search, checkpoint, label, held)
-                scoring.skip(search.taken)
-            left = range(search.taken, search.steps)
-            for _ in bar(left, description=method, shown=progress):
-                search.step(held.gradients(scoring()))
-                held.show()
-                # Gradients come next, when memory is short.
-                search._forget_previous()
-                if checkpoint is not None:
-                    search.save(checkpoint, label=label)
-            found = search._result(3, copies=False)
-        if ranks is not None:
-            ranks.check_equal(found.masks.values(), "masks")
-        return _of_model(found, method, parameters, held)
-
-
-def _gone_on(
-    search: MaskSearch, checkpoint: str | os.PathLike[str], label: str, held: HeldWeights
-) -> MaskSearch:
-    """The search of a checkpoint, which must be one that begins as `search` does."""
-    found = MaskSearch.resume(checkpoint, held.dense, masked_weights=held.masked, label=label)
-    if found.keeps != search.keeps:
-        raise SearchFileError(
-            f"{checkpoint} is of another search: {found.steps} steps to {found.keeps[-1]} weights, "
-            f"not {search.steps} to {search.keeps[-1]}, or by another schedule"
-        )
-    held.show()
-    return found
-
-
-def _by_products(
-    held: HeldWeights, scoring: Scoring, sparsity: float | None, keep: int | None
-) -> Pruning:
-    """The weights of largest ``w * (H g)``, of either sign."""
-    products = held.gradients(scoring())
-    assert products is not None
-    scores = {name: _product(weight, products[name]) for name, weight in held.dense.items()}
-    return prune_by_scores(scores, sparsity=sparsity, keep=keep, method=GRASP, stacklevel=4)
-
-
-def _product(first: Array, second: Array) -> Array:
-    """In the type that the core computes scores in: float32, or float64 where either has it."""
-    wide = np.float64 if np.float64 in {first.dtype.type, second.dtype.type} else np.float32
-    product: Array = first.astype(wide) * second.astype(wide)
-    return product
-
-
-def _of_model(
-    found: Pruning, method: str, parameters: Parameters, held: HeldWeights
-) -> ModelPruning:
-    """The same result in terms of the model: tensors of the parameters' shapes."""
-    layers = [
-        Layer(layer.name, tuple(parameter.shape), layer.size, layer.kept)
-        for layer, parameter in zip(found.layers, parameters.values(), strict=True)
-    ]
-    changes = {"method": method, "masks": held.masks(found.masks), "layers": tuple(layers)}
-    return ModelPruning(**{**vars(found), **changes})
+    named = found.masks
+    if not isinstance(named, dict):
+        named = {layer.name: mask for layer, mask in zip(found.layers, named, strict=True)}
+    return ModelPruning(**{**vars(found), "masks": checked_masks(model, named)})

@@ -1,4 +1,4 @@
-"""One mask on all ranks that train copies of one model: gradients averaged, agreement checked."""
+"""Ranks with copies of one model find one mask: gradients are averaged, equality is checked."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ from swiftforce.torch.parameters import parallel_of
 
 
 class Ranks:
-    """The ranks that search together, each on batches of its own.
+    """The ranks that search together, each with batches of its own.
 
     Parameters
     ----------
     communicator : Communicator
+        Connects the ranks.
     """
 
     def __init__(self, communicator: Communicator) -> None:
         self.communicator = communicator
 
-    def leaving_none_waiting(self) -> Agreement:
-        """What a rank does alone before `average`: if it fails there, all raise at once."""
+    def agreement(self) -> Agreement:
+        """A context for local work before `average`: if one rank raises in it, all ranks raise."""
         return Agreement(self.communicator)
 
     def average(self, tensors: Sequence[torch.Tensor], samples: int) -> None:
-        """Average tensors over the ranks, in place; a rank weighs by its number of samples."""
+        """Average tensors over the ranks, in place, weighted by each rank's number of samples."""
         total = np.array([samples], np.int64)
         self.communicator.sum_integers(total)
         torch._foreach_mul_(list(tensors), samples / int(total[0]))
@@ -49,12 +50,12 @@ class Ranks:
         tensor.copy_(torch.from_numpy(array).view(tensor.shape))
 
     def check_equal(self, arrays: Iterable[Array], what: str) -> None:
-        """Refuse to go on where ranks hold different values.
+        """Check that all ranks hold the same values.
 
         Raises
         ------
         RanksDifferError
-            On every rank; it names those that differ from rank 0.
+            If they do not, on every rank; it names the ranks that differ from rank 0.
         """
         digests = np.zeros(self.communicator.size, np.int64)
         digest = 0
@@ -65,14 +66,15 @@ class Ranks:
         others = np.flatnonzero(digests != digests[0])
         if others.size:
             raise RanksDifferError(
-                f"{what} of rank {', '.join(map(str, others[:5]))} differ from those of rank 0"
+                f"{what} of rank {', '.join(map(str, others[:5]))} differ from those of rank 0: "
+                "load the same model on all ranks"
             )
 
 
 def ranks_of(model: nn.Module, communicator: Communicator | None) -> Ranks | None:
-    """The ranks that a search of this model spans; None for one process by itself.
+    """The ranks that search together; None for a single process.
 
-    A model in DistributedDataParallel brings its own.
+    By default these are the ranks of the DistributedDataParallel around the model.
     """
     parallel = parallel_of(model)
     if communicator is None and parallel is not None:

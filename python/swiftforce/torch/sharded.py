@@ -1,4 +1,4 @@
-"""Parameters that are sharded over ranks by `torch.distributed.fsdp.fully_shard`."""
+"""Parameters that `torch.distributed.fsdp.fully_shard` has sharded over ranks."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 
 def is_sharded(tensor: torch.Tensor) -> TypeGuard[DTensor]:
-    """Whether a tensor is spread over ranks."""
-    # To import the module takes most of a second; who has such a tensor has done so.
+    """Whether a tensor is sharded."""
+    # Importing the module takes most of a second; code that shards a tensor has imported it.
     module = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(tensor, module.DTensor)
 
 
 @dataclass(frozen=True)
 class Sharding:
-    """How parameters are spread.
+    """How parameters are sharded.
 
     Attributes
     ----------
     communicator : TorchCommunicator
-        Over the ranks that hold the parts of one copy.
+        Connects the ranks that hold the shards of one copy of the model.
     pieces : tuple of Piece
         Which part of each parameter this rank holds.
     all_ranks : tuple of TorchCommunicator
-        Over each dimension of the mesh: what is summed over one after the other is summed over
-        all ranks.
+        One for each dimension of the device mesh; sums over all of them in turn are sums over all
+        ranks.
     """
 
     communicator: TorchCommunicator
@@ -50,10 +50,10 @@ class Sharding:
     def share(
         self, compute: Callable[[], torch.Tensor], size: int
     ) -> tuple[torch.Tensor, float, int]:
-        """A rank's loss, its weight, and the samples of all ranks.
+        """A rank's loss, its weight, and the number of samples of all ranks.
 
-        `fully_shard` averages gradients over ranks as if their batches were equal; the weight makes
-        up for it. Where the loss fails on one rank, all raise before they wait for its gradients.
+        `fully_shard` averages gradients over ranks without weights; the weight corrects for batches
+        of different sizes. If the loss fails on one rank, all ranks raise before the backward pass.
         """
         with ExitStack() as stack:
             for communicator in self.all_ranks:
@@ -70,35 +70,43 @@ class Sharding:
 def sharding_of(
     parameters: Mapping[str, nn.Parameter], communicator: Communicator | None
 ) -> Sharding | None:
-    """How parameters are spread over ranks; None where they are whole.
+    """How parameters are sharded over ranks; None if they are not.
 
     Raises
     ------
     UnsupportedTypeError
-        If they are not all spread in one way: along their first dimension, over one dimension of
-        one mesh; or a communicator is given besides.
+        If they are not all sharded along their first dimension, over the same dimension of the same
+        mesh, or if a communicator is given, too.
+    LayoutError
+        If a shard is not contiguous.
     """
     sharded = {name: one for name, one in parameters.items() if is_sharded(one)}
     if not sharded:
         return None
     if communicator is not None:
-        raise UnsupportedTypeError("sharded parameters bring their own communicator")
+        raise UnsupportedTypeError(
+            "communicator is for copies of a model, and this one is sharded: leave it out"
+        )
     if len(sharded) < len(parameters):
         whole = next(name for name in parameters if name not in sharded)
-        raise UnsupportedTypeError(f"{whole} is whole where other parameters are sharded")
+        raise UnsupportedTypeError(
+            f"{whole} is not sharded, but other parameters are: shard or exclude it"
+        )
     from torch.distributed.tensor import Shard
 
     first, spread = next(iter(sharded.items()))
     for name, one in sharded.items():
         if not local_of(one).is_contiguous():
-            raise LayoutError(f"{name} is sharded, and not contiguous")
+            raise LayoutError(f"the shard of {name} is not contiguous: shard the model anew")
         if one.device_mesh != spread.device_mesh or one.placements != spread.placements:
-            raise UnsupportedTypeError(f"{name} is sharded in another way than {first}")
+            raise UnsupportedTypeError(
+                f"{name} and {first} are sharded differently: prune them in two calls, with exclude"
+            )
     over = [i for i, placement in enumerate(spread.placements) if not placement.is_replicate()]
     if len(over) != 1 or spread.placements[over[0]] != Shard(0):
         raise UnsupportedTypeError(
-            f"{first} has the placements {spread.placements}: only those of fully_shard, along the "
-            "first dimension, are known"
+            f"{first} has placements {spread.placements}: only sharding along the first dimension, "
+            "as by fully_shard, is supported"
         )
     mesh = spread.device_mesh
     all_ranks = tuple(TorchCommunicator(mesh.get_group(dim)) for dim in range(mesh.ndim))
@@ -117,12 +125,12 @@ def _piece(parameter: DTensor) -> Piece:
 
 
 def local_of(tensor: torch.Tensor) -> torch.Tensor:
-    """The part of a tensor that this rank holds: all of it, unless it is sharded."""
+    """The shard of a tensor that this rank holds; the whole tensor if it is not sharded."""
     return tensor.to_local().detach() if is_sharded(tensor) else tensor.detach()
 
 
-def like(part: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
-    """A part that this rank holds, as a tensor sharded in the way of another."""
+def from_local(part: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor that has this rank's part, sharded as another tensor is."""
     if not is_sharded(tensor):
         return part
     from torch.distributed.tensor import DTensor
@@ -132,8 +140,8 @@ def like(part: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
     )
 
 
-def spread_as(full: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor that every rank has in full, sharded in the way of another, if that is."""
+def sharded_as(full: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    """A full tensor, sharded as another tensor is, if it is."""
     if not is_sharded(tensor) or is_sharded(full):
         return full
     from torch.distributed.tensor import distribute_tensor
@@ -141,6 +149,6 @@ def spread_as(full: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
     return distribute_tensor(full, tensor.device_mesh, tensor.placements)
 
 
-def whole(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor in full, gathered from all ranks where it is sharded."""
+def gathered(tensor: torch.Tensor) -> torch.Tensor:
+    """The full tensor, gathered from all ranks if it is sharded."""
     return tensor.full_tensor() if is_sharded(tensor) else tensor

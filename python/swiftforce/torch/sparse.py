@@ -1,16 +1,16 @@
-"""Masks at work in a model: removed weights are zero and stay so, whatever trains them.
+"""Masks applied to a model: removed weights are zero and stay zero, whatever optimizer trains it.
 
-Three things keep them there. Gradients are cleared where a weight is removed as they are made, so
-that momentum, running squares and the norm that clipping looks at do not see them. State of the
-optimizer is cleared once. And after each step of the optimizer, removed weights are set to
-zero, for optimizers that move a weight whose gradient was always zero. All by choice, never by
-product: a removed weight leaves no NaN behind.
+Three things keep them zero. The gradients of removed weights are cleared as they are computed, so
+that momentum, second moments and the norm for gradient clipping do not include them. The state of
+the optimizer is cleared once. And after each step of the optimizer removed weights are set to zero,
+for optimizers that move a weight whose gradient was always zero. Zeros are assigned, not products
+with a mask: a removed weight leaves no NaN behind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,80 +20,110 @@ from torch.optim import Optimizer
 
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
 from swiftforce.result import Pruning
-from swiftforce.torch.guard import ATTRIBUTE, SUFFIX, guard_of, guarded, set_guard
+from swiftforce.torch.arguments import check_model, check_optimizer
+from swiftforce.torch.mask_hooks import (
+    ATTRIBUTE,
+    SUFFIX,
+    add_mask_hooks,
+    mask_hooks_of,
+    masked_parameters,
+)
 from swiftforce.torch.parameters import WRAPPERS, unwrapped
-from swiftforce.torch.sharded import spread_as
+from swiftforce.torch.sharded import sharded_as
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def apply(
-    model: nn.Module,
-    masks: Pruning | Mapping[str, Any],
+    model: Model,
+    masks: Pruning[Any] | Mapping[str, Any],
     optimizer: Optimizer | Iterable[Optimizer] = (),
-) -> None:
+) -> Model:
     """Remove weights from a model, and keep them exactly zero while it is trained.
 
-    The training script stays as it is. Masks become buffers beside their parameters
-    (``weight_mask`` beside ``weight``), so they move, are saved and are loaded with the model; a
-    copy of the model (`copy.deepcopy`, `torch.save` of all of it) keeps its removed weights, too.
-    Apply masks anew, and they replace those before; weights removed before are zero then.
+    The training loop does not change. Masks become buffers beside their parameters (``weight_mask``
+    beside ``weight``), so they are moved, saved and loaded with the model; copies of the model
+    (`copy.deepcopy`, `torch.save` of the whole model) keep their removed weights zero, too. New
+    masks replace the masks before; weights that those removed are zero at first.
 
     Parameters
     ----------
     model : nn.Module
-        May be compiled or wrapped by DistributedDataParallel, before or after. Shard it first, if
-        at all.
+        The model, on any device. It may be compiled, or wrapped by DistributedDataParallel.
     masks : Pruning, or mapping of name to bool tensor or array
-        What `prune` found, or `masks` of a saved model; True where a weight is kept.
-    optimizer : torch.optim.Optimizer or several, optional
-        Those that train these weights: their state is cleared where weights are removed, and
-        removed weights are set to zero after each of their steps. Can be left out where gradients
-        come from ``backward``, for an optimizer that has no state yet and does not move a weight
-        whose gradient is always zero: SGD, Adam, AdamW and all others that treat each weight by
-        itself, with momentum and weight decay.
+        The result of `prune`, or masks by parameter name: True where a weight is kept, in the shape
+        of the parameter.
+    optimizer : torch.optim.Optimizer or iterable of them, optional
+        The optimizers that train these weights: their state is cleared where weights are removed,
+        and removed weights are set to zero after each of their steps. It can be left out if
+        gradients come from ``backward`` and the optimizer has no state yet and does not move a
+        weight whose gradient is always zero: SGD, Adam, AdamW and all others that treat each weight
+        separately, with momentum and weight decay.
+
+    Returns
+    -------
+    nn.Module
+        The same model, changed in place.
 
     Raises
     ------
     StructureError
-        If the model has no parameter of a mask's name, or an optimizer trains none of them; nothing
-        is changed then, nor by the other errors.
-    ShapeError, UnsupportedTypeError
-        If a mask has another shape than its parameter, or is not of bools.
+        If the model has no parameter of a mask's name, or an optimizer trains none of the
+        parameters with masks.
+    ShapeError
+        If a mask has another shape than its parameter.
+    UnsupportedTypeError
+        If a mask is not of bools, or `model` or `optimizer` has the wrong type, such as a class.
+
+    Notes
+    -----
+    After an error, nothing has changed. A model may be compiled or wrapped before or after this
+    call; shard it before.
 
     Examples
     --------
     >>> import torch, swiftforce.torch as sft
     >>> model = torch.nn.Linear(4, 2)
     >>> optimizer = torch.optim.AdamW(model.parameters())
-    >>> sft.apply(model, {"weight": torch.arange(8).view(2, 4) % 2 == 0}, optimizer)
+    >>> model = sft.apply(model, {"weight": torch.arange(8).view(2, 4) % 2 == 0}, optimizer)
     >>> model(torch.randn(3, 4)).sum().backward()
     >>> optimizer.step()
     >>> int((model.weight == 0).sum())
     4
     """
-    model = unwrapped(model)
-    checked = _checked(model, masks.masks if isinstance(masks, Pruning) else masks)
-    weights = [model.get_parameter(name) for name in checked]
-    optimizers = (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer)
+    inner = unwrapped(check_model(model))
+    checked = checked_masks(inner, masks.masks if isinstance(masks, Pruning) else masks)
+    weights = [inner.get_parameter(name) for name in checked]
+    given = optimizer if isinstance(optimizer, Iterable) else (optimizer,)
+    optimizers = [check_optimizer(one) for one in given]
     for one in optimizers:
-        if not isinstance(one, Optimizer):
-            raise UnsupportedTypeError(f"an optimizer of torch is needed, not {one!r}")
         trained = {id(weight) for group in one.param_groups for weight in group["params"]}
         if weights and not any(id(weight) in trained for weight in weights):
-            raise StructureError(f"{type(one).__name__} trains none of the parameters with masks")
-    remove(model)
+            raise StructureError(
+                f"{type(one).__name__} trains none of the parameters with masks: make it from "
+                "this model's parameters"
+            )
+    remove(inner)
     by_path: dict[str, list[str]] = {}
     for name, mask in checked.items():
         path, _, own = name.rpartition(".")
-        model.get_submodule(path).register_buffer(own + SUFFIX, mask)
+        inner.get_submodule(path).register_buffer(own + SUFFIX, mask)
         by_path.setdefault(path, []).append(own)
     for path, names in by_path.items():
-        guard = set_guard(model.get_submodule(path), names)
+        hooks = add_mask_hooks(inner.get_submodule(path), names)
         for one in optimizers:
-            guard.follow(one)
+            hooks.add_to(one)
+    return model
 
 
-def _checked(model: nn.Module, masks: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """Masks as tensors on the devices of their parameters."""
+def checked_masks(model: nn.Module, masks: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Masks as new bool tensors, on the devices and in the memory format of their parameters.
+
+    Raises
+    ------
+    StructureError, ShapeError, UnsupportedTypeError
+        If a mask fits no parameter, or is not of bools.
+    """
     if not isinstance(masks, Mapping):
         raise StructureError(
             "masks must be a Pruning, or a mapping of names of parameters to masks, "
@@ -106,11 +136,14 @@ def _checked(model: nn.Module, masks: Mapping[str, Any]) -> dict[str, torch.Tens
             f"for example, {', '.join(map(repr, list(named)[:3]))}"
         )
     checked = {}
-    known = guarded(model)
+    known = masked_parameters(model)
     for name, mask in masks.items():
         path, _, own = name.rpartition(".")
         if name not in known and hasattr(model.get_submodule(path), own + SUFFIX):
-            raise StructureError(f"{name}{SUFFIX} is taken: the model has something of that name")
+            raise StructureError(
+                f"the model already has an attribute {name}{SUFFIX}: rename it, since the mask of "
+                f"{name} needs that name"
+            )
         tensor = mask if isinstance(mask, torch.Tensor) else torch.from_numpy(np.array(mask))
         if tensor.dtype != torch.bool:
             raise UnsupportedTypeError(f"masks[{name!r}] has dtype {tensor.dtype}, not bool")
@@ -119,28 +152,34 @@ def _checked(model: nn.Module, masks: Mapping[str, Any]) -> dict[str, torch.Tens
                 f"masks[{name!r}] has shape {tuple(tensor.shape)} where the parameter has "
                 f"{tuple(named[name].shape)}"
             )
-        # Of its own, in the order of the parameter's memory.
+        # A copy, in the memory format of the parameter.
         checked[name] = torch.empty_like(named[name], dtype=torch.bool, requires_grad=False)
-        checked[name].copy_(spread_as(tensor, named[name]))
+        checked[name].copy_(sharded_as(tensor, named[name]))
     return checked
 
 
 def masks(source: nn.Module | Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """The masks of a model, or of one that was saved.
+    """The masks of a model, or of a saved one.
 
     Parameters
     ----------
     source : nn.Module or mapping
-        A model that masks were applied to, or its ``state_dict``. To go on with a saved run,
+        A model that masks were applied to, or its ``state_dict``. To resume a saved run, call
         ``apply(model, masks(state), optimizer)`` and then ``model.load_state_dict(state)``.
 
     Returns
     -------
     dict of name to bool tensor
-        The masks themselves, not copies; empty where there are none.
+        The masks themselves, not copies, by parameter name; empty if there are none.
+
+    Raises
+    ------
+    UnsupportedTypeError
+        If `source` is neither.
     """
-    if isinstance(source, nn.Module):
-        return {name: place.mask for name, place in guarded(unwrapped(source)).items()}
+    if not isinstance(source, Mapping):
+        inner = unwrapped(check_model(source))
+        return {name: one.mask for name, one in masked_parameters(inner).items()}
     state = _without_wrappers(source)
     return {
         name.removesuffix(SUFFIX): mask
@@ -154,7 +193,7 @@ def masks(source: nn.Module | Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def _without_wrappers(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A state by the names that it has without the wrappers of DDP and of torch.compile."""
+    """A state dict without the name prefixes of DistributedDataParallel and torch.compile."""
     for prefix in WRAPPERS:
         if state and all(name.startswith(prefix) for name in state):
             return _without_wrappers({name.removeprefix(prefix): state[name] for name in state})
@@ -162,28 +201,49 @@ def _without_wrappers(state: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def remove(model: nn.Module) -> None:
-    """Take the masks off a model: removed weights are zero, and nothing keeps them there.
+    """Take the masks off a model: removed weights are zero, but training may change them again.
 
-    The model has the parameters and buffers again that it had before `apply`.
+    The model is changed in place: it has the parameters and buffers again that it had before
+    `apply`.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The model, on any device. It may be compiled, or wrapped by DistributedDataParallel.
+
+    Raises
+    ------
+    UnsupportedTypeError
+        If `model` is not a `torch.nn.Module`.
     """
-    for module in unwrapped(model).modules():
-        guard = guard_of(module)
-        if guard is not None:
-            guard.leave()
+    for module in unwrapped(check_model(model)).modules():
+        hooks = mask_hooks_of(module)
+        if hooks is not None:
+            hooks.remove()
             delattr(module, ATTRIBUTE)
-            for place in guard.places:
-                delattr(module, place.name + SUFFIX)
+            for one in hooks.parameters:
+                delattr(module, one.name + SUFFIX)
 
 
 def to_torch_prune(model: nn.Module) -> None:
-    """Hand the masks over to `torch.nn.utils.prune`, as by its ``custom_from_mask``.
+    """Convert the masks to those of `torch.nn.utils.prune`, by its ``custom_from_mask``.
 
-    Afterwards a parameter ``weight`` is called ``weight_orig``, and ``weight`` is computed of it
-    and of the buffer ``weight_mask`` in each pass. torch's own functions take it from there;
-    weights stay removed in each pass, while an optimizer may move ``weight_orig`` where they are.
+    The model is changed in place. Afterwards a parameter ``weight`` is called ``weight_orig``, and
+    each forward pass computes ``weight`` from it and the buffer ``weight_mask``. Removed weights
+    are zero in each pass, but an optimizer may change them in ``weight_orig``.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The model, on any device. It may be compiled, or wrapped by DistributedDataParallel.
+
+    Raises
+    ------
+    UnsupportedTypeError
+        If `model` is not a `torch.nn.Module`.
     """
-    model = unwrapped(model)
-    masks = {id(place.parameter): place.mask for place in guarded(model).values()}
+    model = unwrapped(check_model(model))
+    masks = {id(one.parameter): one.mask for one in masked_parameters(model).values()}
     remove(model)
     found = [
         (module, name, masks[id(parameter)])

@@ -1,4 +1,4 @@
-"""The methods by name: what a step is scored by, and which search of the core runs it."""
+"""The methods by name: what scores a step, and which search of the core runs it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from math import inf
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -17,28 +17,38 @@ from swiftforce.adapters import endless
 from swiftforce.errors import (
     HyperparameterError,
     MissingGradientsError,
+    ScheduleError,
     StepsError,
     UnknownNameError,
 )
-from swiftforce.inputs import integer, method_info
-from swiftforce.inputs import methods as methods_of_core
-from swiftforce.search import check_steps
+from swiftforce.inputs import MethodName as CoreMethodName
+from swiftforce.inputs import canonical_name, integer, method_info, schedules
+from swiftforce.inputs import methods as core_methods
+from swiftforce.search import Schedule, check_steps
+from swiftforce.torch.arguments import check_objective
 from swiftforce.torch.gradients import Parameters, hessian_gradients, mean_gradients, synaptic_flow
 from swiftforce.torch.objective import BatchLoss, Loss, Objective, input_of
 from swiftforce.torch.parameters import unwrapped
 from swiftforce.torch.ranks import Ranks
 from swiftforce.torch.sharded import Sharding
 
-#: Methods that this adapter scores for; the core chooses.
+MethodName = Literal[CoreMethodName, "grasp", "synflow"]
+Mode = Literal["train", "eval"]
+
+#: Methods whose scores this package computes; the core selects by them.
 GRASP, SYNFLOW = "grasp", "synflow"
-#: Steps of SynFlow where the caller names none: those of its paper.
+#: Default number of steps of SynFlow: that of its paper.
 SYNFLOW_STEPS = 100
-#: The outputs' divisor of GraSP where the caller names none: that of its authors' code.
+#: Default temperature of GraSP: that of its authors' code.
 GRASP_TEMPERATURE = 200.0
 
 
 def methods() -> tuple[str, ...]:
     """Names of all methods of `prune`: those of `swiftforce.methods`, and two more.
+
+    Returns
+    -------
+    tuple of str
 
     Examples
     --------
@@ -46,42 +56,64 @@ def methods() -> tuple[str, ...]:
     >>> sft.methods()[-2:]
     ('grasp', 'synflow')
     """
-    return (*methods_of_core(), GRASP, SYNFLOW)
+    return (*core_methods(), GRASP, SYNFLOW)
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method by its name.
+    """A method.
 
     Attributes
     ----------
     name : str
-    core : str
-        The method of the core that runs its steps.
+    core : str, optional
+        The method of the core that runs its steps; None for GraSP, whose step is a selection.
     is_one_shot : bool
+        Whether it takes exactly one step.
     needs_batches : bool
     steps : int, optional
-        So many where the caller names none, if not as many as the core takes.
+        Its default number of steps, if that is not the core's.
     """
 
     name: str
-    core: str
+    core: CoreMethodName | None
     is_one_shot: bool
     needs_batches: bool
     steps: int | None = None
 
     def is_train(self, mode: str | None) -> bool:
-        """Whether the model is scored in its training mode."""
-        if mode not in {None, "train", "eval"}:
-            raise UnknownNameError(f"there is no mode {mode!r}; there are: train, eval")
+        """Whether the model is scored in training mode.
+
+        Raises
+        ------
+        UnknownNameError
+        """
+        if mode is not None:
+            mode = canonical_name("mode", mode, ("train", "eval"))
         if self.name == SYNFLOW and mode == "train":
-            raise UnknownNameError("synflow scores one input of ones, in the mode 'eval' alone")
+            raise UnknownNameError("synflow scores the model in eval mode: leave mode out")
         return mode != "eval" and self.name != SYNFLOW
 
-    def check_steps(self, steps: int | None) -> None:
-        """Refuse a number of steps that a one-shot method does not take."""
-        if self.is_one_shot and steps is not None:
-            check_steps(integer(steps, "steps", StepsError), self.name, one_shot=True)
+    def steps_of(self, steps: int | None, schedule: Schedule) -> int | None:
+        """The number of steps to search with; None for the core's default, or a list's length.
+
+        Raises
+        ------
+        StepsError, ScheduleError
+
+        Warns
+        -----
+        StepsIgnoredWarning
+            If a one-shot method is given several steps.
+        """
+        if self.name == GRASP:
+            if not isinstance(schedule, str):
+                raise ScheduleError("grasp takes one step: pass sparsity or keep, not a schedule")
+            canonical_name("schedule", schedule, schedules())
+        if steps is None:
+            return self.steps if isinstance(schedule, str) else None
+        count = integer(steps, "steps", StepsError)
+        return check_steps(count, self.name, one_shot=self.is_one_shot)
 
     def scoring(
         self,
@@ -96,30 +128,35 @@ class Method:
         ranks: Ranks | None,
         sharding: Sharding | None,
     ) -> Scoring:
-        """What its steps are scored by; no batch is taken yet.
+        """What computes the scores of its steps; takes no batch yet.
 
         Raises
         ------
-        HyperparameterError, MissingGradientsError
+        HyperparameterError, MissingGradientsError, UnsupportedTypeError
         """
         count = integer(batches_per_step, "batches_per_step", HyperparameterError)
         if count < 1:
             raise HyperparameterError(f"batches_per_step must be at least 1, not {count}")
         if temperature is not None and (self.name != GRASP or loss is None):
             raise HyperparameterError(
-                "temperature is for the method grasp with loss(output, target)"
+                "temperature is for the method grasp with loss(output, target): leave it out"
             )
         if temperature is not None and not 0 < temperature < inf:
-            raise HyperparameterError(f"temperature must be above 0, not {temperature}")
+            raise HyperparameterError(
+                f"temperature must be a finite number above 0, not {temperature}"
+            )
         if not self.needs_batches:
             return Scoring((), 0)
-        if batches is None:
-            raise MissingGradientsError(
-                f"the method {self.name!r} scores weights by batches: pass them"
-            )
         device = next(iter(parameters.values())).device
         if self.name == SYNFLOW:
+            if batches is None:
+                raise MissingGradientsError(
+                    "synflow needs batches for the shape of an input: pass a DataLoader, or a list "
+                    "of one tensor"
+                )
             return _SynapticFlow(batches, model, parameters, device)
+        check_objective(loss, batch_loss, batches, self.name)
+        assert batches is not None
         if temperature is None:
             temperature = GRASP_TEMPERATURE if self.name == GRASP and loss is not None else 1.0
         objective = Objective(model, loss, batch_loss, device=device, temperature=temperature)
@@ -132,32 +169,31 @@ class Method:
 
 
 def method_of(name: str) -> Method:
-    """The method of a name.
+    """The method of that name, in any accepted spelling.
 
     Raises
     ------
     UnknownNameError
     """
+    name = canonical_name("method", name, methods())
     if name == GRASP:
-        return Method(name, core="", is_one_shot=True, needs_batches=True)
+        return Method(name, core=None, is_one_shot=True, needs_batches=True)
     if name == SYNFLOW:
         return Method(
             name, "iterative_snip", is_one_shot=False, needs_batches=True, steps=SYNFLOW_STEPS
         )
-    if name not in methods_of_core():
-        raise UnknownNameError(f"there is no method {name!r}; there are: {', '.join(methods())}")
     info = method_info(name)
-    return Method(name, name, info["one_shot"], info["needs_gradients"])
+    return Method(name, cast(CoreMethodName, name), info["one_shot"], info["needs_gradients"])
 
 
 class Scoring:
-    """What one step after another is scored by; here, by nothing but the weights.
+    """Computes what the core scores each step by: nothing, for methods that need weights alone.
 
     Parameters
     ----------
     batches : iterable
     count : int
-        Of the batches that a step takes.
+        Number of batches that a step takes.
     """
 
     def __init__(self, batches: Iterable[Any], count: int) -> None:
@@ -169,12 +205,12 @@ class Scoring:
         return None
 
     def skip(self, steps: int) -> None:
-        """Go through the batches of so many steps."""
+        """Consume the batches of that many steps."""
         for _ in range(steps):
             deque(self._take(), maxlen=0)
 
     def _take(self) -> Iterator[Any]:
-        """The batches of a step, one after the other."""
+        """The batches of the next step."""
         return islice(self._queue, self._count)
 
 
@@ -195,7 +231,7 @@ class _Derivatives(Scoring):
 
 
 class _SynapticFlow(Scoring):
-    """Synaptic flow, for which one batch shows the shape of an input."""
+    """Gradients of the synaptic flow; the first batch gives the shape of an input."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A model and the world around it, left after a search as they were before it."""
+"""The state of a model and of random number generators, restored after a search."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from torch import nn
 
 
 @contextmanager
-def preserved(
+def temporary_state(
     model: nn.Module, parameters: Iterable[nn.Parameter], batches: object, *, train: bool
 ) -> Iterator[None]:
-    """Inside, the model is in the mode asked for, and `parameters` have gradients and no hooks.
+    """Put a model in the state for scoring, and restore its state at the end.
 
-    Afterwards, also after an exception: training flags, buffers (the statistics of batch
-    normalisation among them), gradients, hooks, ``requires_grad`` and the state of all generators
-    of random numbers (of torch on CPU and GPU, numpy, Python, and of `batches`, if that is a
-    DataLoader) are as before.
+    Inside, the model is in train or eval mode, `parameters` require gradients, and no parameter has
+    hooks. At the end, also after an exception, these are as before: training flags, buffers (such
+    as the statistics of batch normalisation), gradients, hooks, ``requires_grad``, and the states
+    of random number generators (of torch on CPU and GPU, numpy, Python, and of `batches` if it is a
+    DataLoader).
     """
     with ExitStack() as stack:
-        stack.callback(torch.clear_autocast_cache)  # casts of masked weights
-        stack.enter_context(generators(batches))
+        stack.callback(torch.clear_autocast_cache)  # It holds casts of masked weights.
+        stack.enter_context(forked_generators(batches))
         stack.enter_context(_buffers(model))
         stack.enter_context(_gradients(model))
         stack.enter_context(_flags(model, tuple(parameters)))
@@ -35,8 +36,8 @@ def preserved(
 
 
 @contextmanager
-def generators(batches: object = None) -> Iterator[None]:
-    """Afterwards, all generators of random numbers are as before."""
+def forked_generators(batches: object = None) -> Iterator[None]:
+    """Restore the states of all random number generators at the end."""
     of_torch, of_numpy, of_python = torch.get_rng_state(), np.random.get_state(), random.getstate()
     of_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     of_batches = [(one, one.get_state()) for one in _generators_of(batches)]
@@ -53,7 +54,7 @@ def generators(batches: object = None) -> Iterator[None]:
 
 
 def _generators_of(batches: object) -> list[torch.Generator]:
-    """The generators that a DataLoader shuffles by."""
+    """The generators that a DataLoader shuffles with."""
     holders = (batches, getattr(batches, "sampler", None))
     found = (getattr(holder, "generator", None) for holder in holders)
     return [one for one in found if isinstance(one, torch.Generator)]
@@ -69,18 +70,18 @@ def _buffers(model: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        with ExitStack() as stack:  # one that cannot be put back does not keep the others from it
+        with ExitStack() as stack:  # If one cannot be restored, the others still are.
             for module, name, buffer, before in kept:
                 module._buffers[name] = buffer
                 if buffer is not None and before is not None:
-                    stack.callback(_put_back, buffer, *before)
+                    stack.callback(_restore_buffer, buffer, *before)
 
 
-def _put_back(buffer: torch.Tensor, version: int, contents: torch.Tensor) -> None:
-    """Write a buffer where it changed; one that cannot be written, as it is expanded, did not."""
+def _restore_buffer(buffer: torch.Tensor, version: int, contents: torch.Tensor) -> None:
+    """Write a buffer if it changed; an expanded buffer cannot be written, so it did not change."""
     is_same = buffer._version == version
     if is_same and buffer.layout == torch.strided:
-        # Batch normalisation writes its statistics without counting it as a new version.
+        # Batch normalisation does not increment the version when it writes its statistics.
         is_same = buffer.equal(contents)
     if is_same:
         return
@@ -113,7 +114,7 @@ def _flags(model: nn.Module, parameters: tuple[nn.Parameter, ...]) -> Iterator[N
         for one in parameters:
             one.requires_grad_(True)
         for one, _, _ in hooks:
-            # One that masks gradients would mask the scores, one that takes a step would take it.
+            # A hook could mask gradients, and so the scores, or take a step of an optimizer.
             one._backward_hooks = None
             one._post_accumulate_grad_hooks = None  # type: ignore[assignment]
         yield

@@ -1,4 +1,4 @@
-"""The weights under search: where the core reads and writes them, and the way back."""
+"""The weights under search in flat host arrays: the core reads dense and writes masked ones."""
 
 from __future__ import annotations
 
@@ -13,33 +13,34 @@ from torch import nn
 from swiftforce.errors import NonFiniteError
 from swiftforce.inputs import Array
 from swiftforce.search import saliency
-from swiftforce.torch.memory import array_of, in_order, order_of, out_of_order, tensor_of
-from swiftforce.torch.sharded import like, local_of
+from swiftforce.torch.memory import array_of, flattened, order_of, tensor_of, unflattened
+from swiftforce.torch.sharded import from_local, local_of
 
 
-class HeldWeights:
-    """The dense weights of parameters, kept while masked ones stand in their place.
+class WeightBuffers:
+    """Dense and masked weights of a model's parameters, as flat arrays in host memory.
 
-    Of sharded parameters, all this is about the part that this rank holds.
-    On the CPU the masked weights are written into the memory of the parameters, and the dense ones
-    are the only copy. Parameters of another device have both copies in the memory of the host, and
-    are written piece by piece.
+    On the CPU the masked weights are the parameters' own memory, and the dense weights are the only
+    copy. For parameters on another device both arrays are on the host, and masked weights are
+    copied to the device parameter by parameter. For sharded parameters, the arrays hold this rank's
+    shard.
 
-    As a context manager, it puts the dense weights back at the end.
+    As a context manager, it restores the dense weights at the end.
 
     Parameters
     ----------
     parameters : mapping of name to nn.Parameter
+        The parameters that are searched.
     masked : bool
-        Whether masked weights will be written at all; without, the parameters are read where they
-        lie.
+        Whether masked weights will be written. If not, nothing is copied on the CPU: the dense
+        weights are the parameters' own memory.
 
     Attributes
     ----------
     dense : dict of name to array
         The dense weights, flat, in the order of the parameter's memory.
     masked : dict of name to array, or None
-        Where masked weights are to be written.
+        Where masked weights are written; None if they are not.
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], *, masked: bool) -> None:
@@ -54,7 +55,7 @@ class HeldWeights:
             self.dense = {name: array.copy() for name, array in on_host.items()}
 
     def _on_host(self, name: str) -> Array:
-        flat = in_order(self._locals[name], self._orders[name])
+        flat = flattened(self._locals[name], self._orders[name])
         return array_of(flat.cpu(), name)
 
     def gradients(self, tensors: Sequence[torch.Tensor] | None) -> dict[str, Array] | None:
@@ -62,29 +63,29 @@ class HeldWeights:
         if tensors is None:
             return None
         return {
-            name: array_of(in_order(local_of(tensor), self._orders[name]).cpu(), name)
+            name: array_of(flattened(local_of(tensor), self._orders[name]).cpu(), name)
             for name, tensor in zip(self._locals, tensors, strict=True)
         }
 
     def masks(self, arrays: Mapping[str, Array]) -> dict[str, torch.Tensor]:
-        """Flat masks as tensors of the shapes of the parameters, on their devices."""
+        """Flat masks as tensors of the parameters' shapes, on their devices."""
         found = {}
         for name, local in self._locals.items():
             flat = torch.from_numpy(arrays[name]).to(local.device)
-            mask = out_of_order(flat, local.shape, self._orders[name])
-            found[name] = like(mask, self._parameters[name])
+            mask = unflattened(flat, local.shape, self._orders[name])
+            found[name] = from_local(mask, self._parameters[name])
         return found
 
-    def show(self) -> None:
-        """Let the model have the masked weights: those of other devices are sent there."""
+    def load_masked(self) -> None:
+        """Copy the masked weights into the parameters that are not on the CPU."""
         if self.masked is not None:
-            self._send(self.masked)
+            self._copy_to_devices(self.masked)
 
-    def _send(self, arrays: Mapping[str, Array]) -> None:
+    def _copy_to_devices(self, arrays: Mapping[str, Array]) -> None:
         for name, local in self._locals.items():
             if local.device.type != "cpu":
                 flat = tensor_of(arrays[name])
-                local.copy_(out_of_order(flat, local.shape, self._orders[name]))
+                local.copy_(unflattened(flat, local.shape, self._orders[name]))
 
     def __enter__(self) -> Self:
         return self
@@ -95,13 +96,13 @@ class HeldWeights:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Put the dense weights back. If they made a loss that is not finite, say so instead."""
+        """Restore the dense weights. If one of them made the loss non-finite, raise that error."""
         if self.masked is not None:
             self._restore(self.masked)
         if isinstance(error, NonFiniteError) and error.tensor == "loss":
-            saliency(self.dense, criterion="magnitude")  # raises, and names the weight
+            saliency(self.dense, criterion="magnitude")  # Raises, and names the weight.
 
     def _restore(self, masked: Mapping[str, Array]) -> None:
         for name, array in self.dense.items():
             np.copyto(masked[name], array)
-        self._send(self.dense)
+        self._copy_to_devices(self.dense)

@@ -1,4 +1,4 @@
-"""A model and the world around it are, after a search, as they were before it: however it ended."""
+"""The state of a model and of random number generators is restored, however a search ends."""
 
 from __future__ import annotations
 
@@ -33,36 +33,36 @@ SHAPE = (2, 6, 6)
 Call = Callable[..., torch.Tensor]
 
 
-class Stopped(Exception):  # noqa: N818 - what it stands for
-    """What the caller's loss may raise."""
+class StoppedError(Exception):
+    """An error of the caller's loss or batches."""
 
 
 @pytest.fixture
 def model() -> nn.Module:
-    """With all that a search could leave changed."""
+    """A model with everything that a search could change."""
     torch.manual_seed(0)
     model = nn.Sequential(
         *(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.3), nn.Flatten()),
         *(nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, 5), nn.Linear(5, torch_models.CLASSES)),
     )
-    model(torch.randn(4, *SHAPE))  # statistics that are not those of the start
+    model(torch.randn(4, *SHAPE))  # Statistics that differ from the initial ones.
     with torch.no_grad():
         model[5].weight[0, :5] = -0.0
         model[0].weight[0, 0, 0, 0] = -0.0
     model[0].weight.grad = torch.randn_like(model[0].weight)
     model[1].bias.grad = torch.randn_like(model[1].bias)
-    model[7].weight.requires_grad_(False)  # frozen, and pruned all the same
+    model[7].weight.requires_grad_(False)  # Frozen, but pruned.
     model[5].bias.requires_grad_(False)
-    model[1].eval()  # some frozen, as in fine-tuning
+    model[1].eval()  # Some modules are in eval mode, as in fine-tuning.
     model[3].eval()
     return model
 
 
 def state(model: nn.Module) -> dict[str, Any]:
-    """All that must not change."""
+    """Everything that must not change."""
     return {
         "parameters": [(name, id(one), bits(one)) for name, one in model.named_parameters()],
-        "versions of dtype and memory": [(one.dtype, one.data_ptr()) for one in model.parameters()],
+        "dtypes and memory": [(one.dtype, one.data_ptr()) for one in model.parameters()],
         "requires_grad": [one.requires_grad for one in model.parameters()],
         "gradients": [
             None if one.grad is None else (id(one.grad), bits(one.grad))
@@ -79,13 +79,13 @@ def state(model: nn.Module) -> dict[str, Any]:
     }
 
 
-def restless(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """A loss that draws from every generator there is."""
+def random_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """A loss that draws from every random number generator."""
     weight = 1 + np.random.rand() + random.random() + float(torch.rand(()))
     return cross_entropy(output, target) * weight
 
 
-def search(model: nn.Module, loss: Call = restless, **options: Any) -> sf.Pruning:
+def search(model: nn.Module, loss: Call = random_loss, **options: Any) -> sf.Pruning:
     given = {"sparsity": 0.6, "include": ["[0578].weight"], **options}
     return sft.prune(model, batches(SHAPE), loss=loss, **given)
 
@@ -102,14 +102,14 @@ def test_after_a_search_all_is_as_before(model: nn.Module, method: str, mode: st
 
 @contextmanager
 def interrupted(at: int) -> Iterator[None]:
-    """Ctrl-C as function number `at` of a search begins: there Python looks for it."""
-    files = {"pruning.py", "gradients.py", "objective.py", "memory.py", "search.py"}
+    """Raise KeyboardInterrupt at the start of function call number `at` of a search."""
+    files = {"search.py", "gradients.py", "objective.py", "memory.py", "mask_search.py"}
     begun = 0
 
     def interrupt(frame: FrameType, event: str, _: object) -> None:
         nonlocal begun
         code = frame.f_code
-        # What a generator raises while it is thrown away goes nowhere.
+        # An exception in a generator that is being deleted is ignored.
         if event == "call" and not code.co_flags & inspect.CO_GENERATOR:
             begun += Path(code.co_filename).name in files
         if begun == at:
@@ -130,7 +130,7 @@ def test_an_interrupt_anywhere_leaves_all_as_before(model: nn.Module) -> None:
         try:
             with interrupted(at):
                 search(model, cross_entropy, steps=2)
-            break  # behind the last function
+            break  # `at` is past the last call.
         except KeyboardInterrupt:
             assert state(model) == before, at
     assert 20 < at < 999
@@ -144,12 +144,12 @@ def failing(step: int, error: BaseException) -> Call:
         calls.append(1)
         if len(calls) == step:
             raise error
-        return restless(output, target)
+        return random_loss(output, target)
 
     return loss
 
 
-@pytest.mark.parametrize("error", [Stopped(), KeyboardInterrupt(), GeneratorExit()], ids=repr)
+@pytest.mark.parametrize("error", [StoppedError(), KeyboardInterrupt(), GeneratorExit()], ids=repr)
 @pytest.mark.parametrize("step", [1, 2, 4])
 def test_after_an_exception_in_the_loss_all_is_as_before(
     model: nn.Module, step: int, error: BaseException
@@ -164,38 +164,38 @@ def test_after_an_exception_in_the_loss_all_is_as_before(
 @pytest.mark.parametrize("call", [1, 2])
 def test_after_an_exception_in_grasp_all_is_as_before(model: nn.Module, call: int) -> None:
     before = state(model)
-    with pytest.raises(Stopped):
-        search(model, failing(call, Stopped()), method="grasp")
+    with pytest.raises(StoppedError):
+        search(model, failing(call, StoppedError()), method="grasp")
     assert state(model) == before
 
 
 def test_after_an_exception_in_the_batches_all_is_as_before(model: nn.Module) -> None:
     def loader() -> Any:
         yield from batches(SHAPE)
-        raise Stopped
+        raise StoppedError
 
     before = state(model)
-    with pytest.raises(Stopped):
-        sft.prune(model, loader(), loss=restless, sparsity=0.5, steps=9)
+    with pytest.raises(StoppedError):
+        sft.prune(model, loader(), loss=random_loss, sparsity=0.5, steps=9)
     assert state(model) == before
 
 
 def test_after_an_exception_in_the_model_all_is_as_before(model: nn.Module) -> None:
     before = state(model)
     with pytest.raises(RuntimeError, match="channels"):
-        sft.prune(model, batches((3, 6, 6)), loss=restless, sparsity=0.5, steps=3)
+        sft.prune(model, batches((3, 6, 6)), loss=random_loss, sparsity=0.5, steps=3)
     assert state(model) == before
 
 
 @pytest.mark.parametrize("step", [1, 3])
-def test_a_gradient_that_is_nan_names_its_parameter_and_changes_nothing(
+def test_a_nan_gradient_names_its_parameter_and_changes_nothing(
     model: nn.Module, step: int
 ) -> None:
     calls = []
 
     def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         calls.append(1)
-        nothing = model[5].weight[0, 7] * 0  # finite, and without a finite derivative
+        nothing = model[5].weight[0, 7] * 0  # Finite, but its derivative is not.
         return cross_entropy(output, target) + (nothing.sqrt() * 0 if len(calls) == step else 0)
 
     before = state(model)
@@ -230,7 +230,7 @@ def test_a_weight_that_is_nan_is_an_error_and_stays(model: nn.Module, method: st
 
 
 def test_steps_in_between_do_see_masked_weights(model: nn.Module) -> None:
-    """Else nothing above would have had to be restored."""
+    """Without this, the tests above would prove nothing."""
     zeros = []
 
     def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -239,7 +239,7 @@ def test_steps_in_between_do_see_masked_weights(model: nn.Module) -> None:
         return cross_entropy(output, target)
 
     search(model, loss, steps=3)
-    assert zeros[0] == 6  # those of the fixture
+    assert zeros[0] == 6  # Those of the fixture.
     assert zeros[0] < zeros[1] < zeros[2]
 
 
@@ -263,8 +263,8 @@ def test_a_buffer_may_share_its_elements() -> None:
     assert sft.prune(model, batches(), loss=cross_entropy, sparsity=0.5, steps=2).keep == 40
 
 
-class Remembers(nn.Module):
-    """Keeps the mean of what it saw, from the first batch on."""
+class RunningMean(nn.Module):
+    """Keeps a running mean of its inputs in a buffer that is None at first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -278,7 +278,7 @@ class Remembers(nn.Module):
 
 
 def test_a_buffer_that_the_model_replaces_comes_back() -> None:
-    model = Remembers()
+    model = RunningMean()
     model(batches()[0][0])
     before = state(model)
     sft.prune(model, batches(), loss=cross_entropy, sparsity=0.5, steps=3)
@@ -286,13 +286,13 @@ def test_a_buffer_that_the_model_replaces_comes_back() -> None:
 
 
 def test_a_buffer_that_the_search_filled_is_empty_again() -> None:
-    model = Remembers()
+    model = RunningMean()
     sft.prune(model, batches(), loss=cross_entropy, sparsity=0.5, steps=3)
     assert model.seen is None
 
 
 def test_what_the_caller_does_next_is_as_if_there_had_been_no_search() -> None:
-    """A run of training with dropout and shuffled batches, with a search before it or not."""
+    """Training with dropout and shuffled batches gives the same weights after a search."""
     x, y = batches(sizes=(24,))[0]
 
     def trained(*, pruned: bool) -> list[bytes]:
@@ -322,7 +322,7 @@ def test_a_loader_with_a_generator_of_its_own_shuffles_as_if_there_had_been_no_s
 
 
 class Awkward(nn.Module):
-    """Buffers that cannot be compared or copied like others, and one that a pass changes."""
+    """A sparse buffer, and one whose shape a forward pass changes."""
 
     def __init__(self) -> None:
         super().__init__()

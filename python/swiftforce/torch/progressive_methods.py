@@ -1,0 +1,303 @@
+"""The methods of the paper that search in several steps, as functions: FORCE, Iterative SNIP."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+
+from swiftforce.adapters import Patterns
+from swiftforce.distributed import Communicator
+from swiftforce.search import Schedule
+from swiftforce.torch.objective import BatchLoss, Loss
+from swiftforce.torch.pruning import ModelPruning
+from swiftforce.torch.scoring import Mode
+from swiftforce.torch.search import run_search
+
+
+def force(
+    model: nn.Module,
+    batches: Iterable[Any],
+    loss: Loss | None = None,
+    *,
+    batch_loss: BatchLoss | None = None,
+    sparsity: float | None = None,
+    keep: int | None = None,
+    steps: int | None = None,
+    schedule: Schedule = "exponential",
+    batches_per_step: int = 1,
+    mode: Mode | None = None,
+    include: Patterns | None = None,
+    exclude: Patterns = (),
+    communicator: Communicator | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+) -> ModelPruning:
+    """Find masks by FORCE: in each step all weights compete, so a removed weight may return.
+
+    The model is left unchanged, as by `prune`, which runs the other methods and says more about the
+    model.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The model, on any device. It may be compiled, or wrapped by DistributedDataParallel.
+    batches : iterable
+        A DataLoader, a list, or another iterable of ``(input, target)``, or of whatever
+        `batch_loss` takes. Each batch is used once, in order; after the last one, iteration starts
+        again. ``magnitude`` and ``random`` need no batches.
+    loss : callable, optional
+        ``loss(output, target)`` returns the mean loss over the batch, a tensor of one number, such
+        as `torch.nn.functional.cross_entropy`. Input and target are moved to the model's device.
+    batch_loss : callable, optional
+        Instead of `loss`: ``batch_loss(model, batch)`` returns the mean loss over the batch. It
+        moves the batch to the device itself, and may use autocast.
+    sparsity : float, optional
+        Share of the prunable weights to remove, in [0, 1). Pass either `sparsity` or `keep`.
+    keep : int, optional
+        Number of prunable weights to keep.
+    steps : int, optional
+        Number of steps of the search: by default 60, for ``synflow`` 100. One-shot methods take one
+        step and ignore other numbers, with a warning.
+    schedule : str or sequence
+        How many weights each step keeps: one of `swiftforce.schedules`, or a list of sparsities or
+        numbers of weights, one for each step.
+    batches_per_step : int
+        Number of batches that the gradients of a step are averaged over. A batch weighs by its
+        number of samples, the length of its first tensor.
+    mode : {"train", "eval"}, optional
+        Mode of the model while it is scored: by default "train", as in the paper of FORCE;
+        ``synflow`` always uses "eval".
+    include : str or sequence of str, optional
+        Patterns of parameter names, as in `fnmatch`: prune the floating-point parameters that one
+        of them matches, frozen ones too, instead of those that `prunable` takes by default.
+    exclude : str or sequence of str
+        Patterns of parameter names to leave out.
+    communicator : swiftforce.distributed.Communicator, optional
+        The ranks that search together, each with a copy of the model and with batches of its own.
+        Gradients are averaged over the ranks, and all find the same masks.
+    checkpoint : path, optional
+        File that the search is saved to after each step. If it exists, the search resumes from it
+        and skips the batches of the steps taken; a finished search is read from it at once,
+        whatever the batches are. Weights and arguments must be the same; the masks are, too, if
+        the loss does not depend on chance. Remove the file to start a new search.
+    progress : bool, optional
+        Whether to show a progress bar. By default one appears once the call has taken two seconds,
+        if standard error is a terminal or a notebook and tqdm is installed.
+
+    Returns
+    -------
+    ModelPruning
+        The masks, as bool tensors by parameter name, and what each step did.
+
+    Raises
+    ------
+    SparsityError, KeepError
+        If not exactly one of `sparsity` and `keep` is given, or it is out of range.
+    StepsError, ScheduleError, HyperparameterError
+        If an option is not a valid value.
+    UnknownNameError
+        If there is no such schedule or mode, or a pattern matches no parameter.
+    BatchesError
+        If there are no batches, or they run out and cannot be iterated again.
+    MissingGradientsError
+        If batches or a loss are missing, or the loss does not depend on a parameter.
+    UnsupportedTypeError
+        If an argument has the wrong type, or a parameter is not floating-point.
+    StructureError
+        If there is nothing to prune, or a batch is not a pair ``(input, target)``.
+    ShapeError
+        If the loss is not one number.
+    LayoutError, OverlapError
+        If a parameter is not contiguous in any order of its dimensions, or two share memory.
+    NonFiniteError
+        If a weight, a gradient or the loss is NaN or infinite.
+    SearchFileError, WeightsDifferError
+        If the checkpoint is damaged, or is of another search.
+    RanksDifferError, RankFailedError
+        If the ranks start from different weights, or another rank raised.
+    ImportError
+        If `progress` is True and tqdm is not installed, or a weight is bfloat16 and ml_dtypes is
+        not installed.
+
+    Warns
+    -----
+    DegenerateSaliencyWarning, LayerCollapseWarning, MaskedGradientsWarning
+        See `swiftforce.MaskSearch.result`.
+
+    References
+    ----------
+    De Jorge et al., "Progressive Skeletonization", ICLR 2021, algorithm FORCE.
+
+    Examples
+    --------
+    >>> import torch, swiftforce.torch as sft
+    >>> model = torch.nn.Linear(20, 2)
+    >>> batches = [(torch.randn(64, 20), torch.randint(2, (64,))) for _ in range(4)]
+    >>> pruning = sft.force(model, batches, torch.nn.CrossEntropyLoss(), keep=10, steps=5)
+    >>> print(pruning.method, int(pruning.masks["weight"].sum()))
+    force 10
+    """
+    return run_search(
+        model,
+        batches,
+        loss,
+        batch_loss=batch_loss,
+        method="force",
+        sparsity=sparsity,
+        keep=keep,
+        steps=steps,
+        schedule=schedule,
+        batches_per_step=batches_per_step,
+        mode=mode,
+        include=include,
+        exclude=exclude,
+        communicator=communicator,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+
+
+def iterative_snip(
+    model: nn.Module,
+    batches: Iterable[Any],
+    loss: Loss | None = None,
+    *,
+    batch_loss: BatchLoss | None = None,
+    sparsity: float | None = None,
+    keep: int | None = None,
+    steps: int | None = None,
+    schedule: Schedule = "exponential",
+    batches_per_step: int = 1,
+    mode: Mode | None = None,
+    include: Patterns | None = None,
+    exclude: Patterns = (),
+    communicator: Communicator | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+) -> ModelPruning:
+    """Find masks by Iterative SNIP: only survivors compete, so a removed weight never returns.
+
+    The model is left unchanged, as by `prune`, which runs the other methods and says more about the
+    model.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The model, on any device. It may be compiled, or wrapped by DistributedDataParallel.
+    batches : iterable
+        A DataLoader, a list, or another iterable of ``(input, target)``, or of whatever
+        `batch_loss` takes. Each batch is used once, in order; after the last one, iteration starts
+        again. ``magnitude`` and ``random`` need no batches.
+    loss : callable, optional
+        ``loss(output, target)`` returns the mean loss over the batch, a tensor of one number, such
+        as `torch.nn.functional.cross_entropy`. Input and target are moved to the model's device.
+    batch_loss : callable, optional
+        Instead of `loss`: ``batch_loss(model, batch)`` returns the mean loss over the batch. It
+        moves the batch to the device itself, and may use autocast.
+    sparsity : float, optional
+        Share of the prunable weights to remove, in [0, 1). Pass either `sparsity` or `keep`.
+    keep : int, optional
+        Number of prunable weights to keep.
+    steps : int, optional
+        Number of steps of the search: by default 60, for ``synflow`` 100. One-shot methods take one
+        step and ignore other numbers, with a warning.
+    schedule : str or sequence
+        How many weights each step keeps: one of `swiftforce.schedules`, or a list of sparsities or
+        numbers of weights, one for each step.
+    batches_per_step : int
+        Number of batches that the gradients of a step are averaged over. A batch weighs by its
+        number of samples, the length of its first tensor.
+    mode : {"train", "eval"}, optional
+        Mode of the model while it is scored: by default "train", as in the paper of FORCE;
+        ``synflow`` always uses "eval".
+    include : str or sequence of str, optional
+        Patterns of parameter names, as in `fnmatch`: prune the floating-point parameters that one
+        of them matches, frozen ones too, instead of those that `prunable` takes by default.
+    exclude : str or sequence of str
+        Patterns of parameter names to leave out.
+    communicator : swiftforce.distributed.Communicator, optional
+        The ranks that search together, each with a copy of the model and with batches of its own.
+        Gradients are averaged over the ranks, and all find the same masks.
+    checkpoint : path, optional
+        File that the search is saved to after each step. If it exists, the search resumes from it
+        and skips the batches of the steps taken; a finished search is read from it at once,
+        whatever the batches are. Weights and arguments must be the same; the masks are, too, if
+        the loss does not depend on chance. Remove the file to start a new search.
+    progress : bool, optional
+        Whether to show a progress bar. By default one appears once the call has taken two seconds,
+        if standard error is a terminal or a notebook and tqdm is installed.
+
+    Returns
+    -------
+    ModelPruning
+        The masks, as bool tensors by parameter name, and what each step did.
+
+    Raises
+    ------
+    SparsityError, KeepError
+        If not exactly one of `sparsity` and `keep` is given, or it is out of range.
+    StepsError, ScheduleError, HyperparameterError
+        If an option is not a valid value.
+    UnknownNameError
+        If there is no such schedule or mode, or a pattern matches no parameter.
+    BatchesError
+        If there are no batches, or they run out and cannot be iterated again.
+    MissingGradientsError
+        If batches or a loss are missing, or the loss does not depend on a parameter.
+    UnsupportedTypeError
+        If an argument has the wrong type, or a parameter is not floating-point.
+    StructureError
+        If there is nothing to prune, or a batch is not a pair ``(input, target)``.
+    ShapeError
+        If the loss is not one number.
+    LayoutError, OverlapError
+        If a parameter is not contiguous in any order of its dimensions, or two share memory.
+    NonFiniteError
+        If a weight, a gradient or the loss is NaN or infinite.
+    SearchFileError, WeightsDifferError
+        If the checkpoint is damaged, or is of another search.
+    RanksDifferError, RankFailedError
+        If the ranks start from different weights, or another rank raised.
+    ImportError
+        If `progress` is True and tqdm is not installed, or a weight is bfloat16 and ml_dtypes is
+        not installed.
+
+    Warns
+    -----
+    DegenerateSaliencyWarning, LayerCollapseWarning, MaskedGradientsWarning
+        See `swiftforce.MaskSearch.result`.
+
+    References
+    ----------
+    De Jorge et al., "Progressive Skeletonization", ICLR 2021, algorithm Iterative SNIP.
+
+    Examples
+    --------
+    >>> import torch, swiftforce.torch as sft
+    >>> model = torch.nn.Linear(20, 2)
+    >>> batches = [(torch.randn(64, 20), torch.randint(2, (64,))) for _ in range(4)]
+    >>> pruning = sft.iterative_snip(model, batches, torch.nn.CrossEntropyLoss(), keep=10, steps=5)
+    >>> print(pruning.method, sum(step.revived for step in pruning.history))
+    iterative_snip 0
+    """
+    return run_search(
+        model,
+        batches,
+        loss,
+        batch_loss=batch_loss,
+        method="iterative_snip",
+        sparsity=sparsity,
+        keep=keep,
+        steps=steps,
+        schedule=schedule,
+        batches_per_step=batches_per_step,
+        mode=mode,
+        include=include,
+        exclude=exclude,
+        communicator=communicator,
+        checkpoint=checkpoint,
+        progress=progress,
+    )

@@ -1,0 +1,183 @@
+"""`prune`: masks for a model by the name of a method."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+
+from swiftforce.adapters import Patterns
+from swiftforce.distributed import Communicator
+from swiftforce.search import Schedule
+from swiftforce.torch.objective import BatchLoss, Loss
+from swiftforce.torch.pruning import ModelPruning
+from swiftforce.torch.scoring import MethodName, Mode
+from swiftforce.torch.search import run_search
+
+
+def prune(
+    model: nn.Module,
+    batches: Iterable[Any] | None = None,
+    loss: Loss | None = None,
+    *,
+    batch_loss: BatchLoss | None = None,
+    method: MethodName = "force",
+    sparsity: float | None = None,
+    keep: int | None = None,
+    steps: int | None = None,
+    schedule: Schedule = "exponential",
+    batches_per_step: int = 1,
+    mode: Mode | None = None,
+    include: Patterns | None = None,
+    exclude: Patterns = (),
+    temperature: float | None = None,
+    seed: int = 0,
+    communicator: Communicator | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+) -> ModelPruning:
+    """Find masks for the weights of a model, which is left unchanged.
+
+    Weights, statistics of batch normalisation, training flags, gradients, ``requires_grad`` and the
+    states of random number generators are restored, also after an exception or Ctrl-C. The model is
+    not copied: masked weights are written into its parameters, and restored afterwards. `apply`
+    removes the weights from the model. Weights may be float16, bfloat16, float32 or float64. The
+    ranks of DistributedDataParallel find one mask together, and with `fully_shard` each rank gets
+    its shard of the masks.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The model, on any device. It may be compiled, or wrapped by DistributedDataParallel.
+    batches : iterable
+        A DataLoader, a list, or another iterable of ``(input, target)``, or of whatever
+        `batch_loss` takes. Each batch is used once, in order; after the last one, iteration starts
+        again. ``magnitude`` and ``random`` need no batches.
+    loss : callable, optional
+        ``loss(output, target)`` returns the mean loss over the batch, a tensor of one number, such
+        as `torch.nn.functional.cross_entropy`. Input and target are moved to the model's device.
+    batch_loss : callable, optional
+        Instead of `loss`: ``batch_loss(model, batch)`` returns the mean loss over the batch. It
+        moves the batch to the device itself, and may use autocast.
+    method : str
+        One of `methods`. ``synflow`` needs no loss, and uses only the shape of an input.
+    sparsity : float, optional
+        Share of the prunable weights to remove, in [0, 1). Pass either `sparsity` or `keep`.
+    keep : int, optional
+        Number of prunable weights to keep.
+    steps : int, optional
+        Number of steps of the search: by default 60, for ``synflow`` 100. One-shot methods take one
+        step and ignore other numbers, with a warning.
+    schedule : str or sequence
+        How many weights each step keeps: one of `swiftforce.schedules`, or a list of sparsities or
+        numbers of weights, one for each step.
+    batches_per_step : int
+        Number of batches that the gradients of a step are averaged over. A batch weighs by its
+        number of samples, the length of its first tensor.
+    mode : {"train", "eval"}, optional
+        Mode of the model while it is scored: by default "train", as in the paper of FORCE;
+        ``synflow`` always uses "eval".
+    include : str or sequence of str, optional
+        Patterns of parameter names, as in `fnmatch`: prune the floating-point parameters that one
+        of them matches, frozen ones too, instead of those that `prunable` takes by default.
+    exclude : str or sequence of str
+        Patterns of parameter names to leave out.
+    temperature : float, optional
+        For ``grasp`` with `loss`: the model's outputs are divided by it; by default 200, as in its
+        authors' code.
+    seed : int
+        For ``random``: the seed of the scores.
+    communicator : swiftforce.distributed.Communicator, optional
+        The ranks that search together, each with a copy of the model and with batches of its own.
+        Gradients are averaged over the ranks, and all find the same masks.
+    checkpoint : path, optional
+        File that the search is saved to after each step. If it exists, the search resumes from it
+        and skips the batches of the steps taken; a finished search is read from it at once,
+        whatever the batches are. Weights and arguments must be the same; the masks are, too, if
+        the loss does not depend on chance. Remove the file to start a new search.
+    progress : bool, optional
+        Whether to show a progress bar. By default one appears once the call has taken two seconds,
+        if standard error is a terminal or a notebook and tqdm is installed.
+
+    Returns
+    -------
+    ModelPruning
+        The masks, as bool tensors by parameter name, and what each step did.
+
+    Raises
+    ------
+    SparsityError, KeepError
+        If not exactly one of `sparsity` and `keep` is given, or it is out of range.
+    StepsError, ScheduleError, HyperparameterError, SeedError
+        If an option is not a valid value.
+    UnknownNameError
+        If there is no such method, schedule or mode, or a pattern matches no parameter.
+    BatchesError
+        If there are no batches, or they run out and cannot be iterated again.
+    MissingGradientsError
+        If batches or a loss are missing, or the loss does not depend on a parameter.
+    UnsupportedTypeError
+        If an argument has the wrong type, or a parameter is not floating-point.
+    StructureError
+        If there is nothing to prune, or a batch is not a pair ``(input, target)``.
+    ShapeError
+        If the loss is not one number.
+    LayoutError, OverlapError
+        If a parameter is not contiguous in any order of its dimensions, or two share memory.
+    NonFiniteError
+        If a weight, a gradient or the loss is NaN or infinite.
+    SearchFileError, WeightsDifferError
+        If the checkpoint is damaged, or is of another search.
+    RanksDifferError, RankFailedError
+        If the ranks start from different weights, or another rank raised.
+    ImportError
+        If `progress` is True and tqdm is not installed, or a weight is bfloat16 and ml_dtypes is
+        not installed.
+
+    Warns
+    -----
+    DegenerateSaliencyWarning, LayerCollapseWarning, MaskedGradientsWarning
+        See `swiftforce.MaskSearch.result`.
+    StepsIgnoredWarning
+        If a one-shot method is given another number of steps than one.
+
+    References
+    ----------
+    The methods of the core: see `swiftforce.prune`. ``grasp`` keeps the largest ``w * (H g)``: the
+    weights whose removal would reduce the norm of the gradient most (Wang, Zhang and Grosse,
+    "Picking winning tickets before training by preserving gradient flow", ICLR 2020, which gives
+    scores the other sign and keeps the smallest). ``synflow``: Tanaka et al., "Pruning neural
+    networks without any data by iteratively conserving synaptic flow", NeurIPS 2020.
+
+    Examples
+    --------
+    >>> import torch, swiftforce.torch as sft
+    >>> from torch.nn import functional
+    >>> model = torch.nn.Linear(20, 2)
+    >>> batches = [(torch.randn(64, 20), torch.randint(2, (64,))) for _ in range(4)]
+    >>> pruning = sft.prune(model, batches, functional.cross_entropy, sparsity=0.5, steps=10)
+    >>> pruning.keep, pruning.masks["weight"].dtype
+    (20, torch.bool)
+    """
+    return run_search(
+        model,
+        batches,
+        loss,
+        batch_loss=batch_loss,
+        method=method,
+        sparsity=sparsity,
+        keep=keep,
+        steps=steps,
+        schedule=schedule,
+        batches_per_step=batches_per_step,
+        mode=mode,
+        include=include,
+        exclude=exclude,
+        temperature=temperature,
+        seed=seed,
+        communicator=communicator,
+        checkpoint=checkpoint,
+        progress=progress,
+    )

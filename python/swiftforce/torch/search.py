@@ -1,0 +1,177 @@
+"""A search from its first step to its last: a model's weights in, masks of the model out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from swiftforce.adapters import Patterns
+from swiftforce.distributed import Communicator
+from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
+from swiftforce.inputs import Array, Mask
+from swiftforce.result import Layer, Pruning
+from swiftforce.search import Agreement, MaskSearch, Schedule, prune_by_scores
+from swiftforce.show import bar
+from swiftforce.torch.arguments import check_model
+from swiftforce.torch.gradients import Parameters
+from swiftforce.torch.model_state import temporary_state
+from swiftforce.torch.objective import BatchLoss, Loss
+from swiftforce.torch.parameters import parallel_of, prunable
+from swiftforce.torch.pruning import ModelPruning
+from swiftforce.torch.ranks import ranks_of
+from swiftforce.torch.scoring import GRASP, SYNFLOW, Scoring, method_of
+from swiftforce.torch.sharded import sharding_of
+from swiftforce.torch.weight_buffers import WeightBuffers
+
+#: Flat masks by parameter name.
+Masks = dict[str, Mask]
+
+
+def run_search(
+    model: nn.Module,
+    batches: Iterable[Any] | None,
+    loss: Loss | None,
+    *,
+    batch_loss: BatchLoss | None,
+    method: str,
+    sparsity: float | None,
+    keep: int | None,
+    steps: int | None,
+    schedule: Schedule,
+    batches_per_step: int,
+    mode: str | None,
+    include: Patterns | None,
+    exclude: Patterns,
+    communicator: Communicator | None,
+    checkpoint: str | os.PathLike[str] | None,
+    progress: bool | None,
+    temperature: float | None = None,
+    seed: int = 0,
+) -> ModelPruning:
+    """Find masks for a model; the arguments are those of `swiftforce.torch.prune`.
+
+    Warnings point to the caller of the public function that calls this.
+    """
+    model = check_model(model)
+    ranks = ranks_of(model, communicator)
+    with Agreement(None if ranks is None else ranks.communicator) as agreement:
+        row = method_of(method)
+        train = row.is_train(mode)
+        parameters = prunable(model, include=include, exclude=exclude)
+        sharding = sharding_of(parameters, communicator)
+        if sharding is not None and row.name in {GRASP, SYNFLOW}:
+            raise UnsupportedTypeError(
+                f"{row.name} does not work on sharded parameters: prune the model before it is "
+                "sharded"
+            )
+        if checkpoint is not None and (row.name == GRASP or ranks or sharding):
+            raise StructureError(
+                "checkpoint is for a search of several steps in one process: leave it out"
+            )
+        # Gradients are averaged over ranks here: DDP expects a backward pass of its own.
+        parallel = parallel_of(model)
+        inner = model if parallel is None else parallel.module
+        scoring = row.scoring(
+            inner,
+            parameters,
+            batches,
+            loss=loss,
+            batch_loss=batch_loss,
+            batches_per_step=batches_per_step,
+            temperature=temperature,
+            ranks=ranks,
+            sharding=sharding,
+        )
+        steps = row.steps_of(steps, schedule)
+        buffers = WeightBuffers(parameters, masked=steps != 1 and not row.is_one_shot)
+        shapes = [(name, tuple(one.shape)) for name, one in parameters.items()]
+        how = (row.name, "train" if train else "eval", batches_per_step, temperature, seed)
+        agreement.settings = (how, sparsity, keep, steps, schedule, shapes)
+    with temporary_state(inner, parameters.values(), batches, train=train), buffers:
+        if ranks is not None:
+            ranks.check_equal(buffers.dense.values(), "weights")
+        if row.core is None:
+            found = _by_products(buffers, scoring, sparsity, keep)
+        else:
+            search = MaskSearch(
+                buffers.dense,
+                method=row.core,
+                sparsity=sparsity,
+                keep=keep,
+                steps=steps,
+                schedule=schedule,
+                seed=seed,
+                masked_weights=buffers.masked,
+                communicator=sharding.communicator if sharding is not None else None,
+                pieces=sharding.pieces if sharding is not None else None,
+            )
+            label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*how)
+            if checkpoint is not None and Path(checkpoint).exists():
+                search = _resumed(search, checkpoint, label, buffers)
+                scoring.skip(search.taken)
+            remaining = range(search.taken, search.steps)
+            for _ in bar(remaining, description=row.name, shown=progress):
+                search.step(buffers.gradients(scoring()))
+                buffers.load_masked()
+                # Computing gradients comes next and needs the most memory.
+                search._forget_previous()
+                if checkpoint is not None:
+                    search.save(checkpoint, label=label)
+            found = search._result(4, copies=False)
+        if ranks is not None:
+            ranks.check_equal(found.masks.values(), "masks")
+        return _of_model(found, row.name, parameters, buffers)
+
+
+def _resumed(
+    search: MaskSearch[Masks],
+    checkpoint: str | os.PathLike[str],
+    label: str,
+    buffers: WeightBuffers,
+) -> MaskSearch[Masks]:
+    """The search in a checkpoint file, which must have the same arguments as `search`."""
+    found: MaskSearch[Masks] = MaskSearch.resume(
+        checkpoint, buffers.dense, masked_weights=buffers.masked, label=label
+    )
+    if found.keeps != search.keeps:
+        raise SearchFileError(
+            f"{checkpoint} is of another search: {found.steps} steps to {found.keeps[-1]} weights, "
+            f"not {search.steps} to {search.keeps[-1]}, or by another schedule: remove the file to "
+            "start a new search"
+        )
+    buffers.load_masked()
+    return found
+
+
+def _by_products(
+    buffers: WeightBuffers, scoring: Scoring, sparsity: float | None, keep: int | None
+) -> Pruning[Masks]:
+    """The masks that keep the largest scores ``w * (H g)``, whatever their sign."""
+    products = buffers.gradients(scoring())
+    assert products is not None
+    scores = {name: _product(weight, products[name]) for name, weight in buffers.dense.items()}
+    return prune_by_scores(scores, sparsity=sparsity, keep=keep, method=GRASP, stacklevel=5)
+
+
+def _product(first: Array, second: Array) -> Array:
+    """In the dtype that the core computes scores in: float64 if either is, else float32."""
+    wide = np.float64 if np.float64 in {first.dtype.type, second.dtype.type} else np.float32
+    product: Array = first.astype(wide) * second.astype(wide)
+    return product
+
+
+def _of_model(
+    found: Pruning[Masks], method: str, parameters: Parameters, buffers: WeightBuffers
+) -> ModelPruning:
+    """The same result with tensors of the parameters' shapes as masks."""
+    layers = [
+        Layer(layer.name, tuple(parameter.shape), layer.size, layer.kept)
+        for layer, parameter in zip(found.layers, parameters.values(), strict=True)
+    ]
+    changes = {"method": method, "masks": buffers.masks(found.masks), "layers": tuple(layers)}
+    return ModelPruning(**{**vars(found), **changes})
