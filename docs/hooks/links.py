@@ -1,6 +1,6 @@
-"""Links that leave the documentation: to files of the repository, which a site does not hold.
+"""Links that leave the documentation: to files of the repository, which the site does not hold.
 
-On the site such a link becomes the file's path from the top of the repository, as code. A link to
+A link to a notebook leads to its page. A link to another file leads to the repository. A link to
 nothing is a warning, and so fails a strict build, as a broken link within the documentation does.
 """
 
@@ -14,6 +14,9 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
+
+#: Where the pages of notebooks are, below docs: see notebooks.py.
+FOLDER = "notebooks"
 
 _LOG = logging.getLogger("mkdocs.hooks.links")
 
@@ -38,6 +41,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return link[0]
         if not target.exists():
             _LOG.warning("%s links to %s, which is not there", page.file.src_uri, link[2])
-        return f"`{os.path.relpath(target, docs.parent)}`"
+        path = target.relative_to(docs.parent)
+        if path.suffix == ".ipynb":
+            shown = os.path.relpath(docs / FOLDER / f"{path.stem}.md", here)
+            return f"[{link[1]}]({shown})"
+        return f"[{link[1]}]({config.repo_url}/blob/main/{path.as_posix()})"
 
     return _LINK.sub(replaced, markdown)
