@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import swiftforce as sf
 from oracle import assert_same_masks
-from swiftforce.inputs import lies_in, spans
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 
@@ -367,48 +366,7 @@ def test_a_transposed_matrix() -> None:
         assert_refused(call, sf.LayoutError, "^weights is not C-contiguous: copy it with")
 
 
-@pytest.mark.parametrize("function", ["magnitude", "saliency", "MaskSearch"])
-def test_a_shared_tensor_is_to_be_passed_once(function: str) -> None:
-    options = {"criterion": "magnitude"} if function == "saliency" else {"keep": 1}
-    assert_refused(
-        lambda: getattr(sf, function)({"in": A, "x": B, "out": A}, **options),
-        sf.OverlapError,
-        r"^weights\['out'\] shares memory with weights\['in'\]",
-    )
-    assert_refused(
-        lambda: getattr(sf, function)([A, A.reshape(2, 1)], **options),
-        sf.OverlapError,
-        r"^weights\[1\] shares memory with weights\[0\]",
-    )
-
-
-def test_tensors_that_overlap_in_part() -> None:
-    whole = floats(1, 2, 3, 4)
-    for call in (
-        lambda: sf.magnitude([whole[:3], whole[1:]], keep=1),
-        lambda: sf.saliency([whole[:3], whole[1:]], criterion="magnitude"),
-    ):
-        assert_refused(call, sf.OverlapError, r"^weights\[1\] shares memory with")
-
-
-def test_neighbours_in_one_arena_do_not_overlap() -> None:
-    arena = np.arange(1, 9, dtype=np.float32)
-    found = sf.magnitude([arena[4:], arena[:4], arena[4:4]], keep=3).masks
-    assert [mask.tolist() for mask in found] == [[False, True, True, True], [False] * 4, []]
-
-
 def test_masked_arrays_are_refused() -> None:
     weights = np.ma.masked_array(np.float32([1, 2]), mask=[True, False])
     with pytest.raises(sf.UnsupportedTypeError, match="weights is a masked array"):
         sf.magnitude(weights, keep=1)
-
-
-def test_where_arrays_lie() -> None:
-    memory = np.zeros(20, np.float32)
-    places = spans([memory[10:14], memory[:0], memory[2:5]])
-    assert [position for _, _, position in places] == [2, 0]
-    for start in range(20):
-        for end in range(start, 21):
-            expected = any(i in (2, 3, 4, 10, 11, 12, 13) for i in range(start, end))
-            assert lies_in(memory[start:end], places) is expected
-    assert not lies_in(memory, [])

@@ -59,7 +59,7 @@ class Pruning(PruningRecord[Masks_co]):
         Parameters
         ----------
         path : path
-            The file, which is replaced as a whole or not at all.
+            The file.
 
         Raises
         ------

@@ -59,8 +59,9 @@ class MaskSearch(Generic[Masks_co]):
         `weights`, and the model is masked in place.
     communicator : Communicator, optional
         The way to the other ranks, if several hold the weights: each passes its own part, which
-        may be empty, and the same other arguments. `sparsity`, `keep` and `schedule` are of the
-        weights of all ranks, and so is a `Step`, except for `layer_kept`.
+        may be empty, and the same other arguments, and all take each step together. `sparsity`,
+        `keep` and `schedule` are of the weights of all ranks, and so is a `Step`, except for
+        `layer_kept`. See `swiftforce.distributed`.
     pieces : sequence of Piece, optional
         With a communicator: where the arrays lie in tensors that all ranks name in the same order.
         By default each rank has tensors of its own, which follow those of the rank before.
@@ -86,14 +87,9 @@ class MaskSearch(Generic[Masks_co]):
 
     Notes
     -----
-    Do not change the weights during the search. Calls from several threads take turns.
-
-    Extra memory: the masks (a byte per weight) and, for searches of several steps, the masks of
-    the step before and one copy of the weights, with the removed ones replaced by zero. `masks`
-    and `masked_weights` are views that later steps overwrite: copy what you want to keep.
-
-    With a communicator, all ranks make the search and take its steps together: see
-    `swiftforce.distributed`.
+    Do not change the weights during the search. Calls from several threads take turns. Extra
+    memory: masks (a byte per weight) and, for searches of several steps, the masks of the step
+    before and a copy of the weights, masked. Later steps overwrite `masks` and `masked_weights`.
 
     Examples
     --------
@@ -211,8 +207,7 @@ class MaskSearch(Generic[Masks_co]):
 
     def _restored(self, masks: Iterable[Array]) -> Masks_co:
         """Masks in the structure of the weights."""
-        restored: Masks_co = self._tensors.restore(masks)
-        return restored
+        return cast(Masks_co, self._tensors.restore(masks))
 
     def step(self, grads: Arrays | None = None) -> Step:
         """Take one step.
