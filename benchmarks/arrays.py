@@ -1,4 +1,4 @@
-"""Weights and gradients as a network has them: many tensors of unequal sizes and scales."""
+"""Random weights and gradients, in many tensors of unequal sizes and scales, as in a network."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-#: How much of a gradient one step of training leaves as it was.
+#: Correlation of the gradients of two successive steps.
 DRIFT = 0.95
 TENSORS = 50
 
 
 def sizes(total: int, tensors: int = TENSORS) -> list[int]:
-    """So many elements in so many tensors, the largest some hundred times the smallest."""
+    """Sizes of tensors with `total` elements in all, the largest 400 times the smallest."""
     shares = np.geomspace(1, 400, tensors)
-    # Large and small ones alternate, as convolutions and the layers around them do.
+    # Large and small tensors alternate, as convolutions and other layers do.
     shares = np.concatenate([shares[::2], shares[1::2][::-1]])
     found = [max(1, int(total * share / shares.sum())) for share in shares]
     found[int(np.argmax(found))] += total - sum(found)
@@ -28,15 +28,15 @@ def sizes(total: int, tensors: int = TENSORS) -> list[int]:
 
 @dataclass
 class Problem:
-    """Weights, and gradients that are prepared so that making them is not timed.
+    """Weights, and gradients generated in advance so that this is not timed.
 
     Attributes
     ----------
     weights : list of array
     alternating : list of list of array
-        Two sets of gradients with nothing in common.
+        Two independent sets of gradients.
     drifting : list of list of array
-        Sets of which each follows from the one before: ``0.95 g + noise`` of the same variance.
+        Sets that each follow from the one before: ``0.95 g + noise``, with the same variance.
     """
 
     weights: list[Array]
@@ -45,7 +45,7 @@ class Problem:
 
     @property
     def gradients(self) -> list[Array]:
-        """Those of a single step."""
+        """The gradients of a single step."""
         return self.alternating[0]
 
     @property
@@ -62,22 +62,22 @@ class Problem:
 def problem(
     total: int, dtype: str = "float32", *, alternating: int = 2, drifting: int = 0, seed: int = 1
 ) -> Problem:
-    """A problem of this many weights, with so many sets of gradients of each kind."""
+    """A problem with `total` weights and this many sets of gradients of each kind."""
     rng = np.random.default_rng(seed)
     shape = sizes(total)
     kind = dtype_of(dtype)
-    spread = np.float32((2 / np.sqrt(shape)) ** 0.5)  # of weights: as He and others draw them
+    spread = np.float32((2 / np.sqrt(shape)) ** 0.5)  # of weights: Kaiming-normal
     scales = np.float32(np.exp(rng.normal(-4, 0.5, len(shape)))) / spread
-    weights = _drawn(rng, shape, spread, kind)
-    sets = [_drawn(rng, shape, scales, kind) for _ in range(alternating)]
+    weights = _random_arrays(rng, shape, spread, kind)
+    sets = [_random_arrays(rng, shape, scales, kind) for _ in range(alternating)]
     chain = [sets[0]]
     for _ in range(drifting - 1):
-        chain.append(_drifted(rng, chain[-1], scales, kind))
+        chain.append(_drifted_arrays(rng, chain[-1], scales, kind))
     return Problem(weights, sets, chain if drifting else [])
 
 
 def dtype_of(name: str) -> np.dtype[Any]:
-    """The dtype of that name; bfloat16 is that of ml_dtypes."""
+    """The dtype of a name; bfloat16 is the type of ml_dtypes."""
     if name == "bfloat16":
         import ml_dtypes
 
@@ -86,14 +86,14 @@ def dtype_of(name: str) -> np.dtype[Any]:
 
 
 def back_and_forth(sets: Sequence[list[Array]]) -> Iterator[list[Array]]:
-    """Sets without end, each next to the one before it: 0 1 2 1 0 1 2 ..."""
+    """Sets without end, forwards and backwards: 0 1 2 1 0 1 2 ..."""
     order = [*range(len(sets)), *range(len(sets) - 2, 0, -1)]
     while True:
         for position in order:
             yield sets[position]
 
 
-def _drawn(
+def _random_arrays(
     rng: np.random.Generator, shape: Sequence[int], scales: Array, kind: np.dtype[Any]
 ) -> list[Array]:
     found = []
@@ -104,7 +104,7 @@ def _drawn(
     return found
 
 
-def _drifted(
+def _drifted_arrays(
     rng: np.random.Generator, before: list[Array], scales: Array, kind: np.dtype[Any]
 ) -> list[Array]:
     found = []

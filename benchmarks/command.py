@@ -1,4 +1,4 @@
-"""What the commands of all benchmarks have in common: options, and measuring what is missing."""
+"""The command line that all benchmarks share: options, and measuring missing sections."""
 
 from __future__ import annotations
 
@@ -20,44 +20,46 @@ def options(description: str, sections: Collection[str]) -> argparse.ArgumentPar
     parser.add_argument(
         "--sections", nargs="+", choices=sections, default=list(sections), help="which to measure"
     )
-    parser.add_argument("--again", action="store_true", help="also sections that are measured")
+    parser.add_argument("--again", action="store_true", help="repeat sections that have results")
     parser.add_argument(
-        "--output", type=Path, help=f"figures so far, as JSON lines; by default in {OUTPUT}"
+        "--output", type=Path, help=f"file of results, as JSON lines; by default in {OUTPUT}"
     )
-    parser.add_argument("--document", type=Path, help="page to write the tables into")
+    parser.add_argument("--document", type=Path, help="page to write the tables to")
     return parser
 
 
-def results(given: argparse.Namespace, name: str) -> Results:
-    """The figures so far, of a benchmark of this name."""
-    quick = "quick-" if given.quick else ""
-    return Results(given.output or OUTPUT / f"{quick}{name}.jsonl")
+def open_results(arguments: argparse.Namespace, name: str) -> Results:
+    """The stored results of the benchmark of this name."""
+    quick = "quick-" if arguments.quick else ""
+    return Results(arguments.output or OUTPUT / f"{quick}{name}.jsonl")
 
 
 def measure(
-    found: Results,
-    given: argparse.Namespace,
+    results: Results,
+    arguments: argparse.Namespace,
     facts: str,
     section: Callable[[str], Sequence[Row]],
 ) -> None:
-    """Measure the sections that are asked for and not there yet.
+    """Measure the selected sections that have no results yet.
 
     Parameters
     ----------
     section : callable
         Measures one section by its name.
     """
-    for name in given.sections:
-        if name in found and not given.again:
+    for name in arguments.sections:
+        if name in results and not arguments.again:
             continue
         start = time.perf_counter()
-        found.add(name, facts, section(name))
+        results.add(name, facts, section(name))
         print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
 
 
-def show(found: Results, given: argparse.Namespace, name: str, titles: dict[str, str]) -> None:
-    """Print all tables, and write them between the markers of that name where a page is given."""
-    print(*found.machines(), sep="\n", end="\n\n")
-    print_tables(found, titles)
-    if given.document:
-        write_between(given.document, name, markdown(found, titles))
+def show(
+    results: Results, arguments: argparse.Namespace, name: str, titles: dict[str, str]
+) -> None:
+    """Print all tables. If a page is given, write them between its markers of this name."""
+    print(*results.machines(), sep="\n", end="\n\n")
+    print_tables(results, titles)
+    if arguments.document:
+        write_between(arguments.document, name, markdown(results, titles))

@@ -1,4 +1,4 @@
-"""What gradients, steps of FORCE, training and evaluation of a network cost, against torch.
+"""Times of gradients, steps of FORCE, training and evaluation of a network, against torch.
 
 Run from the top of the repository: `make bench`, or `python -m benchmarks.engine --quick`.
 """
@@ -13,11 +13,11 @@ import swiftforce as sf
 import torch
 from swiftforce import nn
 
-from benchmarks import networks, reference, training
+from benchmarks import engine_memory, networks, reference
 from benchmarks.classifiers import Kind, samples
-from benchmarks.command import measure, options, results, show
-from benchmarks.measure import Times, in_turn, machine
-from benchmarks.plan import in_threads, kept
+from benchmarks.command import measure, open_results, options, show
+from benchmarks.measure import Times, in_turn, machine_facts
+from benchmarks.plan import keep_for, threads_text
 from benchmarks.rows import Row
 
 OURS = "swiftforce"
@@ -27,7 +27,7 @@ CHANNELS_LAST = "torch, channels last"
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of everything is measured.
+    """Networks, sizes and repeats.
 
     Attributes
     ----------
@@ -36,15 +36,15 @@ class Plan:
     batch : int
         Samples of 3 by 32 by 32 in a batch.
     sparsities : tuple of float
-        Of the steps of FORCE. Of 60 steps to 99 %, the 9th keeps half, and the 30th a tenth.
+        For steps of FORCE. Of 60 steps to 99 %, the 9th keeps half and the 30th a tenth.
     images : int
-        Of 1 by 28 by 28, to evaluate.
+        Images of 1 by 28 by 28 for evaluation.
     sizes : tuple of int
-        Batches that torch evaluates them in.
+        Batch sizes of torch's evaluation.
     threads : int
-        Of both libraries.
+        For both libraries.
     repeats, short_repeats : int
-        Timed runs; more of an evaluation, which is short.
+        Timed runs; more for evaluation, which is short.
     """
 
     kinds: tuple[Kind, ...] = (Kind("vgg", 19), Kind("resnet", 50))
@@ -68,7 +68,7 @@ QUICK = Plan(
 )
 
 
-def of_gradients(plan: Plan) -> Iterator[Row]:
+def gradient_rows(plan: Plan) -> Iterator[Row]:
     """A forward and a backward pass, for the gradients of all weights."""
     x, y = samples(plan.batch)
     for kind in plan.kinds:
@@ -83,16 +83,16 @@ def of_gradients(plan: Plan) -> Iterator[Row]:
         yield from _compared(plan, "gradients", case, in_turn(calls, plan.repeats), ">= 1.0")
 
 
-def of_steps(plan: Plan) -> Iterator[Row]:
+def step_rows(plan: Plan) -> Iterator[Row]:
     """Gradients at the masked weights, and new masks from them."""
     x, y = samples(plan.batch)
     kind = plan.kinds[0]
     net = kind.make()
     size = sum(weight.size for weight in net.weights.values())
     for sparsity in plan.sparsities:
-        keep = kept(size, sparsity)
+        keep = keep_for(size, sparsity)
         calls = {
-            # The first are compared; those after them are not timed, since they take new memory.
+            # Masks of the first step are compared. The second is not timed: it allocates memory.
             OURS: networks.force_steps(net, x, y, keep, plan.repeats + 2),
             reference.NAME: networks.torch_force_steps(net, x, y, keep),
         }
@@ -101,26 +101,26 @@ def of_steps(plan: Plan) -> Iterator[Row]:
         yield from _compared(plan, "steps", case, in_turn(calls, plan.repeats), ">= 1.5")
 
 
-def of_memory(plan: Plan) -> Iterator[Row]:
-    """The peak of a step of training beyond what it must keep."""
+def memory_rows(plan: Plan) -> Iterator[Row]:
+    """Peak memory of a step of training beyond weights, gradients and activations."""
     kind = plan.kinds[0]
-    required = networks.needed(kind.make(), plan.batch)
+    required = networks.required_bytes(kind.make(), plan.batch)
     what = "weights, gradients and activations"
     facts = {"section": "memory", "case": f"{kind}, batch of {plan.batch}", "unit": "B"}
     facts["threads"] = plan.threads
     yield Row(**facts, what=what, median=required)
-    for library in (training.OURS, training.TORCH):
-        peak = training.extra(library, kind, plan.batch, plan.threads)
+    for library in (engine_memory.OURS, engine_memory.TORCH):
+        peak = engine_memory.extra_memory(library, kind, plan.batch, plan.threads)
         if peak is None:
-            yield Row(**facts, what=library, note="this system does not tell")
+            yield Row(**facts, what=library, note="this system does not report it")
             continue
         beyond = max(0, peak - required)
-        target = "<= 25%" if library == training.OURS else ""
+        target = "<= 25%" if library == engine_memory.OURS else ""
         ratio = beyond / required
         yield Row(**facts, what=library, median=beyond, against=what, ratio=ratio, target=target)
 
 
-def of_evaluation(plan: Plan) -> Iterator[Row]:
+def evaluation_rows(plan: Plan) -> Iterator[Row]:
     """Loss and accuracy of LeNet-5 on images."""
     x, y = samples(plan.images, (1, 28, 28))
     net = nn.lenet5(seed=1)
@@ -137,17 +137,17 @@ def of_evaluation(plan: Plan) -> Iterator[Row]:
 
 #: Sections by name, in the order of the table.
 SECTIONS: dict[str, Callable[[Plan], Iterator[Row]]] = {
-    "gradients": of_gradients,
-    "steps": of_steps,
-    "memory": of_memory,
-    "evaluation": of_evaluation,
+    "gradients": gradient_rows,
+    "steps": step_rows,
+    "memory": memory_rows,
+    "evaluation": evaluation_rows,
 }
 
 
 def _compared(
     plan: Plan, section: str, case: str, found: dict[str, Times], target: str, images: int = 0
 ) -> Iterator[Row]:
-    """Ours, then others over ours; as images per second where their number is given."""
+    """Rows of swiftforce and of the others against it; images per second if `images` is not 0."""
     for name, times in found.items():
         ours = found[OURS]
         compared = (
@@ -174,27 +174,27 @@ def _compared(
 
 def titles(plan: Plan) -> dict[str, str]:
     """Headings of the sections, in order."""
-    threads = in_threads(plan.threads)
+    threads = threads_text(plan.threads)
     return {
         "gradients": f"Gradients of all weights, {threads}",
         "steps": f"A step of FORCE, {threads}",
-        "memory": "Peak memory of a step of training beyond what it must keep",
+        "memory": "Peak memory of a step of training beyond weights, gradients and activations",
         "evaluation": f"Loss and accuracy, {threads}",
     }
 
 
 def main() -> None:
-    """Measure what is missing, and show all that there is."""
-    given = options(__doc__.splitlines()[0], SECTIONS).parse_args()
-    plan = QUICK if given.quick else Plan()
-    found = results(given, "engine")
-    # Every step keeps as many weights as the last, whatever becomes of the network.
+    """Measure missing sections, and show all results."""
+    arguments = options(__doc__.splitlines()[0], SECTIONS).parse_args()
+    plan = QUICK if arguments.quick else Plan()
+    results = open_results(arguments, "engine")
+    # Steps keep few weights from the start, so warnings about the masks mean nothing.
     warnings.simplefilter("ignore", sf.SwiftForceWarning)
     sf.set_num_threads(plan.threads)
     torch.set_num_threads(plan.threads)
-    facts = machine()
-    measure(found, given, facts, lambda name: SECTIONS[name](plan))
-    show(found, given, "engine", titles(plan))
+    facts = machine_facts()
+    measure(results, arguments, facts, lambda name: SECTIONS[name](plan))
+    show(results, arguments, "engine", titles(plan))
 
 
 if __name__ == "__main__":

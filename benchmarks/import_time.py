@@ -1,7 +1,7 @@
-"""What `import swiftforce` costs beyond numpy, which everybody who uses it has imported anyway.
+"""Time of `import swiftforce` after numpy, which every user imports anyway.
 
-Each turn is a new process that imports numpy and then the installed package. The first turn, which
-brings the files into memory, is not counted.
+Each run is a new process that imports numpy and then the installed package. The first run, which
+loads the files into the page cache, is not counted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Times of calls that take turns, so that what else the machine does hits all of them alike."""
+"""Times of alternating calls, so that other processes disturb all of them alike."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class Times:
         """Of all runs."""
         return min(self.all)
 
-    def over(self, other: Times) -> float:
-        """Median of the ratios of runs of the same turn, which the machine met alike."""
+    def ratio_to(self, other: Times) -> float:
+        """Median of the ratios of runs made in the same turn."""
         return statistics.median(
             mine / theirs for mine, theirs in zip(self.all, other.all, strict=True)
         )
 
 
 @contextmanager
-def without_collections() -> Iterator[None]:
-    """Inside, the garbage collector does not run."""
+def garbage_collection_off() -> Iterator[None]:
+    """Turn the garbage collector off."""
     gc.collect()
     gc.disable()
     try:
@@ -55,7 +55,7 @@ def without_collections() -> Iterator[None]:
 def in_turn(
     calls: Mapping[str, Call], repeats: int, *, fewer: Mapping[str, int] | None = None
 ) -> dict[str, Times]:
-    """Times of calls that take turns, each run once before.
+    """Times of alternating calls. Each is run once before, untimed.
 
     Parameters
     ----------
@@ -63,32 +63,32 @@ def in_turn(
     repeats : int
         Number of timed runs of each.
     fewer : mapping of str to int, optional
-        Fewer runs of some, spread evenly over those of the others; not run before, either.
+        Fewer runs for some calls, spread evenly; these calls are not run before.
     """
     fewer = dict(fewer or {})
     found: dict[str, list[float]] = {name: [] for name in calls}
     for name, call in calls.items():
         if name not in fewer:
             call()
-    with without_collections():
+    with garbage_collection_off():
         for turn in range(repeats):
             for name, call in calls.items():
-                wanted = min(repeats, fewer.get(name, repeats))
-                if turn * wanted // repeats == (turn - 1) * wanted // repeats and turn:
+                runs = min(repeats, fewer.get(name, repeats))
+                if turn * runs // repeats == (turn - 1) * runs // repeats and turn:
                     continue
                 found[name].append(_seconds(call))
     return {name: Times(tuple(times)) for name, times in found.items()}
 
 
 class BetweenSteps:
-    """Batches for a loop that asks for one at each step, and calls that take a turn before each.
+    """Batches for a loop, with other calls timed before each step of the loop.
 
-    So the steps of a loop that is one call from outside are timed, and others beside them.
+    The loop may be a single call: its steps are timed by when it takes the next batch.
 
     Parameters
     ----------
     batches : iterable
-        Handed out again and again; the loop must end by itself.
+        Repeated without end; the loop must end by itself.
     calls : mapping of str to callable
     """
 
@@ -109,11 +109,11 @@ class BetweenSteps:
 
     @property
     def steps(self) -> Times:
-        """From each batch until the next was asked for: of all steps but the last."""
+        """Times from each batch to the next; the last step is missing."""
         return Times(tuple(self._steps))
 
     def times(self, name: str) -> Times:
-        """Of a call, before each of those steps."""
+        """Times of a call, before each of those steps."""
         return Times(tuple(self._turns[name][: len(self._steps)]))
 
     def total(self, name: str) -> float:
@@ -127,8 +127,8 @@ def _seconds(call: Call) -> float:
     return time.perf_counter() - start
 
 
-def machine() -> dict[str, str]:
-    """What the figures depend on, in words."""
+def machine_facts() -> dict[str, str]:
+    """The machine and the versions that the results depend on."""
     found = {
         "CPU": _cpu(),
         "CPUs used": str(sf.get_num_threads()),
@@ -150,4 +150,4 @@ def _cpu() -> str:
                 return line.split(":", 1)[1].strip()
     except OSError:
         pass
-    return platform.machine()
+    return platform.machine_facts()

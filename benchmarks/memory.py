@@ -1,4 +1,4 @@
-"""How much memory a call takes beyond its arguments, measured in a process of its own."""
+"""Peak memory of a call beyond its arguments, measured in a separate process."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from benchmarks.arrays import Problem, problem
 from benchmarks.measure import Call
 
 STATUS = Path("/proc/self/status")
-#: Elements of a problem that is solved first: what a library sets up once is not counted.
-FIRST = 300_000
+#: Elements of a problem that is solved first, so that one-time allocations are not counted.
+WARM_UP_SIZE = 300_000
 
 
-def extra(what: str, size: int, dtype: str, keep: int) -> dict[str, int] | None:
-    """Peak bytes beyond the arrays of a problem; None where the system cannot tell.
+def extra_memory(what: str, size: int, dtype: str, keep: int) -> dict[str, int] | None:
+    """Peak bytes beyond the arrays of a problem; None if the system does not report them.
 
     Returns
     -------
     dict
         ``extra``, and ``input`` and ``masks`` to compare it with.
     """
-    return in_a_process("benchmarks.memory", what, size, dtype, keep)
+    return run_in_process("benchmarks.memory", what, size, dtype, keep)
 
 
-def in_a_process(
+def run_in_process(
     module: str, *arguments: object, environment: Mapping[str, str] | None = None
 ) -> dict[str, int] | None:
-    """What a module prints as JSON when it is run by itself; None where memory cannot be told.
+    """Run a module and read the JSON that it prints; None if the system does not report memory.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ def in_a_process(
     return json.loads(done.stdout)
 
 
-def peak_beyond(call: Call) -> int:
-    """Bytes of resident memory at the peak of a call, less those before it."""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
+def extra_peak(call: Call) -> int:
+    """Peak resident memory of a call minus the resident memory before it, in bytes."""
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _status("VmRSS")
     result = call()
     found = _status("VmHWM") - before
@@ -66,16 +66,16 @@ def peak_beyond(call: Call) -> int:
     return found
 
 
-def _call(what: str, given: Problem, keep: int) -> Call:
+def _call(what: str, data: Problem, keep: int) -> Call:
     if what == ours.SNIP:
-        return ours.snip(given, keep)
+        return ours.snip(data, keep)
     if what == ours.STEP:
-        return ours.step(given.weights, given.alternating, keep, steps=4)
-    return peers.prepare(what, given, keep, sf.get_num_threads())
+        return ours.step(data.weights, data.alternating, keep, steps=4)
+    return peers.prepare(what, data, keep, sf.get_num_threads())
 
 
 def _status(field: str) -> int:
-    """Bytes that the kernel reports of this process."""
+    """A field of the process status, in bytes."""
     for line in STATUS.read_text().splitlines():
         if line.startswith(f"{field}:"):
             return 1024 * int(line.split()[1])
@@ -88,13 +88,13 @@ def _main() -> None:
     parser.add_argument("size", type=int)
     parser.add_argument("dtype")
     parser.add_argument("keep", type=int)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     warnings.simplefilter("ignore", sf.LayerCollapseWarning)  # as in selection.py
-    _call(given.what, problem(FIRST, given.dtype), max(1, FIRST // 100))()
-    sets = 2 if given.what == ours.STEP else 1
-    arrays = problem(given.size, given.dtype, alternating=sets)
-    call = _call(given.what, arrays, given.keep)
-    found = {"extra": peak_beyond(call), "input": arrays.bytes, "masks": arrays.size}
+    _call(arguments.what, problem(WARM_UP_SIZE, arguments.dtype), max(1, WARM_UP_SIZE // 100))()
+    sets = 2 if arguments.what == ours.STEP else 1
+    arrays = problem(arguments.size, arguments.dtype, alternating=sets)
+    call = _call(arguments.what, arrays, arguments.keep)
+    found = {"extra": extra_peak(call), "input": arrays.bytes, "masks": arrays.size}
     print(json.dumps(found))
 
 

@@ -1,4 +1,4 @@
-"""What the engine is asked to do, and torch beside it: the same network, samples and work."""
+"""Calls of the engine and of torch with the same network, samples and work."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from benchmarks.measure import Call
 from benchmarks.reference import Reference
 from Tests.python.support import torch_twin
 
-#: How far gradients may be from torch's, as a share of their length. Activations that are nearly
-#: zero go either way: on ResNet50 torch itself is 0.014 from its own gradients in binary64.
+#: Largest distance of gradients to torch's, relative to their norm. Rounding decides the sign of
+#: activations near zero: on ResNet50, torch's own gradients differ by 0.014 from those in binary64.
 CLOSE = 0.05
 
 
@@ -23,7 +23,7 @@ CLOSE = 0.05
 
 
 def gradients(net: nn.Network, x: Array, y: Array) -> Call:
-    """Ours: forward and backward at the dense weights."""
+    """swiftforce: forward and backward at the dense weights."""
     found = net.gradients_on(x, y)
     return lambda: found(net.weights)
 
@@ -31,7 +31,7 @@ def gradients(net: nn.Network, x: Array, y: Array) -> Call:
 def torch_gradients(
     net: nn.Network, x: Array, y: Array, layout: torch.memory_format = torch.contiguous_format
 ) -> Call:
-    """The same of torch, for the weights alone; biases are not asked for."""
+    """torch: the same, for the gradients of weights but not of biases."""
     module = torch_twin.twin(net, torch.float32).to(memory_format=layout)
     inputs = torch.from_numpy(x).to(memory_format=layout)
     labels = torch.from_numpy(y)
@@ -50,7 +50,7 @@ def torch_gradients(
 
 
 def force_steps(net: nn.Network, x: Array, y: Array, keep: int, steps: int) -> Call:
-    """Ours: each call is a step that keeps so many weights."""
+    """swiftforce: each call is a step that keeps `keep` weights."""
     search = sf.MaskSearch(net.weights, method="force", schedule=[keep] * steps)
     found = net.gradients_on(x, y)
 
@@ -62,7 +62,7 @@ def force_steps(net: nn.Network, x: Array, y: Array, keep: int, steps: int) -> C
 
 
 def torch_force_steps(net: nn.Network, x: Array, y: Array, keep: int) -> Call:
-    """The published algorithm on torch, in a loop without end."""
+    """torch: each call is a step of the published algorithm."""
     search = Reference(torch_twin.twin(net, torch.float32), net.weights)
     inputs, labels = torch.from_numpy(x), torch.from_numpy(y)
     return lambda: search.step(inputs, labels, keep)
@@ -72,22 +72,22 @@ def torch_force_steps(net: nn.Network, x: Array, y: Array, keep: int) -> Call:
 
 
 def evaluation(net: nn.Network, x: Array, y: Array) -> Call:
-    """Ours: loss and accuracy."""
+    """swiftforce: loss and accuracy."""
     return lambda: net.evaluate(x, y)
 
 
 def torch_evaluation(net: nn.Network, x: Array, y: Array, size: int) -> Call:
-    """The same of torch, in batches of a size."""
+    """torch: the same, in batches of this size."""
     module = torch_twin.twin(net, torch.float32).eval()
     inputs, labels = torch.from_numpy(x).split(size), torch.from_numpy(y).split(size)
 
     @torch.inference_mode()
     def call() -> tuple[float, int]:
         loss, correct = 0.0, 0
-        for batch, wanted in zip(inputs, labels, strict=True):
+        for batch, targets in zip(inputs, labels, strict=True):
             logits = module(batch)
-            loss += torch.nn.functional.cross_entropy(logits, wanted, reduction="sum").item()
-            correct += int((logits.argmax(1) == wanted).sum())
+            loss += torch.nn.functional.cross_entropy(logits, targets, reduction="sum").item()
+            correct += int((logits.argmax(1) == targets).sum())
         return loss / len(y), correct
 
     return call
@@ -96,10 +96,10 @@ def torch_evaluation(net: nn.Network, x: Array, y: Array, size: int) -> Call:
 # ------------------------------------------------------------------------- memory
 
 
-def needed(net: nn.Network, n: int) -> int:
-    """Bytes of weights and biases, their gradients, and outputs of layers for so many samples.
+def required_bytes(net: nn.Network, n: int) -> int:
+    """Bytes of weights, biases, their gradients, and the outputs of layers for `n` samples.
 
-    Of convolutions, batch norms and pools, each once; not of ReLU, which can overwrite its input.
+    Outputs of convolutions, batch norms and pools count once. ReLU can overwrite its input.
     """
     module = torch_twin.twin(net, torch.float32).eval()
     layers = (torch.nn.Conv2d, torch.nn.BatchNorm2d, torch.nn.MaxPool2d, torch.nn.AvgPool2d)
@@ -118,7 +118,7 @@ def needed(net: nn.Network, n: int) -> int:
     return 4 * (2 * parameters + n * numbers)
 
 
-# ------------------------------------------------------------------------- are they the same
+# ------------------------------------------------------------------------- checks of equal results
 
 
 def check_gradients(ours: Mapping[str, Array], theirs: Mapping[str, torch.Tensor]) -> None:
@@ -127,23 +127,23 @@ def check_gradients(ours: Mapping[str, Array], theirs: Mapping[str, torch.Tensor
     Raises
     ------
     RuntimeError
-        If a figure would be that of wrong gradients.
+        If they differ.
     """
     for name, gradient in ours.items():
-        wanted = theirs[name].numpy()
-        if np.linalg.norm(gradient - wanted) > CLOSE * np.linalg.norm(wanted):
+        expected = theirs[name].numpy()
+        if np.linalg.norm(gradient - expected) > CLOSE * np.linalg.norm(expected):
             raise RuntimeError(f"the gradients of swiftforce and torch differ at {name}")
 
 
 def check_masks(ours: sf.MaskSearch, theirs: Mapping[str, torch.Tensor], keep: int) -> None:
-    """Compare the masks of a first step of both, which may differ where scores nearly tie; count.
+    """Check the number of weights kept, and compare the masks of the first step of both.
 
-    Later steps can not be compared: what a step does to a few weights, the next does to many.
+    Masks may differ at near ties. Later steps are not compared, since differences grow.
 
     Raises
     ------
     RuntimeError
-        If a figure would be that of a wrong mask.
+        If they differ by more than near ties.
     """
     masks = {name: np.asarray(mask) for name, mask in ours.masks.items()}
     if sum(int(mask.sum()) for mask in masks.values()) != keep:
@@ -159,7 +159,7 @@ def check_evaluation(ours: nn.Evaluation, theirs: tuple[float, int]) -> None:
     Raises
     ------
     RuntimeError
-        If a figure would be that of a wrong evaluation.
+        If they differ.
     """
     loss, correct = theirs
     if abs(ours.loss - loss) > 1e-3 * loss or abs(ours.correct - correct) > 0.001 * ours.count:

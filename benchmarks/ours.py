@@ -1,4 +1,4 @@
-"""What is measured of swiftforce: a mask in one shot, steps of a search, and the limit of both."""
+"""Calls of swiftforce: a mask in one shot, steps of a search, and the scan as their lower bound."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ from swiftforce import _core
 from benchmarks.arrays import Array, Problem, back_and_forth
 from benchmarks.measure import Call
 
-READ = "reading"
+SCAN = "scan"
 SNIP = "snip"
 STEP = "step, gradients alternate"
 DRIFT = "step, gradients drift"
 
 
-def reading(problem: Problem) -> Call:
-    """The limit: all weights and gradients read once, by our own loop and as many threads."""
+def scan(problem: Problem) -> Call:
+    """The lower bound: read weights and gradients once, with as many threads."""
     arrays = [*problem.weights, *problem.gradients]
     return lambda: _core.scan(arrays)
 
 
 def snip(problem: Problem, keep: int) -> Call:
-    """One shot, new masks each time."""
+    """SNIP in one shot, with new masks each time."""
     return lambda: sf.snip(problem.weights, problem.gradients, keep=keep)
 
 
 def step(weights: list[Array], sets: Sequence[list[Array]], keep: int, steps: int) -> Call:
-    """A step of FORCE in the steady state.
+    """A step of FORCE in the steady state: the third or a later one of a search.
 
-    The third and later ones of a search that keeps as many weights after each: all of its memory
-    was written before.
+    Every step keeps as many weights, and all memory was written before.
     """
     search = sf.MaskSearch(weights, method="force", schedule=[keep] * (steps + 3))
     gradients = back_and_forth(sets)

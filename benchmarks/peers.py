@@ -1,4 +1,4 @@
-"""Other ways to the same masks, on the same arrays, and whether they are the same masks."""
+"""Other libraries that find the same masks in the same arrays, and checks of the masks."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ KTHVALUE = "torch kthvalue"
 
 
 def missing(name: str) -> str | None:
-    """Why a peer cannot take part, or None."""
+    """Why a peer cannot be measured; None if it can."""
     if name.startswith("torch") and find_spec("torch") is None:
         return "torch is not installed"
     return None
 
 
 def prepare(name: str, problem: Problem, keep: int, threads: int) -> Call:
-    """A call that finds masks the way of that name; arrays are converted here, not in the call."""
+    """A call that finds masks with a peer. Arrays are converted in advance."""
     return PEERS[name](problem.weights, problem.gradients, keep, threads)
 
 
 def _numpy(weights: list[Array], gradients: list[Array], keep: int, threads: int) -> Call:
-    del threads  # it uses one
+    del threads  # numpy uses one
 
     def call() -> list[Array]:
         scores = [np.abs(w * g) for w, g in zip(weights, gradients, strict=True)]
-        everything = np.concatenate([array.ravel() for array in scores])
-        place = everything.size - keep
-        threshold = np.partition(everything, place)[place]
+        all_scores = np.concatenate([array.ravel() for array in scores])
+        position = all_scores.size - keep
+        threshold = np.partition(all_scores, position)[position]
         return [array >= threshold for array in scores]
 
     return call
@@ -50,8 +50,8 @@ def _topk(weights: list[Array], gradients: list[Array], keep: int, threads: int)
 
     def call() -> list[Any]:
         scores = [torch.abs(w * g) for w, g in zip(ours, theirs, strict=True)]
-        everything = torch.cat([torch.flatten(x) for x in scores])
-        best, _ = torch.topk(everything, keep, sorted=True)
+        all_scores = torch.cat([torch.flatten(x) for x in scores])
+        best, _ = torch.topk(all_scores, keep, sorted=True)
         acceptable = best[-1]
         return [x >= acceptable for x in scores]
 
@@ -66,8 +66,8 @@ def _kthvalue(weights: list[Array], gradients: list[Array], keep: int, threads: 
 
     def call() -> list[Any]:
         scores = [torch.abs(w * g) for w, g in zip(ours, theirs, strict=True)]
-        everything = torch.cat([torch.flatten(x) for x in scores])
-        threshold = torch.kthvalue(everything, everything.numel() - keep + 1).values
+        all_scores = torch.cat([torch.flatten(x) for x in scores])
+        threshold = torch.kthvalue(all_scores, all_scores.numel() - keep + 1).values
         return [x >= threshold for x in scores]
 
     return call
@@ -87,12 +87,12 @@ PEERS: dict[str, Callable[[list[Array], list[Array], int, int], Call]] = {
 
 
 def check_masks(problem: Problem, keep: int) -> None:
-    """Compare our masks with numpy's, where no score equals the threshold, and count.
+    """Check the number of weights kept, and compare the masks with numpy's except at ties.
 
     Raises
     ------
     RuntimeError
-        If a figure would be that of a wrong mask.
+        If the masks are wrong.
     """
     masks = sf.snip(problem.weights, problem.gradients, keep=keep).masks
     if sum(int(np.count_nonzero(mask)) for mask in masks) != keep:
@@ -101,8 +101,8 @@ def check_masks(problem: Problem, keep: int) -> None:
         np.abs(w.astype(np.float32, copy=False) * g.astype(np.float32, copy=False))
         for w, g in zip(problem.weights, problem.gradients, strict=True)
     ]
-    everything = np.concatenate(scores)
-    threshold = np.partition(everything, everything.size - keep)[everything.size - keep]
+    all_scores = np.concatenate(scores)
+    threshold = np.partition(all_scores, all_scores.size - keep)[all_scores.size - keep]
     for score, mask in zip(scores, masks, strict=True):
         decided = score != threshold
         if not np.array_equal(mask[decided], (score > threshold)[decided]):
@@ -110,9 +110,9 @@ def check_masks(problem: Problem, keep: int) -> None:
 
 
 def check_order(problem: Problem, keep: int) -> None:
-    """Check, a tensor at a time, that no removed score is above a kept one, and count.
+    """Check the number of weights kept, and that no removed score is above a kept one.
 
-    For problems of which numpy would need copies that do not fit.
+    This is for large problems, where `check_masks` would need copies that do not fit into memory.
     """
     masks = sf.snip(problem.weights, problem.gradients, keep=keep).masks
     kept, least, most = 0, np.float32(np.inf), np.float32(0)

@@ -1,4 +1,4 @@
-"""The picture of the table: what masks cost, in readings of the numbers, by size of the network."""
+"""The picture of the selection benchmark: time of a mask in scans, by number of weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from swiftforce.files.atomic import atomic_write
 from benchmarks import ours, peers
 from benchmarks.rows import Results
 
-#: The colours of Okabe and Ito, which all eyes tell apart, and a marker for each as well.
+#: Label, colour and marker. The colours of Okabe and Ito suit colour-blind readers.
 LINES = {
     ours.SNIP: ("snip", "#0072B2", "o"),
     ours.DRIFT: ("step of a search", "#009E73", "s"),
@@ -20,7 +20,7 @@ LINES = {
 
 
 def draw(results: Results, path: Path) -> None:
-    """Draw times over that of one reading against the number of weights, both logarithmic."""
+    """Draw the time of each, divided by that of a scan, against the number of weights."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -28,11 +28,11 @@ def draw(results: Results, path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     rows = [row for row in results.rows("size") if row.dtype == "float32" and row.median]
-    reading = {row.size: row.median for row in rows if row.what == ours.READ}
+    scan = {row.size: row.median for row in rows if row.what == ours.SCAN}
     for what, (label, colour, marker) in LINES.items():
-        # Ours stand against the reading timed beside them, peers against the one beside snip.
+        # Rows of swiftforce have the ratio to a scan; peers are compared with the scan beside snip.
         points = [
-            (row.size, row.ratio if row.against == ours.READ else row.median / reading[row.size])
+            (row.size, row.ratio if row.against == ours.SCAN else row.median / scan[row.size])
             for row in rows
             if row.what == what
         ]
@@ -40,7 +40,7 @@ def draw(results: Results, path: Path) -> None:
             axes.plot(*zip(*points, strict=True), color=colour, marker=marker, label=label)
     axes.axhline(1, color="black", linewidth=1)
     axes.annotate(
-        "weights and gradients read once",
+        "one scan of weights and gradients",
         (0.99, 1),
         xycoords=("axes fraction", "data"),
         xytext=(0, -4),
@@ -52,9 +52,9 @@ def draw(results: Results, path: Path) -> None:
     axes.set_yscale("log")
     axes.set_ylim(bottom=0.6)
     axes.set_xlabel("weights, float32")
-    axes.set_ylabel("time, in readings of weights and gradients")
-    axes.set_title("What it costs to find the mask of 1 % of the weights")
+    axes.set_ylabel("time / time of a scan")
+    axes.set_title("Time to find a mask that keeps 1 % of the weights")
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    with atomic_write(path) as aside:
-        figure.savefig(aside, dpi=150)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=150)

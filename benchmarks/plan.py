@@ -1,4 +1,4 @@
-"""How much is measured, in full and in small, and what sizes are called."""
+"""Sizes of the selection benchmark, full and quick, and texts for them."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ def _threads() -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of everything is measured.
+    """Sizes and repeats.
 
     Attributes
     ----------
     size : int
-        Weights of the sections that have one size.
+        Number of weights in the sections with a single size.
     sparsities : tuple of float
     sizes : tuple of tuple of (int, str)
         Numbers of weights and their type.
     per_weight : tuple of int
-        The two sizes whose cost per weight is compared.
+        The two sizes whose time per weight is compared.
     memory : tuple of tuple of (int, str)
-        Numbers of weights and their type whose extra memory is measured, that of peers at the
-        first alone.
+        Numbers of weights and their type for the measurement of memory; peers only at the first.
     steps : int
-        Of a whole search.
+        Steps of a whole search.
     threads : tuple of int
-        One, and all there are.
+        One, and all.
     repeats, peer_repeats, small_repeats : int
-        Timed runs; fewer of peers that take seconds, many of the smallest problem.
+        Timed runs; fewer for peers, which take seconds, and many for the smallest problem.
     largest_peer, largest_step : int
-        Bytes of weights and gradients beyond which peers, or steps, take too long or do not fit.
+        Most bytes of weights and gradients for which peers, or steps, are measured.
     """
 
     size: int = 25_000_000
@@ -73,19 +72,19 @@ QUICK = Plan(
 )
 
 
-def in_threads(number: int) -> str:
-    """The number in words."""
+def threads_text(number: int) -> str:
+    """A number of threads as text."""
     return f"{number} thread" if number == 1 else f"{number} threads"
 
 
-def in_words(number: int) -> str:
-    """A number of weights, short where it is round."""
+def count_text(number: int) -> str:
+    """A number of weights as text, short if it is a round number."""
     for power in (9, 8, 7, 6, 5, 4, 3):
         if number == 10**power:
             return f"10^{power}"
     return f"{number / 10**6:g} million" if number >= 10**6 else f"{number:,}"
 
 
-def kept(size: int, sparsity: float) -> int:
-    """How many weights are kept."""
+def keep_for(size: int, sparsity: float) -> int:
+    """How many weights a sparsity keeps."""
     return max(1, round(size * (1 - sparsity)))

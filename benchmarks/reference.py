@@ -1,7 +1,7 @@
-"""FORCE as it was published, on torch: what its authors' code does in a step, written anew.
+"""FORCE as published, on torch: an independent version of a step of the authors' code.
 
-A deep copy of the network, masks multiplied into its weights, gradients of a batch, all scores in
-one tensor, sorted to read the smallest that is kept, and masks where a score reaches it.
+A step copies the network, multiplies masks into its weights, and computes gradients of a batch. It
+puts all scores into one tensor, sorts them to find the threshold, and keeps scores that reach it.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from collections.abc import Iterable, Mapping
 import torch
 
 NAME = "FORCE's own algorithm on torch"
-#: Disagreements between masks that rounding may cause, as a share of the weights kept.
+#: Largest share of the weights kept that may differ by rounding.
 ROUNDING = 0.001
 
 
 class Reference:
-    """A search whose loop the caller owns.
+    """A search, step by step.
 
     Parameters
     ----------
     dense : torch.nn.Module
-        With the initial weights; is copied and never written.
+        With the initial weights; it is copied and never changed.
     names : iterable of str
-        Its parameters that are pruned.
+        Names of the parameters to prune.
 
     Attributes
     ----------
     scores : dict of str to torch.Tensor
-        Of the last step; empty before the first.
+        Scores of the last step; empty before the first.
     masks : dict of str to torch.Tensor
-        Of the last step: 1 where a weight is kept, else 0.
+        Masks of the last step: 1 where a weight is kept, else 0.
     """
 
     def __init__(self, dense: torch.nn.Module, names: Iterable[str]) -> None:
@@ -41,7 +41,7 @@ class Reference:
         self.masks: dict[str, torch.Tensor] = {}
 
     def step(self, x: torch.Tensor, y: torch.Tensor, keep: int) -> dict[str, torch.Tensor]:
-        """Masks that keep so many weights, or more where scores tie."""
+        """Masks that keep `keep` weights, or more if scores tie."""
         network = copy.deepcopy(self._dense)
         for name, mask in self.masks.items():
             network.get_parameter(name).data.mul_(mask)
@@ -50,29 +50,29 @@ class Reference:
             name: torch.abs(weight * network.get_parameter(name).grad)
             for name, weight in self._weights.items()
         }
-        everything = torch.cat([torch.flatten(score) for score in self.scores.values()])
-        best, _ = torch.topk(everything, keep, sorted=True)
-        acceptable = best[-1]
-        self.masks = {name: (score >= acceptable).float() for name, score in self.scores.items()}
+        all_scores = torch.cat([torch.flatten(score) for score in self.scores.values()])
+        best, _ = torch.topk(all_scores, keep, sorted=True)
+        threshold = best[-1]
+        self.masks = {name: (score >= threshold).float() for name, score in self.scores.items()}
         return self.masks
 
 
 def check_agreement(ours: Mapping[str, torch.Tensor], reference: Reference, keep: int) -> None:
-    """Compare our masks with the reference's where no score equals the threshold, and count.
+    """Check the number of weights kept, and compare the masks with the reference's except at ties.
 
     Raises
     ------
     RuntimeError
-        If a figure would be that of a wrong mask.
+        If the masks are wrong.
     """
     if sum(int(mask.sum()) for mask in ours.values()) != keep:
         raise RuntimeError(f"swiftforce does not keep {keep} weights")
-    wanted = {name: mask > 0 for name, mask in reference.masks.items()}
+    expected = {name: mask > 0 for name, mask in reference.masks.items()}
     scores = reference.scores
-    threshold = min(scores[name][mask].min() for name, mask in wanted.items() if mask.any())
+    threshold = min(scores[name][mask].min() for name, mask in expected.items() if mask.any())
     differ = sum(
         int(((mask != ours[name]) & (scores[name] != threshold)).sum())
-        for name, mask in wanted.items()
+        for name, mask in expected.items()
     )
     if differ > ROUNDING * keep:
         raise RuntimeError(f"the masks of swiftforce and of {NAME} differ")

@@ -1,4 +1,4 @@
-"""The rows of a table: kept in a file as they come, shown as text, written into a page."""
+"""Rows of results: stored in a file as they are measured, printed, and written to a page."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from swiftforce.show.tables import show
 HEADING = ("case", "what", "median", "best", "against", "ratio", "of best", "target")
 
 
-#: Times below the first are shown times the second, in the third.
+#: Bound, factor, unit: times below the bound are multiplied by the factor and have the unit.
 UNITS = ((1e-6, 1e9, "ns"), (1e-3, 1e6, "us"), (1.0, 1e3, "ms"), (float("inf"), 1.0, "s"))
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure.
+    """One result.
 
     Attributes
     ----------
     section, case, what : str
-        Where it stands.
+        Its place in the tables.
     median, best : float or None
-        In `unit`; None where it was not measured.
+        In `unit`; None if not measured.
     unit : str
         ``s``, ``B`` or ``images/s``.
     against : str
-        What the ratio compares with.
+        What the ratio is relative to.
     ratio, ratio_of_best : float or None
-        Of medians, and of the best runs, which a busy machine disturbs less.
+        Ratio of the medians, and of the best runs, which a busy machine disturbs less.
     target : str
-        ``<= 1.6`` or ``>= 8``, of the ratio; of the median in microseconds where it ends in
-        ``us``; empty where there is none.
+        ``<= 1.6`` or ``>= 8``, for the ratio; for the median in microseconds if it ends in ``us``;
+        empty if there is none.
     note : str
-        Why there is no figure.
+        Why there is no result.
     percent : bool
-        Whether ratios are shown in percent; those with a target in percent always are.
+        Whether ratios are shown in percent, as they always are if the target is in percent.
     size, threads : int
     dtype : str
     """
@@ -63,7 +63,7 @@ class Row:
 
     @property
     def meets(self) -> bool | None:
-        """Whether the target is met; None where there is none, or no figure."""
+        """Whether the target is met; None if there is no target or no result."""
         if not self.target:
             return None
         relation, bound, *unit = self.target.split()
@@ -101,12 +101,12 @@ def _quantity(value: float | None, unit: str) -> str:
 
 
 class Results:
-    """Sections of rows in a file of JSON lines, each row written as soon as it is there.
+    """Sections of rows in a file of JSON lines. Each row is written as soon as it is measured.
 
     Parameters
     ----------
     path : Path
-        Complete sections that it holds already are kept until they are measured again.
+        Sections that it has are kept until they are measured again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -116,14 +116,14 @@ class Results:
         self._done: set[str] = set()
         if path.exists():
             for line in path.read_text().splitlines():
-                self._take(json.loads(line))
+                self._add_record(json.loads(line))
 
     def __contains__(self, section: str) -> bool:
         """Whether the section is complete."""
         return section in self._done
 
     def add(self, section: str, machine: dict[str, str], rows: Iterable[Row]) -> None:
-        """Append a section; one of that name that is there already no longer counts."""
+        """Append a section. It replaces an earlier one of the same name."""
         self._write({"section": section, "machine": machine})
         for row in rows:
             self._write({"section": section, "row": asdict(row)})
@@ -133,9 +133,9 @@ class Results:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a") as file:
             file.write(json.dumps(record) + "\n")
-        self._take(record)
+        self._add_record(record)
 
-    def _take(self, record: dict[str, Any]) -> None:
+    def _add_record(self, record: dict[str, Any]) -> None:
         section = record["section"]
         if "machine" in record:
             self._machines[section] = record["machine"]
@@ -147,11 +147,11 @@ class Results:
             self._done.add(section)
 
     def rows(self, section: str) -> list[Row]:
-        """The rows of a section so far; none where it was not measured."""
+        """The rows of a section; none if it was not measured."""
         return list(self._rows.get(section, ()))
 
     def machines(self) -> Iterator[str]:
-        """What the sections were measured on, each machine once."""
+        """The machines of the sections, each once."""
         texts = (
             ", ".join(f"{name} {value}" for name, value in facts.items())
             for facts in self._machines.values()
@@ -183,7 +183,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def write_between(page: Path, name: str, text: str) -> None:
-    """Replace what stands between the markers of that name in a page.
+    """Replace the text between the markers of this name in a page.
 
     Raises
     ------
@@ -194,6 +194,6 @@ def write_between(page: Path, name: str, text: str) -> None:
     old = page.read_text()
     start, end = old.find(first), old.find(last)
     if start < 0 or end < start:
-        raise ValueError(f"{page.name} has no place for {name!r}")
-    with atomic_write(page) as aside:
-        aside.write_text(f"{old[: start + len(first)]}\n\n{text}\n\n{old[end:]}")
+        raise ValueError(f"{page.name} lacks the markers {first} and {last}")
+    with atomic_write(page) as temporary:
+        temporary.write_text(f"{old[: start + len(first)]}\n\n{text}\n\n{old[end:]}")

@@ -1,4 +1,4 @@
-"""What finding a mask costs against reading the numbers once, and against other ways.
+"""Time to find a mask, against a scan of the arrays and against other libraries.
 
 Run from the top of the repository: `make bench`, or `python -m benchmarks.selection --quick`.
 """
@@ -10,49 +10,49 @@ from pathlib import Path
 
 import swiftforce as sf
 
-from benchmarks.command import measure, options, results, show
-from benchmarks.growth import growth
-from benchmarks.measure import machine
+from benchmarks.command import measure, open_results, options, show
+from benchmarks.measure import machine_facts
 from benchmarks.picture import draw
-from benchmarks.plan import QUICK, Plan, in_words
+from benchmarks.plan import QUICK, Plan, count_text
 from benchmarks.rows import Row
+from benchmarks.scaling import scaling
 from benchmarks.sections import SECTIONS
 
 
 def titles(plan: Plan) -> dict[str, str]:
     """Headings of the sections, in order."""
-    size = in_words(plan.size)
+    size = count_text(plan.size)
     return {
         "sparsity": f"{size} float32 weights in 50 tensors",
         "size": "99 % removed, all threads",
         "bfloat16": f"{size} bfloat16 weights, 99 % removed",
-        "search": "A whole search whose gradients cost nothing",
-        "small": "A whole Python call on almost nothing",
-        "growth": "Threads and size",
+        "search": "A whole search whose gradients take no time",
+        "small": "A whole Python call on 1,000 weights",
+        "scaling": "Threads and size",
         "memory": "Peak memory beyond the arrays passed and the masks returned",
     }
 
 
 def main() -> None:
-    """Measure what is missing, and show all that there is."""
+    """Measure missing sections, and show all results."""
     parser = options(__doc__.splitlines()[0], SECTIONS)
-    parser.add_argument("--picture", type=Path, help="where to draw them")
-    given = parser.parse_args()
-    plan = QUICK if given.quick else Plan()
-    found = results(given, "selection")
-    # The tensors are made up, and some are small: what a mask does to them means nothing.
+    parser.add_argument("--picture", type=Path, help="file for the picture")
+    arguments = parser.parse_args()
+    plan = QUICK if arguments.quick else Plan()
+    results = open_results(arguments, "selection")
+    # The tensors are random and some are small, so empty layers mean nothing.
     warnings.simplefilter("ignore", sf.LayerCollapseWarning)
-    facts = machine()
+    facts = machine_facts()
 
     def section(name: str) -> list[Row]:
         sf.set_num_threads(plan.threads[-1])
         return SECTIONS[name](plan)
 
-    measure(found, given, facts, section)
-    found.add("growth", facts, growth(found, plan))
-    show(found, given, "selection", titles(plan))
-    if given.picture:
-        draw(found, given.picture)
+    measure(results, arguments, facts, section)
+    results.add("scaling", facts, scaling(results, plan))
+    show(results, arguments, "selection", titles(plan))
+    if arguments.picture:
+        draw(results, arguments.picture)
 
 
 if __name__ == "__main__":

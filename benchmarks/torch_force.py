@@ -1,4 +1,4 @@
-"""What a search by `swiftforce.torch` costs beyond torch's gradients, and masks in training.
+"""Time of a search by `swiftforce.torch` beyond torch's gradients, and of masks in training.
 
 Run from the top of the repository: `make bench`, or `python -m benchmarks.torch_force --quick`.
 """
@@ -18,9 +18,9 @@ from torch.nn.functional import cross_entropy
 from benchmarks import reference, torch_memory
 from benchmarks import torch_models as models
 from benchmarks.classifiers import Kind
-from benchmarks.command import measure, options, results, show
-from benchmarks.measure import BetweenSteps, in_turn, machine, without_collections
-from benchmarks.plan import in_threads, kept
+from benchmarks.command import measure, open_results, options, show
+from benchmarks.measure import BetweenSteps, garbage_collection_off, in_turn, machine_facts
+from benchmarks.plan import keep_for, threads_text
 from benchmarks.rows import Row
 from benchmarks.torch_memory import GRADIENTS, PRUNE
 
@@ -33,7 +33,7 @@ VGG19, RESNET18, RESNET20 = Kind("vgg", 19), Kind("resnet", 18), Kind("resnet", 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of everything is measured.
+    """Networks, sizes and repeats.
 
     Attributes
     ----------
@@ -44,13 +44,13 @@ class Plan:
     batch : int
         Samples of 3 by 32 by 32 in a batch.
     batches : int
-        Different ones, which the steps of a search take in turn.
+        Different batches, which the steps of a search use in turn.
     steps : int
-        Of a search.
+        Steps of a search.
     sparsity : float
-        Share of the weights that it removes.
+        Share of the weights that a search removes.
     threads : int
-        Of torch and of the selection.
+        For torch and for the selection.
     repeats : int
         Timed steps of training.
     """
@@ -66,7 +66,7 @@ class Plan:
 
     @property
     def case(self) -> str:
-        """What is searched, in words."""
+        """The search, in words."""
         removed = f"{100 * self.sparsity:g} % removed"
         return f"{self.searched}, batch of {self.batch}, {self.steps} steps to {removed}"
 
@@ -82,8 +82,8 @@ QUICK = Plan(
 )
 
 
-def of_a_step(plan: Plan) -> Iterator[Row]:
-    """Steps of a search, and forward and backward alone before each, at the same masked weights."""
+def step_rows(plan: Plan) -> Iterator[Row]:
+    """Steps of a search, against forward and backward alone at the same masked weights."""
     model, batches = _searched(plan)
     gradients, again = GRADIENTS, f"{GRADIENTS}, once more"
     call = models.gradients(model, batches[0])
@@ -102,17 +102,17 @@ def of_a_step(plan: Plan) -> Iterator[Row]:
             median=times.median,
             best=times.best,
             against=gradients,
-            ratio=1 - alone.over(times),
+            ratio=1 - alone.ratio_to(times),
             ratio_of_best=1 - alone.best / times.best,
             target=target,
         )
 
 
-def of_a_search(plan: Plan) -> Iterator[Row]:
-    """A whole search of ours and one by the published algorithm, step by step in turn."""
+def search_rows(plan: Plan) -> Iterator[Row]:
+    """A whole search, against the published algorithm, in alternating steps."""
     model, batches = _searched(plan)
     size = models.size_of(model)
-    keeps = sf.schedule_keeps("exponential", size, kept(size, plan.sparsity), plan.steps)
+    keeps = sf.schedule_keeps("exponential", size, keep_for(size, plan.sparsity), plan.steps)
     theirs = models.reference_steps(models.model_of(plan.searched), batches, keeps)
     between = BetweenSteps(batches, {reference.NAME: theirs})
     both = _search(plan, model, between)
@@ -131,18 +131,18 @@ def of_a_search(plan: Plan) -> Iterator[Row]:
     )
 
 
-def of_memory(plan: Plan) -> Iterator[Row]:
-    """The peak of a search beyond that of forward and backward, in processes of their own."""
+def memory_rows(plan: Plan) -> Iterator[Row]:
+    """Peak memory of a search beyond that of forward and backward, in separate processes."""
     kind = plan.searched
     case = f"{kind}, batch of {plan.batch}"
     facts = {"section": "memory", "case": case, "threads": plan.threads, "unit": "B"}
     peaks = {
-        what: torch_memory.extra(what, kind, plan.batch, plan.threads, plan.sparsity)
+        what: torch_memory.extra_memory(what, kind, plan.batch, plan.threads, plan.sparsity)
         for what in torch_memory.MASK
     }
     alone = peaks.pop(GRADIENTS)
     if alone is None:
-        yield Row(**facts, what=GRADIENTS, note="this system does not tell")
+        yield Row(**facts, what=GRADIENTS, note="this system does not report it")
         return
     yield Row(**facts, what=GRADIENTS, median=alone["extra"])
     for what, found in peaks.items():
@@ -158,8 +158,8 @@ def of_memory(plan: Plan) -> Iterator[Row]:
         )
 
 
-def of_training(plan: Plan) -> Iterator[Row]:
-    """Steps of training with masks applied, and without, on models that were equal before."""
+def training_rows(plan: Plan) -> Iterator[Row]:
+    """Steps of training with and without masks, on models that start equal."""
     (batch,) = models.batches_of(1, plan.batch)
     again = f"{WITHOUT}, another model"
     calls = {
@@ -180,7 +180,7 @@ def of_training(plan: Plan) -> Iterator[Row]:
             median=times.median,
             best=times.best,
             against=WITHOUT,
-            ratio=times.over(plain) - 1,
+            ratio=times.ratio_to(plain) - 1,
             ratio_of_best=times.best / plain.best - 1,
             target="<= 2%" if what == WITH else "",
         )
@@ -188,32 +188,39 @@ def of_training(plan: Plan) -> Iterator[Row]:
 
 #: Sections by name, in the order of the table.
 SECTIONS: dict[str, Callable[[Plan], Iterator[Row]]] = {
-    "step": of_a_step,
-    "search": of_a_search,
-    "memory": of_memory,
-    "training": of_training,
+    "step": step_rows,
+    "search": search_rows,
+    "memory": memory_rows,
+    "training": training_rows,
 }
 
 
 def _searched(plan: Plan) -> tuple[torch.nn.Module, list[models.Batch]]:
-    """The model and its batches, of which the masks of ours and the reference are compared."""
+    """The model and its batches, after a check that both ways find the same masks."""
     model = models.model_of(plan.searched)
     batches = models.batches_of(plan.batches, plan.batch)
-    models.check_searches(model, batches, kept(models.size_of(model), plan.sparsity))
+    models.check_searches(model, batches, keep_for(models.size_of(model), plan.sparsity))
     return model, batches
 
 
 def _search(plan: Plan, model: torch.nn.Module, batches: BetweenSteps) -> float:
-    """Seconds of a whole search, with what takes turns with its steps."""
-    with without_collections():
+    """Seconds of a whole search, with the calls between its steps."""
+    with garbage_collection_off():
         start = time.perf_counter()
-        sft.prune(model, batches, loss=cross_entropy, sparsity=plan.sparsity, steps=plan.steps)
+        sft.prune(
+            model,
+            batches,
+            loss=cross_entropy,
+            sparsity=plan.sparsity,
+            steps=plan.steps,
+            progress=False,
+        )
         return time.perf_counter() - start
 
 
 def titles(plan: Plan) -> dict[str, str]:
     """Headings of the sections, in order."""
-    threads = in_threads(plan.threads)
+    threads = threads_text(plan.threads)
     return {
         "step": f"Steps of FORCE on torch, {threads}",
         "search": f"A whole search on torch, {threads}",
@@ -223,16 +230,16 @@ def titles(plan: Plan) -> dict[str, str]:
 
 
 def main() -> None:
-    """Measure what is missing, and show all that there is."""
-    given = options(__doc__.splitlines()[0], SECTIONS).parse_args()
-    plan = QUICK if given.quick else Plan()
-    found = results(given, "torch")
-    # The images are noise: what a mask does to a network that sees them means nothing.
+    """Measure missing sections, and show all results."""
+    arguments = options(__doc__.splitlines()[0], SECTIONS).parse_args()
+    plan = QUICK if arguments.quick else Plan()
+    found = open_results(arguments, "torch")
+    # The images are noise, so warnings about the masks mean nothing.
     warnings.simplefilter("ignore", sf.SwiftForceWarning)
     sf.set_num_threads(plan.threads)
     torch.set_num_threads(plan.threads)
-    measure(found, given, machine(), lambda name: SECTIONS[name](plan))
-    show(found, given, "torch", titles(plan))
+    measure(found, arguments, machine_facts(), lambda name: SECTIONS[name](plan))
+    show(found, arguments, "torch", titles(plan))
 
 
 if __name__ == "__main__":

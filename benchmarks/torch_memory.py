@@ -1,4 +1,4 @@
-"""How much memory a search on torch takes, measured in a process of its own."""
+"""Peak memory of a search on torch, measured in a separate process."""
 
 from __future__ import annotations
 
@@ -14,34 +14,36 @@ from torch.nn.functional import cross_entropy
 from benchmarks import memory, reference
 from benchmarks.classifiers import Kind
 from benchmarks.measure import Call
-from benchmarks.plan import kept
+from benchmarks.plan import keep_for
 from benchmarks.torch_models import batches_of, gradients, model_of, reference_steps, size_of
 
 GRADIENTS = "forward and backward"
 PRUNE = "sft.prune"
-#: Bytes of a mask that a call returns, for each weight.
+#: Bytes of the returned masks for each weight.
 MASK = {GRADIENTS: 0, PRUNE: 1, reference.NAME: 4}
-#: The C library is to give back what is freed, from this many bytes on. What it keeps otherwise
-#: depends on which thread freed what, and differs by more between two runs than what is measured.
-GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": "262144"}
-#: From its third step on, all memory of a search is in use.
+#: Makes the C library return freed memory of this size or more. What it keeps otherwise depends on
+#: which thread freed it, and varies between two runs by more than what is measured.
+MALLOC_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "262144"}
+#: A search uses all of its memory from its third step on.
 STEPS = 4
 
 
-def extra(what: str, kind: Kind, n: int, threads: int, sparsity: float) -> dict[str, int] | None:
-    """Peak bytes beyond a model and a batch that are there; None where memory cannot be told.
+def extra_memory(
+    what: str, kind: Kind, n: int, threads: int, sparsity: float
+) -> dict[str, int] | None:
+    """Peak bytes beyond a model and a batch; None if the system does not report them.
 
     Returns
     -------
     dict
-        ``extra``; of that, ``masks`` that the call returns; ``weights`` to compare it with.
+        ``extra`` bytes, ``masks`` among them that the call returns, ``weights`` to compare with.
     """
-    given = (what, kind.family, kind.depth, n, threads, sparsity)
-    return memory.in_a_process("benchmarks.torch_memory", *given, environment=GIVEN_BACK)
+    arguments = (what, kind.family, kind.depth, n, threads, sparsity)
+    return memory.run_in_process("benchmarks.torch_memory", *arguments, environment=MALLOC_SETTINGS)
 
 
 def repeated(call: Call, times: int) -> Call:
-    """A call that calls so many times, and keeps none of what comes back."""
+    """A call that repeats another and discards the results."""
 
     def several() -> None:
         for _ in range(times):
@@ -53,12 +55,14 @@ def repeated(call: Call, times: int) -> Call:
 def _call(what: str, model: torch.nn.Module, n: int, sparsity: float) -> Call:
     batches = batches_of(1, n)
     if what == GRADIENTS:
-        # As often as a search does: the peak of several passes is not that of one.
+        # As often as a search: several runs have another peak than one.
         return repeated(gradients(model, batches[0]), STEPS)
     if what == PRUNE:
-        return lambda: sft.prune(model, batches, loss=cross_entropy, sparsity=sparsity, steps=STEPS)
+        return lambda: sft.prune(
+            model, batches, loss=cross_entropy, sparsity=sparsity, steps=STEPS, progress=False
+        )
     size = size_of(model)
-    keeps = sf.schedule_keeps("exponential", size, kept(size, sparsity), STEPS)
+    keeps = sf.schedule_keeps("exponential", size, keep_for(size, sparsity), STEPS)
     step = reference_steps(model, batches, keeps)
     return lambda: [step() for _ in range(STEPS)]
 
@@ -71,16 +75,16 @@ def _main() -> None:
     parser.add_argument("samples", type=int)
     parser.add_argument("threads", type=int)
     parser.add_argument("sparsity", type=float)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     warnings.simplefilter("ignore", sf.SwiftForceWarning)  # as in torch_force.py
-    sf.set_num_threads(given.threads)
-    torch.set_num_threads(given.threads)
-    # What a library sets up once is not counted.
-    _call(given.what, model_of(Kind("resnet", 20)), 2, given.sparsity)()
-    model = model_of(Kind(given.family, given.depth))
-    call = _call(given.what, model, given.samples, given.sparsity)
+    sf.set_num_threads(arguments.threads)
+    torch.set_num_threads(arguments.threads)
+    # One-time allocations of libraries are not counted.
+    _call(arguments.what, model_of(Kind("resnet", 20)), 2, arguments.sparsity)()
+    model = model_of(Kind(arguments.family, arguments.depth))
+    call = _call(arguments.what, model, arguments.samples, arguments.sparsity)
     size = size_of(model)
-    found = {"extra": memory.peak_beyond(call), "masks": MASK[given.what] * size}
+    found = {"extra": memory.extra_peak(call), "masks": MASK[arguments.what] * size}
     print(json.dumps(found | {"weights": 4 * size}))
 
 

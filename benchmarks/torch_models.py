@@ -1,4 +1,4 @@
-"""What PyTorch is asked to do with a model of its own: gradients, searches, steps of training."""
+"""Calls on models of PyTorch: gradients, searches, steps of training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks.classifiers import Kind, samples
 from benchmarks.measure import Call
-from benchmarks.plan import kept
+from benchmarks.plan import keep_for
 from benchmarks.reference import Reference, check_agreement
 from Tests.python.support import torch_twin
 
@@ -19,12 +19,12 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 def model_of(kind: Kind) -> torch.nn.Module:
-    """A network in torch, in train mode; of one kind, all have the same weights."""
+    """A network in torch, in train mode. Networks of one kind have the same weights."""
     return torch_twin.twin(kind.make(), torch.float32)
 
 
 def batches_of(count: int, size: int) -> list[Batch]:
-    """So many batches of images of noise, and labels."""
+    """Batches of images of noise, with random labels."""
     x, y = map(torch.from_numpy, samples(count * size))
     return list(zip(x.split(size), y.split(size), strict=True))
 
@@ -35,19 +35,19 @@ def size_of(model: torch.nn.Module) -> int:
 
 
 def gradients(model: torch.nn.Module, batch: Batch) -> Call:
-    """Forward and backward, for the gradients of the prunable weights alone."""
+    """Forward and backward, for the gradients of the prunable weights."""
     weights = list(sft.prunable(model).values())
     x, y = batch
     return lambda: torch.autograd.grad(cross_entropy(model(x), y), weights)
 
 
 def reference_steps(model: torch.nn.Module, batches: Sequence[Batch], keeps: Sequence[int]) -> Call:
-    """The published algorithm: each call is a step, with the next batch."""
+    """The published algorithm: each call is a step with the next batch."""
     search = Reference(model, sft.prunable(model))
-    given = zip(cycle(batches), keeps, strict=False)
+    steps = zip(cycle(batches), keeps, strict=False)
 
     def step() -> Reference:
-        (x, y), keep = next(given)
+        (x, y), keep = next(steps)
         search.step(x, y, keep)
         return search
 
@@ -55,12 +55,12 @@ def reference_steps(model: torch.nn.Module, batches: Sequence[Batch], keeps: Seq
 
 
 def check_searches(model: torch.nn.Module, batches: Sequence[Batch], keep: int) -> None:
-    """Compare the masks of both after two steps, the second at masked weights.
+    """Compare the masks of swiftforce and the published algorithm after two steps.
 
     Raises
     ------
     RuntimeError
-        If a figure would be that of a wrong mask.
+        If the masks differ.
     """
     keeps = (round((size_of(model) * keep) ** 0.5), keep)
     ours = sft.prune(model, batches, loss=cross_entropy, schedule=keeps)
@@ -70,7 +70,7 @@ def check_searches(model: torch.nn.Module, batches: Sequence[Batch], keep: int) 
 
 
 def training_step(kind: Kind, batch: Batch, sparsity: float | None = None) -> Call:
-    """A step of SGD with momentum, on a model of its own; with masks where a sparsity is given."""
+    """A step of SGD with momentum on a new model; with masks if a sparsity is given."""
     model = model_of(kind)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
     if sparsity is not None:
@@ -87,14 +87,14 @@ def training_step(kind: Kind, batch: Batch, sparsity: float | None = None) -> Ca
 
 
 def check_removed(model: torch.nn.Module, sparsity: float) -> None:
-    """Count the weights of a trained model that are zero.
+    """Check the number of zero weights of a trained model.
 
     Raises
     ------
     RuntimeError
-        If a figure would be that of a step that brings removed weights back.
+        If it is wrong: training changed removed weights.
     """
     zeros = sum(int((weight == 0).sum()) for weight in sft.prunable(model).values())
     size = size_of(model)
-    if zeros != size - kept(size, sparsity):
+    if zeros != size - keep_for(size, sparsity):
         raise RuntimeError(f"{zeros} of {size} weights are zero where {sparsity:g} are removed")

@@ -1,9 +1,9 @@
-"""Makes docs/pictures: what a result looks like in a notebook, a terminal, a file.
+"""Draw docs/pictures: a result in a notebook, on a terminal and as a figure.
 
     make pictures
 
-The network is the one of the demonstration, on Fashion-MNIST; a made-up one has 160 layers with
-long names. Notebook and terminal are drawn by Chromium without a window.
+The results are of the demonstration's network on Fashion-MNIST, and of a made-up network of 160
+layers with long names. Headless Chromium draws notebook and terminal.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from swiftforce import datasets, nn
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-#: Background and text, as notebooks have them.
+#: Background and text colours of notebooks.
 THEMES = {"light": ("#ffffff", "#111111"), "dark": ("#111111", "#dddddd")}
 MARGIN = 12
-#: Chromium takes this height of a page; what is below the content is cut off.
-TALL = 1600
-#: Dots of a picture for one of the page.
+#: Height of the page; the empty part is cut off.
+PAGE_HEIGHT = 1600
+#: Pixels of the picture for each of the page.
 SCALE = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make all pictures."""
-    parser = argparse.ArgumentParser(description="Make the pictures of docs/pictures.")
+    """Draw all pictures."""
+    parser = argparse.ArgumentParser(description="Draw the pictures of docs/pictures.")
     parser.add_argument("--output", type=Path, default=PICTURES, metavar="FOLDER")
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore", sf.SwiftForceWarning)
-    few, many = of_the_demonstration(), of_many_layers()
+    few, many = demonstration(), many_layers()
     for theme in THEMES:
         screenshot(few._repr_html_(), options.output / f"card_{theme}.png", theme)
         screenshot(many._repr_html_(), options.output / f"card_160_layers_{theme}.png", theme)
@@ -52,16 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             few.plot().savefig(options.output / f"plot_{theme}.png", dpi=90)
 
 
-def of_the_demonstration() -> sf.Pruning:
-    """What FORCE finds at 99 % on the demonstration's network; it empties classes there."""
+def demonstration() -> sf.Pruning:
+    """The result of FORCE at 99 % sparsity on the demonstration's network."""
     data = datasets.fashion_mnist()
     net = nn.small_vgg(seed=0)
     gradients = net.gradients_on(data.train_x, data.train_y, batch_size=128, seed=0)
     return sf.force(net.weights, gradients, sparsity=0.99, steps=60)
 
 
-def of_many_layers() -> sf.Pruning:
-    """A search on layers of very different sizes, of which some lose all of their weights."""
+def many_layers() -> sf.Pruning:
+    """The result for layers of very different sizes, some of which keep no weight."""
     rng = np.random.default_rng(0)
     weights = {}
     for block in range(40):
@@ -79,7 +79,7 @@ def of_many_layers() -> sf.Pruning:
 
 
 def terminal(pruning: sf.Pruning, theme: str) -> str:
-    """What a terminal shows, as a page."""
+    """An HTML page of what a terminal shows."""
     console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True)
     console.print("[dim]>>>[/] print(pruning)")
     console.print(pruning)
@@ -89,7 +89,7 @@ def terminal(pruning: sf.Pruning, theme: str) -> str:
 
 
 def screenshot(content: str, path: Path, theme: str) -> None:
-    """Draw a page and cut it to what is on it."""
+    """Draw a page and crop it to its content."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         sys.exit("the pictures need Chromium (on Debian: apt-get install chromium)")
@@ -102,7 +102,7 @@ def screenshot(content: str, path: Path, theme: str) -> None:
         source, drawn = Path(folder) / "page.html", Path(folder) / "page.png"
         source.write_text(page)
         command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-        command += [f"--user-data-dir={folder}/profile", f"--window-size=960,{TALL}"]
+        command += [f"--user-data-dir={folder}/profile", f"--window-size=960,{PAGE_HEIGHT}"]
         command += [f"--force-device-scale-factor={SCALE}", f"--screenshot={drawn}"]
         command.append(source.as_uri())
         subprocess.run(command, check=True, capture_output=True, timeout=120)

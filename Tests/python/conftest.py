@@ -37,7 +37,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture
 def restored_threads() -> Iterator[None]:
-    """The number of threads is afterwards what it was before."""
+    """Restores the number of threads."""
     before = sf.get_num_threads()
     yield
     sf.set_num_threads(before)
@@ -45,7 +45,7 @@ def restored_threads() -> Iterator[None]:
 
 @pytest.fixture
 def one_torch_thread() -> Iterator[None]:
-    """Torch computes small networks fastest on one thread, and always in the same order."""
+    """One thread of torch: fastest for small networks, and deterministic."""
     torch = pytest.importorskip("torch")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -59,7 +59,7 @@ def idx_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "images"
     folder.mkdir()
     write_images(folder, train=160, test=60)
-    # As Debian packs them, one at least.
+    # One file is gzipped, as in Debian's package.
     plain = folder / "t10k-labels-idx1-ubyte"
     plain.with_name(f"{plain.name}.gz").write_bytes(gzip.compress(plain.read_bytes()))
     plain.unlink()
@@ -68,7 +68,7 @@ def idx_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_network(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a network that runs can name and that trains at once."""
+    """The name of a tiny network for runs, which trains in no time."""
 
     def build(input_shape: tuple[int, ...], classes: int, seed: int) -> nn.Network:
         layers = [nn.Linear(math.prod(input_shape), 20), nn.ReLU(), nn.Linear(20, classes)]

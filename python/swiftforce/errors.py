@@ -236,7 +236,7 @@ class MaskedGradientsWarning(SwiftForceWarning):
 
 
 class LayerCollapseWarning(SwiftForceWarning):
-    """A layer keeps no weight."""
+    """No weight of a layer is kept."""
 
 
 class UnreachableClassWarning(SwiftForceWarning):

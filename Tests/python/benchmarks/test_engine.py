@@ -1,4 +1,4 @@
-"""The benchmark of networks runs, in small, and its tables have every row."""
+"""The engine benchmark runs with small sizes, and its tables have every row."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_what_is_measured_is_not_measured_again(folder: Path) -> None:
     assert after.count('"section": "evaluation", "machine"') == 2
 
 
-def test_what_a_step_must_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_required_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
     from benchmarks import networks
 
@@ -79,7 +79,7 @@ def test_what_a_step_must_keep(monkeypatch: pytest.MonkeyPatch) -> None:
         nn.Linear(2, 10),  # 30 parameters
     ]
     net = nn.Network(layers, input_shape=(3, 32, 32))
-    assert networks.needed(net, 7) == 4 * (2 * 88 + 7 * (2 * 2048 + 512 + 2))
+    assert networks.required_bytes(net, 7) == 4 * (2 * 88 + 7 * (2 * 2048 + 512 + 2))
 
 
 def test_what_differs_from_torch_stops_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The reading of memory that benchmarks hold selection against: it reads every byte."""
+"""The scan that benchmarks compare selection with reads every byte."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZES = [(0,), (1,), (7, 0, 9), (2047, 2048, 2049), (524_287, 3, 1_048_576 + 5),
 
 
 def parity(arrays: list[np.ndarray]) -> int:
-    """The exclusive or of the words of each array, a last one filled up with zeros."""
+    """The exclusive or of the words of all arrays; last words are padded with zeros."""
     found = 0
     for array in arrays:
         data = array.tobytes()

@@ -1,4 +1,4 @@
-"""The benchmark runs, in small, and its table has every row. What the figures are is not tested."""
+"""The selection benchmark runs with small sizes, and its table has every row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import swiftforce as sf
 from benchmarking import ROOT, measured, run_quick
 
 PAGE = "before\n<!-- begin selection -->\nold\n<!-- end selection -->\nafter\n"
-OURS = ("reading", "snip", "step, gradients alternate", "step, gradients drift")
+OURS = ("scan", "snip", "step, gradients alternate", "step, gradients drift")
 PEERS = ("numpy partition", "torch topk, as FORCE's own code", "torch kthvalue")
 
 

@@ -1,4 +1,4 @@
-"""The benchmark of searches on torch runs, in small, and its tables have every row."""
+"""The torch benchmark runs with small sizes, and its tables have every row."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_calls_take_turns_with_the_steps_of_a_loop() -> None:
         if len(order) == 9:
             break
     assert order == [1, 2, "a", 1, 2, "b", 1, 2, "a"]
-    # How long the last step took, the loop does not tell.
+    # The time of the last step is not known.
     assert len(between.steps.all) == len(between.times("first").all) == 2
     assert between.total("again") > sum(between.times("again").all)
 
@@ -96,9 +96,9 @@ def test_calls_take_turns_with_the_steps_of_a_loop() -> None:
 def test_ratios_are_those_of_turns() -> None:
     from benchmarks.measure import Times
 
-    assert Times((2.0, 9.0, 4.0)).over(Times((1.0, 3.0, 8.0))) == 2.0
+    assert Times((2.0, 9.0, 4.0)).ratio_to(Times((1.0, 3.0, 8.0))) == 2.0
     with pytest.raises(ValueError, match="zip"):
-        Times((2.0,)).over(Times((1.0, 3.0)))
+        Times((2.0,)).ratio_to(Times((1.0, 3.0)))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from mask_data import Masks, digest, some, some_masks
 from swiftforce import checks
 from swiftforce.checks.inversion import _INVERT_STREAMS
 from swiftforce.checks.shuffling import _SHUFFLE_STREAMS
-from swiftforce.nn import network
+from swiftforce.nn import samples
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 
@@ -33,7 +33,7 @@ def test_equal_tensors_and_other_seeds_are_shuffled_differently() -> None:
 
 
 def test_no_two_users_share_a_stream() -> None:
-    starts = [0, network._TRAINING, network._SCORING, _SHUFFLE_STREAMS, _INVERT_STREAMS]
+    starts = [0, samples.TRAINING_STREAM, samples.SCORING_STREAM, _SHUFFLE_STREAMS, _INVERT_STREAMS]
     assert starts == [i << 32 for i in range(5)]
 
 

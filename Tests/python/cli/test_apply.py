@@ -1,4 +1,4 @@
-"""The command that applies masks: removed weights are zero, and every other bit is as it was."""
+"""The command ``apply``: removed weights are zero, and no other bit changes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ pytest.importorskip("safetensors")
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder in which commands are run."""
+    """The working folder of the commands."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def pruning() -> sf.Pruning:
-    """What is in m.safetensors; w.safetensors holds the weights."""
+    """The content of m.safetensors; w.safetensors holds the weights."""
     write(Path("w.safetensors"), tensors(1))
     found = sf.magnitude(prunable(2), sparsity=0.6)
     found.save("m.safetensors")
@@ -47,7 +47,7 @@ def contents(where: Path = Path()) -> dict[str, bytes]:
 
 
 def masked(content: bytes, path: Path, masks: dict[str, np.ndarray]) -> bytes:
-    """What a file must become: bytes of removed weights are zero, one after the other."""
+    """The expected bytes of a file: those of removed weights are zero."""
     expected = bytearray(content)
     for name, stored in Checkpoint([path]).tensors.items():
         if name not in masks:
@@ -122,7 +122,7 @@ def test_a_file_is_replaced(pruning: sf.Pruning) -> None:
     expected = masked(Path("w.safetensors").read_bytes(), Path("w.safetensors"), pruning.masks)
     assert run("w.safetensors", output="w.safetensors") == 0
     assert Path("w.safetensors").read_bytes() == expected
-    # Once more changes nothing.
+    # A second run changes nothing.
     assert run("w.safetensors", output="w.safetensors") == 0
     assert sorted(contents()) == ["m.safetensors", "w.safetensors"]
     assert Path("w.safetensors").read_bytes() == expected
@@ -137,7 +137,7 @@ def test_who_may_read_it_stays() -> None:
 
 @pytest.mark.usefixtures("pruning")
 def test_a_link_is_replaced_not_followed() -> None:
-    """Caches hold links to files that others read as well."""
+    """Caches hold links to files that other programs read, too."""
     Path("link.safetensors").symlink_to("w.safetensors")
     before = Path("w.safetensors").read_bytes()
     assert run("link.safetensors", output="link.safetensors") == 0
@@ -177,7 +177,7 @@ def test_several_files_without_an_index(pruning: sf.Pruning) -> None:
 
 
 def failing_second(error: BaseException) -> object:
-    """Writes the first file whole, and fails within the second."""
+    """Writes the first file, and fails while writing the second."""
     whole = apply._pieces
     begun = []
 
@@ -224,7 +224,7 @@ def test_all_files_or_none(
 
 
 def refused(status: int, capsys: pytest.CaptureFixture[str]) -> str:
-    """The line that a command was refused with, which changed nothing."""
+    """The error line of a command that changed nothing."""
     assert status == 1
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -253,24 +253,36 @@ def test_types_without_a_zero(dtype: str, capsys: pytest.CaptureFixture[str]) ->
     write_raw(Path("w.safetensors"), {"w": (dtype, (2,), b"\1\1")})
     sf.magnitude({"w": np.float32([1, 2])}, keep=1).save("m.safetensors")
     line = refused(run("w.safetensors", output="o.safetensors"), capsys)
-    assert f"'w' is {dtype}, whose zero is not known" in line
+    assert f"'w' has type {dtype}, whose zero is not known" in line
     assert not Path("o.safetensors").exists()
 
 
 @pytest.mark.parametrize(
     ("weights", "output", "text"),
     [
-        (["w.safetensors"], "m.safetensors", "m.safetensors is to be read"),
+        (["w.safetensors"], "m.safetensors", "m.safetensors is an input"),
         (["w.safetensors"], "split", "'split' is a folder; name a file"),
         (["w.safetensors"], "no/o.safetensors", "there is no folder 'no'"),
         (["no.safetensors"], "o.safetensors", "no.safetensors: No such file or directory"),
         (["m.safetensors"], "o.safetensors", "holds masks of other weights"),
-        (["split/model.safetensors.index.json"], "no/o", "cannot become, the folder that 3 files"),
-        (["split/model.safetensors.index.json"], "w.safetensors", "'w.safetensors' is not, and"),
-        (["w.safetensors", "x/w.safetensors"], "new", "would both become new/w.safetensors"),
-        (["x/w.safetensors", "w.safetensors"], "x", "would both become x/w.safetensors"),
-        (["w.safetensors", "x/v.safetensors", "x/w.safetensors"], "x", "x/w.safetensors is to be"),
-        (["w.safetensors", "y/m.safetensors"], "", "m.safetensors is to be read"),
+        (["split/model.safetensors.index.json"], "no/o", "cannot be created as one: 3 files"),
+        (
+            ["split/model.safetensors.index.json"],
+            "w.safetensors",
+            "'w.safetensors' is not a folder",
+        ),
+        (
+            ["w.safetensors", "x/w.safetensors"],
+            "new",
+            "have the same output path new/w.safetensors",
+        ),
+        (["x/w.safetensors", "w.safetensors"], "x", "have the same output path x/w.safetensors"),
+        (
+            ["w.safetensors", "x/v.safetensors", "x/w.safetensors"],
+            "x",
+            "x/w.safetensors is an input",
+        ),
+        (["w.safetensors", "y/m.safetensors"], "", "m.safetensors is an input"),
         (["w.safetensors", "x/v.safetensors"], "z", "'z/w.safetensors' is a folder"),
     ],
 )
@@ -294,7 +306,7 @@ def test_what_cannot_be_done_is_one_line(
 def test_an_index_is_not_replaced_by_a_file(
     pruning: sf.Pruning, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One file with an index is a checkpoint that goes to a folder, like any other with one."""
+    """A checkpoint of one file with an index needs an output folder, too."""
     index = write_index(Path(), dict.fromkeys(tensors(1), "w.safetensors"))
     assert run(str(index), output="o") == 0
     assert sorted(path.name for path in Path("o").iterdir()) == [index.name, "w.safetensors"]
@@ -315,7 +327,7 @@ print(tracemalloc.get_traced_memory()[1], file=sys.stderr)
 
 @pytest.mark.slow
 def test_files_are_not_loaded(folder: Path) -> None:
-    """Python takes the memory of masks and of a few pieces, whatever else the file holds."""
+    """Python allocates masks and a few pieces, whatever the size of the file."""
     arrays = {
         "w.weight": np.ones((1000, 1000), np.float64),
         "other": np.ones((30, 1 << 20), np.float32),

@@ -1,4 +1,4 @@
-"""The commands that compare: what is printed, where pictures go, and how they end."""
+"""The commands ``demo`` and ``figure``: printed text, pictures, and errors."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_a_figure_from_nothing(
         "Small on Fashion-MNIST: 160 training images, 60 test images; results: "
     )
     assert "14 of 14 runs\n" in shown
-    assert "are left" not in shown
+    assert "are missing" not in shown
     heading, *body = shown.split("\n\n")[2].splitlines()
     assert heading.split() == ["method", "50", "%", "90", "%"]
     assert [row.split()[0] for row in body] == ["dense", "force", "snip", "uniform_random"]
@@ -185,7 +185,7 @@ def test_a_figure_from_nothing(
     content = (tmp_path / "figure.csv").read_bytes()
     assert content.count(b"\n") == 15
 
-    # Once more there is nothing to do, and the table is the same.
+    # A second run has nothing to do and prints the same table.
     assert figure_of() == 0
     again = capsys.readouterr()
     assert again.err == ""
@@ -209,7 +209,7 @@ def test_drawing_needs_the_file_alone(
     assert figure_of("--draw-only") == 0
     shown = capsys.readouterr().out
     assert "[1/2 seeds]" in shown
-    assert "7 of 14 runs are left; the same command goes on" in shown
+    assert "7 of 14 runs are missing: run the same command again to continue" in shown
     assert len(list(tmp_path.glob("*.png"))) == 3
     assert (tmp_path / "figure.csv").read_bytes() == content
     assert figure_of("--draw-only", "--epochs", "2") == 1
@@ -222,7 +222,7 @@ def test_hours_that_are_over(
 ) -> None:
     assert figure_of("--hours", "1e-12") == 0
     shown = capsys.readouterr().out
-    assert shown.endswith("14 of 14 runs are left; the same command goes on\n")
+    assert shown.endswith("14 of 14 runs are missing: run the same command again to continue\n")
     assert not (tmp_path / "figure.csv").exists()
 
 
@@ -277,7 +277,33 @@ def test_a_file_that_holds_something_else_stays(
     assert (tmp_path / "figure.csv").read_text() == "a,b\n1,2\n"
 
 
-@pytest.mark.parametrize(("given", "meant"), [("vgg", "small_vgg"), ("resnet", "resnet20")])
+def test_names_in_any_spelling() -> None:
+    words = ["figure", "--network", "Small-VGG", "--methods", "FORCE", "Iterative-SNIP", "Dense"]
+    options = cli._parser().parse_args(words)
+    assert options.network == "small_vgg"
+    assert options.methods == ["force", "iterative_snip", "dense"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--methods", "uniform_randon"), "no method 'uniform_randon'; did you mean 'uniform_ran"),
+        (("--methods", "force", "dens"), "there is no method 'dens'; did you mean 'dense'?"),
+        (("--network", "resnet51"), "there is no network 'resnet51'; did you mean 'resnet5"),
+        (("--network", "lenet_5"), "did you mean 'lenet5'?"),
+    ],
+)
+def test_names_that_are_misspelt(
+    arguments: tuple[str, ...], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match=r"^2$"):
+        cli.main(["demo", *arguments])
+    assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("vgg", "small_vgg"), ("resnet", "resnet20"), ("ResNet", "resnet20")]
+)
 def test_families_of_networks(given: str, meant: str) -> None:
     options = cli._parser().parse_args(["figure", "--network", given])
     assert options.network == meant

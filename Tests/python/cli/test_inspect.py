@@ -1,4 +1,4 @@
-"""The command that shows what is in a file of masks."""
+"""The command ``inspect``: table, JSON and picture of a file of masks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytest.importorskip("safetensors")
 
 @pytest.fixture
 def pruning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> sf.Pruning:
-    """What is in m.safetensors."""
+    """The content of m.safetensors."""
     monkeypatch.chdir(tmp_path)
     found = sf.force(prunable(1), lambda masked: prunable(2), sparsity=0.8, steps=3)
     found.save("m.safetensors")
@@ -59,9 +59,10 @@ def test_masks_of_anything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (("no.safetensors",), "no.safetensors: No such file or directory"),
         ((".",), ".: Is a directory"),
         (("w.safetensors",), "w.safetensors is not a file of masks"),
+        (("w.npz",), "w.npz is an npz file of numpy, not safetensors: convert it"),
         (("m.safetensors", "--plot", "no/m.png"), "there is no folder 'no' for the picture"),
-        (("m.safetensors", "--plot", "m.nonsense"), "'m.nonsense' names no format of pictures"),
-        (("m.safetensors", "--plot", "m.safetensors"), "names no format of pictures"),
+        (("m.safetensors", "--plot", "m.nonsense"), "'m.nonsense' has no suffix of a picture"),
+        (("m.safetensors", "--plot", "m.safetensors"), "has no suffix of a picture"),
     ],
 )
 @pytest.mark.usefixtures("pruning")
@@ -71,6 +72,7 @@ def test_what_cannot_be_shown_is_one_line(
     if "--plot" in arguments:
         pytest.importorskip("matplotlib")
     write(Path("w.safetensors"), tensors(1))
+    np.savez("w.npz", **tensors(1))
     assert cli.main(["inspect", *arguments]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -85,7 +87,7 @@ def test_a_picture_does_not_replace_the_masks(
     pytest.importorskip("matplotlib")
     pruning.save("masks.png")
     assert cli.main(["inspect", "masks.png", "--plot", "./masks.png"]) == 1
-    assert "masks.png is to be read: draw to another place" in capsys.readouterr().err
+    assert "masks.png is the file of masks: draw to another path" in capsys.readouterr().err
     assert sf.load("masks.png").keep == pruning.keep
 
 

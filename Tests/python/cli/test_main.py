@@ -28,7 +28,7 @@ from swiftforce.cli import bench
         ("demo", "--sparsity", "nan"),
         ("demo", "--sparsity", "a"),
         ("demo", "--sparsity"),
-        ("demo", "--methods", "FORCE"),
+        ("demo", "--methods", "forse"),
         ("demo", "--steps", "0"),
         ("demo", "--steps", "1.5"),
         ("demo", "--epochs", "-1"),
@@ -106,7 +106,7 @@ def test_help_of_comparisons_names_the_methods(
 
 
 def test_help_imports_no_extra(tmp_path: Path) -> None:
-    """A script that imports one takes seconds to say how it is used."""
+    """Importing extras would make the help take seconds."""
     program = (
         "import sys\n"
         "from swiftforce import cli\n"

@@ -1,4 +1,4 @@
-"""The command that prunes: masks of files are those of arrays, and what is refused says why."""
+"""The command ``prune``: masks equal those found in arrays, and errors say why."""
 
 from __future__ import annotations
 
@@ -65,6 +65,12 @@ def test_snip_by_default(prune: Command, capsys: pytest.CaptureFixture[str]) -> 
 def test_a_number_to_keep(prune: Command) -> None:
     assert prune("--keep", "7", without=("--sparsity",)) == 0
     assert_masks(sf.snip(prunable(1), prunable(2), keep=7))
+
+
+@pytest.mark.parametrize("method", ["SNIP", "Snip"])
+def test_a_method_in_any_spelling(method: str, prune: Command) -> None:
+    assert prune("--method", method) == 0
+    assert_masks(sf.snip(prunable(1), prunable(2), sparsity=0.8))
 
 
 @pytest.mark.parametrize("method", ["magnitude", "random"])
@@ -155,13 +161,15 @@ def test_on_a_terminal_the_table_alone_tells_of_them(
 @pytest.mark.parametrize(
     ("more", "without", "text"),
     [
-        ((), ("--gradients",), "snip needs --gradients; without them there are: --method mag"),
+        ((), ("--gradients",), "snip needs --gradients; without gradients use --method magn"),
         (("--method", "snip"), ("--gradients",), "snip needs --gradients"),
-        (("--method", "magnitude"), (), "magnitude reads no gradients: leave out --gradients"),
-        (("--method", "force"), (), "force asks for new gradients at each of its steps; from one"),
-        (("--method", "force"), (), "it is snip: use swiftforce.force or swiftforce.torch.prune"),
-        (("--method", "iterative_snip"), (), "it is snip: use swiftforce.iterative_snip or"),
-        (("--method", "grasp_it"), (), "at each of its steps: use swiftforce.grasp_it or"),
+        (("--method", "magnitude"), (), "magnitude does not use gradients: leave out --gradients"),
+        (("--method", "force"), (), "force needs new gradients at each step, but files hold one"),
+        (("--method", "force"), (), "use --method snip, or call swiftforce.force or swiftforce.t"),
+        (("--method", "iterative_snip"), (), "snip, or call swiftforce.iterative_snip or"),
+        (("--method", "grasp_it"), (), "files hold one set: call swiftforce.grasp_it or"),
+        (("--method", "FORCE"), (), "force needs new gradients at each step"),
+        (("--method", "GraSP"), (), "the method 'grasp' needs a model: call swiftforce.torch.pru"),
         (("--method", "SNAP"), (), "there is no method 'SNAP'; did you mean 'snip'?"),
         ((), ("--sparsity",), "one of the arguments --sparsity --keep is required"),
         (("--keep", "3"), (), "not allowed with argument --sparsity"),
@@ -190,7 +198,7 @@ def test_bad_usage(
 
 
 def changed(file: str, name: str, array: np.ndarray | None) -> None:
-    """Replaces a tensor of a file, or takes it out."""
+    """Replaces or deletes a tensor in a file."""
     arrays = tensors(1)
     del arrays[name]
     write(Path(f"{file}.safetensors"), arrays if array is None else {**arrays, name: array})
@@ -237,11 +245,11 @@ def test_numbers_that_do_not_fit(
 @pytest.mark.parametrize(
     ("more", "without", "text"),
     [
-        (("--output", "w.safetensors"), (), "w.safetensors is to be read: write the masks"),
-        (("--output", "./g.safetensors"), (), "g.safetensors is to be read: write the masks"),
+        (("--output", "w.safetensors"), (), "w.safetensors is an input: write the masks"),
+        (("--output", "./g.safetensors"), (), "g.safetensors is an input: write the masks"),
         (("--output", "no/m.safetensors"), (), "there is no folder 'no' for 'm.safetensors'"),
         (("--output", "."), (), "'.' is a folder; name a file"),
-        (("--gradients", "w.safetensors"), (), "w.safetensors cannot hold both weights and grad"),
+        (("--gradients", "w.safetensors"), (), "w.safetensors is given for both weights and grad"),
         (("--gradients", "no.safetensors"), (), "no.safetensors: No such file or directory"),
         (("--weights", "."), (), ". is not a file"),
         (("--include", "layer.*"), (), "include has the pattern 'layer.*', which matches nothing"),
@@ -278,7 +286,47 @@ def test_what_is_no_file_is_not_replaced(
 def test_an_index_is_not_written_over(prune: Command, capsys: pytest.CaptureFixture[str]) -> None:
     index = str(write_split(Path("w"), tensors(1)))
     assert prune("--weights", index, "--output", index) == 1
-    assert "is to be read" in capsys.readouterr().err
+    assert "is an input" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("old", [True, False], ids=["zip", "pickle"])
+def test_a_file_of_torch_says_how_to_convert_it(
+    old: bool, prune: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch = pytest.importorskip("torch")
+    arrays = {name: torch.from_numpy(array) for name, array in prunable(1).items()}
+    torch.save(arrays, "w.pt", _use_new_zipfile_serialization=old)
+    assert prune("--weights", "w.pt", without=("--weights",)) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    advice = "safetensors.torch.save_file(torch.load('w.pt', map_location='cpu'), 'w.safetensors')"
+    assert line == (
+        "swiftforce: w.pt is a file of torch.save, not safetensors: "
+        f"convert its tensors in Python with {advice}"
+    )
+    follow(advice, "safetensors.torch")
+    assert prune() == 0
+    assert_masks(sf.snip(prunable(1), prunable(2), sparsity=0.8))
+
+
+def test_files_of_numpy_say_how_to_convert_them(
+    prune: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez("g.npz", **prunable(2))
+    np.save("g.npy", prunable(2)["lm_head.weight"])
+    assert prune("--gradients", "g.npy", without=("--gradients",)) == 1
+    assert "g.npy is an npy file of numpy, not safetensors" in capsys.readouterr().err
+    assert prune("--gradients", "g.npz", without=("--gradients",)) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("swiftforce: g.npz is an npz file of numpy, not safetensors: convert")
+    follow(line.partition("in Python with ")[2], "safetensors.numpy")
+    assert prune() == 0
+    assert_masks(sf.snip(prunable(1), prunable(2), sparsity=0.8))
+
+
+def follow(advice: str, module: str) -> None:
+    """Runs the line of Python that a message gives."""
+    code = f"import numpy, {module}\nif {'torch' in module}: import torch\n{advice}"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("old", [None, b"old"])
@@ -338,7 +386,7 @@ print(tracemalloc.get_traced_memory()[1], file=sys.stderr)
 
 @pytest.mark.slow
 def test_files_are_not_loaded(tmp_path: Path) -> None:
-    """The memory that Python takes is that of the masks, not that of the files."""
+    """Python allocates memory for masks, not for files."""
     rng = np.random.default_rng(1)
     size = 3_000_000
     for file in ("w", "g"):

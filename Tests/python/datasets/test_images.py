@@ -1,4 +1,4 @@
-"""Normalising: every channel by itself, with statistics that are exact."""
+"""Normalisation by exact statistics of each channel, and subsets of data sets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
+from idx_files import write_files
 from swiftforce.datasets import images as module
+from swiftforce.datasets.idx import idx_dataset
 from swiftforce.datasets.images import (
     channel_statistics,
     normalise_pixels,
@@ -39,7 +41,7 @@ def test_counts(images: np.ndarray) -> None:
 def test_counts_do_not_depend_on_the_chunk(
     chunk: int, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
-    """Chunks of less than an image, of one, and of some with a rest."""
+    """Chunks of less than an image, of one image, and of several with a remainder."""
     images = rng.integers(0, 256, (7, 3, 2, 2), dtype=np.uint8)
     whole = pixel_counts(images)
     monkeypatch.setattr(module, "_CHUNK", chunk)
@@ -47,7 +49,7 @@ def test_counts_do_not_depend_on_the_chunk(
 
 
 def test_counts_of_a_view(rng: np.random.Generator) -> None:
-    """The pixels of records, between which there are labels."""
+    """The pixels of records, with labels between them."""
     records = rng.integers(0, 256, (5, 2 + 12), dtype=np.uint8)
     view = records[:, 2:].reshape(5, 3, 2, 2)
     assert np.shares_memory(view, records)
@@ -56,7 +58,7 @@ def test_counts_of_a_view(rng: np.random.Generator) -> None:
 
 @given(pixels)
 def test_statistics_against_fractions(images: np.ndarray) -> None:
-    """The mean is the float next to the true one; the deviation is off by a rounding or two."""
+    """The mean is correctly rounded; the deviation has an error of one or two roundings."""
     means, deviations = channel_statistics(pixel_counts(images))
     assert len(means) == len(deviations) == images.shape[1]
     for number, (mean, std) in enumerate(zip(means, deviations, strict=True)):
@@ -108,3 +110,48 @@ def test_a_constant_channel_is_named(constant: int, rng: np.random.Generator) ->
         f"'here': every pixel of channel {constant} is 9: "
         "normalising would divide by a standard deviation of 0"
     )
+
+
+def test_subset(tmp_path: Path) -> None:
+    data = idx_dataset(write_files(tmp_path), name="tiny")
+    small = data.subset(train=2)
+    assert (len(small.train_x), len(small.train_y)) == (2, 2)
+    assert (len(small.test_x), len(small.test_y)) == (1, 1)
+    assert (small.classes, small.name) == (data.classes, data.name)
+    assert (small.mean, small.std) == (data.mean, data.std)
+    assert np.array_equal(small.train_x, data.train_x[:2])
+    assert np.array_equal(small.train_y, data.train_y[:2])
+    assert np.shares_memory(small.train_x, data.train_x)
+    assert len(data.subset(train=np.int64(1), test=1).train_y) == 1  # type: ignore[arg-type]
+    assert len(data.subset().train_y) == 3
+
+
+@pytest.mark.parametrize(
+    ("sizes", "problem"),
+    [
+        ({"train": 4}, "subset(train=4): 'tiny' has 3 train samples, ask for 1 to 3"),
+        ({"test": 2}, "subset(test=2): 'tiny' has 1 test samples, ask for 1 to 1"),
+        ({"train": 0}, "subset(train=0)"),
+        ({"test": -1}, "subset(test=-1)"),
+    ],
+)
+def test_subset_out_of_range(tmp_path: Path, sizes: dict[str, int], problem: str) -> None:
+    data = idx_dataset(write_files(tmp_path), name="tiny")
+    with pytest.raises(DatasetError) as caught:
+        data.subset(**sizes)
+    assert problem in str(caught.value)
+
+
+def test_subset_of_a_fraction(tmp_path: Path) -> None:
+    data = idx_dataset(write_files(tmp_path), name="tiny")
+    with pytest.raises(TypeError):
+        data.subset(train=0.5)  # type: ignore[arg-type]
+
+
+def test_a_dataset_is_frozen(tmp_path: Path) -> None:
+    data = idx_dataset(write_files(tmp_path), name="tiny")
+    with pytest.raises(AttributeError):
+        data.classes = 3  # type: ignore[misc]
+    assert repr(data) == "Dataset('tiny', train=3, test=1, shape=(1, 2, 2), classes=4)"
+    assert data != data.subset()  # compared by identity: == of arrays is an array
+    assert isinstance(hash(data), int)

@@ -1,4 +1,4 @@
-"""The pictures of the documentation: what is drawn for them, with and without a browser."""
+"""The script that draws the pictures of the documentation, with and without a browser."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_what_the_pages_show(draw: dict[str, Any], tmp_path: Path) -> None:
     pages: dict[str, str] = {}
     main.__globals__["screenshot"] = lambda page, path, theme: pages.update({path.name: page})
     # In place of the one that needs Fashion-MNIST.
-    main.__globals__["of_the_demonstration"] = lambda: sf.magnitude(
+    main.__globals__["demonstration"] = lambda: sf.magnitude(
         {"fc": np.arange(200, dtype=np.float32)}, sparsity=0.99
     )
     main(["--output", str(tmp_path)])

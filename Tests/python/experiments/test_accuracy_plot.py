@@ -1,4 +1,4 @@
-"""The picture: drawn, in the format that its name says, whole or not there."""
+"""The picture of accuracies: content, format by suffix, and no partial files."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_what_the_picture_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def drawn(monkeypatch: pytest.MonkeyPatch, accuracy: dict = ACCURACY, **more: object) -> Axes:
-    """The axes of the picture, which is not written."""
+    """The axes of a picture that is not written to a file."""
     figures = []
     monkeypatch.setattr(plots, "save", lambda figure, _: figures.append(figure))
     accuracy_against_sparsity(accuracy, "a.png", title="A title", **more)

@@ -1,4 +1,4 @@
-"""The networks that runs name."""
+"""The networks that experiments can use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demonstration: every combination is found, trained and tested, and the table says so."""
+"""The demonstration: every combination is pruned, trained, tested, and in the table."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_runs_do_not_disturb_each_other(data: Dataset) -> None:
         for sparsity in sparsities:
             alone = demo.run(data, demo.Settings(LENET, (sparsity,), (method,), steps=2, epochs=1))
             assert alone.accuracy[method, sparsity] == together[method, sparsity]
-    assert len(set(together.values())) > 3  # so that a mix-up would be seen
+    assert len(set(together.values())) > 3  # so that a mix-up would be noticed
 
 
 def test_notes_are_the_warnings(data: Dataset) -> None:

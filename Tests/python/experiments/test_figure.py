@@ -1,4 +1,4 @@
-"""The figure: which runs in which order, going on after a stop, what is made of the results."""
+"""The figure: which runs there are, in which order, and continuing after an interruption."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from figure_results import result
 from swiftforce.datasets.idx import idx_dataset
 from swiftforce.datasets.images import Dataset
 from swiftforce.experiments import figure
-from swiftforce.experiments import plots as search_plots
 from swiftforce.experiments import results_csv as runs
 from swiftforce.experiments.figure import Settings
 from swiftforce.experiments.runs import Result, Run
 
-#: By default, so many runs: dense and five methods at five sparsities, with three seeds.
+#: Number of runs by default: dense, and five methods at five sparsities, with three seeds.
 ALL = 3 * (1 + 5 * 5)
 
 
@@ -42,31 +42,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "results.csv"
 
 
-def result(run: Run, accuracy: float = 0.5, **more: object) -> Result:
-    values = {
-        "keep": 10,
-        "loss": 1.0,
-        "train_accuracy": 0.5,
-        "search_seconds": 1.0,
-        "train_seconds": 3.0,
-        "density": {"0.weight": 0.5, "2.weight": 0.0},
-        "removed": (5, 3),
-        "revived": (0, 1),
-        "warnings": (),
-        "versions": {},
-    }
-    return Result(run=run, accuracy=accuracy, **(values | more))
-
-
 def without_seconds(path: Path) -> list[Result]:
     return [replace(each, search_seconds=0, train_seconds=0) for each in runs.read(path)]
 
 
-# ------------------------------------------------------------------------- the runs
-
-
 def test_the_runs_of_the_figure() -> None:
-    plan = figure.planned(Settings())
+    plan = figure.all_runs(Settings())
     assert len(plan) == len(set(plan)) == ALL
     assert [run.seed for run in plan] == [0] * 26 + [1] * 26 + [2] * 26
     methods = ["force", "iterative_snip", "snip", "magnitude", "uniform_random"]
@@ -84,7 +65,7 @@ def test_the_runs_of_the_figure() -> None:
 
 
 def test_steps_are_those_of_methods_with_gradients() -> None:
-    steps = {run.method: run.steps for run in figure.planned(Settings(steps=7))}
+    steps = {run.method: run.steps for run in figure.all_runs(Settings(steps=7))}
     assert steps == {
         "dense": 0,
         "force": 7,
@@ -97,19 +78,16 @@ def test_steps_are_those_of_methods_with_gradients() -> None:
 
 def test_settings_reach_the_runs() -> None:
     settings = Settings("resnet20", ("grasp_it",), (0.7,), (9,), 5, 4, 64, 0.05, 100)
-    assert figure.planned(settings) == [
+    assert figure.all_runs(settings) == [
         Run("resnet20", "grasp_it", 0.7, 9, 5, 4, 64, 0.05, 100),
     ]
 
 
-# ------------------------------------------------------------------------- going on
-
-
 def test_every_run_is_done_once_and_in_order(data: Dataset, settings: Settings, path: Path) -> None:
-    figure.go_on(data, settings, path)
+    figure.do_missing_runs(data, settings, path)
     before = path.read_bytes()
-    assert [each.run for each in runs.read(path)] == figure.planned(settings)
-    figure.go_on(data, settings, path)
+    assert [each.run for each in runs.read(path)] == figure.all_runs(settings)
+    figure.do_missing_runs(data, settings, path)
     assert path.read_bytes() == before
 
 
@@ -123,7 +101,7 @@ def test_an_interrupted_figure_ends_as_one_that_was_not(
     torn: int,
 ) -> None:
     whole = tmp_path / "whole.csv"
-    figure.go_on(data, settings, whole)
+    figure.do_missing_runs(data, settings, whole)
     performed = []
     perform = figure.perform
 
@@ -136,7 +114,7 @@ def test_an_interrupted_figure_ends_as_one_that_was_not(
     with monkeypatch.context() as patch:
         patch.setattr(figure, "perform", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            figure.go_on(data, settings, path)
+            figure.do_missing_runs(data, settings, path)
     assert len(runs.read(path)) == 4
     content = path.read_bytes()
     path.write_bytes(content[: len(content) - torn])
@@ -148,8 +126,8 @@ def test_an_interrupted_figure_ends_as_one_that_was_not(
         return perform(run, *arguments, **options)
 
     monkeypatch.setattr(figure, "perform", counted)
-    figure.go_on(data, settings, path)
-    plan = figure.planned(settings)
+    figure.do_missing_runs(data, settings, path)
+    plan = figure.all_runs(settings)
     assert performed == [*plan[:4], *plan[done:]]
     assert without_seconds(path) == without_seconds(whole)
 
@@ -158,15 +136,17 @@ def test_runs_of_other_settings_stay_and_are_not_mixed_in(
     data: Dataset, settings: Settings, path: Path
 ) -> None:
     other = replace(settings, epochs=2, seeds=(3,))
-    figure.go_on(data, other, path)
+    figure.do_missing_runs(data, other, path)
     before = path.read_bytes()
-    figure.go_on(data, settings, path)
+    figure.do_missing_runs(data, settings, path)
     assert path.read_bytes().startswith(before)
     results = runs.read(path)
     assert len(results) == 5 + 10
-    assert [each.run for each in figure.wanted(settings, results)] == figure.planned(settings)
-    assert [each.run for each in figure.wanted(other, results)] == figure.planned(other)
-    assert figure.wanted(replace(settings, steps=3, methods=("force",)), results) == []
+    assert [each.run for each in figure.matching_results(settings, results)] == figure.all_runs(
+        settings
+    )
+    assert [each.run for each in figure.matching_results(other, results)] == figure.all_runs(other)
+    assert figure.matching_results(replace(settings, steps=3, methods=("force",)), results) == []
 
 
 @pytest.mark.parametrize(
@@ -182,27 +162,27 @@ def test_runs_of_other_settings_stay_and_are_not_mixed_in(
 )
 def test_each_setting_tells_runs_apart(settings: Settings, changed: dict[str, object]) -> None:
     settings = replace(settings, methods=("force",))
-    results = [result(run) for run in figure.planned(settings)]
-    assert len(figure.wanted(settings, results)) == 4
-    assert figure.wanted(replace(settings, **changed), results) == []
+    results = [result(run) for run in figure.all_runs(settings)]
+    assert len(figure.matching_results(settings, results)) == 4
+    assert figure.matching_results(replace(settings, **changed), results) == []
 
 
 def test_no_run_begins_after_the_time_is_over(
     data: Dataset, settings: Settings, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The clock is asked at the start and before each run: 100 s later each time.
+    # The clock is read at the start and before each run; it advances by 100 s each time.
     clock = itertools.count(5000, 100)
     monkeypatch.setattr(figure.time, "monotonic", lambda: next(clock))
-    figure.go_on(data, settings, path, seconds=350)
+    figure.do_missing_runs(data, settings, path, seconds=350)
     assert len(runs.read(path)) == 3
-    figure.go_on(data, settings, path, seconds=100)
+    figure.do_missing_runs(data, settings, path, seconds=100)
     assert len(runs.read(path)) == 3
 
 
 def test_each_run_says_how_it_went(
     data: Dataset, settings: Settings, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    figure.go_on(data, replace(settings, seeds=(3,), learning_rate=1e30), path)
+    figure.do_missing_runs(data, replace(settings, seeds=(3,), learning_rate=1e30), path)
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
     assert len(lines) == 5
@@ -216,8 +196,8 @@ def test_each_run_says_how_it_went(
 
 
 def test_the_estimate_is_the_mean_of_what_is_done(settings: Settings) -> None:
-    done = [result(run, train_seconds=59.0) for run in figure.planned(settings)[:4]]
-    line = figure._line(done[-1], done, 10)
+    done = [result(run, train_seconds=59.0) for run in figure.all_runs(settings)[:4]]
+    line = figure._summary_line(done[-1], done, 10)
     assert line == "seed 3: force 0.5: 50.00 %, empty: 2.weight, 4 of 10 runs, about 6 min left"
 
 
@@ -225,93 +205,7 @@ def test_the_largest_number_of_images_that_is_there(settings: Settings) -> None:
     results = [
         result(run)
         for samples, epochs in ((100, 1), (300, 1), (900, 2))
-        for run in figure.planned(replace(settings, samples=samples, epochs=epochs))
+        for run in figure.all_runs(replace(settings, samples=samples, epochs=epochs))
     ]
-    assert figure.most_samples(settings, results).samples == 300
-    assert figure.most_samples(replace(settings, epochs=3), results).samples == 160
-
-
-# ------------------------------------------------------------------------- table and pictures
-
-
-def results_of(settings: Settings) -> list[Result]:
-    accuracy = {"dense": 0.9, "force": 0.8, "magnitude": 0.6}
-    return [
-        result(run, accuracy[run.method] + run.seed / 100 - (run.sparsity == 0.9) / 10)
-        for run in figure.planned(settings)
-    ]
-
-
-def test_the_table(settings: Settings) -> None:
-    assert figure.rows(results_of(settings), settings) == [
-        ["method", "50 %", "90 %"],
-        ["dense", "92.00 (91.00 .. 93.00)", "92.00 (91.00 .. 93.00)"],
-        ["force", "82.00 (81.00 .. 83.00)", "72.00 (71.00 .. 73.00)"],
-        ["magnitude", "62.00 (61.00 .. 63.00)", "52.00 (51.00 .. 53.00)"],
-    ]
-
-
-def test_the_table_of_what_is_not_finished(settings: Settings) -> None:
-    assert figure.rows(results_of(settings)[:2], settings) == [
-        ["method", "50 %", "90 %"],
-        ["dense", "93.00 [1/2 seeds]", "93.00 [1/2 seeds]"],
-        ["force", "-", "73.00 [1/2 seeds]"],
-        ["magnitude", "-", "-"],
-    ]
-    one = replace(settings, seeds=(3,), methods=("force",))
-    assert figure.rows(results_of(one), one)[1] == ["force", "83.00", "73.00"]
-
-
-def test_what_the_pictures_are_given(
-    settings: Settings, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given: dict[str, tuple] = {}
-
-    def record(name: str):
-        return lambda *values, **options: given.update({name: (*values, options)})
-
-    monkeypatch.setattr(search_plots, "accuracy_against_sparsity", record("accuracy"))
-    monkeypatch.setattr(search_plots, "layer_densities", record("layers"))
-    monkeypatch.setattr(search_plots, "churn", record("churn"))
-    results = results_of(settings)
-    drawn = figure.draw(results, settings, path)
-    assert drawn == [path.with_name(f"results{end}.png") for end in ("", "_layers", "_churn")]
-
-    accuracy, where, options = given["accuracy"]
-    assert where == drawn[0]
-    assert list(accuracy) == ["dense", "force", "magnitude"]
-    assert accuracy["force"][0.9] == pytest.approx([0.73, 0.71])
-    assert accuracy["force"][0.5] == pytest.approx([0.83, 0.81])
-    assert options["chance"] == 0.1
-    assert options["title"] == (
-        "Small on Fashion-MNIST, pruned before training\n"
-        "160 images, 1 epoch; mean, and least to most, of 2 seeds"
-    )
-    layers, where, _ = given["layers"]
-    assert where == drawn[1]
-    density = {"0.weight": 0.5, "2.weight": 0.0}
-    panel = {"force": [density, density], "magnitude": [density, density]}
-    assert layers == {0.5: panel, 0.9: panel}
-    removed, revived, where, _ = given["churn"]
-    assert where == drawn[2]
-    assert removed == {0.5: [(5, 3), (5, 3)], 0.9: [(5, 3), (5, 3)]}
-    assert revived == {0.5: [(0, 1), (0, 1)], 0.9: [(0, 1), (0, 1)]}
-
-    figure.draw(results[:3], settings, path)
-    assert given["accuracy"][-1]["title"].endswith("\nunfinished: 3 of 10 runs")
-
-
-@pytest.mark.slow
-def test_pictures_are_drawn_from_the_file_alone(
-    data: Dataset, settings: Settings, path: Path
-) -> None:
-    pytest.importorskip("matplotlib")
-    figure.go_on(data, settings, path)
-    del data
-    results = figure.wanted(settings, runs.read(path))
-    for part, names in ((1, 1), (3, 3), (10, 3)):
-        drawn = figure.draw(results[:part], settings, path)
-        assert len(drawn) == names
-        for picture in drawn:
-            assert picture.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-            picture.unlink()
+    assert figure.with_most_images(settings, results).samples == 300
+    assert figure.with_most_images(replace(settings, epochs=3), results).samples == 160

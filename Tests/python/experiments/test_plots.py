@@ -1,4 +1,4 @@
-"""Pictures of searches: what is drawn, and where empty layers are."""
+"""Pictures of results: layer densities with empty layers, and churn."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOLED = {"0.weight": 0.5, "2.weight": 0.0, "4.weight": 0.5}
 
 @pytest.fixture
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that would have been written."""
+    """The figures, which are not written to files."""
     found: list[Figure] = []
     monkeypatch.setattr(plots, "save", lambda figure, _: found.append(figure))
     return found
@@ -61,14 +61,14 @@ def test_empty_layers_are_marked_below_all_that_is_kept(figures: list[Figure]) -
         method: list(line.get_xdata()) for method, line in zip(methods, lines[1::2], strict=True)
     }
     assert marks == {"force": [], "snip": [1], "magnitude": [1]}
-    # The strip ends below the least density that is drawn as such.
+    # The strip ends below the least density that is drawn.
     strip = axes.patches[0].get_extents()
     lowest = axes.transData.transform((1, 0.005))[1]
     assert strip.y1 < lowest
     for line in lines[3::2]:
         (place,) = line.get_transform().transform(np.column_stack(line.get_data()))
         assert strip.y0 < place[1] < strip.y1
-    # In it, each method has a height of its own.
+    # Each method has its own height in it.
     assert lines[3].get_ydata() != lines[5].get_ydata()
     # A layer that is empty with all seeds has no density.
     assert np.isnan(lines[2].get_ydata()[1])

@@ -1,4 +1,4 @@
-"""The file of results: what is read is what was written, whatever cut it off."""
+"""The file of results: complete lines are read, also after an interruption."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run: the masks of its method, training, and what is written down about it."""
+"""One run: masks of its method, training, and its result."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_masks_are_those_of_the_package(data: Dataset, run: Run, method: str) ->
         data.train_x,
         data.train_y,
         batch_size=32,
-        # As many samples as the progressive methods see.
+        # As many samples as the progressive methods use.
         batches_per_step=3 if one_shot else 1,
         seed=4,
     )
@@ -165,6 +165,12 @@ def test_warnings_are_written_down(data: Dataset, run: Run) -> None:
     assert not result.diverged
 
 
+@pytest.mark.parametrize("method", compared_methods())
+def test_no_run_ignores_its_steps(data: Dataset, run: Run, method: str) -> None:
+    run = replace(run, method=method, sparsity=0.0 if method == "dense" else 0.5)
+    assert [text for text in perform(run, data).warnings if "step" in text] == []
+
+
 def test_another_number_of_images_is_refused(data: Dataset, run: Run) -> None:
-    with pytest.raises(ValueError, match="161 training images are called for, not 160"):
+    with pytest.raises(ValueError, match="the run needs 161 training images, not 160"):
         perform(replace(run, samples=161), data)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from swiftforce.files.atomic import atomic_write, check_place, is_one_of
+from swiftforce.files.atomic import atomic_write, check_output_path, is_same_file
 
 
 def test_the_file_is_there_after_the_block_and_not_before(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_what_is_no_file_is_not_replaced(through_a_link: bool, tmp_path: Path) -
         target = tmp_path / "link"
         target.symlink_to(pipe)
     with pytest.raises(OSError, match="is not a regular file"):
-        check_place(target)
+        check_output_path(target)
     with pytest.raises(OSError, match="is not a regular file"), atomic_write(target):
         raise AssertionError("nothing is written")
     assert pipe.is_fifo()
@@ -92,14 +92,14 @@ def test_paths_as_text(tmp_path: Path) -> None:
 
 
 def test_places_for_files(tmp_path: Path) -> None:
-    check_place(tmp_path / "new")
+    check_output_path(tmp_path / "new")
     (tmp_path / "old").write_text("x")
-    check_place(tmp_path / "old")
+    check_output_path(tmp_path / "old")
     with pytest.raises(IsADirectoryError, match="is a folder; name a file"):
-        check_place(tmp_path)
+        check_output_path(tmp_path)
     for folder in ("none", "old"):
         with pytest.raises(FileNotFoundError, match=f"there is no folder '.*{folder}' for 'a'"):
-            check_place(tmp_path / folder / "a")
+            check_output_path(tmp_path / folder / "a")
 
 
 def test_a_file_by_another_name(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_file_by_another_name(tmp_path: Path) -> None:
     first.write_text("x")
     second.write_text("x")
     link.symlink_to(first)
-    assert is_one_of(link, [second, first])
-    assert is_one_of(tmp_path / ".." / tmp_path.name / "first", [first])
-    assert not is_one_of(second, [first, link, tmp_path / "none"])
-    assert not is_one_of(tmp_path / "none", [tmp_path / "none"])
+    assert is_same_file(link, [second, first])
+    assert is_same_file(tmp_path / ".." / tmp_path.name / "first", [first])
+    assert not is_same_file(second, [first, link, tmp_path / "none"])
+    assert not is_same_file(tmp_path / "none", [tmp_path / "none"])

@@ -1,4 +1,4 @@
-"""Networks in files: what is written comes back, and what is damaged is refused."""
+"""Networks in files: what is saved is loaded, and damaged files are refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def every_layer() -> list[nn.AnyLayer]:
 
 @pytest.fixture
 def net() -> nn.Network:
-    """Trained, so that nothing has the value it starts with."""
+    """A trained network, so that no parameter has its initial value."""
     net = nn.Network(every_layer(), input_shape=SHAPE, seed=5)
     rng = np.random.default_rng(1)
     net.fit(rng.standard_normal((40, *SHAPE), np.float32), rng.integers(0, 3, 40), batch_size=20)
@@ -123,7 +123,7 @@ def test_every_flipped_byte_is_noticed(tmp_path: Path) -> None:
             again = nn.load(path)
         except sf.NetworkFileError:
             continue
-        # A flipped space, say, changes nothing that is read.
+        # Some bits, as of a space in JSON, do not change what is read.
         assert again.parameters["0.weight"].tobytes() == net.weights["0.weight"].tobytes()
 
 

@@ -1,4 +1,4 @@
-"""Networks of images as their users meet them: shapes, names, modes, batches and statistics."""
+"""Networks of images: shapes, names, modes, batches and statistics."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_loss_that_is_not_finite_leaves_the_statistics(
 def test_each_batch_is_normalised_by_itself(
     net: nn.Network, samples: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    """Three batches of one call, the last a short one, against the calls one by one."""
+    """One call with three batches, the last one shorter, against three calls."""
     x, y = samples
     together = net.gradients_on(x, y, batch_size=12, batches_per_step=3)(net.weights)
     parts = [slice(0, 12), slice(12, 24), slice(24, 30)]
@@ -151,7 +151,7 @@ def test_each_batch_is_normalised_by_itself(
 def test_a_short_batch_in_the_middle(
     net: nn.Network, samples: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    """The second call takes the short end of one pass and the beginning of the next."""
+    """The second call uses the shorter last batch of a pass and the first of the next."""
     x, y = samples
     gradients = net.gradients_on(x, y, batch_size=12, batches_per_step=2)
     gradients(net.weights)
@@ -245,7 +245,7 @@ def test_one_number_of_a_channel_cannot_be_normalised() -> None:
 
 @pytest.mark.slow
 def test_a_batch_that_no_machine_has_room_for_is_an_error() -> None:
-    """A data set at once, normalised together: hundreds of gigabytes of activations."""
+    """A whole data set as one batch: hundreds of gigabytes of activations."""
     net = nn.resnet(18, (1, 28, 28))
     x, y = np.zeros((400_000, 1, 28, 28), np.float32), np.zeros(400_000, np.int64)
     with pytest.raises(sf.AllocationError, match="bytes"):
@@ -255,13 +255,13 @@ def test_a_batch_that_no_machine_has_room_for_is_an_error() -> None:
 
 @pytest.mark.parametrize("groups", [1, 2])
 def test_long_sums_are_precise(groups: int) -> None:
-    """Positive numbers all along: a plain sum in binary32 loses three digits of these."""
+    """All numbers are positive: a plain sum in binary32 would lose three digits."""
     rng = np.random.default_rng(0)
     net = nn.Network(
         [nn.Conv2d(2, 2, 1, groups=groups), nn.BatchNorm2d(2), nn.GlobalAvgPool2d()],
         input_shape=(2, 32, 32),
     )
-    # Normalised by running statistics, so that the gradient at each place is the sample's own.
+    # Normalised by running statistics, so that each sample has its own gradient.
     x = rng.random((1024, 2, 32, 32), np.float32) + 1
     y = np.zeros(1024, np.int64)
     found = net.gradients_on(x, y, mode="eval")(net.weights)["0.weight"]
@@ -292,20 +292,23 @@ def test_a_copy_has_all_parameters(net: nn.Network, samples: tuple[np.ndarray, n
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
-        ([nn.Conv2d(3, 4, 3)], "layer 0: takes 3 channels where 2 come in"),
+        ([nn.Conv2d(3, 4, 3)], "layer 0: expects 3 input channels but receives 2"),
         ([nn.Conv2d(2, 4, 7)], "layer 0: a kernel of 7 does not fit into 6"),
         ([nn.Conv2d(2, 4, 3, groups=2)], "layer 0: groups must be 1, or as many"),
         ([nn.Conv2d(2, 4, 3.0)], "layer 0: kernel_size must be an integer, not 3.0"),
-        ([nn.Flatten(), nn.BatchNorm2d(60)], "layer 1: batch_norm2d takes .channels, height"),
+        ([nn.Flatten(), nn.BatchNorm2d(60)], "layer 1: batch_norm2d expects .channels, height"),
         ([nn.BatchNorm2d(2, momentum=2)], "layer 0: momentum must be in 0 ... 1, not 2"),
         ([nn.BatchNorm2d(2, epsilon=0)], "layer 0: epsilon must be above 0"),
         ([nn.BatchNorm2d(2, epsilon="a")], "layer 0: epsilon must be a finite number, not 'a'"),
         ([nn.MaxPool2d(7)], "layer 0: a window of 7 does not fit into 6 x 5"),
         ([nn.Residual([], [nn.ReLU()])], "layer 0: the body of a residual has no layer"),
-        ([nn.Residual([nn.Conv2d(2, 3, 1)])], r"layer 0: adds \[3, 6, 5\] and \[2, 6, 5\]"),
+        (
+            [nn.Residual([nn.Conv2d(2, 3, 1)])],
+            r"layer 0: cannot add shapes \[3, 6, 5\] and \[2, 6, 5\]",
+        ),
         (
             [nn.ReLU(), nn.Residual([nn.ReLU(), nn.Conv2d(9, 2, 1)])],
-            "layer 1.body.1: takes 9 channels where 2 come in",
+            "layer 1.body.1: expects 9 input channels but receives 2",
         ),
         ([nn.Residual([nn.ReLU()], [nn.Linear])], "layer 0.shortcut.0 is a type, not a layer"),
         ([nn.Conv2d(2, 3, 3)], "layer 0: the network ends in images of 4 x 3, not in features"),

@@ -18,10 +18,10 @@ Array = Any
 
 SHAPE = (3, 9, 7)
 CLASSES = 4
-#: How far the slope may be off, as a share.
+#: Largest relative error of the slope.
 CLOSE = 1e-2
-#: How much of the length of an array is gone along a direction at most, and by how much the loss
-#: is to change: little enough for few ReLUs to switch, and still far above its rounding.
+#: The longest step along a direction, relative to the norm of the array, and the change of the loss
+#: to aim at: so small that few ReLUs switch, and far above rounding.
 REACH, CHANGE = 5e-4, 1e-3
 
 NETWORKS: dict[str, Callable[[], list[Any]]] = {
@@ -77,7 +77,7 @@ NETWORKS: dict[str, Callable[[], list[Any]]] = {
 
 
 def network(layers: Sequence[Any], shape: Sequence[int] = SHAPE) -> nn.Network:
-    """The layers, with biases, scales and statistics that matter."""
+    """A network whose biases, scales and statistics have an effect."""
     net = nn.Network(layers, input_shape=tuple(shape), seed=1)
     rng = np.random.default_rng(2)
     for name, values in {**net.biases, **net.statistics}.items():
@@ -98,7 +98,7 @@ def parameters(net: nn.Network) -> dict[str, Array]:
 
 
 def loss(net: nn.Network, x: Array, y: Array, mode: str) -> float:
-    """That of training, before the step of a copy, or that of evaluation."""
+    """The loss of training, from a step of a copy, or the loss of evaluation."""
     if mode == "eval":
         return net.evaluate(x, y).loss
     options = {"learning_rate": 0, "momentum": 0, "weight_decay": 0}
@@ -107,7 +107,7 @@ def loss(net: nn.Network, x: Array, y: Array, mode: str) -> float:
 
 
 def slope(net: nn.Network, name: str, along: Array, change: Callable[[], float]) -> float:
-    """What a loss changes by along a direction in one array, per length, from both sides."""
+    """The slope of a loss along a direction in one array, by central differences."""
     values = parameters(net)[name]
     before = values.copy()
     found = []
@@ -127,7 +127,7 @@ def check(
     for name, gradient in gradients.items():
         length = float(np.linalg.norm(gradient))
         if length < 1e-3 * largest:
-            continue  # the loss does not tell
+            continue  # the loss does not change enough
         judged += 1
         other = rng.standard_normal(gradient.shape)
         direction = gradient / length + 0.5 * other / np.linalg.norm(other)
@@ -149,7 +149,7 @@ def test_gradients_of_weights(name: str, mode: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradients_of_biases(name: str) -> None:
-    """Read off a step of plain descent, so long that rounding does not matter."""
+    """Gradients from a step of plain descent, so long that rounding does not matter."""
     net, (x, y) = network(NETWORKS[name]()), samples(40)
     twin, rate = net.copy(), 1024
     twin.fit(x, y, epochs=1, batch_size=40, learning_rate=rate, momentum=0, weight_decay=0)

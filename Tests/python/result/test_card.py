@@ -103,6 +103,18 @@ def test_a_thousand_layers_are_a_card_that_can_be_seen() -> None:
     assert 200 * float(gap) < 50
 
 
+@pytest.mark.parametrize("layers", [5, 160])
+def test_names_and_numbers_stay_on_one_line_whatever_the_page_says_of_tables(layers: int) -> None:
+    html = pruned(layers, keep=5 * layers)._repr_html_()
+    # JupyterLab has `table-layout: fixed`, which makes all columns equally wide.
+    (table,) = re.findall(r'<table style="([^"]*)"', html)
+    assert "table-layout:auto" in table
+    cells = re.findall(r'<t[hd] style="([^"]*)"', html)
+    assert len(cells) == 4 * (layers + 1)
+    assert all("white-space:nowrap" in style for style in cells)
+    assert sum("width:100%" in style for style in cells) == 1
+
+
 def test_nothing_but_text_boxes_and_tables() -> None:
     weights, gradients = network(21)
     for found in (
@@ -125,7 +137,7 @@ def test_names_are_text_and_nothing_else(others: int) -> None:
     weights |= {f"<u>{i}</u>": np.float32([2, 1]) for i in range(others)}
     shown = card(sf.magnitude(weights, keep=2 + others))
     assert name in shown.text
-    assert f"{empty}: nothing passes through" in shown.text
+    assert f"no weight is kept in {empty}" in shown.text
     assert any(title.startswith(name) for title in shown.titles)
     assert not {"script", "i", "u"} & set(shown.tags)
     # Of what stands in no tag of its own, too.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import swiftforce as sf
 from swiftforce.result import summary, table
-from swiftforce.result.summary import Scale, course, percent
+from swiftforce.result.summary import DensityScale, percent, search_summary
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 
@@ -19,7 +19,7 @@ WEIGHTS = np.arange(1, 1001, dtype=np.float32)
     ("kept", "decades"), [(1000, 1), (101, 1), (100, 2), (99, 2), (10, 3), (2, 3), (1, 4)]
 )
 def test_the_scale_begins_below_the_least_density(kept: int, decades: int) -> None:
-    scale = Scale(sf.magnitude({"a": WEIGHTS}, keep=kept))
+    scale = DensityScale(sf.magnitude({"a": WEIGHTS}, keep=kept))
     assert scale.decades == decades
     assert len(scale.ticks) == decades + 1
     assert scale.ticks[0] == pytest.approx(10.0**-decades)
@@ -45,7 +45,7 @@ def test_percent_tells_much_from_all(share: float, shown: str) -> None:
 
 
 def test_scores_have_words() -> None:
-    assert list(summary._SCORES) == list(sf.saliencies())
+    assert list(summary._SCORE_NAMES) == list(sf.saliencies())
 
 
 @pytest.mark.parametrize("method", sf.methods())
@@ -53,15 +53,17 @@ def test_every_method_says_what_the_kept_weights_have(method: str) -> None:
     found = sf.prune(WEIGHTS, lambda w: w, method=method, keep=10)
     last = found.history[-1]
     share = percent(last.saliency / last.total_saliency)
-    assert course(found)[-1].startswith(f"kept weights have {share} of the sum of all ")
-    assert len(course(found)) == (1 if found.steps == 1 else 2)
+    assert search_summary(found)[-1].startswith(f"kept weights have {share} of the sum of all ")
+    assert len(search_summary(found)) == (1 if found.steps == 1 else 2)
 
 
 def test_all_is_all_though_sums_are_rounded() -> None:
     rng = np.random.default_rng(0)
     for n in (1000, 30_001, 199_999):
         weights = [rng.standard_normal(n, np.float32) for _ in range(3)]
-        assert course(sf.magnitude(weights, sparsity=0))[0].startswith("kept weights have 100 % of")
+        assert search_summary(sf.magnitude(weights, sparsity=0))[0].startswith(
+            "kept weights have 100 % of"
+        )
 
 
 def test_a_sparsity_below_one_is_never_told_as_one() -> None:
@@ -73,11 +75,11 @@ def test_a_sparsity_below_one_is_never_told_as_one() -> None:
 
 def test_the_scale_holds_the_density_of_all() -> None:
     weights = {"small": np.full(2, 2, np.float32), "large": np.ones(100_000, np.float32)}
-    scale = Scale(sf.magnitude(weights, keep=2))
+    scale = DensityScale(sf.magnitude(weights, keep=2))
     assert scale.ticks[0] < 2 / 100_002
 
 
 def test_scores_that_mean_nothing_in_sum_are_not_summed() -> None:
     found = sf.snip(WEIGHTS, WEIGHTS, keep=10)
-    assert course(replace(found, method="grasp")) == []
-    assert course(sf.snip(WEIGHTS, 0 * WEIGHTS, keep=10)) == []
+    assert search_summary(replace(found, method="grasp")) == []
+    assert search_summary(sf.snip(WEIGHTS, 0 * WEIGHTS, keep=10)) == []

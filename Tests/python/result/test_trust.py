@@ -66,8 +66,7 @@ def test_layers_are_named_up_to_five() -> None:
     weights = {f"layer{i}": np.float32([i + 1]) for i in range(8)}
     with pytest.warns(sf.LayerCollapseWarning) as caught:
         sf.magnitude(weights, keep=3)
-    assert str(caught[0].message) == (
-        "no weight is kept in layer0, layer1, layer2, layer3, layer4: nothing passes through"
-    )
-    with pytest.warns(sf.LayerCollapseWarning, match="layer3, layer4 and 2 more layers: nothing"):
+    # What the network computes is not known here: something may bypass a layer.
+    assert str(caught[0].message) == ("no weight is kept in layer0, layer1, layer2, layer3, layer4")
+    with pytest.warns(sf.LayerCollapseWarning, match="layer3, layer4 and 2 more layers$"):
         sf.magnitude(weights, keep=1)

@@ -25,7 +25,7 @@ def test_progress_needs_tqdm_and_changes_nothing(capsys: pytest.CaptureFixture[s
 
 
 def test_progress_without_tqdm_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    monkeypatch.setitem(sys.modules, "tqdm", None)
     weights, gradients = network(17)
     with pytest.raises(ImportError, match=r"pip install 'swiftforce\[demo\]'"):
         sf.prune(weights, gradients, keep=7, steps=4, progress=True)

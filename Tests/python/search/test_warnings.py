@@ -48,14 +48,14 @@ def test_a_search_warns_at_the_line_that_asks_for_the_result() -> None:
     assert {warning.filename for warning in caught} == {__file__}
     assert "2 of 2 steps (1, 2) had fewer" in str(caught[0].message)
     assert "1 of the 1 weights kept in step 2" in str(caught[0].message)
-    assert "no weight is kept in b:" in str(caught[1].message)
+    assert "no weight is kept in b" in str(caught[1].message)
     assert result.degenerate
 
 
 @pytest.mark.filterwarnings("always::swiftforce.SwiftForceWarning")
 def test_all_collapsed_layers_are_named() -> None:
     weights = {name: np.float32([i + 1]) for i, name in enumerate("abc")}
-    with pytest.warns(sf.LayerCollapseWarning, match="in a, b:"):
+    with pytest.warns(sf.LayerCollapseWarning, match="in a, b$"):
         sf.magnitude(weights, keep=1)
 
 

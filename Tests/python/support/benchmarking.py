@@ -1,4 +1,4 @@
-"""Running a benchmark as its users do, in seconds."""
+"""Runs benchmarks in seconds, as commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def run_quick(module: str, folder: Path, places: dict[str, str], *options: str) -> str:
-    """What a benchmark prints, whose options name these files of a folder."""
+    """The output of a benchmark whose options name files in a folder."""
     for option, name in places.items():
         options += (f"--{option}", str(folder / name))
     done = subprocess.run(
@@ -30,7 +30,7 @@ def run_quick(module: str, folder: Path, places: dict[str, str], *options: str) 
 
 
 def measured(factory: pytest.TempPathFactory, page: str, run: Callable[[Path], object]) -> Path:
-    """A folder with a page, which a benchmark that was run there wrote its tables into."""
+    """A folder with a page that a benchmark has written its tables to."""
     folder = factory.mktemp("bench")
     (folder / "page.md").write_text(page)
     run(folder)

@@ -1,4 +1,4 @@
-"""Checkpoints for tests: as networks have them, and files that the library would not write."""
+"""Checkpoints for tests: usual ones, and files that the safetensors library would not write."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-#: Of `tensors`, in the order in which a checkpoint has them.
+#: Names of the prunable `tensors`, in the order of a checkpoint.
 PRUNABLE = ["layers.2.fc.weight", "layers.10.fc.weight", "lm_head.weight"]
 
 
 def tensors(seed: int) -> dict[str, np.ndarray]:
-    """Tensors of a small network: weights of three types, and what is not pruned."""
+    """Tensors of a small network: weights of three types, and tensors that are not pruned."""
     rng = np.random.default_rng(seed)
     return {
         "layers.10.fc.weight": rng.standard_normal((4, 6)).astype(np.float16),

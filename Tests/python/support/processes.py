@@ -1,4 +1,4 @@
-"""Processes of one test, run at the same time."""
+"""Runs processes of one test at the same time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 import subprocess
 import sys
 
-#: Seconds, far more than a run takes: a rank that waits for ever is a failure.
+#: Time limit in seconds, far above the time of a run: a rank that waits forever fails.
 PATIENCE = 120
 
 
 def run_all(commands: list[list[str]]) -> None:
-    """Run processes at the same time; all must end well."""
+    """Run processes at the same time; each must exit with status 0."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "OMP_NUM_THREADS": "1",

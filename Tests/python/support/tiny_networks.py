@@ -1,4 +1,4 @@
-"""Small networks that have all layers between them, and random masks for them."""
+"""Small networks that cover all layers, and random masks for them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def residual() -> nn.Network:
     return nn.Network(layers, input_shape=(1, 5, 4))
 
 
-#: Small networks of all layers.
+#: Small networks that cover all layers.
 TINY = {
     "linear": lambda: nn.Network([nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3), nn.Linear(3, 2)]),
     "residual": residual,

@@ -1,4 +1,4 @@
-"""The weights on a path, found the slow way: every unit is a node, every use of a weight an edge.
+"""The weights on a path, by search in a graph: units are nodes, uses of weights are edges.
 
 Shares nothing with the package but the descriptions of layers.
 """
@@ -14,12 +14,12 @@ import numpy as np
 from swiftforce import nn
 
 Node = int
-#: From, to, and the weight between them: its name and index; None where it is no weight's.
+#: From, to, and the name and index of the weight between them; None if there is no weight.
 Edge = tuple[Node, Node, tuple[str, tuple[int, ...]] | None]
 
 
 class Graph:
-    """The units of a network and what joins them."""
+    """The units of a network and the edges between them."""
 
     def __init__(self, net: nn.Network) -> None:
         self.edges: list[Edge] = []
@@ -91,16 +91,16 @@ class Graph:
         """Masks of the weights on a path."""
         kept = [edge for edge in self.edges if edge[2] is None or masks[edge[2][0]][edge[2][1]]]
         live = _reached(self.inputs.flat, ((a, b) for a, b, _ in kept))
-        wanted = _reached(self.outputs.flat, ((b, a) for a, b, _ in kept))
+        used = _reached(self.outputs.flat, ((b, a) for a, b, _ in kept))
         found = {name: np.zeros_like(mask) for name, mask in masks.items()}
         for start, end, weight in kept:
-            if weight is not None and start in live and end in wanted:
+            if weight is not None and start in live and end in used:
                 found[weight[0]][weight[1]] = True
         return found
 
 
 def _reached(starts: Iterable[Node], edges: Iterable[tuple[Node, Node]]) -> set[Node]:
-    """All that some starts lead to, themselves included."""
+    """All nodes reachable from some nodes, which are included."""
     follows = defaultdict(list)
     for a, b in edges:
         follows[a].append(b)

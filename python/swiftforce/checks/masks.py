@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from swiftforce.inputs import MASKS, Array, Arrays, Tensors
-from swiftforce.result import Pruning, check_whole
+from swiftforce.result import Pruning, check_not_sharded
 
 
 def layer_densities(masks: Pruning[Any] | Arrays) -> dict[str, float]:
@@ -46,7 +46,7 @@ def tensors_of(masks: Pruning[Any] | Arrays) -> Tensors:
     """The masks of a result, or masks as they are."""
     tensors = Tensors(getattr(masks, "masks", masks), "masks", MASKS)
     if isinstance(masks, Pruning) and len(masks.layers) == len(tensors.arrays):
-        check_whole(masks, tensors, "check")
+        check_not_sharded(masks, tensors, "check")
     return tensors
 
 

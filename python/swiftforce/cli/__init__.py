@@ -1,7 +1,10 @@
 """The command line: ``python -m swiftforce`` or ``swiftforce``.
 
-Each module here holds commands of one kind, and a function ``add`` that adds them to the parser.
-What is here is how they begin and how they end. To show the help imports nothing but numpy.
+Each module has the commands of one kind, and a function ``add`` that adds them to the parser.
+`main` runs a command and turns errors and warnings into lines on standard error. Showing the help
+imports nothing but numpy.
+
+Commands parse options and print. What they do is in the packages below.
 """
 
 from __future__ import annotations
@@ -26,33 +29,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 done, 1 refused with one line on standard error, 130 interrupted.
+        Exit status: 0 for success, 1 for an error (one line on standard error says why), 130 if
+        interrupted.
 
     Raises
     ------
     SystemExit
-        With 2 if the arguments make no command, with 0 after help and version.
+        With 2 if the arguments are wrong, with 0 after help and version.
     """
     for stream in (sys.stdout, sys.stderr):
-        # Names of tensors may be any text, and a terminal of any encoding.
+        # Names of tensors may have characters that the terminal's encoding lacks.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
             return _run(arguments)
         finally:
-            # Now, not as Python ends: a complaint there would come with a traceback.
+            # At the exit of Python, an error here would print a traceback.
             if sys.stdout is not None:
                 sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has seen enough, as `head` does. Files were written before anything was said.
+        # The reader closed the pipe, as `head` does. Commands write files before they print.
         _discard(sys.stdout)
         return 0
     except OSError as error:
         _discard(sys.stdout)
-        return _refused(error)
+        return _report_error(error)
     except KeyboardInterrupt:
-        _say("interrupted")
+        _print_error("interrupted")
         return 130
 
 
@@ -64,22 +68,22 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:
         raise
     except (SwiftForceError, OSError, ImportError, MemoryError) as error:
-        return _refused(error)
+        return _report_error(error)
     return 0
 
 
-def _refused(error: Exception) -> int:
-    """Say in one line why a command ends here."""
+def _report_error(error: Exception) -> int:
+    """Print one line that says why the command failed; return the exit status."""
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
-        # Without the number, and as readers of other commands know it.
+        # Without the error number, as other commands print it.
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    _say(text)
+    _print_error(text)
     return 1
 
 
-def _say(line: str) -> None:
-    """Print a line to standard error, if somebody still reads it."""
+def _print_error(line: str) -> None:
+    """Print a line to standard error. A closed pipe is ignored."""
     try:
         print(f"swiftforce: {line}", file=sys.stderr, flush=True)
     except BrokenPipeError:
@@ -88,15 +92,15 @@ def _say(line: str) -> None:
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Show what swiftforce warns of in one line each, whatever Python was told about warnings."""
+    """Print each warning of swiftforce as one line, whatever filters Python has."""
     with warnings.catch_warnings():
-        others = warnings.showwarning
+        original = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *where: object) -> None:
             if issubclass(category, SwiftForceWarning):
-                _say(f"warning: {message}")
+                _print_error(f"warning: {message}")
             else:
-                others(message, category, *where)  # type: ignore[arg-type]
+                original(message, category, *where)  # type: ignore[arg-type]
 
         warnings.showwarning = show  # type: ignore[assignment]
         warnings.simplefilter("always", SwiftForceWarning)
@@ -104,12 +108,12 @@ def _plain_warnings() -> Iterator[None]:
 
 
 def _discard(stream: TextIO | None) -> None:
-    """What could not be printed goes nowhere, so that Python does not try again as it ends."""
+    """Redirect a stream to nowhere, so that Python does not flush it again at its exit."""
     if stream is None:
         return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,7 +1,7 @@
-"""The command ``apply``: weights with the removed ones at zero, in files like those they came in.
+"""The command ``apply``: write a checkpoint in which removed weights are zero.
 
-Bytes are copied from the mapped file to a new one, in pieces: nothing is loaded whole, and what no
-mask covers (other tensors, the header, what it says besides) stays as it is, bit for bit.
+Bytes are copied in pieces from the mapped files to new ones, so no file is loaded as a whole. All
+bytes outside masked tensors, headers included, are copied unchanged.
 """
 
 from __future__ import annotations
@@ -15,15 +15,23 @@ from pathlib import Path
 
 import swiftforce
 from swiftforce.adapters import listed
+from swiftforce.cli.input_files import check_format, open_checkpoint
 from swiftforce.cli.prune import add_weights
 from swiftforce.errors import CheckpointError, UnsupportedTypeError, WeightsDifferError
-from swiftforce.files import FLOATS, Checkpoint, Stored, atomic_write, check_place, is_one_of
+from swiftforce.files import (
+    PRUNABLE_DTYPES,
+    Checkpoint,
+    TensorInfo,
+    atomic_write,
+    check_output_path,
+    is_same_file,
+)
 from swiftforce.inputs import MASKS, Array, Tensors
-from swiftforce.show import Work
+from swiftforce.show import WorkProgress
 
-#: Types in which all bits zero are the number zero: what it is in integers, only their scales know.
-_ZEROS = (*FLOATS, "F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ")
-#: Bytes that are copied at a time: an interrupt waits for no more.
+#: Types in which zero bits are the number zero. For quantised integers that depends on their scale.
+_ZEROS = (*PRUNABLE_DTYPES, "F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ")
+#: Bytes copied at a time. An interrupt takes effect between two pieces.
 _PIECE = 1 << 26
 
 Masks = Mapping[str, Array]
@@ -33,11 +41,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "apply",
-        help="write a checkpoint with the removed weights at zero",
-        description="Write a checkpoint in which the weights that a file of masks removes are "
-        "exactly zero, and all else is as it was, bit for bit. Files may be larger than memory; "
-        "masks need a byte per weight. Files are written aside and then renamed, so there must be "
-        "room for them even where they replace those that are read.",
+        help="write a checkpoint with the removed weights set to zero",
+        description="Write a checkpoint in which the weights that the masks remove are exactly "
+        "zero. All other bytes are copied unchanged. Files may be larger than memory; masks take a "
+        "byte per weight. Each file is written to a temporary file and then renamed, so the disk "
+        "needs space for the new files even if they replace the old ones.",
         epilog="example: swiftforce apply masks.safetensors --weights model.safetensors "
         "--output sparse.safetensors",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -51,64 +59,67 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         required=True,
         metavar="PATH",
         default=argparse.SUPPRESS,
-        help="a file; for a checkpoint of several files or with an index a folder, which is made "
-        "if need be and gets files of the same names. What is there is replaced; it may be what "
-        "is read",
+        help="output file; for a checkpoint of several files or with an index, output folder, "
+        "which is created and gets files of the same names. Existing files are replaced, also the "
+        "input itself",
     )
 
 
 def _apply(options: argparse.Namespace) -> None:
-    checkpoint = Checkpoint(options.weights)
+    check_format(options.masks)
+    checkpoint = open_checkpoint(options.weights)
     targets = _targets(checkpoint, options.output, options.masks)
     pruning = swiftforce.load(options.masks)
     arrays = Tensors(pruning.masks, "masks", MASKS).arrays
     masks = {layer.name: mask for layer, mask in zip(pruning.layers, arrays, strict=True)}
     _check(masks, checkpoint, options.masks)
-    work = Work(sum(file.stat().st_size for file in checkpoint.files), unit="B")
-    with work, _folder(options.output, checkpoint), ExitStack() as asides:
-        # All are complete before the first of them is renamed.
+    work = WorkProgress(sum(file.stat().st_size for file in checkpoint.files), unit="B")
+    with work, _folder(options.output, checkpoint), ExitStack() as renames:
+        # All files are complete before the first one is renamed.
         for source, target in targets.items():
-            aside = asides.enter_context(atomic_write(target))
-            _write(source, aside, checkpoint, masks, work)
+            temporary = renames.enter_context(atomic_write(target))
+            _write(source, temporary, checkpoint, masks, work)
     print(
         f"{pruning.size - pruning.keep:,} of {pruning.size:,} weights in {len(masks)} tensors "
         f"set to zero\nweights: {options.output}"
     )
 
 
-# ------------------------------------------------------------------------- before anything is done
+# ------------------------------------------------------------------------- checks before any work
 
 
 def _targets(checkpoint: Checkpoint, output: Path, masks: Path) -> dict[Path, Path]:
-    """Where each file goes.
+    """The output path of each input file.
 
     Raises
     ------
     CheckpointError
-        If two would go to the same place, or one where the masks are.
+        If two files have the same output path, or an output path is an input of another file.
     OSError
-        If nothing can be written there.
+        If an output path cannot be written.
     """
     sources = (*checkpoint.files, *checkpoint.indices)
     if len(sources) == 1:
-        check_place(output)
+        check_output_path(output)
         targets = {sources[0]: output}
     else:
         if not output.parent.is_dir() or (output.exists() and not output.is_dir()):
             raise NotADirectoryError(
-                f"{str(output)!r} is not, and cannot become, the folder that {len(sources)} files "
-                "need"
+                f"{str(output)!r} is not a folder and cannot be created as one: "
+                f"{len(sources)} files need a folder"
             )
         targets = {source: output / source.name for source in sources}
     by_target: dict[Path, Path] = {}
     for source, target in targets.items():
         if target in by_target:
-            raise CheckpointError(f"{by_target[target]} and {source} would both become {target}")
+            raise CheckpointError(
+                f"{by_target[target]} and {source} have the same output path {target}"
+            )
         by_target[target] = source
         if target.is_dir():
-            raise IsADirectoryError(f"{str(target)!r} is a folder")
-        if is_one_of(target, [masks, *(other for other in sources if other != source)]):
-            raise CheckpointError(f"{target} is to be read: write to another place")
+            raise IsADirectoryError(f"{str(target)!r} is a folder: name a file")
+        if is_same_file(target, [masks, *(other for other in sources if other != source)]):
+            raise CheckpointError(f"{target} is an input: write to another path")
     return targets
 
 
@@ -118,26 +129,26 @@ def _check(masks: Masks, checkpoint: Checkpoint, path: Path) -> None:
     Raises
     ------
     WeightsDifferError
-        If a tensor is missing or has another shape: the message says which.
+        If a tensor is missing or has another shape; the message lists the differences.
     UnsupportedTypeError
-        If a tensor is of a type that may have no zero.
+        If a tensor has a type whose zero is not known.
     """
     tensors = checkpoint.tensors
-    found = []
+    differences = []
     if missing := [name for name in masks if name not in tensors]:
-        found.append(f"{listed(missing)} missing")
-    found += [
+        differences.append(f"{listed(missing)} missing")
+    differences += [
         f"{name!r} has shape {tensors[name].shape}, not {mask.shape}"
         for name, mask in masks.items()
         if name in tensors and tensors[name].shape != mask.shape
     ]
-    if found:
-        raise WeightsDifferError(f"{path} holds masks of other weights: {'; '.join(found)}")
+    if differences:
+        raise WeightsDifferError(f"{path} holds masks of other weights: {'; '.join(differences)}")
     for name in masks:
         if tensors[name].dtype not in _ZEROS:
             raise UnsupportedTypeError(
-                f"{name!r} is {tensors[name].dtype}, whose zero is not known; there are: "
-                f"{', '.join(_ZEROS)}"
+                f"{name!r} has type {tensors[name].dtype}, whose zero is not known: convert it to "
+                f"one of {', '.join(_ZEROS)}"
             )
 
 
@@ -146,7 +157,7 @@ def _check(masks: Masks, checkpoint: Checkpoint, path: Path) -> None:
 
 @contextmanager
 def _folder(output: Path, checkpoint: Checkpoint) -> Iterator[None]:
-    """Make the folder that several files need; take it away if nothing comes of them."""
+    """Create the folder for several files; remove it again if an error leaves it empty."""
     if output.is_dir() or len(checkpoint.files) + len(checkpoint.indices) == 1:
         yield
         return
@@ -159,11 +170,13 @@ def _folder(output: Path, checkpoint: Checkpoint) -> Iterator[None]:
         raise
 
 
-def _write(source: Path, aside: Path, checkpoint: Checkpoint, masks: Masks, work: Work) -> None:
-    """Write one file beside the place where it shall stand, and let it reach the disk."""
-    with aside.open("wb") as file:
-        # While nothing is in it yet: what only its owner may read stays so.
-        shutil.copymode(source, aside)
+def _write(
+    source: Path, target: Path, checkpoint: Checkpoint, masks: Masks, work: WorkProgress
+) -> None:
+    """Write one file and flush it to disk."""
+    with target.open("wb") as file:
+        # Before there is content, so that private files stay private.
+        shutil.copymode(source, target)
         if source in checkpoint.indices:
             file.write(source.read_bytes())
         else:
@@ -175,28 +188,28 @@ def _write(source: Path, aside: Path, checkpoint: Checkpoint, masks: Masks, work
 
 
 def _pieces(source: Path, checkpoint: Checkpoint, masks: Masks) -> Iterator[Array]:
-    """The bytes of the new file, in order."""
+    """The bytes of the new file, piece by piece."""
     raw = checkpoint.raw(source)
-    covered = [
+    masked_tensors = [
         (checkpoint.tensors[name], mask)
         for name, mask in masks.items()
         if checkpoint.tensors[name].file == source
     ]
     done = 0
-    for stored, mask in sorted(covered, key=lambda item: item[0].start):
-        yield from _parts(raw[done : stored.start])
+    for stored, mask in sorted(masked_tensors, key=lambda item: item[0].start):
+        yield from _split(raw[done : stored.start])
         yield from _masked(raw, stored, mask)
         done = stored.stop
-    yield from _parts(raw[done:])
+    yield from _split(raw[done:])
 
 
-def _parts(raw: Array) -> Iterator[Array]:
+def _split(raw: Array) -> Iterator[Array]:
     for start in range(0, raw.size, _PIECE):
         yield raw[start : start + _PIECE]
 
 
-def _masked(raw: Array, stored: Stored, mask: Array) -> Iterator[Array]:
-    """The bytes of a tensor with those of removed weights zero."""
+def _masked(raw: Array, stored: TensorInfo, mask: Array) -> Iterator[Array]:
+    """The bytes of a tensor, with zeros for removed weights, piece by piece."""
     kept = mask.ravel()
     if not kept.size:
         return
@@ -204,7 +217,7 @@ def _masked(raw: Array, stored: Stored, mask: Array) -> Iterator[Array]:
     width = tensor.size // kept.size
     step = _PIECE // width
     for start in range(0, kept.size, step):
-        # A copy is aligned, wherever the tensor lies. Integers: zero is no product, and never -0.
+        # The copy is aligned. As integers, so that -0.0 and NaN become +0.0, too.
         part = tensor[start * width : (start + step) * width].copy()
         part.view(f"u{width}")[~kept[start : start + step]] = 0
         yield part

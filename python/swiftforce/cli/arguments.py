@@ -1,18 +1,18 @@
-"""What options of the command line may say: each function makes a value of a text or refuses it.
+"""Values of command line options: each function converts a text or raises an error.
 
-What they raise, argparse prints below the usage.
+argparse prints the errors below the usage.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from swiftforce.errors import SwiftForceError
-from swiftforce.experiments import NETWORKS
+from swiftforce.experiments import NETWORKS, compared_methods
 from swiftforce.inputs import canonical_name, check_seed, check_sparsity, method_info, methods
 
 Number = TypeVar("Number", int, float)
@@ -24,7 +24,7 @@ def sparsity(text: str) -> float:
 
 
 def _checked(text: str, kind: type[Number], check: Callable[[Number], Number], what: str) -> Number:
-    """A number that the package takes, too."""
+    """A number that passes the package's own check."""
     try:
         value = kind(text)
     except ValueError:
@@ -63,46 +63,51 @@ def seed(text: str) -> int:
 
 
 def one_shot(text: str) -> str:
-    """A method that needs no more than one set of gradients, which is what files hold."""
-    try:
-        text = canonical_name("method", text, methods())
-    except SwiftForceError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    info = method_info(text)
+    """The name of a method that needs at most one set of gradients."""
+    name = _name("method", text, methods())
+    info = method_info(name)
     if info["one_shot"]:
-        return text
+        return name
     same = [
-        name for name in one_shot_methods() if method_info(name)["saliency"] == info["saliency"]
+        other for other in one_shot_methods() if method_info(other)["saliency"] == info["saliency"]
     ]
-    alone = f"; from one set alone, as a file holds it, it is {same[0]}" if same else ""
+    instead = f"use --method {same[0]}, or call" if same else "call"
     raise argparse.ArgumentTypeError(
-        f"{text} asks for new gradients at each of its steps{alone}: use swiftforce.{text} or "
-        "swiftforce.torch.prune"
+        f"{name} needs new gradients at each step, but files hold one set: {instead} "
+        f"swiftforce.{name} or swiftforce.torch.prune in Python"
     )
 
 
+def _name(axis: str, text: str, known: Sequence[str]) -> str:
+    """A known name, from any spelling that the package takes."""
+    try:
+        return canonical_name(axis, text, known)
+    except SwiftForceError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def one_shot_methods() -> list[str]:
-    """The methods that `one_shot` takes."""
+    """Names of the methods that need at most one set of gradients."""
     return [name for name in methods() if method_info(name)["one_shot"]]
 
 
-#: Networks that go by the name of their family.
+#: The network that the name of a family stands for.
 SHORT = {"vgg": "small_vgg", "resnet": "resnet20"}
 
 
 def network(text: str) -> str:
-    """A network by its name, or the usual one of a family."""
-    name = SHORT.get(text, text)
-    if name not in NETWORKS:
-        raise argparse.ArgumentTypeError(
-            f"there is no network {text!r}; there are: {', '.join(NETWORKS)}"
-        )
-    return name
+    """The name of a network; the name of a family stands for its usual network."""
+    return _name("network", SHORT.get(text.lower(), text), tuple(NETWORKS))
+
+
+def compared_method(text: str) -> str:
+    """The name of a method that experiments compare."""
+    return _name("method", text, compared_methods())
 
 
 def results_file(text: str) -> Path:
     """The path of a file of results."""
-    # The pictures go by its name with another suffix.
+    # Pictures get the same name with another suffix.
     if not text.endswith(".csv"):
         raise argparse.ArgumentTypeError(f"must end in .csv, not {text}")
     return Path(text)

@@ -1,4 +1,4 @@
-"""The command ``bench``: what a mask costs on this machine."""
+"""The command ``bench``: time the search for a mask on this machine."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy
 import swiftforce
 from swiftforce.cli.arguments import count, sparsity
 from swiftforce.experiments import bench
-from swiftforce.files import FLOATS
+from swiftforce.files import PRUNABLE_DTYPES
 from swiftforce.show import tables
 
-#: Weights and runs of a look that takes a moment.
+#: Settings of a measurement that takes a second.
 _QUICK = {"weights": 1_000_000, "repeats": 3}
 
 
@@ -22,9 +22,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     defaults = bench.Settings()
     parser = commands.add_parser(
         "bench",
-        help="measure what a mask costs on this machine",
-        description="Measure what the mask of SNIP costs on this machine, against reading weights "
-        "and gradients once, which nothing can be faster than, and against numpy.",
+        help="time the search for a mask on this machine",
+        description="Time the search for a SNIP mask on this machine. It is compared with a scan, "
+        "which reads weights and gradients once and is a lower bound, and with numpy.",
         epilog="example: swiftforce bench --weights 1000000 --sparsity 0.99",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -34,8 +34,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         type=count,
         default=defaults.weights,
         metavar="N",
-        help=f"in {bench.TENSORS} tensors; "
-        f"{defaults.memory / defaults.weights:.0f} bytes of memory for each float32",
+        help=f"number of weights, in {bench.TENSORS} tensors; each float32 weight takes "
+        f"{defaults.memory / defaults.weights:.0f} bytes of memory",
     )
     parser.add_argument(
         "--sparsity",
@@ -46,14 +46,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument(
         "--dtype",
-        choices=tuple(FLOATS.values()),
+        choices=tuple(PRUNABLE_DTYPES.values()),
         default=defaults.dtype,
-        help="of weights and gradients",
+        help="type of weights and gradients",
     )
     parser.add_argument(
         "--quick",
         action="store_true",
-        help=f"no more than {_QUICK['weights']:,} weights, in {_QUICK['repeats']} runs",
+        help=f"use at most {_QUICK['weights']:,} weights and {_QUICK['repeats']} runs",
     )
 
 
@@ -72,7 +72,7 @@ def _bench(options: argparse.Namespace) -> None:
     )
     seconds = bench.run(settings)
     print()
-    title = f"Mask of sparsity {settings.sparsity:g}: median of {settings.repeats} runs"
+    title = f"Mask of sparsity {settings.sparsity:g}: median time of {settings.repeats} runs"
     tables.show(title, bench.rows(seconds))
     threads = swiftforce.get_num_threads()
     print(

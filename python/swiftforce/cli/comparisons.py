@@ -7,10 +7,26 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from swiftforce.cli.arguments import SHORT, count, network, positive, results_file, sparsity
+from swiftforce.cli.arguments import (
+    SHORT,
+    compared_method,
+    count,
+    network,
+    positive,
+    results_file,
+    sparsity,
+)
 from swiftforce.datasets import fashion_mnist
 from swiftforce.errors import RunsFileError
-from swiftforce.experiments import NETWORKS, Result, compared_methods, demo, figure, results_csv
+from swiftforce.experiments import (
+    NETWORKS,
+    Result,
+    compared_methods,
+    demo,
+    figure,
+    figure_report,
+    results_csv,
+)
 from swiftforce.experiments import plots as experiment_plots
 from swiftforce.inputs import check_seed
 from swiftforce.show import plots, tables
@@ -28,18 +44,18 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     defaults = demo.Settings()
     parser = commands.add_parser(
         "demo",
-        help="prune and train a small network on Fashion-MNIST, compare methods",
-        description="Find masks on a network before training, train it sparse on "
-        "Fashion-MNIST, and compare the methods: a table and a picture.",
+        help="compare methods on a small network and Fashion-MNIST",
+        description="Prune a network before training, train it on Fashion-MNIST, and compare the "
+        "methods in a table and a picture.",
         epilog="example: swiftforce demo --sparsity 0.9 0.99 --methods dense force snip",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     _add_comparison(parser, defaults)
     parser.add_argument(
-        "--seed", type=int, default=defaults.seed, help="selects all that is random"
+        "--seed", type=int, default=defaults.seed, help="seed of weights, batches and random masks"
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("demo.png"), help="where the picture goes"
+        "--output", type=Path, default=Path("demo.png"), help="file for the picture"
     )
     parser.set_defaults(command=_demo)
 
@@ -49,9 +65,9 @@ def _add_figure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = commands.add_parser(
         "figure",
         help="compare the methods over sparsities and seeds on Fashion-MNIST; takes hours",
-        description="Find masks before training, train with them and test, for every method, "
-        "sparsity and seed. Each run is added to a file of results as it ends: the same command "
-        "goes on where it was stopped. Then a table, and pictures beside the file.",
+        description="Prune before training, train and test, for every method, sparsity and seed. "
+        "The result of each run is appended to a file, so that the same command continues after "
+        "an interruption. At the end a table is printed, and pictures are drawn beside the file.",
         epilog="example: swiftforce figure --network resnet20 --epochs 4 --hours 8",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -63,7 +79,7 @@ def _add_figure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         nargs="+",
         default=list(defaults.seeds),
         metavar="N",
-        help="each selects all that is random in its runs",
+        help="seeds of weights, batches and random masks",
     )
     parser.add_argument(
         "--batch-size", type=count, default=defaults.batch_size, help="images per batch"
@@ -72,26 +88,26 @@ def _add_figure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--learning-rate",
         type=positive,
         default=defaults.learning_rate,
-        help="at the start",
+        help="initial learning rate",
     )
     parser.add_argument(
         "--hours",
         type=positive,
         default=math.inf,
-        help="begin no run after so many hours",
+        help="start no run after this many hours",
     )
     parser.add_argument(
         "--results",
         type=results_file,
         default=Path("figure.csv"),
         metavar="CSV",
-        help="file of results, to go on with or to make",
+        help="file of results; it is continued if it exists",
     )
     parser.add_argument(
         "--draw-only",
         action="store_true",
         default=argparse.SUPPRESS,
-        help="do no runs: table and pictures of what is there",
+        help="do no runs: make table and pictures of the results in the file",
     )
 
 
@@ -99,15 +115,15 @@ def _add_comparison(
     parser: argparse.ArgumentParser, defaults: demo.Settings | figure.Settings
 ) -> None:
     """The options of all commands that compare methods."""
-    # Defaults that say nothing are kept out of the help.
+    # A default of None would be shown in the help.
     parser.set_defaults(samples=None, data=None)
     parser.add_argument(
         "--network",
         type=network,
         default=defaults.network,
         metavar="NAME",
-        help=f"of {', '.join(NETWORKS)}; "
-        f"{', '.join(f'{family} is {name}' for family, name in SHORT.items())}",
+        help=f"one of {', '.join(NETWORKS)}; "
+        f"{', '.join(f'{family} means {name}' for family, name in SHORT.items())}",
     )
     parser.add_argument(
         "--sparsity",
@@ -120,10 +136,10 @@ def _add_comparison(
     parser.add_argument(
         "--methods",
         nargs="+",
-        choices=compared_methods(),
+        type=compared_method,
         default=list(defaults.methods),
         metavar="M",
-        help=f"of {', '.join(compared_methods())}",
+        help=f"one or more of {', '.join(compared_methods())}",
     )
     parser.add_argument(
         "--steps", type=count, default=defaults.steps, help="steps of a progressive search"
@@ -138,13 +154,13 @@ def _add_comparison(
         "--samples",
         type=count,
         default=argparse.SUPPRESS,
-        help="use only so many training images (default: all)",
+        help="use only this many training images (default: all)",
     )
     parser.add_argument(
         "--data",
         type=Path,
         default=argparse.SUPPRESS,
-        help="folder with the Fashion-MNIST files (default: the system's)",
+        help="folder with the Fashion-MNIST files (default: SWIFTFORCE_DATA, then the system)",
     )
 
 
@@ -159,7 +175,7 @@ def _demo(options: argparse.Namespace) -> None:
     )
     check_seed(settings.seed)
     if plots.can_plot():
-        plots.check_target(options.output)
+        plots.check_figure_path(options.output)
     data = fashion_mnist(options.data)
     if options.samples is not None:
         data = data.subset(train=options.samples)
@@ -208,28 +224,31 @@ def _figure(options: argparse.Namespace) -> None:
         learning_rate=options.learning_rate,
         samples=options.samples or figure.Settings.samples,
     )
-    there = results_csv.read(options.results)
+    stored = results_csv.read(options.results)
     if options.draw_only:
         if options.samples is None:
-            settings = figure.most_samples(settings, there)
+            settings = figure.with_most_images(settings, stored)
     else:
         settings = _run_figure(options, settings)
-        there = results_csv.read(options.results)
-    results = figure.wanted(settings, there)
+        stored = results_csv.read(options.results)
+    results = figure.matching_results(settings, stored)
     if options.draw_only and not results:
         raise RunsFileError(f"{str(options.results)!r} has no run with these settings")
     if results:
         _show_figure(results, settings, options.results)
-    left = len(figure.planned(settings)) - len(results)
-    if left:
-        print(f"{left} of {left + len(results)} runs are left; the same command goes on")
+    total = len(figure.all_runs(settings))
+    if len(results) < total:
+        print(
+            f"{total - len(results)} of {total} runs are missing: "
+            "run the same command again to continue"
+        )
 
 
 def _show_figure(results: list[Result], settings: figure.Settings, path: Path) -> None:
     print()
     tables.show(
-        "Test accuracy in % by share of weights removed: mean (least .. most of the seeds)",
-        figure.rows(results, settings),
+        "Test accuracy in % by share of weights removed: mean (range over the seeds)",
+        figure_report.rows(results, settings),
     )
     for result in results:
         if result.diverged:
@@ -238,12 +257,12 @@ def _show_figure(results: list[Result], settings: figure.Settings, path: Path) -
     if not plots.can_plot():
         print(_NO_PICTURES)
         return
-    for picture in figure.draw(results, settings, path):
+    for picture in figure_report.draw(results, settings, path):
         print(f"picture: {picture}")
 
 
 def _run_figure(options: argparse.Namespace, settings: figure.Settings) -> figure.Settings:
-    """Do the runs that are left; the settings with the number of images that there are."""
+    """Do the missing runs; return the settings with the number of training images."""
     if not options.results.parent.is_dir():
         folder = str(options.results.parent)
         raise FileNotFoundError(f"there is no folder {folder!r} for the results")
@@ -256,5 +275,5 @@ def _run_figure(options: argparse.Namespace, settings: figure.Settings) -> figur
         f"images, {len(data.test_x):,} test images; results: {options.results}",
         flush=True,
     )
-    figure.go_on(data, settings, options.results, seconds=3600 * options.hours)
+    figure.do_missing_runs(data, settings, options.results, seconds=3600 * options.hours)
     return settings

@@ -1,4 +1,4 @@
-"""The command ``inspect``: what is in a file of masks."""
+"""The command ``inspect``: show the masks in a file."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 import swiftforce
+from swiftforce.cli.input_files import check_format
 from swiftforce.errors import MaskFileError
-from swiftforce.files import is_one_of
+from swiftforce.files import is_same_file
 from swiftforce.show import plots, tables
 
 
@@ -15,21 +16,21 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "inspect",
-        help="show what a file of masks keeps of each layer",
-        description="Show what the masks in a file keep of each layer: a table, or all that is "
-        "known of the search as JSON, and a picture.",
+        help="show how many weights a file of masks keeps in each layer",
+        description="Show how many weights the masks in a file keep in each layer: as a table, as "
+        "JSON with all details of the search, or as a picture.",
         epilog="example: swiftforce inspect masks.safetensors --plot masks.png",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.set_defaults(command=_inspect, plot=None)
     parser.add_argument("masks", type=Path, help="a file of masks")
-    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument(
         "--plot",
         type=Path,
         metavar="FILE",
         default=argparse.SUPPRESS,
-        help="where a picture of the layers and steps goes; its suffix names the format",
+        help="draw layers and steps to this file; its suffix selects the format",
     )
 
 
@@ -37,9 +38,10 @@ def _inspect(options: argparse.Namespace) -> None:
     if options.plot is not None:
         if not plots.can_plot():
             raise ImportError("pictures need matplotlib: pip install 'swiftforce[demo]'")
-        plots.check_target(options.plot)
-        if is_one_of(options.plot, [options.masks]):
-            raise MaskFileError(f"{options.plot} is to be read: draw to another place")
+        plots.check_figure_path(options.plot)
+        if is_same_file(options.plot, [options.masks]):
+            raise MaskFileError(f"{options.plot} is the file of masks: draw to another path")
+    check_format(options.masks)
     pruning = swiftforce.load(options.masks)
     if options.plot is not None:
         plots.save(pruning.plot(), options.plot)

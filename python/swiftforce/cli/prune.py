@@ -1,30 +1,32 @@
-"""The command ``prune``: masks from files of weights and gradients."""
+"""The command ``prune``: find masks from files of weights and gradients."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import warnings
 from pathlib import Path
 
 import swiftforce
 from swiftforce.adapters import listed
 from swiftforce.cli.arguments import count, one_shot, one_shot_methods, seed, sparsity
+from swiftforce.cli.input_files import open_checkpoint
 from swiftforce.errors import CheckpointError, MissingGradientsError, SwiftForceWarning
-from swiftforce.files import Checkpoint, check_place, is_one_of
+from swiftforce.files import Checkpoint, check_output_path, is_same_file
 from swiftforce.inputs import Array, method_info, method_name
-from swiftforce.show import tables
+from swiftforce.show import is_terminal, tables
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "prune",
-        help="find the mask of a checkpoint from its weights and gradients",
-        description="Find the mask of a checkpoint, in one step, from safetensors files of its "
-        "weights and of the gradients of the loss by the same names. Files are read where they "
-        "lie, so they may be larger than memory; the mask needs a byte per weight. "
-        "By default floating-point tensors of two or more dimensions are pruned, except those that "
-        "are by their names embeddings, norms, biases or scales; the table says which.",
+        help="find masks for a checkpoint from its weights and gradients",
+        description="Find masks for a checkpoint in one step. Weights and gradients of the loss "
+        "come from safetensors files and have the same names. Files are mapped into memory, not "
+        "loaded, so they may be larger than memory; masks take a byte per weight. By default "
+        "floating-point tensors with two or more dimensions are pruned, except embeddings, norms, "
+        "biases and scales, which are recognised by their names. The table lists pruned tensors.",
         epilog="example: swiftforce prune --weights model.safetensors --gradients "
         "gradients.safetensors --sparsity 0.9 --output masks.safetensors",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -40,24 +42,27 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         nargs="+",
         metavar="FILE",
         default=argparse.SUPPRESS,
-        help="files of the gradients, likewise",
+        help="files of the gradients, in the same formats",
     )
-    _add_how_many(parser)
+    _add_amount(parser)
     parser.add_argument(
         "--method",
         type=one_shot,
         metavar="NAME",
         default=argparse.SUPPRESS,
-        help=f"of {', '.join(one_shot_methods())} (default: snip, which needs gradients)",
+        help=f"one of {', '.join(one_shot_methods())} (default: snip, which needs gradients)",
     )
-    parser.add_argument("--seed", type=seed, default=0, help="of the method random")
-    for option, which in (("--include", "to prune instead"), ("--exclude", "not to prune")):
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the method random")
+    for option, text in (
+        ("--include", "prune only tensors whose names match one of these patterns"),
+        ("--exclude", "do not prune tensors whose names match one of these patterns"),
+    ):
         parser.add_argument(
             option,
             nargs="+",
             metavar="GLOB",
             default=argparse.SUPPRESS,
-            help=f"tensors {which}, by patterns of their names",
+            help=text,
         )
     parser.add_argument(
         "--output",
@@ -65,12 +70,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         required=True,
         metavar="FILE",
         default=argparse.SUPPRESS,
-        help="where the masks go; what is there is replaced, but none of the files above",
+        help="file for the masks; it is replaced if it exists, but must not be one of the inputs",
     )
 
 
 def add_weights(parser: argparse.ArgumentParser) -> None:
-    """The option that names a checkpoint."""
+    """Add the option that names a checkpoint."""
     parser.add_argument(
         "--weights",
         type=Path,
@@ -78,11 +83,11 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="FILE",
         default=argparse.SUPPRESS,
-        help="safetensors files of one checkpoint, or the *.safetensors.index.json that names them",
+        help="safetensors files of one checkpoint, or its *.safetensors.index.json",
     )
 
 
-def _add_how_many(parser: argparse.ArgumentParser) -> None:
+def _add_amount(parser: argparse.ArgumentParser) -> None:
     group = parser.add_mutually_exclusive_group(required=True)
     group.add_argument(
         "--sparsity",
@@ -96,21 +101,21 @@ def _add_how_many(parser: argparse.ArgumentParser) -> None:
         type=count,
         metavar="K",
         default=argparse.SUPPRESS,
-        help="or number of weights to keep",
+        help="number of weights to keep, instead of --sparsity",
     )
 
 
 def _prune(options: argparse.Namespace) -> None:
     method = _method(options)
-    weights = Checkpoint(options.weights)
-    gradients = Checkpoint(options.gradients) if options.gradients else None
+    weights = open_checkpoint(options.weights)
+    gradients = open_checkpoint(options.gradients) if options.gradients else None
     _check_files(options.output, weights, gradients)
     names = weights.prunable(options.include, options.exclude)
     arrays = {name: weights.array(name) for name in names}
     grads = _gradients(names, gradients) if gradients is not None else None
     with warnings.catch_warnings():
-        if tables.is_terminal():
-            # The table tells of them, on the same screen.
+        if is_terminal(sys.stdout):
+            # The table has the same texts.
             warnings.simplefilter("ignore", SwiftForceWarning)
         pruning = swiftforce.prune(
             arrays,
@@ -119,6 +124,7 @@ def _prune(options: argparse.Namespace) -> None:
             sparsity=options.sparsity,
             keep=options.keep,
             seed=options.seed,
+            progress=False,
         )
     pruning.save(options.output)
     tables.print_result(pruning)
@@ -129,27 +135,27 @@ def _prune(options: argparse.Namespace) -> None:
 
 
 def _method(options: argparse.Namespace) -> str:
-    """The method that fits what was given; a wrong command is refused as argparse does."""
+    """The method. If it does not fit the other options, argparse prints the error and exits."""
     method: str = options.method or "snip"
     without = [name for name in one_shot_methods() if not method_info(name)["needs_gradients"]]
     if not options.gradients and method not in without:
         options.refuse(
-            f"{method} needs --gradients; without them there are: --method {' or '.join(without)}"
+            f"{method} needs --gradients; without gradients use --method {' or '.join(without)}"
         )
     if options.gradients and method in without:
-        options.refuse(f"{method} reads no gradients: leave out --gradients, or --method")
+        options.refuse(f"{method} does not use gradients: leave out --gradients, or --method")
     return method
 
 
 def _check_files(output: Path, weights: Checkpoint, gradients: Checkpoint | None) -> None:
-    """Refuse files that stand in each other's place, before any work."""
-    check_place(output)
+    """Refuse an output that is an input, and one file for two inputs, before any work."""
+    check_output_path(output)
     for file in gradients.files if gradients else ():
-        if is_one_of(file, weights.files):
-            raise CheckpointError(f"{file} cannot hold both weights and gradients")
+        if is_same_file(file, weights.files):
+            raise CheckpointError(f"{file} is given for both weights and gradients: give two files")
     for one in (weights, gradients):
-        if one is not None and is_one_of(output, (*one.files, *one.indices)):
-            raise CheckpointError(f"{output} is to be read: write the masks elsewhere")
+        if one is not None and is_same_file(output, (*one.files, *one.indices)):
+            raise CheckpointError(f"{output} is an input: write the masks to another path")
 
 
 def _gradients(names: list[str], gradients: Checkpoint) -> dict[str, Array]:

@@ -1,9 +1,10 @@
 """Data sets as numpy arrays, ready to prune and train on.
 
-Nothing is downloaded, and nothing but numpy and the standard library is needed. Every reader
-returns a `Dataset`. If a file is missing or damaged, a `swiftforce.DatasetError` names it.
-`sources` says where each data set is looked for; each format has a module of its own. Networks
-do not belong here.
+Every reader returns a `Dataset` and needs nothing but numpy. Nothing is downloaded. If a file is
+missing or damaged, a `swiftforce.DatasetError` names it.
+
+`sources` defines where each data set is looked for; each file format has a module of its own.
+Networks do not belong here.
 """
 
 from swiftforce.datasets.idx import idx_dataset, read_idx
@@ -19,3 +20,8 @@ __all__ = [
     "mnist",
     "read_idx",
 ]
+
+
+def __dir__() -> list[str]:
+    """Public names alone."""
+    return sorted(__all__)

@@ -1,4 +1,4 @@
-"""The binary version of CIFAR-10 and CIFAR-100, from a folder or the archive, piece by piece."""
+"""The binary version of CIFAR-10 and CIFAR-100, read from a folder or the archive."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from swiftforce.files import file_error, file_size
 
 _SHAPE = (3, 32, 32)
 _PIXELS = 3 * 32 * 32
-_PIECE = 512  # records read at a time: one and a half MiB
+_RECORDS = 512  # records read at a time: 1.5 MiB
 _CHUNK = 1 << 20
 _UNREADABLE = (OSError, EOFError, tarfile.TarError, zlib.error)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the files of a data set are called, and what a record of theirs starts with.
+    """Names of the files of a data set, and the labels at the start of each record.
 
     Attributes
     ----------
     name, folder, archive : str
-        What the data set is called, the folder that it unpacks to, and what is downloaded.
+        Names of the data set, of the folder in its archive, and of the archive.
     train : tuple of str
-        The files to train on, in the order of their samples.
+        Files of the training set, in the order of their samples.
     test : str
-        The file to test with.
+        File of the test set.
     labels : tuple of (str, int)
-        For each byte in front of a record's pixels, its meaning and how many values it may take;
-        the last one is the class.
+        For each byte before the pixels of a record, its meaning and its number of values. The last
+        one is the class.
     """
 
     name: str
@@ -62,14 +62,14 @@ class Layout:
 
     @property
     def record(self) -> int:
-        """Length of a record in bytes: labels, then the red, the green and the blue plane."""
+        """Bytes of a record: labels, then the red, green and blue planes."""
         return len(self.labels) + _PIXELS
 
-    def is_at(self, place: Path) -> bool:
-        """Whether a place is a folder with any of the files, or a file that may be the archive."""
-        if os.path.lexists(place) and not os.path.isdir(place):  # noqa: PTH112 - never raises
+    def is_at(self, path: Path) -> bool:
+        """Whether a path is a folder with any of the files, or a file that may be the archive."""
+        if os.path.lexists(path) and not os.path.isdir(path):  # noqa: PTH112 - never raises
             return True
-        return any(os.path.lexists(place / file) for file in self.files)
+        return any(os.path.lexists(path / file) for file in self.files)
 
 
 CIFAR10 = Layout(
@@ -92,47 +92,47 @@ CIFAR100 = Layout(
 
 @dataclass(frozen=True)
 class _File:
-    path: Path  # as messages say it: of a file in an archive, the archive's path and its own
+    path: Path  # for messages; in an archive, the path of the archive followed by the member's
     size: int
     open: Callable[[], IO[bytes]]
 
 
-def read_cifar(place: Path, layout: Layout) -> Dataset:
-    """Read the data set from a folder or an archive; normalised, as `swiftforce.datasets` says.
+def read_cifar(path: Path, layout: Layout) -> Dataset:
+    """Read the data set from a folder or an archive, and normalise it.
 
-    The float32 images are made once and normalised in place; of the files, no more than a piece
-    is held.
+    The float32 images are allocated once and normalised in place. Of the files, no more than
+    1.5 MiB are in memory at a time.
 
     Parameters
     ----------
-    place : Path
-        Where the data set is, as `Layout.is_at` says.
+    path : Path
+        A folder or archive for which `Layout.is_at` is true.
     layout : Layout
-        Which data set it is.
+        Selects the data set.
 
     Raises
     ------
     DatasetError
-        Naming the file; for a wrong label, with its record and its value.
+        The message names the file and, for a wrong label, the record and the value.
     """
-    with _opened(place, layout) as files:
-        records = {name: _records(file, layout) for name, file in files.items()}
-        train_x, train_y = _unfilled(sum(records[name] for name in layout.train))
-        test_x, test_y = _unfilled(records[layout.test])
+    with _open_files(path, layout) as files:
+        records = {name: _record_count(file, layout) for name, file in files.items()}
+        train_x, train_y = _empty_part(sum(records[name] for name in layout.train))
+        test_x, test_y = _empty_part(records[layout.test])
         counts = np.zeros((_SHAPE[0], 256), np.int64)
         for name, file in files.items():
             is_train = name != layout.test
             images, classes = (train_x, train_y) if is_train else (test_x, test_y)
             before = layout.train[: layout.train.index(name)] if is_train else ()
-            at = sum(records[earlier] for earlier in before)
-            for labels, pixels in _pieces(file, layout):
-                end = at + len(labels)
-                classes[at:end] = labels
-                images[at:end] = pixels
+            start = sum(records[earlier] for earlier in before)
+            for labels, pixels in _read_records(file, layout):
+                end = start + len(labels)
+                classes[start:end] = labels
+                images[start:end] = pixels
                 if is_train:
                     counts += pixel_counts(pixels)
-                at = end
-    refuse_constant(place, counts)
+                start = end
+    refuse_constant(path, counts)
     mean, std = channel_statistics(counts)
     return Dataset(
         train_x=normalise_pixels(train_x, mean, std),
@@ -146,12 +146,12 @@ def read_cifar(place: Path, layout: Layout) -> Dataset:
     )
 
 
-def _unfilled(count: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _empty_part(count: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return np.empty((count, *_SHAPE), np.float32), np.empty(count, np.int64)
 
 
-def _records(file: _File, layout: Layout) -> int:
-    """How many records a file has by its length."""
+def _record_count(file: _File, layout: Layout) -> int:
+    """Number of records that a file of this length holds."""
     count, rest = divmod(file.size, layout.record)
     if file.size == 0:
         raise file_error(file.path, f"is empty, expected records of {layout.record} bytes")
@@ -162,57 +162,59 @@ def _records(file: _File, layout: Layout) -> int:
     return count
 
 
-def _pieces(file: _File, layout: Layout) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Classes and pixels of some records at a time, the labels checked."""
-    first, count = 0, _records(file, layout)
+def _read_records(
+    file: _File, layout: Layout
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Classes and pixels of a few records at a time, with checked labels."""
+    first, count = 0, _record_count(file, layout)
     try:
         with file.open() as stream:
             while first < count:
-                wanted = min(_PIECE, count - first) * layout.record
-                found = stream.read(wanted)
-                if len(found) < wanted:
-                    whole, rest = divmod(len(found), layout.record)
+                size = min(_RECORDS, count - first) * layout.record
+                data = stream.read(size)
+                if len(data) < size:
+                    whole, rest = divmod(len(data), layout.record)
                     raise EOFError(f"it ended in record {first + whole} (from 0), byte {rest}")
-                piece = np.frombuffer(found, np.uint8).reshape(-1, layout.record)
-                _check_labels(file, layout, piece, first)
+                records = np.frombuffer(data, np.uint8).reshape(-1, layout.record)
+                _check_labels(file, layout, records, first)
                 width = len(layout.labels)
-                yield piece[:, width - 1], piece[:, width:].reshape(-1, *_SHAPE)
-                first += len(piece)
+                yield records[:, width - 1], records[:, width:].reshape(-1, *_SHAPE)
+                first += len(records)
     except _UNREADABLE as error:
         raise file_error(file.path, f"cannot be read: {error}") from None
 
 
-def _check_labels(file: _File, layout: Layout, piece: NDArray[np.uint8], first: int) -> None:
+def _check_labels(file: _File, layout: Layout, records: NDArray[np.uint8], first: int) -> None:
     limits = [values for _, values in layout.labels]
-    wrong = np.argwhere(piece[:, : len(limits)] >= limits)
+    wrong = np.argwhere(records[:, : len(limits)] >= limits)
     if len(wrong):
         row, byte = wrong[0].tolist()
         meaning, values = layout.labels[byte]
         raise file_error(
             file.path,
-            f"record {first + row} (from 0) has the {meaning} {piece[row, byte]}, "
+            f"record {first + row} (from 0) has the {meaning} {records[row, byte]}, "
             f"expected 0 to {values - 1}",
         )
 
 
 @contextmanager
-def _opened(place: Path, layout: Layout) -> Iterator[dict[str, _File]]:
-    """The files by name, in the order in which they are best read."""
-    if os.path.isdir(place):  # noqa: PTH112 - never raises
-        yield {name: _in_folder(place, name) for name in layout.files}
+def _open_files(path: Path, layout: Layout) -> Iterator[dict[str, _File]]:
+    """The files by name, in the order in which they are fastest to read."""
+    if os.path.isdir(path):  # noqa: PTH112 - never raises
+        yield {name: _in_folder(path, name) for name in layout.files}
         return
-    file_size(place, f"pass {layout.archive} or its folder as unpacked")
+    file_size(path, f"pass {layout.archive} or its folder as unpacked")
     try:
-        with place.open("rb") as file:
+        with path.open("rb") as file:
             is_packed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             stream: Any = gzip.GzipFile(fileobj=file) if is_packed else file
             with tarfile.open(fileobj=stream, mode="r:") as archive:
-                yield _in_archive(place, archive, layout)
-                while stream.read(_CHUNK):  # the checksum stands at the end
+                yield _in_archive(path, archive, layout)
+                while stream.read(_CHUNK):  # gzip checks its checksum at the end
                     pass
     except _UNREADABLE as error:
-        raise file_error(place, f"cannot be read: {error}") from None
+        raise file_error(path, f"cannot be read: {error}") from None
 
 
 def _in_folder(folder: Path, name: str) -> _File:
@@ -226,31 +228,31 @@ def _in_folder(folder: Path, name: str) -> _File:
     )
 
 
-def _in_archive(place: Path, archive: tarfile.TarFile, layout: Layout) -> dict[str, _File]:
-    """In the order of the archive: going back would unpack it anew."""
+def _in_archive(path: Path, archive: tarfile.TarFile, layout: Layout) -> dict[str, _File]:
+    """The files in the order of the archive: reading backwards would unpack it again."""
     files: dict[str, _File] = {}
     for member in archive:
-        if member.size < 0:  # tarfile would go back and round for ever
-            raise file_error(place, f"has a file of {member.size} bytes in it")
+        if member.size < 0:  # tarfile would read the same members forever
+            raise file_error(path, f"is damaged: it has a member of {member.size} bytes")
         name = PurePosixPath(member.name).name
         if name not in layout.files:
             continue
-        path = Path(f"{place}/{member.name}")
+        member_path = Path(f"{path}/{member.name}")
         if name in files:
-            raise file_error(path, f"the archive has more than one {name}")
+            raise file_error(member_path, f"the archive has more than one {name}")
         if not member.isreg() or member.issparse():
-            raise file_error(path, "is not a regular file")
-        files[name] = _File(path, member.size, _opener(archive, member))
+            raise file_error(member_path, "is not a regular file")
+        files[name] = _File(member_path, member.size, _opener(archive, member))
     for name in layout.files:
         if name not in files:
-            raise file_error(place, f"no {name} in it; pass {layout.archive} as downloaded")
+            raise file_error(path, f"no {name} in it; pass {layout.archive} as downloaded")
     return files
 
 
 def _opener(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Callable[[], IO[bytes]]:
-    def opened() -> IO[bytes]:
+    def open_member() -> IO[bytes]:
         stream = archive.extractfile(member)
-        assert stream is not None  # as of every regular file
+        assert stream is not None  # never None for a regular file
         return stream
 
-    return opened
+    return open_member

@@ -1,4 +1,4 @@
-"""The IDX format, in which MNIST and its relatives come: read, and believed only once checked."""
+"""The IDX format of MNIST and similar data sets. Headers are checked before memory is allocated."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ _ELEMENT_TYPES: dict[int, np.dtype[Any]] = {
 _MAX_RANK = 32  # of an array in numpy 1; numpy 2 allows 64
 _MAX_BYTES = 2**63 - 1
 _CHUNK = 1 << 20
-# 258 bytes from a length and a distance code of one bit each: deflate cannot pack more tightly.
+# The best ratio of deflate: 258 bytes from a length code and a distance code of one bit each.
 _DEFLATE_RATIO = 258 * 8 // 2
 
 _TRAIN_IMAGES = "train-images-idx3-ubyte"
 _TRAIN_LABELS = "train-labels-idx1-ubyte"
 _TEST_IMAGES = "t10k-images-idx3-ubyte"
 _TEST_LABELS = "t10k-labels-idx1-ubyte"
-#: What the four files of a data set are called, each with or without ``.gz``.
+#: Names of the four files of a data set, each with or without ``.gz``.
 IDX_FILES = (_TRAIN_IMAGES, _TRAIN_LABELS, _TEST_IMAGES, _TEST_LABELS)
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """Read an array from an IDX file, the format of MNIST and its relatives.
+    """Read an array from an IDX file, the format of MNIST and similar data sets.
 
-    Whether the file is gzipped is seen from its first bytes, whatever its name. What the header
-    claims is checked before memory is taken for it: against the length of the file, or, where it
-    is gzipped, against what so many bytes can hold at most; of that no more than the claimed
-    length and one byte is ever unpacked.
+    The first bytes tell whether the file is gzipped; its name does not matter. The size in the
+    header is checked before memory is allocated: against the length of the file or, if it is
+    gzipped, against the most that a gzip file of this length can hold. No more than that size and
+    one byte are ever unpacked.
 
     Parameters
     ----------
@@ -60,14 +60,14 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     Returns
     -------
     numpy.ndarray
-        uint8, int8, int16, int32, float32 or float64, as the file says, in the byte order of the
-        machine and with the file's dimensions (1 to 32 of them). Writable, C-contiguous.
+        uint8, int8, int16, int32, float32 or float64, as in the file, with 1 to 32 dimensions, in
+        the byte order of the machine. Writable, C-contiguous.
 
     Raises
     ------
     DatasetError
-        Where the file is missing, cannot be read, is not in IDX format, is damaged, or is
-        shorter or longer than its header says.
+        If the file is missing, cannot be read, is not in IDX format, is damaged, or is shorter or
+        longer than its header says.
 
     References
     ----------
@@ -98,13 +98,13 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
 
 
 def _read_array(path: Path, stream: io.BufferedIOBase, *, least: int, most: int) -> NDArray[Any]:
-    """Read header and elements of a file that has `least` to `most` bytes in all."""
+    """Read header and elements of a file whose unpacked size is in `least` ... `most` bytes."""
     dtype, shape = _read_header(path, stream)
     header_bytes = 4 + 4 * len(shape)
     claimed = math.prod(shape) * dtype.itemsize
     dimensions = " x ".join(map(str, shape))
     claim = f"the header says {dimensions} {dtype.newbyteorder('=').name} = {claimed} bytes"
-    # An empty dimension makes the product 0 whatever the others are; numpy multiplies them.
+    # numpy multiplies the other dimensions even if one is empty and the product is 0.
     if math.prod(filter(None, shape)) * dtype.itemsize > _MAX_BYTES:
         raise file_error(path, f"{claim}: too large for this machine")
     if header_bytes + claimed < least:
@@ -114,8 +114,8 @@ def _read_array(path: Path, stream: io.BufferedIOBase, *, least: int, most: int)
         raise file_error(path, f"{claim}, but {limit}{most - header_bytes} bytes follow it")
     elements = _read_bytes(stream, claimed + 1)
     if len(elements) != claimed:
-        found = "more" if len(elements) > claimed else f"{len(elements)} bytes"
-        raise file_error(path, f"{claim}, but {found} follow it")
+        rest = "more" if len(elements) > claimed else f"{len(elements)} bytes"
+        raise file_error(path, f"{claim}, but {rest} follow it")
     array: NDArray[Any] = np.ndarray(shape, dtype, buffer=elements)
     if dtype.isnative:
         return array
@@ -142,40 +142,40 @@ def _read_header(path: Path, stream: io.BufferedIOBase) -> tuple[np.dtype[Any], 
         raise file_error(path, f"has {rank} dimensions, expected 1 to {_MAX_RANK}")
     dimensions = _read_bytes(stream, 4 * rank)
     if len(dimensions) < 4 * rank:
-        found, needed = 4 + len(dimensions), 4 + 4 * rank
-        raise file_error(path, f"ends after {found} of the {needed} bytes of its IDX header")
+        length, needed = 4 + len(dimensions), 4 + 4 * rank
+        raise file_error(path, f"ends after {length} of the {needed} bytes of its IDX header")
     shape = tuple(int.from_bytes(dimensions[i : i + 4], "big") for i in range(0, 4 * rank, 4))
     return _ELEMENT_TYPES[code], shape
 
 
 def _read_bytes(stream: io.BufferedIOBase, count: int) -> bytearray:
-    """Read `count` bytes, or all there are: memory grows with what arrives, not with `count`."""
-    found = bytearray()
-    while len(found) < count:
-        chunk = stream.read(min(_CHUNK, count - len(found)))
+    """Read `count` bytes, or up to the end. Memory grows with what is read, not with `count`."""
+    data = bytearray()
+    while len(data) < count:
+        chunk = stream.read(min(_CHUNK, count - len(data)))
         if not chunk:
             break
-        found += chunk
-    return found
+        data += chunk
+    return data
 
 
 def idx_dataset(directory: str | os.PathLike[str], *, name: str, normalise: bool = True) -> Dataset:
-    """Read a data set from the four IDX files of a folder.
+    """Read a data set from four IDX files in a folder.
 
-    They are named as MNIST's: ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``,
-    ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``, each with or without ``.gz``; where
-    both are there, the one without is read. The float32 images are made once and normalised in
-    place; besides them, no more than the bytes of one image file are held.
+    The files have the names of MNIST: ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``,
+    ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``, each with or without ``.gz``. If both
+    exist, the one without is read. The float32 images are allocated once and normalised in place;
+    besides them, the bytes of one image file are in memory.
 
     Parameters
     ----------
     directory : str or os.PathLike
         The folder.
     name : str
-        What the data set is called.
+        Name of the data set.
     normalise : bool
-        Whether to subtract the mean of the training set's pixels and divide by their standard
-        deviation, in both parts. Otherwise the pixels are in [0, 1].
+        Whether to subtract the mean of the training pixels and divide by their standard deviation,
+        in both parts. Otherwise pixels are in [0, 1].
 
     Returns
     -------
@@ -186,9 +186,9 @@ def idx_dataset(directory: str | os.PathLike[str], *, name: str, normalise: bool
     Raises
     ------
     DatasetError
-        Where a file is missing or damaged, is not of uint8, has the wrong number of dimensions or
-        no elements, where images and labels differ in number or the two parts in image size, and
-        where all training pixels are equal and so cannot be normalised.
+        If a file is missing or damaged, is not uint8, has the wrong number of dimensions or no
+        elements; if there are not as many labels as images, or the two parts differ in image size;
+        or if all training pixels are equal, so that they cannot be normalised.
 
     Examples
     --------
@@ -226,7 +226,7 @@ def idx_dataset(directory: str | os.PathLike[str], *, name: str, normalise: bool
         raise file_error(
             test_file,
             f"images of {pixels.shape[2]} x {pixels.shape[3]} pixels, "
-            f"those to train on have {height} x {width}",
+            f"the training images have {height} x {width}",
         )
     return Dataset(
         train_x=train_x,
@@ -253,7 +253,7 @@ def _read_uint8(path: Path, rank: int, meaning: str) -> NDArray[np.uint8]:
     if array.dtype != np.uint8 or array.ndim != rank:
         raise file_error(
             path,
-            f"{array.dtype} with {array.ndim} dimensions, "
+            f"{array.dtype} with {array.ndim} dimensions, but "
             f"{meaning} are uint8 with {rank} dimension{'s' if rank > 1 else ''}",
         )
     if array.size == 0:

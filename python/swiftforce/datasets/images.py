@@ -1,4 +1,4 @@
-"""Labelled images, and how their pixels are normalised: channel by channel, from exact counts."""
+"""Labelled images, and the normalisation of their pixels, channel by channel."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from swiftforce.errors import DatasetError
 from swiftforce.files import file_error
 
-_CHUNK = 1 << 20  # pixels counted at a time: bincount makes int64 of what it is given
+_CHUNK = 1 << 20  # pixels counted at a time: bincount converts its argument to int64
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Labelled images, split into those to train on and those to test with.
+    """Labelled images, split into a training set and a test set.
 
     Attributes
     ----------
@@ -30,11 +30,11 @@ class Dataset:
     classes : int
         Number of classes.
     name : str
-        What the data set is called.
+        Name of the data set.
     mean, std : tuple of float
-        For each channel, mean and standard deviation of all its pixels of the full training set,
-        scaled to [0, 1], before normalisation: a normalised pixel p of channel c was
-        ``p * std[c] + mean[c]``. Grey images have one channel.
+        For each channel, mean and standard deviation of the pixels of the full training set, scaled
+        to [0, 1]. A normalised pixel p of channel c was ``p * std[c] + mean[c]`` before. Grey
+        images have one channel.
 
     Examples
     --------
@@ -54,24 +54,24 @@ class Dataset:
     std: tuple[float, ...]
 
     def subset(self, train: int | None = None, test: int | None = None) -> Dataset:
-        """Return the first samples only, as views: nothing is copied.
+        """Return the first samples, as views: nothing is copied.
 
         Parameters
         ----------
         train, test : int, optional
-            How many samples to keep of either part, from 1 to all of them; all when not given.
+            How many samples to keep of each part, at least 1. By default all.
 
         Returns
         -------
         Dataset
-            With the same `classes`, `name`, `mean` and `std`: the samples are not normalised anew.
+            With the same `classes`, `name`, `mean` and `std`: samples are not normalised again.
 
         Raises
         ------
         DatasetError
-            Where a part has fewer samples than asked for, or less than one is asked for.
+            If a part has fewer samples, or the number is less than 1.
         TypeError
-            Where a number of samples is not an integer.
+            If a number of samples is not an integer.
 
         Examples
         --------
@@ -91,10 +91,10 @@ class Dataset:
             test_y=self.test_y[:tests],
         )
 
-    def _first(self, part: str, wanted: int | None, available: int) -> int:
-        if wanted is None:
+    def _first(self, part: str, requested: int | None, available: int) -> int:
+        if requested is None:
             return available
-        count = operator.index(wanted)
+        count = operator.index(requested)
         if not 1 <= count <= available:
             raise DatasetError(
                 f"subset({part}={count}): {self.name!r} has {available} {part} samples, "
@@ -103,7 +103,7 @@ class Dataset:
         return count
 
     def __repr__(self) -> str:
-        """Return one line, without the arrays."""
+        """One line, without the arrays."""
         return (
             f"Dataset({self.name!r}, train={len(self.train_y)}, test={len(self.test_y)}, "
             f"shape={self.train_x.shape[1:]}, classes={self.classes})"
@@ -111,7 +111,7 @@ class Dataset:
 
 
 def pixel_counts(images: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """How often each value occurs in each channel.
+    """Count how often each value occurs in each channel.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def pixel_counts(images: NDArray[np.uint8]) -> NDArray[np.int64]:
     counts = np.zeros((channels, 256), np.int64)
     rows = max(1, _CHUNK // max(1, height * width))
     for start in range(0, n, rows):
-        for left in range(0, height * width, _CHUNK):  # one turn, unless the images are huge
+        for left in range(0, height * width, _CHUNK):  # once, unless images are huge
             chunk = planes[start : start + rows, :, left : left + _CHUNK]
             for channel in range(channels):
                 counts[channel] += np.bincount(chunk[:, channel].reshape(-1), minlength=256)
@@ -149,7 +149,7 @@ def channel_statistics(
     Parameters
     ----------
     counts : numpy.ndarray
-        As of `pixel_counts`, of one pixel at least.
+        From `pixel_counts`, of at least one pixel.
 
     Examples
     --------
@@ -169,7 +169,7 @@ def channel_statistics(
 
 
 def refuse_constant(path: Path, counts: NDArray[np.int64]) -> None:
-    """Raise DatasetError, naming the file, where a channel cannot be normalised."""
+    """Raise DatasetError, naming the file, if a channel cannot be normalised."""
     for channel, values in enumerate(counts):
         if np.count_nonzero(values) == 1:
             raise file_error(
@@ -182,7 +182,7 @@ def refuse_constant(path: Path, counts: NDArray[np.int64]) -> None:
 def normalise_pixels(
     images: NDArray[np.float32], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> NDArray[np.float32]:
-    """(images / 255 - mean) / std, channel by channel, in place.
+    """Compute (images / 255 - mean) / std for each channel, in place.
 
     Parameters
     ----------

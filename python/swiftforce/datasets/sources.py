@@ -1,7 +1,4 @@
-"""Where each data set is looked for, and what it is made of.
-
-Each format is read by a module of its own.
-"""
+"""The data sets: where each is looked for, and which format it has."""
 
 from __future__ import annotations
 
@@ -24,20 +21,20 @@ def fashion_mnist(directory: str | os.PathLike[str] | None = None) -> Dataset:
     Parameters
     ----------
     directory : str or os.PathLike, optional
-        The folder with the four files, and the only place that is looked at then. Otherwise: the
-        folder ``fashion-mnist`` in the folder that the environment variable ``SWIFTFORCE_DATA``
-        names, that folder itself, and where Debian's package puts the files.
+        The folder with the four files. By default these are tried: the folder ``fashion-mnist`` in
+        the folder that the environment variable ``SWIFTFORCE_DATA`` names, that folder itself, and
+        the folder of Debian's package ``dataset-fashion-mnist``.
 
     Returns
     -------
     Dataset
-        60,000 images to train on and 10,000 to test with, float32 of shape (n, 1, 28, 28),
-        normalised by the mean and the standard deviation of the training set.
+        60,000 training images and 10,000 test images, float32 of shape (n, 1, 28, 28), normalised
+        by the mean and standard deviation of the training set.
 
     Raises
     ------
     DatasetError
-        Where the files are not found, with what to do about it; and as `idx_dataset`.
+        If the files are not found (the message says what to do), or as `idx_dataset`.
 
     References
     ----------
@@ -50,10 +47,10 @@ def fashion_mnist(directory: str | os.PathLike[str] | None = None) -> Dataset:
     Dataset('fashion-mnist', train=60000, test=10000, shape=(1, 28, 28), classes=10)
     """
     shared = _data_folder()
-    places = [shared / "fashion-mnist", shared] if shared else []
+    paths = [shared / "fashion-mnist", shared] if shared else []
     folder = _find(
         "fashion-mnist",
-        [*places, _DEBIAN_FASHION_MNIST] if directory is None else [Path(directory)],
+        [*paths, _DEBIAN_FASHION_MNIST] if directory is None else [Path(directory)],
         _has_idx_files,
         advice="apt-get install dataset-fashion-mnist, pass the folder that holds the four files, "
         "or name it in SWIFTFORCE_DATA",
@@ -67,19 +64,19 @@ def mnist(directory: str | os.PathLike[str] | None = None) -> Dataset:
     Parameters
     ----------
     directory : str or os.PathLike, optional
-        The folder with the four files. Otherwise: the folder ``mnist`` in the folder that the
+        The folder with the four files. By default the folder ``mnist`` in the folder that the
         environment variable ``SWIFTFORCE_DATA`` names.
 
     Returns
     -------
     Dataset
-        60,000 images to train on and 10,000 to test with, float32 of shape (n, 1, 28, 28),
-        normalised by the mean and the standard deviation of the training set.
+        60,000 training images and 10,000 test images, float32 of shape (n, 1, 28, 28), normalised
+        by the mean and standard deviation of the training set.
 
     Raises
     ------
     DatasetError
-        Where the files are not found, with what to do about it; and as `idx_dataset`.
+        If the files are not found (the message says what to do), or as `idx_dataset`.
 
     References
     ----------
@@ -92,10 +89,10 @@ def mnist(directory: str | os.PathLike[str] | None = None) -> Dataset:
     Dataset('mnist', train=60000, test=10000, shape=(1, 28, 28), classes=10)
     """
     shared = _data_folder()
-    places = [shared / "mnist"] if shared else []
+    paths = [shared / "mnist"] if shared else []
     folder = _find(
         "mnist",
-        places if directory is None else [Path(directory)],
+        paths if directory is None else [Path(directory)],
         _has_idx_files,
         advice=f"pass the folder that holds the files, or put them in mnist in ${_DATA_VARIABLE}",
     )
@@ -105,30 +102,30 @@ def mnist(directory: str | os.PathLike[str] | None = None) -> Dataset:
 def cifar10(directory: str | os.PathLike[str] | None = None) -> Dataset:
     """Read CIFAR-10: 60,000 colour images of animals and vehicles in 10 classes.
 
-    What is read is the *binary version*: ``data_batch_1.bin`` to ``data_batch_5.bin`` and
-    ``test_batch.bin``, as unpacked, or inside the archive, which then stays packed. How many
-    samples a file holds is what its length says.
+    The files of the *binary version* are read: ``data_batch_1.bin`` to ``data_batch_5.bin`` and
+    ``test_batch.bin``, either unpacked or in the archive, which is not unpacked on disk. The length
+    of a file determines its number of samples.
 
     Parameters
     ----------
     directory : str or os.PathLike, optional
-        The folder with the files, or the archive ``cifar-10-binary.tar.gz``, and the only place
-        that is looked at then. Otherwise: the folder ``cifar-10-batches-bin`` and that archive, in
-        the folder that the environment variable ``SWIFTFORCE_DATA`` names.
+        The folder with the files, or the archive ``cifar-10-binary.tar.gz``. By default these are
+        tried in the folder that the environment variable ``SWIFTFORCE_DATA`` names: the folder
+        ``cifar-10-batches-bin``, and the archive.
 
     Returns
     -------
     Dataset
-        50,000 images to train on and 10,000 to test with, float32 of shape (n, 3, 32, 32), the
-        channels red, green and blue, each normalised by its own mean and standard deviation over
-        the training set. Besides the images, a few MiB are held while they are read.
+        50,000 training images and 10,000 test images, float32 of shape (n, 3, 32, 32). The channels
+        red, green and blue are each normalised by mean and standard deviation of the training set.
+        Reading takes a few MiB of memory besides the images.
 
     Raises
     ------
     DatasetError
-        Where the files are not found, with what to do about it; where one is missing, damaged,
-        empty or not a whole number of records; where a label is out of range; and where all
-        training pixels of a channel are equal and so cannot be normalised.
+        If the files are not found (the message says what to do); if one is missing, damaged, empty
+        or not a whole number of records; if a label is out of range; or if all training pixels of
+        a channel are equal, so that they cannot be normalised.
 
     References
     ----------
@@ -139,7 +136,7 @@ def cifar10(directory: str | os.PathLike[str] | None = None) -> Dataset:
     >>> cifar10("data/cifar-10-binary.tar.gz")  # doctest: +SKIP
     Dataset('cifar-10', train=50000, test=10000, shape=(3, 32, 32), classes=10)
 
-    A tiny one: a label, and the red, the green and the blue plane.
+    A tiny data set: each record is a label and the red, green and blue planes.
 
     >>> import tempfile, pathlib
     >>> record = bytes([7]) + bytes(range(256)) * 12
@@ -158,20 +155,21 @@ def cifar10(directory: str | os.PathLike[str] | None = None) -> Dataset:
 def cifar100(directory: str | os.PathLike[str] | None = None) -> Dataset:
     """Read CIFAR-100: 60,000 colour images in 100 classes.
 
-    As `cifar10`, from ``train.bin`` and ``test.bin``. Each image has two labels there; the fine
-    one, in 0 ... 99, is its class, the coarse one is checked and left.
+    The files of the *binary version* are read: ``train.bin`` and ``test.bin``, either unpacked or
+    in the archive, which is not unpacked on disk. Each image has two labels there. The fine label,
+    in 0 ... 99, is the class; the coarse label is only checked.
 
     Parameters
     ----------
     directory : str or os.PathLike, optional
-        The folder with the files, or the archive ``cifar-100-binary.tar.gz``, and the only place
-        that is looked at then. Otherwise: the folder ``cifar-100-binary`` and that archive, in the
-        folder that the environment variable ``SWIFTFORCE_DATA`` names.
+        The folder with the files, or the archive ``cifar-100-binary.tar.gz``. By default these are
+        tried in the folder that the environment variable ``SWIFTFORCE_DATA`` names: the folder
+        ``cifar-100-binary``, and the archive.
 
     Returns
     -------
     Dataset
-        As of `cifar10`, with 100 classes.
+        As `cifar10` returns it, with 100 classes.
 
     Raises
     ------
@@ -200,15 +198,15 @@ def cifar100(directory: str | os.PathLike[str] | None = None) -> Dataset:
 
 def _cifar(layout: Layout, directory: str | os.PathLike[str] | None) -> Dataset:
     shared = _data_folder()
-    places = [shared / layout.folder, shared / layout.archive] if shared else []
-    place = _find(
+    paths = [shared / layout.folder, shared / layout.archive] if shared else []
+    path = _find(
         layout.name,
-        places if directory is None else [Path(directory)],
+        paths if directory is None else [Path(directory)],
         layout.is_at,
         advice=f"pass the folder of the binary version or {layout.archive}, "
         f"or put {layout.folder} or the archive in ${_DATA_VARIABLE}",
     )
-    return read_cifar(place, layout)
+    return read_cifar(path, layout)
 
 
 def _data_folder() -> Path | None:
@@ -216,16 +214,16 @@ def _data_folder() -> Path | None:
     return Path(value) if value else None
 
 
-def _has_idx_files(place: Path) -> bool:
-    """Whether any is there: `idx_dataset` says which it lacks."""
-    return any(os.path.lexists(place / f"{file}{end}") for file in IDX_FILES for end in ("", ".gz"))
+def _has_idx_files(path: Path) -> bool:
+    """Whether any of the files exists; `idx_dataset` names those that are missing."""
+    return any(os.path.lexists(path / f"{file}{end}") for file in IDX_FILES for end in ("", ".gz"))
 
 
-def _find(name: str, places: list[Path], is_at: Callable[[Path], bool], *, advice: str) -> Path:
-    """Return the first place where the data set is, be it in part."""
-    for place in places:
-        if is_at(place):
-            return place
-    looked = ", ".join(repr(str(place)) for place in places)
-    where = f" in {looked}" if looked else f" ({_DATA_VARIABLE} is not set)"
+def _find(name: str, paths: list[Path], is_at: Callable[[Path], bool], *, advice: str) -> Path:
+    """Return the first path that has the data set, or a part of it."""
+    for path in paths:
+        if is_at(path):
+            return path
+    tried = ", ".join(repr(str(path)) for path in paths)
+    where = f" in {tried}" if tried else f" ({_DATA_VARIABLE} is not set)"
     raise DatasetError(f"{name} not found{where}: {advice}")

@@ -1,11 +1,13 @@
 """Methods compared on Fashion-MNIST, and what a mask costs on this machine.
 
-A run trains one network under one mask (`runs`); `demo` compares a few, `figure` many, whose
-results lie in a CSV file (`results_csv`). `bench` times masks. What the command line says of them
-is in `swiftforce.cli`.
+A run trains one network with one mask (`runs`). `demo` does a few runs and compares them. `figure`
+does many and keeps their results in a CSV file (`results_csv`); `figure_report` makes a table and
+pictures from it. `bench` times the search for a mask.
+
+Options and printed text belong to `swiftforce.cli`; methods and networks to the packages below.
 """
 
-from swiftforce.experiments import bench, demo, figure, plots, results_csv
+from swiftforce.experiments import bench, demo, figure, figure_report, plots, results_csv
 from swiftforce.experiments.architectures import NETWORKS
 from swiftforce.experiments.runs import Result, compared_methods
 
@@ -16,6 +18,7 @@ __all__ = [
     "compared_methods",
     "demo",
     "figure",
+    "figure_report",
     "plots",
     "results_csv",
 ]

@@ -1,4 +1,4 @@
-"""The networks that a run of an experiment can name."""
+"""The networks that experiments can use, by name."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from functools import partial
 
 from swiftforce import nn
 
-#: ``build(input_shape, classes, seed=seed)`` makes the network of these and nothing else.
+#: ``build(input_shape, classes, seed=seed)`` makes the network.
 Build = Callable[..., nn.Network]
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A kind of network.
+    """A network that runs can name.
 
     Attributes
     ----------
     label : str
-        What pictures call it.
+        Its name in pictures.
     build : callable
-        ``build(input_shape, classes, seed=seed)`` makes the network of these and nothing else.
+        ``build(input_shape, classes, seed=seed)`` makes the network.
     """
 
     label: str
@@ -33,7 +33,7 @@ def _lenet_300_100(input_shape: tuple[int, ...], classes: int, *, seed: int) -> 
     return nn.lenet_300_100(math.prod(input_shape), classes, seed=seed)
 
 
-#: The networks that a run can name.
+#: By name.
 NETWORKS: dict[str, Architecture] = {
     "lenet_300_100": Architecture("LeNet-300-100", _lenet_300_100),
     "lenet5": Architecture("LeNet-5", nn.lenet5),

@@ -1,4 +1,4 @@
-"""The demonstration: masks found before training, networks trained with them, compared."""
+"""The demonstration: find masks before training, train with them, and compare the methods."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from swiftforce.datasets import Dataset
 from swiftforce.experiments.runs import DENSE, Run, perform
 from swiftforce.search import DEFAULT_STEPS
-from swiftforce.show import Work
+from swiftforce.show import WorkProgress
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a demonstration runs.
+    """Settings of a demonstration.
 
     Attributes
     ----------
@@ -25,12 +25,12 @@ class Settings:
     methods : sequence of str
         Names of `swiftforce.experiments.runs.compared_methods`.
     steps : int
-        Steps of the progressive methods, one batch each. One-shot methods that need gradients
-        average them over as many batches, so that every method sees the same samples.
+        Steps of the progressive methods, one batch each. One-shot methods average their gradients
+        over as many batches, so that all methods use the same samples.
     epochs : int
         Passes over the training set, the same for every network.
     seed : int
-        Selects initial weights, batches and the random methods.
+        Selects initial weights, batches and random masks.
     """
 
     network: str = "small_vgg"
@@ -43,7 +43,7 @@ class Settings:
 
 @dataclass
 class Outcome:
-    """Test accuracies by method and sparsity, and what is to be said about them."""
+    """Test accuracies by method and sparsity, notes about them, and seconds of the whole."""
 
     accuracy: dict[tuple[str, float], float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -51,16 +51,16 @@ class Outcome:
 
 
 def run(data: Dataset, settings: Settings) -> Outcome:
-    """Find, train and test every combination; all start from the same weights.
+    """Prune, train and test every combination of method and sparsity, from the same weights.
 
-    The dense network is trained once and stands at every sparsity.
+    The dense network is trained once and reported at every sparsity.
     """
     start = time.perf_counter()
     outcome = Outcome()
     pruned = [method for method in settings.methods if method != DENSE]
     runs = [_run(data, settings, DENSE, 0.0)] if DENSE in settings.methods else []
     runs += [_run(data, settings, method, s) for method in pruned for s in settings.sparsities]
-    with Work(len(runs) * settings.epochs) as work:
+    with WorkProgress(len(runs) * settings.epochs) as work:
         for each in runs:
             work.begin(each.name)
             result = perform(each, data, on_epoch=work.advance)
@@ -86,7 +86,7 @@ def _run(data: Dataset, settings: Settings, method: str, sparsity: float) -> Run
 
 
 def rows(outcome: Outcome, settings: Settings) -> list[list[str]]:
-    """The table: a row per method, a column per sparsity, test accuracy in percent."""
+    """The table of test accuracies in percent: a row per method, a column per sparsity."""
     heading = ["method", *(f"{100 * sparsity:.4g} %" for sparsity in settings.sparsities)]
     body = [
         [method, *(f"{100 * outcome.accuracy[method, share]:.2f}" for share in settings.sparsities)]

@@ -1,7 +1,7 @@
 """The figure: the methods compared on Fashion-MNIST over sparsities and seeds.
 
-Which runs there are, in which order, doing those that are left, and the tables and pictures of
-what is there. A run is in runs.py, the file of results in results_csv.py.
+Here are the settings, the list of runs, and the loop that does the missing ones. The table and
+pictures are in `figure_report`, a single run is in `runs`, the file of results in `results_csv`.
 """
 
 from __future__ import annotations
@@ -10,23 +10,18 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from swiftforce.datasets import Dataset
-from swiftforce.experiments import plots, results_csv
-from swiftforce.experiments.architectures import NETWORKS
+from swiftforce.experiments import results_csv
 from swiftforce.experiments.runs import DENSE, UNIFORM_RANDOM, Result, Run, perform
 from swiftforce.inputs import method_info
 from swiftforce.search import DEFAULT_STEPS
-from swiftforce.show import Work
-
-#: Accuracy of a guess: Fashion-MNIST has ten classes of as many images each.
-CHANCE = 0.1
+from swiftforce.show import WorkProgress
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the figure is made of.
+    """Settings of the figure.
 
     Attributes
     ----------
@@ -35,11 +30,11 @@ class Settings:
     methods : tuple of str
         Names of `swiftforce.experiments.runs.compared_methods`.
     sparsities : tuple of float
-        Shares of weights to remove, each in [0, 1), in the order in which they are run: those that
-        tell most first, so that a figure that was stopped shows something.
+        Shares of weights to remove, each in [0, 1), in the order of the runs: the most telling
+        ones first, so that an unfinished figure is useful.
     seeds : tuple of int
     steps : int
-        Batches whose gradients a search sees; see `swiftforce.experiments.runs.Run`.
+        Batches of a search; see `swiftforce.experiments.runs.Run`.
     epochs, batch_size, learning_rate : int, int, float
     samples : int
         Number of training images.
@@ -63,11 +58,11 @@ class Settings:
     samples: int = 60_000
 
 
-def planned(settings: Settings) -> list[Run]:
-    """The runs in their order: seed by seed, the dense network first, then by sparsity.
+def all_runs(settings: Settings) -> list[Run]:
+    """The runs in order: seed by seed, the dense network first, then by sparsity.
 
-    Where a setting changes nothing it is the same for all: the dense network has a sparsity of 0,
-    and whatever sees no gradients has 0 steps.
+    Settings without effect have a fixed value: the dense network has a sparsity of 0, and methods
+    without gradients have 0 steps.
     """
     return [
         Run(
@@ -97,68 +92,68 @@ def _needs_gradients(method: str) -> bool:
     return method not in (DENSE, UNIFORM_RANDOM) and method_info(method)["needs_gradients"]
 
 
-def wanted(settings: Settings, results: Sequence[Result]) -> list[Result]:
-    """Those results that are of the settings, in the order of `planned`."""
-    known = {result.run: result for result in results}
-    return [known[run] for run in planned(settings) if run in known]
+def matching_results(settings: Settings, results: Sequence[Result]) -> list[Result]:
+    """The results of runs with these settings, in the order of `all_runs`."""
+    by_run = {result.run: result for result in results}
+    return [by_run[run] for run in all_runs(settings) if run in by_run]
 
 
-def most_samples(settings: Settings, results: Sequence[Result]) -> Settings:
-    """The settings with the largest number of training images that they have results of.
+def with_most_images(settings: Settings, results: Sequence[Result]) -> Settings:
+    """The settings with the largest number of training images that has results.
 
-    Unchanged where there are none.
+    Unchanged if there are no results of these settings.
     """
-    kinds = set(planned(settings))
-    found = [
+    runs = set(all_runs(settings))
+    samples = [
         result.run.samples
         for result in results
-        if replace(result.run, samples=settings.samples) in kinds
+        if replace(result.run, samples=settings.samples) in runs
     ]
-    return replace(settings, samples=max(found, default=settings.samples))
+    return replace(settings, samples=max(samples, default=settings.samples))
 
 
-def go_on(
+def do_missing_runs(
     data: Dataset,
     settings: Settings,
     path: str | os.PathLike[str],
     *,
     seconds: float = float("inf"),
 ) -> None:
-    """Do the runs that a file has no results of, and add each to it as it ends.
+    """Do the runs that a file has no results of, and append each result as the run ends.
 
-    Prints a line with each run's accuracy and an estimate of the time that is left.
+    Prints one line for each run: its accuracy, and an estimate of the time left.
 
     Parameters
     ----------
     data : Dataset
         With `settings.samples` training images.
     path : path
-        The file of results; made if it is not there.
+        The file of results; it is created if it does not exist.
     seconds : float
-        No run begins after so many seconds.
+        No run starts after this many seconds.
 
     Raises
     ------
     RunsFileError, OSError, SwiftForceError
     """
     start = time.monotonic()
-    plan = planned(settings)
-    done = wanted(settings, results_csv.read(path))
-    there = {result.run for result in done}
-    left = [run for run in plan if run not in there]
-    with Work(len(left) * settings.epochs) as work:
-        for run in left:
+    runs = all_runs(settings)
+    done = matching_results(settings, results_csv.read(path))
+    finished = {result.run for result in done}
+    missing = [run for run in runs if run not in finished]
+    with WorkProgress(len(missing) * settings.epochs) as work:
+        for run in missing:
             if time.monotonic() - start >= seconds:
                 return
             work.begin(f"seed {run.seed}: {run.name}")
             result = perform(run, data, on_epoch=work.advance)
             results_csv.append(path, result)
             done.append(result)
-            work.say(_line(result, done, len(plan)))
+            work.say(_summary_line(result, done, len(runs)))
 
 
-def _line(result: Result, done: Sequence[Result], total: int) -> str:
-    took = [each.search_seconds + each.train_seconds for each in done]
+def _summary_line(result: Result, done: Sequence[Result], total: int) -> str:
+    seconds = [each.search_seconds + each.train_seconds for each in done]
     parts = [
         f"seed {result.run.seed}: {result.run.name}: {100 * result.accuracy:.2f} %",
         *(["training diverged"] if result.diverged else []),
@@ -166,12 +161,12 @@ def _line(result: Result, done: Sequence[Result], total: int) -> str:
         f"{len(done)} of {total} runs",
     ]
     if len(done) < total:
-        parts.append(f"about {duration(sum(took) / len(took) * (total - len(done)))} left")
+        parts.append(f"about {duration(sum(seconds) / len(seconds) * (total - len(done)))} left")
     return ", ".join(parts)
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it.
+    """A time in words.
 
     Examples
     --------
@@ -182,122 +177,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def rows(results: Sequence[Result], settings: Settings) -> list[list[str]]:
-    """The table: mean and extremes of the test accuracies in percent, by method and sparsity.
-
-    A cell says how many of the seeds it is made of where some are missing.
-    """
-    shares = sorted(settings.sparsities)
-    return [
-        ["method", *(f"{100 * share:.4g} %" for share in shares)],
-        *(
-            [method, *(_cell(results, method, share, len(settings.seeds)) for share in shares)]
-            for method in settings.methods
-        ),
-    ]
-
-
-def _cell(results: Sequence[Result], method: str, sparsity: float, seeds: int) -> str:
-    percent = [
-        100 * result.accuracy
-        for result in results
-        if result.run.method == method and (method == DENSE or result.run.sparsity == sparsity)
-    ]
-    if not percent:
-        return "-"
-    text = f"{sum(percent) / len(percent):.2f}"
-    if len(percent) > 1:
-        text += f" ({min(percent):.2f} .. {max(percent):.2f})"
-    return text if len(percent) == seeds else f"{text} [{len(percent)}/{seeds} seeds]"
-
-
-def pictures(path: str | os.PathLike[str]) -> tuple[Path, Path, Path]:
-    """Where the pictures of a file of results go: beside it."""
-    target = Path(path)
-    accuracy, layers, churn = (
-        target.with_name(f"{target.stem}{end}.png") for end in ("", "_layers", "_churn")
-    )
-    return accuracy, layers, churn
-
-
-def draw(results: Sequence[Result], settings: Settings, path: str | os.PathLike[str]) -> list[Path]:
-    """Draw the pictures that there are results for, and return where they are.
-
-    Parameters
-    ----------
-    results : sequence of Result
-        At least one, all of the settings.
-    settings : Settings
-    path : path
-        The file of results.
-    """
-    accuracy, layers, churn = pictures(path)
-    label = NETWORKS[settings.network].label
-    plan = planned(settings)
-    note = "" if len(results) == len(plan) else f"\nunfinished: {len(results)} of {len(plan)} runs"
-    plots.accuracy_against_sparsity(
-        {method: _by_sparsity(results, method) for method in _there(results, settings)},
-        accuracy,
-        title=f"{label} on Fashion-MNIST, pruned before training\n{_made_of(settings)}{note}",
-        chance=CHANCE,
-    )
-    drawn = [accuracy]
-    densities = {
-        sparsity: {
-            method: [result.density for result in found]
-            for method in _there(results, settings)
-            if method != DENSE and (found := _of(results, method, sparsity))
-        }
-        for sparsity in sorted(settings.sparsities)
-    }
-    if any(densities.values()):
-        plots.layer_densities(
-            {sparsity: methods for sparsity, methods in densities.items() if methods},
-            layers,
-            title=f"{label}: what is left of each layer{note}",
-        )
-        drawn.append(layers)
-    forces = {
-        sparsity: found
-        for sparsity in sorted(settings.sparsities)
-        if (found := _of(results, "force", sparsity))
-    }
-    if forces:
-        plots.churn(
-            {sparsity: [each.removed for each in found] for sparsity, found in forces.items()},
-            {sparsity: [each.revived for each in found] for sparsity, found in forces.items()},
-            churn,
-            title=f"{label}: weights that FORCE removes and brings back{note}",
-        )
-        drawn.append(churn)
-    return drawn
-
-
-def _made_of(settings: Settings) -> str:
-    seeds = len(settings.seeds)
-    spread = f"mean, and least to most, of {seeds} seeds" if seeds > 1 else "one seed"
-    epochs = f"{settings.epochs} epoch{'s' if settings.epochs > 1 else ''}"
-    return f"{settings.samples:,} images, {epochs}; {spread}"
-
-
-def _there(results: Sequence[Result], settings: Settings) -> list[str]:
-    found = {result.run.method for result in results}
-    return [method for method in settings.methods if method in found]
-
-
-def _of(results: Sequence[Result], method: str, sparsity: float) -> list[Result]:
-    return [
-        result
-        for result in results
-        if (result.run.method, result.run.sparsity) == (method, sparsity)
-    ]
-
-
-def _by_sparsity(results: Sequence[Result], method: str) -> dict[float, list[float]]:
-    found: dict[float, list[float]] = {}
-    for result in results:
-        if result.run.method == method:
-            found.setdefault(result.run.sparsity, []).append(result.accuracy)
-    return found

@@ -1,4 +1,4 @@
-"""Pictures of searches: what they left of each layer, what each step removed and revived."""
+"""Pictures of results: accuracy, densities of layers, weights removed and revived by each step."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from swiftforce.show import plots
 
-#: Values of each seed by sparsity.
+#: Values of the seeds, by sparsity.
 Spread = Mapping[float, Sequence[float]]
-#: The method whose values are a level line: it is the same network at every sparsity.
-_LEVEL = "dense"
+#: The dense network, which is drawn as a horizontal line over all sparsities.
+_DENSE = "dense"
 
 
 def accuracy_against_sparsity(
@@ -22,22 +22,22 @@ def accuracy_against_sparsity(
     title: str,
     chance: float | None = None,
 ) -> None:
-    """Draw a line through the means of each method and a band from its least to its most.
+    """Draw for each method a line through the means and a band from least to greatest.
 
     Parameters
     ----------
     accuracy : mapping of str to mapping of float to sequence of float
         Accuracies in [0, 1] of one or more seeds, by method and sparsity. The method ``dense`` is
-        a level line and band, made of all of its values.
+        drawn as a horizontal line and band from all of its values.
     path : path
-        Where the picture goes; its suffix names the format.
+        Its suffix names the format.
     title : str
     chance : float, optional
-        Accuracy of a guess, a dotted line.
+        Accuracy of guessing, drawn as a dotted line.
     """
     figure = plots.new_figure(9, 4.8)
     axes = figure.add_subplot()
-    shares = {share for method, spread in accuracy.items() if method != _LEVEL for share in spread}
+    shares = {share for method, spread in accuracy.items() if method != _DENSE for share in spread}
     ticks = sorted(shares or {share for spread in accuracy.values() for share in spread})
     margin = max(1.05, ((1 - ticks[0]) / (1 - ticks[-1])) ** 0.05)
     axes.set_xscale("log")
@@ -46,7 +46,7 @@ def accuracy_against_sparsity(
     for method, spread in accuracy.items():
         shown = plots.style(method)
         percent = {share: [100 * value for value in spread[share]] for share in sorted(spread)}
-        if method == _LEVEL:
+        if method == _DENSE:
             every = [value for values in percent.values() for value in values]
             axes.axhspan(min(every), max(every), color=shown.color, alpha=0.12, linewidth=0)
             axes.axhline(
@@ -71,17 +71,17 @@ def layer_densities(
     *,
     title: str,
 ) -> None:
-    """Draw the share of weights that each layer keeps: a panel per sparsity, a line per method.
+    """Draw the density of each layer: a panel per sparsity, a line per method.
 
-    A line runs through the means over the seeds. A layer that is empty with some seed is a marker
-    in the grey strip below.
+    Lines are means over the seeds. A layer that keeps no weight with some seed has a marker in the
+    grey strip at the bottom.
 
     Parameters
     ----------
     densities : mapping of float to mapping of str to sequence of mapping of str to float
         Densities in [0, 1] by layer, of one or more seeds, by sparsity and method.
     path : path
-        Where the picture goes; its suffix names the format.
+        Its suffix names the format.
     title : str
     """
     columns = 1 if len(densities) == 1 else 2
@@ -92,8 +92,8 @@ def layer_densities(
     for panel, (sparsity, methods) in zip(panels, densities.items(), strict=False):
         _layer_panel(panel, methods, shown)
         panel.set_title(f"{100 * sparsity:.4g} % removed", fontsize="medium")
-    for spare in panels[len(densities) :]:
-        spare.set_visible(False)
+    for unused in panels[len(densities) :]:
+        unused.set_visible(False)
     figure.legend(
         list(shown.values()),
         [plots.style(method).label for method in shown],
@@ -120,7 +120,7 @@ def _layer_panel(
     collapsed = any(0 in seed.values() for seeds in methods.values() for seed in seeds)
     axes.set_yscale("log")
     low = min((share for line in means.values() for share in line if share), default=1.0) / 1.5
-    # Part of the height that the strip of empty layers takes.
+    # Share of the height that the strip of empty layers takes.
     strip = 0.06 * (len(methods) + 1) if collapsed else 0.0
     bottom = low * (low / 1.5) ** (strip / (1 - strip))
     axes.set_ylim(bottom, 1.5)
@@ -136,12 +136,12 @@ def _layer_panel(
             fontsize="x-small",
         )
     for row, (method, seeds) in enumerate(methods.items(), start=1):
-        look = plots.style(method)
+        style = plots.style(method)
         (line,) = axes.plot(
             range(len(layers)),
             [share or math.nan for share in means[method]],
-            color=look.color,
-            marker=look.marker,
+            color=style.color,
+            marker=style.marker,
             markersize=4,
             linewidth=1.2,
         )
@@ -152,7 +152,7 @@ def _layer_panel(
             [0.06 * (len(methods) + 1 - row)] * len(empty),
             transform=axes.get_xaxis_transform(),
             color=line.get_color(),
-            marker=look.marker,
+            marker=style.marker,
             markersize=4,
             linestyle="",
         )
@@ -170,16 +170,16 @@ def churn(
     *,
     title: str,
 ) -> None:
-    """Draw how many weights each step removes and how many it brings back.
+    """Draw the churn of a search: how many weights each step removes and revives.
 
     Parameters
     ----------
     removed, revived : mapping of float to sequence of sequence of int
-        Numbers of weights per step, of one or more seeds, by sparsity. Lines are the means, bands
-        reach from the least to the most. The first step, which has nothing to bring back, is left
-        out of what is revived.
+        Numbers of weights per step, of one or more seeds, by sparsity. Lines are means, bands go
+        from least to greatest. Revived weights are drawn from the second step on, since the first
+        can revive none.
     path : path
-        Where the picture goes; its suffix names the format.
+        Its suffix names the format.
     title : str
     """
     from matplotlib import colormaps
@@ -187,22 +187,22 @@ def churn(
 
     figure = plots.new_figure(9.5, 4.2)
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    shades = colormaps["viridis"]
+    colormap = colormaps["viridis"]
     order = sorted({*removed, *revived})
     shown = []
     for axes, name, values in zip(panels, ("removed", "revived"), (removed, revived), strict=True):
         first = 1 if name == "removed" else 2
         for position, sparsity in enumerate(order):
-            shade = shades(0.9 * position / max(1, len(order) - 1))
+            color = colormap(0.9 * position / max(1, len(order) - 1))
             counts = list(zip(*values[sparsity], strict=True))[first - 1 :]
-            look = plots.Style(f"{100 * sparsity:.4g} %", shade, "" if len(counts) > 1 else "o")
-            plots.band(axes, dict(enumerate(counts, start=first)), look)
+            style = plots.Style(f"{100 * sparsity:.4g} %", color, "" if len(counts) > 1 else "o")
+            plots.band(axes, dict(enumerate(counts, start=first)), style)
             shown += [count for step in counts for count in step]
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("step of the search")
         axes.set_title(name, fontsize="medium")
         axes.grid(alpha=0.3)
-    # Of both, since they share it. Zeros have a place, too.
+    # Both panels share this axis. A symmetric logarithm also shows zeros.
     panels[0].set_yscale("symlog", linthresh=1)
     panels[0].set_ylim(bottom=min(shown) / 1.5)
     panels[0].set_ylabel("weights")

@@ -1,4 +1,4 @@
-"""Results of runs in a CSV file that grows by a line with each run, and survives being cut off."""
+"""Results of runs in a CSV file: one line per run, appended as the run ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from swiftforce.errors import RunsFileError
 from swiftforce.experiments.runs import Result, Run
 
-#: The columns that say which run it is: two lines that agree in them are of one run.
+#: The columns that identify a run.
 SETTINGS = tuple(field.name for field in fields(Run))
 
 _NUMBERS: dict[str, Callable[[str], Any]] = {
@@ -27,7 +27,7 @@ _NUMBERS: dict[str, Callable[[str], Any]] = {
 }
 _JSON = ("empty_layers", "density", "removed", "revived", "warnings", "versions")
 
-#: All columns, in the order of the file.
+#: All columns, in order.
 COLUMNS = (*SETTINGS, *_NUMBERS, *_JSON)
 
 _TYPES: Mapping[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
@@ -35,21 +35,21 @@ _SETTING_TYPES = {field.name: _TYPES[str(field.type)] for field in fields(Run)}
 
 
 def read(path: str | os.PathLike[str]) -> list[Result]:
-    """Results of a file, in its order; none where there is no such file.
+    """Results of a file, in order; an empty list if there is no such file.
 
-    A last line that does not end was torn off as it was written, and is left out.
+    A last line without a line break is ignored: writing it was interrupted.
 
     Raises
     ------
     RunsFileError
-        If the file is of another kind, or a whole line of it cannot be read.
+        If the file does not hold results, or a complete line cannot be read.
     OSError
     """
     target = Path(path)
     if not target.exists():
         return []
     content = target.read_bytes()
-    text = content[: _whole(content, target)].decode(errors="replace")
+    text = content[: _complete_length(content, target)].decode(errors="replace")
     rows = csv.reader(io.StringIO(text, newline=""))
     next(rows, None)
     results = []
@@ -62,34 +62,34 @@ def read(path: str | os.PathLike[str]) -> list[Result]:
 
 
 def append(path: str | os.PathLike[str], result: Result) -> None:
-    """Add a result to a file, which is made if it is not there; on the disk when this returns.
+    """Append a result to a file, which is created if it does not exist, and flush it to disk.
 
-    A line that was torn off before gives way.
+    An incomplete last line is overwritten.
 
     Raises
     ------
     RunsFileError
-        If the file is of another kind; it stays as it is.
+        If the file does not hold results; it is not changed.
     OSError
     """
     target = Path(path)
     with target.open("a+b") as file:
         file.seek(0)
-        whole = _whole(file.read(), target)
-        file.truncate(whole)
-        file.write((b"" if whole else _HEADING) + _line(_row(result)))
+        complete = _complete_length(file.read(), target)
+        file.truncate(complete)
+        file.write((b"" if complete else _HEADING) + _line(_row(result)))
         file.flush()
         os.fsync(file.fileno())
 
 
-def _whole(content: bytes, path: Path) -> int:
-    """Length of the lines that end; refuses what is not a file of runs."""
-    whole = content.rfind(b"\n") + 1
-    if content.startswith(_HEADING) or (not whole and _HEADING.startswith(content)):
-        return whole
+def _complete_length(content: bytes, path: Path) -> int:
+    """Length of the complete lines. Raises RunsFileError if the file does not hold results."""
+    complete = content.rfind(b"\n") + 1
+    if content.startswith(_HEADING) or (not complete and _HEADING.startswith(content)):
+        return complete
     raise RunsFileError(
         f"{str(path)!r} is not a file of runs: it does not begin with the columns "
-        f"{', '.join(COLUMNS)}"
+        f"{', '.join(COLUMNS)}; give another path"
     )
 
 
@@ -103,7 +103,7 @@ _HEADING = _line(list(COLUMNS))
 
 
 def _row(result: Result) -> list[str]:
-    # JSON of a text has no line breaks, so a line of the file is a row.
+    # JSON escapes line breaks, so each row is one line of the file.
     return [
         *(_plain(getattr(result.run, name)) for name in SETTINGS),
         *(_plain(getattr(result, name)) for name in _NUMBERS),

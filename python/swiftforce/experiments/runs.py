@@ -1,6 +1,6 @@
 """One run of an experiment: find masks before training, train with them, test.
 
-What the demonstration and the figure both do lives here; which runs there are does not.
+The demonstration and the figure share this module; each chooses its own runs.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from swiftforce.experiments.architectures import NETWORKS
 from swiftforce.inputs import Array, method_info, method_name, methods
 from swiftforce.search import keep_count, prune, saliency, select
 
-#: What runs call the network that is not pruned.
+#: The method name of the network that is not pruned.
 DENSE = "dense"
-#: What runs call random masks of the same density in every layer. The package's own method
-#: ``random`` lets the weights of all layers compete.
+#: The method name of random masks with the same density in every layer. The package's method
+#: ``random`` draws from the weights of all layers together.
 UNIFORM_RANDOM = "uniform_random"
 
 
 def compared_methods() -> tuple[str, ...]:
-    """Names of all that can be compared: the dense network and every way to find masks."""
+    """Names of the methods that can be compared: the dense network and every way to find masks."""
     return (DENSE, *methods(), UNIFORM_RANDOM)
 
 
 @dataclass(frozen=True)
 class Run:
-    """All that a run depends on besides the images: equal runs have equal results.
+    """Everything that a run depends on besides the images: equal runs have equal results.
 
     Attributes
     ----------
@@ -49,11 +49,11 @@ class Run:
         Selects initial weights, batches and random masks. The initial weights are the same for
         all methods.
     steps : int
-        Batches whose gradients the search sees: one in each step of a progressive method, all of
-        them averaged in a one-shot method. Methods without gradients see none.
+        Batches of the search: a progressive method uses one per step, a one-shot method averages
+        the gradients of all of them. Methods without gradients use none.
     epochs, batch_size, learning_rate : int, int, float
-        Training: passes over the images, images per batch (those of the search, too), and the
-        learning rate before it is divided by 10, after half and after three quarters of the epochs.
+        Of training: passes over the images, images per batch (also of the search), and the initial
+        learning rate. It is divided by 10 after half and after three quarters of the epochs.
     samples : int
         Number of training images.
     """
@@ -75,13 +75,13 @@ class Run:
 
     @property
     def milestones(self) -> tuple[int, int]:
-        """Epochs after which the learning rate falls; never before the first has ended."""
+        """Epochs after which the learning rate falls, at least 1."""
         return max(1, self.epochs // 2), max(1, self.epochs * 3 // 4)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a run.
+    """The result of a run.
 
     Attributes
     ----------
@@ -89,19 +89,19 @@ class Result:
     keep : int
         Weights kept.
     accuracy, loss : float
-        On the test images. Where training diverged, those of the weights it left: about chance.
+        On the test images. If training diverged, of the weights at that time: about chance.
     train_accuracy : float
-        Share of correct training images in the last whole epoch, each before its step; NaN if
-        there was none.
+        Share of correct training images in the last complete epoch, measured before each step; NaN
+        if there was none.
     search_seconds, train_seconds : float
     density : mapping of str to float
         Share of weights kept, by layer.
     removed, revived : tuple of int
-        Weights kept before each step and not after it; not before and after it.
+        Numbers of weights that each step removed, and that it brought back.
     warnings : tuple of str
-        What was warned of, and whether training diverged.
+        Texts of the warnings, and of a divergence of training.
     versions : mapping of str to str
-        Of swiftforce and numpy.
+        Versions of swiftforce and numpy.
     """
 
     run: Run
@@ -119,12 +119,12 @@ class Result:
 
     @property
     def empty_layers(self) -> tuple[str, ...]:
-        """Layers that keep no weight."""
+        """Names of the layers that keep no weight."""
         return tuple(name for name, density in self.density.items() if density == 0)
 
     @property
     def diverged(self) -> bool:
-        """Whether training ended in numbers that are not finite."""
+        """Whether training ended with numbers that are not finite."""
         return any(text.startswith(_DIVERGED) for text in self.warnings)
 
 
@@ -132,8 +132,8 @@ _DIVERGED = "training diverged: "
 
 
 @dataclass(frozen=True)
-class Found:
-    """Masks by layer, and how many weights each step of the search removed and revived."""
+class FoundMasks:
+    """Masks by layer, and how many weights each step removed and revived."""
 
     masks: Mapping[str, Array]
     removed: tuple[int, ...]
@@ -141,7 +141,7 @@ class Found:
 
 
 def perform(run: Run, data: Dataset, on_epoch: Callable[[], object] = lambda: None) -> Result:
-    """Find masks, train and test. A network that diverges is a result, not an error.
+    """Find masks, train and test. Divergence is part of the result, not an error.
 
     Parameters
     ----------
@@ -149,19 +149,18 @@ def perform(run: Run, data: Dataset, on_epoch: Callable[[], object] = lambda: No
     data : Dataset
         With `run.samples` training images.
     on_epoch : callable
-        Called as each epoch ends, and for those that a divergence leaves out.
+        Called once per epoch, also for those left out after a divergence.
 
     Raises
     ------
     ValueError
         If the data set has another number of training images.
     SwiftForceError
-        As `swiftforce.prune` and `swiftforce.nn.Network`.
+        As raised by `swiftforce.prune` and `swiftforce.nn.Network`.
     """
     if len(data.train_x) != run.samples:
-        raise ValueError(f"{run.samples} training images are called for, not {len(data.train_x)}")
-    kind = NETWORKS[run.network]
-    network = kind.build(data.train_x.shape[1:], data.classes, seed=run.seed)
+        raise ValueError(f"the run needs {run.samples} training images, not {len(data.train_x)}")
+    network = NETWORKS[run.network].build(data.train_x.shape[1:], data.classes, seed=run.seed)
     masks: Mapping[str, Array] = {
         name: np.ones(weight.shape, bool) for name, weight in network.weights.items()
     }
@@ -197,7 +196,7 @@ def perform(run: Run, data: Dataset, on_epoch: Callable[[], object] = lambda: No
 def _train(
     network: nn.Network, data: Dataset, run: Run, on_epoch: Callable[[], object]
 ) -> tuple[list[nn.Epoch], tuple[str, ...]]:
-    """The whole epochs, and what is to be said where training diverged."""
+    """The complete epochs, and the text of a divergence, if there was one."""
     history: list[nn.Epoch] = []
 
     def ended(epoch: nn.Epoch) -> None:
@@ -213,6 +212,7 @@ def _train(
             learning_rate=run.learning_rate,
             milestones=run.milestones,
             seed=run.seed,
+            progress=False,
             on_epoch=ended,
         )
     except DivergedError as error:
@@ -222,8 +222,8 @@ def _train(
     return history, ()
 
 
-def find_masks(network: nn.Network, data: Dataset, run: Run) -> Found:
-    """Find masks for a network by the method of a run; the network stays as it is.
+def find_masks(network: nn.Network, data: Dataset, run: Run) -> FoundMasks:
+    """Find masks for a network by the method of a run. The network is not changed.
 
     Raises
     ------
@@ -236,7 +236,7 @@ def find_masks(network: nn.Network, data: Dataset, run: Run) -> Found:
     """
     if run.method == UNIFORM_RANDOM:
         masks = uniform_random(network.weights, sparsity=run.sparsity, seed=run.seed)
-        return Found(masks, (sum(int((~mask).sum()) for mask in masks.values()),), (0,))
+        return FoundMasks(masks, (sum(int((~mask).sum()) for mask in masks.values()),), (0,))
     info = method_info(run.method)
     gradients = None
     if info["needs_gradients"]:
@@ -254,8 +254,9 @@ def find_masks(network: nn.Network, data: Dataset, run: Run) -> Found:
         sparsity=run.sparsity,
         steps=None if info["one_shot"] else run.steps,
         seed=run.seed,
+        progress=False,
     )
-    return Found(
+    return FoundMasks(
         pruning.masks,
         tuple(step.removed for step in pruning.history),
         tuple(step.revived for step in pruning.history),
@@ -268,10 +269,10 @@ def uniform_random(weights: Mapping[str, Array], *, sparsity: float, seed: int) 
     Parameters
     ----------
     weights : mapping of str to array
-        Only their shapes matter.
+        Only their shapes are used.
     sparsity : float
-        Share to remove of each layer, in [0, 1): a layer of n weights keeps
-        ``keep_count(n, sparsity)``, so at least one.
+        Share to remove of each layer, in [0, 1). A layer of n weights keeps
+        ``keep_count(n, sparsity)``, at least one.
     seed : int
 
     Returns

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, and named in what is wrong with them."""
+"""Files that are written as a whole or not at all, and errors that name the file."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from swiftforce.errors import DatasetError
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a path to write to, which becomes `path` if the block ends without an error.
 
-    Its name is that of `path`. What was at `path` before stays until then, and who may read it may
-    read what replaces it. A link is replaced, and what it leads to stays.
+    The yielded path has the file name of `path` and is in a temporary folder beside it. A file that
+    was at `path` stays until the block ends, and its permissions pass to the new file. A symbolic
+    link is replaced; its target stays.
 
     Raises
     ------
     OSError
-        If the file cannot be written, or what is at `path` is no file.
+        If the file cannot be written, or `path` is something other than a file.
     """
     target = Path(path)
-    check_place(target)
+    check_output_path(target)
     with TemporaryDirectory(dir=target.parent, prefix=".swiftforce-") as folder:
-        aside = Path(folder, target.name)
-        yield aside
+        temporary = Path(folder, target.name)
+        yield temporary
         if target.exists():
-            shutil.copymode(target, aside)
-        aside.replace(target)
+            shutil.copymode(target, temporary)
+        temporary.replace(target)
 
 
-def check_place(path: Path) -> None:
-    """Refuse a path that no file can be written to, before work that ends there.
+def check_output_path(path: Path) -> None:
+    """Refuse a path that cannot be written to, before the work whose output it is for.
 
     Raises
     ------
     OSError
-        If there is no folder to hold the file, or something that is no file stands in its place: a
-        folder, a device, a pipe.
+        If its folder does not exist, or the path is a folder, a device or a pipe.
     """
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(path.parent)!r} for {path.name!r}")
@@ -52,18 +52,18 @@ def check_place(path: Path) -> None:
         raise OSError(f"{str(path)!r} is not a regular file, and is not replaced by one")
 
 
-def is_one_of(path: Path, files: Iterable[Path]) -> bool:
-    """Whether a path leads to one of these files, by whatever name."""
+def is_same_file(path: Path, files: Iterable[Path]) -> bool:
+    """Whether a path is one of these files, also by another name or through a link."""
     return path.exists() and any(file.exists() and path.samefile(file) for file in files)
 
 
 def file_error(path: Path, problem: str) -> DatasetError:
-    """The error that says what is wrong with a file of a data set."""
+    """An error about a file of a data set, with its path."""
     return DatasetError(f"{str(path)!r}: {problem}")
 
 
 def file_size(path: Path, advice: str) -> int:
-    """Return the length of a regular file; anything else is an error that ends in `advice`."""
+    """The size of a regular file in bytes; anything else is an error that ends with `advice`."""
     try:
         status = path.stat()
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""Checkpoints: the tensors of safetensors files, read where they lie.
+"""Checkpoints: the tensors of safetensors files.
 
-Files are mapped into memory and never loaded, so a checkpoint may be larger than the memory of the
+Files are mapped into memory, not loaded, so a checkpoint may be larger than the memory of the
 machine. Nothing here writes.
 """
 
@@ -21,25 +21,25 @@ from swiftforce.adapters import Patterns, prunable
 from swiftforce.errors import CheckpointError, UnsupportedTypeError
 from swiftforce.inputs import BFLOAT16, Array
 
-#: The types whose weights can be pruned: what files call them, and numpy.
-FLOATS = {"F16": "float16", "BF16": BFLOAT16, "F32": "float32", "F64": "float64"}
+#: The dtypes of weights that can be pruned: their names in safetensors files and in numpy.
+PRUNABLE_DTYPES = {"F16": "float16", "BF16": BFLOAT16, "F32": "float32", "F64": "float64"}
 
-#: Bytes at the beginning of a file that tell the length of its header.
+#: Bytes at the beginning of a file that hold the length of its header.
 _LENGTH = 8
 
 
 @dataclass(frozen=True)
-class Stored:
+class TensorInfo:
     """A tensor in a file.
 
     Attributes
     ----------
     file : Path
     dtype : str
-        As files call it, for example ``BF16``.
+        Its name in safetensors files, for example ``BF16``.
     shape : tuple of int
     start, stop : int
-        Where its bytes lie in the file.
+        The range of its bytes in the file.
     """
 
     file: Path
@@ -52,20 +52,19 @@ class Stored:
 class Checkpoint:
     """The tensors of one or more files, by name.
 
-    Only headers are read, until an array is asked for.
+    Only headers are read until `array` is called.
 
     Parameters
     ----------
     paths : sequence of Path
-        Safetensors files, which may hold parts of one checkpoint, and indices of such parts, as
-        Hugging Face writes them (``model.safetensors.index.json``), which stand for the files that
-        they name.
+        Safetensors files, which may be shards of one checkpoint, and indices of shards as Hugging
+        Face writes them (``model.safetensors.index.json``), which stand for the files they name.
 
     Raises
     ------
     CheckpointError
-        If a file is damaged or of another kind, two files hold a tensor of the same name, or an
-        index does not tell the truth.
+        If a file is damaged or of another kind, two files hold a tensor of the same name, or a
+        tensor is not in the file that an index names.
     ImportError
         If safetensors is not installed.
     OSError
@@ -77,9 +76,9 @@ class Checkpoint:
         The safetensors files.
     indices : tuple of Path
         The indices.
-    tensors : dict of str to Stored
-        In the order of their names, where numbers count as numbers: it is the same however a
-        checkpoint is split up.
+    tensors : dict of str to TensorInfo
+        Sorted by name, with numbers compared as numbers, so that the order does not depend on how
+        a checkpoint is split into files.
 
     Examples
     --------
@@ -103,45 +102,46 @@ class Checkpoint:
             for path in paths
             for file in (_shards(path, named[path]) if path in named else [path])
         )
-        found: dict[str, Stored] = {}
+        found: dict[str, TensorInfo] = {}
         for file in self.files:
-            for name, stored in _stored(file).items():
+            for name, info in _tensors_in(file).items():
                 if name in found:
                     raise CheckpointError(
                         f"{name!r} is in two files: {found[name].file} and {file}"
                     )
-                found[name] = stored
+                found[name] = info
         for path, weight_map in named.items():
             _check_index(path, weight_map, found)
-        self.tensors = {name: found[name] for name in sorted(found, key=_by_numbers)}
+        self.tensors = {name: found[name] for name in sorted(found, key=_natural_order)}
         self._maps: dict[Path, Array] = {}
 
     def __str__(self) -> str:
-        """The files, a few of them by name."""
+        """The names of the first files, and how many more there are."""
         more = f" and {len(self.files) - 3} more" if len(self.files) > 3 else ""
         return ", ".join(map(str, self.files[:3])) + more
 
     def prunable(self, include: Patterns | None = None, exclude: Patterns = ()) -> list[str]:
-        """Names of the tensors that are pruned, in their order: see `swiftforce.adapters.prunable`.
+        """Names of the tensors to prune, in order: see `swiftforce.adapters.prunable`.
 
         Raises
         ------
         UnknownNameError
-            If a pattern matches no tensor; one to include, none of the types that can be pruned.
+            If a pattern matches no tensor, or a pattern of `include` none of a type that can be
+            pruned.
         StructureError
-            If none is left.
+            If no tensor is left.
         """
         dimensions = {
-            name: len(stored.shape) if stored.dtype in FLOATS else None
-            for name, stored in self.tensors.items()
+            name: len(info.shape) if info.dtype in PRUNABLE_DTYPES else None
+            for name, info in self.tensors.items()
         }
         return prunable(dimensions, include, exclude, nothing=f"no tensor of {self} is prunable")
 
     def array(self, name: str) -> Array:
         """A tensor, as a read-only array in the mapped file.
 
-        The format promises no alignment, though the library that most files come from keeps it. A
-        tensor that lies at an odd place is copied, since the core reads only what is aligned.
+        The format does not guarantee alignment, and the core needs it: an unaligned tensor is
+        copied.
 
         Raises
         ------
@@ -150,31 +150,31 @@ class Checkpoint:
         ImportError
             If it is bfloat16 and ml_dtypes is not installed.
         """
-        stored = self.tensors[name]
-        if stored.dtype not in FLOATS:
+        info = self.tensors[name]
+        if info.dtype not in PRUNABLE_DTYPES:
             raise UnsupportedTypeError(
-                f"{name!r} in {stored.file} is {stored.dtype}, not one of {', '.join(FLOATS)}"
+                f"{name!r} in {info.file} is {info.dtype}, not one of {', '.join(PRUNABLE_DTYPES)}"
             )
-        raw = self.raw(stored.file)[stored.start : stored.stop]
-        array: Array = raw.view(dtype_of(FLOATS[stored.dtype])).reshape(stored.shape)
+        raw = self.raw(info.file)[info.start : info.stop]
+        array: Array = raw.view(dtype_of(PRUNABLE_DTYPES[info.dtype])).reshape(info.shape)
         return array if array.flags.aligned else array.copy()
 
     def raw(self, file: Path) -> Array:
-        """All bytes of one of the files, mapped."""
+        """All bytes of one of the files, mapped into memory."""
         if file not in self._maps:
-            # One map for each file: a map for each tensor would hold a file descriptor each.
+            # One map per file, not per tensor: each map holds a file descriptor.
             self._maps[file] = np.asarray(np.memmap(file, np.uint8, "r"))
         return self._maps[file]
 
 
-def _stored(file: Path) -> dict[str, Stored]:
-    """The tensors that a file holds, after the library has checked its header."""
+def _tensors_in(file: Path) -> dict[str, TensorInfo]:
+    """The tensors of a file, after safetensors has checked its header."""
     safetensors = _safetensors()
     try:
         mode = file.stat().st_mode
     except ValueError as error:  # a null byte in the path
         raise CheckpointError(f"{str(file)!r} is not a path: {error}") from None
-    # Before it is opened: a pipe would wait for ever.
+    # Opening a pipe would block.
     if not stat.S_ISREG(mode):
         raise CheckpointError(f"{file} is not a file")
     try:
@@ -188,7 +188,7 @@ def _stored(file: Path) -> dict[str, Stored]:
     header.pop("__metadata__", None)
     data = _LENGTH + length
     return {
-        name: Stored(
+        name: TensorInfo(
             file,
             entry["dtype"],
             tuple(entry["shape"]),
@@ -199,7 +199,7 @@ def _stored(file: Path) -> dict[str, Stored]:
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    """Which file each tensor is in, as an index says."""
+    """The file of each tensor according to an index."""
     try:
         content = json.loads(index.read_text(encoding="utf-8"))
         weight_map = content["weight_map"]
@@ -209,7 +209,7 @@ def _weight_map(index: Path) -> dict[str, str]:
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
         raise CheckpointError(f"{index} is not an index of safetensors files") from None
     for shard in shards:
-        # Parts lie beside their index, and what is written goes by their names.
+        # Shards are in the folder of their index; outputs have the same names.
         if not isinstance(shard, str) or not shard or Path(shard).name != shard:
             raise CheckpointError(f"{index} names {shard!r}, which is no file beside it")
     return dict(weight_map)
@@ -219,26 +219,28 @@ def _shards(index: Path, weight_map: Mapping[str, str]) -> Iterable[Path]:
     return [index.with_name(shard) for shard in sorted(set(weight_map.values()))]
 
 
-def _check_index(index: Path, weight_map: Mapping[str, str], found: Mapping[str, Stored]) -> None:
+def _check_index(
+    index: Path, weight_map: Mapping[str, str], found: Mapping[str, TensorInfo]
+) -> None:
     for name, shard in weight_map.items():
         if name not in found or found[name].file != index.with_name(shard):
             raise CheckpointError(f"{index} says that {name!r} is in {shard}, and it is not")
 
 
-def _by_numbers(name: str) -> tuple[list[str | int], str]:
-    """What sorts names so that layer 2 stands before layer 10."""
+def _natural_order(name: str) -> tuple[list[str | int], str]:
+    """A sort key that puts layer 2 before layer 10."""
     parts = re.split(r"(\d+)", name)
     return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
 
 
 @cache
 def dtype_of(name: str) -> np.dtype[Any]:
-    """The dtype of that name; bfloat16 is that of ml_dtypes.
+    """The numpy dtype of a name; bfloat16 is that of ml_dtypes.
 
     Raises
     ------
     ImportError
-        If it is asked for and ml_dtypes is not installed.
+        If the name is bfloat16 and ml_dtypes is not installed.
     """
     if name != BFLOAT16:
         return np.dtype(name)

@@ -1,4 +1,4 @@
-"""Arrays and a text about them in one safetensors file, under one digest."""
+"""swiftforce's file formats: arrays and JSON about them in a safetensors file, with a digest."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from swiftforce.files.atomic import atomic_write
 from swiftforce.inputs import Array
 from swiftforce.version import __version__
 
-#: Bytes at the beginning of a file that tell the length of its header, and the most it may have.
+#: Bytes at the beginning of a file that hold the length of its header, and the greatest length.
 _LENGTH, _LONGEST = 8, 100_000_000
 
 
 @dataclass(frozen=True)
 class FileFormat:
-    """A kind of file.
+    """A file format.
 
     Attributes
     ----------
     name : str
-        Under which the metadata hold what is said about the arrays.
+        The key of the metadata that holds the JSON.
     version : int
-        Of the format; other versions are not read.
+        Of the format; files of other versions are refused.
     content : str
-        What errors say that the file holds.
+        What the file holds, for messages.
     error : type
-        What is raised for a file of another kind, or a damaged one.
+        The class of errors about files that are damaged or of another format.
     """
 
     name: str
@@ -47,9 +47,7 @@ class FileFormat:
         arrays: Mapping[str, Array],
         about: Mapping[str, Any],
     ) -> None:
-        """Write a file aside and then rename it, so a half-written one never has its name.
-
-        It says which swiftforce wrote it.
+        """Write a file, as a whole or not at all, with the version of swiftforce.
 
         Raises
         ------
@@ -63,16 +61,16 @@ class FileFormat:
         text = json.dumps({**written_by, **about})
         envelope = json.dumps({"about": text, "digest": _digest(text, arrays)})
         content = numpy_format.save(dict(arrays), {self.name: envelope})
-        with atomic_write(path) as aside:
-            aside.write_bytes(content)
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(content)
 
     def read(self, path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Read a file: its arrays, and what it says about them.
+        """Read the arrays of a file and the JSON about them.
 
         Raises
         ------
         SwiftForceError
-            `error`, if the file is damaged or of another kind.
+            `error`, if the file is damaged or of another format.
         ImportError
             If safetensors is not installed.
         OSError
@@ -101,7 +99,7 @@ class FileFormat:
         return arrays, about
 
     def _envelope(self, file: BinaryIO, path: str | os.PathLike[str]) -> dict[str, str]:
-        """What the header says of the contents: a file of another kind is not read any further."""
+        """The metadata in the header, so that files of other formats are not read any further."""
         length = int.from_bytes(file.read(_LENGTH), "little")
         try:
             if length > _LONGEST:
@@ -115,8 +113,8 @@ class FileFormat:
 
 
 def _digest(text: str, arrays: Mapping[str, Array]) -> str:
-    """Of all that a file says, so that no flipped bit goes unnoticed."""
-    import hashlib  # where it is used: it takes a tenth of the time of `import swiftforce`
+    """A digest of everything in a file, so that a flipped bit is detected."""
+    import hashlib  # here, since it takes a tenth of the time of `import swiftforce`
 
     total = hashlib.sha256(text.encode())
     for entry in sorted(arrays):
@@ -136,9 +134,9 @@ def _safetensors(content: str) -> Any:  # noqa: ANN401 - a module
 
 
 def packed_masks(masks: Sequence[Array]) -> dict[str, Array]:
-    """Masks as files hold them, a bit per weight.
+    """Pack masks for a file, a bit per weight.
 
-    Names of tensors may be any text, so they stand in what is said about the arrays.
+    The arrays have positions for names: names of tensors may be any text, and are in the JSON.
     """
     return {
         f"mask.{position}": np.packbits(mask, bitorder="little")
@@ -149,12 +147,12 @@ def packed_masks(masks: Sequence[Array]) -> dict[str, Array]:
 def unpacked_mask(
     packed: Mapping[str, Array], position: int, name: str, shape: tuple[int, ...], kept: int
 ) -> Array:
-    """The mask of the tensor at a position, which keeps so many weights.
+    """Unpack the mask of the tensor at a position, and check how many weights it keeps.
 
     Raises
     ------
     KeyError, ValueError
-        If it is not there, or another one is.
+        If the mask is missing, or has another size or count.
     """
     size = int(np.prod(shape, dtype=np.int64))
     bits = packed[f"mask.{position}"]

@@ -1,8 +1,9 @@
 """A small network engine: prune, train and evaluate with nothing but numpy installed.
 
-Classifiers from a list of layers, trained by stochastic gradient descent on the native core. It is
-small on purpose: for augmentation, other optimizers or a GPU, use a framework with `swiftforce`
-beside it. How masks are found does not belong here.
+`Network` is a classifier made of a list of layers; stochastic gradient descent on the native core
+trains it. `vgg`, `resnet`, `lenet5` and others build networks of the literature. The package is
+small on purpose: for augmentation, other optimizers or a GPU, use `swiftforce.torch` or
+`swiftforce.jax`. The search for masks does not belong here.
 """
 
 from swiftforce.nn.files import load, save
@@ -18,10 +19,13 @@ from swiftforce.nn.layers import (
     ReLU,
     Residual,
 )
-from swiftforce.nn.models import lenet5, lenet_300_100, resnet, small_vgg, vgg
-from swiftforce.nn.network import Epoch, Evaluation, Network
+from swiftforce.nn.lenet import lenet5, lenet_300_100
+from swiftforce.nn.network import Network
 from swiftforce.nn.parameters import Parameters
 from swiftforce.nn.paths import Paths as Paths
+from swiftforce.nn.records import Epoch, Evaluation
+from swiftforce.nn.resnet import resnet
+from swiftforce.nn.vgg import small_vgg, vgg
 
 __all__ = [
     "AnyLayer",
@@ -46,3 +50,8 @@ __all__ = [
     "small_vgg",
     "vgg",
 ]
+
+
+def __dir__() -> list[str]:
+    """Public names alone."""
+    return sorted(__all__)

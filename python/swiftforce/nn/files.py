@@ -1,4 +1,4 @@
-"""Networks in files: layers, parameters and masks, written and read back."""
+"""Networks in safetensors files: layers, parameters and masks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,15 @@ _PARAMETER, _MASK = "parameter.", "mask."
 
 
 def save(network: Network, path: str | os.PathLike[str]) -> None:
-    """Write a network to a safetensors file: its parameters, and its masks with a bit per weight.
+    """Write a network to a safetensors file: its layers, parameters and masks, one bit per weight.
 
-    Momentum is not kept: training that goes on starts anew, as every call of `Network.fit` does.
+    Momentum is not saved, since every call of `Network.fit` starts without it.
+
+    Parameters
+    ----------
+    network : Network
+    path : str or os.PathLike
+        A file of that name is replaced.
 
     Raises
     ------
@@ -47,7 +53,7 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     for name, mask in (masks or {}).items():
         arrays[f"{_MASK}{name}"] = np.packbits(mask, bitorder="little")
     about = {
-        "layers": [_plain(layer) for layer in network.layers],
+        "layers": [_to_json(layer) for layer in network.layers],
         "input_shape": list(network.input_shape),
         "masked": masks is not None,
     }
@@ -55,12 +61,21 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> Network:
-    """Read what `save` wrote.
+    """Read a network that `save` wrote.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+
+    Returns
+    -------
+    Network
+        Its seed is 0, whatever the seed of the saved network was.
 
     Raises
     ------
     NetworkFileError
-        If the file is damaged, or is not one of a network of swiftforce.
+        If the file is damaged, or is not a file that `save` wrote.
     ImportError
         If safetensors is not installed.
     OSError
@@ -69,15 +84,15 @@ def load(path: str | os.PathLike[str]) -> Network:
     arrays, about = _FORMAT.read(path)
     try:
         network = Network(
-            [_layer(plain) for plain in about["layers"]], input_shape=about["input_shape"]
+            [_from_json(values) for values in about["layers"]], input_shape=about["input_shape"]
         )
         for name, array in network.parameters.items():
-            found = arrays[f"{_PARAMETER}{name}"]
-            if found.dtype != FLOAT32:
-                raise ValueError(f"{name} holds {found.dtype}, not float32")
-            array[...] = _shaped(found, array.shape, name)
+            stored = arrays[f"{_PARAMETER}{name}"]
+            if stored.dtype != FLOAT32:
+                raise ValueError(f"{name} holds {stored.dtype}, not float32")
+            array[...] = _shaped(stored, array.shape, name)
         if about["masked"]:
-            # Whoever made the masks was warned of them.
+            # `Network.apply` warned of unreachable classes before the network was saved.
             network._apply([_mask(arrays, name, w.shape) for name, w in network.weights.items()])
     except (ArchitectureError, LookupError, TypeError, ValueError) as error:
         raise NetworkFileError(f"{path} is damaged: {error}") from None
@@ -96,15 +111,15 @@ def _mask(arrays: dict[str, Array], name: str, shape: tuple[int, ...]) -> Array:
     return np.unpackbits(bits, count=size, bitorder="little").astype(bool).reshape(shape)
 
 
-def _plain(layer: AnyLayer) -> dict[str, Any]:
-    """A layer as text can hold it."""
+def _to_json(layer: AnyLayer) -> dict[str, Any]:
+    """A layer as JSON values."""
     if isinstance(layer, Residual):
         return {
             "kind": "Residual",
-            "body": [_plain(part) for part in layer.body],
-            "shortcut": [_plain(part) for part in layer.shortcut],
+            "body": [_to_json(part) for part in layer.body],
+            "shortcut": [_to_json(part) for part in layer.shortcut],
         }
-    # Sizes may be numpy's numbers, of which JSON knows nothing.
+    # Sizes may be numbers of numpy, which JSON does not take.
     sizes = {
         name: value.item() if isinstance(value, np.generic) else value
         for name, value in asdict(layer).items()
@@ -112,11 +127,12 @@ def _plain(layer: AnyLayer) -> dict[str, Any]:
     return {"kind": type(layer).__name__, **sizes}
 
 
-def _layer(plain: dict[str, Any]) -> AnyLayer:
-    kind = {kind.__name__: kind for kind in KINDS}[plain["kind"]]
+def _from_json(values: dict[str, Any]) -> AnyLayer:
+    kind = {kind.__name__: kind for kind in KINDS}[values["kind"]]
     if kind is Residual:
         return Residual(
-            [_layer(part) for part in plain["body"]], [_layer(part) for part in plain["shortcut"]]
+            [_from_json(part) for part in values["body"]],
+            [_from_json(part) for part in values["shortcut"]],
         )
-    layer: AnyLayer = kind(**{name: value for name, value in plain.items() if name != "kind"})
+    layer: AnyLayer = kind(**{name: value for name, value in values.items() if name != "kind"})
     return layer

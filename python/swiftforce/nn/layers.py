@@ -1,4 +1,4 @@
-"""The layers of a network, as descriptions: no memory, nothing that computes."""
+"""Descriptions of the layers of a network. They hold no memory and compute nothing."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from swiftforce.errors import ArchitectureError, SwiftForceError
 from swiftforce.inputs import case_number, integer
 from swiftforce.native import public_error
 
-#: What the core takes for the network's input, and for a layer that is not there.
+#: Numbers that the core reads as the network's input, and as no layer.
 _INPUT, _NONE = -1, -2
 
-#: A layer as the core takes it: kind, the layers that it reads, bias, sizes, momentum, epsilon.
+#: A layer as the core takes it: kind, source, addend, bias, six sizes, momentum, epsilon.
 NativeLayer = tuple[int, int, int, bool, int, int, int, int, int, int, float, float]
 
 
@@ -24,7 +24,7 @@ NativeLayer = tuple[int, int, int, bool, int, int, int, int, int, int, float, fl
 class Linear:
     """The layer ``y = W x + b``: weight of shape (outputs, inputs), bias of shape (outputs,).
 
-    It takes images, too, as their features.
+    An image is flattened: it enters as channels * height * width features.
     """
 
     inputs: int
@@ -39,7 +39,7 @@ class ReLU:
 
 @dataclass(frozen=True)
 class Conv2d:
-    """A two-dimensional convolution with a square kernel, as torch's.
+    """A two-dimensional convolution with a square kernel, as in torch.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Conv2d:
     padding : int
         Zeros on each side of the image, fewer than `kernel_size`.
     groups : int
-        1, or as many as there are channels in and out: each is convolved by itself then.
+        1; or `in_channels`, which must then equal `out_channels`: a depthwise convolution.
     bias : bool
 
     Notes
@@ -76,7 +76,7 @@ class BatchNorm2d:
     ----------
     channels : int
     momentum : float
-        Share of a running statistic that each training batch replaces, in [0, 1].
+        Weight of a training batch in the running statistics, in [0, 1].
     epsilon : float
         Added to the variance, above 0.
 
@@ -92,14 +92,14 @@ class BatchNorm2d:
 
 @dataclass(frozen=True)
 class MaxPool2d:
-    """The largest number of each square window; what does not fill a window is left out.
+    """The maximum of each square window. Rows and columns that do not fill a window are ignored.
 
     Attributes
     ----------
     kernel_size : int
         Side of the window.
     stride : int, optional
-        By default the window's side.
+        By default `kernel_size`.
     """
 
     kernel_size: int
@@ -108,14 +108,14 @@ class MaxPool2d:
 
 @dataclass(frozen=True)
 class AvgPool2d:
-    """The mean of each square window; what does not fill a window is left out.
+    """The mean of each square window. Rows and columns that do not fill a window are ignored.
 
     Attributes
     ----------
     kernel_size : int
         Side of the window.
     stride : int, optional
-        By default the window's side.
+        By default `kernel_size`.
     """
 
     kernel_size: int
@@ -134,13 +134,13 @@ class Flatten:
 
 @dataclass(frozen=True)
 class Residual:
-    """Two branches of the same input, added: ``body(x) + shortcut(x)``.
+    """The sum of two branches: ``body(x) + shortcut(x)``.
 
     Attributes
     ----------
     body : sequence of layers
     shortcut : sequence of layers
-        By default none: the input itself is added.
+        By default empty: the input itself is added.
 
     References
     ----------
@@ -154,7 +154,7 @@ class Residual:
         for branch in (body, shortcut):
             if not isinstance(branch, Sequence):
                 raise ArchitectureError(
-                    f"a branch of a residual is a sequence of layers, not {branch!r}"
+                    f"a branch of a residual must be a sequence of layers, not {branch!r}"
                 )
         object.__setattr__(self, "body", tuple(body))
         object.__setattr__(self, "shortcut", tuple(shortcut))
@@ -178,19 +178,19 @@ KINDS = get_args(AnyLayer)
 
 
 class Flattened:
-    """Layers one after the other as the core takes them, residuals as their parts.
+    """A sequence of layers as the core takes it: residuals are replaced by their parts.
 
     Attributes
     ----------
     native : list of tuple
         One per layer of the core.
     names : list of str
-        What each of them is called: ``"3"``, or ``"3.body.0"`` inside a residual.
+        The name of each: ``"3"``, or ``"3.body.0"`` inside a residual.
 
     Raises
     ------
     ArchitectureError
-        If something is not a layer, or a size is not a number; the message names the layer.
+        If an element is not a layer, or a size is not a number; the message names the layer.
     """
 
     def __init__(self, layers: Sequence[AnyLayer]) -> None:
@@ -212,13 +212,13 @@ class Flattened:
             shortcut = self._extend(layer.shortcut, f"{name}.shortcut.", source)
             native = _native("add", body, addend=shortcut)
         else:
-            native = _described(layer, name, source)
+            native = _convert(layer, name, source)
         self.native.append(native)
         self.names.append(name)
         return len(self.native) - 1
 
     def public_error(self, error: _core.NativeError) -> SwiftForceError:
-        """The error for what the core refuses, with the layer called as its user does."""
+        """The public error for an error of the core, with the name of the layer."""
         status, _, _, index, _, _, message = error.args
         if _core.STATUSES[status] == "BAD_ARCHITECTURE" and 0 <= index < len(self.names):
             reason = message.removeprefix(f"layer {index}: ")
@@ -245,7 +245,7 @@ def _native(
     return (case_number("layer", kind), source, addend, bool(bias), *sizes, momentum, epsilon)
 
 
-def _described(layer: AnyLayer, name: str, source: int) -> NativeLayer:  # noqa: PLR0911 - one a kind
+def _convert(layer: AnyLayer, name: str, source: int) -> NativeLayer:  # noqa: PLR0911 - one a kind
     def size(value: int, what: str) -> int:
         return integer(value, f"layer {name}: {what}", ArchitectureError)
 
@@ -296,4 +296,5 @@ def _described(layer: AnyLayer, name: str, source: int) -> NativeLayer:  # noqa:
             return _native("global_avg_pool2d", source)
         case Flatten():
             return _native("flatten", source)
-    raise ArchitectureError(f"layer {name} is a {type(layer).__name__}, not a layer")
+    hint = ": add the parentheses" if isinstance(layer, type) and layer in KINDS else ""
+    raise ArchitectureError(f"layer {name} is a {type(layer).__name__}, not a layer{hint}")

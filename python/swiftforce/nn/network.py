@@ -2,87 +2,39 @@
 
 from __future__ import annotations
 
-import math
-import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
-from numbers import Real
-from typing import Any, Literal, cast, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from swiftforce import _core
 from swiftforce.errors import (
     ArchitectureError,
-    DivergedError,
-    HyperparameterError,
-    LabelError,
     ShapeError,
+    StructureError,
     UnreachableClassWarning,
-    UnsupportedTypeError,
 )
 from swiftforce.inputs import (
-    FLOAT32,
-    MASK,
     MASKS,
     SINGLES,
     Array,
-    Arrays,
+    Mask,
     Tensors,
-    case_names,
     check_seed,
-    checked_array,
     integer,
 )
 from swiftforce.native import native_call
+from swiftforce.nn.gradients import GradientFunction
 from swiftforce.nn.layers import AnyLayer, Flattened
-from swiftforce.nn.parameters import Parameters
-from swiftforce.nn.paths import Paths
-from swiftforce.search import permutation
-from swiftforce.show import Training
-
-#: Where the streams of a seed begin that the orders of samples are drawn from: those of training
-#: are not those of scoring, nor those of the initial weights, which begin at 0.
-_TRAINING = 1 << 32
-_SCORING = 2 << 32
-
-#: Where parameters go, by their role.
-_GROUPS = {
-    "weight": "weights",
-    "bias": "biases",
-    "scale": "biases",
-    "mean": "statistics",
-    "variance": "statistics",
-}
-
-#: What batch normalisation may take its statistics from.
-Mode = Literal["train", "eval"]
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One pass of training: mean loss and accuracy of its batches, each before its step."""
-
-    epoch: int
-    loss: float
-    accuracy: float
-    learning_rate: float
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Mean cross entropy, and how many samples have their largest output at the label."""
-
-    loss: float
-    correct: int
-    count: int
-
-    @property
-    def accuracy(self) -> float:
-        """Share of correct samples."""
-        return self.correct / self.count
+from swiftforce.nn.parameters import Parameters, parameter_groups
+from swiftforce.nn.paths import unreachable_classes
+from swiftforce.nn.records import Epoch, Evaluation
+from swiftforce.nn.samples import Samples, batches, check_inputs, check_samples
+from swiftforce.nn.settings import Mode, TrainingSettings, at_least_one, uses_running_statistics
+from swiftforce.nn.training import train
+from swiftforce.result import PruningRecord
 
 
 class Network:
@@ -93,26 +45,27 @@ class Network:
     layers : sequence of layers
         From input to output; the last one gives the logits, one per class.
     input_shape : sequence of int, optional
-        (channels, height, width) or (features,) of a sample. By default the inputs of the first
-        linear layer, where that is the first layer with a size.
+        (channels, height, width) or (features,) of a sample. May be left out if the first layer
+        with a size is linear.
     seed : int
         Selects the initial weights: Kaiming-normal, ``std = sqrt(2 / fan_in)``; biases are 0,
         scales 1.
 
     Attributes
     ----------
+    layers : tuple of layers
     weights : Parameters
-        What can be pruned, by name, ``"0.weight"`` being the weight of the first layer and
-        ``"3.body.0.weight"`` that of the first layer in a residual: views of the network's own
-        memory, so writing to them changes the network.
+        The parameters that can be pruned, by name: ``"0.weight"`` is the weight of the first layer,
+        ``"3.body.0.weight"`` that of the first layer in a residual. They are views of the network's
+        memory: writing to them changes the network.
     biases : Parameters
-        What is trained besides: biases, and the scales and biases of batch normalisation.
+        The other trained parameters: biases, and the scales and biases of batch normalisation.
     statistics : Parameters
         The running means and variances of batch normalisation, ``"1.mean"`` and ``"1.variance"``.
     input_shape : tuple of int
         Shape of a sample.
     features, classes : int
-        Numbers of a sample, and of its logits.
+        How many numbers a sample has, and how many logits.
 
     Raises
     ------
@@ -122,7 +75,8 @@ class Network:
 
     Notes
     -----
-    Two threads may share a network: single batches take turns, so two calls of `fit` mix.
+    Threads may share a network. A lock is held for one batch at a time, so the steps of two
+    concurrent calls of `fit` alternate.
 
     References
     ----------
@@ -153,18 +107,14 @@ class Network:
         except _core.NativeError as error:
             raise flattened.public_error(error) from None
         self._seed = seed
-        found: dict[str, dict[str, Array]] = {"weights": {}, "biases": {}, "statistics": {}}
-        for view, layer, role, extents in _core.network_parameters(self._handle):
-            kind = case_names("role")[role]
-            array = np.frombuffer(cast(Any, view), FLOAT32).reshape(extents)
-            found[_GROUPS[kind]][f"{flattened.names[layer]}.{kind}"] = array
-        self.weights = Parameters(found["weights"])
-        self.biases = Parameters(found["biases"])
-        self.statistics = Parameters(found["statistics"])
+        groups = parameter_groups(self._handle, flattened.names)
+        self.weights = groups.weights
+        self.biases = groups.biases
+        self.statistics = groups.statistics
         features, self.classes = _core.network_sizes(self._handle)
         self.input_shape: tuple[int, ...] = shape or (features,)
         self.features: int = features
-        self._masks: dict[str, Array] | None = None
+        self._masks: dict[str, Mask] | None = None
 
     @property
     def parameters(self) -> Parameters:
@@ -172,8 +122,8 @@ class Network:
         return Parameters({**self.weights, **self.biases, **self.statistics})
 
     @property
-    def masks(self) -> dict[str, Array] | None:
-        """The masks that are applied, as copies; None where there are none."""
+    def masks(self) -> dict[str, Mask] | None:
+        """Copies of the masks that are applied; None if there are none."""
         if self._masks is None:
             return None
         return {name: mask.copy() for name, mask in self._masks.items()}
@@ -187,8 +137,8 @@ class Network:
         batches_per_step: int = 1,
         seed: int | None = None,
         mode: Mode = "train",
-    ) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
-        """Make the function from masked weights to gradients that `swiftforce.force` asks for.
+    ) -> Callable[[Mapping[str, Array]], dict[str, NDArray[np.float32]]]:
+        """Make the function from masked weights to gradients that `swiftforce.force` needs.
 
         Parameters
         ----------
@@ -197,95 +147,62 @@ class Network:
         y : array of integers, shape (n,)
             Labels in 0 ... classes - 1.
         batch_size : int, optional
-            Take the samples in batches of this size; by default all of them at every call. With
-            batch normalisation, memory grows with it.
+            Samples in a batch. By default every call uses all samples. With batch normalisation,
+            memory grows with it.
         batches_per_step : int
-            How many batches each call averages over. A short last batch weighs by its size.
+            How many batches each call averages over. A shorter last batch counts by its size.
         seed : int, optional
-            Shuffle the samples anew for each pass over them; by default they come in order.
+            Selects a new order of the samples for each pass over them. By default samples come in
+            order.
         mode : {"train", "eval"}
-            Whether batch normalisation takes the statistics of each batch, as the paper does, or
-            the running ones. These stay as they are in either case.
+            Whether batch normalisation uses the statistics of each batch, as the paper does, or
+            the running statistics. Neither mode changes the running statistics.
 
         Returns
         -------
         callable
             ``gradients(weights)`` returns the dense gradients of the mean cross entropy at those
-            weights (and the network's other parameters), new arrays by name. Each sample is used
-            once until all were used; then they start again. The function goes on where its last
-            call ended: make a new one for each search. The network is not changed.
+            weights (and the network's other parameters), as new arrays by name. Each call
+            continues with the samples after those of the call before; after the last sample the
+            first ones follow again. Make a new function for each search. The network is not
+            changed.
 
         Raises
         ------
         ShapeError, UnsupportedTypeError, LayoutError, LabelError, HyperparameterError
+            The message says what to do.
         AllocationError
-            If there is not so much memory.
+            If there is not enough memory.
         """
-        inputs, labels = self._samples(x, y)
-        size = len(labels) if batch_size is None else _at_least_one(batch_size, "batch_size")
-        together = _at_least_one(batches_per_step, "batches_per_step")
-        batches = _batches(len(labels), size, None if seed is None else check_seed(seed))
-        running = _is_running(mode)
-        turn = threading.Lock()
-        tensors = Tensors(self.weights, "weights", SINGLES)
+        samples = self._check_samples(x, y)
+        count = len(samples.labels)
+        size = count if batch_size is None else at_least_one(batch_size, "batch_size")
+        per_step = at_least_one(batches_per_step, "batches_per_step")
+        return GradientFunction(
+            self._handle,
+            Tensors(self.weights, "weights", SINGLES),
+            samples,
+            batches(count, size, None if seed is None else check_seed(seed)),
+            batches_per_step=per_step,
+            running=uses_running_statistics(mode),
+            normalises=bool(self.statistics),
+        )
 
-        def gradients(weights: Mapping[str, Array]) -> dict[str, Array]:
-            given = tensors.matching(weights, "weights", SINGLES)
-            with turn:
-                step = [next(batches) for _ in range(together)]
-            found = self._gradients(tensors, given, (inputs, labels), step, running)
-            result: dict[str, Array] = tensors.restore(found)
-            return result
-
-        return gradients
-
-    def _gradients(
-        self,
-        tensors: Tensors,
-        weights: Sequence[Array],
-        samples: tuple[Array, Array],
-        batches: Sequence[Array],
-        running: bool,
-    ) -> Sequence[Array]:
-        """Gradients of the mean loss over batches, each of which is normalised by itself.
-
-        Only batches of one size can be handed over together: a short one, where a pass over the
-        samples ended, goes by itself.
-        """
-        alike = [list(group) for _, group in groupby(batches, key=len)]
-        if running or not self.statistics:
-            alike = [list(batches)]
-        total = sum(map(len, batches))
-        parts = []
-        for group in alike:
-            rows = np.concatenate(group)
-            found = tensors.empty(FLOAT32)
-            with native_call(tensors.label):
-                _core.network_gradients(
-                    self._handle, weights, found, *samples, rows, len(group[0]), running
-                )
-            parts.append((len(rows) / total, found))
-        if len(parts) == 1:
-            return parts[0][1]
-        means = tensors.empty(FLOAT32)
-        for i in range(len(means)):
-            np.multiply(parts[0][1][i], np.float32(parts[0][0]), out=means[i])
-            for share, found in parts[1:]:
-                np.add(means[i], np.float32(share) * found[i], out=means[i])
-        return means
-
-    def apply(self, masks: Arrays | None) -> None:
-        """Remove weights: they become exactly zero, and stay so through all training.
+    def apply(self, masks: PruningRecord[Any] | Mapping[str, Mask] | None) -> None:
+        """Remove weights: they become exactly zero and stay zero during training.
 
         Parameters
         ----------
-        masks : mapping of str to array of bool, or None
-            True where kept, one per entry of `weights`, copied. They replace earlier masks. None
-            lifts them; removed weights stay zero until training moves them.
+        masks : Pruning, mapping of str to array of bool, or None
+            What a search returned, or its masks: True where a weight is kept, one array for each
+            of `weights`. Masks are copied and replace earlier ones. None takes the masks away;
+            removed weights stay zero until training changes them.
 
         Raises
         ------
-        ShapeError, StructureError, UnsupportedTypeError, LayoutError
+        ShapeError, StructureError
+            If the masks were found for another network.
+        UnsupportedTypeError, LayoutError
 
         Warns
         -----
@@ -293,18 +210,21 @@ class Network:
             If no path of kept weights leads from the input to a class: its logit is the same for
             every sample.
         """
-        tensors = Tensors(self.weights, "weights", SINGLES)
         if masks is None:
             self._apply(None)
             return
-        given = tensors.matching(masks, "masks", MASKS)
-        self._apply(given)
-        paths = Paths(dict(zip(self.weights, given, strict=True)))
-        reached = paths.forward(self.layers, np.ones(self.input_shape, MASK))
-        unreachable = np.flatnonzero(~reached)
-        if unreachable.size:
+        given = masks.masks if isinstance(masks, PruningRecord) else masks
+        try:
+            arrays = Tensors(self.weights, "weights", SINGLES).matching(given, "masks", MASKS)
+        except (ShapeError, StructureError) as error:
+            raise type(error)(
+                f"{error}: these are masks of another network; search with this network's weights"
+            ) from None
+        self._apply(arrays)
+        unreachable = unreachable_classes(self.layers, self.input_shape, self._masks or {})
+        if unreachable:
             warnings.warn(
-                f"no path of kept weights leads from the input to {unreachable.size} of "
+                f"no path of kept weights leads from the input to {len(unreachable)} of "
                 f"{self.classes} classes: {', '.join(map(str, unreachable))}",
                 UnreachableClassWarning,
                 stacklevel=2,
@@ -331,14 +251,14 @@ class Network:
         milestones: Sequence[int] = (),
         gamma: float = 0.1,
         seed: int = 0,
-        progress: bool = False,
+        progress: bool | None = None,
         on_epoch: Callable[[Epoch], object] | None = None,
     ) -> list[Epoch]:
         """Train by stochastic gradient descent on the cross entropy.
 
         Each step: ``v = momentum * v + g + weight_decay * w``, then ``w -= learning_rate * v``,
-        for weights and biases. Every call starts with v = 0 and, for the same seed, with the same
-        order of samples. Removed weights stay exactly zero.
+        for weights and biases. Every call starts with v = 0. The same seed gives the same orders
+        of samples. Removed weights stay exactly zero.
 
         Parameters
         ----------
@@ -347,20 +267,23 @@ class Network:
         y : array of integers, shape (n,)
             Labels in 0 ... classes - 1.
         epochs : int
-            Passes over the samples, in a new order each; 0 does nothing.
+            Passes over the samples, each in a new order; 0 does nothing.
         batch_size : int
-            The last batch of a pass may be smaller.
+            Samples in a batch; the last batch of a pass may be smaller.
         learning_rate, momentum, weight_decay : float
-            Not negative, finite.
+            Finite, not negative.
         milestones : sequence of int
-            The learning rate is multiplied by `gamma` after so many epochs.
+            Numbers of epochs after which the learning rate is multiplied by `gamma`.
         gamma : float
+            Finite, not negative.
         seed : int
-            Selects the order of the samples.
-        progress : bool
-            Show a bar with loss, accuracy, images per second and time left (needs tqdm).
+            Selects the orders of the samples.
+        progress : bool, optional
+            Whether to show a progress bar for each epoch, with loss, accuracy, images per second
+            and time left. By default it appears once the epoch has taken two seconds, if standard
+            error is a terminal or a notebook and tqdm is installed.
         on_epoch : callable, optional
-            Called with each `Epoch` as it ends: to log, to evaluate, to stop by an exception.
+            Called with each `Epoch` as it ends: to log, to evaluate, or to stop by an exception.
 
         Returns
         -------
@@ -369,77 +292,64 @@ class Network:
         Raises
         ------
         DivergedError
-            If a loss is not finite, before its step is taken; or if a weight is not after a pass.
+            If the loss of a batch is not finite (its step is not taken), or a parameter is not
+            finite after an epoch.
+        ImportError
+            If `progress` is True and tqdm is not installed.
         HyperparameterError, SeedError
         ShapeError, UnsupportedTypeError, LayoutError, LabelError
+            The message says what to do.
         """
-        inputs, labels = self._samples(x, y)
-        size = _at_least_one(batch_size, "batch_size")
-        if integer(epochs, "epochs", HyperparameterError) < 0:
-            raise HyperparameterError(f"epochs must not be negative, not {epochs}")
-        seed = check_seed(seed)
-        learning_rate = _not_negative(learning_rate, "learning_rate")
-        rates = (_not_negative(momentum, "momentum"), _not_negative(weight_decay, "weight_decay"))
-        gamma = _not_negative(gamma, "gamma")
-        ends = [integer(end, "a milestone", HyperparameterError) for end in milestones]
-        with native_call():
-            _core.network_reset(self._handle)
-        history = []
-        for epoch in range(epochs):
-            rate = learning_rate * gamma ** sum(epoch >= end for end in ends)
-            order = permutation(len(labels), seed, _TRAINING + epoch)
-            batches = [order[i : i + size] for i in range(0, len(order), size)]
-            loss, correct = 0.0, 0
-            seen = 0
-            text = f"epoch {epoch + 1}/{epochs}"
-            with Training(len(order), description=text, shown=progress) as bar:
-                for rows in batches:
-                    with native_call():
-                        batch_loss, hits = _core.network_train(
-                            self._handle, inputs, labels, rows, rate, *rates
-                        )
-                    self._check_finite(batch_loss, epoch)
-                    loss += batch_loss * len(rows)
-                    correct += hits
-                    seen += len(rows)
-                    bar.advance(len(rows), loss=loss / seen, accuracy=correct / seen)
-            for name, array in self.parameters.items():
-                self._check_finite(float(np.abs(array).max()), epoch, f"largest of {name}")
-            history.append(Epoch(epoch + 1, loss / len(labels), correct / len(labels), rate))
-            if on_epoch is not None:
-                on_epoch(history[-1])
-        return history
-
-    def _check_finite(self, value: float, epoch: int, what: str = "loss") -> None:
-        if not math.isfinite(value):
-            raise DivergedError(
-                f"the {what} is {value} in epoch {epoch + 1}: "
-                "look for samples that are not finite, or lower the learning rate"
-            )
+        samples = self._check_samples(x, y)
+        settings = TrainingSettings.checked(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            milestones=milestones,
+            gamma=gamma,
+            seed=seed,
+        )
+        return train(
+            self._handle,
+            self.parameters,
+            samples,
+            settings,
+            progress=progress,
+            on_epoch=on_epoch,
+        )
 
     def evaluate(self, x: Array, y: Array) -> Evaluation:
-        """Loss and accuracy on samples; nothing changes.
+        """Loss and accuracy on samples; the network is not changed.
 
         Parameters
         ----------
         x : array of float32, shape (n, *input_shape) or (n, features)
+            Samples.
         y : array of integers, shape (n,)
+            Labels in 0 ... classes - 1.
+
+        Returns
+        -------
+        Evaluation
 
         Raises
         ------
         ShapeError, UnsupportedTypeError, LayoutError, LabelError
         """
-        inputs, labels = self._samples(x, y)
+        samples = self._check_samples(x, y)
         with native_call():
-            loss, correct = _core.network_evaluate(self._handle, inputs, labels, None)
-        return Evaluation(loss, correct, len(labels))
+            loss, correct = _core.network_evaluate(self._handle, *samples, None)
+        return Evaluation(loss, correct, len(samples.labels))
 
-    def predict(self, x: Array) -> Array:
+    def predict(self, x: Array) -> NDArray[np.float32]:
         """Logits of samples.
 
         Parameters
         ----------
         x : array of float32, shape (n, *input_shape) or (n, features)
+            Samples.
 
         Returns
         -------
@@ -449,7 +359,7 @@ class Network:
         ------
         ShapeError, UnsupportedTypeError, LayoutError
         """
-        inputs = self._inputs(x)
+        inputs = check_inputs(x, self.input_shape)
         logits = np.empty((len(inputs), self.classes), np.float32)
         with native_call():
             _core.network_forward(self._handle, inputs, logits)
@@ -459,11 +369,11 @@ class Network:
 
     def copy(self) -> Network:
         """Return a network with the same layers, parameters and masks, and no momentum."""
-        twin = Network(self.layers, input_shape=self.input_shape, seed=self._seed)
-        twin._apply(None if self._masks is None else tuple(self._masks.values()))
+        copied = Network(self.layers, input_shape=self.input_shape, seed=self._seed)
+        copied._apply(None if self._masks is None else tuple(self._masks.values()))
         for name, array in self.parameters.items():
-            twin.parameters[name] = array
-        return twin
+            copied.parameters[name] = array
+        return copied
 
     __copy__ = copy
 
@@ -475,36 +385,8 @@ class Network:
         size = sum(weight.size for weight in self.weights.values())
         return f"<Network {', '.join(map(repr, self.layers))}: {size} weights>"
 
-    def _inputs(self, x: Array) -> Array:
-        array = checked_array(x, SINGLES, "x")
-        if array.ndim < 2 or len(array) == 0:
-            raise ShapeError(f"x must have shape (n, ...) with n of at least 1, not {array.shape}")
-        flat = array.reshape(len(array), -1)
-        if flat.shape[1] != self.features:
-            raise ShapeError(
-                f"x has {flat.shape[1]} features per sample where the network takes {self.features}"
-            )
-        if len(self.input_shape) == array.ndim - 1 and array.shape[1:] != self.input_shape:
-            raise ShapeError(
-                f"x has samples of shape {array.shape[1:]} where the network takes "
-                f"{self.input_shape}: channels, height, width"
-            )
-        return flat
-
-    def _samples(self, x: Array, y: Array) -> tuple[Array, Array]:
-        inputs = self._inputs(x)
-        labels = np.asarray(y)
-        if labels.dtype.kind not in "iu":
-            raise UnsupportedTypeError(f"y must hold integers, not {labels.dtype}")
-        if labels.shape != (len(inputs),):
-            raise ShapeError(f"y has shape {labels.shape} where x has {len(inputs)} samples")
-        bad = np.flatnonzero((labels < 0) | (labels >= self.classes))
-        if bad.size:
-            raise LabelError(
-                f"y[{bad[0]}] is {labels[bad[0]]}, outside 0 ... {self.classes - 1}"
-                f" ({bad.size} such labels)"
-            )
-        return inputs, np.ascontiguousarray(labels, np.int64)
+    def _check_samples(self, x: Array, y: Array) -> Samples:
+        return check_samples(x, y, self.input_shape, self.classes)
 
 
 def _shape(sizes: Sequence[int]) -> tuple[int, ...]:
@@ -513,31 +395,3 @@ def _shape(sizes: Sequence[int]) -> tuple[int, ...]:
             f"input_shape must be (channels, height, width) or (features,), not {sizes!r}"
         )
     return tuple(integer(size, "a size of input_shape", ArchitectureError) for size in sizes)
-
-
-def _is_running(mode: Mode) -> bool:
-    if mode not in get_args(Mode):
-        raise HyperparameterError(f"mode must be one of {', '.join(get_args(Mode))}, not {mode!r}")
-    return mode == "eval"
-
-
-def _at_least_one(value: int, name: str) -> int:
-    if integer(value, name, HyperparameterError) < 1:
-        raise HyperparameterError(f"{name} must be at least 1, not {value}")
-    return value
-
-
-def _not_negative(value: float, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
-        raise HyperparameterError(f"{name} must be finite and not negative, not {value!r}")
-    return float(value)
-
-
-def _batches(n: int, size: int, seed: int | None) -> Iterator[Array]:
-    """Row numbers, batch after batch, pass after pass."""
-    turn = 0
-    while True:
-        order = np.arange(n) if seed is None else permutation(n, seed, _SCORING + turn)
-        for start in range(0, n, size):
-            yield order[start : start + size]
-        turn += 1

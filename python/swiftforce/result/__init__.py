@@ -1,12 +1,12 @@
 """What a search found: plain records, and functions that apply, show, judge and save them.
 
 `records` is at the bottom and imports nothing of its neighbours. Each other module is one thing
-that is done with a record: `masks` applies it, `mask_files` saves it, `trust` says what speaks
-against it, `summary` has its words, `table`, `card` and `plots` show it. `Pruning` puts them
+that is done with a record: `masks` applies it, `mask_files` saves it, `trust` finds reasons not to
+trust it, `summary` puts it in words, `table`, `card` and `plots` show it. `Pruning` puts them
 together for users. Nothing here searches.
 """
 
-from swiftforce.result.masks import apply_masks, check_whole
+from swiftforce.result.masks import apply_masks, check_not_sharded, matching_masks
 from swiftforce.result.pruning import Pruning, load
 from swiftforce.result.records import (
     Layer,
@@ -17,7 +17,7 @@ from swiftforce.result.records import (
     saved_step,
     step_of,
 )
-from swiftforce.result.trust import warn_of
+from swiftforce.result.trust import warn_about
 
 __all__ = [
     "Layer",
@@ -26,10 +26,11 @@ __all__ = [
     "PruningRecord",
     "Step",
     "apply_masks",
-    "check_whole",
+    "check_not_sharded",
     "layers_of",
     "load",
+    "matching_masks",
     "saved_step",
     "step_of",
-    "warn_of",
+    "warn_about",
 ]

@@ -1,7 +1,8 @@
-"""The card that a notebook shows of a result: HTML with styles of its own and nothing else.
+"""The card that a notebook shows of a result: HTML elements with inline styles.
 
-No script, no style sheet and no picture, which viewers of notebooks take out; colours that are
-read on light and on dark; text in the colour of what is around it.
+Viewers of notebooks remove scripts, style sheets and images, so there are none. Inline styles also
+override the style sheets of notebooks, such as JupyterLab's for tables. Colours are readable on
+light and dark backgrounds, and text has the colour of its surroundings.
 """
 
 from __future__ import annotations
@@ -14,14 +15,22 @@ from typing import Any
 
 from swiftforce.result import trust
 from swiftforce.result.records import Layer, PruningRecord, Step
-from swiftforce.result.summary import Scale, percent, removed, revived, share_of_scores
+from swiftforce.result.summary import (
+    DensityScale,
+    percent,
+    share_of_scores,
+    total_removed,
+    total_revived,
+)
 from swiftforce.show import tables
 
-#: With more layers than that, their bars stand side by side, and the table has to be opened. There
-#: it has so many rows, and so many bars stand side by side.
-_ROWS, _OPENED, _BARS = 24, 300, 240
-#: With more steps than that, some are left out of the charts.
+#: The most rows of a table that is always open. With more layers there is a chart, of at most so
+#: many columns, and a table that can be opened, of at most so many rows.
+_ROWS, _BARS, _OPENED = 24, 240, 300
+#: The most steps in a chart; of more, some are left out.
 _COLUMNS = 60
+#: The least width of the bars.
+_BAR_WIDTH = "8em"
 
 _BLUE, _GREY, _RED, _AMBER = "#3a86c8", "rgba(128,128,128,0.7)", "#d64545", "#d9822b"
 _FAINT, _LINE = "rgba(128,128,128,0.16)", "rgba(128,128,128,0.45)"
@@ -30,7 +39,7 @@ _SMALL = "font-size:0.85em;opacity:0.75"
 
 def html_of(pruning: PruningRecord[Any]) -> str:
     """The card of a result."""
-    scale = Scale(pruning)
+    scale = DensityScale(pruning)
     many = len(pruning.layers) > _ROWS
     parts = [
         _head(pruning),
@@ -40,7 +49,7 @@ def html_of(pruning: PruningRecord[Any]) -> str:
         *(_block(escape(text), _SMALL) for text in share_of_scores(pruning)),
     ]
     style = (
-        f"max-width:48em;border:1px solid {_LINE};border-radius:6px;padding:0.8em 1.1em;"
+        f"max-width:56em;border:1px solid {_LINE};border-radius:6px;padding:0.8em 1.1em;"
         "line-height:1.45;color:inherit;text-align:left;overflow-wrap:anywhere"
     )
     return _block("".join(parts), style)
@@ -67,35 +76,45 @@ def _concerns(texts: Sequence[str]) -> str:
 # ------------------------------------------------------------------------------ layers
 
 
-def _table(layers: Sequence[Layer], scale: Scale) -> str:
-    """A row for each layer."""
-    cell = "padding:1px 8px 1px 0;border:none;background:none;vertical-align:middle"
-    left, right = f"{cell};text-align:left", f"{cell};text-align:right;white-space:nowrap"
+def _table(layers: Sequence[Layer], scale: DensityScale) -> str:
+    """A row for each layer: names and numbers stay on one line, bars have the rest of the width."""
+    cell = "padding:1px 10px 1px 0;border:none;white-space:nowrap"
+    left, right = f"{cell};text-align:left", f"{cell};text-align:right"
     heading = (
         f'<th style="{left}">layer</th><th style="{right}">kept</th>'
-        f'<th style="{right}">density</th><th style="{left};width:45%">{_axis(scale)}</th>'
+        f'<th style="{right}">density</th><th style="{left};width:100%">{_axis(scale)}</th>'
     )
     rows = [f'<tr style="background:none">{heading}</tr>']
     for layer in layers:
         rows.append(
-            f'<tr style="background:none" title="{_title(layer)}">'
+            f'<tr style="background:none" title="{_layer_title(layer)}">'
             f'<td style="{left}">{_text(layer.name)}</td>'
             f'<td style="{right}">{layer.kept:,} of {layer.size:,}</td>'
             f'<td style="{right}">{_percent(layer)}</td>'
             f'<td style="{left}">{_bar(layer, scale)}</td></tr>'
         )
-    style = "width:100%;border:none;border-collapse:collapse;margin:0.6em 0;font-size:0.92em"
-    return f'<table style="{style}">{"".join(rows)}</table>'
+    style = (
+        "table-layout:auto;width:100%;border:none;border-collapse:collapse;margin:0;"
+        "font-size:0.92em;color:inherit"
+    )
+    # With very long names it is wider than the card.
+    return _block(
+        f'<table style="{style}">{"".join(rows)}</table>',
+        "max-height:24em;overflow:auto;margin:0.6em 0"
+        if len(layers) > _ROWS
+        else "overflow-x:auto;margin:0.6em 0",
+    )
 
 
-def _axis(scale: Scale) -> str:
+def _axis(scale: DensityScale) -> str:
     """The powers of ten above the bars."""
     ticks = "".join(f"<span>{percent(tick)}</span>" for tick in scale.ticks)
-    style = "display:flex;justify-content:space-between;font-weight:normal;" + _SMALL
+    style = f"display:flex;justify-content:space-between;gap:0.8em;min-width:{_BAR_WIDTH};"
+    style += f"font-weight:normal;{_SMALL}"
     return f'<div style="{style}">{ticks}</div>'
 
 
-def _bar(layer: Layer, scale: Scale) -> str:
+def _bar(layer: Layer, scale: DensityScale) -> str:
     if layer.collapsed:
         return f'<b style="color:{_RED}">nothing is left</b>'
     if not layer.size:
@@ -104,7 +123,7 @@ def _bar(layer: Layer, scale: Scale) -> str:
     return f'<div style="background:{_FAINT}"><div style="{filled}"></div></div>'
 
 
-def _strip(layers: Sequence[Layer], scale: Scale) -> str:
+def _strip(layers: Sequence[Layer], scale: DensityScale) -> str:
     """A column for each layer, the notable ones in words, and all of them to be opened."""
     some = math.ceil(len(layers) / _BARS)
     columns = [_column_of(layers[i : i + some], scale) for i in range(0, len(layers), some)]
@@ -118,21 +137,21 @@ def _strip(layers: Sequence[Layer], scale: Scale) -> str:
         _block(_row(columns, "5em"), "margin-top:0.6em")
         + _block(f"{caption}<br>{_notable(layers)}", _SMALL)
         + f'<details style="margin:0.3em 0"><summary>{which} {len(layers)} layers</summary>'
-        + _block(_table(layers[:_OPENED], scale), "max-height:24em;overflow-y:auto")
+        + _table(layers[:_OPENED], scale)
         + "</details>"
     )
 
 
-def _column_of(layers: Sequence[Layer], scale: Scale) -> str:
-    """A column for layers that stand in one place, as high as the sparsest of them."""
+def _column_of(layers: Sequence[Layer], scale: DensityScale) -> str:
+    """A column for a few layers, as high as the density of the sparsest of them."""
     sparsest = min(layers, key=lambda layer: layer.density)
     if sparsest.collapsed:
-        return _column(1.0, _RED, _title(sparsest))
-    return _column(scale.place(sparsest.density), _BLUE, _title(sparsest))
+        return _column(1.0, _RED, _layer_title(sparsest))
+    return _column(scale.place(sparsest.density), _BLUE, _layer_title(sparsest))
 
 
 def _notable(layers: Sequence[Layer]) -> str:
-    """The sparsest and the densest layer that something is left of."""
+    """The sparsest and the densest of the layers that keep a weight."""
     kept = [layer for layer in layers if layer.kept]
     if not kept:
         return ""
@@ -147,8 +166,8 @@ def _percent(layer: Layer) -> str:
     return percent(layer.density) if layer.size else ""
 
 
-def _title(layer: Layer) -> str:
-    """What is said of a layer under the pointer."""
+def _layer_title(layer: Layer) -> str:
+    """The tooltip of a layer."""
     text = f"{layer.name} {layer.shape}: {layer.kept:,} of {layer.size:,} weights kept"
     return _text(f"{text}, {percent(layer.density)}")
 
@@ -157,7 +176,7 @@ def _title(layer: Layer) -> str:
 
 
 def _charts(pruning: PruningRecord[Any]) -> str:
-    """The course of the search: weights kept, weights removed and brought back, saliency."""
+    """What each step did: weights kept, weights removed and brought back, saliency."""
     first, last = pruning.history[0], pruning.history[-1]
     charts = [
         _chart(
@@ -170,14 +189,14 @@ def _charts(pruning: PruningRecord[Any]) -> str:
             pruning.history,
             lambda step: math.log1p(step.removed),
             "removed",
-            f"{removed(pruning):,}",
+            f"{total_removed(pruning):,}",
             color=_GREY,
         ),
         _chart(
             pruning.history,
             lambda step: math.log1p(step.revived),
             "brought back",
-            f"{revived(pruning):,}",
+            f"{total_revived(pruning):,}",
         ),
         _chart(
             pruning.history,
@@ -204,17 +223,19 @@ def _chart(
     """A column for each step, amber where positions chose weights."""
     count = min(len(history), _COLUMNS)
     shown = [history[round(i * (len(history) - 1) / (count - 1))] for i in range(count)]
-    # A sum beyond the largest float64 is as high as can be, and all others are nothing to it.
+    # An infinite sum has the full height, and all others have none.
     top = min(max(value(step) for step in shown), sys.float_info.max) or 1.0
     columns = [
-        _column(min(1.0, value(step) / top), _AMBER if step.degenerate else color, _told(step))
+        _column(
+            min(1.0, value(step) / top), _AMBER if step.degenerate else color, _step_title(step)
+        )
         for step in shown
     ]
     return _block(_block(f"{name}: {total}", _SMALL) + _row(columns, "2.6em"), "flex:1 1 9em")
 
 
-def _told(step: Step) -> str:
-    """What is said of a step under the pointer."""
+def _step_title(step: Step) -> str:
+    """The tooltip of a step."""
     return (
         f"step {step.step}: {step.keep:,} kept, {step.removed:,} removed, "
         f"{step.revived:,} brought back, saliency {step.saliency:.6g}"
@@ -225,8 +246,8 @@ def _told(step: Step) -> str:
 
 
 def _row(columns: Sequence[str], height: str) -> str:
-    """Columns that stand on one line."""
-    # A gap is a share of the row, so that many columns leave room for themselves.
+    """Columns on one base line."""
+    # Gaps are a share of the row, so that they leave enough of it to many columns.
     gap = f"{min(0.4, 20 / len(columns)):.2f}%"
     style = (
         f"display:flex;align-items:flex-end;gap:0 {gap};height:{height};"
@@ -236,7 +257,7 @@ def _row(columns: Sequence[str], height: str) -> str:
 
 
 def _column(height: float, color: str, title: str) -> str:
-    """A column of that share of its row's height; what is not zero can be seen."""
+    """A column of a share of its row's height, at least a pixel unless it is zero."""
     style = f"flex:1 1 0;height:{100 * height:.1f}%;background:{color}"
     if height > 0:
         style += ";min-height:1px"
@@ -244,7 +265,7 @@ def _column(height: float, color: str, title: str) -> str:
 
 
 def _text(text: str) -> str:
-    """A text that tells names of tensors, which may hold anything."""
+    """A text with names of tensors, which may hold any characters."""
     return escape(tables.printable(text))
 
 

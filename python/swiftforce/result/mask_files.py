@@ -1,4 +1,4 @@
-"""Masks in safetensors files, a bit per weight, with all that a result says of them."""
+"""Results in safetensors files: masks, a bit per weight, and everything else as JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from swiftforce.errors import MaskFileError, WeightsDifferError
 from swiftforce.files import FileFormat, packed_masks, unpacked_mask
 from swiftforce.inputs import MASKS, Array, Arrays, Tensors, differences
-from swiftforce.result.masks import check_whole
+from swiftforce.result.masks import check_not_sharded
 from swiftforce.result.records import Layer, PruningRecord, saved_step
 
 _FORMAT = FileFormat("swiftforce-masks", 1, "masks", MaskFileError)
@@ -18,7 +18,7 @@ _FORMAT = FileFormat("swiftforce-masks", 1, "masks", MaskFileError)
 def save(pruning: PruningRecord[Any], path: str | os.PathLike[str]) -> None:
     """Write masks, method and history to a safetensors file, a bit per weight.
 
-    The file is written aside and then renamed, so a half-written one never has its name.
+    The file is replaced as a whole or not at all.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def save(pruning: PruningRecord[Any], path: str | os.PathLike[str]) -> None:
         If the file cannot be written.
     """
     masks = Tensors(pruning.masks, "masks", MASKS)
-    check_whole(pruning, masks, "save")
+    check_not_sharded(pruning, masks, "save")
     about = {
         "structure": masks.structure,
         "method": pruning.method,
@@ -45,7 +45,7 @@ def save(pruning: PruningRecord[Any], path: str | os.PathLike[str]) -> None:
 
 
 def read(path: str | os.PathLike[str], weights: Arrays | None = None) -> PruningRecord[Any]:
-    """What `save` wrote; the errors are those of `swiftforce.load`."""
+    """Read what `save` wrote; the errors are those of `swiftforce.load`."""
     packed, about = _FORMAT.read(path)
     try:
         record = _record(packed, about)

@@ -1,4 +1,4 @@
-"""The picture of one result: the density of each layer, and the course of its search."""
+"""The figure of one result: the density of each layer, and what each step did."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import math
 import re
 from collections.abc import Sequence
+from importlib import import_module
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -15,37 +16,47 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from swiftforce.result.records import PruningRecord
-from swiftforce.result.summary import Scale, headline, percent
+from swiftforce.result.summary import DensityScale, headline, percent
 from swiftforce.show import plots, tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-#: With more layers than that, not each has its name below.
-_NAMES = 32
-#: Of a long name, so many characters are shown.
-_LETTERS = 24
+#: The most layers that are named below their bars, and the most characters of a name.
+_NAMES, _LETTERS = 32, 24
 
 _KEPT, _REMOVED, _WARNING = "#3a86c8", "#8c8c8c", "#d64545"
 
 
-class Picture(Figure):
-    """A figure that a notebook shows, also where pyplot was never imported."""
+class NotebookFigure(Figure):
+    """A figure that a notebook shows once in a cell, whether or not pyplot was imported."""
 
-    def _repr_png_(self) -> bytes:
+    #: The cell that showed it last, and the image.
+    _shown: tuple[int, bytes] | None = None
+
+    def show_in_notebook(self) -> None:
+        """Show the figure, unless this cell has shown it as it is now."""
+        ipython, display = map(import_module, ("IPython", "IPython.display"))
         content = io.BytesIO()
         self.savefig(content, format="png", dpi=110)
-        return content.getvalue()
+        shown = ipython.get_ipython().execution_count, content.getvalue()
+        if shown != self._shown:
+            self._shown = shown
+            display.display(display.Image(shown[1]))
+
+    def _ipython_display_(self) -> None:
+        """What IPython calls for the last value of a cell, and for ``display``."""
+        self.show_in_notebook()
 
 
-def figure_of(pruning: PruningRecord[Any]) -> Figure:
-    """Draw the density of each layer and, of a search of several steps, its course."""
-    course = pruning.steps > 1
-    figure = Picture(figsize=(9.5, 6.4 if course else 3.8), layout="constrained")
+def figure_of(pruning: PruningRecord[Any]) -> NotebookFigure:
+    """Draw the density of each layer and, if there were several steps, what each of them did."""
+    several = pruning.steps > 1
+    figure = NotebookFigure(figsize=(9.5, 6.4 if several else 3.8), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(headline(pruning), fontsize="medium")
-    if not course:
+    if not several:
         _densities(figure.add_subplot(), pruning)
         return figure
     panels = figure.subplot_mosaic(
@@ -58,8 +69,8 @@ def figure_of(pruning: PruningRecord[Any]) -> Figure:
 
 
 def _densities(axes: Axes, pruning: PruningRecord[Any]) -> None:
-    """A bar per layer, and a mark for each that nothing is left of."""
-    scale, layers = Scale(pruning), pruning.layers
+    """A bar for each layer, and a mark for each that keeps no weight."""
+    scale, layers = DensityScale(pruning), pruning.layers
     low = scale.ticks[0]
     axes.set_yscale("log")
     axes.set_ylim(low, 1.15)
@@ -98,7 +109,7 @@ def _densities(axes: Axes, pruning: PruningRecord[Any]) -> None:
 
 
 def _saliency(axes: Axes, pruning: PruningRecord[Any]) -> None:
-    """The sum of the kept scores after each step; where positions chose some, it is marked."""
+    """The sum of the kept scores after each step, with marks where positions chose some."""
     steps = [step.step for step in pruning.history]
     values = [step.saliency for step in pruning.history]
     axes.plot(steps, values, color=plots.style(pruning.method).color or _KEPT)
@@ -127,7 +138,7 @@ def _churn(axes: Axes, pruning: PruningRecord[Any]) -> None:
         color=plots.style(pruning.method).color or _KEPT,
         label="brought back",
     )
-    # Zeros have a place, too.
+    # This scale can show zeros.
     axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(bottom=0)
     axes.set_title("weights removed and brought back", fontsize="medium")
@@ -142,7 +153,7 @@ def _steps(axes: Axes) -> None:
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """Names without the parts that all begin and end with; without the middle where still long.
+    """Names without the parts that all begin or end with, and without the middle of long ones.
 
     Examples
     --------
@@ -151,7 +162,7 @@ def distinct(names: Sequence[str]) -> list[str]:
     ['layers.0.fc', 'layers.1.fc', 'head']
     """
     parts = [re.split(r"(?<=[./])", name) for name in names]
-    # One part of each name stays.
+    # At least one part of each name stays.
     most = min(map(len, parts)) - 1
     first = _shared(parts, most)
     last = _shared([each[::-1] for each in parts], most - first)
@@ -161,6 +172,6 @@ def distinct(names: Sequence[str]) -> list[str]:
 
 
 def _shared(parts: Sequence[Sequence[str]], most: int) -> int:
-    """How many parts, at most so many, are the same at the beginning of all."""
+    """How many of the first parts are the same in all names, `most` at the most."""
     alike = (len(set(place)) == 1 for place in islice(zip(*parts, strict=False), most))
     return sum(takewhile(bool, alike))

@@ -1,7 +1,7 @@
-"""The result of a search as users hold it: a record that shows, saves and explains itself.
+"""The result of a search: a record with methods that show, save and explain it.
 
-The functions that do so are in the modules beside this one, each over plain records; they are
-imported when they are first used.
+The methods call functions over plain records in the modules beside this one, which are imported
+when they are first used.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from swiftforce.inputs import Arrays
 from swiftforce.result import trust
 from swiftforce.result.records import Masks_co, PruningRecord
-from swiftforce.show import tables
+from swiftforce.show import in_notebook, is_terminal, tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,38 +29,55 @@ if TYPE_CHECKING:
 class Pruning(PruningRecord[Masks_co]):
     """The result of a search.
 
+    The type of the masks is its parameter: `Pruning[dict[str, Array]]` for weights in a dict.
+
     Attributes
     ----------
     masks : mapping, sequence or array of bool
-        True where a weight is kept, in the structure and the shapes of the weights; with ranks,
-        of those here.
+        True where a weight is kept, in the structure and the shapes of the weights. With ranks,
+        the masks of the weights on this rank.
     method : str
-        The method that found them.
+        The method that found the masks.
     layers : tuple of Layer
-        What is left of each tensor; where the weights are pieces, of each whole tensor.
+        How many weights of each tensor are kept. With pieces of tensors, of each whole tensor.
     history : tuple of Step
         What each step did.
     seed : int
-        The seed, which the random method draws from.
+        The seed of the random method.
     schedule : str
-        The schedule's name; ``custom`` for a list of the caller's.
+        The name of the schedule; ``custom`` if the caller passed a list.
     """
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What speaks against trusting the masks, in words; empty if nothing does."""
+        """Reasons not to trust the masks, in words; empty if there are none."""
         return trust.texts(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write masks and history to a safetensors file; see `swiftforce.load`."""
+        """Write masks and history to a safetensors file, which `swiftforce.load` reads.
+
+        Parameters
+        ----------
+        path : path
+            The file, which is replaced as a whole or not at all.
+
+        Raises
+        ------
+        StructureError
+            If the masks are pieces of tensors, as with ranks that each have a part.
+        ImportError
+            If safetensors is not installed.
+        OSError
+            If the file cannot be written.
+        """
         from swiftforce.result.mask_files import save
 
         save(self, path)
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the masks, as numbers, texts, lists and dicts: for a log of an experiment.
+        """Everything but the masks, as numbers, strings, lists and dicts, for an experiment's log.
 
-        Sums of scores that are beyond the largest float64 are None, since JSON has no infinity.
+        Sums of scores above the largest float64 are None, since JSON has no infinity.
 
         Examples
         --------
@@ -85,7 +103,7 @@ class Pruning(PruningRecord[Masks_co]):
                 for layer in self.layers
             ],
             "history": [
-                {name: _told(value) for name, value in asdict(step).items()}
+                {name: _json_value(value) for name, value in asdict(step).items()}
                 for step in self.history
             ],
         }
@@ -96,18 +114,19 @@ class Pruning(PruningRecord[Masks_co]):
         Parameters
         ----------
         indent : int, optional
-            Spaces for each level; everything in one line by default.
+            Spaces for each level; one line by default.
         """
         return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
 
     def plot(self) -> Figure:
-        """Draw the density of each layer, and for a search of several steps its course.
+        """Draw the density of each layer, and what each of several steps did.
+
+        A notebook shows the figure at once. The figure follows matplotlib's style sheets.
 
         Returns
         -------
         matplotlib.figure.Figure
-            Shown where it is the value of a notebook's cell; otherwise save it, by ``savefig``.
-            It follows matplotlib's style sheets.
+            Call its ``savefig`` to write a file.
 
         Raises
         ------
@@ -118,15 +137,18 @@ class Pruning(PruningRecord[Masks_co]):
             from swiftforce.result.plots import figure_of
         except ImportError as error:
             raise ImportError(f"{error}: pip install 'swiftforce[demo]'") from None
-        return figure_of(self)
+        figure = figure_of(self)
+        if in_notebook():
+            figure.show_in_notebook()
+        return figure
 
     def __str__(self) -> str:
         """A table of the layers, what the search did, and warnings.
 
-        With bars where standard output is a terminal and rich is installed. Colours come with
-        ``rich.print``; a format string has the plain text in any case.
+        The table has bars if standard output is a terminal and rich is installed; ``rich.print``
+        adds colours. A format string always has the plain text.
         """
-        return tables.laid_out(self) if tables.is_terminal() else format(self)
+        return tables.rendered(self) if is_terminal(sys.stdout) else format(self)
 
     def __format__(self, specification: str) -> str:
         """The plain table."""
@@ -151,8 +173,8 @@ class Pruning(PruningRecord[Masks_co]):
         return f"<Pruning {self.method}: {self.keep} of {self.size} weights kept>"
 
 
-def _told(value: Any) -> Any:  # noqa: ANN401 - of any field
-    """A value as JSON has it."""
+def _json_value(value: Any) -> Any:  # noqa: ANN401 - of any field
+    """A value as JSON represents it."""
     if isinstance(value, tuple):
         return list(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
@@ -166,17 +188,17 @@ def load(path: str | os.PathLike[str], weights: Arrays | None = None) -> Pruning
     path : path
         The file.
     weights : mapping, sequence or array, optional
-        Weights that the masks must fit: the same names and shapes, in any order and type.
+        Weights that the masks must fit: the same names and shapes, in any order and of any type.
 
     Returns
     -------
     Pruning
-        With the masks in the structure they were saved in; names are strings.
+        With the masks in the structure in which they were saved; names are strings.
 
     Raises
     ------
     MaskFileError
-        If the file is damaged, or is not one of swiftforce.
+        If the file is damaged, or is not a file of masks.
     WeightsDifferError
         If the masks do not fit the weights: the message says which are missing, unknown, or of
         another shape.

@@ -20,18 +20,18 @@ class Step:
     step : int
         Position in the search; 1 is the first.
     keep : int
-        Weights kept: exactly so many.
+        Number of weights kept, exactly.
     candidates : int
-        Weights that competed.
+        Number of weights that could be kept.
     removed, revived : int
-        Weights kept before and not now; not kept before and kept now.
+        Weights that were kept before and are not now; that were not and are now.
     zero_scores : int
         Candidates whose score is zero.
     at_threshold, kept_at_threshold : int
         Candidates whose score equals the threshold, and how many of them are kept.
     arbitrary : int
-        Weights kept with a score of zero while others with a score of zero were not: their
-        positions chose them. Above zero, do not trust this step's mask.
+        Weights with a score of zero that are kept while others with a score of zero are not: they
+        were chosen by their positions. If there are any, do not trust the mask of this step.
     passes : int
         How often weights and gradients were read to find the mask: once, unless a sample cannot
         bracket the threshold; twice where there are fewer than 32,768 of them.
@@ -44,8 +44,8 @@ class Step:
     gradient_norm : float
         Euclidean norm of all gradients; 0 where the method reads none.
     layer_kept : tuple of int
-        Weights kept of each tensor, as passed: with ranks, of those here, where all else is of
-        all ranks.
+        Weights kept of each tensor, as passed. With ranks, of the tensors on this rank; all other
+        fields are of all ranks.
     """
 
     step: int
@@ -66,21 +66,21 @@ class Step:
 
     @property
     def degenerate(self) -> bool:
-        """Whether positions, not scores, chose some of the kept weights."""
+        """Whether some of the kept weights were chosen by their positions, not their scores."""
         return self.arbitrary > 0
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One tensor of weights and what is left of it.
+    """One tensor of weights, and how many of them are kept.
 
     Attributes
     ----------
     name : str
-        As the caller names it, or its position.
+        Its key in the mapping that was passed, or its position in the sequence.
     shape : tuple of int
     size, kept : int
-        Numbers of weights.
+        Number of weights, and how many of them are kept.
     """
 
     name: str
@@ -100,29 +100,29 @@ class Layer:
 
     @property
     def collapsed(self) -> bool:
-        """Whether nothing of it is left."""
+        """Whether it has weights and none of them is kept."""
         return self.size > 0 and self.kept == 0
 
 
 @dataclass(frozen=True, eq=False)
 class PruningRecord(Generic[Masks_co]):
-    """What a search found, as plain data: `Pruning` is a record that can show and save itself.
+    """What a search found, as plain data: `Pruning` adds methods that show and save it.
 
     Attributes
     ----------
     masks : mapping, sequence or array of bool
-        True where a weight is kept, in the structure and the shapes of the weights; with ranks,
-        of those here.
+        True where a weight is kept, in the structure and the shapes of the weights. With ranks,
+        the masks of the weights on this rank.
     method : str
-        The method that found them.
+        The method that found the masks.
     layers : tuple of Layer
-        What is left of each tensor; where the weights are pieces, of each whole tensor.
+        How many weights of each tensor are kept. With pieces of tensors, of each whole tensor.
     history : tuple of Step
         What each step did.
     seed : int
-        The seed, which the random method draws from.
+        The seed of the random method.
     schedule : str
-        The schedule's name; ``custom`` for a list of the caller's.
+        The name of the schedule; ``custom`` if the caller passed a list.
     """
 
     masks: Masks_co
@@ -159,14 +159,14 @@ class PruningRecord(Generic[Masks_co]):
 
     @property
     def degenerate(self) -> bool:
-        """Whether positions, not scores, chose some weights of the final masks."""
+        """Whether some weights of the final masks were chosen by their positions."""
         return self.history[-1].degenerate
 
 
 def step_of(report: dict[str, Any]) -> Step:
-    """The step that a report of the core tells of: its entries are the fields."""
+    """The step of a report of the core, whose entries have the names of the fields."""
     step = object.__new__(Step)
-    # What Step(**report) does, at once: a frozen class sets one field after another.
+    # Faster than Step(**report): a frozen class sets its fields one by one.
     step.__dict__.update(report)
     return step
 
@@ -180,7 +180,7 @@ def saved_step(entries: dict[str, Any]) -> Step:
 
 
 def layers_of(tensors: Tensors, step: Step) -> tuple[Layer, ...]:
-    """What a step left of each tensor."""
+    """The layers after a step."""
     return tuple(
         [
             Layer(name, array.shape, size, kept)

@@ -1,4 +1,4 @@
-"""A result in words: what every table, card and figure of one says."""
+"""A result in words, as tables, cards and figures show it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from swiftforce.inputs import method_info, methods
 from swiftforce.result.records import PruningRecord
 
-#: What weights are scored by, for who does not know the names.
-_SCORES = {
+#: What the scores are, for readers who do not know the names of the saliencies.
+_SCORE_NAMES = {
     "connection_sensitivity": "|weight x gradient|",
     "squared_gradient": "squared gradients",
     "magnitude": "|weight|",
@@ -18,50 +18,51 @@ _SCORES = {
 
 
 def headline(pruning: PruningRecord[Any]) -> str:
-    """What was found, in one line."""
+    """The result in one line."""
     return (
         f"{pruning.method}: {pruning.keep:,} of {pruning.size:,} weights kept "
-        f"(sparsity {shown(pruning.sparsity)}), {pruning.steps} step{'s' * (pruning.steps > 1)}"
+        f"(sparsity {rounded(pruning.sparsity)}), {pruning.steps} step{'s' * (pruning.steps > 1)}"
     )
 
 
-def course(pruning: PruningRecord[Any]) -> list[str]:
-    """What the search did on the way, and the share of all scores that it kept."""
-    told = []
+def search_summary(pruning: PruningRecord[Any]) -> list[str]:
+    """What the steps did, and the share of all scores that the kept weights have."""
+    lines = []
     if pruning.steps > 1:
         first, last = pruning.history[0], pruning.history[-1]
-        told.append(
-            f"on the way: {removed(pruning):,} removed, {revived(pruning):,} brought back; "
+        lines.append(
+            f"on the way: {total_removed(pruning):,} removed, "
+            f"{total_revived(pruning):,} brought back; "
             f"saliency {first.saliency:.4g} -> {last.saliency:.4g}"
         )
-    return [*told, *share_of_scores(pruning)]
+    return [*lines, *share_of_scores(pruning)]
 
 
-def removed(pruning: PruningRecord[Any]) -> int:
-    """How often a weight was removed, in all steps together."""
+def total_removed(pruning: PruningRecord[Any]) -> int:
+    """Number of removals in all steps together."""
     return sum(step.removed for step in pruning.history)
 
 
-def revived(pruning: PruningRecord[Any]) -> int:
-    """How often a weight was brought back, in all steps together."""
+def total_revived(pruning: PruningRecord[Any]) -> int:
+    """Number of weights brought back in all steps together."""
     return sum(step.revived for step in pruning.history)
 
 
 def share_of_scores(pruning: PruningRecord[Any]) -> list[str]:
-    """How much of the sum of all scores the kept weights have, where that means something."""
+    """The kept weights' share of the sum of all scores; nothing if that is not meaningful."""
     last = pruning.history[-1]
-    # Other scores, those of GraSP, may be below zero.
+    # The scores of other methods, such as GraSP, may be negative.
     if pruning.method not in methods() or not 0 < last.total_saliency < math.inf:
         return []
-    score = _SCORES[method_info(pruning.method)["saliency"]]
-    # Two sums of many scores, each rounded: what is less than that from all is all.
+    score = _SCORE_NAMES[method_info(pruning.method)["saliency"]]
+    # Both sums have rounding errors, which must not make a share of 1 smaller.
     share = percent(min(1.0, round(last.saliency / last.total_saliency, 9)))
     when = " in the last step" if pruning.steps > 1 else ""
     return [f"kept weights have {share} of the sum of all {score}{when}"]
 
 
-def shown(share: float, *, whole: int = 1, digits: int = 4) -> str:
-    """A share to so many digits, or to as many as tell it from the whole."""
+def rounded(share: float, *, whole: int = 1, digits: int = 4) -> str:
+    """A share with `digits` digits, or with as many as it takes to differ from the whole."""
     for more in range(digits, 18):
         text = f"{whole * share:.{more}g}"
         if float(text) != whole:
@@ -70,15 +71,14 @@ def shown(share: float, *, whole: int = 1, digits: int = 4) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in percent, to three digits or as many as tell it from all."""
-    return f"{shown(share, whole=100, digits=3)} %"
+    """A share in percent, with three digits or as many as it takes to differ from 100 %."""
+    return f"{rounded(share, whole=100, digits=3)} %"
 
 
-class Scale:
+class DensityScale:
     """A logarithmic scale for densities, from a power of ten below the least of them to 1.
 
-    Densities of a sparse network are orders of magnitude apart, and those far below the others are
-    the ones to see.
+    Densities of a sparse network differ by orders of magnitude, and the lowest matter most.
 
     Attributes
     ----------
@@ -92,10 +92,10 @@ class Scale:
         self.decades = math.floor(-math.log10(least)) + 1
 
     def place(self, density: float) -> float:
-        """Where a density is, from 0 to 1; 0 where nothing is left."""
+        """The position of a density on the scale, from 0 to 1; 0 if no weight is kept."""
         return 1 + math.log10(density) / self.decades if density else 0.0
 
     @property
     def ticks(self) -> list[float]:
-        """The powers of ten, from its beginning to 1."""
+        """The powers of ten on the scale, from its start to 1."""
         return [10.0**power for power in range(-self.decades, 1)]

@@ -1,4 +1,8 @@
-"""What speaks against trusting a mask, in words: raised as warnings, shown with results."""
+"""Reasons not to trust a mask: raised as warnings, and shown with results.
+
+They follow from the counts of a search alone. Whether a network still computes anything depends on
+its connections, which `swiftforce.nn` and `swiftforce.torch` check.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from swiftforce.errors import (
 from swiftforce.inputs import method_info, methods
 from swiftforce.result.records import Layer, PruningRecord, Step
 
-#: So many layers are called by their names, and steps by their numbers.
+#: The most layers that a message names, and the most steps that it numbers.
 _NAMED = 5
 
 
@@ -28,7 +32,7 @@ class Concern(NamedTuple):
 
 
 def concerns(layers: Sequence[Layer], history: Sequence[Step], *, free: bool) -> list[Concern]:
-    """What speaks against trusting a mask.
+    """Find reasons not to trust a mask.
 
     Parameters
     ----------
@@ -42,27 +46,26 @@ def concerns(layers: Sequence[Layer], history: Sequence[Step], *, free: bool) ->
     if degenerate := [step for step in history if step.degenerate]:
         found.append(Concern(DegenerateSaliencyWarning, _degenerate(degenerate, len(history))))
     if collapsed := [layer.name for layer in layers if layer.collapsed]:
-        text = f"no weight is kept in {_named(collapsed)}: nothing passes through"
-        found.append(Concern(LayerCollapseWarning, text))
+        found.append(Concern(LayerCollapseWarning, f"no weight is kept in {_listed(collapsed)}"))
     if free and len(history) > 1 and _never_had_gradients(history):
         text = (
-            f"in none of {len(history)} steps had a removed weight a gradient other than zero, so "
-            "none could return: gradients must be dense, at the masked weights but not masked"
+            f"removed weights had a gradient of zero in all {len(history)} steps, so none could "
+            "return: pass dense gradients, not multiplied by the masks"
         )
         found.append(Concern(MaskedGradientsWarning, text))
     return found
 
 
 def texts(record: PruningRecord[Any]) -> tuple[str, ...]:
-    """What speaks against trusting the masks of a result, in words; empty if nothing does."""
+    """Reasons not to trust the masks of a result, in words; empty if there are none."""
     free = record.method in methods() and method_info(record.method)["free"]
     return tuple(concern.text for concern in concerns(record.layers, record.history, free=free))
 
 
-def warn_of(
+def warn_about(
     layers: Sequence[Layer], history: Sequence[Step], *, free: bool = False, stacklevel: int
 ) -> None:
-    """Warn of each of the `concerns`."""
+    """Issue a warning for each of the `concerns`."""
     for concern in concerns(layers, history, free=free):
         warnings.warn(concern.text, concern.kind, stacklevel=stacklevel)
 
@@ -81,15 +84,15 @@ def _degenerate(steps: Sequence[Step], total: int) -> str:
     )
 
 
-def _named(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(names[:_NAMED])
     more = len(names) - _NAMED
     return f"{shown} and {more} more layers" if more > 0 else shown
 
 
 def _never_had_gradients(history: Sequence[Step]) -> bool:
-    """Whether at every step all that was removed may have had a score of zero."""
-    # All weights compete in the first step, those of other ranks among them.
+    """Whether at every step all removed weights may have had a score of zero."""
+    # All weights compete in the first step, those of other ranks included.
     size = history[0].candidates
     return not any(step.revived for step in history) and all(
         size > before.keep and step.zero_scores >= size - before.keep

@@ -20,7 +20,7 @@ from swiftforce.inputs import (
     method_info,
     method_name,
 )
-from swiftforce.result import Masks_co, Pruning, Step, warn_of
+from swiftforce.result import Masks_co, Pruning, Step, warn_about
 from swiftforce.search.buffers import SearchBuffers
 from swiftforce.search.gradients import checked_gradients
 from swiftforce.search.native_search import NativeSearch
@@ -395,7 +395,7 @@ class MaskSearch(Generic[Masks_co]):
             if copies:
                 masks = tuple(mask.copy() for mask in masks)
         layers = self._native.layers(history[-1])
-        warn_of(layers, history, free=self._info["free"], stacklevel=stacklevel + 1)
+        warn_about(layers, history, free=self._info["free"], stacklevel=stacklevel + 1)
         return Pruning(
             masks=self._restored(masks),
             method=self.method,

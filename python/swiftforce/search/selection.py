@@ -22,7 +22,7 @@ from swiftforce.inputs import (
     integer,
 )
 from swiftforce.native import native_call, public_error
-from swiftforce.result import Pruning, layers_of, step_of, warn_of
+from swiftforce.result import Pruning, layers_of, step_of, warn_about
 from swiftforce.search.schedule import require_keep
 
 
@@ -165,7 +165,7 @@ def prune_by_scores(
     except _core.NativeError as error:
         raise public_error(error, tensors.label) from None
     layers = layers_of(tensors, step)
-    warn_of(layers, (step,), stacklevel=stacklevel + 1)
+    warn_about(layers, (step,), stacklevel=stacklevel + 1)
     return Pruning(
         masks=tensors.restore(masks),
         method=method,

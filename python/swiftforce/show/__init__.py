@@ -1,10 +1,19 @@
 """How results are shown, whatever they are: tables of text, figures by matplotlib, progress bars.
 
-Nothing here knows what a search or a network is; what is shown of a result is in
-`swiftforce.result`. rich, matplotlib and tqdm are imported when something is shown, not before.
+What is shown of a result is in `swiftforce.result`; nothing here knows what a search or a network
+is. rich, matplotlib and tqdm are imported when something is shown, not before.
 """
 
 from swiftforce.show import plots, tables
-from swiftforce.show.progress import Training, Work, bar
+from swiftforce.show.environment import in_notebook, is_terminal
+from swiftforce.show.progress import TrainingProgress, WorkProgress, bar
 
-__all__ = ["Training", "Work", "bar", "plots", "tables"]
+__all__ = [
+    "TrainingProgress",
+    "WorkProgress",
+    "bar",
+    "in_notebook",
+    "is_terminal",
+    "plots",
+    "tables",
+]

@@ -1,4 +1,4 @@
-"""How all figures look: the colour and marker of each method, lines with bands, files."""
+"""Figures: the colour and marker of each method, lines with bands, and files."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from swiftforce.files import atomic_write
 
 @dataclass(frozen=True)
 class Style:
-    """How every picture shows a method."""
+    """How figures show a method."""
 
     label: str
     color: str | tuple[float, ...] | None = None
     marker: str = "o"
 
 
-#: Colours that also the colour-blind tell apart, after Okabe and Ito.
+#: Colours that colour-blind readers can tell apart, by Okabe and Ito.
 STYLES: dict[str, Style] = {
     "dense": Style("dense", "black", ""),
     "force": Style("FORCE", "#0072B2", "o"),
@@ -34,7 +34,7 @@ STYLES: dict[str, Style] = {
 
 
 def style(method: str) -> Style:
-    """How to show a method; those not in `STYLES` go by their name and the next free colour."""
+    """The style of a method; one that is not in `STYLES` has its name and the next free colour."""
     return STYLES.get(method, Style(method))
 
 
@@ -47,13 +47,13 @@ def can_plot() -> bool:
     return True
 
 
-def check_target(path: str | os.PathLike[str]) -> None:
-    """Refuse a place that no picture can be written to, before hours of work end there.
+def check_figure_path(path: str | os.PathLike[str]) -> None:
+    """Refuse a path that a figure cannot be written to, before the work whose output it is for.
 
     Raises
     ------
     OSError
-        If its folder is not there, or its suffix names no format of pictures.
+        If its folder does not exist, or its suffix is not that of a format for figures.
     """
     from matplotlib.backend_bases import FigureCanvasBase
 
@@ -62,7 +62,9 @@ def check_target(path: str | os.PathLike[str]) -> None:
         raise FileNotFoundError(f"there is no folder {str(target.parent)!r} for the picture")
     known = FigureCanvasBase.get_supported_filetypes()
     if target.suffix[1:].lower() not in known:
-        raise OSError(f"{target.name!r} names no format of pictures: use one of {', '.join(known)}")
+        raise OSError(
+            f"{target.name!r} has no suffix of a picture format: use one of {', '.join(known)}"
+        )
 
 
 def band(
@@ -70,7 +72,7 @@ def band(
     values: Mapping[Any, Sequence[float]],
     look: Style,
 ) -> None:
-    """A line through the means, and a band, at a single place a bar, between the extremes."""
+    """A line through the means, and a band between the extremes; a bar at a single position."""
     places = list(values)
     (line,) = axes.plot(
         places,
@@ -87,12 +89,12 @@ def band(
 
 
 def mean(values: Sequence[float]) -> float:
-    """Of at least one value."""
+    """The mean of at least one value."""
     return sum(values) / len(values)
 
 
 def new_figure(width: float, height: float) -> Any:  # noqa: ANN401 - of matplotlib
-    """A figure in inches, which no state of matplotlib knows of."""
+    """A figure of a size in inches, which pyplot does not keep."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -102,6 +104,6 @@ def new_figure(width: float, height: float) -> Any:  # noqa: ANN401 - of matplot
 
 
 def save(figure: Any, path: str | os.PathLike[str]) -> None:  # noqa: ANN401 - of matplotlib
-    """Write a figure, whole or not at all."""
-    with atomic_write(path) as aside:
-        figure.savefig(aside, dpi=150)
+    """Write a figure, as a whole or not at all."""
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=150)

@@ -1,10 +1,12 @@
-"""Tables of text: through rich on a terminal where it is installed, else plain."""
+"""Tables of text: printed by rich on a terminal if it is installed, else plain."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from typing import Any
+
+from swiftforce.show.environment import is_terminal
 
 Row = Sequence[str]
 
@@ -17,7 +19,7 @@ def plain(rows: Sequence[Row], *, left: int = 1) -> str:
     rows : sequence of sequence of str
         The first is the heading.
     left : int
-        So many columns are aligned to the left, the rest to the right.
+        The number of columns that are aligned to the left; the rest are aligned to the right.
     """
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = []
@@ -31,7 +33,7 @@ def plain(rows: Sequence[Row], *, left: int = 1) -> str:
 
 
 def printable(text: str) -> str:
-    r"""A text in which characters that would move or colour what is shown stand as their codes.
+    r"""Escape the characters of a text that do not print, such as line ends and colour codes.
 
     Examples
     --------
@@ -44,13 +46,8 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
-def is_terminal() -> bool:
-    """Whether standard output is one; what stands in its place may know nothing of terminals."""
-    return hasattr(sys.stdout, "isatty") and sys.stdout.isatty()
-
-
-def _console(**options: Any) -> Any:  # noqa: ANN401 - of rich, which may not be there
-    """What rich prints with; None where it is not installed."""
+def _console(**options: Any) -> Any:  # noqa: ANN401 - a class of rich
+    """A console of rich; None if rich is not installed."""
     try:
         from rich.console import Console
     except ImportError:
@@ -60,7 +57,7 @@ def _console(**options: Any) -> Any:  # noqa: ANN401 - of rich, which may not be
 
 def show(title: str, rows: Sequence[Row], *, left: int = 1) -> None:
     """Print a table to standard output, with a title above."""
-    console = _console() if is_terminal() else None
+    console = _console() if is_terminal(sys.stdout) else None
     if console is None:
         print(f"{title}\n\n{plain(rows, left=left)}")
         return
@@ -76,16 +73,16 @@ def show(title: str, rows: Sequence[Row], *, left: int = 1) -> None:
 
 
 def print_result(value: Any) -> None:  # noqa: ANN401 - with a plain form and one for rich
-    """Print a value: with colours on a terminal where rich is installed, else plain."""
-    console = _console() if is_terminal() else None
+    """Print a value: in colours on a terminal if rich is installed, else plain."""
+    console = _console() if is_terminal(sys.stdout) else None
     if console is None:
         print(format(value))
     else:
         console.print(value)
 
 
-def laid_out(value: Any) -> str:  # noqa: ANN401 - with a plain form and one for rich
-    """What rich shows of a value on this terminal, without colours; else its plain form."""
+def rendered(value: Any) -> str:  # noqa: ANN401 - with a plain form and one for rich
+    """A value as rich prints it on this terminal, without colours; plain if it is not installed."""
     console = _console(color_system=None)
     if console is None:
         return format(value)

@@ -1,25 +1,25 @@
-"""What follows from figures that were measured: how cost grows with threads and with size."""
+"""Scaling with threads and with size, computed from measured times."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from benchmarks import ours
-from benchmarks.plan import Plan, in_threads, in_words
+from benchmarks.plan import Plan, count_text, threads_text
 from benchmarks.rows import Results, Row
 
-WHATS = (ours.READ, ours.SNIP, ours.STEP, ours.DRIFT)
+NAMES = (ours.SCAN, ours.SNIP, ours.STEP, ours.DRIFT)
 
 
-def growth(results: Results, plan: Plan) -> Iterator[Row]:
-    """Speed of all threads against one, and cost per weight of many against few."""
+def scaling(results: Results, plan: Plan) -> Iterator[Row]:
+    """Speed-up of all threads over one, and time per weight of large sizes over small ones."""
     yield from _with_threads(results, plan)
     yield from _with_size(results, plan)
 
 
 def _with_threads(results: Results, plan: Plan) -> Iterator[Row]:
     one, several = plan.threads[0], plan.threads[-1]
-    for what in WHATS:
+    for what in NAMES:
         rows = [
             row
             for row in results.rows("sparsity")
@@ -27,8 +27,8 @@ def _with_threads(results: Results, plan: Plan) -> Iterator[Row]:
         ]
         medians = {row.threads: row.median for row in rows}
         bests = {row.threads: row.best for row in rows}
-        case = f"{in_words(plan.size)} float32, 99 % removed"
-        facts = {"section": "growth", "case": case, "what": f"{what}: {in_threads(several)}"}
+        case = f"{count_text(plan.size)} float32, 99 % removed"
+        facts = {"section": "scaling", "case": case, "what": f"{what}: {threads_text(several)}"}
         if one == several:
             yield Row(**facts, note="there is one CPU")
         elif one in medians and several in medians:
@@ -36,16 +36,16 @@ def _with_threads(results: Results, plan: Plan) -> Iterator[Row]:
                 **facts,
                 median=medians[several],
                 best=bests[several],
-                against=in_threads(one),
+                against=threads_text(one),
                 ratio=medians[one] / medians[several],
                 ratio_of_best=bests[one] / bests[several],
-                target="" if what == ours.READ else ">= 1.7",
+                target="" if what == ours.SCAN else ">= 1.7",
             )
 
 
 def _with_size(results: Results, plan: Plan) -> Iterator[Row]:
     small, large = plan.per_weight
-    for what in WHATS:
+    for what in NAMES:
         for dtype in ("float32", "bfloat16"):
             rows = {
                 row.size: row
@@ -56,13 +56,13 @@ def _with_size(results: Results, plan: Plan) -> Iterator[Row]:
                 continue
             few, many = rows[small], rows[large]
             yield Row(
-                "growth",
-                f"{in_words(large)} {dtype}",
+                "scaling",
+                f"{count_text(large)} {dtype}",
                 f"{what}: per weight",
                 many.median / large,
                 many.best / large,
-                against=in_words(small),
+                against=count_text(small),
                 ratio=many.median / few.median * small / large,
                 ratio_of_best=many.best / few.best * small / large,
-                target="" if what == ours.READ else "<= 1.2",
+                target="" if what == ours.SCAN else "<= 1.2",
             )

@@ -1,4 +1,4 @@
-"""How much memory a step of training takes, measured in a process of its own."""
+"""Peak memory of a step of training, measured in a separate process."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ OURS = "swiftforce"
 TORCH = "torch"
 
 
-def extra(what: str, kind: Kind, n: int, threads: int) -> int | None:
-    """Peak bytes of making a network and taking a step on so many samples; None if unknown."""
-    given = (what, kind.family, kind.depth, n, threads)
-    found = memory.in_a_process("benchmarks.training", *given)
+def extra_memory(what: str, kind: Kind, n: int, threads: int) -> int | None:
+    """Peak bytes of making a network and a step on `n` samples; None if not reported."""
+    arguments = (what, kind.family, kind.depth, n, threads)
+    found = memory.run_in_process("benchmarks.engine_memory", *arguments)
     return None if found is None else found["extra"]
 
 
 def _ours(kind: Kind, x: Array, y: Array) -> Call:
-    return lambda: kind.make().fit(x, y, epochs=1, batch_size=len(y))
+    return lambda: kind.make().fit(x, y, epochs=1, batch_size=len(y), progress=False)
 
 
 def _torch(kind: Kind, x: Array, y: Array) -> Call:
@@ -51,17 +51,17 @@ def _main() -> None:
     parser.add_argument("depth", type=int)
     parser.add_argument("samples", type=int)
     parser.add_argument("threads", type=int)
-    given = parser.parse_args()
-    sf.set_num_threads(given.threads)
-    if given.what == TORCH:
+    arguments = parser.parse_args()
+    sf.set_num_threads(arguments.threads)
+    if arguments.what == TORCH:
         import torch
 
-        torch.set_num_threads(given.threads)
-    prepare = {OURS: _ours, TORCH: _torch}[given.what]
-    # What a library sets up once is not counted.
+        torch.set_num_threads(arguments.threads)
+    prepare = {OURS: _ours, TORCH: _torch}[arguments.what]
+    # One-time allocations of libraries are not counted.
     prepare(Kind("resnet", 20), *samples(2))()
-    call = prepare(Kind(given.family, given.depth), *samples(given.samples))
-    print(json.dumps({"extra": memory.peak_beyond(call)}))
+    call = prepare(Kind(arguments.family, arguments.depth), *samples(arguments.samples))
+    print(json.dumps({"extra": memory.extra_peak(call)}))
 
 
 if __name__ == "__main__":

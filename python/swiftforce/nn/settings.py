@@ -1,0 +1,99 @@
+"""Settings of training and scoring: checked, and refused with a message that names the value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Literal, get_args
+
+from swiftforce.errors import HyperparameterError
+from swiftforce.inputs import check_seed, integer
+
+#: What batch normalisation takes its statistics from: the batch, or the running statistics.
+Mode = Literal["train", "eval"]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Checked settings of stochastic gradient descent, as `Network.fit` describes them."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    milestones: tuple[int, ...]
+    gamma: float
+    seed: int
+
+    @classmethod
+    def checked(
+        cls,
+        *,
+        epochs: int,
+        batch_size: int,
+        learning_rate: float,
+        momentum: float,
+        weight_decay: float,
+        milestones: Sequence[int],
+        gamma: float,
+        seed: int,
+    ) -> TrainingSettings:
+        """The settings of these numbers.
+
+        Raises
+        ------
+        HyperparameterError, SeedError
+        """
+        if integer(epochs, "epochs", HyperparameterError) < 0:
+            raise HyperparameterError(f"epochs must not be negative, not {epochs}")
+        return cls(
+            epochs=epochs,
+            batch_size=at_least_one(batch_size, "batch_size"),
+            learning_rate=_not_negative(learning_rate, "learning_rate"),
+            momentum=_not_negative(momentum, "momentum"),
+            weight_decay=_not_negative(weight_decay, "weight_decay"),
+            milestones=tuple(
+                integer(milestone, "a milestone", HyperparameterError) for milestone in milestones
+            ),
+            gamma=_not_negative(gamma, "gamma"),
+            seed=check_seed(seed),
+        )
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+        passed = sum(epoch >= milestone for milestone in self.milestones)
+        return self.learning_rate * self.gamma**passed
+
+
+def uses_running_statistics(mode: Mode) -> bool:
+    """Whether batch normalisation uses its running statistics in this mode.
+
+    Raises
+    ------
+    HyperparameterError
+        If there is no such mode.
+    """
+    if mode not in get_args(Mode):
+        raise HyperparameterError(f"mode must be one of {', '.join(get_args(Mode))}, not {mode!r}")
+    return mode == "eval"
+
+
+def at_least_one(value: int, name: str) -> int:
+    """An integer of at least 1.
+
+    Raises
+    ------
+    HyperparameterError
+    """
+    if integer(value, name, HyperparameterError) < 1:
+        raise HyperparameterError(f"{name} must be at least 1, not {value}")
+    return value
+
+
+def _not_negative(value: float, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
+        raise HyperparameterError(f"{name} must be finite and not negative, not {value!r}")
+    return float(value)

@@ -1,0 +1,96 @@
+"""The training loop: stochastic gradient descent, epoch by epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swiftforce import _core
+from swiftforce.errors import DivergedError
+from swiftforce.native import native_call
+from swiftforce.nn.records import Epoch
+from swiftforce.nn.samples import TRAINING_STREAM, Samples
+from swiftforce.nn.settings import TrainingSettings
+from swiftforce.search import permutation
+from swiftforce.show import TrainingProgress
+
+
+def train(
+    handle: object,
+    parameters: Mapping[str, NDArray[np.float32]],
+    samples: Samples,
+    settings: TrainingSettings,
+    *,
+    progress: bool | None,
+    on_epoch: Callable[[Epoch], object] | None,
+) -> list[Epoch]:
+    """Train a native network, as `Network.fit` describes.
+
+    Parameters
+    ----------
+    handle : object
+        The native network.
+    parameters : mapping of str to array
+        Views of all its parameters.
+    samples : Samples
+    settings : TrainingSettings
+    progress : bool, optional
+    on_epoch : callable, optional
+
+    Raises
+    ------
+    DivergedError
+        If a loss or a parameter is not finite.
+    """
+    began = time.perf_counter()
+    with native_call():
+        _core.network_reset(handle)
+    history = []
+    for epoch in range(settings.epochs):
+        record = _train_epoch(handle, samples, settings, epoch, progress, began)
+        for name, array in parameters.items():
+            _check_finite(float(np.abs(array).max()), epoch, f"largest of {name}")
+        history.append(record)
+        if on_epoch is not None:
+            on_epoch(record)
+    return history
+
+
+def _train_epoch(
+    handle: object,
+    samples: Samples,
+    settings: TrainingSettings,
+    epoch: int,
+    progress: bool | None,
+    began: float,
+) -> Epoch:
+    count = len(samples.labels)
+    rate = settings.rate(epoch)
+    order = permutation(count, settings.seed, TRAINING_STREAM + epoch)
+    loss, correct, seen = 0.0, 0, 0
+    description = f"epoch {epoch + 1}/{settings.epochs}"
+    with TrainingProgress(count, description=description, shown=progress, began=began) as bar:
+        for start in range(0, count, settings.batch_size):
+            rows = order[start : start + settings.batch_size]
+            with native_call():
+                batch_loss, batch_correct = _core.network_train(
+                    handle, *samples, rows, rate, settings.momentum, settings.weight_decay
+                )
+            _check_finite(batch_loss, epoch, "loss")
+            loss += batch_loss * len(rows)
+            correct += batch_correct
+            seen += len(rows)
+            bar.advance(len(rows), loss=loss / seen, accuracy=correct / seen)
+    return Epoch(epoch + 1, loss / count, correct / count, rate)
+
+
+def _check_finite(value: float, epoch: int, name: str) -> None:
+    if not math.isfinite(value):
+        raise DivergedError(
+            f"the {name} is {value} in epoch {epoch + 1}: "
+            "look for samples that are not finite, or lower the learning rate"
+        )
