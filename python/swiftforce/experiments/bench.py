@@ -72,7 +72,7 @@ def run(settings: Settings) -> dict[str, float]:
 
     Examples
     --------
-    >>> from swiftforce import bench
+    >>> from swiftforce.experiments import bench
     >>> list(bench.run(bench.Settings(weights=10_000, repeats=1)))
     ['scan of weights and gradients', 'swiftforce.snip', 'numpy: abs, multiply, partition']
     """
