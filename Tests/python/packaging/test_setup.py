@@ -13,6 +13,9 @@ import pytest
 pytest.importorskip("setuptools", reason="setuptools is not installed")
 
 ROOT = Path(__file__).parents[3]
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "setup.py").is_file(), reason="the sources of the package are not here"
+)
 FILES = ("setup.py", "pyproject.toml", "MANIFEST.in", "Package.swift", "README.md", "LICENSE")
 FOLDERS = ("Sources", "python", "tools")
 INSTALL_SWIFT = "install Swift 6.2 or later from https://swift.org/install"
