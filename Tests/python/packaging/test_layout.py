@@ -69,7 +69,7 @@ def test_no_import_runs_up() -> None:
     up = [
         f"{each.source}:{each.line} imports {each.target}"
         for each in GRAPH.imports
-        if GRAPH.wing(each.source) != GRAPH.wing(each.target)
+        if GRAPH.package_of(each.source) != GRAPH.package_of(each.target)
         and level(each.source) <= level(each.target)
     ]
     assert not up, "\n".join(up)
@@ -78,18 +78,18 @@ def test_no_import_runs_up() -> None:
 def test_packages_are_imported_through_their_faces() -> None:
     past = []
     for each in GRAPH.imports:
-        wing = GRAPH.wing(each.target)
-        if wing is None or wing == GRAPH.wing(each.source):
+        package = GRAPH.package_of(each.target)
+        if package is None or package == GRAPH.package_of(each.source):
             continue
-        name = each.name if each.target == wing else each.target.rpartition(".")[2]
-        if (each.target != wing and each.name) or (name and name not in GRAPH.bound(wing)):
+        name = each.name if each.target == package else each.target.rpartition(".")[2]
+        if (each.target != package and each.name) or (name and name not in GRAPH.bound(package)):
             past.append(f"{each.source}:{each.line} imports {name} of {each.target}")
     assert not past, "\n".join(past)
 
 
-@pytest.mark.parametrize("wing", sorted(GRAPH.packages - {"swiftforce"}))
-def test_a_face_says_what_lives_there(wing: str) -> None:
-    paragraphs = (ast.get_docstring(GRAPH.trees[wing]) or "").split("\n\n")
+@pytest.mark.parametrize("name", sorted(GRAPH.packages - {"swiftforce"}))
+def test_a_face_says_what_lives_there(name: str) -> None:
+    paragraphs = (ast.get_docstring(GRAPH.trees[name]) or "").split("\n\n")
     assert len(paragraphs) > 1
 
 

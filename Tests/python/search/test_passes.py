@@ -73,7 +73,7 @@ def test_a_flood_of_equal_scores_is_counted_not_listed() -> None:
     assert passes((position % 2).astype(np.float32), SIZE // 4) == 1
     one = np.where(position == 7, 2, 1).astype(np.float32)
     assert passes(one, 1) == 1
-    # The flood was left out of the bracket, and holds the threshold all the same.
+    # The tied key was left out of the bracket, yet it is the threshold.
     assert passes(one, 2) == 2
 
 

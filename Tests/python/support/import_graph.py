@@ -90,7 +90,7 @@ class Graph:
                 names.update(name.id for name in inner if isinstance(name, ast.Name))
         return names
 
-    def wing(self, module: str) -> str | None:
+    def package_of(self, module: str) -> str | None:
         """The package right below the root that a module lies in."""
         first = ".".join(module.split(".")[:2])
         return first if first in self.packages and first != ROOT else None
@@ -163,7 +163,7 @@ def main(folder: Path) -> None:
     """Print modules per folder, the longest chain of imports, and circles."""
     graph = Graph.read(folder)
     edges = graph.edges()
-    counts = Counter(graph.wing(name) or ROOT for name in graph.trees)
+    counts = Counter(graph.package_of(name) or ROOT for name in graph.trees)
     for name, count in sorted(counts.items()):
         print(f"{name:28} {count:3} modules")
     chain = longest_chain(edges)
