@@ -20,8 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 #: What the tests read of the source tree; the package is not among it.
 COPIED = (
-    *("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "Makefile", "README.md"),
-    *("mkdocs.yml", "pyproject.toml"),
+    *("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md"),
+    *("SECURITY.md", "mkdocs.yml", "pyproject.toml"),
     *("Tests", "benchmarks", "docs", "examples", "tools"),
 )
 #: Programs of the system that tests run, or programs that they run.

@@ -65,7 +65,7 @@ def test_no_sample_is_drawn_beyond_a_tensor(rng: np.random.Generator) -> None:
     oracle.assert_same_masks(pruning.masks, oracle.select(scores, CHUNK // 2))
 
 
-def test_a_flood_of_equal_scores_is_counted_not_listed() -> None:
+def test_many_equal_scores_are_counted_not_listed() -> None:
     position = np.arange(SIZE)
     zeros = np.where(position % 1000 == 0, position + 1, 0).astype(np.float32)
     assert passes(zeros, SIZE // 2) == 1
@@ -78,7 +78,7 @@ def test_a_flood_of_equal_scores_is_counted_not_listed() -> None:
 
 
 @pytest.mark.parametrize("method", ["force", "iterative_snip"])
-def test_every_step_of_a_search_is_one_reading(method: str, rng: np.random.Generator) -> None:
+def test_every_step_of_a_search_is_one_pass(method: str, rng: np.random.Generator) -> None:
     """Also where fewer weights compete than the sample has scores."""
     weights = rng.standard_normal(SIZE, dtype=np.float32)
     search = sf.MaskSearch(weights, method=method, schedule=[SIZE // 3, SIZE // 99, 90, 89, 1])
