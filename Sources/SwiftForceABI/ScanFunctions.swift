@@ -5,7 +5,7 @@ import CSwiftForce
 import SwiftForceCore
 
 @_cdecl("sf_scan")
-public func read(
+public func scan(
   _ arrays: UnsafePointer<sf_array>?, _ tensors: Int64, _ parity: UnsafeMutablePointer<UInt64>?,
   _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {

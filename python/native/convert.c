@@ -57,6 +57,7 @@ const char *const report_names[] = {
     "step",        "keep",         "candidates",        "removed",       "revived",
     "zero_scores", "at_threshold", "kept_at_threshold", "arbitrary",     "passes",
     "threshold",   "saliency",     "total_saliency",    "gradient_norm", "layer_kept"};
+_Static_assert(COUNT(report_names) == REPORT_NAMES, "as many names as REPORT_NAMES says");
 
 PyObject *report_dict(PyObject *module, const sf_report *r, const int64_t *layer_kept,
                       Py_ssize_t tensors) {

@@ -65,7 +65,7 @@ PyObject *core_scan(PyObject *module, PyObject *args) {
   sf_error error;
   int32_t status;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "O:read", &list)) return NULL;
+  if (!PyArg_ParseTuple(args, "O:scan", &list)) return NULL;
   if (!acquire_arrays(list, 0, &arrays)) goto done;
   Py_BEGIN_ALLOW_THREADS
   status = sf_scan(arrays.arrays, arrays.count, &parity, &error);

@@ -1,10 +1,10 @@
 /* What the files of the CPython shim share. The shim takes Python buffers and numbers, calls the
  * functions of swiftforce.h, and returns Python objects. It contains no algorithm, raises one
- * exception of its own (_core.NativeError, which swiftforce.errors turns into the public ones), and
+ * exception of its own (_core.NativeError, which swiftforce.native turns into the public ones), and
  * keeps nothing between calls but handles. It uses the limited API, so that one binary serves
  * CPython 3.11 and later.
  *
- * Every function that acquires something has one exit: the code at `done:` releases all of it.
+ * A function that holds buffers has one exit: the code at `done:` releases all of them.
  */
 #ifndef SWIFTFORCE_SHIM_H
 #define SWIFTFORCE_SHIM_H
@@ -70,7 +70,7 @@ PyObject *tuple_from_lines(const char *text);
 
 /* A report as a dictionary with the names of `report_names`, in that order. */
 #define REPORT_NAMES 15
-extern const char *const report_names[REPORT_NAMES];
+extern const char *const report_names[];
 PyObject *report_dict(PyObject *module, const sf_report *r, const int64_t *layer_kept,
                       Py_ssize_t tensors);
 

@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 /* Increased whenever a struct or a prototype below changes. */
-#define SF_ABI_VERSION 4
+#define SF_ABI_VERSION 5
 
 /* ------------------------------------------------------------------------------ vocabulary */
 
