@@ -203,3 +203,7 @@ class MPICommunicator:
         sums = np.empty_like(values)
         self._comm.Allreduce(values, sums)
         values[...] = sums
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -165,3 +165,8 @@ def test_a_chain_is_as_long_as_it_is(package) -> None:
     graph = package(a="import swiftforce.b", b="from swiftforce.c import x", c="x = 1")
     assert longest_chain(graph.edges()) == ["swiftforce.a", "swiftforce.b", "swiftforce.c"]
     assert circles(graph.edges()) == []
+
+
+def test_a_relative_import_is_refused(package) -> None:
+    with pytest.raises(AssertionError, match=r"swiftforce.a:1 has a relative import"):
+        package(a="from .b import x", b="x = 1")

@@ -58,7 +58,7 @@ def third(member: Member) -> sf.MaskSearch:
         ({"w": np.float32([1, np.nan, 1])}, sf.NonFiniteError, r"gradients\['w'\] has 1 value"),
         ({"w": np.ones(4, np.float32)}, sf.ShapeError, "has shape"),
         ({"v": np.ones(3, np.float32)}, sf.StructureError, "lack 'w'"),
-        (None, sf.MissingGradientsError, "pass grads"),
+        (None, sf.MissingGradientsError, "pass gradients"),
         ({"w": np.ones(3, np.int32)}, sf.UnsupportedTypeError, "int32"),
     ],
 )

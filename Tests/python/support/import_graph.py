@@ -62,7 +62,9 @@ class Graph:
 
     def _imports_of(self, name: str, tree: ast.Module) -> Iterator[Import]:
         for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            if isinstance(node, ast.ImportFrom) and node.level:
+                raise AssertionError(f"{name}:{node.lineno} has a relative import: write it out")
+            if isinstance(node, ast.ImportFrom) and node.module:
                 for alias in node.names:
                     inner = f"{node.module}.{alias.name}"
                     if inner in self.trees and alias.name not in self.bound(node.module):

@@ -59,7 +59,7 @@ def canonical_name(axis: str, name: object, known: Sequence[str]) -> str:
     >>> canonical_name("method", "Iterative-SNIP", ["snip", "iterative_snip"])
     'iterative_snip'
     """
-    if name in known and isinstance(name, str):
+    if isinstance(name, str) and name in known:
         return name
     spelled = name.lower().replace("-", "_").replace(" ", "_") if isinstance(name, str) else ""
     if spelled in known:
@@ -115,7 +115,7 @@ def _method_table() -> tuple[MethodInfo, ...]:
     )
 
 
-def methods() -> tuple[str, ...]:
+def methods() -> tuple[MethodName, ...]:
     """Names of all methods, for the ``method`` argument.
 
     Examples
@@ -124,10 +124,10 @@ def methods() -> tuple[str, ...]:
     >>> sf.methods()
     ('snip', 'iterative_snip', 'force', 'grasp_it', 'magnitude', 'random')
     """
-    return case_names("method")
+    return cast("tuple[MethodName, ...]", case_names("method"))
 
 
-def saliencies() -> tuple[str, ...]:
+def saliencies() -> tuple[SaliencyName, ...]:
     """Names of all saliencies, for the ``criterion`` argument of `saliency`.
 
     Examples
@@ -136,10 +136,10 @@ def saliencies() -> tuple[str, ...]:
     >>> sf.saliencies()
     ('connection_sensitivity', 'squared_gradient', 'magnitude', 'random')
     """
-    return case_names("saliency")
+    return cast("tuple[SaliencyName, ...]", case_names("saliency"))
 
 
-def schedules() -> tuple[str, ...]:
+def schedules() -> tuple[ScheduleName, ...]:
     """Names of all schedules, for the ``schedule`` argument.
 
     Examples
@@ -148,4 +148,4 @@ def schedules() -> tuple[str, ...]:
     >>> sf.schedules()
     ('exponential', 'linear', 'cubic', 'cosine')
     """
-    return case_names("schedule")
+    return cast("tuple[ScheduleName, ...]", case_names("schedule"))

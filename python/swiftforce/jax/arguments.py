@@ -64,7 +64,8 @@ def check_objective(loss: object, batches: object, method: str) -> None:
             "loss must be a function loss(params, batch) that returns the mean loss over a batch, "
             f"not {wrong}"
         )
-    if not hasattr(batches, "__iter__") and not hasattr(batches, "__getitem__"):
+    iterable = hasattr(batches, "__iter__") or hasattr(batches, "__getitem__")
+    if isinstance(batches, type) or not iterable:
         raise UnsupportedTypeError(
             f"batches must be an iterable of batches, not {type(batches).__name__}"
             + (": call it and pass what it returns" if callable(batches) else "")

@@ -55,7 +55,7 @@ def checked_gradients(tensors: Tensors, grads: Arrays | None, method: str) -> tu
     """
     if grads is None:
         raise MissingGradientsError(
-            f"the method {method!r} scores weights by their gradients: pass grads"
+            f"the method {method!r} scores weights by their gradients: pass gradients"
         )
     if callable(grads):
         raise StructureError("grads is a function: call it, and pass the gradients that it returns")

@@ -319,7 +319,7 @@ class MaskSearch(Generic[Masks_co]):
         *,
         masked_weights: Arrays | None = None,
         label: str = "",
-    ) -> Self:
+    ) -> MaskSearch[Any]:
         """Continue a search that `save` wrote: the rest of it is the same, bit for bit.
 
         Parameters

@@ -62,8 +62,9 @@ class _Progress:
         if self._bar is None and time.perf_counter() >= self._due:
             self._bar = _tqdm(self._options)
             # Its times are those of a bar that was there from the start.
-            self._bar.start_t -= time.perf_counter() - self._start
-            self._bar.last_print_t = self._bar.start_t
+            if not self._bar.disable:
+                self._bar.start_t -= time.perf_counter() - self._start
+                self._bar.last_print_t = self._bar.start_t
         return self._bar
 
     def _add(self, amount: int) -> None:

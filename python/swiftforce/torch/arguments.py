@@ -152,6 +152,8 @@ def output_error(output: object) -> StructureError | None:
 
 
 def _is_iterable(value: object) -> bool:
+    if inspect.isclass(value):
+        return False
     return hasattr(value, "__iter__") or hasattr(value, "__getitem__")
 
 

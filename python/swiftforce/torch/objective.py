@@ -68,14 +68,22 @@ class Objective:
         StructureError
             If the batch is not a pair, or `loss` does not take the model's output.
         UnsupportedTypeError
-            If the input or the target is an array of another framework.
+            If the model or the loss fails, and the input or the target is an array of another
+            framework.
         """
         # The weights were changed in place, so the casts that autocast has cached are stale.
         torch.clear_autocast_cache()
         if self._batch_loss is not None:
             value = self._batch_loss(self._model, batch)
         else:
-            value = self._of_pair(*self.pair(batch))
+            pair = self.pair(batch)
+            try:
+                value = self._of_pair(*pair)
+            except (AttributeError, TypeError):
+                # A model or a loss may take arrays of other frameworks: only a failure tells.
+                for part, what in zip(pair, ("input", "target"), strict=True):
+                    check_batch_part(part, what)
+                raise
         if not isinstance(value, torch.Tensor) or value.numel() != 1:
             raise ShapeError(f"the loss must be a tensor of one number, not {_described(value)}")
         if not value.requires_grad:
@@ -114,16 +122,12 @@ class Objective:
         ------
         StructureError
             If the batch is not a pair.
-        UnsupportedTypeError
-            If a part is an array of another framework.
         """
         if not isinstance(batch, Sequence) or len(batch) != 2:
             raise StructureError(
                 f"loss(output, target) needs batches of (input, target), not {_described(batch)}: "
                 "pass batch_loss(model, batch), which takes any batch"
             )
-        for part, what in zip(batch, ("input", "target"), strict=True):
-            check_batch_part(part, what)
         first, second = (
             part.to(self._device, non_blocking=True) if isinstance(part, torch.Tensor) else part
             for part in batch
@@ -139,7 +143,7 @@ def input_of(batch: Any) -> torch.Tensor:  # noqa: ANN401 - the caller's
     BatchesError
         If there is none, or it has no samples.
     UnsupportedTypeError
-        If an array of another framework comes before it.
+        If there is an array of another framework instead.
     """
     for part in _leaves(batch):
         if isinstance(part, torch.Tensor) and part.dim():
@@ -148,6 +152,7 @@ def input_of(batch: Any) -> torch.Tensor:  # noqa: ANN401 - the caller's
                     f"a batch has no samples ({_described(part)}): leave empty batches out"
                 )
             return part
+    for part in _leaves(batch):
         check_batch_part(part, "input")
     raise BatchesError(
         f"there is no tensor in a batch ({_described(batch)}), so its number of samples is unknown"

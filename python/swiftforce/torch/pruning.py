@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from swiftforce.errors import WeightsDifferError
+from swiftforce.inputs import MASKS, Tensors
 from swiftforce.result import Pruning
 from swiftforce.result import load as load_pruning
 from swiftforce.torch.arguments import check_model
@@ -101,7 +102,9 @@ def load(path: str | os.PathLike[str], model: nn.Module) -> ModelPruning:
     """
     model = unwrapped(check_model(model))
     found = load_pruning(path)
-    shapes = {name: tuple(one.shape) for name, one in model.named_parameters()}
+    shapes = {
+        name: tuple(one.shape) for name, one in model.named_parameters(remove_duplicate=False)
+    }
     missing = [layer.name for layer in found.layers if layer.name not in shapes]
     if missing:
         raise WeightsDifferError(
@@ -114,7 +117,6 @@ def load(path: str | os.PathLike[str], model: nn.Module) -> ModelPruning:
                 f"{path} holds masks of other weights: {layer.name!r} has shape "
                 f"{shapes[layer.name]}, not {layer.shape}"
             )
-    named = found.masks
-    if not isinstance(named, dict):
-        named = {layer.name: mask for layer, mask in zip(found.layers, named, strict=True)}
-    return ModelPruning(**{**vars(found), "masks": checked_masks(model, named)})
+    arrays = Tensors(found.masks, "masks", MASKS).arrays
+    masks = {layer.name: mask for layer, mask in zip(found.layers, arrays, strict=True)}
+    return ModelPruning(**{**vars(found), "masks": checked_masks(model, masks)})
