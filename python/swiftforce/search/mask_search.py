@@ -123,6 +123,21 @@ class MaskSearch(Generic[Masks_co]):
     def __init__(
         self: MaskSearch[Mask], weights: Array, **options: Unpack[SearchOptions]
     ) -> None: ...
+    @overload
+    def __init__(
+        self: MaskSearch[Any],
+        weights: Arrays,
+        *,
+        method: MethodName = ...,
+        sparsity: float | None = None,
+        keep: int | None = None,
+        steps: int | None = None,
+        schedule: Schedule = ...,
+        seed: int = 0,
+        masked_weights: Arrays | None = None,
+        communicator: Communicator | None = None,
+        pieces: Sequence[Piece] | None = None,
+    ) -> None: ...
 
     def __init__(
         self,

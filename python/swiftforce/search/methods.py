@@ -34,6 +34,19 @@ def prune(
 def prune(
     weights: Array, gradients: Gradients | Arrays | None = None, **options: Unpack[PruneOptions]
 ) -> Pruning[Mask]: ...
+@overload
+def prune(
+    weights: Arrays,
+    gradients: Gradients | Arrays | None = None,
+    *,
+    method: MethodName = ...,
+    sparsity: float | None = None,
+    keep: int | None = None,
+    steps: int | None = None,
+    schedule: Schedule = ...,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Pruning[Any]: ...
 def prune(
     weights: Arrays,
     gradients: Gradients | Arrays | None = None,

@@ -27,6 +27,14 @@ def snip(
 def snip(
     weights: Array, gradients: Gradients | Arrays, **options: Unpack[KeepOptions]
 ) -> Pruning[Mask]: ...
+@overload
+def snip(
+    weights: Arrays,
+    gradients: Gradients | Arrays,
+    *,
+    sparsity: float | None = None,
+    keep: int | None = None,
+) -> Pruning[Any]: ...
 def snip(
     weights: Arrays,
     gradients: Gradients | Arrays,
@@ -114,6 +122,13 @@ def magnitude(
 ) -> Pruning[tuple[Mask, ...]]: ...
 @overload
 def magnitude(weights: Array, **options: Unpack[KeepOptions]) -> Pruning[Mask]: ...
+@overload
+def magnitude(
+    weights: Arrays,
+    *,
+    sparsity: float | None = None,
+    keep: int | None = None,
+) -> Pruning[Any]: ...
 def magnitude(
     weights: Arrays,
     *,
@@ -181,6 +196,14 @@ def random(
 ) -> Pruning[tuple[Mask, ...]]: ...
 @overload
 def random(weights: Array, **options: Unpack[RandomOptions]) -> Pruning[Mask]: ...
+@overload
+def random(
+    weights: Arrays,
+    *,
+    sparsity: float | None = None,
+    keep: int | None = None,
+    seed: int = 0,
+) -> Pruning[Any]: ...
 def random(
     weights: Arrays,
     *,

@@ -1,7 +1,8 @@
 """Types of what the functions that find masks take, for signatures and type checkers.
 
 The dictionaries of options are for overloads, one for each structure of weights: each function
-spells its options out once, in its implementation, and type checkers compare the two.
+spells its options out in its last overload, which takes any structure and is what editors complete
+from.
 """
 
 from __future__ import annotations

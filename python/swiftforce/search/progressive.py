@@ -37,6 +37,17 @@ def force(
 def force(
     weights: Array, gradients: Gradients | Arrays, **options: Unpack[StepOptions]
 ) -> Pruning[Mask]: ...
+@overload
+def force(
+    weights: Arrays,
+    gradients: Gradients | Arrays,
+    *,
+    sparsity: float | None = None,
+    keep: int | None = None,
+    steps: int | None = None,
+    schedule: Schedule = ...,
+    progress: bool | None = None,
+) -> Pruning[Any]: ...
 def force(
     weights: Arrays,
     gradients: Gradients | Arrays,
@@ -143,6 +154,17 @@ def iterative_snip(
 def iterative_snip(
     weights: Array, gradients: Gradients | Arrays, **options: Unpack[StepOptions]
 ) -> Pruning[Mask]: ...
+@overload
+def iterative_snip(
+    weights: Arrays,
+    gradients: Gradients | Arrays,
+    *,
+    sparsity: float | None = None,
+    keep: int | None = None,
+    steps: int | None = None,
+    schedule: Schedule = ...,
+    progress: bool | None = None,
+) -> Pruning[Any]: ...
 def iterative_snip(
     weights: Arrays,
     gradients: Gradients | Arrays,
@@ -248,6 +270,17 @@ def grasp_it(
 def grasp_it(
     weights: Array, gradients: Gradients | Arrays, **options: Unpack[StepOptions]
 ) -> Pruning[Mask]: ...
+@overload
+def grasp_it(
+    weights: Arrays,
+    gradients: Gradients | Arrays,
+    *,
+    sparsity: float | None = None,
+    keep: int | None = None,
+    steps: int | None = None,
+    schedule: Schedule = ...,
+    progress: bool | None = None,
+) -> Pruning[Any]: ...
 def grasp_it(
     weights: Arrays,
     gradients: Gradients | Arrays,
