@@ -7,7 +7,7 @@ from typing import Any
 
 from swiftforce import checks
 from swiftforce.jax.pytrees import Leaves, NamedLeaves, Pytree, put_like, to_numpy
-from swiftforce.result import Pruning
+from swiftforce.result import masks_of
 
 
 def shuffle(masks: Pytree, seed: int = 0) -> Pytree:
@@ -82,7 +82,7 @@ def invert(masks: Pytree, *, scores: Pytree | None = None, seed: int = 0) -> Pyt
 
 def _changed(masks: Pytree, change: Callable[[dict[str, Any]], NamedLeaves]) -> Pytree:
     """What a function makes of the masks, in their structure and on their devices."""
-    leaves = Leaves(masks.masks if isinstance(masks, Pruning) else masks)
+    leaves = Leaves(masks_of(masks))
     changed = change({name: to_numpy(leaf) for name, leaf in leaves.by_name.items()})
     return leaves.restore(
         {name: put_like(changed[name], leaf) for name, leaf in leaves.by_name.items()}

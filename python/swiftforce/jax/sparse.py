@@ -11,7 +11,7 @@ from jax import tree_util
 
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
 from swiftforce.jax.pytrees import Pytree, is_floating, masked, path_name
-from swiftforce.result import Pruning
+from swiftforce.result import masks_of
 
 if TYPE_CHECKING:
     import optax
@@ -49,7 +49,7 @@ def apply(params: Pytree, masks: Pytree) -> Pytree:
     >>> sfj.apply([jnp.array([jnp.nan, -2.0])], [jnp.array([False, True])])
     [Array([ 0., -2.], dtype=float32)]
     """
-    masks = _masks_of(masks)
+    masks = masks_of(masks)
     structures = {tree_util.tree_structure(tree) for tree in (params, masks)}
     if len(structures) > 1:
         raise StructureError(
@@ -107,7 +107,7 @@ def keep_removed_zero(masks: Pytree) -> optax.GradientTransformation:
 
     def init(params: Pytree) -> KeepRemovedZeroState:
         del params
-        return KeepRemovedZeroState(tree_util.tree_map(jnp.copy, _masks_of(masks)))
+        return KeepRemovedZeroState(tree_util.tree_map(jnp.copy, masks_of(masks)))
 
     def update(
         updates: Pytree, state: KeepRemovedZeroState, params: Pytree | None = None
@@ -116,11 +116,6 @@ def keep_removed_zero(masks: Pytree) -> optax.GradientTransformation:
         return apply(updates, state.masks), state
 
     return optax.GradientTransformation(init, update)
-
-
-def _masks_of(masks: Pytree) -> Pytree:
-    """The masks of a result, or the masks themselves."""
-    return masks.masks if isinstance(masks, Pruning) else masks
 
 
 def _applied(path: Sequence[Any], leaf: Any, mask: Any) -> Any:  # noqa: ANN401 - as in a pytree

@@ -34,7 +34,7 @@ from swiftforce.nn.records import Epoch, Evaluation
 from swiftforce.nn.samples import Samples, batches, check_inputs, check_samples
 from swiftforce.nn.settings import Mode, TrainingSettings, at_least_one, uses_running_statistics
 from swiftforce.nn.training import train
-from swiftforce.result import PruningRecord
+from swiftforce.result import PruningRecord, masks_of
 
 
 class Network:
@@ -213,7 +213,7 @@ class Network:
         if masks is None:
             self._apply(None)
             return
-        given = masks.masks if isinstance(masks, PruningRecord) else masks
+        given = masks_of(masks)
         try:
             arrays = Tensors(self.weights, "weights", SINGLES).matching(given, "masks", MASKS)
         except (ShapeError, StructureError) as error:

@@ -14,6 +14,7 @@ from swiftforce.result.records import (
     PruningRecord,
     Step,
     layers_of,
+    masks_of,
     saved_step,
     step_of,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "check_not_sharded",
     "layers_of",
     "load",
+    "masks_of",
     "matching_masks",
     "saved_step",
     "step_of",

@@ -163,6 +163,11 @@ class PruningRecord(Generic[Masks_co]):
         return self.history[-1].degenerate
 
 
+def masks_of(masks: PruningRecord[Any] | Any) -> Any:  # noqa: ANN401 - of any structure
+    """The masks of a result, or masks as they are."""
+    return masks.masks if isinstance(masks, PruningRecord) else masks
+
+
 def step_of(report: dict[str, Any]) -> Step:
     """The step of a report of the core, whose entries have the names of the fields."""
     step = object.__new__(Step)

@@ -11,7 +11,7 @@ import torch
 from swiftforce import checks
 from swiftforce.errors import StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array
-from swiftforce.result import Pruning
+from swiftforce.result import Pruning, masks_of
 from swiftforce.torch.memory import array_of
 from swiftforce.torch.sharded import gathered, sharded_as
 
@@ -107,7 +107,7 @@ def _changed(
     masks: Masks, change: Callable[[dict[str, Array]], dict[str, Array]]
 ) -> dict[str, torch.Tensor]:
     """Changed masks of the same shapes, on the same devices."""
-    named = masks.masks if isinstance(masks, Pruning) else masks
+    named = masks_of(masks)
     if not isinstance(named, Mapping):
         raise StructureError(
             f"masks must be a mapping of names to tensors, not {type(named).__name__}"

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from swiftforce.checks import EffectiveDensity, EffectiveLayer
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
-from swiftforce.result import Pruning
+from swiftforce.result import Pruning, masks_of
 from swiftforce.torch.arguments import check_model
 from swiftforce.torch.function_call import FunctionCall
 from swiftforce.torch.liveness import Liveness, UnknownPathError, map_tensors, tensors_in
@@ -133,7 +133,7 @@ def _kept(
         masks = applied(model) or {
             name: torch.ones_like(one, dtype=torch.bool) for name, one in prunable(model).items()
         }
-    kept = checked_masks(model, masks.masks if isinstance(masks, Pruning) else masks)
+    kept = checked_masks(model, masks_of(masks))
     if not kept:
         raise StructureError("there are no masks: pass the mask of at least one parameter")
     sharded = [name for name in kept if is_sharded(model.get_parameter(name))]

@@ -19,7 +19,7 @@ from torch.nn.utils import prune as torch_prune
 from torch.optim import Optimizer
 
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
-from swiftforce.result import Pruning
+from swiftforce.result import Pruning, masks_of
 from swiftforce.torch.arguments import check_model, check_optimizer
 from swiftforce.torch.mask_hooks import (
     ATTRIBUTE,
@@ -92,7 +92,7 @@ def apply(
     4
     """
     inner = unwrapped(check_model(model))
-    checked = checked_masks(inner, masks.masks if isinstance(masks, Pruning) else masks)
+    checked = checked_masks(inner, masks_of(masks))
     weights = [inner.get_parameter(name) for name in checked]
     given = optimizer if isinstance(optimizer, Iterable) else (optimizer,)
     optimizers = [check_optimizer(one) for one in given]
