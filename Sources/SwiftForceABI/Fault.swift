@@ -139,16 +139,29 @@ struct Fault: Error {
   }
 }
 
-/// Runs the body of an exported function and converts what it throws to a status and an error
-/// record.
+/// Runs the body of an exported function in the floating-point environment of the core, and
+/// converts what it throws to a status and an error record. Every exported function is a call of
+/// this one.
+func status(
+  _ record: UnsafeMutablePointer<sf_error>?, _ body: (FloatingPoint) throws(Fault) -> Void
+) -> Int32 {
+  guard unsafe isAligned(record) else { return Int32(bitPattern: SF_MISALIGNED.rawValue) }
+  let outcome = FloatingPoint.ieee { environment in
+    do throws(Fault) {
+      try body(environment)
+      return Fault(SF_OK, "")
+    } catch {
+      return error
+    }
+  }
+  unsafe record?.pointee = outcome.record
+  return Int32(bitPattern: outcome.status.rawValue)
+}
+
 func status(
   _ record: UnsafeMutablePointer<sf_error>?, _ body: () throws(Fault) -> Void
 ) -> Int32 {
-  guard unsafe isAligned(record) else { return Int32(bitPattern: SF_MISALIGNED.rawValue) }
-  var outcome = Fault(SF_OK, "")
-  do { try body() } catch { outcome = error }
-  unsafe record?.pointee = outcome.record
-  return Int32(bitPattern: outcome.status.rawValue)
+  unsafe status(record) { (_: FloatingPoint) throws(Fault) in try body() }
 }
 
 /// Calls the core or the engine and converts the error it throws.

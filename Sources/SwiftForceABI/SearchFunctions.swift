@@ -67,9 +67,9 @@ public func searchStepShared(
   _ report: UnsafeMutablePointer<sf_report>?, _ layerKept: UnsafeMutablePointer<Int64>?,
   _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
-  unsafe status(error) { () throws(Fault) in
+  unsafe status(error) { (environment: FloatingPoint) throws(Fault) in
     let tensors = unsafe isAligned(arrays) ? arrays?.pointee.tensors ?? 0 : 0
-    let ranks = unsafe try shared(try required(ranks, "ranks").pointee, tensors)
+    let ranks = unsafe try shared(try required(ranks, "ranks").pointee, tensors, environment)
     let step: StepArguments
     do throws(Fault) {
       step = unsafe try StepArguments(arrays, report, layerKept, least: 0)
@@ -84,7 +84,9 @@ public func searchStepShared(
 }
 
 /// The other ranks in the form that the core takes.
-private func shared(_ ranks: sf_ranks, _ tensors: Int64) throws(Fault) -> Ranks {
+private func shared(
+  _ ranks: sf_ranks, _ tensors: Int64, _ environment: FloatingPoint
+) throws(Fault) -> Ranks {
   guard let sum = unsafe ranks.sum else { throw .null("sum") }
   let starts = unsafe try required(ranks.starts, "starts")
   // StepArguments checks the number of tensors.
@@ -93,7 +95,9 @@ private func shared(_ ranks: sf_ranks, _ tensors: Int64) throws(Fault) -> Ranks 
   let context = unsafe ranks.context
   return Ranks(starts: list) { (numbers: inout [Int64]) throws(SFError) in
     let status = unsafe numbers.withUnsafeMutableBufferPointer { numbers in
-      unsafe sum(context, numbers.baseAddress, Int64(numbers.count))
+      environment.ofCaller {
+        unsafe sum(context, numbers.baseAddress, Int64(numbers.count))
+      }
     }
     guard status == 0 else { throw .exchangeFailed }
   }

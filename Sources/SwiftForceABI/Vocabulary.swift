@@ -11,7 +11,19 @@ public func abiVersion(
   _ version: UnsafeMutablePointer<Int32>?, _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   unsafe status(error) { () throws(Fault) in
+    LibraryCalls.useCallingThreadOnly()
     unsafe try required(version, "version").pointee = SF_ABI_VERSION
+  }
+}
+
+@_cdecl("sf_ieee")
+public func ieee(
+  _ body: (@convention(c) (UnsafeMutableRawPointer?) -> Void)?,
+  _ context: UnsafeMutableRawPointer?, _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    guard let body = unsafe body else { throw .null("body") }
+    unsafe body(context)
   }
 }
 
