@@ -121,7 +121,7 @@ static void after_fork_in_child(void) {
 }
 
 /* The library is loaded before this one, so its own handlers run after these. */
-__attribute__((constructor)) static void install(void) {
+__attribute__((constructor(202))) static void install(void) {
   atexit(before_exit);
   pthread_atfork(before_fork, after_fork, after_fork_in_child);
 }

@@ -22,6 +22,9 @@ public struct Ranks {
     exchange = sum
   }
 
+  /// The same connection, for tensors that begin elsewhere.
+  public func with(starts: [Int]) -> Ranks { Ranks(starts: starts, sum: exchange) }
+
   /// Tells the other ranks, which are taking a step, that this rank cannot take it. Called instead
   /// of the step. The others throw `rankFailed`.
   public func reportFailure() {
