@@ -5,6 +5,7 @@
 #if defined(__x86_64__)
 
 #define DEFAULT_MXCSR 0x1F80u
+#define STATUS_FLAGS 0x3Fu
 #define DEFAULT_X87 0x037Fu
 
 static uint32_t mxcsr(void) {
@@ -13,21 +14,29 @@ static uint32_t mxcsr(void) {
   return value;
 }
 
-static void set(uint32_t mxcsr, uint16_t x87) {
-  __asm__ volatile("ldmxcsr %0" : : "m"(mxcsr) : "memory");
-  __asm__ volatile("fldcw %0" : : "m"(x87) : "memory");
+static uint16_t x87(void) {
+  uint16_t value;
+  __asm__ volatile("fnstcw %0" : "=m"(value));
+  return value;
 }
 
+/* Reading a register is cheap, writing it is not. */
+static void change(platform_floating_point from, uint32_t mxcsr, uint16_t x87) {
+  if (from.status != mxcsr) __asm__ volatile("ldmxcsr %0" : : "m"(mxcsr) : "memory");
+  if (from.control != x87) __asm__ volatile("fldcw %0" : : "m"(x87) : "memory");
+}
+
+static platform_floating_point current(void) { return (platform_floating_point){x87(), mxcsr()}; }
+
 platform_floating_point platform_use_ieee(void) {
-  uint16_t x87;
-  __asm__ volatile("fnstcw %0" : "=m"(x87));
-  platform_floating_point before = {x87, mxcsr()};
-  set(DEFAULT_MXCSR, DEFAULT_X87);
+  platform_floating_point before = current();
+  /* Status flags matter only when the registers are put back. */
+  change(before, DEFAULT_MXCSR | ((uint32_t)before.status & STATUS_FLAGS), DEFAULT_X87);
   return before;
 }
 
 void platform_use(platform_floating_point state) {
-  set((uint32_t)state.status, (uint16_t)state.control);
+  change(current(), (uint32_t)state.status, (uint16_t)state.control);
 }
 
 #elif defined(__aarch64__)

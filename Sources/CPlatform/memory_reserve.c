@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 /* For what does not grow with the arguments of a call: tables of the Swift runtime, closures, texts,
@@ -11,7 +12,9 @@
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 /* What calls hold, in no order. The first is the fixed amount. */
-static platform_reserve held = {NULL, &held, &held};
+static platform_reserve held = {NULL, &held, &held, 1};
+/* Whether the fixed amount was given away; most calls need to know nothing else. */
+static atomic_int is_spent;
 
 /* setup.py has the linker direct all allocations of the Swift runtime to the functions __wrap_...
    below, and the functions themselves to the names __real_... Where it does not (macOS, tests of
@@ -25,16 +28,20 @@ REAL(int, posix_memalign, (void **, size_t, size_t));
 static void *allocate(size_t bytes) { return __real_malloc ? __real_malloc(bytes) : malloc(bytes); }
 
 int platform_hold(platform_reserve *reserve, size_t bytes) {
-  *reserve = (platform_reserve){NULL, NULL, NULL};
-  pthread_mutex_lock(&mutex);
-  if (!held.memory) held.memory = allocate(FIXED);
-  int is_available = held.memory != NULL;
-  pthread_mutex_unlock(&mutex);
-  if (!is_available || bytes == 0) return is_available;
+  *reserve = (platform_reserve){NULL, NULL, NULL, 0};
+  if (atomic_load_explicit(&is_spent, memory_order_relaxed)) {
+    pthread_mutex_lock(&mutex);
+    if (!held.memory) held.memory = allocate(FIXED);
+    int is_available = held.memory != NULL;
+    is_spent = !is_available;
+    pthread_mutex_unlock(&mutex);
+    if (!is_available) return 0;
+  }
+  if (bytes == 0) return 1;
   void *memory = allocate(bytes);
   if (!memory) return 0;
   pthread_mutex_lock(&mutex);
-  *reserve = (platform_reserve){memory, &held, held.next};
+  *reserve = (platform_reserve){memory, &held, held.next, 1};
   held.next->previous = reserve;
   held.next = reserve;
   pthread_mutex_unlock(&mutex);
@@ -44,25 +51,26 @@ int platform_hold(platform_reserve *reserve, size_t bytes) {
 /* Takes a reserve out of the list, with the mutex held. Returns its memory. */
 static void *take(platform_reserve *reserve) {
   void *memory = reserve->memory;
-  if (reserve != &held && reserve->next) {
+  reserve->memory = NULL;
+  if (reserve == &held) {
+    is_spent = 1;
+  } else if (reserve->next) {
     reserve->previous->next = reserve->next;
     reserve->next->previous = reserve->previous;
+    reserve->previous = reserve->next = NULL;
   }
-  *reserve = reserve == &held ? (platform_reserve){NULL, held.previous, held.next}
-                              : (platform_reserve){NULL, NULL, NULL};
   return memory;
 }
 
 void platform_let_go(platform_reserve *reserve) {
-  if (!reserve->memory && !reserve->next) return;
+  if (!reserve->is_held) return;
   pthread_mutex_lock(&mutex);
   void *memory = take(reserve);
   pthread_mutex_unlock(&mutex);
   free(memory);
 }
 
-/* Releases one reserve, the largest first: those of calls before the fixed one. Returns 0 if there is
-   none. */
+/* Releases one reserve: those of calls first, then the fixed amount. Returns 0 if there is none. */
 static int release_one(void) {
   pthread_mutex_lock(&mutex);
   platform_reserve *reserve = held.next != &held ? held.next : &held;
@@ -135,5 +143,6 @@ static void after_fork_in_child(void) {
    this mutex. */
 __attribute__((constructor(201))) static void install(void) {
   held.memory = allocate(FIXED);
+  is_spent = held.memory == NULL;
   pthread_atfork(before_fork, after_fork, after_fork_in_child);
 }

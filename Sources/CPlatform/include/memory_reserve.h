@@ -10,6 +10,7 @@
 typedef struct platform_reserve {
   void *memory; /* NULL: an allocation got it */
   struct platform_reserve *previous, *next;
+  int is_held; /* written by the thread of the call alone */
 } platform_reserve;
 
 /* Holds back so many bytes, besides a fixed amount that every call may use. Returns 1; or 0 if that
