@@ -41,7 +41,8 @@ class SavedSearch:
     history : tuple of Step
         What the steps taken did.
     masks : tuple of array
-        The masks of the last step taken; none before the first.
+        The masks of the last step taken; before the first, those that the search begins at, if
+        it begins at masks.
     label : str
         The caller's text, which must be the same to continue.
     """
@@ -71,6 +72,7 @@ class SavedSearch:
             "keeps": list(self.keeps),
             "history": [asdict(step) for step in self.history],
             "label": self.label,
+            "kept": [int(np.count_nonzero(mask)) for mask in self.masks],
             "weights": [
                 [name, list(array.shape), array.dtype.name, digest]
                 for name, array, digest in zip(weights.names, weights.arrays, digests, strict=True)
@@ -125,13 +127,14 @@ class SavedSearch:
             raise ValueError("steps are missing")
         if tuple(step.keep for step in history) != keeps[: len(history)]:
             raise ValueError("the steps did not follow the schedule")
+        counts = history[-1].layer_kept if history else tuple(about.get("kept", ()))
         masks = tuple(
             unpacked_mask(packed, position, name, tuple(shape), kept)
             for position, ((name, shape, *_), kept) in enumerate(
-                zip(about["weights"], history[-1].layer_kept if history else (), strict=False)
+                zip(about["weights"], counts, strict=False)
             )
         )
-        if history and len(masks) != len(about["weights"]):
+        if counts and len(masks) != len(about["weights"]):
             raise ValueError("masks are missing")
         return cls(
             method=about["method"],
