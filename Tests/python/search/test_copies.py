@@ -23,7 +23,7 @@ WAYS: dict[str, Callable[[Any], Any]] = {
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
     **{
-        f"pickle {protocol}": lambda value, protocol=protocol: pickle.loads(  # noqa: S301
+        f"pickle {protocol}": lambda value, protocol=protocol: pickle.loads(
             pickle.dumps(value, protocol)
         )
         for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1)
@@ -119,7 +119,7 @@ def test_a_copy_does_not_write_to_the_arrays_of_the_caller() -> None:
 def test_a_copy_can_be_saved(tmp_path: Any) -> None:
     weights, gradients = network(74)
     search = begun("force", 2, gradients, weights)
-    pickle.loads(pickle.dumps(search)).save(tmp_path / "search")  # noqa: S301
+    pickle.loads(pickle.dumps(search)).save(tmp_path / "search")
     resumed = sf.MaskSearch.resume(tmp_path / "search", weights)
     assert_equal(finished(resumed, gradients), finished(search, gradients))
 

@@ -59,8 +59,8 @@ def test_a_step_is_taken_or_is_not(method: str) -> None:
         lambda search: search.history,
         lambda search: search.masks,
         lambda search: search.masked_weights,
-        lambda search: copy.copy(search),
-        lambda search: copy.deepcopy(search),
+        copy.copy,
+        copy.deepcopy,
     ],
 )
 def test_questions_change_nothing(call: Any) -> None:
