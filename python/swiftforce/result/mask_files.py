@@ -8,7 +8,7 @@ from typing import Any
 
 from swiftforce.errors import MaskFileError, WeightsDifferError
 from swiftforce.files import FileFormat, checks, packed_masks, unpacked_mask
-from swiftforce.inputs import MASKS, Array, Arrays, Tensors, differences
+from swiftforce.inputs import MASKS, Array, Arrays, Tensors, differences, node_from
 from swiftforce.result.masks import check_not_sharded
 from swiftforce.result.records import Layer, PruningRecord
 from swiftforce.result.saved_steps import packed_steps, unpacked_steps
@@ -97,14 +97,11 @@ def _layer(entry: object, position: int) -> Layer:
     )
 
 
-def _structured(structure: str, names: list[str], masks: list[Array]) -> Arrays:
-    match structure:
-        case "mapping":
-            return dict(zip(names, masks, strict=True))
-        case "list":
-            return masks
-        case "tuple":
-            return tuple(masks)
-        case "array" if len(masks) == 1:
-            return masks[0]
-    raise ValueError(f"{len(masks)} masks have the structure {checks.shown(structure)}")
+def _structured(structure: object, names: list[str], masks: list[Array]) -> Arrays:
+    if structure == "array" and len(masks) == 1:
+        return masks[0]
+    try:
+        return node_from(structure, names).restore(iter(masks))
+    except ValueError as error:
+        shown = checks.shown(structure)
+        raise ValueError(f"{len(masks)} masks have the structure {shown}: {error}") from None
