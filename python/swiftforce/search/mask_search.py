@@ -21,13 +21,15 @@ from swiftforce.inputs import (
     method_name,
 )
 from swiftforce.result import Masks_co, Pruning, Step, warn_about
+from swiftforce.search.agreement import Agreement
 from swiftforce.search.buffers import SearchBuffers
 from swiftforce.search.gradients import checked_gradients
 from swiftforce.search.native_search import NativeSearch
 from swiftforce.search.options import Key, SearchOptions
+from swiftforce.search.pieces import Piece
 from swiftforce.search.saved_search import SavedSearch, digests
 from swiftforce.search.schedule import Schedule, plan, schedule_name
-from swiftforce.search.shards import Agreement, Piece, Shard
+from swiftforce.search.shards import Shard
 
 
 class MaskSearch(Generic[Masks_co]):
@@ -61,7 +63,7 @@ class MaskSearch(Generic[Masks_co]):
         The way to the other ranks, if several hold the weights: each passes its own part, which
         may be empty, and the same other arguments, and all take each step together. `sparsity`,
         `keep` and `schedule` are of the weights of all ranks, and so is a `Step`, except for
-        `layer_kept`. See `swiftforce.distributed`.
+        `layer_kept` without pieces. See `swiftforce.distributed`.
     pieces : sequence of Piece, optional
         With a communicator: where the arrays lie in tensors that all ranks name in the same order.
         By default each rank has tensors of its own, which follow those of the rank before.
@@ -163,8 +165,10 @@ class MaskSearch(Generic[Masks_co]):
             if self._shard is not None:
                 agreement.settings = self._shard.settings
         if self._shard is not None:
-            self._shard.exchange_starts()
+            self._shard.exchange()
         with Agreement(communicator) as agreement:
+            if self._shard is not None:
+                self._shard.place()
             self._schedule = schedule_name(schedule)
             size = self._tensors.size if self._shard is None else self._shard.total
             self._keeps = plan(schedule, size, sparsity, keep, steps, method=self.method)
@@ -249,8 +253,7 @@ class MaskSearch(Generic[Masks_co]):
         RankFailedError
             Likewise, if another rank raised one of these.
         Exception
-            Whatever a communicator raises. The search is as it was before the call, unless the
-            last exchange failed: that of how many weights each piece keeps.
+            Whatever a communicator raises. The search is as it was before the call.
         """
         shard = self._shard
         with self._lock:
@@ -264,11 +267,7 @@ class MaskSearch(Generic[Masks_co]):
                     gradients = self._buffers.apart(given)
                 before = self._buffers.masks(taken) if taken else None
                 after = self._buffers.masks(taken + 1)
-            step = self._native.step(taken + 1, gradients, before, after, self._buffers.masked)
-            if shard is not None:
-                # Now, while all ranks are here: later, one alone may ask for a result.
-                self._native.layers(step)
-            return step
+            return self._native.step(taken + 1, gradients, before, after, self._buffers.masked)
 
     def _forget_previous(self) -> None:
         """Free the memory of the masks before the last step's, until the next step."""
