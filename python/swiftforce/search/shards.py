@@ -59,7 +59,8 @@ class Shard:
         self.total = 0
         self.starts: tuple[int, ...] = ()
         self._first = 0
-        self._sums = RankSums(communicator, 3 * (1 if self.blocks is None else len(self.blocks)))
+        parts = 1 if self.blocks is None else len(self.blocks)
+        self._sums = RankSums(communicator, 1 + 3 * parts)
         self._placed: list[int] = []
 
     @classmethod
@@ -84,17 +85,24 @@ class Shard:
             )
         return None
 
-    def exchange(self) -> None:
-        """Tell the other ranks which part of the weights is here; then call `place`."""
-        self._placed = self._sums(self._write_part).tolist()
+    def exchange(self, kept: int) -> None:
+        """Tell the other ranks which part of the weights is here; then call `place`.
 
-    def _write_part(self, numbers: Integers) -> None:
-        """The number of elements of each tensor here, and the halves of their coverage."""
+        Parameters
+        ----------
+        kept : int
+            How many weights the masks keep that the search begins at.
+        """
+        self._placed = self._sums(lambda numbers: self._write_part(numbers, kept)).tolist()
+
+    def _write_part(self, numbers: Integers, kept: int) -> None:
+        """The weights kept, the elements of each tensor here, and the halves of its coverage."""
         blocks = self.blocks
         if blocks is None:
             self._first = self._offset()
             blocks = (Block((), 0, self._first, (self._tensors.size,), (1,)),)
-        numbers[:] = [part for block in blocks for part in (block.size, *halves(block.coverage()))]
+        numbers[0] = kept
+        numbers[1:] = [part for block in blocks for part in (block.size, *halves(block.coverage()))]
 
     def _offset(self) -> int:
         offset = self.communicator.offset(self._tensors.size)
@@ -108,8 +116,8 @@ class Shard:
             raise ExchangeError(f"the offset of the communicator is {first}, not in 0 ... 2**62")
         return first
 
-    def place(self) -> None:
-        """Work out where the tensors lie among the weights of all ranks.
+    def place(self) -> int:
+        """Work out where the tensors lie; return how many weights the first masks keep in all.
 
         Raises
         ------
@@ -118,7 +126,8 @@ class Shard:
         ExchangeError
             On all ranks, if the offsets of a communicator are not the sums of counts.
         """
-        held, low, high = self._placed[::3], self._placed[1::3], self._placed[2::3]
+        kept, *parts = self._placed
+        held, low, high = parts[::3], parts[1::3], parts[2::3]
         if self.blocks is None:
             (self.total,) = held
             whole = Block((), self.total, 0, (self.total,), (1,))
@@ -143,6 +152,7 @@ class Shard:
         self.starts = tuple(begins)
         if not self.total:
             raise StructureError("weights hold no elements on any rank")
+        return kept
 
     @property
     def loops(self) -> Loops | None:
