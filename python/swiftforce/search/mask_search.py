@@ -20,14 +20,16 @@ from swiftforce.inputs import (
     method_name,
 )
 from swiftforce.result import Masks_co, Pruning, PruningRecord, Step, warn_about
+from swiftforce.search.agreement import Agreement
 from swiftforce.search.buffers import SearchBuffers
 from swiftforce.search.gradients import checked_gradients
 from swiftforce.search.initial_masks import check_begins_at_masks, copied_masks, kept_by
 from swiftforce.search.native_search import NativeSearch
 from swiftforce.search.options import Key, SearchOptions
+from swiftforce.search.pieces import Piece
 from swiftforce.search.saved_search import SavedSearch, digests
 from swiftforce.search.schedule import Schedule, plan, schedule_name
-from swiftforce.search.shards import Agreement, Piece, Shard
+from swiftforce.search.shards import Shard
 from swiftforce.search.turns import Turns
 
 
@@ -66,7 +68,7 @@ class MaskSearch(Generic[Masks_co]):
         The way to the other ranks, if several hold the weights: each passes its own part, which
         may be empty, and the same other arguments, and all take each step together. `sparsity`,
         `keep` and `schedule` are of the weights of all ranks, and so is a `Step`, except for
-        `layer_kept`. See `swiftforce.distributed`.
+        `layer_kept` without pieces. See `swiftforce.distributed`.
     pieces : sequence of Piece, optional
         With a communicator: where the arrays lie in tensors that all ranks name in the same order.
         By default each rank has tensors of its own, which follow those of the rank before.
@@ -170,16 +172,19 @@ class MaskSearch(Generic[Masks_co]):
             self._tensors = Tensors(weights, "weights", may_be_empty=communicator is not None)
             check_distinct(self._tensors)
             self._shard = Shard.of(communicator, self._tensors, pieces)
-            masks = None
+            masks, kept = None, 0
             if initial_masks is not None:
                 check_begins_at_masks(self.method)
                 masks = copied_masks(self._tensors, initial_masks)
+                kept = kept_by(masks)
             if self._shard is not None:
                 agreement.settings = (self._shard.settings, masks is None)
         if self._shard is not None:
-            self._shard.exchange_starts()
-        self._initial = None if masks is None else kept_by(masks, self._shard)
+            self._shard.exchange(kept)
         with Agreement(communicator) as agreement:
+            if self._shard is not None:
+                kept = self._shard.place()
+            self._initial = None if masks is None else kept
             self._schedule = schedule_name(schedule)
             size = self._tensors.size if self._shard is None else self._shard.total
             self._keeps = plan(
@@ -289,8 +294,7 @@ class MaskSearch(Generic[Masks_co]):
         InUseError
             If a communicator or a signal handler takes a step within a step. Nothing is done.
         Exception
-            Whatever a communicator raises. The search is as it was before the call, unless the
-            last exchange failed: that of how many weights each piece keeps.
+            Whatever a communicator raises. The search is as it was before the call.
         """
         return self._turns.take(lambda: self._step(grads))
 
@@ -306,11 +310,7 @@ class MaskSearch(Generic[Masks_co]):
                 gradients = self._buffers.apart(given)
             before = self._buffers.current(taken)
             after = self._buffers.masks(taken + 1)
-        step = self._native.step(taken + 1, gradients, before, after, self._buffers.masked)
-        if shard is not None:
-            # Now, while all ranks are here: later, one alone may ask for a result.
-            self._native.layers(step)
-        return step
+        return self._native.step(taken + 1, gradients, before, after, self._buffers.masked)
 
     def _forget_previous(self) -> None:
         """Free the memory of the masks before the last step's, until the next step."""

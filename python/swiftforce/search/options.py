@@ -13,8 +13,8 @@ from typing import Any, TypedDict, TypeVar
 from swiftforce.distributed import Communicator
 from swiftforce.inputs import Arrays, MethodName
 from swiftforce.result import PruningRecord
+from swiftforce.search.pieces import Piece
 from swiftforce.search.schedule import Schedule
-from swiftforce.search.shards import Piece
 
 #: The caller's function from masked weights to dense gradients, both in the weights' structure.
 Gradients = Callable[[Arrays], Arrays]
