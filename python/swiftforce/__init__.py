@@ -36,6 +36,7 @@ from swiftforce.errors import (
     NetworkFileError,
     NonFiniteError,
     OverlapError,
+    PartlySearchedWarning,
     RankFailedError,
     RanksDifferError,
     RunsFileError,
@@ -57,7 +58,7 @@ from swiftforce.errors import (
     WeightsDifferError,
 )
 from swiftforce.inputs import methods, saliencies, schedules
-from swiftforce.result import Layer, Pruning, Step, apply_masks, load
+from swiftforce.result import Layer, Prunable, Pruning, Scope, Step, apply_masks, load
 from swiftforce.search import (
     MaskSearch,
     Piece,
@@ -103,7 +104,9 @@ __all__ = [
     "NetworkFileError",
     "NonFiniteError",
     "OverlapError",
+    "PartlySearchedWarning",
     "Piece",
+    "Prunable",
     "Pruning",
     "RanksDifferError",
     "RankFailedError",
@@ -114,6 +117,7 @@ __all__ = [
     "SeedError",
     "ShapeError",
     "SparsityError",
+    "Scope",
     "Step",
     "StepsError",
     "StepsIgnoredWarning",

@@ -30,6 +30,7 @@ __all__ = [
     "NetworkFileError",
     "NonFiniteError",
     "OverlapError",
+    "PartlySearchedWarning",
     "RankFailedError",
     "RanksDifferError",
     "RunsFileError",
@@ -237,6 +238,10 @@ class MaskedGradientsWarning(SwiftForceWarning):
 
 class LayerCollapseWarning(SwiftForceWarning):
     """No weight of a layer is kept."""
+
+
+class PartlySearchedWarning(SwiftForceWarning):
+    """Less than half of a model's matrices were searched, and not because of the patterns given."""
 
 
 class UnreachableClassWarning(SwiftForceWarning):

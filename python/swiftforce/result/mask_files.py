@@ -10,7 +10,7 @@ from swiftforce.errors import MaskFileError, WeightsDifferError
 from swiftforce.files import FileFormat, packed_masks, unpacked_mask
 from swiftforce.inputs import MASKS, Array, Arrays, Tensors, differences
 from swiftforce.result.masks import check_not_sharded
-from swiftforce.result.records import Layer, PruningRecord, saved_step
+from swiftforce.result.records import Layer, PruningRecord, saved_scope, saved_step
 
 _FORMAT = FileFormat("swiftforce-masks", 1, "masks", MaskFileError)
 
@@ -40,6 +40,7 @@ def save(pruning: PruningRecord[Any], path: str | os.PathLike[str]) -> None:
         "schedule": pruning.schedule,
         "layers": [[layer.name, list(layer.shape), layer.kept] for layer in pruning.layers],
         "history": [asdict(step) for step in pruning.history],
+        "scope": None if pruning.scope is None else asdict(pruning.scope),
     }
     _FORMAT.write(path, packed_masks(masks.arrays), about)
 
@@ -72,6 +73,7 @@ def _record(packed: dict[str, Array], about: dict[str, Any]) -> PruningRecord[An
         history=tuple(history),
         seed=about["seed"],
         schedule=about["schedule"],
+        scope=saved_scope(about.get("scope")),
     )
 
 
