@@ -10,7 +10,7 @@ Nothing here knows a framework: adapters say what they know of their arrays.
 from swiftforce.adapters.batches import PeekedBatches, endless
 from swiftforce.adapters.choice import Candidate, Decision, choose
 from swiftforce.adapters.names import NameRule, is_weight
-from swiftforce.adapters.patterns import Patterns, listed, matching
+from swiftforce.adapters.patterns import Patterns, as_patterns, listed, matching
 from swiftforce.adapters.reasons import Reason
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Patterns",
     "PeekedBatches",
     "Reason",
+    "as_patterns",
     "choose",
     "endless",
     "is_weight",

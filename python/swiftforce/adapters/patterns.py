@@ -12,6 +12,11 @@ from swiftforce.errors import UnknownNameError
 Patterns = str | Sequence[str]
 
 
+def as_patterns(patterns: Patterns | Iterable[str] | None) -> Patterns | None:
+    """Patterns that can be gone through more than once; an iterator cannot."""
+    return patterns if patterns is None or isinstance(patterns, str) else tuple(patterns)
+
+
 def matching(
     names: Iterable[str],
     patterns: Patterns,

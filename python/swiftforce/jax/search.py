@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from swiftforce.adapters import Patterns
+from swiftforce.adapters import Patterns, as_patterns
 from swiftforce.errors import OverlapError
 from swiftforce.inputs import MethodName, method_info
 from swiftforce.jax.arguments import check_objective, check_params
@@ -31,6 +31,7 @@ def run_search(
     **options: Any,  # noqa: ANN401 - those of MaskSearch
 ) -> PytreePruning:
     """Run a search to its end. Warnings point at the caller of the public function."""
+    include, exclude = as_patterns(include), as_patterns(exclude) or ()
     # Names and arguments are checked before the weights are copied to the CPU.
     info = method_info(method)
     leaves = Leaves(params)
@@ -98,4 +99,5 @@ def prunable(
     """
     leaves = Leaves(params)
     check_params(leaves.by_name)
+    include, exclude = as_patterns(include), as_patterns(exclude) or ()
     return Prunable(leaves.by_name, decisions(leaves, include, exclude))

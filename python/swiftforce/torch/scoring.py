@@ -81,6 +81,11 @@ class Method:
     needs_batches: bool
     steps: int | None = None
 
+    @property
+    def takes_gradients(self) -> bool:
+        """Whether its scores are computed from the loss of batches."""
+        return self.needs_batches and self.name != SYNFLOW
+
     def is_train(self, mode: str | None) -> bool:
         """Whether the model is scored in training mode.
 
