@@ -17,9 +17,9 @@ from swiftforce.result.records import (
     Step,
     layers_of,
     masks_of,
-    saved_step,
     step_of,
 )
+from swiftforce.result.saved_steps import packed_steps, unpacked_steps
 from swiftforce.result.trust import warn_about, warn_about_scope
 
 __all__ = [
@@ -36,9 +36,10 @@ __all__ = [
     "load",
     "masks_of",
     "matching_masks",
-    "saved_step",
+    "packed_steps",
     "scope_of",
     "step_of",
+    "unpacked_steps",
     "warn_about",
     "warn_about_scope",
 ]

@@ -11,7 +11,7 @@ from swiftforce.adapters import Reason
 from swiftforce.result import Prunable
 from swiftforce.torch.model_state import temporary_state
 from swiftforce.torch.objective import Objective
-from swiftforce.torch.parameters import unwrapped
+from swiftforce.torch.wrappers import unwrapped
 from swiftforce.torch.products import ProductWatch
 from swiftforce.torch.sharded import is_sharded
 

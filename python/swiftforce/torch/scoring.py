@@ -28,9 +28,9 @@ from swiftforce.search import Schedule, check_steps
 from swiftforce.torch.arguments import check_objective
 from swiftforce.torch.gradients import Parameters, hessian_gradients, mean_gradients, synaptic_flow
 from swiftforce.torch.objective import BatchLoss, Loss, Objective, input_of
-from swiftforce.torch.parameters import unwrapped
 from swiftforce.torch.ranks import Ranks
 from swiftforce.torch.sharded import Sharding
+from swiftforce.torch.wrappers import unwrapped
 
 MethodName = Literal[CoreMethodName, "grasp", "synflow"]
 Mode = Literal["train", "eval"]

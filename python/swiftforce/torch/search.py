@@ -22,12 +22,13 @@ from swiftforce.torch.arguments import check_model, check_objective
 from swiftforce.torch.model_state import forked_generators, temporary_state
 from swiftforce.torch.objective import BatchLoss, Loss, Objective
 from swiftforce.torch.observation import may_tell, observe
-from swiftforce.torch.parameters import chosen_of, parallel_of
+from swiftforce.torch.parameters import chosen_of
 from swiftforce.torch.pruning import ModelPruning
 from swiftforce.torch.ranks import ranks_of
 from swiftforce.torch.scoring import GRASP, SYNFLOW, Scoring, method_of
 from swiftforce.torch.sharded import sharding_of
 from swiftforce.torch.weight_buffers import WeightBuffers
+from swiftforce.torch.wrappers import parallel_of
 
 #: Flat masks by parameter name.
 Masks = dict[str, Mask]
