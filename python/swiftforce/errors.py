@@ -26,12 +26,14 @@ __all__ = [
     "MaskFileError",
     "MaskedGradientsWarning",
     "MasksChangedError",
+    "MasksLostWarning",
     "MissingGradientsError",
     "NetworkFileError",
     "NonFiniteError",
     "OverlapError",
     "RankFailedError",
     "RanksDifferError",
+    "RemovedWeightsWarning",
     "RunsFileError",
     "ScheduleError",
     "SearchDoneError",
@@ -241,6 +243,14 @@ class LayerCollapseWarning(SwiftForceWarning):
 
 class UnreachableClassWarning(SwiftForceWarning):
     """No path of kept weights leads from a network's input to a class: it is never predicted."""
+
+
+class MasksLostWarning(SwiftForceWarning):
+    """Masks no longer keep weights at zero, or a saved state lacks them."""
+
+
+class RemovedWeightsWarning(SwiftForceWarning):
+    """A state that is loaded has values other than zero where masks remove weights."""
 
 
 class StepsIgnoredWarning(SwiftForceWarning):
