@@ -26,6 +26,7 @@ __all__ = [
     "MaskFileError",
     "MaskedGradientsWarning",
     "MasksChangedError",
+    "MasksLostWarning",
     "MissingGradientsError",
     "NetworkFileError",
     "NonFiniteError",
@@ -33,6 +34,7 @@ __all__ = [
     "PartlySearchedWarning",
     "RankFailedError",
     "RanksDifferError",
+    "RemovedWeightsWarning",
     "RunsFileError",
     "ScheduleError",
     "SearchDoneError",
@@ -246,6 +248,14 @@ class PartlySearchedWarning(SwiftForceWarning):
 
 class UnreachableClassWarning(SwiftForceWarning):
     """No path of kept weights leads from a network's input to a class: it is never predicted."""
+
+
+class MasksLostWarning(SwiftForceWarning):
+    """Masks no longer keep weights at zero, or a saved state lacks them."""
+
+
+class RemovedWeightsWarning(SwiftForceWarning):
+    """A state that is loaded has values other than zero where masks remove weights."""
 
 
 class StepsIgnoredWarning(SwiftForceWarning):

@@ -28,7 +28,7 @@ from swiftforce.torch.ranks import ranks_of
 from swiftforce.torch.scoring import GRASP, SYNFLOW, Scoring, method_of
 from swiftforce.torch.sharded import sharding_of
 from swiftforce.torch.weight_buffers import WeightBuffers
-from swiftforce.torch.wrappers import parallel_of
+from swiftforce.torch.wrappers import scored
 
 #: Flat masks by parameter name.
 Masks = dict[str, Mask]
@@ -90,9 +90,7 @@ def run_search(
             raise StructureError(
                 "checkpoint is for a search of several steps in one process: leave it out"
             )
-        # Gradients are averaged over ranks here: DDP expects a backward pass of its own.
-        parallel = parallel_of(model)
-        inner = model if parallel is None else parallel.module
+        inner = scored(model)  # Gradients are averaged over ranks here, not by DDP.
         scoring = row.scoring(
             inner,
             parameters,
