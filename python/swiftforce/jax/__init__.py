@@ -29,6 +29,7 @@ except ModuleNotFoundError as error:
 from swiftforce.jax.checks import invert, shuffle
 from swiftforce.jax.methods import force, iterative_snip, prune
 from swiftforce.jax.pruning import PytreePruning, load
+from swiftforce.jax.search import prunable
 from swiftforce.jax.sparse import apply, keep_removed_zero
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "iterative_snip",
     "keep_removed_zero",
     "load",
+    "prunable",
     "prune",
     "shuffle",
 ]
