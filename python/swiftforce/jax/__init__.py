@@ -28,8 +28,9 @@ except ModuleNotFoundError as error:
 
 from swiftforce.jax.checks import invert, shuffle
 from swiftforce.jax.methods import force, iterative_snip, prune
+from swiftforce.jax.optimizers import keep_removed_zero, wrap_optax
 from swiftforce.jax.pruning import PytreePruning, load
-from swiftforce.jax.sparse import apply, keep_removed_zero
+from swiftforce.jax.sparse import apply
 
 __all__ = [
     "PytreePruning",
@@ -41,6 +42,7 @@ __all__ = [
     "load",
     "prune",
     "shuffle",
+    "wrap_optax",
 ]
 
 

@@ -59,6 +59,23 @@ def path_name(path: Sequence[Any]) -> str:
     return "/".join(str(_key(entry)) for entry in path) or "params"
 
 
+def unboxed_name(name: str) -> str:
+    """A path without the "value" that boxes of a leaf add: flax's Partitioned, nnx's variables."""
+    return name.removesuffix("/value")
+
+
+def empty_nodes(tree: Pytree) -> dict[str, Any]:
+    """What a tree has in place of leaves: None, and containers and markers that hold none."""
+    nodes, _ = tree_util.tree_flatten_with_path(
+        tree, is_leaf=lambda node: not tree_util.tree_leaves(node)
+    )
+    return {
+        "/".join(str(_key(entry)) for entry in path): node
+        for path, node in nodes
+        if not tree_util.tree_leaves(node)
+    }
+
+
 def _key(entry: Any) -> Any:  # noqa: ANN401 - whatever a registered class calls its children
     for attribute in ("key", "idx", "name"):
         if hasattr(entry, attribute):
