@@ -11,10 +11,11 @@ import pytest
 import swiftforce as sf
 
 pytest.importorskip("jax", reason="JAX is an extra: pip install 'swiftforce[jax]'")
-optax = pytest.importorskip("optax", reason="optax is an extra: pip install 'swiftforce[jax]'")
+pytest.importorskip("optax", reason="optax is an extra: pip install 'swiftforce[jax]'")
 
 import jax
 import jax.numpy as jnp
+import optax
 import swiftforce.jax as sfj
 from pytree_models import Params, mlp, mlp_batches, mlp_loss
 
@@ -104,16 +105,16 @@ def test_without_optax(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 #: All optimizers of optax that take gradients alone, by their names there.
-RATES = (
-    "adabelief adadelta adafactor adagrad adam adamax adamaxw adamw adan amsgrad fromage lamb lars "
-    "lbfgs lion nadam nadamw noisy_sgd novograd radam rmsprop rprop sgd sign_sgd signum sm3 yogi"
-).split()
-CONTRIBUTED = "acprop ademamix adopt cocob dadapt_adamw dog dowg madgrad muon prodigy".split()
+RATES = """
+    adabelief adadelta adafactor adagrad adam adamax adamaxw adamw adan amsgrad fromage lamb lars
+    lbfgs lion nadam nadamw noisy_sgd novograd radam rmsprop rprop sgd sign_sgd signum sm3 yogi
+"""
+CONTRIBUTED = "acprop ademamix adopt cocob dadapt_adamw dog dowg madgrad muon prodigy"
 SCHEDULE_FREE = ("schedule_free_sgd", "schedule_free_adamw")
 
 
 def by_name(name: str) -> Any:
-    kind = getattr(optax.contrib if name in (*CONTRIBUTED, *SCHEDULE_FREE) else optax, name)
+    kind = getattr(optax.contrib if name in (*CONTRIBUTED.split(), *SCHEDULE_FREE) else optax, name)
     if name == "lbfgs":
         return kind(0.05, linesearch=None)
     options = {"key": 0} if name == "noisy_sgd" else {}
@@ -156,7 +157,7 @@ def half() -> Params:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", [*RATES, *CONTRIBUTED, *SCHEDULE_FREE])
+@pytest.mark.parametrize("name", [*RATES.split(), *CONTRIBUTED.split(), *SCHEDULE_FREE])
 def test_weights_that_come_in_dense_are_zero_after_the_steps_of_any_optimizer(
     name: str, form: str, half: Params
 ) -> None:
@@ -203,9 +204,7 @@ PLACES = {
         optax.MultiSteps(optax.adamw(0.1), 2).gradient_transformation(), masks
     ),
     "apply_if_finite": lambda masks: optax.apply_if_finite(keeping(optax.adamw(0.1), masks), 3),
-    "schedule_free": lambda masks: optax.contrib.schedule_free(
-        keeping(optax.sgd(0.1), masks), 0.1
-    ),
+    "schedule_free": lambda masks: optax.contrib.schedule_free(keeping(optax.sgd(0.1), masks), 0.1),
     "inject_hyperparams": lambda masks: optax.inject_hyperparams(
         lambda rate: keeping(optax.adamw(rate), masks)
     )(rate=0.1),
@@ -242,9 +241,7 @@ def test_clipping_inside_sees_the_norm_of_kept_weights(half: Params) -> None:
     grads = jax.tree.map(lambda mask: jnp.where(mask, 0.1, 100.0), half)
     optimizer = sfj.wrap_optax(optax.clip_by_global_norm(1e3), half)
     updates, _ = optimizer.update(grads, optimizer.init(params), params)
-    assert all(
-        jax.tree.leaves(jax.tree.map(lambda u, m: bool((u[m] == 0.1).all()), updates, half))
-    )
+    assert all(jax.tree.leaves(jax.tree.map(lambda u, m: bool((u[m] == 0.1).all()), updates, half)))
 
 
 def test_what_is_none_or_missing_is_passed_through() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from jax import tree_util
 
 from swiftforce.errors import StructureError
-from swiftforce.jax.pytrees import Leaves, Pytree, is_floating, unboxed_name
+from swiftforce.jax.pytrees import Leaves, Pytree, is_floating, on_device, unboxed_name
 from swiftforce.jax.sparse import check_mask, masks_within, selected, unboxed
 from swiftforce.result import masks_of
 
@@ -77,7 +77,7 @@ def keep_removed_zero(masks: Pytree) -> optax.GradientTransformation:
     >>> float(optax.apply_updates(params, updates)["w"][1])
     0.0
     """
-    optax = _optax("keep_removed_zero")
+    library = _optax("keep_removed_zero")
 
     def init(params: Pytree) -> KeepRemovedZeroState:
         return KeepRemovedZeroState(_own_masks(masks, params))
@@ -88,7 +88,7 @@ def keep_removed_zero(masks: Pytree) -> optax.GradientTransformation:
         _check_params(params, "keep_removed_zero")
         return _zeroing(updates, state.masks, params), state
 
-    made: optax.GradientTransformation = optax.GradientTransformation(init, update)
+    made: optax.GradientTransformation = library.GradientTransformation(init, update)
     return made
 
 
@@ -135,8 +135,8 @@ def wrap_optax(
     >>> float(optax.contrib.schedule_free_eval_params(state.inner_state, params)["w"][1])
     0.0
     """
-    optax = _optax("wrap_optax")
-    inner = optax.with_extra_args_support(optimizer)
+    library = _optax("wrap_optax")
+    inner = library.with_extra_args_support(optimizer)
 
     def init(params: Pytree) -> WrappedState:
         own = _own_masks(masks, params)
@@ -157,7 +157,7 @@ def wrap_optax(
         )
         return _zeroing(found, state.masks, params), WrappedState(inner_state, state.masks)
 
-    made: optax.GradientTransformationExtraArgs = optax.GradientTransformationExtraArgs(
+    made: optax.GradientTransformationExtraArgs = library.GradientTransformationExtraArgs(
         init, update
     )
     return made
@@ -195,19 +195,19 @@ def _own_masks(masks: Pytree, params: Pytree) -> Pytree:
 
 
 def _copy(mask: Any) -> jax.Array:  # noqa: ANN401 - of JAX or numpy, or True
-    return jnp.copy(jax.device_put(mask))
+    return jnp.copy(on_device(mask))
 
 
 def _check_not_constants(masks: Pytree, params: Pytree) -> None:
     """Refuse masks of several processes in a compiled function, where they would be constants."""
-    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in tree_util.tree_leaves(params))
-    for mask in tree_util.tree_leaves(masks):
-        # A mask that is traced itself is no constant.
-        if traced and isinstance(mask, jax.Array) and not isinstance(mask, jax.core.Tracer):
-            if not mask.is_fully_addressable:
-                raise StructureError(
-                    "masks lie on several processes: call the optimizer's init outside jax.jit"
-                )
+    if not any(isinstance(leaf, jax.core.Tracer) for leaf in tree_util.tree_leaves(params)):
+        return
+    arrays = [mask for mask in tree_util.tree_leaves(masks) if isinstance(mask, jax.Array)]
+    known = [mask for mask in arrays if not isinstance(mask, jax.core.Tracer)]
+    if not all(mask.is_fully_addressable for mask in known):
+        raise StructureError(
+            "masks lie on several processes: call the optimizer's init outside jax.jit"
+        )
 
 
 def _without_removed(tree: Pytree, masks: Pytree) -> Pytree:
@@ -252,5 +252,5 @@ def _zeroed(name: str, update: Any, masks: dict[str, Any], value: Any) -> Any:  
     # In a narrower type, minus the weight would be rounded, and not its inverse.
     kind = jnp.promote_types(update.dtype, value.dtype)
     return jax.lax.select(
-        jnp.asarray(mask), jnp.asarray(update).astype(kind), -jnp.asarray(value).astype(kind)
+        on_device(mask), on_device(update).astype(kind), -on_device(value).astype(kind)
     )

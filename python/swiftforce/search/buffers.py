@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from swiftforce.errors import OverlapError
@@ -17,15 +19,15 @@ class SearchBuffers:
     ----------
     tensors : Tensors
         The dense weights.
-    masked_weights : structure of the weights, optional
-        Where the masked weights are written; new arrays by default.
+    masked_weights : structure of the weights or False, optional
+        Where the masked weights are written; new arrays by default, nowhere if False.
     steps : int
         Of the whole search. A search of one step needs no masked weights to continue with.
 
     Attributes
     ----------
     masked : tuple of array, or None
-        The masked weights; None for a search of one step.
+        The masked weights; None for a search of one step, or if they are not wanted.
 
     Raises
     ------
@@ -34,14 +36,16 @@ class SearchBuffers:
         If an array of `masked_weights` shares memory with the weights.
     """
 
-    def __init__(self, tensors: Tensors, masked_weights: Arrays | None, *, steps: int) -> None:
+    def __init__(
+        self, tensors: Tensors, masked_weights: Arrays | Literal[False] | None, *, steps: int
+    ) -> None:
         self._tensors = tensors
         # By the parity of the step.
         self._masks: dict[int, tuple[Array, ...]] = {}
         self.masked: tuple[Array, ...] | None = None
         if steps > 1 and masked_weights is None:
             self.masked = tensors.empty()
-        elif steps > 1:
+        elif steps > 1 and masked_weights is not False:
             self.masked = self._given(masked_weights)
         self._written = [] if self.masked is None else spans(self.masked)
 

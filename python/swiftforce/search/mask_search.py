@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic, Self, Unpack, cast, overload
+from typing import Any, Generic, Literal, Self, Unpack, cast, overload
 
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchDoneError, StructureError
@@ -53,10 +53,11 @@ class MaskSearch(Generic[Masks_co]):
     seed : int
         Seed of random scores, in 0 ... 2**64 - 1. The same seed gives the same scores on every
         machine.
-    masked_weights : structure of the weights, optional
+    masked_weights : structure of the weights or False, optional
         Where a search of several steps writes the masked weights, from its first step on; arrays
         of its own by default. Pass the arrays that a model computes with, and a copy of them as
-        `weights`, and the model is masked in place.
+        `weights`, and the model is masked in place. Pass False if you mask weights yourself: the
+        search then keeps no masked weights, and computes them when they are read.
     communicator : Communicator, optional
         The way to the other ranks, if several hold the weights: each passes its own part, which
         may be empty, and the same other arguments, and all take each step together. `sparsity`,
@@ -134,7 +135,7 @@ class MaskSearch(Generic[Masks_co]):
         steps: int | None = None,
         schedule: Schedule = ...,
         seed: int = 0,
-        masked_weights: Arrays | None = None,
+        masked_weights: Arrays | Literal[False] | None = None,
         communicator: Communicator | None = None,
         pieces: Sequence[Piece] | None = None,
     ) -> None: ...
@@ -149,7 +150,7 @@ class MaskSearch(Generic[Masks_co]):
         steps: int | None = None,
         schedule: Schedule = "exponential",
         seed: int = 0,
-        masked_weights: Arrays | None = None,
+        masked_weights: Arrays | Literal[False] | None = None,
         communicator: Communicator | None = None,
         pieces: Sequence[Piece] | None = None,
     ) -> None:
@@ -332,7 +333,7 @@ class MaskSearch(Generic[Masks_co]):
         path: str | os.PathLike[str],
         weights: Arrays,
         *,
-        masked_weights: Arrays | None = None,
+        masked_weights: Arrays | Literal[False] | None = None,
         label: str = "",
     ) -> MaskSearch[Any]:
         """Continue a search that `save` wrote: the rest of it is the same, bit for bit.
@@ -343,7 +344,7 @@ class MaskSearch(Generic[Masks_co]):
             The file.
         weights : mapping, sequence or array
             The dense weights that the search began with.
-        masked_weights : structure of the weights, optional
+        masked_weights : structure of the weights or False, optional
             As for `MaskSearch`; written at once.
         label : str
             The label that the search was saved with.
