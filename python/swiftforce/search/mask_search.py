@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic, Self, Unpack, cast, overload
+from typing import Any, Generic, Literal, Self, Unpack, cast, overload
 
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchDoneError, StructureError
@@ -56,10 +56,12 @@ class MaskSearch(Generic[Masks_co]):
     seed : int
         Seed of random scores, in 0 ... 2**64 - 1. The same seed gives the same scores on every
         machine.
-    masked_weights : structure of the weights, optional
+    masked_weights : structure of the weights or False, optional
         Where a search of several steps writes the masked weights, from its first step on; arrays
         of its own by default. Pass the arrays that a model computes with, and a copy of them as
         `weights`, and the model is masked in place. With `initial_masks` they are written at once.
+        Pass False if you mask weights yourself: the search then keeps no masked weights, and
+        computes them when they are read.
     initial_masks : Pruning, or structure of the weights, of bool, optional
         Masks to begin at, True where a weight is kept, as if a step had found them: the first
         gradients are those of the masked weights, and a named schedule falls from as many weights
@@ -144,7 +146,7 @@ class MaskSearch(Generic[Masks_co]):
         steps: int | None = None,
         schedule: Schedule = ...,
         seed: int = 0,
-        masked_weights: Arrays | None = None,
+        masked_weights: Arrays | Literal[False] | None = None,
         initial_masks: PruningRecord[Any] | Arrays | None = None,
         communicator: Communicator | None = None,
         pieces: Sequence[Piece] | None = None,
@@ -160,7 +162,7 @@ class MaskSearch(Generic[Masks_co]):
         steps: int | None = None,
         schedule: Schedule = "exponential",
         seed: int = 0,
-        masked_weights: Arrays | None = None,
+        masked_weights: Arrays | Literal[False] | None = None,
         initial_masks: PruningRecord[Any] | Arrays | None = None,
         communicator: Communicator | None = None,
         pieces: Sequence[Piece] | None = None,
@@ -376,7 +378,7 @@ class MaskSearch(Generic[Masks_co]):
         path: str | os.PathLike[str],
         weights: Arrays,
         *,
-        masked_weights: Arrays | None = None,
+        masked_weights: Arrays | Literal[False] | None = None,
         label: str = "",
     ) -> MaskSearch[Any]:
         """Continue a search that `save` wrote: the rest of it is the same, bit for bit.
@@ -387,7 +389,7 @@ class MaskSearch(Generic[Masks_co]):
             The file.
         weights : mapping, sequence or array
             The dense weights that the search began with.
-        masked_weights : structure of the weights, optional
+        masked_weights : structure of the weights or False, optional
             As for `MaskSearch`; written at once.
         label : str
             The label that the search was saved with.

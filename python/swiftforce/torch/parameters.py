@@ -90,9 +90,7 @@ def chosen_of(
     _check_not_flattened(model)
     named = dict(model.named_parameters())
     candidates = candidates_of(model, wrapped)
-    candidates = [
-        replace(one, known=observed.get(one.name, one.known)) for one in candidates
-    ]
+    candidates = [replace(one, known=observed.get(one.name, one.known)) for one in candidates]
     if include is not None:
         # A pattern that matches a number of another type deserves more than "matches nothing".
         every = [one.name for one in candidates]
