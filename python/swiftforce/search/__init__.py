@@ -6,6 +6,7 @@ shows it.
 """
 
 from swiftforce.search.agreement import Agreement
+from swiftforce.search.initial_masks import check_begins_at_masks
 from swiftforce.search.mask_search import MaskSearch
 from swiftforce.search.methods import prune
 from swiftforce.search.one_shot import magnitude, random, snip
@@ -28,6 +29,7 @@ __all__ = [
     "Piece",
     "Schedule",
     "Turns",
+    "check_begins_at_masks",
     "check_steps",
     "force",
     "grasp_it",

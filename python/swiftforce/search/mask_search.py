@@ -176,7 +176,7 @@ class MaskSearch(Generic[Masks_co]):
             self._shard = Shard.of(communicator, self._tensors, pieces)
             masks, kept = None, 0
             if initial_masks is not None:
-                check_begins_at_masks(self.method)
+                check_begins_at_masks(self.method, one_shot=self._info["one_shot"])
                 masks = copied_masks(self._tensors, initial_masks)
                 kept = kept_by(masks)
             if self._shard is not None:

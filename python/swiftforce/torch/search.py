@@ -19,6 +19,7 @@ from swiftforce.result import Layer, Prunable, Pruning, warn_about_scope
 from swiftforce.search import Agreement, MaskSearch, Schedule, prune_by_scores
 from swiftforce.show import bar
 from swiftforce.torch.arguments import check_model, check_objective
+from swiftforce.torch.initial_masks import InitialMasks, digest, flat_masks
 from swiftforce.torch.model_state import ModelState, forked_generators
 from swiftforce.torch.objective import BatchLoss, Loss, Objective
 from swiftforce.torch.observation import may_tell, observe
@@ -45,6 +46,7 @@ def run_search(
     keep: int | None,
     steps: int | None,
     schedule: Schedule,
+    initial_masks: InitialMasks | None,
     batches_per_step: int,
     mode: str | None,
     include: Patterns | None,
@@ -104,12 +106,15 @@ def run_search(
         steps = row.steps_of(steps, schedule)
         buffers = WeightBuffers(
             parameters,
-            masked=steps != 1 and not row.is_one_shot,
+            masked=(steps != 1 or initial_masks is not None) and not row.is_one_shot,
             written=row.needs_batches,
         )
+        begins_at = flat_masks(initial_masks, row, inner, buffers)
         shapes = [(name, tuple(one.shape)) for name, one in parameters.items()]
         how = (row.name, how_scored, batches_per_step, temperature, seed)
-        agreement.settings = (how, sparsity, keep, steps, schedule, shapes)
+        # Ranks with copies of a model have the same masks; with shards, the search compares them.
+        begins = begins_at is not None if sharding is not None else digest(begins_at)
+        agreement.settings = (how, sparsity, keep, steps, schedule, shapes, begins)
         generators = before.pop_all()
     # Methods that need no batches do not run the model, so its state cannot change.
     state = ModelState(
@@ -136,10 +141,14 @@ def run_search(
                 schedule=schedule,
                 seed=seed,
                 masked_weights=buffers.masked,
+                initial_masks=begins_at,
                 communicator=sharding.communicator if sharding is not None else None,
                 pieces=sharding.pieces if sharding is not None else None,
             )
             label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*how)
+            if begins_at is not None:
+                label += f", from the masks {digest(begins_at)}"
+                buffers.load_masked()
             if checkpoint is not None and Path(checkpoint).exists():
                 search = _resumed(search, checkpoint, label, buffers)
                 scoring.skip(search.taken)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from swiftforce.errors import NonFiniteError
-from swiftforce.inputs import Array
+from swiftforce.inputs import Array, Mask
 from swiftforce.search import saliency
 from swiftforce.torch.memory import array_of, flattened, order_of, tensor_of, unflattened
 from swiftforce.torch.sharded import from_local, is_sharded, local_of
@@ -89,6 +89,13 @@ class WeightBuffers:
             mask = unflattened(flat, local.shape, self._orders[name])
             found[name] = from_local(mask, self._parameters[name])
         return found
+
+    def flat_masks(self, masks: Mapping[str, torch.Tensor]) -> dict[str, Mask]:
+        """Masks of the parameters' shapes as flat arrays, in the order of their weights."""
+        return {
+            name: flattened(local_of(masks[name]), order).cpu().numpy()
+            for name, order in self._orders.items()
+        }
 
     def load_masked(self) -> None:
         """Copy the masked weights into the parameters that are not on the CPU.
