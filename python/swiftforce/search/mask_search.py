@@ -41,7 +41,8 @@ class MaskSearch(Generic[Masks_co]):
     weights : mapping, sequence or array
         The dense weights that may be removed: leave out biases and the parameters of
         normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
-        C-contiguous, of any shapes. They are read in place and never written.
+        C-contiguous, of any shapes. They are read in place and never written. Mappings and
+        sequences may hold others; the names of arrays are then their keys with slashes between.
     method : str
         One of `methods`.
     sparsity : float, optional
