@@ -6,9 +6,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from swiftforce.errors import printable
 from swiftforce.show.environment import is_terminal
 
 Row = Sequence[str]
+
+__all__ = ["plain", "print_result", "printable", "rendered", "show"]
 
 
 def plain(rows: Sequence[Row], *, left: int = 1) -> str:
@@ -30,20 +33,6 @@ def plain(rows: Sequence[Row], *, left: int = 1) -> str:
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
-
-
-def printable(text: str) -> str:
-    r"""Escape the characters of a text that do not print, such as line ends and colour codes.
-
-    Examples
-    --------
-    >>> from swiftforce.show.tables import printable
-    >>> printable("größe\x1b[1m")
-    'größe\\x1b[1m'
-    """
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def _console(**options: Any) -> Any:  # noqa: ANN401 - a class of rich
