@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from swiftforce.adapters import Patterns, prunable
+from swiftforce.adapters import Candidate, Decision, Patterns, Reason, choose
 from swiftforce.errors import CheckpointError, UnsupportedTypeError
 from swiftforce.files.atomic import is_encodable
 from swiftforce.files.checks import shown
@@ -105,7 +105,11 @@ class Checkpoint:
         return ", ".join(map(str, self.files[:3])) + more
 
     def prunable(self, include: Patterns | None = None, exclude: Patterns = ()) -> list[str]:
-        """Names of the tensors to prune, in order: see `swiftforce.adapters.prunable`.
+        """Names of the tensors to prune, in order; the errors are those of `decisions`."""
+        return [one.name for one in self.decisions(include, exclude) if one.chosen]
+
+    def decisions(self, include: Patterns | None = None, exclude: Patterns = ()) -> list[Decision]:
+        """For each tensor, whether it is pruned and why: see `swiftforce.adapters.choose`.
 
         Raises
         ------
@@ -115,11 +119,17 @@ class Checkpoint:
         StructureError
             If no tensor is left.
         """
-        dimensions = {
-            name: len(info.shape) if info.dtype in PRUNABLE_DTYPES else None
+        candidates = [
+            Candidate(
+                name,
+                info.shape,
+                _known(info.dtype, len(info.shape)),
+                floating=info.dtype in PRUNABLE_DTYPES,
+            )
             for name, info in self.tensors.items()
-        }
-        return prunable(dimensions, include, exclude, nothing=f"no tensor of {self} is prunable")
+        ]
+        nothing = f"no tensor of {self} is prunable; of floating-point numbers there are"
+        return choose(candidates, include, exclude, nothing=nothing)
 
     def arrays(self, names: Iterable[str]) -> dict[str, Array]:
         """Tensors as read-only arrays in a temporary file, which is deleted with the last of them.
@@ -205,6 +215,16 @@ class Checkpoint:
         for tensors in within.values():
             _merge(found, {n: info for n, info in tensors.items() if n not in weight_map})
         return found
+
+
+def _known(dtype: str, dimensions: int) -> Reason | None:
+    """What the dtype of a tensor says; None for one that may be pruned."""
+    if dtype in PRUNABLE_DTYPES:
+        return None
+    if dtype.startswith("C"):
+        return Reason.COMPLEX
+    is_quantised = dtype != "BOOL" and not dtype.endswith(("16", "32", "64"))
+    return Reason.QUANTISED if is_quantised and dimensions > 1 else Reason.NOT_FLOATING
 
 
 def _merge(found: dict[str, TensorInfo], tensors: Mapping[str, TensorInfo]) -> None:

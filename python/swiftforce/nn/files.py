@@ -102,7 +102,9 @@ def _network(arrays: dict[str, Array], about: dict[str, Any]) -> Network:
         raise ValueError(f"masked is {checks.shown(about['masked'])}")
     if about["masked"]:
         # `Network.apply` warned of unreachable classes before the network was saved.
-        network._apply([_mask(arrays, name, w.shape) for name, w in network.weights.items()])
+        network._masks.apply(
+            {name: _mask(arrays, name, w.shape) for name, w in network.weights.items()}
+        )
     return network
 
 

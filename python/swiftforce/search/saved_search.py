@@ -41,7 +41,8 @@ class SavedSearch:
     history : tuple of Step
         What the steps taken did.
     masks : tuple of array
-        The masks of the last step taken; none before the first.
+        The masks of the last step taken; before the first, those that the search begins at, if
+        it begins at masks.
     label : str
         The caller's text, which must be the same to continue.
     """
@@ -72,6 +73,7 @@ class SavedSearch:
             "keeps": list(self.keeps),
             "history": history,
             "label": self.label,
+            "kept": [int(np.count_nonzero(mask)) for mask in self.masks],
             "weights": [
                 [name, list(array.shape), array.dtype.name, digest]
                 for name, array, digest in zip(weights.names, weights.arrays, digests, strict=True)
@@ -131,15 +133,12 @@ class SavedSearch:
         for step in history:
             if sum(step.layer_kept) != step.keep:
                 raise ValueError(f"step {step.step} keeps {sum(step.layer_kept)} weights")
-        masks = (
-            tuple(
-                unpacked_mask(arrays, position, name, array.shape, kept)
-                for position, (name, array, kept) in enumerate(
-                    zip(weights.names, weights.arrays, history[-1].layer_kept, strict=True)
-                )
-            )
-            if history
-            else ()
+        # Without a step, masks are those that the search begins at, if it begins at masks.
+        counts = history[-1].layer_kept if history else _initial_counts(about)
+        named = zip(weights.names, weights.arrays, counts, strict=True) if counts else ()
+        masks = tuple(
+            unpacked_mask(arrays, position, name, array.shape, kept)
+            for position, (name, array, kept) in enumerate(named)
         )
         return cls(
             method=checks.text(about["method"], "the method"),
@@ -150,6 +149,12 @@ class SavedSearch:
             masks=masks,
             label=checks.text(about.get("label", ""), "the label"),
         )
+
+
+def _initial_counts(about: dict[str, Any]) -> tuple[int, ...]:
+    """How many weights the masks keep that a search begins at; none if it begins with all."""
+    kept = checks.items(about.get("kept", []), "the counts of kept weights")
+    return tuple(checks.whole(count, "a count of kept weights") for count in kept)
 
 
 def _weight(entry: object) -> tuple[str, tuple[int, ...], str, str]:
