@@ -19,7 +19,7 @@ from swiftforce.search import Agreement, MaskSearch, Schedule, prune_by_scores
 from swiftforce.show import bar
 from swiftforce.torch.arguments import check_model
 from swiftforce.torch.gradients import Parameters
-from swiftforce.torch.model_state import temporary_state
+from swiftforce.torch.model_state import ModelState
 from swiftforce.torch.objective import BatchLoss, Loss
 from swiftforce.torch.parameters import prunable
 from swiftforce.torch.pruning import ModelPruning
@@ -62,7 +62,7 @@ def run_search(
     ranks = ranks_of(model, communicator)
     with Agreement(None if ranks is None else ranks.communicator) as agreement:
         row = method_of(method)
-        train = row.is_train(mode)
+        how_scored = row.mode_of(mode)
         parameters = prunable(model, include=include, exclude=exclude)
         sharding = sharding_of(parameters, communicator)
         if sharding is not None and row.name in {GRASP, SYNFLOW}:
@@ -89,11 +89,25 @@ def run_search(
             sharding=sharding,
         )
         steps = row.steps_of(steps, schedule)
-        buffers = WeightBuffers(parameters, masked=steps != 1 and not row.is_one_shot)
+        buffers = WeightBuffers(
+            parameters,
+            masked=steps != 1 and not row.is_one_shot,
+            written=row.needs_batches,
+        )
         shapes = [(name, tuple(one.shape)) for name, one in parameters.items()]
-        how = (row.name, "train" if train else "eval", batches_per_step, temperature, seed)
+        how = (row.name, how_scored, batches_per_step, temperature, seed)
         agreement.settings = (how, sparsity, keep, steps, schedule, shapes)
-    with temporary_state(inner, parameters.values(), batches, train=train), buffers:
+    # Methods that need no batches do not run the model, so its state cannot change.
+    state = ModelState(
+        inner if row.needs_batches else nn.Module(),
+        parameters.values() if row.needs_batches else (),
+        batches,
+        mode=how_scored,
+        weights=buffers,
+        contexts=scoring.contexts,
+    )
+    with state:
+        scoring.begin_batches_by(state.begin_batch)
         if ranks is not None:
             ranks.check_equal(buffers.dense.values(), "weights")
         if row.core is None:
@@ -123,6 +137,7 @@ def run_search(
                 search._forget_previous()
                 if checkpoint is not None:
                     search.save(checkpoint, label=label)
+            scoring.check_reached()
             found = search._result(4, copies=False)
         if ranks is not None:
             ranks.check_equal(found.masks.values(), "masks")
@@ -154,6 +169,7 @@ def _by_products(
 ) -> Pruning[Masks]:
     """The masks that keep the largest scores ``w * (H g)``, whatever their sign."""
     products = buffers.gradients(scoring())
+    scoring.check_reached()
     assert products is not None
     scores = {name: _product(weight, products[name]) for name, weight in buffers.dense.items()}
     return prune_by_scores(scores, sparsity=sparsity, keep=keep, method=GRASP, stacklevel=5)
