@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
@@ -32,9 +33,22 @@ def save(pruning: PruningRecord[Any], path: str | os.PathLike[str]) -> None:
     """
     masks = Tensors(pruning.masks, "masks", MASKS)
     check_not_sharded(pruning, masks, "save")
+    write(pruning, path, packed_masks(masks.arrays), masks.structure)
+
+
+def write(
+    pruning: PruningRecord[Any],
+    path: str | os.PathLike[str],
+    packed: Mapping[str, Array],
+    structure: str = "mapping",
+) -> None:
+    """Write a result to a file, with masks that `packed_masks` returned.
+
+    The errors are those of `save`.
+    """
     counts, history = packed_steps(pruning.history)
     about = {
-        "structure": masks.structure,
+        "structure": structure,
         "method": pruning.method,
         "sparsity": pruning.sparsity,
         "steps": pruning.steps,
@@ -43,7 +57,7 @@ def save(pruning: PruningRecord[Any], path: str | os.PathLike[str]) -> None:
         "layers": [[layer.name, list(layer.shape), layer.kept] for layer in pruning.layers],
         "history": history,
     }
-    _FORMAT.write(path, {**packed_masks(masks.arrays), **counts}, about)
+    _FORMAT.write(path, {**packed, **counts}, about)
 
 
 def read(path: str | os.PathLike[str], weights: Arrays | None = None) -> PruningRecord[Any]:

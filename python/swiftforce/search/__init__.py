@@ -5,7 +5,7 @@ several ranks, and saved searches. The result is a record of `swiftforce.result`
 shows it.
 """
 
-from swiftforce.search.agreement import Agreement
+from swiftforce.search.agreement import Agreement, RankSums, check_communicator
 from swiftforce.search.mask_search import MaskSearch
 from swiftforce.search.methods import prune
 from swiftforce.search.one_shot import magnitude, random, snip
@@ -25,7 +25,9 @@ __all__ = [
     "DEFAULT_STEPS",
     "MaskSearch",
     "Piece",
+    "RankSums",
     "Schedule",
+    "check_communicator",
     "check_steps",
     "force",
     "grasp_it",

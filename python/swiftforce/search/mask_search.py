@@ -22,6 +22,7 @@ from swiftforce.inputs import (
 from swiftforce.result import Masks_co, Pruning, PruningRecord, Step, warn_about
 from swiftforce.search.agreement import Agreement
 from swiftforce.search.buffers import SearchBuffers
+from swiftforce.search.gathering import gathered_masks, wholes_of
 from swiftforce.search.gradients import checked_gradients
 from swiftforce.search.initial_masks import check_begins_at_masks, copied_masks, kept_by
 from swiftforce.search.native_search import NativeSearch
@@ -462,6 +463,15 @@ class MaskSearch(Generic[Masks_co]):
             raise SearchDoneError("the search has taken no step yet, so there is no result")
         masks = self._buffers.masks(len(history))
         return history, tuple([mask.copy() for mask in masks]) if copies else masks
+
+    def _whole_masks(self) -> tuple[Array, ...] | None:
+        """The masks of the whole tensors, a bit per weight, on the first of the ranks that share it.
+
+        All ranks call it; the others get None.
+        """
+        assert self._shard is not None
+        wholes = wholes_of(self._shard, self._tensors)
+        return gathered_masks(self._shard, self._buffers.masks(self.taken), wholes)
 
     def __getstate__(self) -> dict[str, Any]:
         """The search between two steps, for `pickle` and `copy`; its arrays are its own.

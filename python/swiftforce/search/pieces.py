@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import index
 from typing import Any
@@ -147,11 +147,6 @@ class Block:
             bits += mixed(self.positions(first, bits.size))
             total += mixed(bits).sum(dtype=np.uint64)
         return int(total)
-
-    def chunks(self, length: int) -> Iterator[tuple[int, int]]:
-        """Ranges of positions of the whole tensor, of that length but for the last."""
-        for first in range(0, self.whole, length):
-            yield first, min(length, self.whole - first)
 
 
 def mixed(numbers: NDArray[Any]) -> NDArray[np.uint64]:

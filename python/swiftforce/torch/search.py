@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ from swiftforce.torch.gradients import Parameters
 from swiftforce.torch.model_state import ModelState
 from swiftforce.torch.objective import BatchLoss, Loss
 from swiftforce.torch.parameters import prunable
-from swiftforce.torch.pruning import ModelPruning
+from swiftforce.torch.pruning import ModelPruning, ShardedMasks
 from swiftforce.torch.ranks import ranks_of
 from swiftforce.torch.scoring import GRASP, SYNFLOW, Scoring, method_of
-from swiftforce.torch.sharded import sharding_of
+from swiftforce.torch.sharded import mesh_ranks, sharding_of
 from swiftforce.torch.weight_buffers import WeightBuffers
 from swiftforce.torch.wrappers import parallel_of
 
@@ -58,22 +58,22 @@ def run_search(
 
     Warnings point to the caller of the public function that calls this.
     """
-    model = check_model(model)
     ranks = ranks_of(model, communicator)
-    with Agreement(None if ranks is None else ranks.communicator) as agreement:
+    mesh = mesh_ranks(model) if ranks is None else None
+    group = mesh if ranks is None else ranks.communicator
+    with Agreement(group) as agreement:
+        model = check_model(model)
         row = method_of(method)
         how_scored = row.mode_of(mode)
         parameters = prunable(model, include=include, exclude=exclude)
-        sharding = sharding_of(parameters, communicator)
+        sharding = sharding_of(parameters, communicator, mesh)
         if sharding is not None and row.name in {GRASP, SYNFLOW}:
             raise UnsupportedTypeError(
                 f"{row.name} does not work on sharded parameters: prune the model before it is "
                 "sharded"
             )
-        if checkpoint is not None and (row.name == GRASP or ranks or sharding):
-            raise StructureError(
-                "checkpoint is for a search of several steps in one process: leave it out"
-            )
+        if checkpoint is not None and row.name == GRASP:
+            raise StructureError("checkpoint is for a search of several steps: leave it out")
         # Gradients are averaged over ranks here: DDP expects a backward pass of its own.
         parallel = parallel_of(model)
         inner = model if parallel is None else parallel.module
@@ -94,19 +94,21 @@ def run_search(
             masked=steps != 1 and not row.is_one_shot,
             written=row.needs_batches,
         )
-        shapes = [(name, tuple(one.shape)) for name, one in parameters.items()]
+        shapes = [(name, tuple(one.shape), str(one.dtype)) for name, one in parameters.items()]
         how = (row.name, how_scored, batches_per_step, temperature, seed)
-        agreement.settings = (how, sparsity, keep, steps, schedule, shapes)
-    # Methods that need no batches do not run the model, so its state cannot change.
-    state = ModelState(
-        inner if row.needs_batches else nn.Module(),
-        parameters.values() if row.needs_batches else (),
-        batches,
-        mode=how_scored,
-        weights=buffers,
-        contexts=scoring.contexts,
-    )
-    with state:
+        # Methods that need no batches do not run the model, so its state cannot change.
+        state = ModelState(
+            inner if row.needs_batches else nn.Module(),
+            parameters.values() if row.needs_batches else (),
+            batches,
+            mode=how_scored,
+            weights=buffers,
+            contexts=scoring.contexts,
+        )
+        has_checkpoint = checkpoint is not None
+        agreement.settings = (how, sparsity, keep, steps, schedule, shapes, has_checkpoint)
+    with Agreement(group), state:
+        packed = None
         scoring.begin_batches_by(state.begin_batch)
         if ranks is not None:
             ranks.check_equal(buffers.dense.values(), "weights")
@@ -137,11 +139,14 @@ def run_search(
                 search._forget_previous()
                 if checkpoint is not None:
                     search.save(checkpoint, label=label)
+            with Agreement(group):
+                found = search._result(4, copies=False)
             scoring.check_reached()
-            found = search._result(4, copies=False)
+            if sharding is not None and sharding.is_first_copy:
+                packed = search._whole_masks()
         if ranks is not None:
             ranks.check_equal(found.masks.values(), "masks")
-        return _of_model(found, row.name, parameters, buffers)
+        return _of_model(found, row.name, parameters, buffers, packed)
 
 
 def _resumed(
@@ -183,12 +188,17 @@ def _product(first: Array, second: Array) -> Array:
 
 
 def _of_model(
-    found: Pruning[Masks], method: str, parameters: Parameters, buffers: WeightBuffers
+    found: Pruning[Masks],
+    method: str,
+    parameters: Parameters,
+    buffers: WeightBuffers,
+    packed: Sequence[Array] | None,
 ) -> ModelPruning:
     """The same result with tensors of the parameters' shapes as masks."""
     layers = [
         Layer(layer.name, tuple(parameter.shape), layer.size, layer.kept)
         for layer, parameter in zip(found.layers, parameters.values(), strict=True)
     ]
-    changes = {"method": method, "masks": buffers.masks(found.masks), "layers": tuple(layers)}
+    masks = ShardedMasks.of(buffers.masks(found.masks), packed)
+    changes = {"method": method, "masks": masks, "layers": tuple(layers)}
     return ModelPruning(**{**vars(found), **changes})
