@@ -15,7 +15,7 @@ from swiftforce.files.atomic import (
     is_same_file,
 )
 from swiftforce.files.checkpoints import PRUNABLE_DTYPES, Checkpoint, TensorInfo, dtype_of
-from swiftforce.files.formats import FileFormat, packed_masks, unpacked_mask
+from swiftforce.files.formats import FileFormat, checked_bits, packed_masks, unpacked_mask
 
 __all__ = [
     "Checkpoint",
@@ -24,6 +24,7 @@ __all__ = [
     "TensorInfo",
     "atomic_write",
     "check_output_path",
+    "checked_bits",
     "checks",
     "dtype_of",
     "file_error",

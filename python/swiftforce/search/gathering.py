@@ -152,7 +152,7 @@ def gathered_masks(
 
 
 def own_mask(packed: Array, block: Block, shape: tuple[int, ...]) -> Array:
-    """This rank's part of a whole tensor's mask that has a bit per weight."""
+    """The part of this rank in a whole tensor's mask, which has a bit per weight."""
     mask = np.empty(block.size, np.bool_)
     for first in range(0, block.size, _CHUNK):
         positions = block.positions(first, min(_CHUNK, block.size - first))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from swiftforce.adapters import Patterns
@@ -15,7 +16,7 @@ from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array, Mask
 from swiftforce.result import Layer, Pruning
-from swiftforce.search import Agreement, MaskSearch, Schedule, prune_by_scores
+from swiftforce.search import Agreement, MaskSearch, RankSums, Schedule, prune_by_scores
 from swiftforce.show import bar
 from swiftforce.torch.arguments import check_model
 from swiftforce.torch.gradients import Parameters
@@ -23,9 +24,9 @@ from swiftforce.torch.model_state import ModelState
 from swiftforce.torch.objective import BatchLoss, Loss
 from swiftforce.torch.parameters import prunable
 from swiftforce.torch.pruning import ModelPruning, ShardedMasks
-from swiftforce.torch.ranks import ranks_of
+from swiftforce.torch.ranks import Ranks, ranks_of
 from swiftforce.torch.scoring import GRASP, SYNFLOW, Scoring, method_of
-from swiftforce.torch.sharded import mesh_ranks, sharding_of
+from swiftforce.torch.sharded import Sharding, mesh_ranks, sharding_of
 from swiftforce.torch.weight_buffers import WeightBuffers
 from swiftforce.torch.wrappers import parallel_of
 
@@ -128,16 +129,15 @@ def run_search(
                 pieces=sharding.pieces if sharding is not None else None,
             )
             label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*how)
-            if checkpoint is not None and Path(checkpoint).exists():
-                search = _resumed(search, checkpoint, label, buffers)
-                scoring.skip(search.taken)
+            if checkpoint is not None and _exists(checkpoint, group):
+                with Agreement(group) as agreement:
+                    search = _resumed(search, checkpoint, label, buffers, sharding)
+                    scoring.skip(search.taken)
+                    agreement.settings = search.taken
             remaining = range(search.taken, search.steps)
             for _ in bar(remaining, description=row.name, shown=progress):
-                search.step(buffers.gradients(scoring()))
-                buffers.load_masked()
-                # Computing gradients comes next and needs the most memory.
-                search._forget_previous()
-                if checkpoint is not None:
+                _step(search, scoring, buffers)
+                if checkpoint is not None and _writes(ranks, sharding):
                     search.save(checkpoint, label=label)
             with Agreement(group):
                 found = search._result(4, copies=False)
@@ -149,15 +149,47 @@ def run_search(
         return _of_model(found, row.name, parameters, buffers, packed)
 
 
+def _step(search: MaskSearch[Masks], scoring: Scoring, buffers: WeightBuffers) -> None:
+    """Take a step, and put the masked weights into the model."""
+    search.step(buffers.gradients(scoring()))
+    buffers.load_masked()
+    # Computing gradients comes next and needs the most memory.
+    search._forget_previous()
+
+
+def _writes(ranks: Ranks | None, sharding: Sharding | None) -> bool:
+    """Whether this rank takes part in writing a checkpoint: one copy of a model is enough."""
+    if sharding is not None:
+        return sharding.is_first_copy
+    return ranks is None or ranks.communicator.rank == 0
+
+
+def _exists(checkpoint: str | os.PathLike[str], group: Communicator | None) -> bool:
+    """Whether there is a checkpoint, as the first rank sees it: it is the one that writes."""
+    if group is None:
+        return Path(checkpoint).exists()
+
+    def look(numbers: NDArray[np.int64]) -> None:
+        numbers[0] = group.rank == 0 and Path(checkpoint).exists()
+
+    return bool(RankSums(group)(look)[0])
+
+
 def _resumed(
     search: MaskSearch[Masks],
     checkpoint: str | os.PathLike[str],
     label: str,
     buffers: WeightBuffers,
+    sharding: Sharding | None,
 ) -> MaskSearch[Masks]:
     """The search in a checkpoint file, which must have the same arguments as `search`."""
     found: MaskSearch[Masks] = MaskSearch.resume(
-        checkpoint, buffers.dense, masked_weights=buffers.masked, label=label
+        checkpoint,
+        buffers.dense,
+        masked_weights=buffers.masked,
+        communicator=None if sharding is None else sharding.communicator,
+        pieces=None if sharding is None else sharding.pieces,
+        label=label,
     )
     if found.keeps != search.keeps:
         raise SearchFileError(

@@ -194,8 +194,8 @@ def _sharded_dimensions(name: str, parameter: DTensor) -> list[int]:
     over = [dimension for dimension, one in enumerate(placements) if not one.is_replicate()]
     if not over or any(not hasattr(placements[dimension], "dim") for dimension in over):
         raise UnsupportedTypeError(
-            f"{name} has placements {placements}: shard it over at least one dimension of its mesh, "
-            "or exclude it"
+            f"{name} has placements {placements}: shard it over at least one dimension of its "
+            "mesh, or exclude it"
         )
     return over
 
