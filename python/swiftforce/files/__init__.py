@@ -17,7 +17,7 @@ from swiftforce.files.atomic import (
 )
 from swiftforce.files.checkpoints import PRUNABLE_DTYPES, Checkpoint, dtype_of
 from swiftforce.files.folders import atomic_folder
-from swiftforce.files.formats import FileFormat, packed_masks, unpacked_mask
+from swiftforce.files.formats import FileFormat, checked_bits, packed_masks, unpacked_mask
 from swiftforce.files.headers import TensorInfo
 from swiftforce.files.reading import StableFile, open_regular
 
@@ -31,6 +31,7 @@ __all__ = [
     "atomic_write",
     "check_folder",
     "check_output_path",
+    "checked_bits",
     "checks",
     "dtype_of",
     "is_same_file",

@@ -18,6 +18,9 @@ from swiftforce.files.reading import open_regular
 from swiftforce.inputs import Array
 from swiftforce.version import __version__
 
+#: Bits of a mask that are counted at a time.
+_CHUNK = 1 << 23
+
 
 @dataclass(frozen=True)
 class FileFormat:
@@ -164,10 +167,27 @@ def unpacked_mask(
         If the mask is missing, or has another size or count.
     """
     size = int(np.prod(shape, dtype=np.int64))
+    bits = checked_bits(packed, position, name, size, kept)
+    return np.unpackbits(bits, count=size, bitorder="little").astype(bool).reshape(shape)
+
+
+def checked_bits(
+    packed: Mapping[str, Array], position: int, name: str, size: int, kept: int
+) -> Array:
+    """The packed mask of the tensor at a position, of which the number of weights kept is checked.
+
+    Raises
+    ------
+    KeyError, ValueError
+        If the mask is missing, or has another size or count.
+    """
     bits = packed[f"mask.{position}"]
     if bits.dtype != np.uint8 or bits.shape != ((size + 7) // 8,):
         raise ValueError(f"{name} has {bits.shape} bytes of mask for {size} weights")
-    mask = np.unpackbits(bits, count=size, bitorder="little").astype(bool).reshape(shape)
-    if int(np.count_nonzero(mask)) != kept:
-        raise ValueError(f"{name} keeps {np.count_nonzero(mask)} weights, not {kept}")
-    return mask
+    found = 0
+    for first in range(0, size, _CHUNK):
+        part = bits[first // 8 : (first + _CHUNK) // 8]
+        found += int(np.unpackbits(part, count=min(_CHUNK, size - first), bitorder="little").sum())
+    if found != kept:
+        raise ValueError(f"{name} keeps {found} weights, not {kept}")
+    return bits

@@ -166,9 +166,14 @@ class Tensors:
         )
 
 
-def differences(expected: Mapping[str, tuple[int, ...]], tensors: Tensors) -> list[str]:
+def differences(
+    expected: Mapping[str, tuple[int, ...]], tensors: Tensors | Mapping[str, tuple[int, ...]]
+) -> list[str]:
     """How names and shapes differ from those expected: one phrase for each kind of difference."""
-    shapes = dict(zip(tensors.names, (array.shape for array in tensors.arrays), strict=True))
+    if isinstance(tensors, Tensors):
+        shapes = dict(zip(tensors.names, (array.shape for array in tensors.arrays), strict=True))
+    else:
+        shapes = dict(tensors)
     found = []
     missing = [name for name in expected if name not in shapes]
     if missing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from math import prod
 from typing import Any
@@ -33,9 +34,22 @@ def save(pruning: PruningRecord[Any], path: str | os.PathLike[str]) -> None:
     """
     masks = Tensors(pruning.masks, "masks", MASKS)
     check_not_sharded(pruning, masks, "save")
+    write(pruning, path, packed_masks(masks.arrays), masks.structure)
+
+
+def write(
+    pruning: PruningRecord[Any],
+    path: str | os.PathLike[str],
+    packed: Mapping[str, Array],
+    structure: str = "mapping",
+) -> None:
+    """Write a result to a file, with masks that `packed_masks` returned.
+
+    The errors are those of `save`.
+    """
     counts, history = packed_steps(pruning.history)
     about = {
-        "structure": masks.structure,
+        "structure": structure,
         "method": pruning.method,
         "sparsity": pruning.sparsity,
         "steps": pruning.steps,
@@ -45,7 +59,7 @@ def save(pruning: PruningRecord[Any], path: str | os.PathLike[str]) -> None:
         "history": history,
         "scope": None if pruning.scope is None else asdict(pruning.scope),
     }
-    _FORMAT.write(path, {**packed_masks(masks.arrays), **counts}, about)
+    _FORMAT.write(path, {**packed, **counts}, about)
 
 
 def read(path: str | os.PathLike[str], weights: Arrays | None = None) -> PruningRecord[Any]:

@@ -10,10 +10,11 @@ import json
 import math
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from swiftforce.inputs import Arrays
+from swiftforce.inputs import Array, Arrays
 from swiftforce.result import trust
 from swiftforce.result.records import Masks_co, PruningRecord
 from swiftforce.show import in_notebook, is_terminal, tables
@@ -75,6 +76,12 @@ class Pruning(PruningRecord[Masks_co]):
         from swiftforce.result.mask_files import save
 
         save(self, path)
+
+    def _save_packed(self, path: str | os.PathLike[str], masks: Sequence[Array]) -> None:
+        """The same for a mapping of masks of which the bits are packed already."""
+        from swiftforce.result.mask_files import write
+
+        write(self, path, {f"mask.{position}": bits for position, bits in enumerate(masks)})
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the masks, as numbers, strings, lists and dicts, for an experiment's log.

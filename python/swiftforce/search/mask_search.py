@@ -22,12 +22,14 @@ from swiftforce.inputs import (
 from swiftforce.result import Masks_co, Pruning, PruningRecord, Step, warn_about
 from swiftforce.search.agreement import Agreement
 from swiftforce.search.buffers import SearchBuffers
+from swiftforce.search.gathering import gathered_masks, wholes_of
 from swiftforce.search.gradients import checked_gradients
 from swiftforce.search.initial_masks import check_begins_at_masks, copied_masks, kept_by
 from swiftforce.search.native_search import NativeSearch
 from swiftforce.search.options import Key, SearchOptions
 from swiftforce.search.pieces import Piece
-from swiftforce.search.saved_search import SavedSearch, digests
+from swiftforce.search.saved_search import SavedSearch
+from swiftforce.search.saving import Described, read
 from swiftforce.search.schedule import Schedule, plan, schedule_name
 from swiftforce.search.shards import Shard
 from swiftforce.search.turns import Turns
@@ -198,7 +200,7 @@ class MaskSearch(Generic[Masks_co]):
         if masks is not None:
             # Now, since no rank can fail any more: the arrays may be the caller's.
             self._buffers.restore(0, masks)
-        self._digests: tuple[str, ...] | None = None
+        self._described: Described | None = None
 
     def _continue_from(self, history: Sequence[Step], masked_weights: Arrays | None = None) -> None:
         """Make what a search writes, for one that has taken these steps."""
@@ -323,7 +325,8 @@ class MaskSearch(Generic[Masks_co]):
         """Write the search as it is to a safetensors file; `resume` continues it from there.
 
         The file has a bit per weight for the masks, what the steps did, and a digest of the
-        weights, which it does not have.
+        weights, which it does not have. If several ranks share the search, all call this, and the
+        first one writes a single file, of whole tensors. Any number of ranks can continue.
 
         Parameters
         ----------
@@ -334,10 +337,10 @@ class MaskSearch(Generic[Masks_co]):
 
         Raises
         ------
-        StructureError
-            If other ranks take part: each would have to continue from the same step.
         ImportError, OSError
             If safetensors is not installed, or the file cannot be written.
+        RankFailedError
+            If another rank raised.
 
         Examples
         --------
@@ -354,24 +357,27 @@ class MaskSearch(Generic[Masks_co]):
         >>> search.taken, search.step(grads).keep, search.done
         (1, 1, True)
         """
-        if self._shard is not None:
-            raise StructureError("a search that several ranks share cannot be saved")
         self._turns.take(lambda: self._save(path, label))
 
     def _save(self, path: str | os.PathLike[str], label: str) -> None:
-        history = self._reports()
+        with Agreement(None if self._shard is None else self._shard.communicator) as agreement:
+            history = self._reports()
+            masks = self._buffers.current(len(history))
+            agreement.settings = ("save", label, len(history))
+        if self._described is None:
+            self._described = Described(self._tensors, self._shard)
         saved = SavedSearch(
             method=self.method,
             seed=self._seed,
             schedule=self._schedule,
             keeps=self._keeps,
             history=history,
-            masks=self._buffers.current(len(history)) or (),
+            weights=self._described.weights,
+            kept=(),
+            masks=(),
             label=label,
         )
-        if self._digests is None:
-            self._digests = digests(self._tensors)
-        saved.write(path, self._tensors, self._digests)
+        self._described.write(path, masks, saved)
 
     @classmethod
     def resume(
@@ -380,6 +386,8 @@ class MaskSearch(Generic[Masks_co]):
         weights: Arrays,
         *,
         masked_weights: Arrays | Literal[False] | None = None,
+        communicator: Communicator | None = None,
+        pieces: Sequence[Piece] | None = None,
         label: str = "",
     ) -> MaskSearch[Any]:
         """Continue a search that `save` wrote: the rest of it is the same, bit for bit.
@@ -387,11 +395,17 @@ class MaskSearch(Generic[Masks_co]):
         Parameters
         ----------
         path : path
-            The file.
+            The file. If several ranks share the search, all must be able to read it.
         weights : mapping, sequence or array
             The dense weights that the search began with.
         masked_weights : structure of the weights or False, optional
             As for `MaskSearch`; written at once.
+        communicator : Communicator, optional
+            The way to the other ranks, if several hold the weights: as many as saved the file, or
+            others, or one process where there were several.
+        pieces : sequence of Piece, optional
+            With a communicator: where the arrays lie in tensors that all ranks name in the same
+            order. Ranks without pieces can hand whole tensors to each other, but not parts of them.
         label : str
             The label that the search was saved with.
 
@@ -404,10 +418,13 @@ class MaskSearch(Generic[Masks_co]):
             If the file is damaged, does not hold a search, or has another label.
         ImportError, OSError
             If safetensors is not installed, or the file cannot be read.
+        RankFailedError
+            If another rank raised.
         """
-        tensors = Tensors(weights, "weights")
-        saved = SavedSearch.read(path, tensors, label=label)
-        begins = saved.masks and not saved.history
+        found = read(path, weights, communicator, pieces, label)
+        saved, history = found.saved, found.history
+        structure = Tensors(weights, "weights", may_be_empty=communicator is not None)
+        begins = found.masks is not None and not history
         with saved.made_from(path):
             search: Self = cast(Any, cls)(
                 weights,
@@ -415,11 +432,15 @@ class MaskSearch(Generic[Masks_co]):
                 schedule=saved.keeps,
                 seed=saved.seed,
                 masked_weights=masked_weights,
-                initial_masks=tensors.restore(saved.masks) if begins else None,
+                initial_masks=structure.restore(found.masks or ()) if begins else None,
+                communicator=communicator,
+                pieces=pieces,
             )
-        search._schedule = saved.schedule
-        search._continue_from(saved.history, masked_weights)
-        search._buffers.restore(len(saved.history), saved.masks or None)
+        with Agreement(communicator):
+            search._schedule = saved.schedule
+            search._described = found.described
+            search._continue_from(history, masked_weights)
+            search._buffers.restore(len(history), found.masks)
         return search
 
     def result(self, *, stacklevel: int = 2) -> Pruning[Masks_co]:
@@ -465,6 +486,15 @@ class MaskSearch(Generic[Masks_co]):
             raise SearchDoneError("the search has taken no step yet, so there is no result")
         masks = self._buffers.masks(len(history))
         return history, tuple([mask.copy() for mask in masks]) if copies else masks
+
+    def _whole_masks(self) -> tuple[Array, ...] | None:
+        """The masks of the whole tensors, a bit per weight, on the first rank that shares it.
+
+        All ranks call it; the others get None.
+        """
+        assert self._shard is not None
+        wholes = wholes_of(self._shard, self._tensors)
+        return gathered_masks(self._shard, self._buffers.masks(self.taken), wholes)
 
     def __getstate__(self) -> dict[str, Any]:
         """The search between two steps, for `pickle` and `copy`; its arrays are its own.

@@ -14,7 +14,7 @@ from swiftforce.errors import NonFiniteError
 from swiftforce.inputs import Array, Mask
 from swiftforce.search import saliency
 from swiftforce.torch.memory import array_of, flattened, order_of, tensor_of, unflattened
-from swiftforce.torch.sharded import from_local, is_sharded, local_of
+from swiftforce.torch.sharded import from_local, is_sharded, local_of, placed_as
 from swiftforce.torch.snapshot import Memory
 
 
@@ -77,8 +77,9 @@ class WeightBuffers:
         if tensors is None:
             return None
         return {
-            name: array_of(flattened(local_of(tensor), self._orders[name]).cpu(), name)
-            for name, tensor in zip(self._locals, tensors, strict=True)
+            name: array_of(flattened(local, self._orders[name]).cpu(), name)
+            for (name, one), tensor in zip(self._parameters.items(), tensors, strict=True)
+            for local in (local_of(placed_as(tensor, one)),)
         }
 
     def masks(self, arrays: Mapping[str, Array]) -> dict[str, torch.Tensor]:
