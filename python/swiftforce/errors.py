@@ -160,7 +160,7 @@ class RankFailedError(SwiftForceError, RuntimeError):
 
 
 class InUseError(SwiftForceError, RuntimeError):
-    """A search was used during its own step: by its communicator, or by a signal handler."""
+    """A call was made from within another on the same object: by a callback or a signal handler."""
 
 
 class ExchangeError(SwiftForceError, RuntimeError):

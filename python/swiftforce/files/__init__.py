@@ -6,6 +6,7 @@ checksum (`formats`), and safetensors checkpoints are mapped into memory (`check
 Nothing here knows what a mask, a search or a network is: their modules say what their files hold.
 """
 
+from swiftforce.files import checks
 from swiftforce.files.atomic import (
     atomic_write,
     check_output_path,
@@ -23,6 +24,7 @@ __all__ = [
     "TensorInfo",
     "atomic_write",
     "check_output_path",
+    "checks",
     "dtype_of",
     "file_error",
     "file_size",

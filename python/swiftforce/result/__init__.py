@@ -15,9 +15,9 @@ from swiftforce.result.records import (
     Step,
     layers_of,
     masks_of,
-    saved_step,
     step_of,
 )
+from swiftforce.result.saved_steps import packed_steps, unpacked_steps
 from swiftforce.result.trust import warn_about
 
 __all__ = [
@@ -32,7 +32,8 @@ __all__ = [
     "load",
     "masks_of",
     "matching_masks",
-    "saved_step",
+    "packed_steps",
     "step_of",
+    "unpacked_steps",
     "warn_about",
 ]

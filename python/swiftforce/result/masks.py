@@ -67,8 +67,17 @@ def apply_masks(
     return tensors.restore(targets) if out is None else out
 
 
-def matching_masks(tensors: Tensors, masks: PruningRecord[Any] | Arrays) -> tuple[Array, ...]:
+def matching_masks(
+    tensors: Tensors, masks: PruningRecord[Any] | Arrays, role: str = "masks"
+) -> tuple[Array, ...]:
     """One mask for each tensor of weights, from a result or from masks in their structure.
+
+    Parameters
+    ----------
+    tensors : Tensors
+    masks : PruningRecord, or structure of the weights
+    role : str
+        How messages name the masks.
 
     Raises
     ------
@@ -77,9 +86,9 @@ def matching_masks(tensors: Tensors, masks: PruningRecord[Any] | Arrays) -> tupl
     ShapeError, StructureError, UnsupportedTypeError, LayoutError
     """
     if not isinstance(masks, PruningRecord):
-        return tensors.matching(masks, "masks", MASKS)
+        return tensors.matching(masks, role, MASKS)
     names = [layer.name for layer in masks.layers]
-    found = dict(zip(names, Tensors(masks.masks, "masks", MASKS).arrays, strict=True))
+    found = dict(zip(names, Tensors(masks.masks, role, MASKS).arrays, strict=True))
     if problems := differences({name: mask.shape for name, mask in found.items()}, tensors):
         raise WeightsDifferError(
             f"the masks of {masks.method} do not fit the weights: {'; '.join(problems)}"

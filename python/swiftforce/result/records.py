@@ -144,8 +144,8 @@ class PruningRecord(Generic[Masks_co]):
 
     @property
     def density(self) -> float:
-        """Share of all weights that are kept."""
-        return self.keep / self.size
+        """Share of all weights that are kept; 1 if there are none, as on a rank without tensors."""
+        return self.keep / self.size if self.size else 1.0
 
     @property
     def sparsity(self) -> float:
@@ -174,14 +174,6 @@ def step_of(report: dict[str, Any]) -> Step:
     # Faster than Step(**report): a frozen class sets its fields one by one.
     step.__dict__.update(report)
     return step
-
-
-def saved_step(entries: dict[str, Any]) -> Step:
-    """The step that a file has the fields of; version 0.1 called the passes readings."""
-    fields = dict(entries)
-    if "readings" in fields:
-        fields["passes"] = fields.pop("readings")
-    return Step(**{**fields, "layer_kept": tuple(fields["layer_kept"])})
 
 
 def layers_of(tensors: Tensors, step: Step) -> tuple[Layer, ...]:

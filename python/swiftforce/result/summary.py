@@ -87,8 +87,9 @@ class DensityScale:
     """
 
     def __init__(self, pruning: PruningRecord[Any]) -> None:
+        # A rank's own tensors may keep nothing, so that the density of all is zero.
         densities = [layer.density for layer in pruning.layers if layer.kept]
-        least = min(pruning.density, *densities)
+        least = min([pruning.density or 1.0, *densities])
         self.decades = math.floor(-math.log10(least)) + 1
 
     def place(self, density: float) -> float:

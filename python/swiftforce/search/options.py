@@ -8,10 +8,11 @@ from.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from swiftforce.distributed import Communicator
 from swiftforce.inputs import Arrays, MethodName
+from swiftforce.result import PruningRecord
 from swiftforce.search.schedule import Schedule
 from swiftforce.search.shards import Piece
 
@@ -39,6 +40,7 @@ class StepOptions(KeepOptions, total=False):
 
     steps: int | None
     schedule: Schedule
+    initial_masks: PruningRecord[Any] | Arrays | None
     progress: bool | None
 
 
@@ -57,5 +59,6 @@ class SearchOptions(KeepOptions, total=False):
     schedule: Schedule
     seed: int
     masked_weights: Arrays | None
+    initial_masks: PruningRecord[Any] | Arrays | None
     communicator: Communicator | None
     pieces: Sequence[Piece] | None

@@ -18,13 +18,14 @@ from swiftforce.torch.arguments import check_model
 from swiftforce.torch.function_call import FunctionCall
 from swiftforce.torch.liveness import Liveness, UnknownPathError, map_tensors, tensors_in
 from swiftforce.torch.model_state import ModelState
-from swiftforce.torch.parameters import prunable, unwrapped
+from swiftforce.torch.parameters import prunable
 from swiftforce.torch.path_layers import metadata
 from swiftforce.torch.path_rules import COMPOSED, RULES
 from swiftforce.torch.replaced_tensors import replaced_tensors
 from swiftforce.torch.sharded import is_sharded
 from swiftforce.torch.sparse import checked_masks
 from swiftforce.torch.sparse import masks as applied
+from swiftforce.torch.wrappers import unwrapped
 
 
 def effective_density(

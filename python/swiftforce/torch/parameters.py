@@ -10,6 +10,7 @@ from torch import nn
 from swiftforce.adapters import Patterns, listed, matching
 from swiftforce.errors import StructureError, UnsupportedTypeError
 from swiftforce.torch.arguments import check_model
+from swiftforce.torch.wrappers import unwrapped
 
 #: The modules whose weights are pruned, and the names of these weights in the module.
 WEIGHTS: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
@@ -22,26 +23,6 @@ WEIGHTS: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
 )
 #: A parameter that is also the weight of one of these is not pruned.
 TABLES = (nn.Embedding, nn.EmbeddingBag)
-
-#: Prefixes that DistributedDataParallel and torch.compile add to the names of parameters.
-WRAPPERS = ("module.", "_orig_mod.")
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside the wrappers of DistributedDataParallel and torch.compile."""
-    while True:
-        if isinstance(model, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
-            model = model.module
-        elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
-            model = inner
-        else:
-            return model
-
-
-def parallel_of(model: nn.Module) -> nn.parallel.DistributedDataParallel | None:
-    """The model as DistributedDataParallel, if it is one, compiled or not; else None."""
-    inner = getattr(model, "_orig_mod", model)
-    return inner if isinstance(inner, nn.parallel.DistributedDataParallel) else None
 
 
 def prunable(

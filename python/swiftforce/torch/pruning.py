@@ -12,9 +12,9 @@ from swiftforce.inputs import MASKS, Tensors
 from swiftforce.result import Pruning
 from swiftforce.result import load as load_pruning
 from swiftforce.torch.arguments import check_model
-from swiftforce.torch.parameters import unwrapped
 from swiftforce.torch.sharded import gathered
 from swiftforce.torch.sparse import checked_masks
+from swiftforce.torch.wrappers import unwrapped
 
 
 class ModelPruning(Pruning[dict[str, torch.Tensor]]):

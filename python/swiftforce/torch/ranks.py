@@ -14,7 +14,7 @@ from swiftforce.errors import RanksDifferError
 from swiftforce.inputs import Array
 from swiftforce.search import Agreement
 from swiftforce.torch.memory import array_of
-from swiftforce.torch.parameters import parallel_of
+from swiftforce.torch.wrappers import parallel_of
 
 
 class Ranks:

@@ -31,12 +31,12 @@ from swiftforce.torch.batch_parts import with_tensors
 from swiftforce.torch.gradients import Averaging, Parameters, hessian_gradients, mean_gradients
 from swiftforce.torch.model_state import Mode
 from swiftforce.torch.objective import BatchLoss, Loss, Objective
-from swiftforce.torch.parameters import unwrapped
 from swiftforce.torch.ranks import Ranks
 from swiftforce.torch.reached import Reached, unreached_error
 from swiftforce.torch.second_derivatives import contexts
 from swiftforce.torch.sharded import Sharding
 from swiftforce.torch.synaptic_flow import check_example, synaptic_flow
+from swiftforce.torch.wrappers import unwrapped
 
 MethodName = Literal[CoreMethodName, "grasp", "synflow"]
 

@@ -21,12 +21,13 @@ from swiftforce.torch.arguments import check_model
 from swiftforce.torch.gradients import Parameters
 from swiftforce.torch.model_state import ModelState
 from swiftforce.torch.objective import BatchLoss, Loss
-from swiftforce.torch.parameters import parallel_of, prunable
+from swiftforce.torch.parameters import prunable
 from swiftforce.torch.pruning import ModelPruning
 from swiftforce.torch.ranks import ranks_of
 from swiftforce.torch.scoring import GRASP, SYNFLOW, Scoring, method_of
 from swiftforce.torch.sharded import sharding_of
 from swiftforce.torch.weight_buffers import WeightBuffers
+from swiftforce.torch.wrappers import parallel_of
 
 #: Flat masks by parameter name.
 Masks = dict[str, Mask]

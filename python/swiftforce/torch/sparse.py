@@ -28,8 +28,8 @@ from swiftforce.torch.mask_hooks import (
     mask_hooks_of,
     masked_parameters,
 )
-from swiftforce.torch.parameters import WRAPPERS, unwrapped
 from swiftforce.torch.sharded import sharded_as
+from swiftforce.torch.wrappers import WRAPPERS, unwrapped
 
 Model = TypeVar("Model", bound=nn.Module)
 
