@@ -50,4 +50,5 @@ def run_search(
     for _ in bar(range(search.steps), description=search.method, shown=progress):
         search.step(None if gradients is None else gradients(search.masks))
     # The search ends here, so the result may have its masks without a copy.
-    return in_pytree(search._result(4, copies=False), leaves)
+    others = {name: one for name, one in leaves.by_name.items() if name not in weights}
+    return in_pytree(search._result(4, copies=False, others=others), leaves)

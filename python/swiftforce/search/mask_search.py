@@ -19,7 +19,7 @@ from swiftforce.inputs import (
     method_info,
     method_name,
 )
-from swiftforce.result import Masks_co, Pruning, PruningRecord, Step, warn_about
+from swiftforce.result import Masks_co, Pruning, PruningRecord, Step, ZeroScores, warn_about
 from swiftforce.search.buffers import SearchBuffers
 from swiftforce.search.gradients import checked_gradients
 from swiftforce.search.initial_masks import check_begins_at_masks, copied_masks, kept_by
@@ -191,6 +191,7 @@ class MaskSearch(Generic[Masks_co]):
             # Now, since no rank can fail any more: the arrays may be the caller's.
             self._buffers.restore(0, masks)
         self._digests: tuple[str, ...] | None = None
+        self._zeros: ZeroScores | None = None
 
     def _continue_from(self, history: Sequence[Step], masked_weights: Arrays | None = None) -> None:
         """Make what a search writes, for one that has taken these steps."""
@@ -307,6 +308,8 @@ class MaskSearch(Generic[Masks_co]):
             before = self._buffers.current(taken)
             after = self._buffers.masks(taken + 1)
         step = self._native.step(taken + 1, gradients, before, after, self._buffers.masked)
+        if not taken and gradients is not None:
+            self._zeros = self._zero_scores(step, gradients)
         if shard is not None:
             # Now, while all ranks are here: later, one alone may ask for a result.
             self._native.layers(step)
@@ -443,10 +446,24 @@ class MaskSearch(Generic[Masks_co]):
         """
         return self._result(stacklevel + 1, copies=True)
 
-    def _result(self, stacklevel: int, *, copies: bool) -> Pruning[Masks_co]:
+    def _zero_scores(self, step: Step, gradients: Sequence[Array]) -> ZeroScores | None:
+        """Which tensors have no score above zero, if there may be any."""
+        arrays = self._tensors.arrays
+        if step.zero_scores < min((one.size for one in arrays if one.size), default=0):
+            return None
+        return ZeroScores.of(self._tensors.names, arrays, gradients)
+
+    def _result(
+        self, stacklevel: int, *, copies: bool, others: Mapping[str, Any] | None = None
+    ) -> Pruning[Masks_co]:
+        """The result; `others` are arrays of the model by name that were not searched."""
         history, masks = self._turns.take(lambda: self._found(copies=copies))
         layers = self._native.layers(history[-1])
-        warn_about(layers, history, free=self._info["free"], stacklevel=stacklevel + 1)
+        zeros = self._zeros
+        if zeros is not None and zeros.layers:
+            zeros = zeros.with_factors(others or {})
+        free = self._info["free"]
+        warn_about(layers, history, free=free, zeros=zeros, stacklevel=stacklevel + 1)
         return Pruning(
             masks=self._restored(masks),
             method=self.method,

@@ -14,7 +14,7 @@ from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array, Mask
-from swiftforce.result import Layer, Pruning
+from swiftforce.result import Layer, Pruning, ZeroScores
 from swiftforce.search import Agreement, MaskSearch, Schedule, prune_by_scores
 from swiftforce.show import bar
 from swiftforce.torch.arguments import check_model
@@ -108,10 +108,11 @@ def run_search(
     )
     with state:
         scoring.begin_batches_by(state.begin_batch)
+        others = {name: one for name, one in inner.named_parameters() if name not in parameters}
         if ranks is not None:
             ranks.check_equal(buffers.dense.values(), "weights")
         if row.core is None:
-            found = _by_products(buffers, scoring, sparsity, keep)
+            found = _by_products(buffers, scoring, sparsity, keep, others)
         else:
             search = MaskSearch(
                 buffers.dense,
@@ -138,7 +139,7 @@ def run_search(
                 if checkpoint is not None:
                     search.save(checkpoint, label=label)
             scoring.check_reached()
-            found = search._result(4, copies=False)
+            found = search._result(4, copies=False, others=others)
         if ranks is not None:
             ranks.check_equal(found.masks.values(), "masks")
         return _of_model(found, row.name, parameters, buffers)
@@ -165,14 +166,26 @@ def _resumed(
 
 
 def _by_products(
-    buffers: WeightBuffers, scoring: Scoring, sparsity: float | None, keep: int | None
+    buffers: WeightBuffers,
+    scoring: Scoring,
+    sparsity: float | None,
+    keep: int | None,
+    others: Parameters,
 ) -> Pruning[Masks]:
     """The masks that keep the largest scores ``w * (H g)``, whatever their sign."""
     products = buffers.gradients(scoring())
     scoring.check_reached()
     assert products is not None
     scores = {name: _product(weight, products[name]) for name, weight in buffers.dense.items()}
-    return prune_by_scores(scores, sparsity=sparsity, keep=keep, method=GRASP, stacklevel=5)
+    zeros = ZeroScores.of(tuple(scores), tuple(buffers.dense.values()), tuple(products.values()))
+    return prune_by_scores(
+        scores,
+        sparsity=sparsity,
+        keep=keep,
+        method=GRASP,
+        zeros=zeros.with_factors(others) if zeros.layers else None,
+        stacklevel=5,
+    )
 
 
 def _product(first: Array, second: Array) -> Array:
