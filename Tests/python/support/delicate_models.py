@@ -245,7 +245,8 @@ def closure() -> nn.Module:
     def forward(x: torch.Tensor) -> torch.Tensor:
         if not model.training:
             cache.setdefault("weight", model.body.weight * 2)
-        return model.head(model.body(x) + linear(x, model.body.weight if model.training else cache["weight"]))
+        weight = model.body.weight if model.training else cache["weight"]
+        return model.head(model.body(x) + linear(x, weight))
 
     model.forward = forward  # type: ignore[method-assign]
     return model

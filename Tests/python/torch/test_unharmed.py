@@ -40,7 +40,7 @@ def copied_bits(tensor: torch.Tensor) -> bytes:
     return bits(tensor.detach().clone())
 
 
-def parts(value: Any, seen: set[int]) -> Any:
+def parts(value: Any, seen: set[int]) -> Any:  # noqa: PLR0911 - by type
     """All that a value consists of: identities, and the bits of tensors."""
     if isinstance(value, torch.Tensor):
         return id(value), str(value.dtype), value.requires_grad, copied_bits(value)
@@ -104,7 +104,7 @@ CALLS = {
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluated"])
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_is_as_before(name: str, training: bool, call: str) -> None:  # noqa: FBT001
+def test_a_model_is_as_before(name: str, training: bool, call: str) -> None:
     torch.manual_seed(0)
     model = MODELS[name]()
     if not training:
@@ -121,7 +121,7 @@ def test_a_model_is_as_before(name: str, training: bool, call: str) -> None:  # 
             # Some cannot be scored: their caches hold graphs, or chance dropped a layer each time.
             assert name in {"Drops", "Experts", "closure"}, error
     except ValueError as error:
-        assert "more than 1 value per channel" in str(error)  # noqa: PT017 - of torch
+        assert "more than 1 value per channel" in str(error)
     after = everything(model)
     assert repr(difference(after, before)) == repr(None)
 
@@ -154,7 +154,7 @@ def test_a_cache_of_dense_weights_is_not_used_for_masked_ones() -> None:
 
 
 @pytest.mark.parametrize(("mode", "frozen"), [("train", True), ("eval", False), ("as_is", False)])
-def test_as_is_leaves_flags_alone(mode: str, frozen: bool) -> None:  # noqa: FBT001
+def test_as_is_leaves_flags_alone(mode: str, frozen: bool) -> None:
     model, seen = Modes(), []
 
     def loss(net: nn.Module, batch: Any) -> torch.Tensor:

@@ -15,10 +15,12 @@ from swiftforce.errors import (
     DegenerateSaliencyWarning,
     LayerCollapseWarning,
     MaskedGradientsWarning,
+    PartlySearchedWarning,
     SwiftForceWarning,
 )
 from swiftforce.inputs import method_info, methods
-from swiftforce.result.records import Layer, PruningRecord, Step
+from swiftforce.result.records import Layer, PruningRecord, Scope, Step
+from swiftforce.result.summary import percent
 from swiftforce.result.zero_scores import ZeroScores
 
 #: The most layers that a message names, and the most steps that it numbers.
@@ -72,7 +74,8 @@ def concerns(
 def texts(record: PruningRecord[Any]) -> tuple[str, ...]:
     """Reasons not to trust the masks of a result, in words; empty if there are none."""
     free = record.method in methods() and method_info(record.method)["free"]
-    return tuple(concern.text for concern in concerns(record.layers, record.history, free=free))
+    found = concerns(record.layers, record.history, free=free)
+    return tuple(concern.text for concern in (*found, *_of_scope(record.scope)))
 
 
 def warn_about(
@@ -99,6 +102,23 @@ def _explained(zeros: ZeroScores, *, is_all: bool) -> str:
         f"{which}: {_listed(zeros.factors)} {verb} zero, as a zero-initialised head or residual "
         "branch is, and no gradient passes: initialise other than with zeros"
     )
+
+
+def warn_about_scope(scope: Scope | None, *, stacklevel: int) -> None:
+    """Issue a warning if less than half of a model's matrices were searched."""
+    for concern in _of_scope(scope):
+        warnings.warn(concern.text, concern.kind, stacklevel=stacklevel)
+
+
+def _of_scope(scope: Scope | None) -> list[Concern]:
+    if scope is None or not scope.is_small:
+        return []
+    largest = "; ".join(f"{name} ({size:,}): {why}" for name, size, why in scope.largest)
+    text = (
+        f"only {percent(scope.share)} of the elements of the model's matrices were searched; the "
+        f"largest left out: {largest}. Choose them with include, or look at prunable(...)"
+    )
+    return [Concern(PartlySearchedWarning, text)]
 
 
 def _degenerate(steps: Sequence[Step], total: int) -> str:

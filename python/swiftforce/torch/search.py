@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from swiftforce.adapters import Patterns
+from swiftforce.adapters import Patterns, PeekedBatches, as_patterns
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array, Mask
-from swiftforce.result import Layer, Pruning, ZeroScores
+from swiftforce.result import Layer, Prunable, Pruning, ZeroScores, warn_about_scope
 from swiftforce.search import Agreement, MaskSearch, Schedule, prune_by_scores
 from swiftforce.show import bar
-from swiftforce.torch.arguments import check_model
-from swiftforce.torch.gradients import Parameters
-from swiftforce.torch.model_state import ModelState
-from swiftforce.torch.objective import BatchLoss, Loss
-from swiftforce.torch.parameters import prunable
+from swiftforce.torch.arguments import check_model, check_objective
+from swiftforce.torch.model_state import ModelState, forked_generators
+from swiftforce.torch.objective import BatchLoss, Loss, Objective
+from swiftforce.torch.observation import may_tell, observe
+from swiftforce.torch.parameters import chosen_of
 from swiftforce.torch.pruning import ModelPruning
 from swiftforce.torch.ranks import ranks_of
 from swiftforce.torch.scoring import GRASP, SYNFLOW, Scoring, method_of
 from swiftforce.torch.sharded import sharding_of
 from swiftforce.torch.weight_buffers import WeightBuffers
-from swiftforce.torch.wrappers import parallel_of
+from swiftforce.torch.wrappers import scored
 
 #: Flat masks by parameter name.
 Masks = dict[str, Mask]
@@ -59,11 +60,26 @@ def run_search(
     Warnings point to the caller of the public function that calls this.
     """
     model = check_model(model)
+    include, exclude = as_patterns(include), as_patterns(exclude) or ()
     ranks = ranks_of(model, communicator)
-    with Agreement(None if ranks is None else ranks.communicator) as agreement:
+    given = batches
+    with (
+        Agreement(None if ranks is None else ranks.communicator) as agreement,
+        ExitStack() as before,
+    ):
         row = method_of(method)
         how_scored = row.mode_of(mode)
-        parameters = prunable(model, include=include, exclude=exclude)
+        inner = scored(model)  # Gradients are averaged over ranks here, not by DDP.
+        parameters = chosen_of(model, include, exclude, {})
+        if row.takes_gradients and may_tell(parameters):
+            check_objective(loss, batch_loss, batches, row.name)
+            assert batches is not None
+            before.enter_context(forked_generators(batches))
+            batches = PeekedBatches(batches)
+            device = next(iter(parameters.values())).device
+            objective = Objective(inner, loss, batch_loss, device=device)
+            seen = observe(inner, parameters, objective, batches.first, mode=how_scored)
+            parameters = chosen_of(model, include, exclude, seen)
         sharding = sharding_of(parameters, communicator)
         if sharding is not None and row.name in {GRASP, SYNFLOW}:
             raise UnsupportedTypeError(
@@ -74,9 +90,6 @@ def run_search(
             raise StructureError(
                 "checkpoint is for a search of several steps in one process: leave it out"
             )
-        # Gradients are averaged over ranks here: DDP expects a backward pass of its own.
-        parallel = parallel_of(model)
-        inner = model if parallel is None else parallel.module
         scoring = row.scoring(
             inner,
             parameters,
@@ -97,16 +110,17 @@ def run_search(
         shapes = [(name, tuple(one.shape)) for name, one in parameters.items()]
         how = (row.name, how_scored, batches_per_step, temperature, seed)
         agreement.settings = (how, sparsity, keep, steps, schedule, shapes)
+        generators = before.pop_all()
     # Methods that need no batches do not run the model, so its state cannot change.
     state = ModelState(
         inner if row.needs_batches else nn.Module(),
         parameters.values() if row.needs_batches else (),
-        batches,
+        given,
         mode=how_scored,
         weights=buffers,
         contexts=scoring.contexts,
     )
-    with state:
+    with generators, state:
         scoring.begin_batches_by(state.begin_batch)
         others = {name: one for name, one in inner.named_parameters() if name not in parameters}
         if ranks is not None:
@@ -142,6 +156,7 @@ def run_search(
             found = search._result(4, copies=False, others=others)
         if ranks is not None:
             ranks.check_equal(found.masks.values(), "masks")
+        warn_about_scope(parameters.scope, stacklevel=4)
         return _of_model(found, row.name, parameters, buffers)
 
 
@@ -170,7 +185,7 @@ def _by_products(
     scoring: Scoring,
     sparsity: float | None,
     keep: int | None,
-    others: Parameters,
+    others: Mapping[str, nn.Parameter],
 ) -> Pruning[Masks]:
     """The masks that keep the largest scores ``w * (H g)``, whatever their sign."""
     products = buffers.gradients(scoring())
@@ -196,12 +211,17 @@ def _product(first: Array, second: Array) -> Array:
 
 
 def _of_model(
-    found: Pruning[Masks], method: str, parameters: Parameters, buffers: WeightBuffers
+    found: Pruning[Masks], method: str, parameters: Prunable[nn.Parameter], buffers: WeightBuffers
 ) -> ModelPruning:
     """The same result with tensors of the parameters' shapes as masks."""
     layers = [
         Layer(layer.name, tuple(parameter.shape), layer.size, layer.kept)
         for layer, parameter in zip(found.layers, parameters.values(), strict=True)
     ]
-    changes = {"method": method, "masks": buffers.masks(found.masks), "layers": tuple(layers)}
+    changes = {
+        "method": method,
+        "masks": buffers.masks(found.masks),
+        "layers": tuple(layers),
+        "scope": parameters.scope,
+    }
     return ModelPruning(**{**vars(found), **changes})
