@@ -66,7 +66,9 @@ def run_search(
         found = None if gradients is None else gradients(search.masks)
         search.step(None if found is None else {name: to_numpy(found[name]) for name in names})
     # The search ends here, so the result may have its masks without a copy.
-    pruning = in_pytree(search._result(4, copies=False), leaves, chosen.scope)
+    others = {name: one for name, one in leaves.by_name.items() if name not in names}
+    result = search._result(4, copies=False, others=others)
+    pruning = in_pytree(result, leaves, chosen.scope)
     warn_about_scope(pruning.scope, stacklevel=4)
     return pruning
 

@@ -19,7 +19,7 @@ from swiftforce.inputs import (
     method_info,
     method_name,
 )
-from swiftforce.result import Masks_co, Pruning, PruningRecord, Step, warn_about
+from swiftforce.result import Masks_co, Pruning, PruningRecord, Step, ZeroScores, warn_about
 from swiftforce.search.agreement import Agreement
 from swiftforce.search.buffers import SearchBuffers
 from swiftforce.search.gathering import gathered_masks, wholes_of
@@ -201,6 +201,7 @@ class MaskSearch(Generic[Masks_co]):
             # Now, since no rank can fail any more: the arrays may be the caller's.
             self._buffers.restore(0, masks)
         self._described: Described | None = None
+        self._zeros: ZeroScores | None = None
 
     def _continue_from(self, history: Sequence[Step], masked_weights: Arrays | None = None) -> None:
         """Make what a search writes, for one that has taken these steps."""
@@ -315,7 +316,10 @@ class MaskSearch(Generic[Masks_co]):
                 gradients = self._buffers.apart(given)
             before = self._buffers.current(taken)
             after = self._buffers.masks(taken + 1)
-        return self._native.step(taken + 1, gradients, before, after, self._buffers.masked)
+        step = self._native.step(taken + 1, gradients, before, after, self._buffers.masked)
+        if not taken and gradients is not None:
+            self._zeros = self._zero_scores(step, gradients)
+        return step
 
     def _forget_previous(self) -> None:
         """Free the memory of the masks before the last step's, until the next step."""
@@ -467,10 +471,24 @@ class MaskSearch(Generic[Masks_co]):
         """
         return self._result(stacklevel + 1, copies=True)
 
-    def _result(self, stacklevel: int, *, copies: bool) -> Pruning[Masks_co]:
+    def _zero_scores(self, step: Step, gradients: Sequence[Array]) -> ZeroScores | None:
+        """Which tensors have no score above zero, if there may be any."""
+        arrays = self._tensors.arrays
+        if step.zero_scores < min((one.size for one in arrays if one.size), default=0):
+            return None
+        return ZeroScores.of(self._tensors.names, arrays, gradients)
+
+    def _result(
+        self, stacklevel: int, *, copies: bool, others: Mapping[str, Any] | None = None
+    ) -> Pruning[Masks_co]:
+        """The result; `others` are arrays of the model by name that were not searched."""
         history, masks = self._turns.take(lambda: self._found(copies=copies))
         layers = self._native.layers(history[-1])
-        warn_about(layers, history, free=self._info["free"], stacklevel=stacklevel + 1)
+        zeros = self._zeros
+        if zeros is not None and zeros.layers:
+            zeros = zeros.with_factors(others or {})
+        free = self._info["free"]
+        warn_about(layers, history, free=free, zeros=zeros, stacklevel=stacklevel + 1)
         return Pruning(
             masks=self._restored(masks),
             method=self.method,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from swiftforce.adapters import Patterns, PeekedBatches, as_patterns
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array, Mask
-from swiftforce.result import Layer, Prunable, Pruning, warn_about_scope
+from swiftforce.result import Layer, Prunable, Pruning, ZeroScores, warn_about_scope
 from swiftforce.search import Agreement, MaskSearch, RankSums, Schedule, prune_by_scores
 from swiftforce.show import bar
 from swiftforce.torch.arguments import check_model, check_objective
@@ -121,10 +121,11 @@ def run_search(
         with Agreement(group), state:
             packed = None
             scoring.begin_batches_by(state.begin_batch)
+            others = {name: one for name, one in inner.named_parameters() if name not in parameters}
             if ranks is not None:
                 ranks.check_equal(buffers.dense.values(), "weights")
             if row.core is None:
-                found = _by_products(buffers, scoring, sparsity, keep)
+                found = _by_products(buffers, scoring, sparsity, keep, others)
             else:
                 search = MaskSearch(
                     buffers.dense,
@@ -154,7 +155,7 @@ def run_search(
                     if checkpoint is not None and _writes(ranks, sharding):
                         search.save(checkpoint, label=label)
                 with Agreement(group):
-                    found = search._result(4, copies=False)
+                    found = search._result(4, copies=False, others=others)
                 scoring.check_reached()
                 if sharding is not None and sharding.is_first_copy:
                     packed = search._whole_masks()
@@ -229,14 +230,26 @@ def _resumed(
 
 
 def _by_products(
-    buffers: WeightBuffers, scoring: Scoring, sparsity: float | None, keep: int | None
+    buffers: WeightBuffers,
+    scoring: Scoring,
+    sparsity: float | None,
+    keep: int | None,
+    others: Mapping[str, nn.Parameter],
 ) -> Pruning[Masks]:
     """The masks that keep the largest scores ``w * (H g)``, whatever their sign."""
     products = buffers.gradients(scoring())
     scoring.check_reached()
     assert products is not None
     scores = {name: _product(weight, products[name]) for name, weight in buffers.dense.items()}
-    return prune_by_scores(scores, sparsity=sparsity, keep=keep, method=GRASP, stacklevel=5)
+    zeros = ZeroScores.of(tuple(scores), tuple(buffers.dense.values()), tuple(products.values()))
+    return prune_by_scores(
+        scores,
+        sparsity=sparsity,
+        keep=keep,
+        method=GRASP,
+        zeros=zeros.with_factors(others) if zeros.layers else None,
+        stacklevel=5,
+    )
 
 
 def _product(first: Array, second: Array) -> Array:

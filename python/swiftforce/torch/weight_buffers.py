@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from swiftforce.errors import NonFiniteError
-from swiftforce.inputs import Array, Mask
+from swiftforce.inputs import Array, Mask, Tensors, check_distinct
 from swiftforce.search import saliency
 from swiftforce.torch.memory import array_of, flattened, order_of, tensor_of, unflattened
 from swiftforce.torch.sharded import from_local, is_sharded, local_of, placed_as
@@ -62,6 +62,7 @@ class WeightBuffers:
         self._written: dict[str, Array] | None = None
         if masked or written:
             self._written = on_host
+            check_distinct(Tensors(on_host, "weights", may_be_empty=True))  # Copies would not tell.
             # Those of other devices have been copied to the host already.
             self.dense = {
                 name: array.copy() if masked or self._locals[name].device.type == "cpu" else array
