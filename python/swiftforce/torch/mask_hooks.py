@@ -271,7 +271,7 @@ def _before_load(module: nn.Module, state: dict[str, Any], prefix: str, *_: obje
             f"{removed_there:,}), and they are set to zero: the state is dense, or of other masks; "
             "to keep its values, apply its own masks first, or call swiftforce.torch.remove(model)",
             RemovedWeightsWarning,
-            stacklevel=6,
+            stacklevel=6 + prefix.count("."),  # The caller: torch calls itself for each level.
         )
     for name, removed in changes.items():
         masked[name].removed = removed

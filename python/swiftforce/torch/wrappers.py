@@ -5,6 +5,8 @@ Wrappers of other packages are recognised by the modules of their classes, which
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -92,15 +94,21 @@ class _Fabric(nn.Module):
         super().__init__()
         self.module = wrapper.module
         self._precision = wrapper._strategy.precision
+        self._methods = frozenset(getattr(wrapper, "_forward_methods", ()))
 
     def forward(self, *inputs: Any, **named: Any) -> Any:  # noqa: ANN401 - those of the model
+        return self._call(self.module, *inputs, **named)
+
+    def _call(self, function: Callable[..., Any], *inputs: Any, **named: Any) -> Any:  # noqa: ANN401
         inputs, named = self._precision.convert_input((inputs, named))
         with self._precision.forward_context():
-            output = self.module(*inputs, **named)
+            output = function(*inputs, **named)
         return self._precision.convert_output(output)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of the model
         try:
             return super().__getattr__(name)
         except AttributeError:
-            return getattr(super().__getattr__("module"), name)
+            found = getattr(super().__getattr__("module"), name)
+        # Fabric treats these methods, such as training_step, as forward passes.
+        return partial(self._call, found) if name in self._methods else found
