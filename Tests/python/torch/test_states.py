@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import warnings
 from collections import OrderedDict
 from pathlib import Path
@@ -174,6 +175,14 @@ def test_other_entries_that_end_alike_stay() -> None:
     state = {"weight": torch.ones(2, 2), "weight_mask": torch.ones(3).bool(), "n_mask": 3}
     assert list(sft.strip(state)) == list(state)
     assert sft.masks(state) == {}
+
+
+def test_a_whole_model_of_an_earlier_version_is_refused_by_name() -> None:
+    """What its pickle has for a module with masks: the function first, then a parameter."""
+    hooks = b"cswiftforce.torch.mask_hooks\n"
+    pickle.loads(hooks + b"_attach_again\n.")
+    with pytest.raises(sf.StructureError, match="saved as a whole by an earlier version"):
+        pickle.loads(b"\x80\x02" + hooks + b"MaskedParameter\n)\x81}b.")
 
 
 # ------------------------------------------------------------------------------ zeros

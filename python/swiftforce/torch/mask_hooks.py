@@ -302,6 +302,10 @@ def _after_load(module: nn.Module, _: object) -> None:
         hooks.attach()
 
 
+#: Its name in models that an earlier version pickled, which `MaskedParameter` refuses.
+_attach_again = _after_load
+
+
 def mask_hooks_of(module: nn.Module) -> MaskHooks | None:
     """The mask hooks of a module, if it has any."""
     found: MaskHooks | None = module.__dict__.get(ATTRIBUTE)
