@@ -37,6 +37,7 @@ from swiftforce.errors import (
     NetworkFileError,
     NonFiniteError,
     OverlapError,
+    PartlySearchedWarning,
     RankFailedError,
     RanksDifferError,
     RemovedWeightsWarning,
@@ -59,7 +60,7 @@ from swiftforce.errors import (
     WeightsDifferError,
 )
 from swiftforce.inputs import methods, saliencies, schedules
-from swiftforce.result import Layer, Pruning, Step, apply_masks, load
+from swiftforce.result import Layer, Prunable, Pruning, Scope, Step, apply_masks, load
 from swiftforce.search import (
     MaskSearch,
     Piece,
@@ -106,7 +107,9 @@ __all__ = [
     "NetworkFileError",
     "NonFiniteError",
     "OverlapError",
+    "PartlySearchedWarning",
     "Piece",
+    "Prunable",
     "Pruning",
     "RanksDifferError",
     "RemovedWeightsWarning",
@@ -118,6 +121,7 @@ __all__ = [
     "SeedError",
     "ShapeError",
     "SparsityError",
+    "Scope",
     "Step",
     "StepsError",
     "StepsIgnoredWarning",

@@ -31,6 +31,7 @@ __all__ = [
     "NetworkFileError",
     "NonFiniteError",
     "OverlapError",
+    "PartlySearchedWarning",
     "RankFailedError",
     "RanksDifferError",
     "RemovedWeightsWarning",
@@ -54,8 +55,28 @@ __all__ = [
 ]
 
 
+def printable(text: str) -> str:
+    r"""Escape the characters of a text that do not print, such as line ends and colour codes.
+
+    Names of tensors and files may hold any characters, and a terminal obeys some of them.
+
+    Examples
+    --------
+    >>> from swiftforce.errors import printable
+    >>> printable("größe\x1b[1m")
+    'größe\\x1b[1m'
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
 class SwiftForceError(Exception):
     """Base of every error that swiftforce raises."""
+
+    def __str__(self) -> str:
+        """The message, without characters that a terminal would obey."""
+        return printable(super().__str__())
 
 
 class NonFiniteError(SwiftForceError, ValueError):
@@ -162,7 +183,7 @@ class RankFailedError(SwiftForceError, RuntimeError):
 
 
 class InUseError(SwiftForceError, RuntimeError):
-    """A search was used during its own step: by its communicator, or by a signal handler."""
+    """A call was made from within another on the same object: by a callback or a signal handler."""
 
 
 class ExchangeError(SwiftForceError, RuntimeError):
@@ -228,6 +249,10 @@ class AllocationError(SwiftForceError, MemoryError):
 class SwiftForceWarning(UserWarning):
     """Base of every warning that swiftforce issues."""
 
+    def __str__(self) -> str:
+        """The message, without characters that a terminal would obey."""
+        return printable(super().__str__())
+
 
 class DegenerateSaliencyWarning(SwiftForceWarning):
     """Fewer weights have a saliency above zero than are kept: their positions decide the rest."""
@@ -239,6 +264,10 @@ class MaskedGradientsWarning(SwiftForceWarning):
 
 class LayerCollapseWarning(SwiftForceWarning):
     """No weight of a layer is kept."""
+
+
+class PartlySearchedWarning(SwiftForceWarning):
+    """Less than half of a model's matrices were searched, and not because of the patterns given."""
 
 
 class UnreachableClassWarning(SwiftForceWarning):

@@ -13,7 +13,7 @@ import pytest
 import swiftforce as sf
 from kinds import network
 from swiftforce.inputs.tensors import Tensors
-from swiftforce.result.records import layers_of, saved_step
+from swiftforce.result.records import layers_of
 from swiftforce.show import tables
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
@@ -275,11 +275,3 @@ def test_sums_beyond_float64_are_no_number_in_json() -> None:
     assert told == found.to_dict()
     # And no share of them is told.
     assert "of the sum" not in format(found)
-
-
-def test_steps_of_files_that_version_0_1_wrote() -> None:
-    step = sf.magnitude(np.float32([1, 2, 3]), keep=2).history[0]
-    entries = {**asdict(step), "layer_kept": [2]}
-    assert saved_step(entries) == step
-    entries["readings"] = entries.pop("passes")
-    assert saved_step(entries) == step

@@ -233,7 +233,7 @@ def rewritten(tmp_path: Path, change: Callable[[dict, dict], object]) -> bytes:
 
 
 CHANGES: dict[str, Callable[[dict, dict], object]] = {
-    "another version": lambda about, masks: about.update(format_version=2),
+    "another version": lambda about, masks: about.update(format_version=3),
     "no weights": lambda about, masks: about.pop("weights"),
     "no history": lambda about, masks: about.pop("history"),
     "no keeps": lambda about, masks: about.pop("keeps"),
@@ -244,8 +244,15 @@ CHANGES: dict[str, Callable[[dict, dict], object]] = {
     "a step less": lambda about, masks: about["history"].pop(0),
     "another keep": lambda about, masks: about["history"][1].update(keep=8),
     "an unknown field": lambda about, masks: about["history"][0].update(extra=1),
-    "a count less": lambda about, masks: about["history"][1]["layer_kept"].pop(),
-    "another count": lambda about, masks: about["history"][1]["layer_kept"].__setitem__(0, 1),
+    "a count less": lambda about, masks: masks.update(layer_kept=masks["layer_kept"][:, 1:].copy()),
+    "another count": lambda about, masks: masks["layer_kept"].__setitem__((1, 0), 1),
+    "another count before": lambda about, masks: masks["layer_kept"].__setitem__((0, 0), 1),
+    "a label of a number": lambda about, masks: about.update(label=0),
+    "a schedule of a list": lambda about, masks: about.update(schedule=[]),
+    "keeps of floats": lambda about, masks: about.update(keeps=[0.5, 0.9]),
+    "a method of a list": lambda about, masks: about.update(method=["force"]),
+    "a digest of a number": lambda about, masks: about["weights"][0].__setitem__(3, 1),
+    "two weights of a name": lambda about, masks: about["weights"][0].__setitem__(0, "last"),
     "no mask": lambda about, masks: masks.pop("mask.2"),
     "a short mask": lambda about, masks: masks.update({"mask.0": masks["mask.0"][:-1]}),
     "another mask": lambda about, masks: masks.update({"mask.0": ~masks["mask.0"]}),
@@ -258,6 +265,38 @@ def test_descriptions_that_do_not_fit(change: str, tmp_path: Path) -> None:
     interrupted(2, tmp_path / "s")
     assert not refused(rewritten(tmp_path, lambda about, masks: None), tmp_path)
     assert refused(rewritten(tmp_path, CHANGES[change]), tmp_path)
+
+
+def test_files_of_format_version_1(tmp_path: Path) -> None:
+    """They have the counts of each step in the JSON."""
+    interrupted(2, tmp_path / "s")
+
+    def change(about: dict, masks: dict) -> None:
+        about["format_version"] = 1
+        counts = masks.pop("layer_kept")
+        for step, row in zip(about["history"], counts.tolist(), strict=True):
+            step["layer_kept"] = row
+
+    assert not refused(rewritten(tmp_path, change), tmp_path)
+
+
+def test_many_tensors_and_steps(tmp_path: Path) -> None:
+    """Counts of all tensors and steps are no part of the header, which has a limit."""
+    tensors, steps = 2_000, 300
+    ones = np.ones((tensors, 4), np.float32)
+    weights = {f"model.layers.{place}.weight": row for place, row in enumerate(ones)}
+    search = sf.MaskSearch(weights, sparsity=0.5, steps=steps)
+    for _ in range(steps - 1):
+        search.step(weights)
+    search.save(tmp_path / "s")
+    size = (tmp_path / "s").stat().st_size
+    # A byte for each count; less than 700 for the description of a tensor.
+    assert tensors * steps < size < tensors * (steps + 700)
+    again = sf.MaskSearch.resume(tmp_path / "s", weights)
+    assert again.history == search.history
+    again.step(weights)
+    again.result().save(tmp_path / "m")
+    assert sf.load(tmp_path / "m").history == again.history
 
 
 def test_masks_are_no_search(tmp_path: Path) -> None:

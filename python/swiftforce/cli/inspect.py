@@ -7,7 +7,7 @@ from pathlib import Path
 
 import swiftforce
 from swiftforce.cli.input_files import check_format
-from swiftforce.errors import MaskFileError
+from swiftforce.errors import MaskFileError, printable
 from swiftforce.files import is_same_file
 from swiftforce.show import plots, tables
 
@@ -50,4 +50,4 @@ def _inspect(options: argparse.Namespace) -> None:
         return
     tables.print_result(pruning)
     if options.plot is not None:
-        print(f"picture: {options.plot}")
+        print(f"picture: {printable(str(options.plot))}")

@@ -46,6 +46,8 @@ class Pruning(PruningRecord[Masks_co]):
         The seed of the random method.
     schedule : str
         The name of the schedule; ``custom`` if the caller passed a list.
+    scope : Scope, optional
+        What part of the model was searched; None where only weights were given.
     """
 
     @property
@@ -95,6 +97,8 @@ class Pruning(PruningRecord[Masks_co]):
             "size": self.size,
             "keep": self.keep,
             "sparsity": self.sparsity,
+            "model_sparsity": self.model_sparsity,
+            "scope": None if self.scope is None else asdict(self.scope),
             "steps": self.steps,
             "degenerate": self.degenerate,
             "warnings": list(self.warnings),
@@ -116,7 +120,12 @@ class Pruning(PruningRecord[Masks_co]):
         indent : int, optional
             Spaces for each level; one line by default.
         """
-        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+        found = self.to_dict()
+        text = json.dumps(found, indent=indent, ensure_ascii=False, allow_nan=False)
+        if text.replace("\n", "").isprintable():
+            return text
+        # Names may hold characters that a terminal would obey.
+        return json.dumps(found, indent=indent, allow_nan=False)
 
     def plot(self) -> Figure:
         """Draw the density of each layer, and what each of several steps did.
@@ -170,7 +179,7 @@ class Pruning(PruningRecord[Masks_co]):
 
     def __repr__(self) -> str:
         """One line."""
-        return f"<Pruning {self.method}: {self.keep} of {self.size} weights kept>"
+        return f"<Pruning {tables.printable(self.method)}: {self.keep} of {self.size} weights kept>"
 
 
 def _json_value(value: Any) -> Any:  # noqa: ANN401 - of any field

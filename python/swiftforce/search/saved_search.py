@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,11 @@ from swiftforce.errors import (
     UnknownNameError,
     WeightsDifferError,
 )
-from swiftforce.files import FileFormat, packed_masks, unpacked_mask
+from swiftforce.files import FileFormat, checks, packed_masks, unpacked_mask
 from swiftforce.inputs import Array, Tensors, differences
-from swiftforce.result import Step, saved_step
+from swiftforce.result import Step, packed_steps, unpacked_steps
 
-_FORMAT = FileFormat("swiftforce-search", 1, "a search", SearchFileError)
+_FORMAT = FileFormat("swiftforce-search", 2, "a search", SearchFileError, oldest=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,8 @@ class SavedSearch:
     history : tuple of Step
         What the steps taken did.
     masks : tuple of array
-        The masks of the last step taken; none before the first.
+        The masks of the last step taken; before the first, those that the search begins at, if
+        it begins at masks.
     label : str
         The caller's text, which must be the same to continue.
     """
@@ -64,19 +65,21 @@ class SavedSearch:
         OSError
             If the file cannot be written.
         """
+        counts, history = packed_steps(self.history)
         about = {
             "method": self.method,
             "seed": self.seed,
             "schedule": self.schedule,
             "keeps": list(self.keeps),
-            "history": [asdict(step) for step in self.history],
+            "history": history,
             "label": self.label,
+            "kept": [int(np.count_nonzero(mask)) for mask in self.masks],
             "weights": [
                 [name, list(array.shape), array.dtype.name, digest]
                 for name, array, digest in zip(weights.names, weights.arrays, digests, strict=True)
             ],
         }
-        _FORMAT.write(path, packed_masks(self.masks), about)
+        _FORMAT.write(path, {**packed_masks(self.masks), **counts}, about)
 
     @classmethod
     def read(
@@ -95,10 +98,11 @@ class SavedSearch:
         OSError
             If the file cannot be read.
         """
-        packed, about = _FORMAT.read(path)
+        arrays, about = _FORMAT.read(path)
         try:
-            _check_weights(path, about["weights"], weights)
-            saved = cls._of(packed, about)
+            described = checks.items(about["weights"], "the list of weights")
+            _check_weights(path, [_weight(entry) for entry in described], weights)
+            saved = cls._of(arrays, about, weights)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             if isinstance(error, WeightsDifferError):
                 raise
@@ -118,38 +122,64 @@ class SavedSearch:
             raise SearchFileError(f"{path} is damaged: {error}") from None
 
     @classmethod
-    def _of(cls, packed: dict[str, Array], about: dict[str, Any]) -> SavedSearch:
-        history = tuple(saved_step(step) for step in about["history"])
-        keeps = tuple(about["keeps"])
-        if [step.step for step in history] != list(range(1, len(history) + 1)):
-            raise ValueError("steps are missing")
+    def _of(cls, arrays: dict[str, Array], about: dict[str, Any], weights: Tensors) -> SavedSearch:
+        history = unpacked_steps(arrays, about["history"], weights.sizes)
+        keeps = tuple(
+            checks.whole(keep, "a number of weights to keep")
+            for keep in checks.items(about["keeps"], "the schedule")
+        )
         if tuple(step.keep for step in history) != keeps[: len(history)]:
             raise ValueError("the steps did not follow the schedule")
+        for step in history:
+            if sum(step.layer_kept) != step.keep:
+                raise ValueError(f"step {step.step} keeps {sum(step.layer_kept)} weights")
+        # Without a step, masks are those that the search begins at, if it begins at masks.
+        counts = history[-1].layer_kept if history else _initial_counts(about)
+        named = zip(weights.names, weights.arrays, counts, strict=True) if counts else ()
         masks = tuple(
-            unpacked_mask(packed, position, name, tuple(shape), kept)
-            for position, ((name, shape, *_), kept) in enumerate(
-                zip(about["weights"], history[-1].layer_kept if history else (), strict=False)
-            )
+            unpacked_mask(arrays, position, name, array.shape, kept)
+            for position, (name, array, kept) in enumerate(named)
         )
-        if history and len(masks) != len(about["weights"]):
-            raise ValueError("masks are missing")
         return cls(
-            method=about["method"],
-            seed=about["seed"],
-            schedule=about["schedule"],
+            method=checks.text(about["method"], "the method"),
+            seed=checks.whole(about["seed"], "the seed", most=2**64 - 1),
+            schedule=checks.text(about["schedule"], "the schedule"),
             keeps=keeps,
             history=history,
             masks=masks,
-            label=about.get("label", ""),
+            label=checks.text(about.get("label", ""), "the label"),
         )
 
 
-def _check_weights(path: str | os.PathLike[str], saved: list[Any], weights: Tensors) -> None:
+def _initial_counts(about: dict[str, Any]) -> tuple[int, ...]:
+    """How many weights the masks keep that a search begins at; none if it begins with all."""
+    kept = checks.items(about.get("kept", []), "the counts of kept weights")
+    return tuple(checks.whole(count, "a count of kept weights") for count in kept)
+
+
+def _weight(entry: object) -> tuple[str, tuple[int, ...], str, str]:
+    """Name, shape, dtype and digest of a tensor of weights."""
+    name, shape, dtype, digest = checks.items(entry, "a tensor of weights", 4)
+    return (
+        checks.text(name, "the name of a tensor"),
+        checks.shape(shape, "a tensor of weights"),
+        checks.text(dtype, "the type of a tensor"),
+        checks.text(digest, "the digest of a tensor"),
+    )
+
+
+def _check_weights(
+    path: str | os.PathLike[str],
+    saved: Sequence[tuple[str, tuple[int, ...], str, str]],
+    weights: Tensors,
+) -> None:
     """Refuse weights that are not those of the file; the message says what differs."""
-    found = differences({name: tuple(shape) for name, shape, *_ in saved}, weights)
+    names = [name for name, *_ in saved]
+    checks.distinct(names, "weights")
+    found = differences({name: shape for name, shape, *_ in saved}, weights)
     if not found:
         arrays = dict(zip(weights.names, weights.arrays, strict=True))
-        if tuple(arrays) != tuple(name for name, *_ in saved):
+        if list(arrays) != names:
             found = ["the order of the tensors"]
         for name, _, dtype, digest in saved:
             if arrays[name].dtype.name != dtype:

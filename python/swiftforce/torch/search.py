@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from swiftforce.adapters import Patterns
+from swiftforce.adapters import Patterns, PeekedBatches, as_patterns
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array, Mask
-from swiftforce.result import Layer, Pruning
+from swiftforce.result import Layer, Prunable, Pruning, warn_about_scope
 from swiftforce.search import Agreement, MaskSearch, Schedule, prune_by_scores
 from swiftforce.show import bar
-from swiftforce.torch.arguments import check_model
-from swiftforce.torch.gradients import Parameters
-from swiftforce.torch.model_state import temporary_state
-from swiftforce.torch.objective import BatchLoss, Loss
-from swiftforce.torch.parameters import prunable
+from swiftforce.torch.arguments import check_model, check_objective
+from swiftforce.torch.initial_masks import InitialMasks, digest, flat_masks
+from swiftforce.torch.model_state import ModelState, forked_generators
+from swiftforce.torch.objective import BatchLoss, Loss, Objective
+from swiftforce.torch.observation import may_tell, observe
+from swiftforce.torch.parameters import chosen_of
 from swiftforce.torch.pruning import ModelPruning
 from swiftforce.torch.ranks import ranks_of
 from swiftforce.torch.scoring import GRASP, SYNFLOW, Scoring, method_of
@@ -44,6 +46,7 @@ def run_search(
     keep: int | None,
     steps: int | None,
     schedule: Schedule,
+    initial_masks: InitialMasks | None,
     batches_per_step: int,
     mode: str | None,
     include: Patterns | None,
@@ -59,11 +62,26 @@ def run_search(
     Warnings point to the caller of the public function that calls this.
     """
     model = check_model(model)
+    include, exclude = as_patterns(include), as_patterns(exclude) or ()
     ranks = ranks_of(model, communicator)
-    with Agreement(None if ranks is None else ranks.communicator) as agreement:
+    given = batches
+    with (
+        Agreement(None if ranks is None else ranks.communicator) as agreement,
+        ExitStack() as before,
+    ):
         row = method_of(method)
-        train = row.is_train(mode)
-        parameters = prunable(model, include=include, exclude=exclude)
+        how_scored = row.mode_of(mode)
+        inner = scored(model)  # Gradients are averaged over ranks here, not by DDP.
+        parameters = chosen_of(model, include, exclude, {})
+        if row.takes_gradients and may_tell(parameters):
+            check_objective(loss, batch_loss, batches, row.name)
+            assert batches is not None
+            before.enter_context(forked_generators(batches))
+            batches = PeekedBatches(batches)
+            device = next(iter(parameters.values())).device
+            objective = Objective(inner, loss, batch_loss, device=device)
+            seen = observe(inner, parameters, objective, batches.first, mode=how_scored)
+            parameters = chosen_of(model, include, exclude, seen)
         sharding = sharding_of(parameters, communicator)
         if sharding is not None and row.name in {GRASP, SYNFLOW}:
             raise UnsupportedTypeError(
@@ -74,7 +92,6 @@ def run_search(
             raise StructureError(
                 "checkpoint is for a search of several steps in one process: leave it out"
             )
-        inner = scored(model)  # Gradients are averaged over ranks here, not by DDP.
         scoring = row.scoring(
             inner,
             parameters,
@@ -87,11 +104,29 @@ def run_search(
             sharding=sharding,
         )
         steps = row.steps_of(steps, schedule)
-        buffers = WeightBuffers(parameters, masked=steps != 1 and not row.is_one_shot)
+        buffers = WeightBuffers(
+            parameters,
+            masked=(steps != 1 or initial_masks is not None) and not row.is_one_shot,
+            written=row.needs_batches,
+        )
+        begins_at = flat_masks(initial_masks, row, inner, buffers)
         shapes = [(name, tuple(one.shape)) for name, one in parameters.items()]
-        how = (row.name, "train" if train else "eval", batches_per_step, temperature, seed)
-        agreement.settings = (how, sparsity, keep, steps, schedule, shapes)
-    with temporary_state(inner, parameters.values(), batches, train=train), buffers:
+        how = (row.name, how_scored, batches_per_step, temperature, seed)
+        # Ranks with copies of a model have the same masks; with shards, the search compares them.
+        begins = begins_at is not None if sharding is not None else digest(begins_at)
+        agreement.settings = (how, sparsity, keep, steps, schedule, shapes, begins)
+        generators = before.pop_all()
+    # Methods that need no batches do not run the model, so its state cannot change.
+    state = ModelState(
+        inner if row.needs_batches else nn.Module(),
+        parameters.values() if row.needs_batches else (),
+        given,
+        mode=how_scored,
+        weights=buffers,
+        contexts=scoring.contexts,
+    )
+    with generators, state:
+        scoring.begin_batches_by(state.begin_batch)
         if ranks is not None:
             ranks.check_equal(buffers.dense.values(), "weights")
         if row.core is None:
@@ -106,10 +141,14 @@ def run_search(
                 schedule=schedule,
                 seed=seed,
                 masked_weights=buffers.masked,
+                initial_masks=begins_at,
                 communicator=sharding.communicator if sharding is not None else None,
                 pieces=sharding.pieces if sharding is not None else None,
             )
             label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*how)
+            if begins_at is not None:
+                label += f", from the masks {digest(begins_at)}"
+                buffers.load_masked()
             if checkpoint is not None and Path(checkpoint).exists():
                 search = _resumed(search, checkpoint, label, buffers)
                 scoring.skip(search.taken)
@@ -121,9 +160,11 @@ def run_search(
                 search._forget_previous()
                 if checkpoint is not None:
                     search.save(checkpoint, label=label)
+            scoring.check_reached()
             found = search._result(4, copies=False)
         if ranks is not None:
             ranks.check_equal(found.masks.values(), "masks")
+        warn_about_scope(parameters.scope, stacklevel=4)
         return _of_model(found, row.name, parameters, buffers)
 
 
@@ -152,6 +193,7 @@ def _by_products(
 ) -> Pruning[Masks]:
     """The masks that keep the largest scores ``w * (H g)``, whatever their sign."""
     products = buffers.gradients(scoring())
+    scoring.check_reached()
     assert products is not None
     scores = {name: _product(weight, products[name]) for name, weight in buffers.dense.items()}
     return prune_by_scores(scores, sparsity=sparsity, keep=keep, method=GRASP, stacklevel=5)
@@ -165,12 +207,17 @@ def _product(first: Array, second: Array) -> Array:
 
 
 def _of_model(
-    found: Pruning[Masks], method: str, parameters: Parameters, buffers: WeightBuffers
+    found: Pruning[Masks], method: str, parameters: Prunable[nn.Parameter], buffers: WeightBuffers
 ) -> ModelPruning:
     """The same result with tensors of the parameters' shapes as masks."""
     layers = [
         Layer(layer.name, tuple(parameter.shape), layer.size, layer.kept)
         for layer, parameter in zip(found.layers, parameters.values(), strict=True)
     ]
-    changes = {"method": method, "masks": buffers.masks(found.masks), "layers": tuple(layers)}
+    changes = {
+        "method": method,
+        "masks": buffers.masks(found.masks),
+        "layers": tuple(layers),
+        "scope": parameters.scope,
+    }
     return ModelPruning(**{**vars(found), **changes})
