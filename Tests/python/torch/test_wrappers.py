@@ -124,6 +124,9 @@ def test_masks_have_the_names_of_the_model_inside(wrap: str) -> None:
     assert_same(sft.masks_of_zeros(model), wanted.masks)
     assert_same(sft.masks_of_zeros(model.state_dict()), wanted.masks)
     sft.apply(mlp(), found)  # They fit the model itself.
+    further = {**OPTIONS, "sparsity": 0.8, "initial_masks": sft.masks(model)}
+    again = sft.prune(model, batches(), **further)
+    assert all((mask <= wanted.masks[name]).all() for name, mask in again.masks.items())
     sft.remove(model)
     assert sft.masks(model) == {}
 

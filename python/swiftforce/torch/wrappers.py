@@ -61,7 +61,8 @@ def _inside(model: nn.Module) -> nn.Module | None:
     """The module that a wrapper wraps; None if `model` is no wrapper."""
     inner = getattr(model, "_orig_mod", None)  # that of torch.compile
     is_average = _is_of(model, "timm", "ModelEmaV2") or _is_of(model, "timm", "ModelEmaV3")
-    if isinstance(model, _TORCH) or _is_fabric(model) or is_average or _is_engine(model):
+    is_of_fabric = _is_fabric(model) or isinstance(model, _Fabric)
+    if isinstance(model, _TORCH) or is_of_fabric or is_average or _is_engine(model):
         inner = getattr(model, "module", None)
     return inner if isinstance(inner, nn.Module) else None
 
