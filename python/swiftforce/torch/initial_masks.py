@@ -15,6 +15,7 @@ from swiftforce.search import check_begins_at_masks
 from swiftforce.torch.scoring import Method
 from swiftforce.torch.sparse import checked_masks
 from swiftforce.torch.weight_buffers import WeightBuffers
+from swiftforce.torch.wrappers import unwrapped
 
 #: What a caller passes: a result, or masks by parameter name.
 InitialMasks = PruningRecord[Any] | Mapping[str, Any]
@@ -36,7 +37,7 @@ def flat_masks(
     if initial_masks is None:
         return None
     check_begins_at_masks(row.name, one_shot=row.is_one_shot)
-    masks = checked_masks(model, masks_of(initial_masks))
+    masks = checked_masks(unwrapped(model), masks_of(initial_masks))
     for name in buffers.dense:
         if name not in masks:
             raise StructureError(f"initial_masks lack {name!r}, which is searched")
