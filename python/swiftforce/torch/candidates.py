@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.utils.parametrize import ParametrizationList
 
 from swiftforce.adapters import Candidate, NameRule, Reason
+from swiftforce.torch.operands import has_own_forward, operand_of
 from swiftforce.torch.products import keeps_zeros, multiplies_by
 from swiftforce.torch.sharded import is_sharded
 
@@ -143,15 +144,16 @@ def _is_of_layer(module: nn.Module, own: str) -> bool:
 
 def _of_layer(module: nn.Module, own: str) -> Reason:
     """What the weight of a layer is: a subclass may compute another from it."""
-    forward = getattr(type(module).forward, "__module__", "")
-    may_differ = isinstance(module, (nn.Linear, nn.modules.conv._ConvNd))
-    if not may_differ or forward.startswith("torch.nn."):
+    if not has_own_forward(module, own):
         return Reason.LAYER
     found = multiplies_by(module, own)
     if found is None:
         # The weights of one that is sharded can be seen on all ranks only.
-        return Reason.LAYER if is_sharded(module._parameters[own]) else Reason.UNKNOWN
-    return Reason.LAYER if found else Reason.COMPUTED
+        sharded = is_sharded(module._parameters[own])
+        return Reason.LAYER if sharded else Reason.UNKNOWN
+    if found:
+        return Reason.LAYER
+    return Reason.COMPUTED if operand_of(module) is None else Reason.ACTING
 
 
 def _of_parametrizations(module: ParametrizationList, own: str) -> Reason | None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from swiftforce.checks import EffectiveDensity, EffectiveLayer
@@ -18,7 +17,8 @@ from swiftforce.result import Pruning, masks_of
 from swiftforce.torch.arguments import check_model
 from swiftforce.torch.function_call import FunctionCall
 from swiftforce.torch.liveness import Liveness, UnknownPathError, map_tensors, tensors_in
-from swiftforce.torch.model_state import temporary_state
+from swiftforce.torch.model_copy import copied
+from swiftforce.torch.model_state import ModelState
 from swiftforce.torch.parameters import prunable
 from swiftforce.torch.path_layers import metadata
 from swiftforce.torch.path_rules import COMPOSED, RULES
@@ -108,11 +108,8 @@ def effective_density(
     kept = _kept(model, masks)
     live = Liveness()
     device = next(iter(kept.values())).device.type
-    with (
-        temporary_state(model, (), None, train=False),
-        torch.compiler.set_stance("force_eager"),
-        torch.autocast(device, enabled=False),
-    ):
+    contexts = torch.compiler.set_stance("force_eager"), torch.autocast(device, enabled=False)
+    with ModelState(model, (), None, mode="eval", contexts=contexts):
         leaves = {name: live.start_mask(mask) for name, mask in kept.items()}
         ends = [one.sum() for one in _live_outputs(model, leaves, inputs, live)]
         # The list may be empty, hence the zero.
@@ -157,17 +154,23 @@ def _live_outputs(
     kwargs: dict[str, Any] = {}
     if isinstance(given, Mapping):
         args, kwargs = (), dict(given)
-    masked = {id(model.get_parameter(name)) for name in leaves}
-    # Training makes them nonzero, whatever they are now. Random rather than one, so that 1 - w is
-    # nonzero, too.
-    others = {
-        name: live.set_trained(torch.rand_like(one, dtype=torch.float32, requires_grad=False))
-        for name, one in model.named_parameters()
-        if id(one) not in masked and one.is_floating_point() and one.requires_grad
-    }
+    masked = {id(model.get_parameter(name)): leaf for name, leaf in leaves.items()}
+    parameters = {id(one) for one in model.parameters()}
+
+    def replacement(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) in masked:
+            return masked[id(tensor)]
+        is_trained = tensor.is_floating_point() and tensor.requires_grad
+        if id(tensor) not in parameters or not is_trained:
+            return tensor
+        # Training makes them nonzero, whatever they are now. Random rather than one, so that 1 - w
+        # is nonzero, too.
+        return live.set_trained(torch.rand_like(tensor, dtype=torch.float32, requires_grad=False))
+
+    twin = copied(model, replacement, "effective_density")
     try:
         with _LivenessMode(live):
-            output = functional_call(model, {**others, **leaves}, args, kwargs)
+            output = twin(*args, **kwargs)
         returned = tuple(tensors_in(output))
         ends = [one for one in returned if live.is_tracked(one) and live.is_live(one)]
     except UnknownPathError as error:

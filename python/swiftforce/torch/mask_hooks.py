@@ -24,11 +24,10 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from swiftforce.errors import MasksLostWarning, RemovedWeightsWarning
-from swiftforce.torch.masked_parameter import MaskedParameter, masked_by
+from swiftforce.torch.masked_parameter import ATTRIBUTE, MaskedParameter, masked_by
+from swiftforce.torch.operands import is_computed, unwatch, watch
 from swiftforce.torch.sharded import is_sharded, local_of
 
-#: The attribute of a module that holds its hooks.
-ATTRIBUTE = "_swiftforce_mask_hooks"
 #: What earlier versions added to the name of a parameter for the buffer of its mask.
 SUFFIX = "_mask"
 
@@ -211,6 +210,8 @@ def put(hooks: MaskHooks, module: nn.Module) -> None:
     clean_loads(module)
     _forget(module._load_state_dict_post_hooks, _after_load)
     module.register_load_state_dict_post_hook(_after_load)
+    if any(is_computed(module, one.name) for one in hooks.parameters):
+        watch(module)
     use(hooks)
 
 
@@ -219,6 +220,7 @@ def take(module: nn.Module) -> None:
     hooks = mask_hooks_of(module)
     if hooks is not None:
         hooks.remove()
+        unwatch(module)
         delattr(module, ATTRIBUTE)
         for parameter in module._parameters.values():
             for one in masked_by(parameter) if parameter is not None else ():

@@ -9,7 +9,7 @@ from torch import nn
 
 from swiftforce.adapters import Reason
 from swiftforce.result import Prunable
-from swiftforce.torch.model_state import temporary_state
+from swiftforce.torch.model_state import ModelState
 from swiftforce.torch.objective import Objective
 from swiftforce.torch.wrappers import unwrapped
 from swiftforce.torch.products import ProductWatch
@@ -27,26 +27,23 @@ def may_tell(parameters: Prunable[nn.Parameter]) -> bool:
 
 
 def observe(
-    model: nn.Module,
     parameters: Prunable[nn.Parameter],
     objective: Objective,
     batch: Any,  # noqa: ANN401 - the caller's
     *,
-    train: bool,
+    mode: str,
 ) -> dict[str, Reason]:
     """What parameters in doubt are by one forward pass; without those that it does not tell about.
 
     A parameter that the batch does not reach, such as that of an expert, is not among them.
     """
+    model = objective.model
     named = dict(unwrapped(model).named_parameters())
     doubts = [one.name for one in parameters.decisions if one.reason in _DOUBTS]
     certain = [one.name for one in parameters.decisions if one.reason is Reason.LAYER]
     watch = ProductWatch({name: named[name] for name in (*doubts, *certain)}, certain)
-    with (
-        temporary_state(model, parameters.values(), None, train=train),
-        torch.compiler.set_stance("force_eager"),
-        watch,
-    ):
+    contexts = torch.compiler.set_stance("force_eager"), watch
+    with ModelState(model, parameters.values(), None, mode=mode, contexts=contexts):
         objective(batch)
     found = {}
     for name in doubts:

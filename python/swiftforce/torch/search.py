@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from swiftforce.adapters import Patterns, PeekedBatches, as_patterns
+from swiftforce.adapters import Patterns, PeekedBatches, Reason, as_patterns
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array, Mask
@@ -19,16 +20,17 @@ from swiftforce.result import Layer, Prunable, Pruning, warn_about_scope
 from swiftforce.search import Agreement, MaskSearch, Schedule, prune_by_scores
 from swiftforce.show import bar
 from swiftforce.torch.arguments import check_model, check_objective
-from swiftforce.torch.model_state import forked_generators, temporary_state
+from swiftforce.torch.model_state import ModelState, forked_generators
 from swiftforce.torch.objective import BatchLoss, Loss, Objective
 from swiftforce.torch.observation import may_tell, observe
+from swiftforce.torch.operands import operands_of, replaced
 from swiftforce.torch.parameters import chosen_of
 from swiftforce.torch.pruning import ModelPruning
 from swiftforce.torch.ranks import ranks_of
 from swiftforce.torch.scoring import GRASP, SYNFLOW, Scoring, method_of
 from swiftforce.torch.sharded import sharding_of
 from swiftforce.torch.weight_buffers import WeightBuffers
-from swiftforce.torch.wrappers import scored
+from swiftforce.torch.wrappers import scored, unwrapped
 
 #: Flat masks by parameter name.
 Masks = dict[str, Mask]
@@ -60,7 +62,6 @@ def run_search(
     Warnings point to the caller of the public function that calls this.
     """
     model = check_model(model)
-    include, exclude = as_patterns(include), as_patterns(exclude) or ()
     ranks = ranks_of(model, communicator)
     given = batches
     with (
@@ -68,18 +69,21 @@ def run_search(
         ExitStack() as before,
     ):
         row = method_of(method)
-        train = row.is_train(mode)
-        parameters = chosen_of(model, include, exclude, {})
+        how_scored = row.mode_of(mode)
+        choose = partial(chosen_of, model, as_patterns(include), as_patterns(exclude) or ())
+        parameters = choose()
         if row.takes_gradients and may_tell(parameters):
             check_objective(loss, batch_loss, batches, row.name)
             assert batches is not None
             before.enter_context(forked_generators(batches))
             batches = PeekedBatches(batches)
             device = next(iter(parameters.values())).device
-            inner = model if (parallel := parallel_of(model)) is None else parallel.module
-            objective = Objective(inner, loss, batch_loss, device=device)
-            seen = observe(inner, parameters, objective, batches.first, train=train)
-            parameters = chosen_of(model, include, exclude, seen)
+            objective = Objective(scored(model), loss, batch_loss, device=device)
+            parameters = choose(observe(parameters, objective, batches.first, mode=how_scored))
+        elif row.name == SYNFLOW:
+            # The flow is computed at other weights than those that the layers compute.
+            acting = [one.name for one in parameters.decisions if one.reason is Reason.ACTING]
+            parameters = choose(dict.fromkeys(acting, Reason.COMPUTED))
         sharding = sharding_of(parameters, communicator)
         if sharding is not None and row.name in {GRASP, SYNFLOW}:
             raise UnsupportedTypeError(
@@ -91,9 +95,11 @@ def run_search(
                 "checkpoint is for a search of several steps in one process: leave it out"
             )
         inner = scored(model)  # Gradients are averaged over ranks here, not by DDP.
+        layers, operands = operands_of(unwrapped(model), parameters if row.name != SYNFLOW else ())
+        weights = {**parameters, **operands}
         scoring = row.scoring(
             inner,
-            parameters,
+            weights,
             batches,
             loss=loss,
             batch_loss=batch_loss,
@@ -103,16 +109,26 @@ def run_search(
             sharding=sharding,
         )
         steps = row.steps_of(steps, schedule)
-        buffers = WeightBuffers(parameters, masked=steps != 1 and not row.is_one_shot)
-        shapes = [(name, tuple(one.shape)) for name, one in parameters.items()]
-        how = (row.name, "train" if train else "eval", batches_per_step, temperature, seed)
+        buffers = WeightBuffers(
+            weights,
+            masked=steps != 1 and not row.is_one_shot,
+            written=row.needs_batches,
+        )
+        shapes = [(name, tuple(one.shape)) for name, one in weights.items()]
+        how = (row.name, how_scored, batches_per_step, temperature, seed)
         agreement.settings = (how, sparsity, keep, steps, schedule, shapes)
         generators = before.pop_all()
-    with (
-        generators,
-        temporary_state(inner, parameters.values(), given, train=train),
-        buffers,
-    ):
+    # Methods that need no batches do not run the model, so its state cannot change.
+    state = ModelState(
+        inner if row.needs_batches else nn.Module(),
+        weights.values() if row.needs_batches else (),
+        given,
+        mode=how_scored,
+        weights=buffers,
+        contexts=(replaced(layers, weights), *scoring.contexts),
+    )
+    with generators, state:
+        scoring.begin_batches_by(state.begin_batch)
         if ranks is not None:
             ranks.check_equal(buffers.dense.values(), "weights")
         if row.core is None:
@@ -142,6 +158,7 @@ def run_search(
                 search._forget_previous()
                 if checkpoint is not None:
                     search.save(checkpoint, label=label)
+            scoring.check_reached()
             found = search._result(4, copies=False)
         if ranks is not None:
             ranks.check_equal(found.masks.values(), "masks")
@@ -174,6 +191,7 @@ def _by_products(
 ) -> Pruning[Masks]:
     """The masks that keep the largest scores ``w * (H g)``, whatever their sign."""
     products = buffers.gradients(scoring())
+    scoring.check_reached()
     assert products is not None
     scores = {name: _product(weight, products[name]) for name, weight in buffers.dense.items()}
     return prune_by_scores(scores, sparsity=sparsity, keep=keep, method=GRASP, stacklevel=5)

@@ -48,7 +48,7 @@ class Sharding:
     all_ranks: tuple[TorchCommunicator, ...]
 
     def share(
-        self, compute: Callable[[], torch.Tensor], size: int
+        self, compute: Callable[[], torch.Tensor], samples_of: Callable[[], int]
     ) -> tuple[torch.Tensor, float, int]:
         """A rank's loss, its weight, and the number of samples of all ranks.
 
@@ -58,7 +58,7 @@ class Sharding:
         with ExitStack() as stack:
             for communicator in self.all_ranks:
                 stack.enter_context(Agreement(communicator))
-            loss = compute()
+            loss, size = compute(), samples_of()
         ranks, samples = 1, np.array([size], np.int64)
         for communicator in self.all_ranks:
             communicator.sum_integers(samples)

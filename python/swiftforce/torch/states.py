@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from swiftforce.adapters import Patterns
-from swiftforce.adapters import prunable as prunable_names
+from swiftforce.adapters import Candidate, Patterns, Reason, choose
 from swiftforce.errors import (
     LayerCollapseWarning,
     MasksLostWarning,
@@ -229,11 +228,18 @@ def _weights(
 ) -> dict[str, torch.Tensor]:
     """The entries of a state that are weights, by name."""
     tensors = {name: one for name, one in state.items() if isinstance(one, torch.Tensor)}
-    dimensions = {
-        name: one.dim() if one.is_floating_point() else None for name, one in tensors.items()
-    }
-    names = prunable_names(dimensions, include, exclude, nothing="the state has no weights")
-    return {name: tensors[name] for name in names}
+    candidates = [
+        Candidate(
+            name,
+            tuple(one.shape),
+            None if one.is_floating_point() else Reason.NOT_FLOATING,
+            floating=one.is_floating_point(),
+        )
+        for name, one in tensors.items()
+    ]
+    nothing = "the state has no weights; of floating-point numbers there are"
+    decisions = choose(candidates, include, exclude, nothing=nothing)
+    return {one.name: tensors[one.name] for one in decisions if one.chosen}
 
 
 def _partly_zero(state: Mapping[str, Any]) -> list[str]:

@@ -14,7 +14,8 @@ from swiftforce.errors import NonFiniteError
 from swiftforce.inputs import Array
 from swiftforce.search import saliency
 from swiftforce.torch.memory import array_of, flattened, order_of, tensor_of, unflattened
-from swiftforce.torch.sharded import from_local, local_of
+from swiftforce.torch.sharded import from_local, is_sharded, local_of
+from swiftforce.torch.snapshot import Memory
 
 
 class WeightBuffers:
@@ -32,8 +33,11 @@ class WeightBuffers:
     parameters : mapping of name to nn.Parameter
         The parameters that are searched.
     masked : bool
-        Whether masked weights will be written. If not, nothing is copied on the CPU: the dense
-        weights are the parameters' own memory.
+        Whether masked weights will be written.
+    written : bool
+        Whether something else may write the parameters: the forward pass of a model, for example to
+        normalise a weight. If neither is so, nothing is copied on the CPU: the dense weights are
+        the parameters' own memory.
 
     Attributes
     ----------
@@ -43,16 +47,26 @@ class WeightBuffers:
         Where masked weights are written; None if they are not.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], *, masked: bool) -> None:
+    def __init__(
+        self, parameters: Mapping[str, nn.Parameter], *, masked: bool, written: bool
+    ) -> None:
         self._parameters = parameters
+        self._memories = {
+            name: Memory(one) for name, one in parameters.items() if not is_sharded(one)
+        }
         self._locals = {name: local_of(one) for name, one in parameters.items()}
         self._orders = {name: order_of(one, name) for name, one in self._locals.items()}
         on_host = {name: self._on_host(name) for name in parameters}
-        self.masked: dict[str, Array] | None = None
+        self.masked: dict[str, Array] | None = on_host if masked else None
         self.dense = on_host
-        if masked:
-            self.masked = on_host
-            self.dense = {name: array.copy() for name, array in on_host.items()}
+        self._written: dict[str, Array] | None = None
+        if masked or written:
+            self._written = on_host
+            # Those of other devices have been copied to the host already.
+            self.dense = {
+                name: array.copy() if masked or self._locals[name].device.type == "cpu" else array
+                for name, array in on_host.items()
+            }
 
     def _on_host(self, name: str) -> Array:
         flat = flattened(self._locals[name], self._orders[name])
@@ -77,7 +91,12 @@ class WeightBuffers:
         return found
 
     def load_masked(self) -> None:
-        """Copy the masked weights into the parameters that are not on the CPU."""
+        """Copy the masked weights into the parameters that are not on the CPU.
+
+        Parameters whose memory the forward pass has replaced get their own back.
+        """
+        for memory in self._memories.values():
+            memory.put_back()
         if self.masked is not None:
             self._copy_to_devices(self.masked)
 
@@ -97,12 +116,15 @@ class WeightBuffers:
         trace: TracebackType | None,
     ) -> None:
         """Restore the dense weights. If one of them made the loss non-finite, raise that error."""
-        if self.masked is not None:
-            self._restore(self.masked)
+        for memory in self._memories.values():
+            memory.put_back()
+        if self._written is not None:
+            self._restore(self._written)
         if isinstance(error, NonFiniteError) and error.tensor == "loss":
             saliency(self.dense, criterion="magnitude")  # Raises, and names the weight.
 
-    def _restore(self, masked: Mapping[str, Array]) -> None:
+    def _restore(self, written: Mapping[str, Array]) -> None:
         for name, array in self.dense.items():
-            np.copyto(masked[name], array)
+            if written[name] is not array:
+                np.copyto(written[name], array)
         self._copy_to_devices(self.dense)
