@@ -7,6 +7,7 @@ modules do not say what they are.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
@@ -115,12 +116,13 @@ class NameRule:
     def is_router(self, name: str) -> bool:
         """Whether an array chooses experts, rather than computing with them."""
         parts = self._parts[name]
-        if any(_ROUTER.search(part) for part in parts):
-            return True
-        return any(
-            _GATE.search(part) and parts[:place] in self._beside_experts
-            for place, part in enumerate(parts)
-        )
+        for place, part in enumerate(parts):
+            beside = self._inside[parts[:place]] - self._inside[parts[: place + 1]]
+            if _ROUTER.search(part) and beside:
+                return True
+            if _GATE.search(part) and parts[:place] in self._beside_experts:
+                return True
+        return False
 
     def _of_module(self, modules: list[str], own: str) -> Reason | None:
         """What the module says of its weight."""
@@ -137,6 +139,12 @@ class NameRule:
         # An embedding table has two dimensions, or three if it is stacked; a kernel has more.
         many = len(self._by_parts.get((*modules, own), ())) > 3
         return None if found is Reason.TABLE and many else found
+
+    @cached_property
+    def _inside(self) -> Counter[tuple[str, ...]]:
+        """The number of arrays inside each module, by the parts of its name."""
+        every = self._parts.values()
+        return Counter(parts[:place] for parts in every for place in range(len(parts) + 1))
 
     @cached_property
     def _beside_experts(self) -> set[tuple[str, ...]]:
