@@ -18,6 +18,7 @@ from swiftforce.search.schedule import (
 )
 from swiftforce.search.selection import permutation, prune_by_scores, saliency, select
 from swiftforce.search.shards import Agreement, Piece
+from swiftforce.search.turns import Turns
 
 __all__ = [
     "Agreement",
@@ -25,6 +26,7 @@ __all__ = [
     "MaskSearch",
     "Piece",
     "Schedule",
+    "Turns",
     "check_steps",
     "force",
     "grasp_it",

@@ -208,7 +208,7 @@ class MaskSearch(Generic[Masks_co]):
             masked_weights,
             needs_masked=self.steps > 1 or self._initial is not None,
         )
-        self._turns = Turns("search", waits=self._shard is None)
+        self._turns = Turns("call on this search", waits=self._shard is None)
 
     @property
     def steps(self) -> int:

@@ -23,7 +23,7 @@ def named_parts(value: Any) -> Mapping[Any, Any] | None:  # noqa: ANN401 - the c
     """What a mapping, a dataclass or another object with attributes holds; None for others."""
     if isinstance(value, Mapping):
         return value
-    if isinstance(value, (torch.Tensor, type)) or callable(value) or hasattr(value, "dtype"):
+    if isinstance(value, (torch.Tensor, type)) or is_sequence(value) or hasattr(value, "dtype"):
         return None
     if is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in fields(value)}
@@ -54,10 +54,10 @@ def with_tensors(batch: Any, by: Callable[[torch.Tensor], torch.Tensor]) -> Any:
         if hasattr(batch, "_fields"):
             return type(batch)(*parts)
         return tuple(parts) if isinstance(batch, tuple) else parts
-    parts = named_parts(batch)
-    if not parts:
+    named = named_parts(batch)
+    if not named:
         return batch
-    changed = {name: with_tensors(part, by) for name, part in parts.items()}
+    changed = {name: with_tensors(part, by) for name, part in named.items()}
     if type(batch) is dict:
         return changed
     made = copy.copy(batch)
@@ -97,7 +97,7 @@ def size_of(batch: Any) -> int:  # noqa: ANN401 - the caller's
         if isinstance(part, torch.Tensor) and part.dim() and not len(part):
             raise BatchesError(f"a batch has no samples ({described(part)}): leave it out")
         check_batch_part(part, "input")
-    if any(isinstance(part, torch.Tensor) and part.dim() for part in leaves(batch)):
+    if any(isinstance(part, torch.Tensor) for part in leaves(batch)):
         raise BatchesError(f"the number of samples in a batch ({what}) is unknown: {_HOW_TO_SAY}")
     raise BatchesError(
         f"there is no tensor in a batch ({what}), so its number of samples is unknown: "
@@ -105,7 +105,7 @@ def size_of(batch: Any) -> int:  # noqa: ANN401 - the caller's
     )
 
 
-def _sizes(batch: Any, *, outer: bool = False) -> set[int]:  # noqa: ANN401
+def _sizes(batch: Any, *, outer: bool = False) -> set[int]:  # noqa: ANN401, PLR0911 - by type
     """The numbers of samples that a batch or a part of it may have; none if it does not tell."""
     if isinstance(batch, torch.Tensor):
         return {len(batch)} if batch.dim() else set()
@@ -133,7 +133,8 @@ def _of_parts(batch: Sequence[Any], each: list[set[int]]) -> set[int]:
     """The sizes of a whole batch, from those of its parts: ``(input, target)``."""
     if not isinstance(batch, list):
         return _first(each)
-    if isinstance(batch[0], tuple) or named_parts(batch[0]) is not None:
+    kinds = {type(part) for part in batch}
+    if kinds == {tuple} or named_parts(batch[0]) is not None:
         return {len(batch)}  # Samples that were not put together.
     if all(isinstance(part, torch.Tensor) for part in batch) and len(batch) > 1:
         common = set.intersection(*each)

@@ -17,11 +17,11 @@ from swiftforce.result import Pruning, masks_of
 from swiftforce.torch.arguments import check_model
 from swiftforce.torch.function_call import FunctionCall
 from swiftforce.torch.liveness import Liveness, UnknownPathError, map_tensors, tensors_in
-from swiftforce.torch.model_copy import copied
 from swiftforce.torch.model_state import ModelState
 from swiftforce.torch.parameters import prunable
 from swiftforce.torch.path_layers import metadata
 from swiftforce.torch.path_rules import COMPOSED, RULES
+from swiftforce.torch.replaced_tensors import replaced_tensors
 from swiftforce.torch.sharded import is_sharded
 from swiftforce.torch.sparse import checked_masks
 from swiftforce.torch.states import masks as applied
@@ -167,10 +167,9 @@ def _live_outputs(
         # is nonzero, too.
         return live.set_trained(torch.rand_like(tensor, dtype=torch.float32, requires_grad=False))
 
-    twin = copied(model, replacement, "effective_density")
     try:
-        with _LivenessMode(live):
-            output = twin(*args, **kwargs)
+        with replaced_tensors(model, replacement, "effective_density"), _LivenessMode(live):
+            output = model(*args, **kwargs)
         returned = tuple(tensors_in(output))
         ends = [one for one in returned if live.is_tracked(one) and live.is_live(one)]
     except UnknownPathError as error:

@@ -23,7 +23,12 @@ from swiftforce.torch.model_state import forked_generators
 from swiftforce.torch.objective import Objective
 from swiftforce.torch.ranks import Ranks
 from swiftforce.torch.reached import Reached
-from swiftforce.torch.second_derivatives import Differentiable, in_float32, widened_input
+from swiftforce.torch.second_derivatives import (
+    Differentiable,
+    in_float32,
+    is_half,
+    widened_input,
+)
 from swiftforce.torch.sharded import Sharding, local_of
 from swiftforce.torch.torch_errors import explained
 
@@ -78,7 +83,7 @@ def hessian_gradients(
     """Products H g of the Hessian and the gradient g of the loss, both means over all batches.
 
     Each batch is used twice, with the same random numbers (dropout). Weights in float16 and
-    bfloat16 are used in float32, in a copy of the model.
+    bfloat16 are used in float32, as are batches.
 
     References
     ----------
@@ -103,14 +108,12 @@ def hessian_gradients(
 
     with nullcontext() if how.ranks is None else how.ranks.agreement():
         batches = list(batches)
-        twin, parameters = in_float32(objective.model, parameters)
-        if twin is not objective.model:
+        if is_half(parameters):
             batches = [with_tensors(batch, widened_input) for batch in batches]
-            objective = objective.of(twin)
-    with Differentiable():
+    with in_float32(objective.model, parameters) as wide, Differentiable():
         with forked_generators():
-            means = _mean(objective, parameters, batches, first, how)
-        return _mean(objective, parameters, batches, product, how)
+            means = _mean(objective, wide, batches, first, how)
+        return _mean(objective, wide, batches, product, how)
 
 
 def _mean(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any
@@ -58,12 +57,6 @@ class Objective:
         self._batch_loss = batch_loss
         self._device = device
         self._temperature = temperature
-
-    def of(self, model: nn.Module) -> Objective:
-        """The same loss of another model."""
-        other = copy.copy(self)
-        other.model = model
-        return other
 
     def __call__(self, batch: Any) -> torch.Tensor:  # noqa: ANN401 - the caller's
         """The mean loss, with its autograd graph.

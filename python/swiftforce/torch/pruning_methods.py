@@ -11,9 +11,10 @@ from torch import nn
 from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
 from swiftforce.search import Schedule
+from swiftforce.torch.model_state import Mode
 from swiftforce.torch.objective import BatchLoss, Loss
 from swiftforce.torch.pruning import ModelPruning
-from swiftforce.torch.scoring import MethodName, Mode
+from swiftforce.torch.scoring import MethodName
 from swiftforce.torch.search import run_search
 
 

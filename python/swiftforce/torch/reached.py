@@ -104,7 +104,9 @@ class _Uses(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
         given = (*args, *(kwargs or {}).values())
-        flat = [part for one in given for part in (one if isinstance(one, (list, tuple)) else [one])]
+        flat = [
+            part for one in given for part in (one if isinstance(one, (list, tuple)) else [one])
+        ]
         # Getters, such as that of a shape, are no use.
         if func.__name__ != "__get__" and any(id(one) in self._watched for one in flat):
             if torch.is_grad_enabled():

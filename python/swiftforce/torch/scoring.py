@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from swiftforce.adapters import endless
+from swiftforce.distributed import Communicator
 from swiftforce.errors import (
     HyperparameterError,
     MissingGradientsError,
@@ -275,7 +276,7 @@ class _Derivatives(Scoring):
         if self._skipped:
             self._how.reached.add_all()
         ranks, sharding = self._how.ranks, self._how.sharding
-        communicators = () if ranks is None else (ranks.communicator,)
+        communicators: tuple[Communicator, ...] = () if ranks is None else (ranks.communicator,)
         if sharding is not None:
             communicators = sharding.all_ranks
         missing = self._how.reached.missing(communicators)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
-from swiftforce.torch.model_copy import copied
+from swiftforce.torch.replaced_tensors import replaced_tensors
 
 _HALVES = (torch.float16, torch.bfloat16)
 
@@ -36,9 +36,9 @@ class Differentiable(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
         formula = _FORMULAS.get(getattr(func, "__name__", ""))
-        return (formula or func)(*args, **(kwargs or {})) if formula is None else formula(
-            func, *args, **(kwargs or {})
-        )
+        if formula is None:
+            return func(*args, **(kwargs or {}))
+        return formula(func, *args, **(kwargs or {}))
 
 
 def _hardsigmoid(
@@ -60,16 +60,15 @@ _FORMULAS: dict[str, Callable[..., Any]] = {
 }
 
 
+@contextmanager
 def in_float32(
     model: nn.Module, parameters: Mapping[str, nn.Parameter]
-) -> tuple[nn.Module, Mapping[str, nn.Parameter]]:
-    """A model whose float16 and bfloat16 tensors are float32, and its parameters by these names.
+) -> Iterator[Mapping[str, nn.Parameter]]:
+    """Replace the float16 and bfloat16 tensors of a model by float32 ones; yields its parameters.
 
-    The model itself if it has none. Products of second derivatives underflow in float16: gradients
-    of a loss divided by 200 are near the smallest numbers already.
+    Products of second derivatives underflow in float16: gradients of a loss divided by 200 are near
+    the smallest numbers already.
     """
-    if not any(one.dtype in _HALVES for one in model.parameters()):
-        return model, parameters
     wide: dict[int, torch.Tensor] = {}
 
     def widened(tensor: torch.Tensor) -> torch.Tensor:
@@ -81,9 +80,17 @@ def in_float32(
         wide[id(tensor)] = found
         return found
 
-    twin = copied(model, widened, "grasp")
-    named: dict[str, Any] = {name: wide.get(id(one), one) for name, one in parameters.items()}
-    return twin, named
+    if is_half(parameters):
+        with replaced_tensors(model, widened, "grasp"):
+            named: dict[str, Any] = {name: wide.get(id(p), p) for name, p in parameters.items()}
+            yield named
+    else:
+        yield parameters
+
+
+def is_half(parameters: Mapping[str, nn.Parameter]) -> bool:
+    """Whether one of the parameters is float16 or bfloat16."""
+    return any(one.dtype in _HALVES for one in parameters.values())
 
 
 def widened_input(tensor: torch.Tensor) -> torch.Tensor:

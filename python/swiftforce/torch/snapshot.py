@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import copyreg
 import random
-from collections import deque
+from collections import UserDict, UserList, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
-from types import MethodType
+from types import CellType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ from swiftforce.torch.sharded import is_sharded
 #: The attributes that every module has.
 _OF_MODULES = frozenset(vars(nn.Module()))
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, type, torch.dtype, torch.device)
+#: Objects whose attributes are followed, whatever package they are from.
+_FOLLOWED = (nn.Module, SimpleNamespace, UserDict, UserList)
 _MISSING = object()
 
 
@@ -63,7 +65,13 @@ class Parts:
                 package = _package(value)
             left += [(one, package) for one in self._follow(value, package, own=own)]
 
-    def _follow(self, value: Any, package: str, *, own: bool) -> Iterable[Any]:  # noqa: ANN401
+    def _follow(  # noqa: PLR0911 - by type
+        self,
+        value: Any,  # noqa: ANN401
+        package: str,
+        *,
+        own: bool,
+    ) -> Iterable[Any]:
         """Record a value, and return what it holds."""
         if isinstance(value, torch.Tensor):
             self.tensors.append(value)
@@ -82,10 +90,14 @@ class Parts:
             return (value.__self__,)
         if isinstance(value, partial):
             return (value.func, value.args, value.keywords)
+        if isinstance(value, FunctionType):
+            cells = value.__closure__ or ()
+            defaults = (value.__defaults__ or (), value.__kwdefaults__ or {})
+            return (*defaults, *(one for cell in cells if (one := _content(cell)) is not _MISSING))
         if isinstance(value, np.ndarray):
             self.arrays.append(value)
             return ()
-        is_followed = isinstance(value, nn.Module) or (
+        is_followed = isinstance(value, _FOLLOWED) or (
             package != "torch" and _package(value) == package and not callable_only(value)
         )
         if not is_followed:
@@ -96,6 +108,13 @@ class Parts:
             return [*value.parameters(), *value.buffers()]
         left_out = _OF_MODULES if own and isinstance(value, nn.Module) else ()
         return [one for name, one in attributes(value).items() if name not in left_out]
+
+
+def _content(cell: CellType) -> Any:  # noqa: ANN401
+    try:
+        return cell.cell_contents
+    except ValueError:  # It is empty.
+        return _MISSING
 
 
 def callable_only(value: object) -> bool:
@@ -115,6 +134,14 @@ def attributes(value: object) -> dict[str, Any]:
         **{name: one for name, one in in_slots.items() if one is not _MISSING},
         **getattr(value, "__dict__", {}),
     }
+
+
+def set_attribute(one: Any, name: str, value: Any) -> None:  # noqa: ANN401
+    """Set an attribute past ``__setattr__``, which modules override."""
+    if name in copyreg._slotnames(type(one)):  # type: ignore[attr-defined]
+        object.__setattr__(one, name, value)
+    else:
+        one.__dict__[name] = value
 
 
 class Structure:
@@ -160,10 +187,7 @@ class Structure:
         for name, value in before.items():
             if now.get(name, _MISSING) is value:
                 continue
-            if name in copyreg._slotnames(kind):  # type: ignore[attr-defined]
-                object.__setattr__(one, name, value)
-            else:
-                own[name] = value
+            set_attribute(one, name, value)
 
 
 def _holds_sharded(container: Any) -> bool:  # noqa: ANN401
@@ -173,13 +197,22 @@ def _holds_sharded(container: Any) -> bool:  # noqa: ANN401
 
 
 def _restore_container(container: Any, contents: Any) -> None:  # noqa: ANN401
-    if _items(container) == _items(contents):
+    if _items(container) == _items(contents) or _is_log(container, contents):
         return
     container.clear()
     if isinstance(container, (dict, set)):
         container.update(contents)
     else:
         container.extend(contents)
+
+
+def _is_log(container: Any, before: Any) -> bool:  # noqa: ANN401
+    """Whether a list has only grown by numbers and texts: what a model noted for its user."""
+    return (
+        isinstance(container, list)
+        and _items(container[: len(before)]) == _items(before)
+        and all(isinstance(one, _ATOMS) for one in container[len(before) :])
+    )
 
 
 def _items(container: Any) -> Any:  # noqa: ANN401
@@ -243,7 +276,7 @@ class KeptTensor:
             self._copy = tensor.detach().to("cpu", copy=True)
 
     def suspend(self) -> None:
-        """Take gradient and hooks away: a hook could mask gradients, or take an optimizer's step."""
+        """Take gradient and hooks away: a hook could mask gradients, or take a step."""
         if self._is_leaf:
             self._tensor.grad = None
             self._tensor._backward_hooks = None
@@ -260,7 +293,7 @@ class KeptTensor:
         if self._is_leaf:
             if tensor.requires_grad != self._requires_grad:
                 tensor.requires_grad_(self._requires_grad)
-            tensor._backward_hooks, tensor._post_accumulate_grad_hooks = self._hooks  # type: ignore[assignment]
+            tensor._backward_hooks, tensor._post_accumulate_grad_hooks = self._hooks
             tensor.grad = self._gradient
 
     def _restore_elements(self, copy: torch.Tensor) -> None:
@@ -332,10 +365,12 @@ def _restore_array(array: np.ndarray[Any, Any], before: np.ndarray[Any, Any]) ->
 def _generators(value: object) -> Iterator[Callable[[], None]]:
     """What restores a random number generator; nothing for other objects."""
     if isinstance(value, torch.Generator):
-        yield partial(value.set_state, value.get_state())
+        before = value.get_state()
+        yield lambda: (value.set_state(before), None)[1]
     elif isinstance(value, random.Random):
         yield partial(value.setstate, value.getstate())
     elif isinstance(value, np.random.RandomState):
         yield partial(value.set_state, value.get_state())
     elif isinstance(value, np.random.Generator):
-        yield partial(setattr, value.bit_generator, "state", value.bit_generator.state)
+        state = value.bit_generator.state
+        yield lambda: setattr(value.bit_generator, "state", state)

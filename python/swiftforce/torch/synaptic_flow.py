@@ -13,8 +13,8 @@ from swiftforce.errors import BatchesError, ShapeError, StructureError, Unsuppor
 from swiftforce.torch.arguments import check_batch_part
 from swiftforce.torch.batch_parts import described, leaves, named_parts, with_tensors
 from swiftforce.torch.liveness import tensors_in
-from swiftforce.torch.model_copy import copied
 from swiftforce.torch.objective import BatchLoss
+from swiftforce.torch.replaced_tensors import replaced_tensors
 from swiftforce.torch.torch_errors import explained
 
 Parameters = Mapping[str, nn.Parameter]
@@ -29,8 +29,9 @@ def synaptic_flow(
     """Gradients of R, the sum of the outputs on an input of ones at the absolute weights.
 
     Computed in float64, since products over many layers overflow float32. As the method requires,
-    the absolute values of all floating-point parameters, buffers and other tensors are used: those
-    of a copy of the model, which lives until the scores are computed.
+    the absolute values of all floating-point parameters, buffers and other tensors are used. They
+    stand in the places of the model's own tensors until the scores are computed, and take twice the
+    memory of a float32 model.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def synaptic_flow(
     Raises
     ------
     UnsupportedTypeError
-        If there is no floating-point input, or the model cannot be copied.
+        If there is no floating-point input, or a part of the model is scripted.
     ShapeError, StructureError
         If the model returns no floating-point tensor, or `batch_loss` does not call it.
 
@@ -68,32 +69,32 @@ def synaptic_flow(
             leaf[scored[id(tensor)]] = found
         return found
 
-    twin = copied(model, absolute, "synflow")
-    with explained(twin, batch, "synflow"):
-        total = _flow(twin, batch, batch_loss)
+    with replaced_tensors(model, absolute, "synflow"), explained(model, batch, "synflow"):
+        total = _flow(model, batch, batch_loss)
         if total.requires_grad:
-            # Not autograd.grad, which cannot see into reentrant checkpoints. All is in the copy.
+            # Not autograd.grad, which cannot see into reentrant checkpoints. No tensor of the model
+            # itself takes part.
             total.backward()
     found = (leaf[name] for name in parameters)
     return [torch.zeros_like(one) if one.grad is None else one.grad for one in found]
 
 
 def _flow(
-    twin: nn.Module,
+    model: nn.Module,
     batch: Any,  # noqa: ANN401
     batch_loss: BatchLoss | None,
 ) -> torch.Tensor:
     if batch_loss is not None:
-        outputs = _through(twin, with_tensors(batch, _ones), batch_loss)
-    elif (keywords := _keywords(twin, batch)) is not None:
-        outputs = twin(**with_tensors(keywords, _ones))
+        outputs = _through(model, with_tensors(batch, _ones), batch_loss)
+    elif (keywords := _keywords(model, batch)) is not None:
+        outputs = model(**with_tensors(keywords, _ones))
     else:
-        outputs = twin(_ones(input_of(batch)[:1]))
+        outputs = model(_ones(input_of(batch)[:1]))
     sums = [one.sum() for one in _outputs(outputs)]
     if not sums:
         raise ShapeError(
-            f"synflow needs a model that returns a floating-point tensor, or a mapping or dataclass "
-            f"of them, not {described(outputs)}"
+            "synflow needs a model that returns a floating-point tensor, or a mapping or a "
+            f"dataclass of them, not {described(outputs)}"
         )
     return torch.stack(sums).sum()
 
@@ -170,15 +171,15 @@ class _CalledError(BaseException):
         self.outputs = outputs
 
 
-def _through(twin: nn.Module, batch: Any, batch_loss: BatchLoss) -> Any:  # noqa: ANN401
+def _through(model: nn.Module, batch: Any, batch_loss: BatchLoss) -> Any:  # noqa: ANN401
     """What the model returns when `batch_loss` calls it."""
 
     def end(_module: nn.Module, _given: Any, outputs: Any) -> None:  # noqa: ANN401
         raise _CalledError(outputs)
 
-    handle = twin.register_forward_hook(end)
+    handle = model.register_forward_hook(end)
     try:
-        batch_loss(twin, batch)
+        batch_loss(model, batch)
     except _CalledError as called:
         return called.outputs
     finally:
@@ -193,7 +194,9 @@ def _outputs(value: Any) -> Iterator[torch.Tensor]:  # noqa: ANN401
     """The floating-point tensors among a model's outputs: its logits alone if they are named."""
     parts = named_parts(value)
     if parts is not None:
-        value = parts["logits"] if parts.get("logits") is not None else [
-            part for name, part in parts.items() if name != "loss"
-        ]
+        value = (
+            parts["logits"]
+            if parts.get("logits") is not None
+            else [part for name, part in parts.items() if name != "loss"]
+        )
     return (one for one in tensors_in(value) if one.is_floating_point())
