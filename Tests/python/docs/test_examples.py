@@ -116,7 +116,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_end(
     assert len(expected) == 3
     states = [torch.load(path) for path in (whole, parts)]
     assert equal(*states)
-    assert bool(sft.masks(states[1]["model"])) is ("--dense" not in options)
+    assert bool(states[1]["masks"]) is ("--dense" not in options)
 
 
 def equal(one: object, other: object) -> bool:

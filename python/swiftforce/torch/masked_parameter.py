@@ -83,14 +83,11 @@ class MaskedParameter:
     @property
     def is_hooked(self) -> bool:
         """Whether the gradient of the current parameter is hooked."""
-        found = self.parameter
-        hooks = None if found is None else found._post_accumulate_grad_hooks
-        return (
-            bool(hooks)
-            and self._hook is not None
-            and self._hook.id in hooks  # type: ignore[operator] # not None
-            and MARK in found.__dict__
-        )
+        found = self._parameters.get(self.name)
+        if found is None or self._hook is None:
+            return False
+        hooks = found._post_accumulate_grad_hooks
+        return hooks is not None and self._hook.id in hooks and MARK in found.__dict__
 
     def clear(self, tensor: torch.Tensor) -> None:
         """Set a tensor to zero where weights are removed; a product would leave NaN behind."""
