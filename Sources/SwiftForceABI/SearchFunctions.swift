@@ -86,18 +86,47 @@ public func searchStepShared(
 /// The other ranks in the form that the core takes.
 private func shared(_ ranks: sf_ranks, _ tensors: Int64) throws(Fault) -> Ranks {
   guard let sum = unsafe ranks.sum else { throw .null("sum") }
-  let starts = unsafe try required(ranks.starts, "starts")
   // StepArguments checks the number of tensors.
   let count = (0...Int64(Arrays.maximumCount)).contains(tensors) ? Int(tensors) : 0
-  let list = (0..<count).map { i in Int(unsafe starts[i]) }
+  let placements = unsafe try placements(ranks, count)
+  let arePieces = unsafe ranks.dimensions != nil
   let context = unsafe ranks.context
-  return Ranks(starts: list) { (numbers: inout [Int64]) throws(SFError) in
+  return Ranks(placements, arePieces: arePieces) { (numbers: inout [Int64]) throws(SFError) in
     let status = unsafe numbers.withUnsafeMutableBufferPointer { numbers in
       unsafe sum(context, numbers.baseAddress, Int64(numbers.count))
     }
     guard status == 0 else { throw .exchangeFailed }
   }
 }
+
+/// Where the tensors of this rank lie.
+private func placements(_ ranks: sf_ranks, _ count: Int) throws(Fault) -> [Placement] {
+  let starts = unsafe try required(ranks.starts, "starts")
+  guard unsafe ranks.dimensions != nil else {
+    return (0..<count).map { i in Placement(start: Int(unsafe starts[i])) }
+  }
+  let dimensions = unsafe try required(ranks.dimensions, "dimensions")
+  let extents = unsafe try required(ranks.extents, "extents")
+  let strides = unsafe try required(ranks.strides, "strides")
+  var placements: [Placement] = []
+  var first = 0
+  for tensor in 0..<count {
+    let own = unsafe dimensions[tensor]
+    guard (1...Int64(maximumDimensions)).contains(own) else {
+      throw Fault(SF_BAD_COUNT, "a piece has 1 ... \(maximumDimensions) dimensions, not \(own)")
+    }
+    let range = first..<first + Int(own)
+    placements.append(
+      Placement(
+        start: Int(unsafe starts[tensor]), extents: range.map { Int(unsafe extents[$0]) },
+        strides: range.map { Int(unsafe strides[$0]) }))
+    first = range.upperBound
+  }
+  return placements
+}
+
+/// As many as an array of numpy has.
+private let maximumDimensions = 64
 
 /// The arguments of a step, checked.
 @safe private struct StepArguments {

@@ -78,7 +78,9 @@ class Decision:
     @property
     def why(self) -> str:
         """The reason, and the array's other names."""
-        return f"{self.reason}; is tied to {', '.join(self.aliases)}" if self.aliases else self.reason
+        return (
+            f"{self.reason}; is tied to {', '.join(self.aliases)}" if self.aliases else self.reason
+        )
 
 
 def choose(

@@ -124,9 +124,7 @@ class Checkpoint:
         """Names of the tensors to prune, in order; the errors are those of `decisions`."""
         return [one.name for one in self.decisions(include, exclude) if one.chosen]
 
-    def decisions(
-        self, include: Patterns | None = None, exclude: Patterns = ()
-    ) -> list[Decision]:
+    def decisions(self, include: Patterns | None = None, exclude: Patterns = ()) -> list[Decision]:
         """For each tensor, whether it is pruned and why: see `swiftforce.adapters.choose`.
 
         Raises

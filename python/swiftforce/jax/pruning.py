@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from swiftforce.errors import ShapeError, StructureError
+from swiftforce.errors import WeightsDifferError
 from swiftforce.inputs import MASKS, Tensors
 from swiftforce.jax.pytrees import Leaves, Pytree, put_like, to_numpy
 from swiftforce.result import Pruning, Scope
@@ -69,7 +69,7 @@ def load(path: str | os.PathLike[str], params: Pytree) -> PytreePruning:
     ------
     MaskFileError
         If the file is damaged or is not a mask file of swiftforce.
-    StructureError, ShapeError
+    WeightsDifferError
         If the parameters lack a leaf that the file has a mask of, or it has another shape.
     ImportError
         If safetensors is not installed.
@@ -93,17 +93,16 @@ def load(path: str | os.PathLike[str], params: Pytree) -> PytreePruning:
     leaves = Leaves(params)
     tensors = Tensors(found.masks, "masks", MASKS)
     masks = {
-        leaves.name_of(name): mask
-        for name, mask in zip(tensors.names, tensors.arrays, strict=True)
+        leaves.name_of(name): mask for name, mask in zip(tensors.names, tensors.arrays, strict=True)
     }
     layers = tuple(replace(layer, name=leaves.name_of(layer.name)) for layer in found.layers)
     found = replace(found, masks=masks, layers=layers)
     for layer in found.layers:
         if layer.name not in leaves.by_name:
-            raise StructureError(f"{path} has a mask of {layer.name!r}, which params lack")
+            raise WeightsDifferError(f"{path} has a mask of {layer.name!r}, which params lack")
         shape = np.shape(leaves.by_name[layer.name])
         if shape != layer.shape:
-            raise ShapeError(
+            raise WeightsDifferError(
                 f"{path} has a mask of shape {layer.shape} for {layer.name!r} of shape {shape}"
             )
     return in_pytree(found, leaves, found.scope)

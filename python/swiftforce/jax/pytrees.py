@@ -86,6 +86,23 @@ def path_name(path: Sequence[Any]) -> str:
     return "/".join(str(_key(entry)) for entry in path) or "params"
 
 
+def unboxed_name(name: str) -> str:
+    """A path without the "value" that boxes of a leaf add: flax's Partitioned, nnx's variables."""
+    return name.removesuffix("/value")
+
+
+def empty_nodes(tree: Pytree) -> dict[str, Any]:
+    """What a tree has in place of leaves: None, and containers and markers that hold none."""
+    nodes, _ = tree_util.tree_flatten_with_path(
+        tree, is_leaf=lambda node: not tree_util.tree_leaves(node)
+    )
+    return {
+        "/".join(str(_key(entry)) for entry in path): node
+        for path, node in nodes
+        if not tree_util.tree_leaves(node)
+    }
+
+
 def _key(entry: Any) -> Any:  # noqa: ANN401 - whatever a registered class calls its children
     for attribute in ("key", "idx", "name"):
         if hasattr(entry, attribute):
@@ -210,20 +227,34 @@ def _is_complex(leaf: Any) -> bool:  # noqa: ANN401 - a leaf may be anything
 
 def to_numpy(array: Any) -> Array:  # noqa: ANN401 - of JAX or numpy
     """An array as numpy reads it: in place if it is on the CPU, a copy if it is on a device."""
-    found: Array = np.asarray(array, order="C")
+    found: Array = np.asarray(jax.device_get(array), order="C")
     return found
 
 
 def put_like(mask: Array, leaf: Any) -> jax.Array:  # noqa: ANN401 - a leaf may be anything
-    """A mask on the devices of a leaf, in the same sharding."""
+    """A mask on the devices of a leaf, in the same sharding; on the CPU without a copy."""
     # A leaf that is not committed to a device may follow a batch to another, and so may its mask.
     # The oldest supported versions of JAX do not say; there the mask gets the leaf's sharding.
-    if isinstance(leaf, jax.Array) and getattr(leaf, "committed", True):
-        put: jax.Array = jax.device_put(mask, leaf.sharding)
-        return put
-    return jnp.asarray(mask)
+    if not isinstance(leaf, jax.Array) or not getattr(leaf, "committed", True):
+        return on_device(mask)
+    if not leaf.is_fully_addressable:
+        return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda index: mask[index])
+    put: jax.Array = jax.device_put(mask, leaf.sharding)
+    return put
+
+
+def on_device(array: Any) -> jax.Array:  # noqa: ANN401 - of JAX or numpy
+    """An array of JAX as it is, one of numpy on the default device."""
+    # JAX would do it when it computes, but not under jax.transfer_guard("disallow").
+    return array if isinstance(array, jax.Array) else jax.device_put(array)
 
 
 def masked(mask: Any, array: Any) -> jax.Array:  # noqa: ANN401 - of JAX or numpy
     """The array where the mask is True, and +0 elsewhere."""
-    return jax.lax.select(jnp.asarray(mask), jnp.asarray(array), jnp.zeros_like(array))
+    found: jax.Array = _masked(on_device(mask), on_device(array))
+    return found
+
+
+@jax.jit
+def _masked(mask: jax.Array, array: jax.Array) -> jax.Array:
+    return jax.lax.select(mask, array, jnp.zeros_like(array))

@@ -9,6 +9,7 @@ from swiftforce.adapters import Patterns, as_patterns
 from swiftforce.errors import OverlapError
 from swiftforce.inputs import MethodName, method_info
 from swiftforce.jax.arguments import check_objective, check_params
+from swiftforce.jax.batch_sizes import BatchSize
 from swiftforce.jax.gradients import Loss, averaged, gradient_function
 from swiftforce.jax.pruning import PytreePruning, in_pytree
 from swiftforce.jax.pytrees import Leaves, Pytree, decisions, to_numpy
@@ -24,6 +25,7 @@ def run_search(
     *,
     method: MethodName,
     batches_per_step: int,
+    batch_size: BatchSize | None,
     include: Patterns | None,
     exclude: Patterns,
     jit: bool,
@@ -42,20 +44,24 @@ def run_search(
     names = list(chosen)
     weights = {name: to_numpy(leaves.by_name[name]) for name in names}
     try:
-        search = MaskSearch(weights, method=method, **options)
+        # Masked weights are made on the devices, from masks.
+        search = MaskSearch(weights, method=method, masked_weights=False, **options)
     except OverlapError as error:
         raise OverlapError(f"{error}, and exclude its other places in the pytree") from None
     gradients = None
     if info["needs_gradients"]:
         assert loss is not None and batches is not None
         at = gradient_function(loss, leaves, names, jit=jit)
-        gradients = averaged(at, batches, batches_per_step)
+        gradients = averaged(at, batches, batches_per_step, batch_size)
     for _ in bar(range(search.steps), description=search.method, shown=progress):
-        search.step(None if gradients is None else gradients(search.masks))
+        # The devices may read masks in place. Once gradients are here, they are done with it, and
+        # the search may write the next masks.
+        found = None if gradients is None else gradients(search.masks)
+        search.step(None if found is None else {name: to_numpy(found[name]) for name in names})
     # The search ends here, so the result may have its masks without a copy.
-    found = in_pytree(search._result(4, copies=False), leaves, chosen.scope)
-    warn_about_scope(found.scope, stacklevel=4)
-    return found
+    pruning = in_pytree(search._result(4, copies=False), leaves, chosen.scope)
+    warn_about_scope(pruning.scope, stacklevel=4)
+    return pruning
 
 
 def prunable(

@@ -95,7 +95,10 @@ def _scope(entries: Any) -> Scope | None:  # noqa: ANN401 - of a file
         name: checks.whole(entries[name], f"scope.{name}", most=2**63 - 1)
         for name in ("searched", "matrices", "by_pattern", "parameters")
     }
-    largest = [checks.items(one, "scope.largest", 3) for one in checks.items(entries["largest"], "scope.largest")]
+    largest = [
+        checks.items(one, "scope.largest", 3)
+        for one in checks.items(entries["largest"], "scope.largest")
+    ]
     named = [
         (
             checks.text(name, "a matrix left out"),

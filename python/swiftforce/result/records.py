@@ -44,8 +44,8 @@ class Step:
     gradient_norm : float
         Euclidean norm of all gradients; 0 where the method reads none.
     layer_kept : tuple of int
-        Weights kept of each tensor, as passed. With ranks, of the tensors on this rank; all other
-        fields are of all ranks.
+        Weights kept of each tensor, as passed. With ranks, of the tensors on this rank, or of whole
+        tensors if these are pieces; all other fields are of all ranks.
     """
 
     step: int

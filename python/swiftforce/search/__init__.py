@@ -5,9 +5,11 @@ several ranks, and saved searches. The result is a record of `swiftforce.result`
 shows it.
 """
 
+from swiftforce.search.agreement import Agreement
 from swiftforce.search.mask_search import MaskSearch
 from swiftforce.search.methods import prune
 from swiftforce.search.one_shot import magnitude, random, snip
+from swiftforce.search.pieces import Piece
 from swiftforce.search.progressive import force, grasp_it, iterative_snip
 from swiftforce.search.schedule import (
     DEFAULT_STEPS,
@@ -17,7 +19,6 @@ from swiftforce.search.schedule import (
     schedule_keeps,
 )
 from swiftforce.search.selection import permutation, prune_by_scores, saliency, select
-from swiftforce.search.shards import Agreement, Piece
 from swiftforce.search.turns import Turns
 
 __all__ = [

@@ -9,7 +9,6 @@ import numpy as np
 from swiftforce.errors import StepsError
 from swiftforce.inputs import Array, Arrays, Tensors, method_info
 from swiftforce.result import PruningRecord, matching_masks
-from swiftforce.search.shards import Shard
 
 
 def check_begins_at_masks(method: str) -> None:
@@ -36,9 +35,6 @@ def copied_masks(tensors: Tensors, masks: PruningRecord[Any] | Arrays) -> tuple[
     return tuple([mask.copy() for mask in matching_masks(tensors, masks, "initial_masks")])
 
 
-def kept_by(masks: tuple[Array, ...], shard: Shard | None) -> int:
-    """How many weights the masks keep, those of all ranks together."""
-    kept = np.array([sum(int(np.count_nonzero(mask)) for mask in masks)], np.int64)
-    if shard is not None:
-        shard.communicator.sum_integers(kept)
-    return int(kept[0])
+def kept_by(masks: tuple[Array, ...]) -> int:
+    """How many weights the masks keep."""
+    return sum(int(np.count_nonzero(mask)) for mask in masks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic, Self, Unpack, cast, overload
+from typing import Any, Generic, Literal, Self, Unpack, cast, overload
 
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchDoneError, StructureError
@@ -20,14 +20,16 @@ from swiftforce.inputs import (
     method_name,
 )
 from swiftforce.result import Masks_co, Pruning, PruningRecord, Step, warn_about
+from swiftforce.search.agreement import Agreement
 from swiftforce.search.buffers import SearchBuffers
 from swiftforce.search.gradients import checked_gradients
 from swiftforce.search.initial_masks import check_begins_at_masks, copied_masks, kept_by
 from swiftforce.search.native_search import NativeSearch
 from swiftforce.search.options import Key, SearchOptions
+from swiftforce.search.pieces import Piece
 from swiftforce.search.saved_search import SavedSearch, digests
 from swiftforce.search.schedule import Schedule, plan, schedule_name
-from swiftforce.search.shards import Agreement, Piece, Shard
+from swiftforce.search.shards import Shard
 from swiftforce.search.turns import Turns
 
 
@@ -54,10 +56,12 @@ class MaskSearch(Generic[Masks_co]):
     seed : int
         Seed of random scores, in 0 ... 2**64 - 1. The same seed gives the same scores on every
         machine.
-    masked_weights : structure of the weights, optional
+    masked_weights : structure of the weights or False, optional
         Where a search of several steps writes the masked weights, from its first step on; arrays
         of its own by default. Pass the arrays that a model computes with, and a copy of them as
         `weights`, and the model is masked in place. With `initial_masks` they are written at once.
+        Pass False if you mask weights yourself: the search then keeps no masked weights, and
+        computes them when they are read.
     initial_masks : Pruning, or structure of the weights, of bool, optional
         Masks to begin at, True where a weight is kept, as if a step had found them: the first
         gradients are those of the masked weights, and a named schedule falls from as many weights
@@ -66,7 +70,7 @@ class MaskSearch(Generic[Masks_co]):
         The way to the other ranks, if several hold the weights: each passes its own part, which
         may be empty, and the same other arguments, and all take each step together. `sparsity`,
         `keep` and `schedule` are of the weights of all ranks, and so is a `Step`, except for
-        `layer_kept`. See `swiftforce.distributed`.
+        `layer_kept` without pieces. See `swiftforce.distributed`.
     pieces : sequence of Piece, optional
         With a communicator: where the arrays lie in tensors that all ranks name in the same order.
         By default each rank has tensors of its own, which follow those of the rank before.
@@ -142,7 +146,7 @@ class MaskSearch(Generic[Masks_co]):
         steps: int | None = None,
         schedule: Schedule = ...,
         seed: int = 0,
-        masked_weights: Arrays | None = None,
+        masked_weights: Arrays | Literal[False] | None = None,
         initial_masks: PruningRecord[Any] | Arrays | None = None,
         communicator: Communicator | None = None,
         pieces: Sequence[Piece] | None = None,
@@ -158,7 +162,7 @@ class MaskSearch(Generic[Masks_co]):
         steps: int | None = None,
         schedule: Schedule = "exponential",
         seed: int = 0,
-        masked_weights: Arrays | None = None,
+        masked_weights: Arrays | Literal[False] | None = None,
         initial_masks: PruningRecord[Any] | Arrays | None = None,
         communicator: Communicator | None = None,
         pieces: Sequence[Piece] | None = None,
@@ -170,16 +174,19 @@ class MaskSearch(Generic[Masks_co]):
             self._tensors = Tensors(weights, "weights", may_be_empty=communicator is not None)
             check_distinct(self._tensors)
             self._shard = Shard.of(communicator, self._tensors, pieces)
-            masks = None
+            masks, kept = None, 0
             if initial_masks is not None:
                 check_begins_at_masks(self.method)
                 masks = copied_masks(self._tensors, initial_masks)
+                kept = kept_by(masks)
             if self._shard is not None:
                 agreement.settings = (self._shard.settings, masks is None)
         if self._shard is not None:
-            self._shard.exchange_starts()
-        self._initial = None if masks is None else kept_by(masks, self._shard)
+            self._shard.exchange(kept)
         with Agreement(communicator) as agreement:
+            if self._shard is not None:
+                kept = self._shard.place()
+            self._initial = None if masks is None else kept
             self._schedule = schedule_name(schedule)
             size = self._tensors.size if self._shard is None else self._shard.total
             self._keeps = plan(
@@ -289,8 +296,7 @@ class MaskSearch(Generic[Masks_co]):
         InUseError
             If a communicator or a signal handler takes a step within a step. Nothing is done.
         Exception
-            Whatever a communicator raises. The search is as it was before the call, unless the
-            last exchange failed: that of how many weights each piece keeps.
+            Whatever a communicator raises. The search is as it was before the call.
         """
         return self._turns.take(lambda: self._step(grads))
 
@@ -306,11 +312,7 @@ class MaskSearch(Generic[Masks_co]):
                 gradients = self._buffers.apart(given)
             before = self._buffers.current(taken)
             after = self._buffers.masks(taken + 1)
-        step = self._native.step(taken + 1, gradients, before, after, self._buffers.masked)
-        if shard is not None:
-            # Now, while all ranks are here: later, one alone may ask for a result.
-            self._native.layers(step)
-        return step
+        return self._native.step(taken + 1, gradients, before, after, self._buffers.masked)
 
     def _forget_previous(self) -> None:
         """Free the memory of the masks before the last step's, until the next step."""
@@ -376,7 +378,7 @@ class MaskSearch(Generic[Masks_co]):
         path: str | os.PathLike[str],
         weights: Arrays,
         *,
-        masked_weights: Arrays | None = None,
+        masked_weights: Arrays | Literal[False] | None = None,
         label: str = "",
     ) -> MaskSearch[Any]:
         """Continue a search that `save` wrote: the rest of it is the same, bit for bit.
@@ -387,7 +389,7 @@ class MaskSearch(Generic[Masks_co]):
             The file.
         weights : mapping, sequence or array
             The dense weights that the search began with.
-        masked_weights : structure of the weights, optional
+        masked_weights : structure of the weights or False, optional
             As for `MaskSearch`; written at once.
         label : str
             The label that the search was saved with.

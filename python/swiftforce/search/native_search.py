@@ -113,6 +113,7 @@ class NativeSearch:
                 masked,
                 None if shard is None else shard.sum,
                 None if shard is None else shard.starts,
+                None if shard is None else shard.loops,
             )
         except _core.NativeError as error:
             raise public_error(error, self._tensors.label) from None
@@ -122,6 +123,6 @@ class NativeSearch:
 
     def layers(self, step: Step) -> tuple[Layer, ...]:
         """What a step left of each tensor; for pieces, of each whole tensor."""
-        if self._shard is None or self._shard.pieces is None:
+        if self._shard is None or self._shard.blocks is None:
             return layers_of(self._tensors, step)
         return self._shard.layers(step)

@@ -149,8 +149,9 @@ def _of_layer(module: nn.Module, own: str) -> Reason:
     found = multiplies_by(module, own)
     if found is None:
         # The weights of one that is sharded can be seen on all ranks only.
-        sharded = is_sharded(module._parameters[own])
-        return Reason.LAYER if sharded else Reason.UNKNOWN
+        parameter = module._parameters[own]
+        is_hidden = parameter is not None and is_sharded(parameter)
+        return Reason.LAYER if is_hidden else Reason.UNKNOWN
     if found:
         return Reason.LAYER
     return Reason.COMPUTED if operand_of(module) is None else Reason.ACTING

@@ -11,9 +11,9 @@ from swiftforce.adapters import Reason
 from swiftforce.result import Prunable
 from swiftforce.torch.model_state import ModelState
 from swiftforce.torch.objective import Objective
-from swiftforce.torch.wrappers import unwrapped
 from swiftforce.torch.products import ProductWatch
 from swiftforce.torch.sharded import is_sharded
+from swiftforce.torch.wrappers import unwrapped
 
 #: Reasons that a forward pass may change: those of names, and of layers that compute in their way.
 _DOUBTS = frozenset({Reason.NAME, Reason.UNKNOWN})

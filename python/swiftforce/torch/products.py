@@ -19,22 +19,76 @@ from swiftforce.torch.liveness import tensors_in
 
 #: Operations whose operands are multiplied as matrices or kernels.
 PRODUCTS = frozenset(
-    "mm addmm bmm baddbmm addbmm mv addmv dot vdot matmul linear bilinear _trilinear addr "
-    "convolution _convolution convolution_overrideable cudnn_convolution miopen_convolution "
-    "mkldnn_convolution _slow_conv2d_forward mkldnn_rnn_layer _cudnn_rnn _thnn_fused_lstm_cell "
-    "_thnn_fused_gru_cell lstm gru _grouped_mm _scaled_grouped_mm _scaled_mm _int_mm "
-    "_addmm_activation".split()
+    [
+        "mm",
+        "addmm",
+        "bmm",
+        "baddbmm",
+        "addbmm",
+        "mv",
+        "addmv",
+        "dot",
+        "vdot",
+        "matmul",
+        "linear",
+        "bilinear",
+        "_trilinear",
+        "addr",
+        "convolution",
+        "_convolution",
+        "convolution_overrideable",
+        "cudnn_convolution",
+        "miopen_convolution",
+        "mkldnn_convolution",
+        "_slow_conv2d_forward",
+        "mkldnn_rnn_layer",
+        "_cudnn_rnn",
+        "_thnn_fused_lstm_cell",
+        "_thnn_fused_gru_cell",
+        "lstm",
+        "gru",
+        "_grouped_mm",
+        "_scaled_grouped_mm",
+        "_scaled_mm",
+        "_int_mm",
+        "_addmm_activation",
+    ]
 )
 #: Operations that keep each element and its value, or that zero some.
 _COPIES = frozenset(
-    "_to_copy clone copy copy_ index index_select gather constant_pad_nd flip roll repeat detach "
-    "_reshape_copy view_copy t_copy lift_fresh triu tril masked_fill neg abs relu sign sqrt "
-    "dropout native_dropout".split()
+    [
+        "_to_copy",
+        "clone",
+        "copy",
+        "copy_",
+        "index",
+        "index_select",
+        "gather",
+        "constant_pad_nd",
+        "flip",
+        "roll",
+        "repeat",
+        "detach",
+        "_reshape_copy",
+        "view_copy",
+        "t_copy",
+        "lift_fresh",
+        "triu",
+        "tril",
+        "masked_fill",
+        "neg",
+        "abs",
+        "relu",
+        "sign",
+        "sqrt",
+        "dropout",
+        "native_dropout",
+    ]
 )
 #: Operations that give a multiple of their first operand: zeros stay zeros.
-_MULTIPLES = frozenset("mul mul_ div div_ _weight_norm_interface".split())
+_MULTIPLES = frozenset(["mul", "mul_", "div", "div_", "_weight_norm_interface"])
 #: Operations whose result holds the elements of all operands.
-_JOINS = frozenset("cat stack".split())
+_JOINS = frozenset(["cat", "stack"])
 #: Operations that read no values.
 _SHAPES = ("empty", "zeros", "ones", "full", "new_", "rand", "sym_", "size", "is_", "arange")
 
@@ -62,7 +116,7 @@ class ProductWatch(TorchDispatchMode):
     """
 
     def __init__(self, tensors: Mapping[str, torch.Tensor], certain: Iterable[str] = ()) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._certain = frozenset(certain)
         self.multiplied: set[str] = set()
         self.computed: set[str] = set()
@@ -103,7 +157,9 @@ class ProductWatch(TorchDispatchMode):
                 self._add_computed(out, one, self.names(one) - followed)
         return out
 
-    def _record_computed(self, operands: list[torch.Tensor], out: object, *, is_product: bool) -> None:
+    def _record_computed(
+        self, operands: list[torch.Tensor], out: object, *, is_product: bool
+    ) -> None:
         """Follow what was computed from tensors to the products that multiply by it."""
         for one in operands:
             names = _names_in(self._computed, one)
