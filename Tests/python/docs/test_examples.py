@@ -15,7 +15,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import swiftforce.torch as sft  # noqa: E402
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 TRAIN_TORCH = EXAMPLES / "train_torch.py"

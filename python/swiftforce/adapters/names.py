@@ -93,25 +93,28 @@ class NameRule:
         if len(shape) < 2:
             return Reason.VECTOR
         *modules, own = parts
+        if "parametrizations" in modules and own != "original1":
+            # By weight norm, "original0" holds the norms and "original1" the weight.
+            return Reason.SCALE if own == "original0" else Reason.COMPUTED
         if "parametrizations" in modules:
-            # torch calls them parametrizations.weight.original0 and original1: by weight norm, the
-            # norms and the weight.
-            if own != "original1":
-                return Reason.SCALE if own == "original0" else Reason.COMPUTED
             at = modules.index("parametrizations")
             modules, own = modules[:at], modules[-1]
         if own == "weight_orig":
             return Reason.COMPUTED
         if self.is_router(name):
             return Reason.ROUTER
-        if own.startswith("b") and self._is_bias_of(parts, shape):
-            return Reason.BIAS
         found = _first(_OWN, _without_digits(own)) or self._of_module(modules, own)
-        if found is None and self._is_stacked_vector(parts, shape):
+        return found or self._of_shape(parts, shape) or Reason.NAME
+
+    def _of_shape(self, parts: tuple[str, ...], shape: Shape) -> Reason | None:
+        """What the shapes of an array and its neighbours say, if it is no weight."""
+        if self._is_bias_of(parts, shape):
+            return Reason.BIAS
+        if self._is_stacked_vector(parts, shape):
             return Reason.STACKED
-        if found is None and _is_reshaped_vector(shape) and not _MATRIX.search(own):
+        if _is_reshaped_vector(shape) and not _MATRIX.search(parts[-1]):
             return Reason.VECTOR
-        return found or Reason.NAME
+        return None
 
     def is_router(self, name: str) -> bool:
         """Whether an array chooses experts, rather than computing with them."""
@@ -160,7 +163,7 @@ class NameRule:
         """Whether an array is the "b" of a "w", as in haiku, or "b_1" of "w_1"."""
         *modules, own = parts
         weight = self._by_parts.get((*modules, "w" + own[1:]), ())
-        return len(own) < 5 and len(weight) > len(shape)
+        return own.startswith("b") and len(own) < 5 and len(weight) > len(shape)
 
     def _is_stacked_vector(self, parts: tuple[str, ...], shape: Shape) -> bool:
         """Whether an array holds one vector for each layer of a stack."""

@@ -45,7 +45,8 @@ class Prunable(dict[str, T]):
 
     def __repr__(self) -> str:
         """The table."""
-        return f"{_headline(self.scope, self.decisions)}\n{tables.plain(_rows(self.decisions), left=4)}"
+        table = tables.plain(_rows(self.decisions), left=4)
+        return f"{_headline(self.scope, self.decisions)}\n{table}"
 
     def _repr_html_(self) -> str:
         """The table that notebooks show."""

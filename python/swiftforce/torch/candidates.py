@@ -1,4 +1,4 @@
-"""What the parameters of a model are by the modules that own them: weights, or why they are none."""
+"""What parameters are by the modules that own them: weights, or why they are none."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from swiftforce.errors import MasksLostWarning, RemovedWeightsWarning
 from swiftforce.torch.masked_parameter import ATTRIBUTE, MaskedParameter, masked_by
-from swiftforce.torch.operands import is_computed, unwatch, watch
+from swiftforce.torch.operands import unwatch
 from swiftforce.torch.sharded import is_sharded, local_of
 
 #: What earlier versions added to the name of a parameter for the buffer of its mask.
@@ -210,8 +210,6 @@ def put(hooks: MaskHooks, module: nn.Module) -> None:
     clean_loads(module)
     _forget(module._load_state_dict_post_hooks, _after_load)
     module.register_load_state_dict_post_hook(_after_load)
-    if any(is_computed(module, one.name) for one in hooks.parameters):
-        watch(module)
     use(hooks)
 
 

@@ -23,9 +23,8 @@ from swiftforce.torch.sharded import is_sharded
 
 #: Functions whose second argument is the weight.
 _FUNCTIONS = frozenset(
-    ("linear", "conv1d", "conv2d", "conv3d")
-    + tuple(f"conv_transpose{dimensions}d" for dimensions in (1, 2, 3))
-)
+    f"{name}{dimensions}d" for name in ("conv", "conv_transpose") for dimensions in (1, 2, 3)
+) | {"linear"}
 #: The attribute of a layer for the tensor that it multiplies by in place of what it computes.
 _REPLACEMENT = "_swiftforce_operand"
 #: The modes of the layers that compute now, of each thread.
@@ -55,7 +54,11 @@ def operand_of(module: nn.Module) -> torch.Tensor | None:
         return None
     found = []
     try:
-        with forked_generators(), torch.no_grad(), torch.autocast(weight.device.type, enabled=False):
+        with (
+            forked_generators(),
+            torch.no_grad(),
+            torch.autocast(weight.device.type, enabled=False),
+        ):
             for _ in range(2):
                 layer = copied_layer(module, parameter=lambda one: one, buffer=torch.clone)
                 mode = _Operand(layer)
@@ -94,8 +97,8 @@ class _Operand(TorchFunctionMode):
         if getattr(func, "__name__", "") in _FUNCTIONS:
             given = kwargs.get("weight", args[1] if len(args) > 1 else None)
             parameter = self._layer._parameters["weight"]
-            fits = isinstance(given, torch.Tensor) and parameter is not None
-            if fits and given is not parameter and given.shape == parameter.shape:
+            assert parameter is not None
+            if given is not None and given is not parameter and given.shape == parameter.shape:
                 self.seen = self._masked(given)
                 if "weight" in kwargs:
                     kwargs["weight"] = self.seen
@@ -133,15 +136,15 @@ def _may_be_written(weight: torch.Tensor) -> bool:
 
 
 def _enter(layer: nn.Module, _: object) -> None:
-    mode = _Operand(layer)
+    mode: Any = _Operand(layer)
     mode.__enter__()
-    stack: list[_Operand] = _entered.__dict__.setdefault("modes", [])
+    stack: list[Any] = _entered.__dict__.setdefault("modes", [])
     stack.append(mode)
 
 
 def _leave(layer: nn.Module, *_: object) -> None:
     # If another hook before `_enter` raised, its mode is not there.
-    stack: list[_Operand] = _entered.__dict__.get("modes", [])
+    stack: list[Any] = _entered.__dict__.get("modes", [])
     if stack and stack[-1]._layer is layer:
         stack.pop().__exit__(None, None, None)
 
@@ -160,6 +163,13 @@ def unwatch(layer: nn.Module) -> None:
             if hook is function:
                 del table[number]
                 layer._forward_hooks_always_called.pop(number, None)
+
+
+def watch_if_computed(layer: nn.Module) -> None:
+    """Mask the weight that a layer computes, if it computes another than its parameter."""
+    unwatch(layer)
+    if is_computed(layer, "weight"):
+        watch(layer)
 
 
 def is_watched(layer: nn.Module) -> bool:

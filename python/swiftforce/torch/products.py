@@ -249,7 +249,7 @@ def sample_for(layer: nn.Module) -> torch.Tensor:
 
 
 def keeps_zeros(parametrizations: nn.Module, own: str) -> bool:
-    """Whether a parametrized weight is zero where its original is: with weight norm, for example."""
+    """Whether a parametrized weight is zero where its original is, as by weight norm."""
     try:
         copied = _without_values(parametrizations)
         original = copied._parameters[own]
@@ -278,8 +278,8 @@ def copied_layer(
     copied = type(module).__new__(type(module))
     state = dict(module.__dict__)
     state.pop("forward", None)  # What a library put before the forward of the class.
-    for name in state:
-        if name.endswith("_hooks"):
+    for name, value in state.items():
+        if name.endswith("_hooks") and isinstance(value, dict):
             state[name] = OrderedDict()
     state["training"] = False
     for kind, change in (("_parameters", parameter), ("_buffers", buffer)):

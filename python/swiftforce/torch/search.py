@@ -5,26 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from swiftforce.adapters import Patterns, PeekedBatches, Reason, as_patterns
+from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array, Mask
 from swiftforce.result import Layer, Prunable, Pruning, warn_about_scope
 from swiftforce.search import Agreement, MaskSearch, Schedule, prune_by_scores
 from swiftforce.show import bar
-from swiftforce.torch.arguments import check_model, check_objective
-from swiftforce.torch.model_state import ModelState, forked_generators
-from swiftforce.torch.objective import BatchLoss, Loss, Objective
-from swiftforce.torch.observation import may_tell, observe
+from swiftforce.torch.arguments import check_model
+from swiftforce.torch.model_state import ModelState
+from swiftforce.torch.objective import BatchLoss, Loss
+from swiftforce.torch.observation import searched
 from swiftforce.torch.operands import operands_of, replaced
-from swiftforce.torch.parameters import chosen_of
 from swiftforce.torch.pruning import ModelPruning
 from swiftforce.torch.ranks import ranks_of
 from swiftforce.torch.scoring import GRASP, SYNFLOW, Scoring, method_of
@@ -70,20 +68,15 @@ def run_search(
     ):
         row = method_of(method)
         how_scored = row.mode_of(mode)
-        choose = partial(chosen_of, model, as_patterns(include), as_patterns(exclude) or ())
-        parameters = choose()
-        if row.takes_gradients and may_tell(parameters):
-            check_objective(loss, batch_loss, batches, row.name)
-            assert batches is not None
-            before.enter_context(forked_generators(batches))
-            batches = PeekedBatches(batches)
-            device = next(iter(parameters.values())).device
-            objective = Objective(scored(model), loss, batch_loss, device=device)
-            parameters = choose(observe(parameters, objective, batches.first, mode=how_scored))
-        elif row.name == SYNFLOW:
-            # The flow is computed at other weights than those that the layers compute.
-            acting = [one.name for one in parameters.decisions if one.reason is Reason.ACTING]
-            parameters = choose(dict.fromkeys(acting, Reason.COMPUTED))
+        parameters, batches = searched(
+            model,
+            row,
+            batches,
+            (loss, batch_loss),
+            (include, exclude),
+            mode=how_scored,
+            stack=before,
+        )
         sharding = sharding_of(parameters, communicator)
         if sharding is not None and row.name in {GRASP, SYNFLOW}:
             raise UnsupportedTypeError(
