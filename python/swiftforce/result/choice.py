@@ -63,7 +63,7 @@ def scope_of(decisions: Sequence[Decision]) -> Scope:
         searched=sum(one.size for one in matrices if one.chosen),
         matrices=sum(one.size for one in matrices),
         by_pattern=sum(one.size for one in matrices if one.by_pattern),
-        parameters=sum(one.size for one in decisions),
+        parameters=sum(one.size for one in decisions if one.reason is not Reason.NOT_FLOATING),
         largest=tuple((one.name, one.size, one.why) for one in missing[:_NAMED]),
     )
 

@@ -147,7 +147,9 @@ class ProductWatch(TorchDispatchMode):
             return out
         every: Names = frozenset().union(*map(self.names, operands))
         if is_product:
-            self.multiplied |= (every & self._certain) or every
+            weights = (every & self._certain) or every
+            self.multiplied |= weights
+            self.used |= every - weights
         elif not (name.startswith(_SHAPES) or func.is_view):  # A view has its base's storage.
             followed = self._followed(name, operands, out)
             for one in tensors_in(out):
