@@ -128,8 +128,8 @@ def prunable(
     Examples
     --------
     >>> import jax.numpy as jnp, swiftforce.jax as sfj
-    >>> params = {"embed": jnp.ones((9, 4)), "fc": {"kernel": jnp.ones((4, 2)), "bias": jnp.ones(2)}}
-    >>> print(sfj.prunable(params))
+    >>> layer = {"kernel": jnp.ones((4, 2)), "bias": jnp.ones(2)}
+    >>> print(sfj.prunable({"embed": jnp.ones((9, 4)), "fc": layer}))
     1 of 3 arrays are prunable: 8 of 46 numbers, 100 % of the elements of matrices
               name       shape   why                             numbers
     pruned    fc/kernel  (4, 2)  a weight by its name and shape        8

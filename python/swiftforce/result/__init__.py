@@ -1,8 +1,9 @@
 """What a search found: plain records, and functions that apply, show, judge and save them.
 
 `records` is at the bottom and imports nothing of its neighbours. Each other module is one thing
-that is done with a record: `choice` is what is searched, and what is left out, `masks` applies it, `mask_files` saves it, `trust` finds reasons not to
-trust it, `summary` puts it in words, `table`, `card` and `plots` show it. `Pruning` puts them
+that is done with a record: `choice` says what is searched and what is left out, `masks` applies it,
+`mask_files` saves it, `trust` finds reasons not to trust it, `summary` puts it in words, `table`,
+`card` and `plots` show it. `Pruning` puts them
 together for users. Nothing here searches.
 """
 

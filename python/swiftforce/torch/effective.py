@@ -19,6 +19,7 @@ from swiftforce.torch.arguments import check_model
 from swiftforce.torch.function_call import FunctionCall
 from swiftforce.torch.liveness import Liveness, UnknownPathError, map_tensors, tensors_in
 from swiftforce.torch.model_state import ModelState
+from swiftforce.torch.operands import operands_of, replaced
 from swiftforce.torch.parameters import prunable
 from swiftforce.torch.path_layers import metadata
 from swiftforce.torch.path_rules import COMPOSED, RULES
@@ -161,13 +162,20 @@ def _live_outputs(
     kwargs: dict[str, Any] = {}
     if isinstance(given, Mapping):
         args, kwargs = (), dict(given)
-    masked = {id(model.get_parameter(name)): leaf for name, leaf in leaves.items()}
+    # Where a layer computes its weight from a parameter, the mask acts on what it computes.
+    layers, _ = operands_of(model, leaves)
+    masked = {
+        id(model.get_parameter(name)): leaf for name, leaf in leaves.items() if name not in layers
+    }
+    constant = {id(model.get_parameter(name)) for name in layers}
     parameters = {id(one) for one in model.parameters()}
 
     def replacement(tensor: torch.Tensor) -> torch.Tensor:
         if id(tensor) in masked:
             return masked[id(tensor)]
         is_trained = tensor.is_floating_point() and tensor.requires_grad
+        if id(tensor) in constant:
+            return tensor.detach()
         if id(tensor) not in parameters or not is_trained:
             return tensor
         # Training makes them nonzero, whatever they are now. Random rather than one, so that 1 - w
@@ -175,7 +183,11 @@ def _live_outputs(
         return live.set_trained(torch.rand_like(tensor, dtype=torch.float32, requires_grad=False))
 
     try:
-        with replaced_tensors(model, replacement, "effective_density"), _LivenessMode(live):
+        with (
+            replaced_tensors(model, replacement, "effective_density"),
+            replaced(layers, leaves),
+            _LivenessMode(live),
+        ):
             output = model(*args, **kwargs)
         returned = tuple(tensors_in(output))
         ends = [one for one in returned if live.is_tracked(one) and live.is_live(one)]

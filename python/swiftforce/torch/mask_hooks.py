@@ -24,11 +24,10 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from swiftforce.errors import MasksLostWarning, RemovedWeightsWarning
-from swiftforce.torch.masked_parameter import MaskedParameter, masked_by
+from swiftforce.torch.masked_parameter import ATTRIBUTE, MaskedParameter, masked_by
+from swiftforce.torch.operands import unwatch
 from swiftforce.torch.sharded import is_sharded, local_of
 
-#: The attribute of a module that holds its hooks.
-ATTRIBUTE = "_swiftforce_mask_hooks"
 #: What earlier versions added to the name of a parameter for the buffer of its mask.
 SUFFIX = "_mask"
 
@@ -219,6 +218,7 @@ def take(module: nn.Module) -> None:
     hooks = mask_hooks_of(module)
     if hooks is not None:
         hooks.remove()
+        unwatch(module)
         delattr(module, ATTRIBUTE)
         for parameter in module._parameters.values():
             for one in masked_by(parameter) if parameter is not None else ():

@@ -11,6 +11,8 @@ from torch.utils.hooks import RemovableHandle
 from swiftforce.errors import StructureError
 from swiftforce.torch.sharded import is_sharded, sharded_as
 
+#: The attribute of a module that holds its hooks.
+ATTRIBUTE = "_swiftforce_mask_hooks"
 #: Marks a parameter whose gradient is hooked. `torch.utils.swap_tensors`, by which a model may be
 #: converted, moves attributes with the memory that they belong to, but leaves the table of hooks.
 MARK = "_swiftforce_is_hooked"

@@ -12,25 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from swiftforce.adapters import Patterns, PeekedBatches, as_patterns
+from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array, Mask
 from swiftforce.result import Layer, Prunable, Pruning, ZeroScores, warn_about_scope
 from swiftforce.search import Agreement, MaskSearch, RankSums, Schedule, prune_by_scores
 from swiftforce.show import bar
-from swiftforce.torch.arguments import check_model, check_objective
+from swiftforce.torch.arguments import check_model
 from swiftforce.torch.initial_masks import InitialMasks, digest, flat_masks
-from swiftforce.torch.model_state import ModelState, forked_generators
-from swiftforce.torch.objective import BatchLoss, Loss, Objective
-from swiftforce.torch.observation import may_tell, observe
-from swiftforce.torch.parameters import chosen_of
+from swiftforce.torch.model_state import ModelState
+from swiftforce.torch.objective import BatchLoss, Loss
+from swiftforce.torch.observation import searched
+from swiftforce.torch.operands import operands_of, replaced
 from swiftforce.torch.pruning import ModelPruning, ShardedMasks
 from swiftforce.torch.ranks import Ranks, ranks_of
 from swiftforce.torch.scoring import GRASP, SYNFLOW, Scoring, method_of
 from swiftforce.torch.sharded import Sharding, mesh_ranks, sharding_of
 from swiftforce.torch.weight_buffers import WeightBuffers
-from swiftforce.torch.wrappers import scored
+from swiftforce.torch.wrappers import scored, unwrapped
 
 #: Flat masks by parameter name.
 Masks = dict[str, Mask]
@@ -71,23 +71,24 @@ def run_search(
             model = check_model(model)
             row = method_of(method)
             how_scored = row.mode_of(mode)
-            inner = scored(model)  # Gradients are averaged over ranks here, not by DDP.
-            include, exclude = as_patterns(include), as_patterns(exclude) or ()
-            parameters = chosen_of(model, include, exclude, {})
-            if row.takes_gradients and may_tell(parameters):
-                check_objective(loss, batch_loss, batches, row.name)
-                assert batches is not None
-                generators.enter_context(forked_generators(batches))
-                batches = PeekedBatches(batches)
-                device = next(iter(parameters.values())).device
-                objective = Objective(inner, loss, batch_loss, device=device)
-                seen = observe(inner, parameters, objective, batches.first, mode=how_scored)
-                parameters = chosen_of(model, include, exclude, seen)
+            parameters, batches = searched(
+                model,
+                row,
+                batches,
+                (loss, batch_loss),
+                (include, exclude),
+                mode=how_scored,
+                stack=generators,
+            )
             sharding = sharding_of(parameters, communicator, mesh)
             _check_can(row.name, sharding, checkpoint)
+            inner = scored(model)  # Gradients are averaged over ranks here, not by DDP.
+            names = parameters if row.name != SYNFLOW else ()
+            layers, operands = operands_of(unwrapped(model), names)
+            weights = {**parameters, **operands}
             scoring = row.scoring(
                 inner,
-                parameters,
+                weights,
                 batches,
                 loss=loss,
                 batch_loss=batch_loss,
@@ -98,7 +99,7 @@ def run_search(
             )
             steps = row.steps_of(steps, schedule)
             buffers = WeightBuffers(
-                parameters,
+                weights,
                 masked=(steps != 1 or initial_masks is not None) and not row.is_one_shot,
                 written=row.needs_batches,
             )
@@ -106,13 +107,13 @@ def run_search(
             # Methods that need no batches do not run the model, so its state cannot change.
             state = ModelState(
                 inner if row.needs_batches else nn.Module(),
-                parameters.values() if row.needs_batches else (),
+                weights.values() if row.needs_batches else (),
                 given,
                 mode=how_scored,
                 weights=buffers,
-                contexts=scoring.contexts,
+                contexts=(replaced(layers, weights), *scoring.contexts),
             )
-            shapes = [(name, tuple(one.shape), str(one.dtype)) for name, one in parameters.items()]
+            shapes = [(name, tuple(one.shape), str(one.dtype)) for name, one in weights.items()]
             how = (row.name, how_scored, batches_per_step, temperature, seed)
             # Ranks with copies of a model have the same masks; with shards, the search compares.
             begins = begins_at is not None if sharding is not None else digest(begins_at)
