@@ -144,7 +144,8 @@ def run_search(
                 )
                 label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*how)
                 if begins_at is not None:
-                    label += f", from the masks {digest(begins_at)}"
+                    # Each rank has shards of its own, and all give the file the same label.
+                    label += f", from the masks {'of all ranks' if sharding else begins}"
                     buffers.load_masked()
                 if checkpoint is not None and _exists(checkpoint, group):
                     with Agreement(group) as agreement:
