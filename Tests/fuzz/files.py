@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,8 +39,10 @@ import json
 
 from checkpoint_files import tensors, write, write_split
 
-#: How many cases one task of a process runs, the seconds of a case, and the bytes of a process.
-TASK, SECONDS, MEMORY = 500, 10, 1 << 30
+#: How many cases one task of a process runs, and the bytes that a case may add to a process.
+TASK, MEMORY = 500, 1 << 30
+#: The most seconds of a case: of computing, and of a clock, which also runs while it waits.
+SECONDS, CLOCK = 10, 120
 
 #: In memory, where there is such a folder: nothing is left of the files.
 _WHERE = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -117,7 +120,7 @@ def read_masks(folder: Path) -> None:
     command("apply", str(path), "--weights", str(folder / "none"), "--output", str(folder / "o"))
     found = sf.load(path)
     shown = (str(found), repr(found), found._repr_html_(), found.to_json(), found.warnings)
-    if path.stat().st_mtime_ns % 50 == 0:
+    if path.stat().st_size % 50 == 0:  # now and then, since it takes long
         found.plot().savefig(io.BytesIO())
     assert all(part is not None for part in shown)
     found.save(folder / "again")
@@ -185,6 +188,12 @@ def whole_search(folder: Path, name: str, steps: int) -> sf.MaskSearch[Any]:
     return search
 
 
+def whole_masks(folder: Path) -> None:
+    found = whole_search(folder, "search", 4).result()
+    scope = sf.Scope(49, 99, 20, 120, (("c", 30, "an embedding"),))
+    replace(found, scope=scope).save(folder / "masks")
+
+
 def whole_network(folder: Path) -> None:
     layers = [
         nn.Conv2d(1, 2, 3, padding=1),
@@ -229,7 +238,7 @@ def whole_archive(folder: Path) -> None:
 
 def kinds() -> dict[str, Kind]:
     """The kinds of files, with whole ones."""
-    masks = made(lambda folder: whole_search(folder, "s", 4).result().save(folder / "masks"))
+    masks = made(whole_masks)
     files = (sf.SwiftForceError, OSError)
     return {
         "masks": Kind(
@@ -261,19 +270,21 @@ def kinds() -> dict[str, Kind]:
 
 
 @contextlib.contextmanager
-def limited(seconds: float) -> Iterator[None]:
+def limited() -> Iterator[None]:
     """End what takes too long."""
 
-    def late(*_: object) -> None:
-        raise TooSlowError(f"more than {seconds} seconds")
+    def late(number: int, _: object) -> None:
+        raise TooSlowError(f"more than {SECONDS if number == signal.SIGPROF else CLOCK} seconds")
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    for kind in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(kind, late)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, CLOCK)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def case(kind: Kind, rng: np.random.Generator) -> str:
@@ -282,7 +293,7 @@ def case(kind: Kind, rng: np.random.Generator) -> str:
         for name, content in kind.damage(kind.files, rng).items():
             Path(folder, name).write_bytes(content)
         try:
-            with limited(SECONDS):
+            with limited():
                 kind.read(Path(folder))
         except kind.errors as error:
             if not str(error).isprintable():
