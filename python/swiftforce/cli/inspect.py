@@ -9,7 +9,7 @@ from pathlib import Path
 import swiftforce
 from swiftforce.cli.input_files import check_format, open_checkpoint
 from swiftforce.cli.prune import add_patterns, add_weights
-from swiftforce.errors import MaskFileError
+from swiftforce.errors import MaskFileError, printable
 from swiftforce.files import is_same_file
 from swiftforce.result import Prunable
 from swiftforce.show import plots, tables
@@ -64,7 +64,7 @@ def _inspect(options: argparse.Namespace) -> None:
         return
     tables.print_result(pruning)
     if options.plot is not None:
-        print(f"picture: {options.plot}")
+        print(f"picture: {printable(str(options.plot))}")
 
 
 def _inspect_weights(options: argparse.Namespace) -> None:

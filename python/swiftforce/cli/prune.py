@@ -12,7 +12,7 @@ import swiftforce
 from swiftforce.adapters import listed
 from swiftforce.cli.arguments import count, one_shot, one_shot_methods, seed, sparsity
 from swiftforce.cli.input_files import open_checkpoint
-from swiftforce.errors import CheckpointError, MissingGradientsError, SwiftForceWarning
+from swiftforce.errors import CheckpointError, MissingGradientsError, SwiftForceWarning, printable
 from swiftforce.files import Checkpoint, check_output_path, is_same_file
 from swiftforce.inputs import Array, method_info, method_name
 from swiftforce.result import scope_of, warn_about_scope
@@ -25,8 +25,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "prune",
         help="find masks for a checkpoint from its weights and gradients",
         description="Find masks for a checkpoint in one step. Weights and gradients of the loss "
-        "come from safetensors files and have the same names. Files are mapped into memory, not "
-        "loaded, so they may be larger than memory; masks take a byte per weight. By default "
+        "come from safetensors files and have the same names. They may be larger than memory: "
+        "tensors are copied to a temporary file, in the folder of the environment variable TMPDIR. "
+        "Masks take a byte per weight. By default "
         "floating-point tensors with two or more dimensions are pruned, except embeddings, norms, "
         "biases, scales and routers, which are recognised by their names and shapes: `swiftforce "
         "inspect --weights` shows which. The table lists pruned tensors.",
@@ -121,7 +122,7 @@ def _prune(options: argparse.Namespace) -> None:
     decisions = weights.decisions(options.include, options.exclude)
     scope = scope_of(decisions)
     names = [one.name for one in decisions if one.chosen]
-    arrays = {name: weights.array(name) for name in names}
+    arrays = weights.arrays(names)
     grads = _gradients(names, gradients) if gradients is not None else None
     with warnings.catch_warnings():
         if is_terminal(sys.stdout):
@@ -143,7 +144,7 @@ def _prune(options: argparse.Namespace) -> None:
     left_out = len(weights.tensors) - len(names)
     if left_out:
         print(f"left out: {left_out} of {len(weights.tensors)} tensors")
-    print(f"masks: {options.output}")
+    print(f"masks: {printable(str(options.output))}")
 
 
 def _method(options: argparse.Namespace) -> str:
@@ -174,4 +175,4 @@ def _gradients(names: list[str], gradients: Checkpoint) -> dict[str, Array]:
     missing = [name for name in names if name not in gradients.tensors]
     if missing:
         raise MissingGradientsError(f"{gradients} has no gradients of {listed(missing)}")
-    return {name: gradients.array(name) for name in names}
+    return gradients.arrays(names)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from swiftforce.adapters import Patterns, as_patterns
-from swiftforce.errors import OverlapError
-from swiftforce.inputs import MethodName, method_info
+from swiftforce.errors import OverlapError, StructureError
+from swiftforce.inputs import Mask, MethodName, method_info
 from swiftforce.jax.arguments import check_objective, check_params
 from swiftforce.jax.batch_sizes import BatchSize
 from swiftforce.jax.gradients import Loss, averaged, gradient_function
 from swiftforce.jax.pruning import PytreePruning, in_pytree
-from swiftforce.jax.pytrees import Leaves, Pytree, decisions, to_numpy
-from swiftforce.result import Prunable, warn_about_scope
+from swiftforce.jax.pytrees import Leaves, Pytree, decisions, to_numpy, unboxed_name
+from swiftforce.jax.sparse import unboxed
+from swiftforce.result import Prunable, masks_of, warn_about_scope
 from swiftforce.search import MaskSearch
 from swiftforce.show import bar
 
@@ -24,6 +27,7 @@ def run_search(
     batches: Iterable[Pytree] | None,
     *,
     method: MethodName,
+    initial_masks: Pytree | None,
     batches_per_step: int,
     batch_size: BatchSize | None,
     include: Patterns | None,
@@ -43,9 +47,12 @@ def run_search(
     chosen = Prunable(leaves.by_name, decisions(leaves, include, exclude))
     names = list(chosen)
     weights = {name: to_numpy(leaves.by_name[name]) for name in names}
+    begins_at = _initial_masks(initial_masks, names)
     try:
         # Masked weights are made on the devices, from masks.
-        search = MaskSearch(weights, method=method, masked_weights=False, **options)
+        search = MaskSearch(
+            weights, method=method, masked_weights=False, initial_masks=begins_at, **options
+        )
     except OverlapError as error:
         raise OverlapError(f"{error}, and exclude its other places in the pytree") from None
     gradients = None
@@ -59,9 +66,35 @@ def run_search(
         found = None if gradients is None else gradients(search.masks)
         search.step(None if found is None else {name: to_numpy(found[name]) for name in names})
     # The search ends here, so the result may have its masks without a copy.
-    pruning = in_pytree(search._result(4, copies=False), leaves, chosen.scope)
+    others = {name: one for name, one in leaves.by_name.items() if name not in names}
+    result = search._result(4, copies=False, others=others)
+    pruning = in_pytree(result, leaves, chosen.scope)
     warn_about_scope(pruning.scope, stacklevel=4)
     return pruning
+
+
+def _initial_masks(initial_masks: Pytree | None, names: list[str]) -> dict[str, Mask] | None:
+    """The masks of the leaves that are searched.
+
+    Raises
+    ------
+    StructureError
+        If one has no mask, or if weights of another leaf are removed.
+    """
+    if initial_masks is None:
+        return None
+    masks = unboxed(masks_of(initial_masks))
+    found: dict[str, Mask] = {}
+    for name in names:
+        if masks.get(unboxed_name(name)) is None:
+            raise StructureError(f"initial_masks lack {name!r}, which is searched")
+        found[name] = to_numpy(masks.pop(unboxed_name(name)))
+    for name, mask in masks.items():
+        if mask is not None and not np.all(to_numpy(mask)):
+            raise StructureError(
+                f"initial_masks remove weights of {name!r}, which is not searched: include it"
+            )
+    return found
 
 
 def prunable(

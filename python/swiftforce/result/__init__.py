@@ -22,8 +22,10 @@ from swiftforce.result.records import (
 )
 from swiftforce.result.saved_steps import packed_steps, unpacked_steps
 from swiftforce.result.trust import warn_about, warn_about_scope
+from swiftforce.result.zero_scores import ZeroScores
 
 __all__ = [
+    "ZeroScores",
     "Layer",
     "Masks_co",
     "Prunable",

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import CheckpointError
 
 from swiftforce.checks import EffectiveDensity, EffectiveLayer
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
@@ -68,7 +69,7 @@ def effective_density(
         If `model` is not a module, or it calls a function without a rule; the message names the
         function. There are no rules for `nn.LSTM`, `nn.GRU` and `nn.RNN`, comparisons, sorts,
         ``argmax``, ``item``, losses, complex numbers, scripted modules, custom autograd functions,
-        checkpoints with ``use_reentrant=True``, and anything computed without gradients.
+        activation checkpoints, and anything computed without gradients.
     StructureError, ShapeError
         If a mask fits no parameter, `inputs` contains no tensor or an empty one, or the model
         returns no tensor.
@@ -115,7 +116,13 @@ def effective_density(
         ends = [one.sum() for one in _live_outputs(model, leaves, inputs, live)]
         # The list may be empty, hence the zero.
         total = sum(ends, torch.zeros((), requires_grad=True))
-        found = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
+        try:
+            found = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
+        except CheckpointError as error:
+            raise UnsupportedTypeError(
+                "effective_density cannot follow activation checkpointing, which computes a part "
+                "of the model twice: switch it off for this call"
+            ) from error
     joined = {name: mask & (one > 0) for (name, mask), one in zip(kept.items(), found, strict=True)}
     layers = [
         EffectiveLayer(name, tuple(mask.shape), mask.numel(), int(mask.sum()), int(on_path.sum()))

@@ -271,7 +271,7 @@ def _before_load(module: nn.Module, state: dict[str, Any], prefix: str, *_: obje
             f"{removed_there:,}), and they are set to zero: the state is dense, or of other masks; "
             "to keep its values, apply its own masks first, or call swiftforce.torch.remove(model)",
             RemovedWeightsWarning,
-            stacklevel=6,
+            stacklevel=6 + prefix.count("."),  # The caller: torch calls itself for each level.
         )
     for name, removed in changes.items():
         masked[name].removed = removed
@@ -300,6 +300,10 @@ def _after_load(module: nn.Module, _: object) -> None:
     hooks = mask_hooks_of(module)
     if hooks is not None:
         hooks.attach()
+
+
+#: Its name in models that an earlier version pickled, which `MaskedParameter` refuses.
+_attach_again = _after_load
 
 
 def mask_hooks_of(module: nn.Module) -> MaskHooks | None:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from swiftforce.errors import StructureError
 from swiftforce.torch.sharded import is_sharded, sharded_as
 
 #: The attribute of a module that holds its hooks.
@@ -59,6 +60,13 @@ class MaskedParameter:
 
     def __reduce__(self) -> tuple[type[MaskedParameter], tuple[Any, ...]]:
         return MaskedParameter, (self._parameters, self.name, self.label, self.removed)
+
+    def __setstate__(self, state: object) -> None:
+        """Refuse what an earlier version pickled: its masks were buffers."""
+        raise StructureError(
+            "this model was saved as a whole by an earlier version of swiftforce: load it with "
+            "that version, and save model.state_dict(), which this version reads"
+        )
 
     @property
     def parameter(self) -> nn.Parameter | None:
