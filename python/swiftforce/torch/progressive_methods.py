@@ -133,6 +133,8 @@ def force(
     -----
     DegenerateSaliencyWarning, LayerCollapseWarning, MaskedGradientsWarning
         See `swiftforce.MaskSearch.result`.
+    PartlySearchedWarning
+        If less than half of the model's matrices were searched, and not because of the patterns.
 
     References
     ----------
@@ -283,6 +285,8 @@ def iterative_snip(
     -----
     DegenerateSaliencyWarning, LayerCollapseWarning, MaskedGradientsWarning
         See `swiftforce.MaskSearch.result`.
+    PartlySearchedWarning
+        If less than half of the model's matrices were searched, and not because of the patterns.
 
     References
     ----------

@@ -148,6 +148,8 @@ def prune(
     -----
     DegenerateSaliencyWarning, LayerCollapseWarning, MaskedGradientsWarning
         See `swiftforce.MaskSearch.result`.
+    PartlySearchedWarning
+        If less than half of the model's matrices were searched, and not because of the patterns.
     StepsIgnoredWarning
         If a one-shot method is given another number of steps than one.
 
