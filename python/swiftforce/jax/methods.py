@@ -38,7 +38,8 @@ def prune(
     ----------
     params : pytree of arrays
         The dense parameters, as JAX or numpy arrays. They are never changed. Prunable leaves are
-        float16, bfloat16, float32 or float64, and this process can address all their shards.
+        float16, bfloat16, float32 or float64. If several processes hold them together, all make the
+        same call, with batches of all.
     loss : callable
         ``loss(params, batch)`` returns the mean loss over the batch, a scalar. It is called with
         parameters whose removed weights are zero, and differentiated by `jax.grad`.
@@ -182,7 +183,8 @@ def force(
     ----------
     params : pytree of arrays
         The dense parameters, as JAX or numpy arrays. They are never changed. Prunable leaves are
-        float16, bfloat16, float32 or float64, and this process can address all their shards.
+        float16, bfloat16, float32 or float64. If several processes hold them together, all make the
+        same call, with batches of all.
     loss : callable
         ``loss(params, batch)`` returns the mean loss over the batch, a scalar. It is called with
         parameters whose removed weights are zero, and differentiated by `jax.grad`.
@@ -304,7 +306,8 @@ def iterative_snip(
     ----------
     params : pytree of arrays
         The dense parameters, as JAX or numpy arrays. They are never changed. Prunable leaves are
-        float16, bfloat16, float32 or float64, and this process can address all their shards.
+        float16, bfloat16, float32 or float64. If several processes hold them together, all make the
+        same call, with batches of all.
     loss : callable
         ``loss(params, batch)`` returns the mean loss over the batch, a scalar. It is called with
         parameters whose removed weights are zero, and differentiated by `jax.grad`.

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from swiftforce.errors import WeightsDifferError
-from swiftforce.inputs import MASKS, Tensors
-from swiftforce.jax.pytrees import Leaves, Pytree, put_like, to_numpy
-from swiftforce.result import Pruning, Scope
+from swiftforce.inputs import MASKS, Array, Tensors
+from swiftforce.jax.pytrees import Leaves, Pytree, is_shared, put_like, to_numpy
+from swiftforce.result import Layer, Pruning, Scope
 from swiftforce.result import load as load_pruning
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class PytreePruning(Pruning[Pytree]):
     """A `swiftforce.Pruning` whose masks are a pytree of JAX arrays.
 
@@ -25,7 +27,12 @@ class PytreePruning(Pruning[Pytree]):
         devices. It is True where a weight is kept, and everywhere if the leaf is not prunable.
     layers : tuple of Layer
         The prunable leaves, named by their paths.
+    packed : dict, optional
+        If several processes hold the masks together: all of each one by path, a bit per weight as
+        of `numpy.packbits`, so that any process can save them.
     """
+
+    packed: Mapping[str, Array] | None = None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write masks and history to a safetensors file.
@@ -46,8 +53,16 @@ class PytreePruning(Pruning[Pytree]):
             If the file cannot be written.
         """
         leaves = Leaves(self.masks).by_name
-        masks = {layer.name: to_numpy(leaves[layer.name]) for layer in self.layers}
-        Pruning(**{**vars(self), "masks": masks}).save(path)
+        masks = {layer.name: self._whole(layer, leaves[layer.name]) for layer in self.layers}
+        fields = {name: value for name, value in vars(self).items() if name != "packed"}
+        Pruning(**{**fields, "masks": masks}).save(path)
+
+    def _whole(self, layer: Layer, mask: Any) -> Array:  # noqa: ANN401 - of JAX or numpy
+        """All of a mask in host memory."""
+        if self.packed is None or layer.name not in self.packed:
+            return to_numpy(mask)
+        bits = np.unpackbits(self.packed[layer.name], count=layer.size)
+        return bits.view(np.bool_).reshape(layer.shape)
 
 
 def load(path: str | os.PathLike[str], params: Pytree) -> PytreePruning:
@@ -105,15 +120,33 @@ def load(path: str | os.PathLike[str], params: Pytree) -> PytreePruning:
             raise WeightsDifferError(
                 f"{path} has a mask of shape {layer.shape} for {layer.name!r} of shape {shape}"
             )
-    return in_pytree(found, leaves, found.scope)
+    packed = None
+    if any(is_shared(leaf) for leaf in leaves.by_name.values()):
+        packed = {name: np.packbits(mask) for name, mask in masks.items()}
+    return in_pytree(found, leaves, found.scope, packed)
 
 
-def in_pytree(found: Pruning[Any], leaves: Leaves, scope: Scope | None) -> PytreePruning:
-    """A result with its masks in the structure of the parameters, on the devices of the leaves."""
-    tensors = Tensors(found.masks, "masks", MASKS)
-    masks = dict(zip(tensors.names, tensors.arrays, strict=True))
+def in_pytree(
+    found: Pruning[Any],
+    leaves: Leaves,
+    scope: Scope | None,
+    packed: Mapping[str, Array] | None = None,
+) -> PytreePruning:
+    """A result with its masks in the structure of the parameters, on the devices of the leaves.
+
+    Parameters
+    ----------
+    found : Pruning
+        With masks by path, as arrays of numpy, or of JAX that are where they belong.
+    leaves : Leaves
+    scope : Scope, optional
+    packed : mapping of str to array, optional
+        As of `PytreePruning`.
+    """
+    masks = found.masks
     put = {
         name: put_like(masks[name] if name in masks else np.ones(np.shape(leaf), np.bool_), leaf)
         for name, leaf in leaves.by_name.items()
     }
-    return PytreePruning(**{**vars(found), "masks": leaves.restore(put), "scope": scope})
+    fields = {**vars(found), "masks": leaves.restore(put), "scope": scope, "packed": packed}
+    return PytreePruning(**fields)

@@ -216,6 +216,11 @@ def is_array(leaf: object) -> bool:
     return isinstance(leaf, (jax.Array, np.ndarray))
 
 
+def is_shared(leaf: object) -> bool:
+    """Whether a leaf is an array of which other processes hold shards."""
+    return isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
+
+
 def is_floating(leaf: Any) -> bool:  # noqa: ANN401 - a leaf may be anything
     """Whether a leaf is an array of real floating-point numbers."""
     return is_array(leaf) and bool(jnp.issubdtype(leaf.dtype, jnp.floating))
@@ -227,17 +232,26 @@ def _is_complex(leaf: Any) -> bool:  # noqa: ANN401 - a leaf may be anything
 
 def to_numpy(array: Any) -> Array:  # noqa: ANN401 - of JAX or numpy
     """An array as numpy reads it: in place if it is on the CPU, a copy if it is on a device."""
+    if is_shared(array):
+        if not array.is_fully_replicated:
+            raise StructureError(
+                f"an array of shape {array.shape} lies on several processes: read it on all of "
+                "them by jax.experimental.multihost_utils.process_allgather(array, tiled=True)"
+            )
+        array = array.addressable_data(0)
     found: Array = np.asarray(jax.device_get(array), order="C")
     return found
 
 
-def put_like(mask: Array, leaf: Any) -> jax.Array:  # noqa: ANN401 - a leaf may be anything
+def put_like(mask: Any, leaf: Any) -> jax.Array:  # noqa: ANN401 - a leaf may be anything
     """A mask on the devices of a leaf, in the same sharding; on the CPU without a copy."""
+    if isinstance(mask, jax.Array):
+        return mask
     # A leaf that is not committed to a device may follow a batch to another, and so may its mask.
     # The oldest supported versions of JAX do not say; there the mask gets the leaf's sharding.
     if not isinstance(leaf, jax.Array) or not getattr(leaf, "committed", True):
         return on_device(mask)
-    if not leaf.is_fully_addressable:
+    if is_shared(leaf):
         return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda index: mask[index])
     put: jax.Array = jax.device_put(mask, leaf.sharding)
     return put

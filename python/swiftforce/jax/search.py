@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from swiftforce.adapters import Patterns, as_patterns
 from swiftforce.errors import OverlapError
@@ -11,8 +14,9 @@ from swiftforce.inputs import MethodName, method_info
 from swiftforce.jax.arguments import check_objective, check_params
 from swiftforce.jax.batch_sizes import BatchSize
 from swiftforce.jax.gradients import Loss, averaged, gradient_function
+from swiftforce.jax.processes import LocalWeights, SharedWeights
 from swiftforce.jax.pruning import PytreePruning, in_pytree
-from swiftforce.jax.pytrees import Leaves, Pytree, decisions, to_numpy
+from swiftforce.jax.pytrees import Leaves, Pytree, decisions, is_shared
 from swiftforce.result import Prunable, warn_about_scope
 from swiftforce.search import MaskSearch
 from swiftforce.show import bar
@@ -42,10 +46,13 @@ def run_search(
         check_objective(loss, batches, method)
     chosen = Prunable(leaves.by_name, decisions(leaves, include, exclude))
     names = list(chosen)
-    weights = {name: to_numpy(leaves.by_name[name]) for name in names}
+    own = {name: leaves.by_name[name] for name in names}
+    held = SharedWeights(own) if any(map(is_shared, own.values())) else LocalWeights(own)
     try:
         # Masked weights are made on the devices, from masks.
-        search = MaskSearch(weights, method=method, masked_weights=False, **options)
+        search = MaskSearch(
+            held.weights, method=method, masked_weights=False, **held.options, **options
+        )
     except OverlapError as error:
         raise OverlapError(f"{error}, and exclude its other places in the pytree") from None
     gradients = None
@@ -56,10 +63,17 @@ def run_search(
     for _ in bar(range(search.steps), description=search.method, shown=progress):
         # The devices may read masks in place. Once gradients are here, they are done with it, and
         # the search may write the next masks.
-        found = None if gradients is None else gradients(search.masks)
-        search.step(None if found is None else {name: to_numpy(found[name]) for name in names})
+        found = None if gradients is None else gradients(held.put(search.masks))
+        search.step(None if found is None else held.read(found))
     # The search ends here, so the result may have its masks without a copy.
-    pruning = in_pytree(search._result(4, copies=False), leaves, chosen.scope)
+    result = search._result(4, copies=False)
+    layers = tuple(replace(one, shape=np.shape(own[one.name])) for one in result.layers)
+    pruning = in_pytree(
+        replace(result, masks=held.put(result.masks), layers=layers),
+        leaves,
+        chosen.scope,
+        held.packed(result.masks),
+    )
     warn_about_scope(pruning.scope, stacklevel=4)
     return pruning
 

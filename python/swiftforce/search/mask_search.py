@@ -199,7 +199,9 @@ class MaskSearch(Generic[Masks_co]):
             self._buffers.restore(0, masks)
         self._digests: tuple[str, ...] | None = None
 
-    def _continue_from(self, history: Sequence[Step], masked_weights: Arrays | None = None) -> None:
+    def _continue_from(
+        self, history: Sequence[Step], masked_weights: Arrays | Literal[False] | None = None
+    ) -> None:
         """Make what a search writes, for one that has taken these steps."""
         self._native = NativeSearch(
             self._tensors,
