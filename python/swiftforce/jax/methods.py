@@ -28,6 +28,7 @@ def prune(
     batch_size: BatchSize | None = None,
     include: Patterns | None = None,
     exclude: Patterns = (),
+    stacked: Patterns | None = None,
     seed: int = 0,
     jit: bool = True,
     progress: bool | None = None,
@@ -71,6 +72,10 @@ def prune(
         ``*`` also matches ``/``. Leaves that are not real floating-point arrays are never prunable.
     exclude : str or sequence of str
         Patterns of leaves that are not prunable, whether by default or by `include`.
+    stacked : str or sequence of str, optional
+        Patterns of leaves whose first axis counts layers, as `nn.scan` makes them. Each layer is
+        listed, warned of, shuffled and chosen by patterns as a leaf of its own: the one at position
+        3 of ``blocks/kernel`` is ``blocks/kernel[3]``.
     seed : int
         For the method ``random``.
     jit : bool
@@ -153,6 +158,7 @@ def prune(
         batch_size=batch_size,
         include=include,
         exclude=exclude,
+        stacked=stacked,
         seed=seed,
         jit=jit,
         progress=progress,
@@ -172,6 +178,7 @@ def force(
     batch_size: BatchSize | None = None,
     include: Patterns | None = None,
     exclude: Patterns = (),
+    stacked: Patterns | None = None,
     jit: bool = True,
     progress: bool | None = None,
 ) -> PytreePruning:
@@ -214,6 +221,10 @@ def force(
         ``*`` also matches ``/``. Leaves that are not real floating-point arrays are never prunable.
     exclude : str or sequence of str
         Patterns of leaves that are not prunable, whether by default or by `include`.
+    stacked : str or sequence of str, optional
+        Patterns of leaves whose first axis counts layers, as `nn.scan` makes them. Each layer is
+        listed, warned of, shuffled and chosen by patterns as a leaf of its own: the one at position
+        3 of ``blocks/kernel`` is ``blocks/kernel[3]``.
     jit : bool
         Whether to compile the gradients. Pass False for a loss that `jax.jit` cannot trace.
     progress : bool, optional
@@ -277,6 +288,7 @@ def force(
         batch_size=batch_size,
         include=include,
         exclude=exclude,
+        stacked=stacked,
         jit=jit,
         progress=progress,
     )
@@ -295,6 +307,7 @@ def iterative_snip(
     batch_size: BatchSize | None = None,
     include: Patterns | None = None,
     exclude: Patterns = (),
+    stacked: Patterns | None = None,
     jit: bool = True,
     progress: bool | None = None,
 ) -> PytreePruning:
@@ -337,6 +350,10 @@ def iterative_snip(
         ``*`` also matches ``/``. Leaves that are not real floating-point arrays are never prunable.
     exclude : str or sequence of str
         Patterns of leaves that are not prunable, whether by default or by `include`.
+    stacked : str or sequence of str, optional
+        Patterns of leaves whose first axis counts layers, as `nn.scan` makes them. Each layer is
+        listed, warned of, shuffled and chosen by patterns as a leaf of its own: the one at position
+        3 of ``blocks/kernel`` is ``blocks/kernel[3]``.
     jit : bool
         Whether to compile the gradients. Pass False for a loss that `jax.jit` cannot trace.
     progress : bool, optional
@@ -401,6 +418,7 @@ def iterative_snip(
         batch_size=batch_size,
         include=include,
         exclude=exclude,
+        stacked=stacked,
         jit=jit,
         progress=progress,
     )

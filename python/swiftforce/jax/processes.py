@@ -53,7 +53,7 @@ class LocalWeights:
         return masks
 
     def packed(self, masks: NamedLeaves) -> None:
-        """Nothing: this process has all masks anyway."""
+        """Return None: this process has all masks anyway."""
         del masks
 
 

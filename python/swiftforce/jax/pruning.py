@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from swiftforce.errors import WeightsDifferError
 from swiftforce.inputs import MASKS, Array, Tensors
-from swiftforce.jax.pytrees import Leaves, Pytree, is_shared, put_like, to_numpy
+from swiftforce.jax.pytrees import Leaves, NamedLeaves, Pytree, is_shared, put_like, to_numpy
+from swiftforce.jax.stacks import Stacks, whole_name
 from swiftforce.result import Layer, Pruning, Scope
 from swiftforce.result import load as load_pruning
 
@@ -53,16 +55,22 @@ class PytreePruning(Pruning[Pytree]):
             If the file cannot be written.
         """
         leaves = Leaves(self.masks).by_name
-        masks = {layer.name: self._whole(layer, leaves[layer.name]) for layer in self.layers}
+        masks = {layer.name: self._mask(layer, leaves) for layer in self.layers}
         fields = {name: value for name, value in vars(self).items() if name != "packed"}
         Pruning(**{**fields, "masks": masks}).save(path)
 
-    def _whole(self, layer: Layer, mask: Any) -> Array:  # noqa: ANN401 - of JAX or numpy
-        """All of a mask in host memory."""
-        if self.packed is None or layer.name not in self.packed:
-            return to_numpy(mask)
-        bits = np.unpackbits(self.packed[layer.name], count=layer.size)
-        return bits.view(np.bool_).reshape(layer.shape)
+    def _mask(self, layer: Layer, leaves: NamedLeaves) -> Array:
+        """The mask of a layer in host memory, where it may be a part of a leaf's."""
+        whole = whole_name(layer.name, leaves)
+        if self.packed is not None and whole in self.packed:
+            shape = np.shape(leaves[whole])
+            bits = np.unpackbits(self.packed[whole], count=prod(shape))
+            mask = bits.view(np.bool_).reshape(shape)
+        else:
+            mask = to_numpy(leaves[whole])
+        if whole == layer.name:
+            return mask
+        return Stacks.named([layer.name], leaves).split({whole: mask})[layer.name]
 
 
 def load(path: str | os.PathLike[str], params: Pytree) -> PytreePruning:
@@ -112,18 +120,27 @@ def load(path: str | os.PathLike[str], params: Pytree) -> PytreePruning:
     }
     layers = tuple(replace(layer, name=leaves.name_of(layer.name)) for layer in found.layers)
     found = replace(found, masks=masks, layers=layers)
+    stacks = Stacks.named(masks, leaves.by_name)
     for layer in found.layers:
-        if layer.name not in leaves.by_name:
+        whole = whole_name(layer.name, leaves.by_name)
+        if whole not in leaves.by_name:
             raise WeightsDifferError(f"{path} has a mask of {layer.name!r}, which params lack")
-        shape = np.shape(leaves.by_name[layer.name])
+        shape = np.shape(leaves.by_name[whole])[whole != layer.name :]
         if shape != layer.shape:
             raise WeightsDifferError(
                 f"{path} has a mask of shape {layer.shape} for {layer.name!r} of shape {shape}"
             )
+    wholes = {whole_name(name, leaves.by_name) for name in masks}
+    masks = stacks.join(masks, _those(wholes, leaves))
+    found = replace(found, masks=masks)
     packed = None
     if any(is_shared(leaf) for leaf in leaves.by_name.values()):
         packed = {name: np.packbits(mask) for name, mask in masks.items()}
     return in_pytree(found, leaves, found.scope, packed)
+
+
+def _those(names: Collection[str], leaves: Leaves) -> NamedLeaves:
+    return {name: leaf for name, leaf in leaves.by_name.items() if name in names}
 
 
 def in_pytree(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -147,8 +148,18 @@ def _kind(node: object) -> Reason | None:
     return None
 
 
-def decisions(leaves: Leaves, include: Patterns | None, exclude: Patterns) -> list[Decision]:
+def decisions(
+    leaves: Leaves,
+    include: Patterns | None,
+    exclude: Patterns,
+    stacks: Mapping[str, Sequence[str]],
+) -> list[Decision]:
     """For each array among the leaves, whether it is prunable; `swiftforce.jax.prune` says why.
+
+    Parameters
+    ----------
+    stacks : mapping of str to sequence of str
+        The names of the layers in each leaf that is a stack: they are decided on one by one.
 
     Raises
     ------
@@ -170,6 +181,7 @@ def decisions(leaves: Leaves, include: Patterns | None, exclude: Patterns) -> li
         for name, leaf in leaves.by_name.items()
     ]
     _check_not_complex(candidates, include)
+    candidates = _by_layers(candidates, stacks)
     quantised = next((one.name for one in candidates if one.known is Reason.QUANTISED), None)
     nothing = "no leaf of params is prunable; of floating-point numbers there are"
     try:
@@ -181,6 +193,24 @@ def decisions(leaves: Leaves, include: Patterns | None, exclude: Patterns) -> li
             f"weights[{quantised!r}] has dtype {leaves.by_name[quantised].dtype}: pass weights of "
             "16, 32 or 64 bits"
         ) from None
+
+
+def _by_layers(
+    candidates: Sequence[Candidate], stacks: Mapping[str, Sequence[str]]
+) -> list[Candidate]:
+    """The candidates, with the layers of a stack in its place."""
+    rule = NameRule({one.name: one.shape for one in candidates})
+    found = []
+    for one in candidates:
+        shape = one.shape[1:]
+        known = one.known or (rule.reason(one.name) if len(shape) > 1 else Reason.VECTOR)
+        spellings = (one.name, *one.spellings)
+        layers = [
+            replace(one, name=name, shape=shape, known=known, spellings=spellings)
+            for name in stacks.get(one.name, ())
+        ]
+        found += layers or [one]
+    return found
 
 
 def _known(leaf: Any) -> Reason | None:  # noqa: ANN401 - a leaf may be anything

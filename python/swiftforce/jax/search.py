@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +10,14 @@ import numpy as np
 
 from swiftforce.adapters import Patterns, as_patterns
 from swiftforce.errors import OverlapError
-from swiftforce.inputs import MethodName, method_info
+from swiftforce.inputs import Array, MethodName, method_info
 from swiftforce.jax.arguments import check_objective, check_params
 from swiftforce.jax.batch_sizes import BatchSize
 from swiftforce.jax.gradients import Loss, averaged, gradient_function
 from swiftforce.jax.processes import LocalWeights, SharedWeights
 from swiftforce.jax.pruning import PytreePruning, in_pytree
 from swiftforce.jax.pytrees import Leaves, Pytree, decisions, is_shared
+from swiftforce.jax.stacks import Stacks, whole_name
 from swiftforce.result import Prunable, warn_about_scope
 from swiftforce.search import MaskSearch
 from swiftforce.show import bar
@@ -32,6 +33,7 @@ def run_search(
     batch_size: BatchSize | None,
     include: Patterns | None,
     exclude: Patterns,
+    stacked: Patterns | None,
     jit: bool,
     progress: bool | None,
     **options: Any,  # noqa: ANN401 - those of MaskSearch
@@ -44,42 +46,63 @@ def run_search(
     check_params(leaves.by_name)
     if info["needs_gradients"]:
         check_objective(loss, batches, method)
-    chosen = Prunable(leaves.by_name, decisions(leaves, include, exclude))
-    names = list(chosen)
-    own = {name: leaves.by_name[name] for name in names}
+    stacks = Stacks.matching(leaves, as_patterns(stacked))
+    chosen = _prunable(leaves, include, exclude, stacks, values=False)
+    wholes = {whole_name(name, leaves.by_name) for name in chosen}
+    own = {name: leaf for name, leaf in leaves.by_name.items() if name in wholes}
     held = SharedWeights(own) if any(map(is_shared, own.values())) else LocalWeights(own)
     try:
         # Masked weights are made on the devices, from masks.
         search = MaskSearch(
-            held.weights, method=method, masked_weights=False, **held.options, **options
+            _of(chosen, stacks.split(held.weights)),
+            method=method,
+            masked_weights=False,
+            **held.options,
+            **options,
         )
     except OverlapError as error:
         raise OverlapError(f"{error}, and exclude its other places in the pytree") from None
     gradients = None
     if info["needs_gradients"]:
         assert loss is not None and batches is not None
-        at = gradient_function(loss, leaves, names, jit=jit)
+        at = gradient_function(loss, leaves, list(own), jit=jit)
         gradients = averaged(at, batches, batches_per_step, batch_size)
     for _ in bar(range(search.steps), description=search.method, shown=progress):
         # The devices may read masks in place. Once gradients are here, they are done with it, and
         # the search may write the next masks.
-        found = None if gradients is None else gradients(held.put(search.masks))
-        search.step(None if found is None else held.read(found))
+        found = None
+        if gradients is not None:
+            found = gradients(held.put(stacks.join(search.masks, own)))
+        search.step(None if found is None else _of(chosen, stacks.split(held.read(found))))
     # The search ends here, so the result may have its masks without a copy.
     result = search._result(4, copies=False)
-    layers = tuple(replace(one, shape=np.shape(own[one.name])) for one in result.layers)
+    masks = stacks.join(result.masks, own)
+    # An axis that processes share may be two in their search.
+    layers = tuple(
+        replace(one, shape=np.shape(own[one.name])) if one.name in own else one
+        for one in result.layers
+    )
     pruning = in_pytree(
-        replace(result, masks=held.put(result.masks), layers=layers),
+        replace(result, masks=held.put(masks), layers=layers),
         leaves,
         chosen.scope,
-        held.packed(result.masks),
+        held.packed(masks),
     )
     warn_about_scope(pruning.scope, stacklevel=4)
     return pruning
 
 
+def _of(names: Iterable[str], arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays of these names."""
+    return {name: arrays[name] for name in names}
+
+
 def prunable(
-    params: Pytree, *, include: Patterns | None = None, exclude: Patterns = ()
+    params: Pytree,
+    *,
+    include: Patterns | None = None,
+    exclude: Patterns = (),
+    stacked: Patterns | None = None,
 ) -> Prunable[Any]:
     """The leaves that `prune` searches, and why it leaves the others out.
 
@@ -91,6 +114,8 @@ def prunable(
         Patterns that replace the default choice of prunable leaves, as in `prune`.
     exclude : str or sequence of str
         Patterns of leaves that are not prunable, whether by default or by `include`.
+    stacked : str or sequence of str, optional
+        Patterns of leaves whose first axis counts layers, as in `prune`.
 
     Returns
     -------
@@ -109,7 +134,8 @@ def prunable(
     Examples
     --------
     >>> import jax.numpy as jnp, swiftforce.jax as sfj
-    >>> params = {"embed": jnp.ones((9, 4)), "fc": {"kernel": jnp.ones((4, 2)), "bias": jnp.ones(2)}}
+    >>> params = {"fc": {"kernel": jnp.ones((4, 2)), "bias": jnp.ones(2)}}
+    >>> params["embed"] = jnp.ones((9, 4))
     >>> print(sfj.prunable(params))
     1 of 3 arrays are prunable: 8 of 46 numbers, 100 % of the elements of matrices
               name       shape   why                             numbers
@@ -120,4 +146,23 @@ def prunable(
     leaves = Leaves(params)
     check_params(leaves.by_name)
     include, exclude = as_patterns(include), as_patterns(exclude) or ()
-    return Prunable(leaves.by_name, decisions(leaves, include, exclude))
+    stacks = Stacks.matching(leaves, as_patterns(stacked))
+    return _prunable(leaves, include, exclude, stacks, values=True)
+
+
+def _prunable(
+    leaves: Leaves,
+    include: Patterns | None,
+    exclude: Patterns,
+    stacks: Stacks,
+    *,
+    values: bool,
+) -> Prunable[Any]:
+    """The prunable leaves and layers; without `values`, a layer's is the stack that it lies in."""
+    arrays: dict[str, Any] = {}
+    for name, leaf in leaves.by_name.items():
+        names = stacks.layers(name)
+        parts = list(leaf) if values and name in stacks.counts else [leaf] * len(names)
+        arrays.update(zip(names, parts, strict=True))
+    layers = {name: stacks.layers(name) for name in stacks.counts}
+    return Prunable(arrays, decisions(leaves, include, exclude, layers))

@@ -8,6 +8,7 @@ together for users. Nothing here searches.
 
 from swiftforce.result.choice import Prunable, scope_of
 from swiftforce.result.masks import apply_masks, check_not_sharded, matching_masks
+from swiftforce.result.parts import has_parts, with_lost_parts
 from swiftforce.result.pruning import Pruning, load
 from swiftforce.result.records import (
     Layer,
@@ -20,7 +21,7 @@ from swiftforce.result.records import (
     step_of,
 )
 from swiftforce.result.saved_steps import packed_steps, unpacked_steps
-from swiftforce.result.trust import warn_about, warn_about_scope
+from swiftforce.result.trust import warn_about, warn_about_parts, warn_about_scope
 
 __all__ = [
     "Layer",
@@ -32,6 +33,7 @@ __all__ = [
     "Step",
     "apply_masks",
     "check_not_sharded",
+    "has_parts",
     "layers_of",
     "load",
     "masks_of",
@@ -41,5 +43,7 @@ __all__ = [
     "step_of",
     "unpacked_steps",
     "warn_about",
+    "warn_about_parts",
     "warn_about_scope",
+    "with_lost_parts",
 ]

@@ -11,6 +11,7 @@ from swiftforce.errors import MaskFileError, WeightsDifferError
 from swiftforce.files import FileFormat, checks, packed_masks, unpacked_mask
 from swiftforce.inputs import MASKS, Array, Arrays, Tensors, differences
 from swiftforce.result.masks import check_not_sharded
+from swiftforce.result.parts import with_lost_parts
 from swiftforce.result.records import Layer, PruningRecord, Scope
 from swiftforce.result.saved_steps import packed_steps, unpacked_steps
 
@@ -79,7 +80,7 @@ def _record(arrays: dict[str, Array], about: dict[str, Any]) -> PruningRecord[An
     return PruningRecord(
         masks=_structured(about["structure"], names, masks),
         method=checks.text(about["method"], "the method"),
-        layers=tuple(layers),
+        layers=with_lost_parts(layers, masks),
         history=history,
         seed=checks.whole(about["seed"], "the seed", most=2**64 - 1),
         schedule=checks.text(about["schedule"], "the schedule"),

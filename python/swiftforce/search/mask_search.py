@@ -19,7 +19,14 @@ from swiftforce.inputs import (
     method_info,
     method_name,
 )
-from swiftforce.result import Masks_co, Pruning, PruningRecord, Step, warn_about
+from swiftforce.result import (
+    Masks_co,
+    Pruning,
+    PruningRecord,
+    Step,
+    warn_about,
+    with_lost_parts,
+)
 from swiftforce.search.agreement import Agreement
 from swiftforce.search.buffers import SearchBuffers
 from swiftforce.search.gradients import checked_gradients
@@ -450,6 +457,7 @@ class MaskSearch(Generic[Masks_co]):
     def _result(self, stacklevel: int, *, copies: bool) -> Pruning[Masks_co]:
         history, masks = self._turns.take(lambda: self._found(copies=copies))
         layers = self._native.layers(history[-1])
+        layers = with_lost_parts(layers, masks)
         warn_about(layers, history, free=self._info["free"], stacklevel=stacklevel + 1)
         return Pruning(
             masks=self._restored(masks),

@@ -15,7 +15,14 @@ from swiftforce.adapters import Patterns, PeekedBatches, as_patterns
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array, Mask
-from swiftforce.result import Layer, Prunable, Pruning, warn_about_scope
+from swiftforce.result import (
+    Layer,
+    Prunable,
+    Pruning,
+    warn_about_parts,
+    warn_about_scope,
+    with_lost_parts,
+)
 from swiftforce.search import Agreement, MaskSearch, Schedule, prune_by_scores
 from swiftforce.show import bar
 from swiftforce.torch.arguments import check_model, check_objective
@@ -155,8 +162,10 @@ def run_search(
             found = search._result(4, copies=False)
         if ranks is not None:
             ranks.check_equal(found.masks.values(), "masks")
+        pruning = _of_model(found, row.name, parameters, buffers)
+        warn_about_parts(pruning.layers, stacklevel=4)
         warn_about_scope(parameters.scope, stacklevel=4)
-        return _of_model(found, row.name, parameters, buffers)
+        return pruning
 
 
 def _resumed(
@@ -208,7 +217,7 @@ def _of_model(
     changes = {
         "method": method,
         "masks": buffers.masks(found.masks),
-        "layers": tuple(layers),
+        "layers": with_lost_parts(layers, found.masks.values()),
         "scope": parameters.scope,
     }
     return ModelPruning(**{**vars(found), **changes})
