@@ -63,3 +63,20 @@ def test_what_keeps_nothing_at_all_is_one_layer() -> None:
     array["experts"] /= 1e6
     pruning = sf.magnitude(array, keep=4)
     assert pruning.layers[0].collapsed and not pruning.layers[0].lost
+
+
+@pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
+def test_masks_of_layers_fit_a_stack_of_them(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors", reason="safetensors is not installed")
+    stack = np.arange(1, 25, dtype=np.float32).reshape(4, 3, 2)
+    layers = {f"blocks[{position}]": stack[position] for position in (0, 1, 3)}
+    pruning = sf.magnitude(layers, keep=8)
+    applied = sf.apply_masks({"blocks": stack}, pruning)["blocks"]
+    assert (applied[2] == stack[2]).all()
+    assert [int(np.count_nonzero(one)) for one in applied] == [0, 2, 6, 6]
+    path = tmp_path / "masks"
+    pruning.save(path)
+    assert sf.load(path, {"blocks": stack}).keep == 8
+    for other in (stack[:3], stack[:, :2], stack.reshape(-1)):
+        with pytest.raises(sf.WeightsDifferError, match="missing"):
+            sf.load(path, {"blocks": other.copy()})

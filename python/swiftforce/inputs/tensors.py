@@ -87,6 +87,11 @@ class Tensors:
         """The name of each tensor in reports."""
         return tuple([str(key) for key in self.keys])
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each tensor by its name."""
+        return dict(zip(self.names, (array.shape for array in self.arrays), strict=True))
+
     def label(self, role: str, position: int) -> str:
         """How messages name the array at a position, in the role given."""
         if position < 0 or self.structure == "array":
@@ -197,7 +202,7 @@ class Tensors:
 
 def differences(expected: Mapping[str, tuple[int, ...]], tensors: Tensors) -> list[str]:
     """How names and shapes differ from those expected: one phrase for each kind of difference."""
-    shapes = dict(zip(tensors.names, (array.shape for array in tensors.arrays), strict=True))
+    shapes = tensors.shapes
     found = []
     missing = [name for name in expected if name not in shapes]
     if missing:

@@ -17,7 +17,7 @@ def shuffle(masks: Pytree, seed: int = 0, *, stacked: Patterns | None = None) ->
     """Shuffle the masks of each leaf: as many weights are kept, at random positions.
 
     Works as `swiftforce.checks.shuffle`. A leaf that keeps all its weights, such as one that is
-    not prunable, keeps its mask.
+    not prunable, keeps its mask. A result knows which leaves are stacks of layers.
 
     Parameters
     ----------
@@ -26,8 +26,9 @@ def shuffle(masks: Pytree, seed: int = 0, *, stacked: Patterns | None = None) ->
     seed : int
         In 0 ... 2**64 - 1. The same seed gives the same masks on every machine.
     stacked : str or sequence of str, optional
-        Patterns of leaves whose first axis counts layers: each layer keeps its number of weights.
-        A result knows those that it was found with.
+        Patterns of leaves whose first axis counts layers, as `nn.scan` makes them. Each layer is
+        listed, warned of, shuffled and chosen by patterns as a leaf of its own: the one at position
+        3 of ``blocks/kernel`` is ``blocks/kernel[3]``.
 
     Returns
     -------
@@ -69,8 +70,9 @@ def invert(
     seed : int
         In 0 ... 2**64 - 1. The same seed gives the same masks on every machine.
     stacked : str or sequence of str, optional
-        Patterns of leaves whose first axis counts layers: each layer keeps its number of weights.
-        A result knows those that it was found with.
+        Patterns of leaves whose first axis counts layers, as `nn.scan` makes them. Each layer is
+        listed, warned of, shuffled and chosen by patterns as a leaf of its own: the one at position
+        3 of ``blocks/kernel`` is ``blocks/kernel[3]``.
 
     Returns
     -------

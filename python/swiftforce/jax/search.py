@@ -109,13 +109,19 @@ def prunable(
     Parameters
     ----------
     params : pytree of arrays
-        The parameters.
+        The dense parameters, as JAX or numpy arrays. They are never changed. Prunable leaves are
+        float16, bfloat16, float32 or float64. If several processes hold them together, all make the
+        same call, with batches of all.
     include : str or sequence of str, optional
-        Patterns that replace the default choice of prunable leaves, as in `prune`.
+        Patterns that replace the default choice of prunable leaves: a leaf is prunable if a pattern
+        matches its path, such as ``params/Dense_0/kernel``. Patterns are those of `fnmatch`, and
+        ``*`` also matches ``/``. Leaves that are not real floating-point arrays are never prunable.
     exclude : str or sequence of str
         Patterns of leaves that are not prunable, whether by default or by `include`.
     stacked : str or sequence of str, optional
-        Patterns of leaves whose first axis counts layers, as in `prune`.
+        Patterns of leaves whose first axis counts layers, as `nn.scan` makes them. Each layer is
+        listed, warned of, shuffled and chosen by patterns as a leaf of its own: the one at position
+        3 of ``blocks/kernel`` is ``blocks/kernel[3]``.
 
     Returns
     -------

@@ -5,7 +5,6 @@ The layer at position 3 of the leaf ``blocks/kernel`` is called ``blocks/kernel[
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,8 +14,7 @@ from swiftforce.adapters import Patterns, matching
 from swiftforce.errors import StructureError
 from swiftforce.inputs import Array
 from swiftforce.jax.pytrees import Leaves, NamedLeaves, is_array
-
-_LAYER = re.compile(r"(.*)\[(\d+)\]", re.DOTALL)
+from swiftforce.result import part_of
 
 
 class Stacks:
@@ -86,8 +84,5 @@ class Stacks:
 
 def whole_name(name: str, leaves: Mapping[str, Any]) -> str:
     """The name of the leaf that a layer lies in: its own, unless that is only part of a leaf."""
-    if name not in leaves and (found := _LAYER.fullmatch(name)) is not None:
-        whole, position = found[1], int(found[2])
-        if whole in leaves and np.ndim(leaves[whole]) and position < np.shape(leaves[whole])[0]:
-            return whole
-    return name
+    whole, position = part_of(name, leaves) or (name, 0)
+    return whole if position < (*np.shape(leaves.get(whole, ())), 0)[0] else name

@@ -8,7 +8,7 @@ together for users. Nothing here searches.
 
 from swiftforce.result.choice import Prunable, scope_of
 from swiftforce.result.masks import apply_masks, check_not_sharded, matching_masks
-from swiftforce.result.parts import has_parts, with_lost_parts
+from swiftforce.result.parts import has_parts, joined, part_of, with_lost_parts
 from swiftforce.result.pruning import Pruning, load
 from swiftforce.result.records import (
     Layer,
@@ -34,11 +34,13 @@ __all__ = [
     "apply_masks",
     "check_not_sharded",
     "has_parts",
+    "joined",
     "layers_of",
     "load",
     "masks_of",
     "matching_masks",
     "packed_steps",
+    "part_of",
     "scope_of",
     "step_of",
     "unpacked_steps",

@@ -8,6 +8,7 @@ import numpy as np
 
 from swiftforce.errors import OverlapError, StructureError, WeightsDifferError
 from swiftforce.inputs import FLOATS, MASKS, Array, Arrays, Tensors, differences
+from swiftforce.result.parts import joined
 from swiftforce.result.records import PruningRecord
 
 
@@ -89,6 +90,7 @@ def matching_masks(
         return tensors.matching(masks, role, MASKS)
     names = [layer.name for layer in masks.layers]
     found = dict(zip(names, Tensors(masks.masks, role, MASKS).arrays, strict=True))
+    found = joined(found, tensors.shapes)
     if problems := differences({name: mask.shape for name, mask in found.items()}, tensors):
         raise WeightsDifferError(
             f"the masks of {masks.method} do not fit the weights: {'; '.join(problems)}"

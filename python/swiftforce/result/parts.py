@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,39 @@ import numpy as np
 from swiftforce.inputs import Array
 from swiftforce.result.records import Layer
 
+_PART = re.compile(r"(.*)\[(\d+)\]", re.DOTALL)
 #: The longest side of the windows of convolutions that are recognised by their shapes.
 _WINDOW = 11
+
+
+def part_of(name: str, wholes: Container[str]) -> tuple[str, int] | None:
+    """The array that ``name[3]`` is a part of, and 3; None if the name is that of an array.
+
+    Examples
+    --------
+    >>> from swiftforce.result import part_of
+    >>> part_of("blocks/kernel[3]", {"blocks/kernel"}), part_of("w[0]", {"w", "w[0]"})
+    (('blocks/kernel', 3), None)
+    """
+    found = None if name in wholes else _PART.fullmatch(name)
+    return (found[1], int(found[2])) if found is not None and found[1] in wholes else None
+
+
+def joined(masks: Mapping[str, Array], shapes: Mapping[str, Sequence[int]]) -> dict[str, Array]:
+    """The masks of arrays of these shapes, from masks of parts of them; all else as it is.
+
+    A part without a mask keeps everything, if another one has a mask.
+    """
+    found: dict[str, Array] = {}
+    for name, mask in masks.items():
+        part = part_of(name, shapes)
+        whole, position = part or (name, 0)
+        count, *shape = shapes.get(whole, ()) or (0,)
+        if part is not None and position < count and mask.shape == tuple(shape):
+            found.setdefault(whole, np.ones((count, *shape), np.bool_))[position] = mask
+        else:
+            found[name] = mask
+    return found
 
 
 def with_lost_parts(layers: Sequence[Layer], masks: Iterable[Array]) -> tuple[Layer, ...]:
