@@ -55,8 +55,28 @@ __all__ = [
 ]
 
 
+def printable(text: str) -> str:
+    r"""Escape the characters of a text that do not print, such as line ends and colour codes.
+
+    Names of tensors and files may hold any characters, and a terminal obeys some of them.
+
+    Examples
+    --------
+    >>> from swiftforce.errors import printable
+    >>> printable("größe\x1b[1m")
+    'größe\\x1b[1m'
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
 class SwiftForceError(Exception):
     """Base of every error that swiftforce raises."""
+
+    def __str__(self) -> str:
+        """The message, without characters that a terminal would obey."""
+        return printable(super().__str__())
 
 
 class NonFiniteError(SwiftForceError, ValueError):
@@ -228,6 +248,10 @@ class AllocationError(SwiftForceError, MemoryError):
 
 class SwiftForceWarning(UserWarning):
     """Base of every warning that swiftforce issues."""
+
+    def __str__(self) -> str:
+        """The message, without characters that a terminal would obey."""
+        return printable(super().__str__())
 
 
 class DegenerateSaliencyWarning(SwiftForceWarning):

@@ -150,7 +150,7 @@ def _decision(
     if included is not None:
         if name in included:
             chosen, reason = True, Reason.INCLUDED
-        elif chosen:
+        elif is_matrix:
             chosen, reason = False, Reason.NOT_INCLUDED
     if chosen and name in excluded:
         chosen, reason = False, Reason.EXCLUDED

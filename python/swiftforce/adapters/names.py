@@ -7,6 +7,7 @@ modules do not say what they are.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
@@ -92,35 +93,39 @@ class NameRule:
         if len(shape) < 2:
             return Reason.VECTOR
         *modules, own = parts
+        if "parametrizations" in modules and own != "original1":
+            # By weight norm, "original0" holds the norms and "original1" the weight.
+            return Reason.SCALE if own == "original0" else Reason.COMPUTED
         if "parametrizations" in modules:
-            # torch calls them parametrizations.weight.original0 and original1: by weight norm, the
-            # norms and the weight.
-            if own != "original1":
-                return Reason.SCALE if own == "original0" else Reason.COMPUTED
             at = modules.index("parametrizations")
             modules, own = modules[:at], modules[-1]
         if own == "weight_orig":
             return Reason.COMPUTED
         if self.is_router(name):
             return Reason.ROUTER
-        if own.startswith("b") and self._is_bias_of(parts, shape):
-            return Reason.BIAS
         found = _first(_OWN, _without_digits(own)) or self._of_module(modules, own)
-        if found is None and self._is_stacked_vector(parts, shape):
+        return found or self._of_shape(parts, shape) or Reason.NAME
+
+    def _of_shape(self, parts: tuple[str, ...], shape: Shape) -> Reason | None:
+        """What the shapes of an array and its neighbours say, if it is no weight."""
+        if self._is_bias_of(parts, shape):
+            return Reason.BIAS
+        if self._is_stacked_vector(parts, shape):
             return Reason.STACKED
-        if found is None and _is_reshaped_vector(shape) and not _MATRIX.search(own):
+        if _is_reshaped_vector(shape) and not _MATRIX.search(parts[-1]):
             return Reason.VECTOR
-        return found or Reason.NAME
+        return None
 
     def is_router(self, name: str) -> bool:
         """Whether an array chooses experts, rather than computing with them."""
         parts = self._parts[name]
-        if any(_ROUTER.search(part) for part in parts):
-            return True
-        return any(
-            _GATE.search(part) and parts[:place] in self._beside_experts
-            for place, part in enumerate(parts)
-        )
+        for place, part in enumerate(parts):
+            beside = self._inside[parts[:place]] - self._inside[parts[: place + 1]]
+            if _ROUTER.search(part) and beside:
+                return True
+            if _GATE.search(part) and parts[:place] in self._beside_experts:
+                return True
+        return False
 
     def _of_module(self, modules: list[str], own: str) -> Reason | None:
         """What the module says of its weight."""
@@ -139,6 +144,12 @@ class NameRule:
         return None if found is Reason.TABLE and many else found
 
     @cached_property
+    def _inside(self) -> Counter[tuple[str, ...]]:
+        """The number of arrays inside each module, by the parts of its name."""
+        every = self._parts.values()
+        return Counter(parts[:place] for parts in every for place in range(len(parts) + 1))
+
+    @cached_property
     def _beside_experts(self) -> set[tuple[str, ...]]:
         """The parts of the names of modules that have experts."""
         return {
@@ -152,7 +163,7 @@ class NameRule:
         """Whether an array is the "b" of a "w", as in haiku, or "b_1" of "w_1"."""
         *modules, own = parts
         weight = self._by_parts.get((*modules, "w" + own[1:]), ())
-        return len(own) < 5 and len(weight) > len(shape)
+        return own.startswith("b") and len(own) < 5 and len(weight) > len(shape)
 
     def _is_stacked_vector(self, parts: tuple[str, ...], shape: Shape) -> bool:
         """Whether an array holds one vector for each layer of a stack."""

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,11 +13,13 @@ import numpy as np
 from swiftforce.errors import SwiftForceError
 from swiftforce.files.atomic import atomic_write
 from swiftforce.files.checks import shown
+from swiftforce.files.headers import LENGTH, LONGEST
+from swiftforce.files.reading import open_regular
 from swiftforce.inputs import Array
 from swiftforce.version import __version__
 
-#: Bytes at the beginning of a file that hold the length of its header, and the greatest length.
-_LENGTH, _LONGEST = 8, 100_000_000
+#: Bits of a mask that are counted at a time.
+_CHUNK = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,10 @@ class FileFormat:
         ImportError
             If safetensors is not installed.
         OSError
-            If the file cannot be read.
+            If the file cannot be read, or is no regular file.
         """
         safetensors = _safetensors(self.content)
-        with Path(path).open("rb") as file:
+        with open_regular(path) as file:
             envelope = self._envelope(file, path)
             file.seek(0)
             content = file.read()
@@ -92,6 +93,8 @@ class FileFormat:
             arrays: dict[str, Array] = safetensors.numpy.load(content)
             text, digest = envelope["about"], envelope["digest"]
             is_whole = _digest(text, arrays) == digest
+        except MemoryError:
+            raise
         except Exception as error:
             raise self.error(f"{path} is damaged: {error}") from None
         if not is_whole:
@@ -109,9 +112,9 @@ class FileFormat:
 
     def _envelope(self, file: BinaryIO, path: str | os.PathLike[str]) -> dict[str, str]:
         """The metadata in the header, so that files of other formats are not read any further."""
-        length = int.from_bytes(file.read(_LENGTH), "little")
+        length = int.from_bytes(file.read(LENGTH), "little")
         try:
-            if length > _LONGEST:
+            if length > LONGEST:
                 raise ValueError(f"a header of {length} bytes")
             envelope: dict[str, str] = json.loads(
                 json.loads(file.read(length))["__metadata__"][self.name]
@@ -164,10 +167,27 @@ def unpacked_mask(
         If the mask is missing, or has another size or count.
     """
     size = int(np.prod(shape, dtype=np.int64))
+    bits = checked_bits(packed, position, name, size, kept)
+    return np.unpackbits(bits, count=size, bitorder="little").astype(bool).reshape(shape)
+
+
+def checked_bits(
+    packed: Mapping[str, Array], position: int, name: str, size: int, kept: int
+) -> Array:
+    """The packed mask of the tensor at a position, of which the number of weights kept is checked.
+
+    Raises
+    ------
+    KeyError, ValueError
+        If the mask is missing, or has another size or count.
+    """
     bits = packed[f"mask.{position}"]
     if bits.dtype != np.uint8 or bits.shape != ((size + 7) // 8,):
         raise ValueError(f"{name} has {bits.shape} bytes of mask for {size} weights")
-    mask = np.unpackbits(bits, count=size, bitorder="little").astype(bool).reshape(shape)
-    if int(np.count_nonzero(mask)) != kept:
-        raise ValueError(f"{name} keeps {np.count_nonzero(mask)} weights, not {kept}")
-    return mask
+    found = 0
+    for first in range(0, size, _CHUNK):
+        part = bits[first // 8 : (first + _CHUNK) // 8]
+        found += int(np.unpackbits(part, count=min(_CHUNK, size - first), bitorder="little").sum())
+    if found != kept:
+        raise ValueError(f"{name} keeps {found} weights, not {kept}")
+    return bits

@@ -17,7 +17,8 @@ from swiftforce.inputs.arrays import (
     checked_array,
     read_only,
 )
-from swiftforce.inputs.memory import check_distinct, lies_in, spans
+from swiftforce.inputs.memory import check_distinct, lies_in, overlapping, spans
+from swiftforce.inputs.nesting import node_from
 from swiftforce.inputs.numbers import check_seed, check_sparsity, integer
 from swiftforce.inputs.tensors import Tensors, differences
 from swiftforce.inputs.vocabulary import (
@@ -62,6 +63,8 @@ __all__ = [
     "method_info",
     "method_name",
     "methods",
+    "node_from",
+    "overlapping",
     "read_only",
     "saliencies",
     "schedules",

@@ -27,8 +27,9 @@ except ModuleNotFoundError as error:
     raise ImportError("swiftforce.jax needs JAX: pip install 'swiftforce[jax]'") from None
 
 from swiftforce.jax.checks import invert, shuffle
-from swiftforce.jax.methods import force, iterative_snip, prune
+from swiftforce.jax.methods import prune
 from swiftforce.jax.optimizers import keep_removed_zero, wrap_optax
+from swiftforce.jax.progressive_methods import force, iterative_snip
 from swiftforce.jax.pruning import PytreePruning, load
 from swiftforce.jax.search import prunable
 from swiftforce.jax.sparse import apply

@@ -9,16 +9,25 @@ from typing import Any
 import numpy as np
 
 from swiftforce.adapters import Patterns, as_patterns
-from swiftforce.errors import OverlapError
-from swiftforce.inputs import Array, MethodName, method_info
+from swiftforce.errors import OverlapError, ShapeError, StructureError
+from swiftforce.inputs import Array, Mask, MethodName, method_info
 from swiftforce.jax.arguments import check_objective, check_params
 from swiftforce.jax.batch_sizes import BatchSize
 from swiftforce.jax.gradients import Loss, averaged, gradient_function
 from swiftforce.jax.processes import LocalWeights, SharedWeights
 from swiftforce.jax.pruning import PytreePruning, in_pytree
-from swiftforce.jax.pytrees import Leaves, Pytree, decisions, is_shared
+from swiftforce.jax.pytrees import (
+    Leaves,
+    NamedLeaves,
+    Pytree,
+    decisions,
+    is_shared,
+    to_numpy,
+    unboxed_name,
+)
+from swiftforce.jax.sparse import unboxed
 from swiftforce.jax.stacks import Stacks, whole_name
-from swiftforce.result import Prunable, warn_about_scope
+from swiftforce.result import Prunable, masks_of, warn_about_scope
 from swiftforce.search import MaskSearch
 from swiftforce.show import bar
 
@@ -29,6 +38,7 @@ def run_search(
     batches: Iterable[Pytree] | None,
     *,
     method: MethodName,
+    initial_masks: Pytree | None,
     batches_per_step: int,
     batch_size: BatchSize | None,
     include: Patterns | None,
@@ -51,12 +61,14 @@ def run_search(
     wholes = {whole_name(name, leaves.by_name) for name in chosen}
     own = {name: leaf for name, leaf in leaves.by_name.items() if name in wholes}
     held = SharedWeights(own) if any(map(is_shared, own.values())) else LocalWeights(own)
+    begins_at = _initial_masks(initial_masks, list(chosen), own, stacks, held)
     try:
         # Masked weights are made on the devices, from masks.
         search = MaskSearch(
             _of(chosen, stacks.split(held.weights)),
             method=method,
             masked_weights=False,
+            initial_masks=begins_at,
             **held.options,
             **options,
         )
@@ -75,7 +87,9 @@ def run_search(
             found = gradients(held.put(stacks.join(search.masks, own)))
         search.step(None if found is None else _of(chosen, stacks.split(held.read(found))))
     # The search ends here, so the result may have its masks without a copy.
-    result = search._result(4, copies=False)
+    others = {name: one for name, one in leaves.by_name.items() if name not in own}
+    others = {name: one for name, one in others.items() if not is_shared(one)}
+    result = search._result(4, copies=False, others=others)
     masks = stacks.join(result.masks, own)
     # An axis that processes share may be two in their search.
     layers = tuple(
@@ -90,6 +104,45 @@ def run_search(
     )
     warn_about_scope(pruning.scope, stacklevel=4)
     return pruning
+
+
+def _initial_masks(
+    initial_masks: Pytree | None,
+    names: list[str],
+    own: NamedLeaves,
+    stacks: Stacks,
+    held: LocalWeights | SharedWeights,
+) -> dict[str, Mask] | None:
+    """The masks of what is searched.
+
+    Raises
+    ------
+    StructureError
+        If one has no mask, or if weights of another leaf are removed.
+    """
+    if initial_masks is None:
+        return None
+    masks = unboxed(masks_of(initial_masks))
+    whole: dict[str, Any] = {}
+    for name in own:
+        if masks.get(unboxed_name(name)) is None:
+            raise StructureError(f"initial_masks lack {name!r}, which is searched")
+        whole[name] = masks.pop(unboxed_name(name))
+        if np.shape(whole[name]) != np.shape(own[name]):
+            raise ShapeError(
+                f"initial_masks[{name!r}] has shape {np.shape(whole[name])} where the leaf has "
+                f"{np.shape(own[name])}"
+            )
+    parts = stacks.split(held.read(whole))
+    left = {name: mask for name, mask in masks.items() if mask is not None}
+    left = {name: to_numpy(mask) for name, mask in left.items() if not is_shared(mask)}
+    left |= {name: mask for name, mask in parts.items() if name not in names}
+    for name, mask in left.items():
+        if not np.all(mask):
+            raise StructureError(
+                f"initial_masks remove weights of {name!r}, which is not searched: include it"
+            )
+    return _of(names, parts)
 
 
 def _of(names: Iterable[str], arrays: Mapping[str, Array]) -> dict[str, Array]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,16 @@ from numpy.typing import NDArray
 from swiftforce import _core
 from swiftforce.inputs import FLOAT32, SINGLES, Array, Tensors
 from swiftforce.native import native_call
+from swiftforce.nn.parameters import Parameters
 from swiftforce.nn.samples import Batches, Samples
 
-if TYPE_CHECKING:
-    from swiftforce.nn.network import Network
+
+class _Network(Protocol):
+    """What gradients need of a network."""
+
+    _handle: object
+    weights: Parameters
+    statistics: Parameters
 
 
 class GradientFunction:
@@ -39,7 +45,7 @@ class GradientFunction:
 
     def __init__(
         self,
-        network: Network,
+        network: _Network,
         samples: Samples,
         batches: Batches,
         *,

@@ -1,8 +1,9 @@
 """What a search found: plain records, and functions that apply, show, judge and save them.
 
 `records` is at the bottom and imports nothing of its neighbours. Each other module is one thing
-that is done with a record: `choice` is what is searched, and what is left out, `masks` applies it, `mask_files` saves it, `trust` finds reasons not to
-trust it, `summary` puts it in words, `table`, `card` and `plots` show it. `Pruning` puts them
+that is done with a record: `choice` says what is searched and what is left out, `masks` applies it,
+`mask_files` saves it, `trust` finds reasons not to trust it, `summary` puts it in words, `table`,
+`card` and `plots` show it. `Pruning` puts them
 together for users. Nothing here searches.
 """
 
@@ -22,8 +23,10 @@ from swiftforce.result.records import (
 )
 from swiftforce.result.saved_steps import packed_steps, unpacked_steps
 from swiftforce.result.trust import warn_about, warn_about_parts, warn_about_scope
+from swiftforce.result.zero_scores import ZeroScores
 
 __all__ = [
+    "ZeroScores",
     "Layer",
     "Masks_co",
     "Prunable",

@@ -63,8 +63,8 @@ def _head(pruning: PruningRecord[Any]) -> str:
     removed = f'<span style="font-size:1.6em">{percent(pruning.sparsity)}</span> removed'
     steps = f"{pruning.steps} steps, {pruning.schedule} schedule" if pruning.steps > 1 else "1 step"
     about = (
-        f"{pruning.keep:,} of {pruning.size:,} weights kept by <b>{escape(pruning.method)}</b>, "
-        f"{escape(steps)}"
+        f"{pruning.keep:,} of {pruning.size:,} weights kept by <b>{_text(pruning.method)}</b>, "
+        f"{_text(steps)}"
     )
     return _block(f"<b>{removed}</b> &ensp; {about}", "")
 

@@ -45,7 +45,8 @@ class Prunable(dict[str, T]):
 
     def __repr__(self) -> str:
         """The table."""
-        return f"{_headline(self.scope, self.decisions)}\n{tables.plain(_rows(self.decisions), left=4)}"
+        table = tables.plain(_rows(self.decisions), left=4)
+        return f"{_headline(self.scope, self.decisions)}\n{table}"
 
     def _repr_html_(self) -> str:
         """The table that notebooks show."""
@@ -62,7 +63,7 @@ def scope_of(decisions: Sequence[Decision]) -> Scope:
         searched=sum(one.size for one in matrices if one.chosen),
         matrices=sum(one.size for one in matrices),
         by_pattern=sum(one.size for one in matrices if one.by_pattern),
-        parameters=sum(one.size for one in decisions),
+        parameters=sum(one.size for one in decisions if one.reason is not Reason.NOT_FLOATING),
         largest=tuple((one.name, one.size, one.why) for one in missing[:_NAMED]),
     )
 

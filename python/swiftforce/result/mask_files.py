@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from math import prod
 from typing import Any
 
 from swiftforce.errors import MaskFileError, WeightsDifferError
 from swiftforce.files import FileFormat, checks, packed_masks, unpacked_mask
-from swiftforce.inputs import MASKS, Array, Arrays, Tensors, differences
+from swiftforce.inputs import MASKS, Array, Arrays, Tensors, differences, node_from
 from swiftforce.result.masks import check_not_sharded
 from swiftforce.result.parts import joined, with_lost_parts
 from swiftforce.result.records import Layer, PruningRecord, Scope
@@ -34,9 +35,22 @@ def save(pruning: PruningRecord[Any], path: str | os.PathLike[str]) -> None:
     """
     masks = Tensors(pruning.masks, "masks", MASKS)
     check_not_sharded(pruning, masks, "save")
+    write(pruning, path, packed_masks(masks.arrays), masks.structure)
+
+
+def write(
+    pruning: PruningRecord[Any],
+    path: str | os.PathLike[str],
+    packed: Mapping[str, Array],
+    structure: str = "mapping",
+) -> None:
+    """Write a result to a file, with masks that `packed_masks` returned.
+
+    The errors are those of `save`.
+    """
     counts, history = packed_steps(pruning.history)
     about = {
-        "structure": masks.structure,
+        "structure": structure,
         "method": pruning.method,
         "sparsity": pruning.sparsity,
         "steps": pruning.steps,
@@ -46,7 +60,7 @@ def save(pruning: PruningRecord[Any], path: str | os.PathLike[str]) -> None:
         "history": history,
         "scope": None if pruning.scope is None else asdict(pruning.scope),
     }
-    _FORMAT.write(path, {**packed_masks(masks.arrays), **counts}, about)
+    _FORMAT.write(path, {**packed, **counts}, about)
 
 
 def read(path: str | os.PathLike[str], weights: Arrays | None = None) -> PruningRecord[Any]:
@@ -127,14 +141,11 @@ def _layer(entry: object, position: int) -> Layer:
     )
 
 
-def _structured(structure: str, names: list[str], masks: list[Array]) -> Arrays:
-    match structure:
-        case "mapping":
-            return dict(zip(names, masks, strict=True))
-        case "list":
-            return masks
-        case "tuple":
-            return tuple(masks)
-        case "array" if len(masks) == 1:
-            return masks[0]
-    raise ValueError(f"{len(masks)} masks have the structure {checks.shown(structure)}")
+def _structured(structure: object, names: list[str], masks: list[Array]) -> Arrays:
+    if structure == "array" and len(masks) == 1:
+        return masks[0]
+    try:
+        return node_from(structure, names).restore(iter(masks))
+    except ValueError as error:
+        shown = checks.shown(structure)
+        raise ValueError(f"{len(masks)} masks have the structure {shown}: {error}") from None

@@ -10,10 +10,11 @@ import json
 import math
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from swiftforce.inputs import Arrays
+from swiftforce.inputs import Array, Arrays
 from swiftforce.result import trust
 from swiftforce.result.records import Layer, Masks_co, PruningRecord
 from swiftforce.show import in_notebook, is_terminal, tables
@@ -76,6 +77,12 @@ class Pruning(PruningRecord[Masks_co]):
 
         save(self, path)
 
+    def _save_packed(self, path: str | os.PathLike[str], masks: Sequence[Array]) -> None:
+        """The same for a mapping of masks of which the bits are packed already."""
+        from swiftforce.result.mask_files import write
+
+        write(self, path, {f"mask.{position}": bits for position, bits in enumerate(masks)})
+
     def to_dict(self) -> dict[str, Any]:
         """Everything but the masks, as numbers, strings, lists and dicts, for an experiment's log.
 
@@ -117,7 +124,12 @@ class Pruning(PruningRecord[Masks_co]):
         indent : int, optional
             Spaces for each level; one line by default.
         """
-        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+        found = self.to_dict()
+        text = json.dumps(found, indent=indent, ensure_ascii=False, allow_nan=False)
+        if text.replace("\n", "").isprintable():
+            return text
+        # Names may hold characters that a terminal would obey.
+        return json.dumps(found, indent=indent, allow_nan=False)
 
     def plot(self) -> Figure:
         """Draw the density of each layer, and what each of several steps did.
@@ -171,7 +183,7 @@ class Pruning(PruningRecord[Masks_co]):
 
     def __repr__(self) -> str:
         """One line."""
-        return f"<Pruning {self.method}: {self.keep} of {self.size} weights kept>"
+        return f"<Pruning {tables.printable(self.method)}: {self.keep} of {self.size} weights kept>"
 
 
 def _json_layer(layer: Layer) -> dict[str, Any]:

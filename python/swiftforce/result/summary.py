@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from swiftforce.errors import printable
 from swiftforce.inputs import method_info, methods
 from swiftforce.result.records import PruningRecord
 
@@ -20,7 +21,7 @@ _SCORE_NAMES = {
 def headline(pruning: PruningRecord[Any]) -> str:
     """The result in one line."""
     return (
-        f"{pruning.method}: {pruning.keep:,} of {pruning.size:,} weights kept "
+        f"{printable(pruning.method)}: {pruning.keep:,} of {pruning.size:,} weights kept "
         f"(sparsity {rounded(pruning.sparsity)}), {pruning.steps} step{'s' * (pruning.steps > 1)}"
     )
 

@@ -5,7 +5,8 @@ several ranks, and saved searches. The result is a record of `swiftforce.result`
 shows it.
 """
 
-from swiftforce.search.agreement import Agreement
+from swiftforce.search.agreement import Agreement, RankSums, check_communicator
+from swiftforce.search.initial_masks import check_begins_at_masks
 from swiftforce.search.mask_search import MaskSearch
 from swiftforce.search.methods import prune
 from swiftforce.search.one_shot import magnitude, random, snip
@@ -26,8 +27,11 @@ __all__ = [
     "DEFAULT_STEPS",
     "MaskSearch",
     "Piece",
+    "RankSums",
     "Schedule",
     "Turns",
+    "check_begins_at_masks",
+    "check_communicator",
     "check_steps",
     "force",
     "grasp_it",

@@ -7,18 +7,25 @@ from typing import Any
 import numpy as np
 
 from swiftforce.errors import StepsError
-from swiftforce.inputs import Array, Arrays, Tensors, method_info
+from swiftforce.inputs import Array, Arrays, Tensors
 from swiftforce.result import PruningRecord, matching_masks
 
 
-def check_begins_at_masks(method: str) -> None:
+def check_begins_at_masks(method: str, *, one_shot: bool) -> None:
     """Refuse a method of one step, which scores all weights whatever was removed before.
+
+    Parameters
+    ----------
+    method : str
+        Its name.
+    one_shot : bool
+        Whether it takes one step.
 
     Raises
     ------
     StepsError
     """
-    if method_info(method)["one_shot"]:
+    if one_shot:
         raise StepsError(
             f"{method} scores all weights in one step, so it cannot begin at initial_masks: take "
             "iterative_snip, by which removed weights stay removed, or force, with steps=1"

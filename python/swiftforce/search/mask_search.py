@@ -24,17 +24,20 @@ from swiftforce.result import (
     Pruning,
     PruningRecord,
     Step,
+    ZeroScores,
     warn_about,
     with_lost_parts,
 )
 from swiftforce.search.agreement import Agreement
 from swiftforce.search.buffers import SearchBuffers
+from swiftforce.search.gathering import gathered_masks, wholes_of
 from swiftforce.search.gradients import checked_gradients
 from swiftforce.search.initial_masks import check_begins_at_masks, copied_masks, kept_by
 from swiftforce.search.native_search import NativeSearch
 from swiftforce.search.options import Key, SearchOptions
 from swiftforce.search.pieces import Piece
-from swiftforce.search.saved_search import SavedSearch, digests
+from swiftforce.search.saved_search import SavedSearch
+from swiftforce.search.saving import Described, read
 from swiftforce.search.schedule import Schedule, plan, schedule_name
 from swiftforce.search.shards import Shard
 from swiftforce.search.turns import Turns
@@ -48,7 +51,8 @@ class MaskSearch(Generic[Masks_co]):
     weights : mapping, sequence or array
         The dense weights that may be removed: leave out biases and the parameters of
         normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
-        C-contiguous, of any shapes. They are read in place and never written.
+        C-contiguous, of any shapes. They are read in place and never written. Mappings and
+        sequences may hold others; the names of arrays are then their keys with slashes between.
     method : str
         One of `methods`.
     sparsity : float, optional
@@ -183,7 +187,7 @@ class MaskSearch(Generic[Masks_co]):
             self._shard = Shard.of(communicator, self._tensors, pieces)
             masks, kept = None, 0
             if initial_masks is not None:
-                check_begins_at_masks(self.method)
+                check_begins_at_masks(self.method, one_shot=self._info["one_shot"])
                 masks = copied_masks(self._tensors, initial_masks)
                 kept = kept_by(masks)
             if self._shard is not None:
@@ -204,7 +208,8 @@ class MaskSearch(Generic[Masks_co]):
         if masks is not None:
             # Now, since no rank can fail any more: the arrays may be the caller's.
             self._buffers.restore(0, masks)
-        self._digests: tuple[str, ...] | None = None
+        self._described: Described | None = None
+        self._zeros: ZeroScores | None = None
 
     def _continue_from(
         self, history: Sequence[Step], masked_weights: Arrays | Literal[False] | None = None
@@ -321,7 +326,10 @@ class MaskSearch(Generic[Masks_co]):
                 gradients = self._buffers.apart(given)
             before = self._buffers.current(taken)
             after = self._buffers.masks(taken + 1)
-        return self._native.step(taken + 1, gradients, before, after, self._buffers.masked)
+        step = self._native.step(taken + 1, gradients, before, after, self._buffers.masked)
+        if not taken and gradients is not None:
+            self._zeros = self._zero_scores(step, gradients)
+        return step
 
     def _forget_previous(self) -> None:
         """Free the memory of the masks before the last step's, until the next step."""
@@ -331,7 +339,8 @@ class MaskSearch(Generic[Masks_co]):
         """Write the search as it is to a safetensors file; `resume` continues it from there.
 
         The file has a bit per weight for the masks, what the steps did, and a digest of the
-        weights, which it does not have.
+        weights, which it does not have. If several ranks share the search, all call this, and the
+        first one writes a single file, of whole tensors. Any number of ranks can continue.
 
         Parameters
         ----------
@@ -342,10 +351,10 @@ class MaskSearch(Generic[Masks_co]):
 
         Raises
         ------
-        StructureError
-            If other ranks take part: each would have to continue from the same step.
         ImportError, OSError
             If safetensors is not installed, or the file cannot be written.
+        RankFailedError
+            If another rank raised.
 
         Examples
         --------
@@ -362,24 +371,27 @@ class MaskSearch(Generic[Masks_co]):
         >>> search.taken, search.step(grads).keep, search.done
         (1, 1, True)
         """
-        if self._shard is not None:
-            raise StructureError("a search that several ranks share cannot be saved")
         self._turns.take(lambda: self._save(path, label))
 
     def _save(self, path: str | os.PathLike[str], label: str) -> None:
-        history = self._reports()
+        with Agreement(None if self._shard is None else self._shard.communicator) as agreement:
+            history = self._reports()
+            masks = self._buffers.current(len(history))
+            agreement.settings = ("save", label, len(history))
+        if self._described is None:
+            self._described = Described(self._tensors, self._shard)
         saved = SavedSearch(
             method=self.method,
             seed=self._seed,
             schedule=self._schedule,
             keeps=self._keeps,
             history=history,
-            masks=self._buffers.current(len(history)) or (),
+            weights=self._described.weights,
+            kept=(),
+            masks=(),
             label=label,
         )
-        if self._digests is None:
-            self._digests = digests(self._tensors)
-        saved.write(path, self._tensors, self._digests)
+        self._described.write(path, masks, saved)
 
     @classmethod
     def resume(
@@ -388,6 +400,8 @@ class MaskSearch(Generic[Masks_co]):
         weights: Arrays,
         *,
         masked_weights: Arrays | Literal[False] | None = None,
+        communicator: Communicator | None = None,
+        pieces: Sequence[Piece] | None = None,
         label: str = "",
     ) -> MaskSearch[Any]:
         """Continue a search that `save` wrote: the rest of it is the same, bit for bit.
@@ -395,11 +409,17 @@ class MaskSearch(Generic[Masks_co]):
         Parameters
         ----------
         path : path
-            The file.
+            The file. If several ranks share the search, all must be able to read it.
         weights : mapping, sequence or array
             The dense weights that the search began with.
         masked_weights : structure of the weights or False, optional
             As for `MaskSearch`; written at once.
+        communicator : Communicator, optional
+            The way to the other ranks, if several hold the weights: as many as saved the file, or
+            others, or one process where there were several.
+        pieces : sequence of Piece, optional
+            With a communicator: where the arrays lie in tensors that all ranks name in the same
+            order. Ranks without pieces can hand whole tensors to each other, but not parts of them.
         label : str
             The label that the search was saved with.
 
@@ -412,10 +432,13 @@ class MaskSearch(Generic[Masks_co]):
             If the file is damaged, does not hold a search, or has another label.
         ImportError, OSError
             If safetensors is not installed, or the file cannot be read.
+        RankFailedError
+            If another rank raised.
         """
-        tensors = Tensors(weights, "weights")
-        saved = SavedSearch.read(path, tensors, label=label)
-        begins = saved.masks and not saved.history
+        found = read(path, weights, communicator, pieces, label)
+        saved, history = found.saved, found.history
+        structure = Tensors(weights, "weights", may_be_empty=communicator is not None)
+        begins = found.masks is not None and not history
         with saved.made_from(path):
             search: Self = cast(Any, cls)(
                 weights,
@@ -423,11 +446,15 @@ class MaskSearch(Generic[Masks_co]):
                 schedule=saved.keeps,
                 seed=saved.seed,
                 masked_weights=masked_weights,
-                initial_masks=tensors.restore(saved.masks) if begins else None,
+                initial_masks=structure.restore(found.masks or ()) if begins else None,
+                communicator=communicator,
+                pieces=pieces,
             )
-        search._schedule = saved.schedule
-        search._continue_from(saved.history, masked_weights)
-        search._buffers.restore(len(saved.history), saved.masks or None)
+        with Agreement(communicator):
+            search._schedule = saved.schedule
+            search._described = found.described
+            search._continue_from(history, masked_weights)
+            search._buffers.restore(len(history), found.masks)
         return search
 
     def result(self, *, stacklevel: int = 2) -> Pruning[Masks_co]:
@@ -454,11 +481,25 @@ class MaskSearch(Generic[Masks_co]):
         """
         return self._result(stacklevel + 1, copies=True)
 
-    def _result(self, stacklevel: int, *, copies: bool) -> Pruning[Masks_co]:
+    def _zero_scores(self, step: Step, gradients: Sequence[Array]) -> ZeroScores | None:
+        """Which tensors have no score above zero, if there may be any."""
+        arrays = self._tensors.arrays
+        if step.zero_scores < min((one.size for one in arrays if one.size), default=0):
+            return None
+        return ZeroScores.of(self._tensors.names, arrays, gradients)
+
+    def _result(
+        self, stacklevel: int, *, copies: bool, others: Mapping[str, Any] | None = None
+    ) -> Pruning[Masks_co]:
+        """The result; `others` are arrays of the model by name that were not searched."""
         history, masks = self._turns.take(lambda: self._found(copies=copies))
         layers = self._native.layers(history[-1])
         layers = with_lost_parts(layers, masks)
-        warn_about(layers, history, free=self._info["free"], stacklevel=stacklevel + 1)
+        zeros = self._zeros
+        if zeros is not None and zeros.layers:
+            zeros = zeros.with_factors(others or {})
+        free = self._info["free"]
+        warn_about(layers, history, free=free, zeros=zeros, stacklevel=stacklevel + 1)
         return Pruning(
             masks=self._restored(masks),
             method=self.method,
@@ -474,6 +515,15 @@ class MaskSearch(Generic[Masks_co]):
             raise SearchDoneError("the search has taken no step yet, so there is no result")
         masks = self._buffers.masks(len(history))
         return history, tuple([mask.copy() for mask in masks]) if copies else masks
+
+    def _whole_masks(self) -> tuple[Array, ...] | None:
+        """The masks of the whole tensors, a bit per weight, on the first rank that shares it.
+
+        All ranks call it; the others get None.
+        """
+        assert self._shard is not None
+        wholes = wholes_of(self._shard, self._tensors)
+        return gathered_masks(self._shard, self._buffers.masks(self.taken), wholes)
 
     def __getstate__(self) -> dict[str, Any]:
         """The search between two steps, for `pickle` and `copy`; its arrays are its own.

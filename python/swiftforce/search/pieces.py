@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import index
 from typing import Any
@@ -123,12 +123,12 @@ class Block:
         *_, run = self.extents
         runs = self.size // run if run else 0
         starts = Block(self.shape, self.whole, self.start, self.extents[:-1], self.strides[:-1])
-        total = np.uint64(0)
+        total = 0
         for first in range(0, runs, _CHUNK):
             count = min(_CHUNK, runs - first)
             begins = starts.positions(first, count) if starts.extents else np.array([self.start])
-            total += (mixed(begins + run) - mixed(begins)).sum(dtype=np.uint64)
-        return int(total)
+            total += int((mixed(begins + run) - mixed(begins)).sum(dtype=np.uint64))
+        return total % _MODULUS
 
     @property
     def whole_coverage(self) -> int:
@@ -139,19 +139,14 @@ class Block:
     def digest(self, array: Array) -> int:
         """A number whose sum over pieces, modulo 2**64, depends only on the values of the whole."""
         flat = np.reshape(array, -1).view(f"u{array.dtype.itemsize}")
-        total = np.uint64(0)
+        total = 0
         for first in range(0, flat.size, _CHUNK):
             bits = flat[first : first + _CHUNK].astype(np.uint64)
             # Odd factors, so that no two values or positions become the same.
             bits *= np.uint64(0x9E6C63D0876A9A47)
             bits += mixed(self.positions(first, bits.size))
-            total += mixed(bits).sum(dtype=np.uint64)
-        return int(total)
-
-    def chunks(self, length: int) -> Iterator[tuple[int, int]]:
-        """Ranges of positions of the whole tensor, of that length but for the last."""
-        for first in range(0, self.whole, length):
-            yield first, min(length, self.whole - first)
+            total += int(mixed(bits).sum(dtype=np.uint64))
+        return total % _MODULUS
 
 
 def mixed(numbers: NDArray[Any]) -> NDArray[np.uint64]:

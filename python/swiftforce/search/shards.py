@@ -99,13 +99,20 @@ class Shard:
         """The weights kept, the elements of each tensor here, and the halves of its coverage."""
         blocks = self.blocks
         if blocks is None:
-            self._first = self._offset()
+            self._first = self.offset_of(self._tensors.size)
             blocks = (Block((), 0, self._first, (self._tensors.size,), (1,)),)
         numbers[0] = kept
         numbers[1:] = [part for block in blocks for part in (block.size, *halves(block.coverage()))]
 
-    def _offset(self) -> int:
-        offset = self.communicator.offset(self._tensors.size)
+    def offset_of(self, count: int) -> int:
+        """The sum of the counts of the ranks before this one.
+
+        Raises
+        ------
+        UnsupportedTypeError, ExchangeError
+            If the communicator returns what it cannot be.
+        """
+        offset = self.communicator.offset(count)
         try:
             first = index(offset)
         except TypeError:

@@ -10,8 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from swiftforce.torch.mask_hooks import ATTRIBUTE
-from swiftforce.torch.masked_parameter import MARK
+from swiftforce.torch.masked_parameter import ATTRIBUTE, MARK
 from swiftforce.torch.optimizers import TABLES
 
 

@@ -105,7 +105,7 @@ def size_of(batch: Any) -> int:  # noqa: ANN401 - the caller's
     )
 
 
-def _sizes(batch: Any, *, outer: bool = False) -> set[int]:  # noqa: ANN401
+def _sizes(batch: Any, *, outer: bool = False) -> set[int]:  # noqa: ANN401, PLR0911 - by type
     """The numbers of samples that a batch or a part of it may have; none if it does not tell."""
     if isinstance(batch, torch.Tensor):
         return {len(batch)} if batch.dim() else set()

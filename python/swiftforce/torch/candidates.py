@@ -1,4 +1,4 @@
-"""What the parameters of a model are by the modules that own them: weights, or why they are none."""
+"""What parameters are by the modules that own them: weights, or why they are none."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.utils.parametrize import ParametrizationList
 
 from swiftforce.adapters import Candidate, NameRule, Reason
+from swiftforce.torch.operands import has_own_forward, operand_of
 from swiftforce.torch.products import keeps_zeros, multiplies_by
 from swiftforce.torch.sharded import is_sharded
 
@@ -143,9 +144,7 @@ def _is_of_layer(module: nn.Module, own: str) -> bool:
 
 def _of_layer(module: nn.Module, own: str) -> Reason:
     """What the weight of a layer is: a subclass may compute another from it."""
-    forward = getattr(type(module).forward, "__module__", "")
-    may_differ = isinstance(module, (nn.Linear, nn.modules.conv._ConvNd))
-    if not may_differ or forward.startswith("torch.nn."):
+    if not has_own_forward(module, own):
         return Reason.LAYER
     found = multiplies_by(module, own)
     if found is None:
@@ -153,7 +152,9 @@ def _of_layer(module: nn.Module, own: str) -> Reason:
         parameter = module._parameters[own]
         is_hidden = parameter is not None and is_sharded(parameter)
         return Reason.LAYER if is_hidden else Reason.UNKNOWN
-    return Reason.LAYER if found else Reason.COMPUTED
+    if found:
+        return Reason.LAYER
+    return Reason.COMPUTED if operand_of(module) is None else Reason.ACTING
 
 
 def _of_parametrizations(module: ParametrizationList, own: str) -> Reason | None:

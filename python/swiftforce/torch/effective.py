@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import CheckpointError
 
 from swiftforce.checks import EffectiveDensity, EffectiveLayer
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
@@ -18,6 +19,7 @@ from swiftforce.torch.arguments import check_model
 from swiftforce.torch.function_call import FunctionCall
 from swiftforce.torch.liveness import Liveness, UnknownPathError, map_tensors, tensors_in
 from swiftforce.torch.model_state import ModelState
+from swiftforce.torch.operands import operands_of, replaced
 from swiftforce.torch.parameters import prunable
 from swiftforce.torch.path_layers import metadata
 from swiftforce.torch.path_rules import COMPOSED, RULES
@@ -67,7 +69,7 @@ def effective_density(
         If `model` is not a module, or it calls a function without a rule; the message names the
         function. There are no rules for `nn.LSTM`, `nn.GRU` and `nn.RNN`, comparisons, sorts,
         ``argmax``, ``item``, losses, complex numbers, scripted modules, custom autograd functions,
-        checkpoints with ``use_reentrant=True``, and anything computed without gradients.
+        activation checkpoints, and anything computed without gradients.
     StructureError, ShapeError
         If a mask fits no parameter, `inputs` contains no tensor or an empty one, or the model
         returns no tensor.
@@ -114,7 +116,13 @@ def effective_density(
         ends = [one.sum() for one in _live_outputs(model, leaves, inputs, live)]
         # The list may be empty, hence the zero.
         total = sum(ends, torch.zeros((), requires_grad=True))
-        found = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
+        try:
+            found = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
+        except CheckpointError as error:
+            raise UnsupportedTypeError(
+                "effective_density cannot follow activation checkpointing, which computes a part "
+                "of the model twice: switch it off for this call"
+            ) from error
     joined = {name: mask & (one > 0) for (name, mask), one in zip(kept.items(), found, strict=True)}
     layers = [
         EffectiveLayer(name, tuple(mask.shape), mask.numel(), int(mask.sum()), int(on_path.sum()))
@@ -154,13 +162,20 @@ def _live_outputs(
     kwargs: dict[str, Any] = {}
     if isinstance(given, Mapping):
         args, kwargs = (), dict(given)
-    masked = {id(model.get_parameter(name)): leaf for name, leaf in leaves.items()}
+    # Where a layer computes its weight from a parameter, the mask acts on what it computes.
+    layers, _ = operands_of(model, leaves)
+    masked = {
+        id(model.get_parameter(name)): leaf for name, leaf in leaves.items() if name not in layers
+    }
+    constant = {id(model.get_parameter(name)) for name in layers}
     parameters = {id(one) for one in model.parameters()}
 
     def replacement(tensor: torch.Tensor) -> torch.Tensor:
         if id(tensor) in masked:
             return masked[id(tensor)]
         is_trained = tensor.is_floating_point() and tensor.requires_grad
+        if id(tensor) in constant:
+            return tensor.detach()
         if id(tensor) not in parameters or not is_trained:
             return tensor
         # Training makes them nonzero, whatever they are now. Random rather than one, so that 1 - w
@@ -168,7 +183,11 @@ def _live_outputs(
         return live.set_trained(torch.rand_like(tensor, dtype=torch.float32, requires_grad=False))
 
     try:
-        with replaced_tensors(model, replacement, "effective_density"), _LivenessMode(live):
+        with (
+            replaced_tensors(model, replacement, "effective_density"),
+            replaced(layers, leaves),
+            _LivenessMode(live),
+        ):
             output = model(*args, **kwargs)
         returned = tuple(tensors_in(output))
         ends = [one for one in returned if live.is_tracked(one) and live.is_live(one)]

@@ -24,11 +24,10 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from swiftforce.errors import MasksLostWarning, RemovedWeightsWarning
-from swiftforce.torch.masked_parameter import MaskedParameter, masked_by
+from swiftforce.torch.masked_parameter import ATTRIBUTE, MaskedParameter, masked_by
+from swiftforce.torch.operands import unwatch
 from swiftforce.torch.sharded import is_sharded, local_of
 
-#: The attribute of a module that holds its hooks.
-ATTRIBUTE = "_swiftforce_mask_hooks"
 #: What earlier versions added to the name of a parameter for the buffer of its mask.
 SUFFIX = "_mask"
 
@@ -219,6 +218,7 @@ def take(module: nn.Module) -> None:
     hooks = mask_hooks_of(module)
     if hooks is not None:
         hooks.remove()
+        unwatch(module)
         delattr(module, ATTRIBUTE)
         for parameter in module._parameters.values():
             for one in masked_by(parameter) if parameter is not None else ():
@@ -271,7 +271,7 @@ def _before_load(module: nn.Module, state: dict[str, Any], prefix: str, *_: obje
             f"{removed_there:,}), and they are set to zero: the state is dense, or of other masks; "
             "to keep its values, apply its own masks first, or call swiftforce.torch.remove(model)",
             RemovedWeightsWarning,
-            stacklevel=6,
+            stacklevel=6 + prefix.count("."),  # The caller: torch calls itself for each level.
         )
     for name, removed in changes.items():
         masked[name].removed = removed
@@ -300,6 +300,10 @@ def _after_load(module: nn.Module, _: object) -> None:
     hooks = mask_hooks_of(module)
     if hooks is not None:
         hooks.attach()
+
+
+#: Its name in models that an earlier version pickled, which `MaskedParameter` refuses.
+_attach_again = _after_load
 
 
 def mask_hooks_of(module: nn.Module) -> MaskHooks | None:

@@ -8,8 +8,11 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from swiftforce.errors import StructureError
 from swiftforce.torch.sharded import is_sharded, sharded_as
 
+#: The attribute of a module that holds its hooks.
+ATTRIBUTE = "_swiftforce_mask_hooks"
 #: Marks a parameter whose gradient is hooked. `torch.utils.swap_tensors`, by which a model may be
 #: converted, moves attributes with the memory that they belong to, but leaves the table of hooks.
 MARK = "_swiftforce_is_hooked"
@@ -58,6 +61,13 @@ class MaskedParameter:
     def __reduce__(self) -> tuple[type[MaskedParameter], tuple[Any, ...]]:
         return MaskedParameter, (self._parameters, self.name, self.label, self.removed)
 
+    def __setstate__(self, state: object) -> None:
+        """Refuse what an earlier version pickled: its masks were buffers."""
+        raise StructureError(
+            "this model was saved as a whole by an earlier version of swiftforce: load it with "
+            "that version, and save model.state_dict(), which this version reads"
+        )
+
     @property
     def parameter(self) -> nn.Parameter | None:
         """The current parameter; None if there is none of its name and shape."""
@@ -81,14 +91,11 @@ class MaskedParameter:
     @property
     def is_hooked(self) -> bool:
         """Whether the gradient of the current parameter is hooked."""
-        found = self.parameter
-        hooks = None if found is None else found._post_accumulate_grad_hooks
-        return (
-            bool(hooks)
-            and self._hook is not None
-            and self._hook.id in hooks  # type: ignore[operator] # not None
-            and MARK in found.__dict__
-        )
+        found = self._parameters.get(self.name)
+        if found is None or self._hook is None:
+            return False
+        hooks = found._post_accumulate_grad_hooks
+        return hooks is not None and self._hook.id in hooks and MARK in found.__dict__
 
     def clear(self, tensor: torch.Tensor) -> None:
         """Set a tensor to zero where weights are removed; a product would leave NaN behind."""

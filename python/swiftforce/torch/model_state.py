@@ -41,7 +41,7 @@ class ModelState:
     batches : object
     mode : {"train", "eval", "as_is"}
         Modes are set by the model's own ``train`` and ``eval``, where models drop what they have
-        cached. "as_is" leaves the flags of all modules alone.
+        cached. "as_is" leaves the flags of all modules as they are.
     weights : context manager, optional
         Restores the values of `parameters`.
     contexts : context managers
@@ -106,8 +106,8 @@ class ModelState:
         for one in self._parameters:
             _check_can_require_grad(self._model, one)
             one.requires_grad_(True)
-        if self._mode != "as_is":
-            self._set_mode(stack, train=self._mode == "train")
+        stack.callback(set_mode, self._model, train=self._model.training)
+        self._set_mode()
         if not self._model.training:
             self._caches = Structure(Parts(self._model, own=True), own=True)
         for context in self._contexts:
@@ -115,13 +115,18 @@ class ModelState:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
 
-    def _set_mode(self, stack: ExitStack, *, train: bool) -> None:
-        stack.callback(set_mode, self._model, train=self._model.training)
+    def _set_mode(self) -> None:
+        flags = [(module, module.training) for module in self._model.modules()]
+        as_is = self._mode == "as_is"
+        train = self._model.training if as_is else self._mode == "train"
         if self._model.training == train:
             # What the model has cached in this mode is of the dense weights: the way through the
             # other mode drops it.
             set_mode(self._model, train=not train)
         set_mode(self._model, train=train)
+        if as_is:
+            for module, training in flags:
+                module.training = training
 
     def begin_batch(self) -> None:
         """Drop what the model cached of earlier weights, in eval mode; let waiting signals act."""

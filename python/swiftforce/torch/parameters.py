@@ -75,22 +75,25 @@ def prunable(
     left out  3.weight  (2, 4)  matched by exclude                8
     left out  4 others          a vector or a number             14
     """
-    return chosen_of(model, as_patterns(include), as_patterns(exclude) or (), {})
+    return chosen_of(model, as_patterns(include), as_patterns(exclude) or ())
 
 
 def chosen_of(
     model: nn.Module,
     include: Patterns | None,
     exclude: Patterns,
-    observed: Mapping[str, Reason],
+    observed: Mapping[str, Reason] | None = None,
 ) -> Prunable[nn.Parameter]:
     """The parameters to prune, some of which were observed in a forward pass."""
     wrapped = check_model(model)
     model = unwrapped(wrapped)
     _check_not_flattened(model)
     named = dict(model.named_parameters())
-    candidates = candidates_of(model, wrapped)
-    candidates = [replace(one, known=observed.get(one.name, one.known)) for one in candidates]
+    observed = observed or {}
+    candidates = [
+        replace(one, known=observed.get(one.name, one.known))
+        for one in candidates_of(model, wrapped)
+    ]
     if include is not None:
         # A pattern that matches a number of another type deserves more than "matches nothing".
         every = [one.name for one in candidates]

@@ -8,7 +8,7 @@ Module types and names do not tell, so operations are watched as torch dispatche
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -147,7 +147,9 @@ class ProductWatch(TorchDispatchMode):
             return out
         every: Names = frozenset().union(*map(self.names, operands))
         if is_product:
-            self.multiplied |= (every & self._certain) or every
+            weights = (every & self._certain) or every
+            self.multiplied |= weights
+            self.used |= every - weights
         elif not (name.startswith(_SHAPES) or func.is_view):  # A view has its base's storage.
             followed = self._followed(name, operands, out)
             for one in tensors_in(out):
@@ -229,26 +231,27 @@ def multiplies_by(module: nn.Module, own: str) -> bool | None:
         layer = _without_values(module)
         weight = layer._parameters[own]
         assert weight is not None
-        if isinstance(module, nn.Linear):
-            sample = weight.new_empty((2, module.in_features))
-        else:
-            assert isinstance(module, nn.modules.conv._ConvNd)
-            lengths = [
-                dilation * (length - 1) + 1 + stride
-                for length, dilation, stride in zip(
-                    module.kernel_size, module.dilation, module.stride, strict=True
-                )
-            ]
-            sample = weight.new_empty((2, module.in_channels, *lengths))
         with torch.no_grad(), ProductWatch({own: weight}) as watch:
-            layer(sample)
+            layer(sample_for(layer))
     except Exception:  # Whatever the layer's own code raises.
         return None
     return own in watch.multiplied
 
 
+def sample_for(layer: nn.Module) -> torch.Tensor:
+    """Two samples of the smallest inputs of a linear layer or a convolution, without values."""
+    weight = layer._parameters["weight"]
+    assert weight is not None
+    if isinstance(layer, nn.Linear):
+        return weight.new_empty((2, layer.in_features))
+    assert isinstance(layer, nn.modules.conv._ConvNd)
+    sides = zip(layer.kernel_size, layer.dilation, layer.stride, strict=True)
+    lengths = [dilation * (length - 1) + 1 + stride for length, dilation, stride in sides]
+    return weight.new_empty((2, layer.in_channels, *lengths))
+
+
 def keeps_zeros(parametrizations: nn.Module, own: str) -> bool:
-    """Whether a parametrized weight is zero where its original is: with weight norm, for example."""
+    """Whether a parametrized weight is zero where its original is, as by weight norm."""
     try:
         copied = _without_values(parametrizations)
         original = copied._parameters[own]
@@ -261,21 +264,32 @@ def keeps_zeros(parametrizations: nn.Module, own: str) -> bool:
 
 
 def _without_values(module: nn.Module) -> nn.Module:
-    """A copy without hooks whose parameters and buffers have no values, in eval mode."""
+    def empty(tensor: torch.Tensor) -> torch.Tensor:
+        return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+
+    return copied_layer(module, parameter=empty, buffer=empty)
+
+
+def copied_layer(
+    module: nn.Module,
+    *,
+    parameter: Callable[[torch.Tensor], torch.Tensor],
+    buffer: Callable[[torch.Tensor], torch.Tensor],
+) -> nn.Module:
+    """A copy without hooks, in eval mode, with other parameters and buffers."""
     copied = type(module).__new__(type(module))
     state = dict(module.__dict__)
     state.pop("forward", None)  # What a library put before the forward of the class.
-    for name in state:
-        if name.endswith("_hooks"):
+    for name, value in state.items():
+        if name.endswith("_hooks") and isinstance(value, dict):
             state[name] = OrderedDict()
     state["training"] = False
-    for kind in ("_parameters", "_buffers"):
+    for kind, change in (("_parameters", parameter), ("_buffers", buffer)):
         state[kind] = {
-            name: None if one is None else torch.empty(one.shape, dtype=one.dtype, device="meta")
-            for name, one in state[kind].items()
+            name: None if one is None else change(one) for name, one in state[kind].items()
         }
     state["_modules"] = {
-        name: None if one is None else _without_values(one)
+        name: None if one is None else copied_layer(one, parameter=parameter, buffer=buffer)
         for name, one in state["_modules"].items()
     }
     object.__setattr__(copied, "__dict__", state)

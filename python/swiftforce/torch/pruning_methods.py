@@ -11,6 +11,7 @@ from torch import nn
 from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
 from swiftforce.search import Schedule
+from swiftforce.torch.initial_masks import InitialMasks
 from swiftforce.torch.model_state import Mode
 from swiftforce.torch.objective import BatchLoss, Loss
 from swiftforce.torch.pruning import ModelPruning
@@ -29,6 +30,7 @@ def prune(
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
+    initial_masks: InitialMasks | None = None,
     batches_per_step: int = 1,
     mode: Mode | None = None,
     include: Patterns | None = None,
@@ -74,6 +76,11 @@ def prune(
     schedule : str or sequence
         How many weights each step keeps: one of `swiftforce.schedules`, or a list of sparsities or
         numbers of weights, one for each step.
+    initial_masks : Pruning, or mapping of name to bool tensor, optional
+        Masks to begin at, True where a weight is kept, as if a step had found them: the first
+        gradients are those of the masked model, and a named schedule falls from as many weights as
+        they keep. `sparsity` and `keep` are still of all prunable weights. Not for methods of one
+        step.
     batches_per_step : int
         Number of batches that the gradients of a step are averaged over. A batch weighs by its
         number of samples, the length of its first tensor.
@@ -172,6 +179,7 @@ def prune(
         keep=keep,
         steps=steps,
         schedule=schedule,
+        initial_masks=initial_masks,
         batches_per_step=batches_per_step,
         mode=mode,
         include=include,

@@ -89,7 +89,12 @@ class Method:
     @property
     def takes_gradients(self) -> bool:
         """Whether its scores are computed from the loss of batches."""
-        return self.needs_batches and self.name != SYNFLOW
+        return self.needs_batches and not self.is_flow
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether its scores are those of the synaptic flow."""
+        return self.name == SYNFLOW
 
     def mode_of(self, mode: str | None) -> Mode:
         """The mode that the model is scored in.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
-from swiftforce.adapters import Patterns, PeekedBatches, as_patterns
+from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array, Mask
@@ -19,23 +20,25 @@ from swiftforce.result import (
     Layer,
     Prunable,
     Pruning,
+    ZeroScores,
     warn_about_parts,
     warn_about_scope,
     with_lost_parts,
 )
-from swiftforce.search import Agreement, MaskSearch, Schedule, prune_by_scores
+from swiftforce.search import Agreement, MaskSearch, RankSums, Schedule, prune_by_scores
 from swiftforce.show import bar
-from swiftforce.torch.arguments import check_model, check_objective
-from swiftforce.torch.model_state import ModelState, forked_generators
-from swiftforce.torch.objective import BatchLoss, Loss, Objective
-from swiftforce.torch.observation import may_tell, observe
-from swiftforce.torch.parameters import chosen_of
-from swiftforce.torch.pruning import ModelPruning
-from swiftforce.torch.ranks import ranks_of
+from swiftforce.torch.arguments import check_model
+from swiftforce.torch.initial_masks import InitialMasks, digest, flat_masks
+from swiftforce.torch.model_state import ModelState
+from swiftforce.torch.objective import BatchLoss, Loss
+from swiftforce.torch.observation import searched
+from swiftforce.torch.operands import operands_of, replaced
+from swiftforce.torch.pruning import ModelPruning, ShardedMasks
+from swiftforce.torch.ranks import Ranks, ranks_of
 from swiftforce.torch.scoring import GRASP, SYNFLOW, Scoring, method_of
-from swiftforce.torch.sharded import sharding_of
+from swiftforce.torch.sharded import Sharding, mesh_ranks, sharding_of
 from swiftforce.torch.weight_buffers import WeightBuffers
-from swiftforce.torch.wrappers import scored
+from swiftforce.torch.wrappers import scored, unwrapped
 
 #: Flat masks by parameter name.
 Masks = dict[str, Mask]
@@ -52,6 +55,7 @@ def run_search(
     keep: int | None,
     steps: int | None,
     schedule: Schedule,
+    initial_masks: InitialMasks | None,
     batches_per_step: int,
     mode: str | None,
     include: Patterns | None,
@@ -66,106 +70,148 @@ def run_search(
 
     Warnings point to the caller of the public function that calls this.
     """
-    model = check_model(model)
-    include, exclude = as_patterns(include), as_patterns(exclude) or ()
     ranks = ranks_of(model, communicator)
+    mesh = mesh_ranks(model) if ranks is None else None
+    group = mesh if ranks is None else ranks.communicator
     given = batches
-    with (
-        Agreement(None if ranks is None else ranks.communicator) as agreement,
-        ExitStack() as before,
-    ):
-        row = method_of(method)
-        how_scored = row.mode_of(mode)
-        inner = scored(model)  # Gradients are averaged over ranks here, not by DDP.
-        parameters = chosen_of(model, include, exclude, {})
-        if row.takes_gradients and may_tell(parameters):
-            check_objective(loss, batch_loss, batches, row.name)
-            assert batches is not None
-            before.enter_context(forked_generators(batches))
-            batches = PeekedBatches(batches)
-            device = next(iter(parameters.values())).device
-            objective = Objective(inner, loss, batch_loss, device=device)
-            seen = observe(inner, parameters, objective, batches.first, mode=how_scored)
-            parameters = chosen_of(model, include, exclude, seen)
-        sharding = sharding_of(parameters, communicator)
-        if sharding is not None and row.name in {GRASP, SYNFLOW}:
-            raise UnsupportedTypeError(
-                f"{row.name} does not work on sharded parameters: prune the model before it is "
-                "sharded"
+    with ExitStack() as generators:
+        with Agreement(group) as agreement:
+            model = check_model(model)
+            row = method_of(method)
+            how_scored = row.mode_of(mode)
+            parameters, batches = searched(
+                model,
+                row,
+                batches,
+                (loss, batch_loss),
+                (include, exclude),
+                mode=how_scored,
+                stack=generators,
             )
-        if checkpoint is not None and (row.name == GRASP or ranks or sharding):
-            raise StructureError(
-                "checkpoint is for a search of several steps in one process: leave it out"
+            sharding = sharding_of(parameters, communicator, mesh)
+            _check_can(row.name, sharding, checkpoint)
+            inner = scored(model)  # Gradients are averaged over ranks here, not by DDP.
+            names = parameters if row.name != SYNFLOW else ()
+            layers, operands = operands_of(unwrapped(model), names)
+            weights = {**parameters, **operands}
+            scoring = row.scoring(
+                inner,
+                weights,
+                batches,
+                loss=loss,
+                batch_loss=batch_loss,
+                batches_per_step=batches_per_step,
+                temperature=temperature,
+                ranks=ranks,
+                sharding=sharding,
             )
-        scoring = row.scoring(
-            inner,
-            parameters,
-            batches,
-            loss=loss,
-            batch_loss=batch_loss,
-            batches_per_step=batches_per_step,
-            temperature=temperature,
-            ranks=ranks,
-            sharding=sharding,
+            steps = row.steps_of(steps, schedule)
+            buffers = WeightBuffers(
+                weights,
+                masked=(steps != 1 or initial_masks is not None) and not row.is_one_shot,
+                written=row.needs_batches,
+            )
+            begins_at = flat_masks(initial_masks, row, inner, buffers)
+            # Methods that need no batches do not run the model, so its state cannot change.
+            state = ModelState(
+                inner if row.needs_batches else nn.Module(),
+                weights.values() if row.needs_batches else (),
+                given,
+                mode=how_scored,
+                weights=buffers,
+                contexts=(replaced(layers, weights), *scoring.contexts),
+            )
+            shapes = [(name, tuple(one.shape), str(one.dtype)) for name, one in weights.items()]
+            how = (row.name, how_scored, batches_per_step, temperature, seed)
+            # Ranks with copies of a model have the same masks; with shards, the search compares.
+            begins = begins_at is not None if sharding is not None else digest(begins_at)
+            wanted = (sparsity, keep, steps, schedule, begins, checkpoint is not None)
+            agreement.settings = (how, wanted, shapes)
+        with Agreement(group), state:
+            packed = None
+            scoring.begin_batches_by(state.begin_batch)
+            others = {name: one for name, one in inner.named_parameters() if name not in parameters}
+            if ranks is not None:
+                ranks.check_equal(buffers.dense.values(), "weights")
+            if row.core is None:
+                found = _by_products(buffers, scoring, sparsity, keep, others)
+            else:
+                search = MaskSearch(
+                    buffers.dense,
+                    method=row.core,
+                    sparsity=sparsity,
+                    keep=keep,
+                    steps=steps,
+                    schedule=schedule,
+                    seed=seed,
+                    masked_weights=buffers.masked,
+                    initial_masks=begins_at,
+                    communicator=sharding.communicator if sharding is not None else None,
+                    pieces=sharding.pieces if sharding is not None else None,
+                )
+                label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*how)
+                if begins_at is not None:
+                    label += f", from the masks {digest(begins_at)}"
+                    buffers.load_masked()
+                if checkpoint is not None and _exists(checkpoint, group):
+                    with Agreement(group) as agreement:
+                        search = _resumed(search, checkpoint, label, buffers, sharding)
+                        scoring.skip(search.taken)
+                        agreement.settings = search.taken
+                remaining = range(search.taken, search.steps)
+                for _ in bar(remaining, description=row.name, shown=progress):
+                    _step(search, scoring, buffers)
+                    if checkpoint is not None and _writes(ranks, sharding):
+                        search.save(checkpoint, label=label)
+                with Agreement(group):
+                    found = search._result(4, copies=False, others=others)
+                scoring.check_reached()
+                if sharding is not None and sharding.is_first_copy:
+                    packed = search._whole_masks()
+            if ranks is not None:
+                ranks.check_equal(found.masks.values(), "masks")
+            pruning = _of_model(found, row.name, parameters, buffers, packed)
+            warn_about_parts(pruning.layers, stacklevel=4)
+            warn_about_scope(parameters.scope, stacklevel=4)
+            return pruning
+
+
+def _check_can(
+    method: str, sharding: Sharding | None, checkpoint: str | os.PathLike[str] | None
+) -> None:
+    """Refuse what GraSP and SynFlow cannot do."""
+    if sharding is not None and method in {GRASP, SYNFLOW}:
+        raise UnsupportedTypeError(
+            f"{method} does not work on sharded parameters: prune the model before it is sharded"
         )
-        steps = row.steps_of(steps, schedule)
-        buffers = WeightBuffers(
-            parameters,
-            masked=steps != 1 and not row.is_one_shot,
-            written=row.needs_batches,
-        )
-        shapes = [(name, tuple(one.shape)) for name, one in parameters.items()]
-        how = (row.name, how_scored, batches_per_step, temperature, seed)
-        agreement.settings = (how, sparsity, keep, steps, schedule, shapes)
-        generators = before.pop_all()
-    # Methods that need no batches do not run the model, so its state cannot change.
-    state = ModelState(
-        inner if row.needs_batches else nn.Module(),
-        parameters.values() if row.needs_batches else (),
-        given,
-        mode=how_scored,
-        weights=buffers,
-        contexts=scoring.contexts,
-    )
-    with generators, state:
-        scoring.begin_batches_by(state.begin_batch)
-        if ranks is not None:
-            ranks.check_equal(buffers.dense.values(), "weights")
-        if row.core is None:
-            found = _by_products(buffers, scoring, sparsity, keep)
-        else:
-            search = MaskSearch(
-                buffers.dense,
-                method=row.core,
-                sparsity=sparsity,
-                keep=keep,
-                steps=steps,
-                schedule=schedule,
-                seed=seed,
-                masked_weights=buffers.masked,
-                communicator=sharding.communicator if sharding is not None else None,
-                pieces=sharding.pieces if sharding is not None else None,
-            )
-            label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*how)
-            if checkpoint is not None and Path(checkpoint).exists():
-                search = _resumed(search, checkpoint, label, buffers)
-                scoring.skip(search.taken)
-            remaining = range(search.taken, search.steps)
-            for _ in bar(remaining, description=row.name, shown=progress):
-                search.step(buffers.gradients(scoring()))
-                buffers.load_masked()
-                # Computing gradients comes next and needs the most memory.
-                search._forget_previous()
-                if checkpoint is not None:
-                    search.save(checkpoint, label=label)
-            scoring.check_reached()
-            found = search._result(4, copies=False)
-        if ranks is not None:
-            ranks.check_equal(found.masks.values(), "masks")
-        pruning = _of_model(found, row.name, parameters, buffers)
-        warn_about_parts(pruning.layers, stacklevel=4)
-        warn_about_scope(parameters.scope, stacklevel=4)
-        return pruning
+    if checkpoint is not None and method == GRASP:
+        raise StructureError("checkpoint is for a search of several steps: leave it out")
+
+
+def _step(search: MaskSearch[Masks], scoring: Scoring, buffers: WeightBuffers) -> None:
+    """Take a step, and put the masked weights into the model."""
+    search.step(buffers.gradients(scoring()))
+    buffers.load_masked()
+    # Computing gradients comes next and needs the most memory.
+    search._forget_previous()
+
+
+def _writes(ranks: Ranks | None, sharding: Sharding | None) -> bool:
+    """Whether this rank takes part in writing a checkpoint: one copy of a model is enough."""
+    if sharding is not None:
+        return sharding.is_first_copy
+    return ranks is None or ranks.communicator.rank == 0
+
+
+def _exists(checkpoint: str | os.PathLike[str], group: Communicator | None) -> bool:
+    """Whether there is a checkpoint, as the first rank sees it: it is the one that writes."""
+    if group is None:
+        return Path(checkpoint).exists()
+
+    def look(numbers: NDArray[np.int64]) -> None:
+        numbers[0] = group.rank == 0 and Path(checkpoint).exists()
+
+    return bool(RankSums(group)(look)[0])
 
 
 def _resumed(
@@ -173,10 +219,16 @@ def _resumed(
     checkpoint: str | os.PathLike[str],
     label: str,
     buffers: WeightBuffers,
+    sharding: Sharding | None,
 ) -> MaskSearch[Masks]:
     """The search in a checkpoint file, which must have the same arguments as `search`."""
     found: MaskSearch[Masks] = MaskSearch.resume(
-        checkpoint, buffers.dense, masked_weights=buffers.masked, label=label
+        checkpoint,
+        buffers.dense,
+        masked_weights=buffers.masked,
+        communicator=None if sharding is None else sharding.communicator,
+        pieces=None if sharding is None else sharding.pieces,
+        label=label,
     )
     if found.keeps != search.keeps:
         raise SearchFileError(
@@ -189,14 +241,26 @@ def _resumed(
 
 
 def _by_products(
-    buffers: WeightBuffers, scoring: Scoring, sparsity: float | None, keep: int | None
+    buffers: WeightBuffers,
+    scoring: Scoring,
+    sparsity: float | None,
+    keep: int | None,
+    others: Mapping[str, nn.Parameter],
 ) -> Pruning[Masks]:
     """The masks that keep the largest scores ``w * (H g)``, whatever their sign."""
     products = buffers.gradients(scoring())
     scoring.check_reached()
     assert products is not None
     scores = {name: _product(weight, products[name]) for name, weight in buffers.dense.items()}
-    return prune_by_scores(scores, sparsity=sparsity, keep=keep, method=GRASP, stacklevel=5)
+    zeros = ZeroScores.of(tuple(scores), tuple(buffers.dense.values()), tuple(products.values()))
+    return prune_by_scores(
+        scores,
+        sparsity=sparsity,
+        keep=keep,
+        method=GRASP,
+        zeros=zeros.with_factors(others) if zeros.layers else None,
+        stacklevel=5,
+    )
 
 
 def _product(first: Array, second: Array) -> Array:
@@ -207,7 +271,11 @@ def _product(first: Array, second: Array) -> Array:
 
 
 def _of_model(
-    found: Pruning[Masks], method: str, parameters: Prunable[nn.Parameter], buffers: WeightBuffers
+    found: Pruning[Masks],
+    method: str,
+    parameters: Prunable[nn.Parameter],
+    buffers: WeightBuffers,
+    packed: Sequence[Array] | None,
 ) -> ModelPruning:
     """The same result with tensors of the parameters' shapes as masks."""
     layers = [
@@ -216,7 +284,7 @@ def _of_model(
     ]
     changes = {
         "method": method,
-        "masks": buffers.masks(found.masks),
+        "masks": ShardedMasks.of(buffers.masks(found.masks), packed),
         "layers": with_lost_parts(layers, found.masks.values()),
         "scope": parameters.scope,
     }

@@ -65,7 +65,13 @@ class Parts:
                 package = _package(value)
             left += [(one, package) for one in self._follow(value, package, own=own)]
 
-    def _follow(self, value: Any, package: str, *, own: bool) -> Iterable[Any]:  # noqa: ANN401
+    def _follow(  # noqa: PLR0911 - by type
+        self,
+        value: Any,  # noqa: ANN401
+        package: str,
+        *,
+        own: bool,
+    ) -> Iterable[Any]:
         """Record a value, and return what it holds."""
         if isinstance(value, torch.Tensor):
             self.tensors.append(value)

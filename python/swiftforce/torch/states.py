@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from swiftforce.adapters import Candidate, Patterns, choose
+from swiftforce.adapters import Candidate, Patterns, Reason, choose
 from swiftforce.errors import (
     LayerCollapseWarning,
     MasksLostWarning,
@@ -229,10 +229,16 @@ def _weights(
     """The entries of a state that are weights, by name."""
     tensors = {name: one for name, one in state.items() if isinstance(one, torch.Tensor)}
     candidates = [
-        Candidate(name, tuple(one.shape), floating=one.is_floating_point())
+        Candidate(
+            name,
+            tuple(one.shape),
+            None if one.is_floating_point() else Reason.NOT_FLOATING,
+            floating=one.is_floating_point(),
+        )
         for name, one in tensors.items()
     ]
-    decisions = choose(candidates, include, exclude, nothing="the state has no weights")
+    nothing = "the state has no weights; of floating-point numbers there are"
+    decisions = choose(candidates, include, exclude, nothing=nothing)
     return {one.name: tensors[one.name] for one in decisions if one.chosen}
 
 

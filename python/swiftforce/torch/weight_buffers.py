@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from swiftforce.errors import NonFiniteError
-from swiftforce.inputs import Array
+from swiftforce.inputs import Array, Mask, Tensors, check_distinct
 from swiftforce.search import saliency
 from swiftforce.torch.memory import array_of, flattened, order_of, tensor_of, unflattened
-from swiftforce.torch.sharded import from_local, is_sharded, local_of
+from swiftforce.torch.sharded import from_local, is_sharded, local_of, placed_as
 from swiftforce.torch.snapshot import Memory
 
 
@@ -62,6 +62,7 @@ class WeightBuffers:
         self._written: dict[str, Array] | None = None
         if masked or written:
             self._written = on_host
+            check_distinct(Tensors(on_host, "weights", may_be_empty=True))  # Copies would not tell.
             # Those of other devices have been copied to the host already.
             self.dense = {
                 name: array.copy() if masked or self._locals[name].device.type == "cpu" else array
@@ -77,8 +78,9 @@ class WeightBuffers:
         if tensors is None:
             return None
         return {
-            name: array_of(flattened(local_of(tensor), self._orders[name]).cpu(), name)
-            for name, tensor in zip(self._locals, tensors, strict=True)
+            name: array_of(flattened(local, self._orders[name]).cpu(), name)
+            for (name, one), tensor in zip(self._parameters.items(), tensors, strict=True)
+            for local in (local_of(placed_as(tensor, one)),)
         }
 
     def masks(self, arrays: Mapping[str, Array]) -> dict[str, torch.Tensor]:
@@ -89,6 +91,13 @@ class WeightBuffers:
             mask = unflattened(flat, local.shape, self._orders[name])
             found[name] = from_local(mask, self._parameters[name])
         return found
+
+    def flat_masks(self, masks: Mapping[str, torch.Tensor]) -> dict[str, Mask]:
+        """Masks of the parameters' shapes as flat arrays, in the order of their weights."""
+        return {
+            name: flattened(local_of(masks[name]), order).cpu().numpy()
+            for name, order in self._orders.items()
+        }
 
     def load_masked(self) -> None:
         """Copy the masked weights into the parameters that are not on the CPU.

@@ -5,6 +5,8 @@ Wrappers of other packages are recognised by the modules of their classes, which
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -59,7 +61,8 @@ def _inside(model: nn.Module) -> nn.Module | None:
     """The module that a wrapper wraps; None if `model` is no wrapper."""
     inner = getattr(model, "_orig_mod", None)  # that of torch.compile
     is_average = _is_of(model, "timm", "ModelEmaV2") or _is_of(model, "timm", "ModelEmaV3")
-    if isinstance(model, _TORCH) or _is_fabric(model) or is_average or _is_engine(model):
+    is_of_fabric = _is_fabric(model) or isinstance(model, _Fabric)
+    if isinstance(model, _TORCH) or is_of_fabric or is_average or _is_engine(model):
         inner = getattr(model, "module", None)
     return inner if isinstance(inner, nn.Module) else None
 
@@ -92,15 +95,21 @@ class _Fabric(nn.Module):
         super().__init__()
         self.module = wrapper.module
         self._precision = wrapper._strategy.precision
+        self._methods = frozenset(getattr(wrapper, "_forward_methods", ()))
 
     def forward(self, *inputs: Any, **named: Any) -> Any:  # noqa: ANN401 - those of the model
+        return self._call(self.module, *inputs, **named)
+
+    def _call(self, function: Callable[..., Any], *inputs: Any, **named: Any) -> Any:  # noqa: ANN401
         inputs, named = self._precision.convert_input((inputs, named))
         with self._precision.forward_context():
-            output = self.module(*inputs, **named)
+            output = function(*inputs, **named)
         return self._precision.convert_output(output)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of the model
         try:
             return super().__getattr__(name)
         except AttributeError:
-            return getattr(super().__getattr__("module"), name)
+            found = getattr(super().__getattr__("module"), name)
+        # Fabric treats these methods, such as training_step, as forward passes.
+        return partial(self._call, found) if name in self._methods else found
