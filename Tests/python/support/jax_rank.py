@@ -122,9 +122,14 @@ def main(folder: str, rank: str, size: str, port: str) -> None:
     optimizer = optax.chain(optax.adamw(0.1), sfj.keep_removed_zero(pruning))
     params["host"] = jnp.asarray(params["host"])
     state = optimizer.init(params)
-    for _ in range(2):
-        updates, state = optimizer.update(jax.grad(loss)(params, batches()[0]), state, params)
-        params = optax.apply_updates(params, updates)
+
+    @jax.jit
+    def step(params: Any, state: Any, batch: Any) -> tuple[Any, Any]:
+        updates, state = optimizer.update(jax.grad(loss)(params, batch), state, params)
+        return optax.apply_updates(params, updates), state
+
+    for batch in batches()[:2]:
+        params, state = step(params, state, batch)
     facts["left"] = zeros_left(params, wanted)
     facts["applied"] = zeros_left(
         sfj.apply(shared(whole, mesh) | {"host": params["host"]}, pruning), wanted
