@@ -29,6 +29,7 @@ def prune(
     batch_size: BatchSize | None = None,
     include: Patterns | None = None,
     exclude: Patterns = (),
+    stacked: Patterns | None = None,
     seed: int = 0,
     jit: bool = True,
     progress: bool | None = None,
@@ -39,7 +40,8 @@ def prune(
     ----------
     params : pytree of arrays
         The dense parameters, as JAX or numpy arrays. They are never changed. Prunable leaves are
-        float16, bfloat16, float32 or float64, and this process can address all their shards.
+        float16, bfloat16, float32 or float64. If several processes hold them together, all make the
+        same call, with batches of all.
     loss : callable
         ``loss(params, batch)`` returns the mean loss over the batch, a scalar. It is called with
         parameters whose removed weights are zero, and differentiated by `jax.grad`.
@@ -76,6 +78,10 @@ def prune(
         ``*`` also matches ``/``. Leaves that are not real floating-point arrays are never prunable.
     exclude : str or sequence of str
         Patterns of leaves that are not prunable, whether by default or by `include`.
+    stacked : str or sequence of str, optional
+        Patterns of leaves whose first axis counts layers, as `nn.scan` makes them. Each layer is
+        listed, warned of, shuffled and chosen by patterns as a leaf of its own: the one at position
+        3 of ``blocks/kernel`` is ``blocks/kernel[3]``.
     seed : int
         For the method ``random``.
     jit : bool
@@ -168,6 +174,7 @@ def prune(
         batch_size=batch_size,
         include=include,
         exclude=exclude,
+        stacked=stacked,
         seed=seed,
         jit=jit,
         progress=progress,

@@ -17,7 +17,15 @@ from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array, Mask
-from swiftforce.result import Layer, Prunable, Pruning, ZeroScores, warn_about_scope
+from swiftforce.result import (
+    Layer,
+    Prunable,
+    Pruning,
+    ZeroScores,
+    warn_about_parts,
+    warn_about_scope,
+    with_lost_parts,
+)
 from swiftforce.search import Agreement, MaskSearch, RankSums, Schedule, prune_by_scores
 from swiftforce.show import bar
 from swiftforce.torch.arguments import check_model
@@ -164,8 +172,10 @@ def run_search(
                     packed = search._whole_masks()
             if ranks is not None:
                 ranks.check_equal(found.masks.values(), "masks")
+            pruning = _of_model(found, row.name, parameters, buffers, packed)
+            warn_about_parts(pruning.layers, stacklevel=4)
             warn_about_scope(parameters.scope, stacklevel=4)
-            return _of_model(found, row.name, parameters, buffers, packed)
+            return pruning
 
 
 def _check_can(
@@ -276,7 +286,7 @@ def _of_model(
     changes = {
         "method": method,
         "masks": ShardedMasks.of(buffers.masks(found.masks), packed),
-        "layers": tuple(layers),
+        "layers": with_lost_parts(layers, found.masks.values()),
         "scope": parameters.scope,
     }
     return ModelPruning(**{**vars(found), **changes})
