@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from swiftforce import _core
 from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
@@ -256,8 +257,7 @@ def _by_products(
 def _product(first: Array, second: Array) -> Array:
     """In the dtype that the core computes scores in: float64 if either is, else float32."""
     wide = np.float64 if np.float64 in {first.dtype.type, second.dtype.type} else np.float32
-    product: Array = first.astype(wide) * second.astype(wide)
-    return product
+    return _core.ieee(lambda: first.astype(wide) * second.astype(wide))
 
 
 def _of_model(
