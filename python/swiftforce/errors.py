@@ -26,12 +26,15 @@ __all__ = [
     "MaskFileError",
     "MaskedGradientsWarning",
     "MasksChangedError",
+    "MasksLostWarning",
     "MissingGradientsError",
     "NetworkFileError",
     "NonFiniteError",
     "OverlapError",
+    "PartlySearchedWarning",
     "RankFailedError",
     "RanksDifferError",
+    "RemovedWeightsWarning",
     "RunsFileError",
     "ScheduleError",
     "SearchDoneError",
@@ -239,8 +242,20 @@ class LayerCollapseWarning(SwiftForceWarning):
     """No weight of a layer is kept."""
 
 
+class PartlySearchedWarning(SwiftForceWarning):
+    """Less than half of a model's matrices were searched, and not because of the patterns given."""
+
+
 class UnreachableClassWarning(SwiftForceWarning):
     """No path of kept weights leads from a network's input to a class: it is never predicted."""
+
+
+class MasksLostWarning(SwiftForceWarning):
+    """Masks no longer keep weights at zero, or a saved state lacks them."""
+
+
+class RemovedWeightsWarning(SwiftForceWarning):
+    """A state that is loaded has values other than zero where masks remove weights."""
 
 
 class StepsIgnoredWarning(SwiftForceWarning):

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from swiftforce.adapters import Patterns, prunable
+from swiftforce.adapters import Candidate, Decision, Patterns, Reason, choose
 from swiftforce.errors import CheckpointError, UnsupportedTypeError
 from swiftforce.inputs import BFLOAT16, Array
 
@@ -121,7 +121,11 @@ class Checkpoint:
         return ", ".join(map(str, self.files[:3])) + more
 
     def prunable(self, include: Patterns | None = None, exclude: Patterns = ()) -> list[str]:
-        """Names of the tensors to prune, in order: see `swiftforce.adapters.prunable`.
+        """Names of the tensors to prune, in order; the errors are those of `decisions`."""
+        return [one.name for one in self.decisions(include, exclude) if one.chosen]
+
+    def decisions(self, include: Patterns | None = None, exclude: Patterns = ()) -> list[Decision]:
+        """For each tensor, whether it is pruned and why: see `swiftforce.adapters.choose`.
 
         Raises
         ------
@@ -131,11 +135,17 @@ class Checkpoint:
         StructureError
             If no tensor is left.
         """
-        dimensions = {
-            name: len(info.shape) if info.dtype in PRUNABLE_DTYPES else None
+        candidates = [
+            Candidate(
+                name,
+                info.shape,
+                _known(info.dtype, len(info.shape)),
+                floating=info.dtype in PRUNABLE_DTYPES,
+            )
             for name, info in self.tensors.items()
-        }
-        return prunable(dimensions, include, exclude, nothing=f"no tensor of {self} is prunable")
+        ]
+        nothing = f"no tensor of {self} is prunable; of floating-point numbers there are"
+        return choose(candidates, include, exclude, nothing=nothing)
 
     def array(self, name: str) -> Array:
         """A tensor, as a read-only array in the mapped file.
@@ -165,6 +175,16 @@ class Checkpoint:
             # One map per file, not per tensor: each map holds a file descriptor.
             self._maps[file] = np.asarray(np.memmap(file, np.uint8, "r"))
         return self._maps[file]
+
+
+def _known(dtype: str, dimensions: int) -> Reason | None:
+    """What the dtype of a tensor says; None for one that may be pruned."""
+    if dtype in PRUNABLE_DTYPES:
+        return None
+    if dtype.startswith("C"):
+        return Reason.COMPLEX
+    is_quantised = dtype != "BOOL" and not dtype.endswith(("16", "32", "64"))
+    return Reason.QUANTISED if is_quantised and dimensions > 1 else Reason.NOT_FLOATING
 
 
 def _tensors_in(file: Path) -> dict[str, TensorInfo]:

@@ -33,6 +33,7 @@ from swiftforce.inputs.vocabulary import (
     saliencies,
     schedules,
 )
+from swiftforce.inputs.writing import write_whole
 
 __all__ = [
     "Array",
@@ -65,4 +66,5 @@ __all__ = [
     "saliencies",
     "schedules",
     "spans",
+    "write_whole",
 ]

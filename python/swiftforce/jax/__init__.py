@@ -28,8 +28,10 @@ except ModuleNotFoundError as error:
 
 from swiftforce.jax.checks import invert, shuffle
 from swiftforce.jax.methods import force, iterative_snip, prune
+from swiftforce.jax.optimizers import keep_removed_zero, wrap_optax
 from swiftforce.jax.pruning import PytreePruning, load
-from swiftforce.jax.sparse import apply, keep_removed_zero
+from swiftforce.jax.search import prunable
+from swiftforce.jax.sparse import apply
 
 __all__ = [
     "PytreePruning",
@@ -39,8 +41,10 @@ __all__ = [
     "iterative_snip",
     "keep_removed_zero",
     "load",
+    "prunable",
     "prune",
     "shuffle",
+    "wrap_optax",
 ]
 
 

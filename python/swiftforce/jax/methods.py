@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from swiftforce.adapters import Patterns
 from swiftforce.inputs import MethodName
+from swiftforce.jax.batch_sizes import BatchSize
 from swiftforce.jax.gradients import Loss
 from swiftforce.jax.pruning import PytreePruning
 from swiftforce.jax.pytrees import Pytree
@@ -24,6 +25,7 @@ def prune(
     steps: int | None = None,
     schedule: Schedule = "exponential",
     batches_per_step: int = 1,
+    batch_size: BatchSize | None = None,
     include: Patterns | None = None,
     exclude: Patterns = (),
     seed: int = 0,
@@ -56,8 +58,12 @@ def prune(
         One of `swiftforce.schedules`, or a list: see `swiftforce.schedule_keeps`.
     batches_per_step : int
         Number of batches whose gradients a step averages before it computes scores,
-        ``|w * mean_b g_b|``. A batch is weighted by its size, the leading axis of its first array
-        that has one. The mean is computed in float32 at least.
+        ``|w * mean_b g_b|``. A batch is weighted by its size. The mean is computed in float32 at
+        least.
+    batch_size : callable or int, optional
+        The size of a batch, for its weight: ``batch_size(batch)``, or one number for all. By
+        default the leading axis that its arrays have in common, except for keys of random numbers;
+        batches of the same shapes weigh the same.
     include : str or sequence of str, optional
         Patterns that replace the default choice of prunable leaves: a leaf is prunable if a pattern
         matches its path, such as ``params/Dense_0/kernel``. Patterns are those of `fnmatch`, and
@@ -81,7 +87,8 @@ def prune(
     MissingGradientsError
         If `loss` or `batches` is missing.
     BatchesError
-        If there are no batches, or they run out and cannot be iterated again.
+        If there are no batches, or they run out and cannot be iterated again, or the size of one
+        is needed and its arrays differ in their leading axes.
     UnknownNameError
         If a pattern matches no leaf, or there is no such method or schedule.
     OverlapError
@@ -89,12 +96,12 @@ def prune(
     NonFiniteError
         If a weight or a gradient is NaN or infinite. The message names the leaf by its path.
     StructureError
-        If no leaf is prunable, or two leaves have the same path.
+        If no leaf is prunable, two leaves have the same path, or an array was deleted.
     ShapeError
         If the loss does not return a scalar.
     UnsupportedTypeError
         If an argument has a wrong type: a module, a tensor or a batch of another framework, a loss
-        that is not a function, complex weights.
+        that is not a function or cannot be compiled, complex weights, traced arrays.
     SparsityError, KeepError, StepsError, ScheduleError, SeedError
 
     Warns
@@ -142,6 +149,7 @@ def prune(
         steps=steps,
         schedule=schedule,
         batches_per_step=batches_per_step,
+        batch_size=batch_size,
         include=include,
         exclude=exclude,
         seed=seed,
@@ -160,6 +168,7 @@ def force(
     steps: int | None = None,
     schedule: Schedule = "exponential",
     batches_per_step: int = 1,
+    batch_size: BatchSize | None = None,
     include: Patterns | None = None,
     exclude: Patterns = (),
     jit: bool = True,
@@ -191,8 +200,12 @@ def force(
         One of `swiftforce.schedules`, or a list: see `swiftforce.schedule_keeps`.
     batches_per_step : int
         Number of batches whose gradients a step averages before it computes scores,
-        ``|w * mean_b g_b|``. A batch is weighted by its size, the leading axis of its first array
-        that has one. The mean is computed in float32 at least.
+        ``|w * mean_b g_b|``. A batch is weighted by its size. The mean is computed in float32 at
+        least.
+    batch_size : callable or int, optional
+        The size of a batch, for its weight: ``batch_size(batch)``, or one number for all. By
+        default the leading axis that its arrays have in common, except for keys of random numbers;
+        batches of the same shapes weigh the same.
     include : str or sequence of str, optional
         Patterns that replace the default choice of prunable leaves: a leaf is prunable if a pattern
         matches its path, such as ``params/Dense_0/kernel``. Patterns are those of `fnmatch`, and
@@ -214,7 +227,8 @@ def force(
     MissingGradientsError
         If `loss` or `batches` is missing.
     BatchesError
-        If there are no batches, or they run out and cannot be iterated again.
+        If there are no batches, or they run out and cannot be iterated again, or the size of one
+        is needed and its arrays differ in their leading axes.
     UnknownNameError
         If a pattern matches no leaf, or there is no such schedule.
     OverlapError
@@ -222,12 +236,12 @@ def force(
     NonFiniteError
         If a weight or a gradient is NaN or infinite. The message names the leaf by its path.
     StructureError
-        If no leaf is prunable, or two leaves have the same path.
+        If no leaf is prunable, two leaves have the same path, or an array was deleted.
     ShapeError
         If the loss does not return a scalar.
     UnsupportedTypeError
         If an argument has a wrong type: a module, a tensor or a batch of another framework, a loss
-        that is not a function, complex weights.
+        that is not a function or cannot be compiled, complex weights, traced arrays.
     SparsityError, KeepError, StepsError, ScheduleError
 
     Warns
@@ -258,6 +272,7 @@ def force(
         steps=steps,
         schedule=schedule,
         batches_per_step=batches_per_step,
+        batch_size=batch_size,
         include=include,
         exclude=exclude,
         jit=jit,
@@ -275,6 +290,7 @@ def iterative_snip(
     steps: int | None = None,
     schedule: Schedule = "exponential",
     batches_per_step: int = 1,
+    batch_size: BatchSize | None = None,
     include: Patterns | None = None,
     exclude: Patterns = (),
     jit: bool = True,
@@ -306,8 +322,12 @@ def iterative_snip(
         One of `swiftforce.schedules`, or a list: see `swiftforce.schedule_keeps`.
     batches_per_step : int
         Number of batches whose gradients a step averages before it computes scores,
-        ``|w * mean_b g_b|``. A batch is weighted by its size, the leading axis of its first array
-        that has one. The mean is computed in float32 at least.
+        ``|w * mean_b g_b|``. A batch is weighted by its size. The mean is computed in float32 at
+        least.
+    batch_size : callable or int, optional
+        The size of a batch, for its weight: ``batch_size(batch)``, or one number for all. By
+        default the leading axis that its arrays have in common, except for keys of random numbers;
+        batches of the same shapes weigh the same.
     include : str or sequence of str, optional
         Patterns that replace the default choice of prunable leaves: a leaf is prunable if a pattern
         matches its path, such as ``params/Dense_0/kernel``. Patterns are those of `fnmatch`, and
@@ -329,7 +349,8 @@ def iterative_snip(
     MissingGradientsError
         If `loss` or `batches` is missing.
     BatchesError
-        If there are no batches, or they run out and cannot be iterated again.
+        If there are no batches, or they run out and cannot be iterated again, or the size of one
+        is needed and its arrays differ in their leading axes.
     UnknownNameError
         If a pattern matches no leaf, or there is no such schedule.
     OverlapError
@@ -337,12 +358,12 @@ def iterative_snip(
     NonFiniteError
         If a weight or a gradient is NaN or infinite. The message names the leaf by its path.
     StructureError
-        If no leaf is prunable, or two leaves have the same path.
+        If no leaf is prunable, two leaves have the same path, or an array was deleted.
     ShapeError
         If the loss does not return a scalar.
     UnsupportedTypeError
         If an argument has a wrong type: a module, a tensor or a batch of another framework, a loss
-        that is not a function, complex weights.
+        that is not a function or cannot be compiled, complex weights, traced arrays.
     SparsityError, KeepError, StepsError, ScheduleError
 
     Warns
@@ -374,6 +395,7 @@ def iterative_snip(
         steps=steps,
         schedule=schedule,
         batches_per_step=batches_per_step,
+        batch_size=batch_size,
         include=include,
         exclude=exclude,
         jit=jit,

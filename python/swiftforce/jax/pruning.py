@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from swiftforce.errors import ShapeError, StructureError
+from swiftforce.errors import WeightsDifferError
 from swiftforce.inputs import MASKS, Tensors
 from swiftforce.jax.pytrees import Leaves, Pytree, put_like, to_numpy
-from swiftforce.result import Pruning
+from swiftforce.result import Pruning, Scope
 from swiftforce.result import load as load_pruning
 
 
@@ -68,7 +69,7 @@ def load(path: str | os.PathLike[str], params: Pytree) -> PytreePruning:
     ------
     MaskFileError
         If the file is damaged or is not a mask file of swiftforce.
-    StructureError, ShapeError
+    WeightsDifferError
         If the parameters lack a leaf that the file has a mask of, or it has another shape.
     ImportError
         If safetensors is not installed.
@@ -90,18 +91,24 @@ def load(path: str | os.PathLike[str], params: Pytree) -> PytreePruning:
     """
     found = load_pruning(path)
     leaves = Leaves(params)
+    tensors = Tensors(found.masks, "masks", MASKS)
+    masks = {
+        leaves.name_of(name): mask for name, mask in zip(tensors.names, tensors.arrays, strict=True)
+    }
+    layers = tuple(replace(layer, name=leaves.name_of(layer.name)) for layer in found.layers)
+    found = replace(found, masks=masks, layers=layers)
     for layer in found.layers:
         if layer.name not in leaves.by_name:
-            raise StructureError(f"{path} has a mask of {layer.name!r}, which params lack")
+            raise WeightsDifferError(f"{path} has a mask of {layer.name!r}, which params lack")
         shape = np.shape(leaves.by_name[layer.name])
         if shape != layer.shape:
-            raise ShapeError(
+            raise WeightsDifferError(
                 f"{path} has a mask of shape {layer.shape} for {layer.name!r} of shape {shape}"
             )
-    return in_pytree(found, leaves)
+    return in_pytree(found, leaves, found.scope)
 
 
-def in_pytree(found: Pruning[Any], leaves: Leaves) -> PytreePruning:
+def in_pytree(found: Pruning[Any], leaves: Leaves, scope: Scope | None) -> PytreePruning:
     """A result with its masks in the structure of the parameters, on the devices of the leaves."""
     tensors = Tensors(found.masks, "masks", MASKS)
     masks = dict(zip(tensors.names, tensors.arrays, strict=True))
@@ -109,4 +116,4 @@ def in_pytree(found: Pruning[Any], leaves: Leaves) -> PytreePruning:
         name: put_like(masks[name] if name in masks else np.ones(np.shape(leaf), np.bool_), leaf)
         for name, leaf in leaves.by_name.items()
     }
-    return PytreePruning(**{**vars(found), "masks": leaves.restore(put)})
+    return PytreePruning(**{**vars(found), "masks": leaves.restore(put), "scope": scope})

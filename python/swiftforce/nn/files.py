@@ -93,7 +93,9 @@ def load(path: str | os.PathLike[str]) -> Network:
             array[...] = _shaped(stored, array.shape, name)
         if about["masked"]:
             # `Network.apply` warned of unreachable classes before the network was saved.
-            network._apply([_mask(arrays, name, w.shape) for name, w in network.weights.items()])
+            network._masks.apply(
+                {name: _mask(arrays, name, w.shape) for name, w in network.weights.items()}
+            )
     except (ArchitectureError, LookupError, TypeError, ValueError) as error:
         raise NetworkFileError(f"{path} is damaged: {error}") from None
     return network

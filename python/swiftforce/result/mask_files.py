@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from math import prod
 from typing import Any
 
@@ -11,7 +12,7 @@ from swiftforce.errors import MaskFileError, WeightsDifferError
 from swiftforce.files import FileFormat, checks, packed_masks, unpacked_mask
 from swiftforce.inputs import MASKS, Array, Arrays, Tensors, differences
 from swiftforce.result.masks import check_not_sharded
-from swiftforce.result.records import Layer, PruningRecord
+from swiftforce.result.records import Layer, PruningRecord, Scope
 from swiftforce.result.saved_steps import packed_steps, unpacked_steps
 
 _FORMAT = FileFormat("swiftforce-masks", 2, "masks", MaskFileError, oldest=1)
@@ -56,6 +57,7 @@ def write(
         "schedule": pruning.schedule,
         "layers": [[layer.name, list(layer.shape), layer.kept] for layer in pruning.layers],
         "history": history,
+        "scope": None if pruning.scope is None else asdict(pruning.scope),
     }
     _FORMAT.write(path, {**packed, **counts}, about)
 
@@ -95,7 +97,31 @@ def _record(arrays: dict[str, Array], about: dict[str, Any]) -> PruningRecord[An
         history=history,
         seed=checks.whole(about["seed"], "the seed", most=2**64 - 1),
         schedule=checks.text(about["schedule"], "the schedule"),
+        scope=_scope(about.get("scope")),
     )
+
+
+def _scope(entries: Any) -> Scope | None:  # noqa: ANN401 - of a file
+    """What part of a model was searched; older files do not say."""
+    if entries is None:
+        return None
+    counts = {
+        name: checks.whole(entries[name], f"scope.{name}", most=2**63 - 1)
+        for name in ("searched", "matrices", "by_pattern", "parameters")
+    }
+    largest = [
+        checks.items(one, "scope.largest", 3)
+        for one in checks.items(entries["largest"], "scope.largest")
+    ]
+    named = [
+        (
+            checks.text(name, "a matrix left out"),
+            checks.whole(size, "the size of a matrix left out", most=2**63 - 1),
+            checks.text(why, "the reason for a matrix left out"),
+        )
+        for name, size, why in largest
+    ]
+    return Scope(**counts, largest=tuple(named))
 
 
 def _layer(entry: object, position: int) -> Layer:

@@ -47,6 +47,8 @@ class Pruning(PruningRecord[Masks_co]):
         The seed of the random method.
     schedule : str
         The name of the schedule; ``custom`` if the caller passed a list.
+    scope : Scope, optional
+        What part of the model was searched; None where only weights were given.
     """
 
     @property
@@ -102,6 +104,8 @@ class Pruning(PruningRecord[Masks_co]):
             "size": self.size,
             "keep": self.keep,
             "sparsity": self.sparsity,
+            "model_sparsity": self.model_sparsity,
+            "scope": None if self.scope is None else asdict(self.scope),
             "steps": self.steps,
             "degenerate": self.degenerate,
             "warnings": list(self.warnings),

@@ -104,6 +104,45 @@ class Layer:
         return self.size > 0 and self.kept == 0
 
 
+@dataclass(frozen=True)
+class Scope:
+    """What part of a model was searched.
+
+    A *matrix* here is an array of two or more dimensions that products or convolutions use; tables
+    of embeddings are none.
+
+    Attributes
+    ----------
+    searched : int
+        Number of elements of the matrices that were searched.
+    matrices : int
+        Number of elements of all matrices of the model.
+    by_pattern : int
+        Of those, how many the caller's patterns left out.
+    parameters : int
+        Number of elements of all parameters of the model.
+    largest : tuple of (str, int, str)
+        The largest matrices that the patterns did not leave out and that were not searched all the
+        same: name, number of elements, and why.
+    """
+
+    searched: int
+    matrices: int
+    by_pattern: int
+    parameters: int
+    largest: tuple[tuple[str, int, str], ...] = ()
+
+    @property
+    def share(self) -> float:
+        """Share of the elements of all matrices that was searched; 1 if there are none."""
+        return self.searched / self.matrices if self.matrices else 1.0
+
+    @property
+    def is_small(self) -> bool:
+        """Whether less than half was searched of what the patterns did not leave out."""
+        return 2 * self.searched < self.matrices - self.by_pattern
+
+
 @dataclass(frozen=True, eq=False)
 class PruningRecord(Generic[Masks_co]):
     """What a search found, as plain data: `Pruning` adds methods that show and save it.
@@ -123,6 +162,8 @@ class PruningRecord(Generic[Masks_co]):
         The seed of the random method.
     schedule : str
         The name of the schedule; ``custom`` if the caller passed a list.
+    scope : Scope, optional
+        What part of the model was searched; None where only weights were given.
     """
 
     masks: Masks_co
@@ -131,6 +172,7 @@ class PruningRecord(Generic[Masks_co]):
     history: tuple[Step, ...]
     seed: int
     schedule: str
+    scope: Scope | None = None
 
     @property
     def size(self) -> int:
@@ -151,6 +193,11 @@ class PruningRecord(Generic[Masks_co]):
     def sparsity(self) -> float:
         """Share of all weights that are removed."""
         return 1 - self.density
+
+    @property
+    def model_sparsity(self) -> float | None:
+        """Share of all parameters of the model that is removed; None if there is no model."""
+        return None if self.scope is None else (self.size - self.keep) / self.scope.parameters
 
     @property
     def steps(self) -> int:

@@ -26,8 +26,8 @@ def headline(pruning: PruningRecord[Any]) -> str:
 
 
 def search_summary(pruning: PruningRecord[Any]) -> list[str]:
-    """What the steps did, and the share of all scores that the kept weights have."""
-    lines = []
+    """What was searched, what the steps did, and the share of all scores of the kept weights."""
+    lines = scope_summary(pruning)
     if pruning.steps > 1:
         first, last = pruning.history[0], pruning.history[-1]
         lines.append(
@@ -36,6 +36,17 @@ def search_summary(pruning: PruningRecord[Any]) -> list[str]:
             f"saliency {first.saliency:.4g} -> {last.saliency:.4g}"
         )
     return [*lines, *share_of_scores(pruning)]
+
+
+def scope_summary(pruning: PruningRecord[Any]) -> list[str]:
+    """What part of the model was searched, and how sparse the whole model is."""
+    if pruning.scope is None or pruning.model_sparsity is None:
+        return []
+    return [
+        f"searched {percent(pruning.scope.share)} of the elements of the model's matrices; "
+        f"sparsity of the whole model {rounded(pruning.model_sparsity)} "
+        f"({pruning.scope.parameters:,} parameters)"
+    ]
 
 
 def total_removed(pruning: PruningRecord[Any]) -> int:

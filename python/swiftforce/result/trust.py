@@ -15,10 +15,12 @@ from swiftforce.errors import (
     DegenerateSaliencyWarning,
     LayerCollapseWarning,
     MaskedGradientsWarning,
+    PartlySearchedWarning,
     SwiftForceWarning,
 )
 from swiftforce.inputs import method_info, methods
-from swiftforce.result.records import Layer, PruningRecord, Step
+from swiftforce.result.records import Layer, PruningRecord, Scope, Step
+from swiftforce.result.summary import percent
 
 #: The most layers that a message names, and the most steps that it numbers.
 _NAMED = 5
@@ -59,7 +61,8 @@ def concerns(layers: Sequence[Layer], history: Sequence[Step], *, free: bool) ->
 def texts(record: PruningRecord[Any]) -> tuple[str, ...]:
     """Reasons not to trust the masks of a result, in words; empty if there are none."""
     free = record.method in methods() and method_info(record.method)["free"]
-    return tuple(concern.text for concern in concerns(record.layers, record.history, free=free))
+    found = concerns(record.layers, record.history, free=free)
+    return tuple(concern.text for concern in (*found, *_of_scope(record.scope)))
 
 
 def warn_about(
@@ -68,6 +71,23 @@ def warn_about(
     """Issue a warning for each of the `concerns`."""
     for concern in concerns(layers, history, free=free):
         warnings.warn(concern.text, concern.kind, stacklevel=stacklevel)
+
+
+def warn_about_scope(scope: Scope | None, *, stacklevel: int) -> None:
+    """Issue a warning if less than half of a model's matrices were searched."""
+    for concern in _of_scope(scope):
+        warnings.warn(concern.text, concern.kind, stacklevel=stacklevel)
+
+
+def _of_scope(scope: Scope | None) -> list[Concern]:
+    if scope is None or not scope.is_small:
+        return []
+    largest = "; ".join(f"{name} ({size:,}): {why}" for name, size, why in scope.largest)
+    text = (
+        f"only {percent(scope.share)} of the elements of the model's matrices were searched; the "
+        f"largest left out: {largest}. Choose them with include, or look at prunable(...)"
+    )
+    return [Concern(PartlySearchedWarning, text)]
 
 
 def _degenerate(steps: Sequence[Step], total: int) -> str:

@@ -19,6 +19,7 @@ from swiftforce.search.schedule import (
     schedule_keeps,
 )
 from swiftforce.search.selection import permutation, prune_by_scores, saliency, select
+from swiftforce.search.turns import Turns
 
 __all__ = [
     "Agreement",
@@ -27,6 +28,7 @@ __all__ = [
     "Piece",
     "RankSums",
     "Schedule",
+    "Turns",
     "check_communicator",
     "check_steps",
     "force",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from swiftforce.errors import OverlapError
@@ -17,8 +19,8 @@ class SearchBuffers:
     ----------
     tensors : Tensors
         The dense weights.
-    masked_weights : structure of the weights, optional
-        Where the masked weights are written; new arrays by default.
+    masked_weights : structure of the weights or False, optional
+        Where the masked weights are written; new arrays by default, nowhere if False.
     needs_masked : bool
         Whether a step takes gradients at masked weights. One that begins with all weights, and
         takes one step, does not.
@@ -26,7 +28,7 @@ class SearchBuffers:
     Attributes
     ----------
     masked : tuple of array, or None
-        The masked weights; None if no step needs them.
+        The masked weights; None if no step needs them, or if they are not wanted.
 
     Raises
     ------
@@ -36,7 +38,11 @@ class SearchBuffers:
     """
 
     def __init__(
-        self, tensors: Tensors, masked_weights: Arrays | None, *, needs_masked: bool
+        self,
+        tensors: Tensors,
+        masked_weights: Arrays | Literal[False] | None,
+        *,
+        needs_masked: bool,
     ) -> None:
         self._tensors = tensors
         #: The first step whose masks there are: 0 for a search that begins at masks.
@@ -46,7 +52,7 @@ class SearchBuffers:
         self.masked: tuple[Array, ...] | None = None
         if needs_masked and masked_weights is None:
             self.masked = tensors.empty()
-        elif needs_masked:
+        elif needs_masked and masked_weights is not False:
             self.masked = self._given(masked_weights)
         self._written = [] if self.masked is None else spans(self.masked)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic, Self, Unpack, cast, overload
+from typing import Any, Generic, Literal, Self, Unpack, cast, overload
 
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchDoneError, StructureError
@@ -58,10 +58,12 @@ class MaskSearch(Generic[Masks_co]):
     seed : int
         Seed of random scores, in 0 ... 2**64 - 1. The same seed gives the same scores on every
         machine.
-    masked_weights : structure of the weights, optional
+    masked_weights : structure of the weights or False, optional
         Where a search of several steps writes the masked weights, from its first step on; arrays
         of its own by default. Pass the arrays that a model computes with, and a copy of them as
         `weights`, and the model is masked in place. With `initial_masks` they are written at once.
+        Pass False if you mask weights yourself: the search then keeps no masked weights, and
+        computes them when they are read.
     initial_masks : Pruning, or structure of the weights, of bool, optional
         Masks to begin at, True where a weight is kept, as if a step had found them: the first
         gradients are those of the masked weights, and a named schedule falls from as many weights
@@ -146,7 +148,7 @@ class MaskSearch(Generic[Masks_co]):
         steps: int | None = None,
         schedule: Schedule = ...,
         seed: int = 0,
-        masked_weights: Arrays | None = None,
+        masked_weights: Arrays | Literal[False] | None = None,
         initial_masks: PruningRecord[Any] | Arrays | None = None,
         communicator: Communicator | None = None,
         pieces: Sequence[Piece] | None = None,
@@ -162,7 +164,7 @@ class MaskSearch(Generic[Masks_co]):
         steps: int | None = None,
         schedule: Schedule = "exponential",
         seed: int = 0,
-        masked_weights: Arrays | None = None,
+        masked_weights: Arrays | Literal[False] | None = None,
         initial_masks: PruningRecord[Any] | Arrays | None = None,
         communicator: Communicator | None = None,
         pieces: Sequence[Piece] | None = None,
@@ -215,7 +217,7 @@ class MaskSearch(Generic[Masks_co]):
             masked_weights,
             needs_masked=self.steps > 1 or self._initial is not None,
         )
-        self._turns = Turns("search", waits=self._shard is None)
+        self._turns = Turns("call on this search", waits=self._shard is None)
 
     @property
     def steps(self) -> int:
@@ -382,7 +384,7 @@ class MaskSearch(Generic[Masks_co]):
         path: str | os.PathLike[str],
         weights: Arrays,
         *,
-        masked_weights: Arrays | None = None,
+        masked_weights: Arrays | Literal[False] | None = None,
         communicator: Communicator | None = None,
         pieces: Sequence[Piece] | None = None,
         label: str = "",
@@ -395,7 +397,7 @@ class MaskSearch(Generic[Masks_co]):
             The file. If several ranks share the search, all must be able to read it.
         weights : mapping, sequence or array
             The dense weights that the search began with.
-        masked_weights : structure of the weights, optional
+        masked_weights : structure of the weights or False, optional
             As for `MaskSearch`; written at once.
         communicator : Communicator, optional
             The way to the other ranks, if several hold the weights: as many as saved the file, or

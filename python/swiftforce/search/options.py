@@ -8,7 +8,7 @@ from.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar
 
 from swiftforce.distributed import Communicator
 from swiftforce.inputs import Arrays, MethodName
@@ -58,7 +58,7 @@ class SearchOptions(KeepOptions, total=False):
     steps: int | None
     schedule: Schedule
     seed: int
-    masked_weights: Arrays | None
+    masked_weights: Arrays | Literal[False] | None
     initial_masks: PruningRecord[Any] | Arrays | None
     communicator: Communicator | None
     pieces: Sequence[Piece] | None

@@ -19,14 +19,14 @@ class Turns:
 
     Parameters
     ----------
-    what : str
-        What the object is called in messages.
+    calls : str
+        What messages call the calls, with the object: ``call on this search``.
     waits : bool
         Whether another thread waits for its turn, or is refused.
     """
 
-    def __init__(self, what: str, *, waits: bool = True) -> None:
-        self._what = what
+    def __init__(self, calls: str, *, waits: bool = True) -> None:
+        self._calls = calls
         self._waits = waits
         # A lock that is not re-entrant would let a signal handler wait for its own thread.
         self._lock = threading.RLock()
@@ -41,8 +41,8 @@ class Turns:
         """
         if self._thread == threading.get_ident():
             raise InUseError(
-                f"a call on this {self._what} is under way in this thread: a callback, a "
-                "communicator or a signal handler must not use it before the call has returned"
+                f"a {self._calls} is under way in this thread: a callback, a communicator or a "
+                "signal handler must not make another before it has returned"
             )
 
     def take(self, work: Callable[[], Result]) -> Result:
@@ -58,8 +58,7 @@ class Turns:
         other = self._thread
         if other is not None and not self._waits:
             raise InUseError(
-                f"a call on this {self._what} is under way in another thread: the ranks that "
-                "share it can take one step at a time"
+                f"a {self._calls} is under way in another thread: ranks make one at a time"
             )
         with self._lock:
             try:

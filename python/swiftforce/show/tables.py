@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 from swiftforce.show.environment import is_terminal
@@ -30,6 +31,32 @@ def plain(rows: Sequence[Row], *, left: int = 1) -> str:
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def html(rows: Sequence[Row], *, left: int = 1) -> str:
+    """Rows as a table of HTML with inline styles: notebooks remove style sheets.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        The first is the heading.
+    left : int
+        The number of columns that are aligned to the left; the rest are aligned to the right.
+    """
+    lines = []
+    for number, row in enumerate(rows):
+        tag = "td" if number else "th"
+        cells = "".join(
+            f'<{tag} style="padding:1px 10px 1px 0;border:none;white-space:nowrap;'
+            f'text-align:{"left" if position < left else "right"}">{escape(cell)}</{tag}>'
+            for position, cell in enumerate(row)
+        )
+        lines.append(f'<tr style="background:none">{cells}</tr>')
+    style = "border:none;border-collapse:collapse;margin:0;font-size:0.92em;color:inherit"
+    return (
+        '<div style="max-height:32em;overflow:auto;margin:0.6em 0">'
+        f'<table style="{style}">{"".join(lines)}</table></div>'
+    )
 
 
 def printable(text: str) -> str:

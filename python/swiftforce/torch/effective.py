@@ -24,7 +24,7 @@ from swiftforce.torch.path_rules import COMPOSED, RULES
 from swiftforce.torch.replaced_tensors import replaced_tensors
 from swiftforce.torch.sharded import is_sharded
 from swiftforce.torch.sparse import checked_masks
-from swiftforce.torch.sparse import masks as applied
+from swiftforce.torch.states import masks as applied
 from swiftforce.torch.wrappers import unwrapped
 
 

@@ -86,6 +86,11 @@ class Method:
     needs_batches: bool
     steps: int | None = None
 
+    @property
+    def takes_gradients(self) -> bool:
+        """Whether its scores are computed from the loss of batches."""
+        return self.needs_batches and self.name != SYNFLOW
+
     def mode_of(self, mode: str | None) -> Mode:
         """The mode that the model is scored in.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from swiftforce.adapters import Patterns
+from swiftforce.adapters import Patterns, PeekedBatches, Reason, as_patterns
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array, Mask
-from swiftforce.result import Layer, Pruning
+from swiftforce.result import Layer, Prunable, Pruning, warn_about_scope
 from swiftforce.search import Agreement, MaskSearch, RankSums, Schedule, prune_by_scores
 from swiftforce.show import bar
-from swiftforce.torch.arguments import check_model
-from swiftforce.torch.gradients import Parameters
-from swiftforce.torch.model_state import ModelState
-from swiftforce.torch.objective import BatchLoss, Loss
-from swiftforce.torch.parameters import prunable
+from swiftforce.torch.arguments import check_model, check_objective
+from swiftforce.torch.model_state import ModelState, forked_generators
+from swiftforce.torch.objective import BatchLoss, Loss, Objective
+from swiftforce.torch.observation import may_tell, observe
+from swiftforce.torch.parameters import chosen_of
 from swiftforce.torch.pruning import ModelPruning, ShardedMasks
 from swiftforce.torch.ranks import Ranks, ranks_of
 from swiftforce.torch.scoring import GRASP, SYNFLOW, Scoring, method_of
 from swiftforce.torch.sharded import Sharding, mesh_ranks, sharding_of
 from swiftforce.torch.weight_buffers import WeightBuffers
-from swiftforce.torch.wrappers import parallel_of
+from swiftforce.torch.wrappers import scored
 
 #: Flat masks by parameter name.
 Masks = dict[str, Mask]
@@ -60,24 +61,22 @@ def run_search(
     Warnings point to the caller of the public function that calls this.
     """
     ranks = ranks_of(model, communicator)
-    mesh = mesh_ranks(model) if ranks is None else None
-    group = mesh if ranks is None else ranks.communicator
-    with Agreement(group) as agreement:
+    mesh = None if ranks else mesh_ranks(model)
+    group = ranks.communicator if ranks else mesh
+    given = batches
+    with Agreement(group) as agreement, ExitStack() as before:
         model = check_model(model)
+        include, exclude = as_patterns(include), as_patterns(exclude) or ()
         row = method_of(method)
         how_scored = row.mode_of(mode)
-        parameters = prunable(model, include=include, exclude=exclude)
+        inner = scored(model)  # Gradients are averaged over ranks here, not by DDP.
+        parameters = chosen_of(model, include, exclude, {})
+        if row.takes_gradients and may_tell(parameters):
+            batches = before.enter_context(_peeked(row.name, loss, batch_loss, batches))
+            seen = _observed(inner, parameters, loss, batch_loss, batches, how_scored)
+            parameters = chosen_of(model, include, exclude, seen)
         sharding = sharding_of(parameters, communicator, mesh)
-        if sharding is not None and row.name in {GRASP, SYNFLOW}:
-            raise UnsupportedTypeError(
-                f"{row.name} does not work on sharded parameters: prune the model before it is "
-                "sharded"
-            )
-        if checkpoint is not None and row.name == GRASP:
-            raise StructureError("checkpoint is for a search of several steps: leave it out")
-        # Gradients are averaged over ranks here: DDP expects a backward pass of its own.
-        parallel = parallel_of(model)
-        inner = model if parallel is None else parallel.module
+        _check_method(row.name, sharding, checkpoint)
         scoring = row.scoring(
             inner,
             parameters,
@@ -101,14 +100,14 @@ def run_search(
         state = ModelState(
             inner if row.needs_batches else nn.Module(),
             parameters.values() if row.needs_batches else (),
-            batches,
+            given,
             mode=how_scored,
             weights=buffers,
             contexts=scoring.contexts,
         )
-        has_checkpoint = checkpoint is not None
-        agreement.settings = (how, sparsity, keep, steps, schedule, shapes, has_checkpoint)
-    with Agreement(group), state:
+        agreement.settings = (how, sparsity, keep, steps, schedule, shapes, checkpoint is None)
+        generators = before.pop_all()
+    with generators, Agreement(group), state:
         packed = None
         scoring.begin_batches_by(state.begin_batch)
         if ranks is not None:
@@ -130,15 +129,11 @@ def run_search(
             )
             label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*how)
             if checkpoint is not None and _exists(checkpoint, group):
-                with Agreement(group) as agreement:
-                    search = _resumed(search, checkpoint, label, buffers, sharding)
-                    scoring.skip(search.taken)
-                    agreement.settings = search.taken
-            remaining = range(search.taken, search.steps)
-            for _ in bar(remaining, description=row.name, shown=progress):
-                _step(search, scoring, buffers)
-                if checkpoint is not None and _writes(ranks, sharding):
-                    search.save(checkpoint, label=label)
+                search = _resumed(search, checkpoint, label, buffers, sharding)
+                scoring.skip(search.taken)
+            shown = bar(range(search.taken, search.steps), description=row.name, shown=progress)
+            written = checkpoint if _writes(ranks, sharding) else None
+            _take_steps(search, shown, scoring, buffers, written, label)
             with Agreement(group):
                 found = search._result(4, copies=False)
             scoring.check_reached()
@@ -146,15 +141,68 @@ def run_search(
                 packed = search._whole_masks()
         if ranks is not None:
             ranks.check_equal(found.masks.values(), "masks")
+        warn_about_scope(parameters.scope, stacklevel=4)
         return _of_model(found, row.name, parameters, buffers, packed)
 
 
-def _step(search: MaskSearch[Masks], scoring: Scoring, buffers: WeightBuffers) -> None:
-    """Take a step, and put the masked weights into the model."""
-    search.step(buffers.gradients(scoring()))
-    buffers.load_masked()
-    # Computing gradients comes next and needs the most memory.
-    search._forget_previous()
+def _check_method(
+    method: str, sharding: Sharding | None, checkpoint: str | os.PathLike[str] | None
+) -> None:
+    """Refuse what a method cannot do.
+
+    Raises
+    ------
+    UnsupportedTypeError, StructureError
+    """
+    if sharding is not None and method in {GRASP, SYNFLOW}:
+        raise UnsupportedTypeError(
+            f"{method} does not work on sharded parameters: prune the model before it is sharded"
+        )
+    if checkpoint is not None and method == GRASP:
+        raise StructureError("checkpoint is for a search of several steps: leave it out")
+
+
+@contextmanager
+def _peeked(
+    method: str, loss: Loss | None, batch_loss: BatchLoss | None, batches: Iterable[Any] | None
+) -> Iterator[PeekedBatches[Any]]:
+    """Batches of which the first can be looked at; restores generators at the end."""
+    check_objective(loss, batch_loss, batches, method)
+    assert batches is not None
+    with forked_generators(batches):
+        yield PeekedBatches(batches)
+
+
+def _observed(
+    inner: nn.Module,
+    parameters: Prunable[nn.Parameter],
+    loss: Loss | None,
+    batch_loss: BatchLoss | None,
+    batches: PeekedBatches[Any],
+    mode: str,
+) -> dict[str, Reason]:
+    """What the parameters in doubt are, by the first batch."""
+    device = next(iter(parameters.values())).device
+    objective = Objective(inner, loss, batch_loss, device=device)
+    return observe(inner, parameters, objective, batches.first, mode=mode)
+
+
+def _take_steps(
+    search: MaskSearch[Masks],
+    steps: Iterable[int],
+    scoring: Scoring,
+    buffers: WeightBuffers,
+    checkpoint: str | os.PathLike[str] | None,
+    label: str,
+) -> None:
+    """Search to the end, with the masked weights of each step in the model."""
+    for _ in steps:
+        search.step(buffers.gradients(scoring()))
+        buffers.load_masked()
+        # Computing gradients comes next and needs the most memory.
+        search._forget_previous()
+        if checkpoint is not None:
+            search.save(checkpoint, label=label)
 
 
 def _writes(ranks: Ranks | None, sharding: Sharding | None) -> bool:
@@ -222,7 +270,7 @@ def _product(first: Array, second: Array) -> Array:
 def _of_model(
     found: Pruning[Masks],
     method: str,
-    parameters: Parameters,
+    parameters: Prunable[nn.Parameter],
     buffers: WeightBuffers,
     packed: Sequence[Array] | None,
 ) -> ModelPruning:
@@ -231,6 +279,10 @@ def _of_model(
         Layer(layer.name, tuple(parameter.shape), layer.size, layer.kept)
         for layer, parameter in zip(found.layers, parameters.values(), strict=True)
     ]
-    masks = ShardedMasks.of(buffers.masks(found.masks), packed)
-    changes = {"method": method, "masks": masks, "layers": tuple(layers)}
+    changes = {
+        "method": method,
+        "masks": ShardedMasks.of(buffers.masks(found.masks), packed),
+        "layers": tuple(layers),
+        "scope": parameters.scope,
+    }
     return ModelPruning(**{**vars(found), **changes})
