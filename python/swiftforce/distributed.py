@@ -35,8 +35,8 @@ __all__ = ["Communicator", "MPICommunicator", "TorchCommunicator"]
 class Communicator(Protocol):
     """What a search needs to reach the other ranks.
 
-    Every rank makes the same calls in the same order, with arrays of the same length, of at most
-    1 MB. A call returns once all ranks have made it; if one never does, the others wait until the library that
+    Every rank makes the same calls in the same order, with arrays of the same length. A call
+    returns once all ranks have made it; if one never does, the others wait until the library that
     carries the sums gives up. The methods must not use the search that calls them: that is an
     `InUseError`.
 
