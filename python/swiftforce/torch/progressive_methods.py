@@ -92,7 +92,9 @@ def force(
         File that the search is saved to after each step. If it exists, the search resumes from it
         and skips the batches of the steps taken; a finished search is read from it at once,
         whatever the batches are. Weights and arguments must be the same; the masks are, too, if
-        the loss does not depend on chance. Remove the file to start a new search.
+        the loss does not depend on chance. Remove the file to start a new search. If several ranks
+        search, the first one writes, all must be able to read the file, and there may be other
+        numbers of them when the search resumes.
     progress : bool, optional
         Whether to show a progress bar. By default one appears once the call has taken two seconds,
         if standard error is a terminal or a notebook and tqdm is installed.
@@ -248,7 +250,9 @@ def iterative_snip(
         File that the search is saved to after each step. If it exists, the search resumes from it
         and skips the batches of the steps taken; a finished search is read from it at once,
         whatever the batches are. Weights and arguments must be the same; the masks are, too, if
-        the loss does not depend on chance. Remove the file to start a new search.
+        the loss does not depend on chance. Remove the file to start a new search. If several ranks
+        search, the first one writes, all must be able to read the file, and there may be other
+        numbers of them when the search resumes.
     progress : bool, optional
         Whether to show a progress bar. By default one appears once the call has taken two seconds,
         if standard error is a terminal or a notebook and tqdm is installed.

@@ -49,9 +49,9 @@ def prune(
     generators. Lists of numbers or texts that the model has noted stay. Masked weights are written
     into the model's parameters; of all parameters and buffers one copy is kept in host memory,
     except for ``magnitude`` and ``random``, which do not run the model. `apply` removes the weights
-    from the model. Weights may be float16, bfloat16, float32 or float64. The
-    ranks of DistributedDataParallel find one mask together, and with `fully_shard` each rank gets
-    its shard of the masks.
+    from the model. Weights may be float16, bfloat16, float32 or float64. The ranks of
+    DistributedDataParallel find one mask together. If parameters are sharded, by `fully_shard`, by
+    tensor parallelism or by both, each rank gets its shard of the masks.
 
     Parameters
     ----------
@@ -112,7 +112,9 @@ def prune(
         File that the search is saved to after each step. If it exists, the search resumes from it
         and skips the batches of the steps taken; a finished search is read from it at once,
         whatever the batches are. Weights and arguments must be the same; the masks are, too, if
-        the loss does not depend on chance. Remove the file to start a new search.
+        the loss does not depend on chance. Remove the file to start a new search. If several ranks
+        search, the first one writes, all must be able to read the file, and there may be other
+        numbers of them when the search resumes.
     progress : bool, optional
         Whether to show a progress bar. By default one appears once the call has taken two seconds,
         if standard error is a terminal or a notebook and tqdm is installed.

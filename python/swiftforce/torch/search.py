@@ -156,15 +156,11 @@ def run_search(
                     label += f", from the masks {'of all ranks' if sharding else begins}"
                     buffers.load_masked()
                 if checkpoint is not None and _exists(checkpoint, group):
-                    with Agreement(group) as agreement:
-                        search = _resumed(search, checkpoint, label, buffers, sharding)
-                        scoring.skip(search.taken)
-                        agreement.settings = search.taken
-                remaining = range(search.taken, search.steps)
-                for _ in bar(remaining, description=row.name, shown=progress):
-                    _step(search, scoring, buffers)
-                    if checkpoint is not None and _writes(ranks, sharding):
-                        search.save(checkpoint, label=label)
+                    search = _resumed(search, checkpoint, label, buffers, sharding)
+                    scoring.skip(search.taken)
+                shown = bar(range(search.taken, search.steps), description=row.name, shown=progress)
+                written = checkpoint if _writes(ranks, sharding) else None
+                _take_steps(search, shown, scoring, buffers, written, label)
                 with Agreement(group):
                     found = search._result(4, copies=False, others=others)
                 scoring.check_reached()
@@ -190,12 +186,22 @@ def _check_can(
         raise StructureError("checkpoint is for a search of several steps: leave it out")
 
 
-def _step(search: MaskSearch[Masks], scoring: Scoring, buffers: WeightBuffers) -> None:
-    """Take a step, and put the masked weights into the model."""
-    search.step(buffers.gradients(scoring()))
-    buffers.load_masked()
-    # Computing gradients comes next and needs the most memory.
-    search._forget_previous()
+def _take_steps(
+    search: MaskSearch[Masks],
+    steps: Iterable[int],
+    scoring: Scoring,
+    buffers: WeightBuffers,
+    checkpoint: str | os.PathLike[str] | None,
+    label: str,
+) -> None:
+    """Search to the end, with the masked weights of each step in the model."""
+    for _ in steps:
+        search.step(buffers.gradients(scoring()))
+        buffers.load_masked()
+        # Computing gradients comes next and needs the most memory.
+        search._forget_previous()
+        if checkpoint is not None:
+            search.save(checkpoint, label=label)
 
 
 def _writes(ranks: Ranks | None, sharding: Sharding | None) -> bool:
