@@ -32,6 +32,15 @@ LIMITED_API = "0x030B0000"
 SWIFT = (6, 2)
 INSTALL_SWIFT = "install Swift 6.2 or later from https://swift.org/install"
 EXPORTS = "{ global: PyInit__core; local: *; };\n"
+#: What the Swift runtime allocates with; see Sources/CPlatform/memory_reserve.c.
+ALLOCATORS = (
+    "malloc",
+    "calloc",
+    "realloc",
+    "posix_memalign",
+    "_Znwm",
+    "_ZnwmSt11align_val_t",
+)
 
 
 class Build(build):
@@ -94,6 +103,8 @@ class BuildSwiftExtension(build_ext):
             else:
                 symbols = ["-static-stdlib", "-Xlinker", f"--version-script={exports}"]
                 symbols += ["-Xlinker", "--gc-sections", "-Xlinker", "--strip-all"]
+                for name in ALLOCATORS:
+                    symbols += ["-Xlinker", f"--wrap={name}"]
             run([swiftc, "-emit-library", "-o", str(target), *objects, str(library), *symbols])
 
 

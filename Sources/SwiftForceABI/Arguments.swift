@@ -86,6 +86,7 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
     self.operand = operand
     self.isWritten = isWritten
     var arrays: [sf_array] = unsafe []
+    unsafe arrays.reserveCapacity(Int(tensors))
     for position in 0..<Int(tensors) {
       let array = unsafe list[position]
       unsafe try Arrays.check(array, operand, position, types)
@@ -163,6 +164,21 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
   private nonisolated(unsafe) static let emptyAddress = UnsafeMutableRawPointer.allocate(
     byteCount: 8, alignment: 8)
 
+  var count: Int { unsafe arrays.count }
+
+  /// The elements of all arrays; no more than memory can hold, or the regions would overlap.
+  var elements: Int {
+    unsafe arrays.reduce(0) { unsafe $0.addingReportingOverflow(Int($1.count)).partialValue }
+  }
+
+  /// The bytes of all arrays.
+  var bytes: Int {
+    unsafe arrays.reduce(0) { total, array in
+      let size = Arrays.size(of: unsafe sf_type(rawValue: UInt32(bitPattern: array.type)))
+      return total.addingReportingOverflow(unsafe Int(array.count) * size).partialValue
+    }
+  }
+
   var tensors: [Tensor] {
     unsafe arrays.map { array in
       let type = unsafe Arrays.elementType(sf_type(rawValue: UInt32(bitPattern: array.type)))
@@ -186,13 +202,21 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
 
   /// The memory of each array that is not empty.
   var regions: [Region] {
-    unsafe arrays.enumerated().compactMap { position, array in
-      guard unsafe array.count > 0 else { return nil }
+    var regions: [Region] = []
+    regions.reserveCapacity(count)
+    appendRegions(to: &regions)
+    return regions
+  }
+
+  func appendRegions(to regions: inout [Region]) {
+    for position in unsafe arrays.indices where unsafe arrays[position].count > 0 {
+      let array = unsafe arrays[position]
       let size = Arrays.size(of: unsafe sf_type(rawValue: UInt32(bitPattern: array.type)))
       let start = unsafe UInt(bitPattern: array.data)
-      return Region(
-        start: start, end: start + UInt(unsafe array.count) * UInt(size), operand: operand,
-        tensor: position, isWritten: isWritten)
+      regions.append(
+        Region(
+          start: start, end: start + UInt(unsafe array.count) * UInt(size), operand: operand,
+          tensor: position, isWritten: isWritten))
     }
   }
 }

@@ -45,6 +45,15 @@ import SwiftForceEngine
     ]
   }
 
+  /// Runs `body` while the memory for lists and tables is held back that a call with this batch
+  /// needs.
+  func holdingMemory(
+    for network: Network<Float>, _ body: () throws(Fault) -> Void
+  ) throws(Fault) {
+    let count = unsafe Int(given.count)
+    try holding(network.memoryBound(count: count, isNormalized: true), body)
+  }
+
   /// Refuses outputs that overlap the samples or the network's parameters, and samples that overlap
   /// the parameters if these are trained.
   func checkDisjoint(
@@ -61,6 +70,8 @@ import SwiftForceEngine
         start: start, end: start + UInt(parameter.view.count) * 4, operand: SF_OPERAND_NONE,
         tensor: position, isWritten: isTrained)
     }
-    try Region.checkDisjoint(read.filter { $0.end > $0.start } + own + (outputs?.regions ?? []))
+    var regions = read.filter { $0.end > $0.start } + own
+    outputs?.appendRegions(to: &regions)
+    try Region.checkDisjoint(&regions)
   }
 }

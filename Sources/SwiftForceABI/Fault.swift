@@ -139,16 +139,37 @@ struct Fault: Error {
   }
 }
 
-/// Runs the body of an exported function and converts what it throws to a status and an error
-/// record.
+/// Runs the body of an exported function in the floating-point environment of the core, and
+/// converts what it throws to a status and an error record. Every exported function is a call of
+/// this one.
+///
+/// - Parameter memory: what the body allocates at most, besides what it holds itself; nil: the body
+///   makes sure of all memory itself.
 func status(
-  _ record: UnsafeMutablePointer<sf_error>?, _ body: () throws(Fault) -> Void
+  _ record: UnsafeMutablePointer<sf_error>?, memory: Int? = 0,
+  _ body: (FloatingPoint) throws(Fault) -> Void
 ) -> Int32 {
   guard unsafe isAligned(record) else { return Int32(bitPattern: SF_MISALIGNED.rawValue) }
-  var outcome = Fault(SF_OK, "")
-  do { try body() } catch { outcome = error }
+  let outcome = FloatingPoint.ieee { environment in
+    do throws(Fault) {
+      guard let memory else {
+        try body(environment)
+        return Fault(SF_OK, "")
+      }
+      try holding(memory) { () throws(Fault) in try body(environment) }
+      return Fault(SF_OK, "")
+    } catch {
+      return error
+    }
+  }
   unsafe record?.pointee = outcome.record
   return Int32(bitPattern: outcome.status.rawValue)
+}
+
+func status(
+  _ record: UnsafeMutablePointer<sf_error>?, memory: Int = 0, _ body: () throws(Fault) -> Void
+) -> Int32 {
+  unsafe status(record, memory: memory) { (_: FloatingPoint) throws(Fault) in try body() }
 }
 
 /// Calls the core or the engine and converts the error it throws.

@@ -13,12 +13,15 @@ public func networkCreate(
   _ rank: Int64, _ seed: UInt64, _ network: UnsafeMutablePointer<Int64>?,
   _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
-  unsafe status(error) { () throws(Fault) in
+  // A count that is out of range is refused before anything is allocated.
+  let memory = (1...1 << 24).contains(count) ? NetworkMemory.creation(layers: Int(count)) : 0
+  return unsafe status(error, memory: memory) { () throws(Fault) in
     let layers = unsafe try required(layers, "layers")
     let handle = unsafe try required(network, "network")
     let count = try counted(count, atLeast: 1, size: 1 << 38, "the number of layers")
     let shape = unsafe try shape(inputShape, rank)
     var descriptions: [LayerDescription] = []
+    descriptions.reserveCapacity(count)
     for position in 0..<count {
       do throws(Fault) {
         descriptions.append(try description(of: unsafe layers[position]))
@@ -114,7 +117,7 @@ public func networkApply(
   _ network: Int64, _ masks: UnsafePointer<sf_array>?, _ tensors: Int64,
   _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
-  unsafe status(error) { () throws(Fault) in
+  unsafe status(error, memory: MemoryBound.arguments(tensors, lists: 2)) { () throws(Fault) in
     let masks =
       unsafe masks == nil
       ? nil : try Arrays(masks, tensors, SF_OPERAND_MASKS, types: [SF_TYPE_MASK])

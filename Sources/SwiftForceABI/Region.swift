@@ -16,11 +16,15 @@ struct Region {
   ///
   /// - Complexity: O(m log m) for m arrays.
   static func checkDisjoint(_ lists: [Arrays?]) throws(Fault) {
-    try checkDisjoint(lists.flatMap { $0?.regions ?? [] })
+    var regions: [Region] = []
+    regions.reserveCapacity(lists.reduce(0) { $0 + ($1?.count ?? 0) })
+    for list in lists { list?.appendRegions(to: &regions) }
+    try checkDisjoint(&regions)
   }
 
-  static func checkDisjoint(_ given: [Region]) throws(Fault) {
-    let regions = given.sorted { $0.start < $1.start }
+  /// - Parameter regions: are sorted by address.
+  static func checkDisjoint(_ regions: inout [Region]) throws(Fault) {
+    regions.sort { $0.start < $1.start }
     var furthest: Region?
     var furthestWritten: Region?
     var furthestWeight: Region?

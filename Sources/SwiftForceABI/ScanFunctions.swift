@@ -9,7 +9,7 @@ public func scan(
   _ arrays: UnsafePointer<sf_array>?, _ tensors: Int64, _ parity: UnsafeMutablePointer<UInt64>?,
   _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
-  unsafe status(error) { () throws(Fault) in
+  unsafe status(error, memory: MemoryBound.arguments(tensors, lists: 2)) { () throws(Fault) in
     let arrays = unsafe try Arrays(
       arrays, tensors, SF_OPERAND_NONE, types: Arrays.floats + [SF_TYPE_MASK])
     let parity = unsafe try required(parity, "parity")

@@ -11,7 +11,9 @@ public func searchCreate(
   _ options: UnsafePointer<sf_search_options>?, _ sizes: UnsafePointer<Int64>?, _ tensors: Int64,
   _ search: UnsafeMutablePointer<Int64>?, _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
-  unsafe status(error) { () throws(Fault) in
+  let steps = unsafe isAligned(options) ? options?.pointee.steps ?? 0 : 0
+  let memory = MemoryBound.numbers(tensors, lists: 2) + MemoryBound.numbers(steps, lists: 3)
+  return unsafe status(error, memory: memory) { () throws(Fault) in
     let options = unsafe try required(options, "options").pointee
     let sizes = unsafe try required(sizes, "sizes")
     let handle = unsafe try required(search, "search")
@@ -55,9 +57,9 @@ public func searchStep(
   _ report: UnsafeMutablePointer<sf_report>?, _ layerKept: UnsafeMutablePointer<Int64>?,
   _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
-  unsafe status(error) { () throws(Fault) in
+  unsafe status(error, memory: stepMemory(arrays)) { () throws(Fault) in
     let step = unsafe try StepArguments(arrays, report, layerKept, least: 1)
-    try step.take(in: search, with: nil)
+    try holding(step.memory) { () throws(Fault) in try step.take(in: search, with: nil) }
   }
 }
 
@@ -67,35 +69,56 @@ public func searchStepShared(
   _ report: UnsafeMutablePointer<sf_report>?, _ layerKept: UnsafeMutablePointer<Int64>?,
   _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
-  unsafe status(error) { () throws(Fault) in
-    let tensors = unsafe isAligned(arrays) ? arrays?.pointee.tensors ?? 0 : 0
-    let ranks = unsafe try shared(try required(ranks, "ranks").pointee, tensors)
-    let step: StepArguments
+  unsafe status(error, memory: nil) { (environment: FloatingPoint) throws(Fault) in
+    let given = unsafe try required(ranks, "ranks").pointee
+    let ranks = unsafe try shared(given, environment)
+    var isTaking = false
     do throws(Fault) {
-      step = unsafe try StepArguments(arrays, report, layerKept, least: 0)
-      _ = try searches[search]
+      try holding(unsafe stepMemory(arrays)) { () throws(Fault) in
+        let step = unsafe try StepArguments(arrays, report, layerKept, least: 0)
+        _ = try searches[search]
+        let memory = unsafe step.memory + placementMemory(given, step.tensors)
+        try holding(memory) { () throws(Fault) in
+          let placements = unsafe try placements(given, step.tensors)
+          isTaking = true
+          try step.take(in: search, with: ranks.with(placements))
+        }
+      }
     } catch {
       // The other ranks wait for this rank in a sum.
-      ranks.reportFailure()
+      if !isTaking { ranks.reportFailure() }
       throw error
     }
-    try step.take(in: search, with: ranks)
   }
 }
 
-/// The other ranks in the form that the core takes.
-private func shared(_ ranks: sf_ranks, _ tensors: Int64) throws(Fault) -> Ranks {
+/// What checking the arguments of a step allocates at most.
+private func stepMemory(_ arrays: UnsafePointer<sf_step_arrays>?) -> Int {
+  MemoryBound.arguments(unsafe isAligned(arrays) ? arrays?.pointee.tensors ?? 0 : 0, lists: 6)
+}
+
+/// The connection to the other ranks, without the places of tensors.
+private func shared(_ ranks: sf_ranks, _ environment: FloatingPoint) throws(Fault) -> Ranks {
   guard let sum = unsafe ranks.sum else { throw .null("sum") }
-  // StepArguments checks the number of tensors.
-  let count = (0...Int64(Arrays.maximumCount)).contains(tensors) ? Int(tensors) : 0
-  let placements = unsafe try placements(ranks, count)
+  _ = unsafe try required(ranks.starts, "starts")
   let arePieces = unsafe ranks.dimensions != nil
   let context = unsafe ranks.context
-  return Ranks(placements, arePieces: arePieces) { (numbers: inout [Int64]) throws(SFError) in
+  return Ranks([], arePieces: arePieces) { (numbers: inout [Int64]) throws(SFError) in
     let status = unsafe numbers.withUnsafeMutableBufferPointer { numbers in
-      unsafe sum(context, numbers.baseAddress, Int64(numbers.count))
+      environment.ofCaller {
+        unsafe sum(context, numbers.baseAddress, Int64(numbers.count))
+      }
     }
     guard status == 0 else { throw .exchangeFailed }
+  }
+}
+
+/// What `placements` allocates at most.
+private func placementMemory(_ ranks: sf_ranks, _ count: Int) -> Int {
+  guard let dimensions = unsafe ranks.dimensions else { return count * 64 }
+  return (0..<count).reduce(0) { sum, tensor in
+    let own = min(max(unsafe dimensions[tensor], 0), Int64(maximumDimensions))
+    return sum + 160 + 16 * Int(own)
   }
 }
 
@@ -176,6 +199,11 @@ private let maximumDimensions = 64
       }
     }
   }
+
+  var tensors: Int { weights.count }
+
+  /// What the step allocates at most.
+  var memory: Int { MemoryBound.selection(weights, gradients) }
 }
 
 @_cdecl("sf_search_state")

@@ -10,17 +10,19 @@ public func saliency(
   _ scores: UnsafePointer<sf_array>?, _ tensors: Int64, _ seed: UInt64,
   _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
-  unsafe status(error) { () throws(Fault) in
+  unsafe status(error, memory: MemoryBound.arguments(tensors, lists: 3)) { () throws(Fault) in
     let saliency = try named(saliency, Saliency.self)
     let weights = unsafe try Arrays(weights, tensors, SF_OPERAND_WEIGHTS)
     let gradients =
       unsafe gradients == nil ? nil : try Arrays(gradients, tensors, SF_OPERAND_GRADIENTS)
     let scores = unsafe try Arrays(scores, tensors, SF_OPERAND_SCORES, isWritten: true)
     try Region.checkDisjoint([weights, gradients, scores])
-    try mappingErrors { () throws(SFError) in
-      try Selection.score(
-        saliency, weights: weights.tensors, gradients: gradients?.tensors, seed: seed,
-        into: scores.mutableTensors)
+    try holding(MemoryBound.selection(weights, gradients)) { () throws(Fault) in
+      try mappingErrors { () throws(SFError) in
+        try Selection.score(
+          saliency, weights: weights.tensors, gradients: gradients?.tensors, seed: seed,
+          into: scores.mutableTensors)
+      }
     }
   }
 }
@@ -31,17 +33,19 @@ public func select(
   _ keep: Int64, _ report: UnsafeMutablePointer<sf_report>?,
   _ layerKept: UnsafeMutablePointer<Int64>?, _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
-  unsafe status(error) { () throws(Fault) in
+  unsafe status(error, memory: MemoryBound.arguments(tensors, lists: 2)) { () throws(Fault) in
     let scores = unsafe try Arrays(scores, tensors, SF_OPERAND_SCORES)
     let masks = unsafe try Arrays(
       masks, tensors, SF_OPERAND_MASKS, types: [SF_TYPE_MASK], isWritten: true)
     let report = unsafe try required(report, "report")
     let layerKept = unsafe try optional(layerKept, "layer_kept")
     try Region.checkDisjoint([scores, masks])
-    let outcome = try mappingErrors { () throws(SFError) in
-      try Selection.select(scores.tensors, keep: Int(keep), into: masks.masks)
+    try holding(MemoryBound.selection(scores)) { () throws(Fault) in
+      let outcome = try mappingErrors { () throws(SFError) in
+        try Selection.select(scores.tensors, keep: Int(keep), into: masks.masks)
+      }
+      unsafe write(outcome, to: report, layerKept)
     }
-    unsafe write(outcome, to: report, layerKept)
   }
 }
 

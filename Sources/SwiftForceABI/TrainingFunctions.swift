@@ -11,7 +11,7 @@ public func networkGradients(
   _ tensors: Int64, _ batch: UnsafePointer<sf_batch>?, _ running: Int32,
   _ result: UnsafeMutablePointer<sf_batch_result>?, _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
-  unsafe status(error) { () throws(Fault) in
+  unsafe status(error, memory: MemoryBound.arguments(tensors, lists: 3)) { () throws(Fault) in
     let weights =
       unsafe weights == nil
       ? nil : try Arrays(weights, tensors, SF_OPERAND_WEIGHTS, types: [SF_TYPE_FLOAT32])
@@ -21,13 +21,15 @@ public func networkGradients(
     let result = unsafe try required(result, "result")
     try Region.checkDisjoint([weights, gradients])
     try networks[network].use { (network) throws(Fault) in
-      try samples.checkDisjoint(from: gradients, and: network)
-      let outcome = try mappingErrors { () throws(SFError) in
-        try network.gradients(
-          at: weights?.tensors, into: gradients.mutableTensors, batch: samples.batch,
-          together: samples.together, normalization: running == 0 ? .batch : .running)
+      try samples.holdingMemory(for: network) { () throws(Fault) in
+        try samples.checkDisjoint(from: gradients, and: network)
+        let outcome = try mappingErrors { () throws(SFError) in
+          try network.gradients(
+            at: weights?.tensors, into: gradients.mutableTensors, batch: samples.batch,
+            together: samples.together, normalization: running == 0 ? .batch : .running)
+        }
+        unsafe result.pointee = record(of: outcome)
       }
-      unsafe result.pointee = record(of: outcome)
     }
   }
 }
@@ -42,15 +44,17 @@ public func networkTrain(
     let given = unsafe try required(sgd, "sgd").pointee
     let result = unsafe try required(result, "result")
     try networks[network].use { (network) throws(Fault) in
-      try samples.checkDisjoint(from: nil, and: network, isTrained: true)
-      let outcome = try mappingErrors { () throws(SFError) in
-        try network.train(
-          batch: samples.batch,
-          sgd: SGD(
-            learningRate: given.learning_rate, momentum: given.momentum,
-            weightDecay: given.weight_decay))
+      try samples.holdingMemory(for: network) { () throws(Fault) in
+        try samples.checkDisjoint(from: nil, and: network, isTrained: true)
+        let outcome = try mappingErrors { () throws(SFError) in
+          try network.train(
+            batch: samples.batch,
+            sgd: SGD(
+              learningRate: given.learning_rate, momentum: given.momentum,
+              weightDecay: given.weight_decay))
+        }
+        unsafe result.pointee = record(of: outcome)
       }
-      unsafe result.pointee = record(of: outcome)
     }
   }
 }
@@ -64,10 +68,12 @@ public func networkEvaluate(
     let samples = unsafe try BatchArguments(batch, needsLabels: true)
     let result = unsafe try required(result, "result")
     try networks[network].use { (network) throws(Fault) in
-      let outcome = try mappingErrors { () throws(SFError) in
-        try network.evaluate(batch: samples.batch)
+      try samples.holdingMemory(for: network) { () throws(Fault) in
+        let outcome = try mappingErrors { () throws(SFError) in
+          try network.evaluate(batch: samples.batch)
+        }
+        unsafe result.pointee = record(of: outcome)
       }
-      unsafe result.pointee = record(of: outcome)
     }
   }
 }
@@ -82,9 +88,11 @@ public func networkForward(
     let logits = unsafe try Arrays(
       logits, 1, SF_OPERAND_LOGITS, types: [SF_TYPE_FLOAT32], isWritten: true)
     try networks[network].use { (network) throws(Fault) in
-      try samples.checkDisjoint(from: logits, and: network)
-      try mappingErrors { () throws(SFError) in
-        try network.forward(batch: samples.batch, into: logits.mutableTensors[0])
+      try samples.holdingMemory(for: network) { () throws(Fault) in
+        try samples.checkDisjoint(from: logits, and: network)
+        try mappingErrors { () throws(SFError) in
+          try network.forward(batch: samples.batch, into: logits.mutableTensors[0])
+        }
       }
     }
   }

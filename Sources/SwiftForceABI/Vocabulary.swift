@@ -11,7 +11,19 @@ public func abiVersion(
   _ version: UnsafeMutablePointer<Int32>?, _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   unsafe status(error) { () throws(Fault) in
+    LibraryCalls.useCallingThreadOnly()
     unsafe try required(version, "version").pointee = SF_ABI_VERSION
+  }
+}
+
+@_cdecl("sf_ieee")
+public func ieee(
+  _ body: (@convention(c) (UnsafeMutableRawPointer?) -> Void)?,
+  _ context: UnsafeMutableRawPointer?, _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    guard let body = unsafe body else { throw .null("body") }
+    unsafe body(context)
   }
 }
 
@@ -135,7 +147,7 @@ public func schedule(
   _ schedule: Int32, _ n: Int64, _ keep: Int64, _ steps: Int64,
   _ keeps: UnsafeMutablePointer<Int64>?, _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
-  unsafe status(error) { () throws(Fault) in
+  unsafe status(error, memory: MemoryBound.numbers(steps, lists: 1)) { () throws(Fault) in
     let keeps = unsafe try required(keeps, "keeps")
     let schedule = try named(schedule, Schedule.self)
     try checkSteps(steps)

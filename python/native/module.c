@@ -8,6 +8,8 @@ static PyMethodDef methods[] = {
      "cpu_levels() -> the CPU level in use, and the others that this machine has."},
     {"threads", core_threads, METH_NOARGS, "threads() -> how many threads a call may use."},
     {"set_threads", core_set_threads, METH_VARARGS, "set_threads(threads)"},
+    {"ieee", core_ieee, METH_O,
+     "ieee(function) -> what function() returns, with the floating-point registers of the core."},
     {"saliency_reads", core_saliency_reads, METH_VARARGS,
      "saliency_reads(number) -> (whether weights are read, whether gradients are)."},
     {"method", core_method, METH_VARARGS, "method(number) -> its row of the table of methods."},

@@ -89,6 +89,7 @@ PyObject *core_addresses(PyObject *module, PyObject *list);
 PyObject *core_names(PyObject *module, PyObject *args);
 PyObject *core_cpu_levels(PyObject *module, PyObject *args);
 PyObject *core_threads(PyObject *module, PyObject *args);
+PyObject *core_ieee(PyObject *module, PyObject *function);
 PyObject *core_set_threads(PyObject *module, PyObject *args);
 PyObject *core_saliency_reads(PyObject *module, PyObject *args);
 PyObject *core_method(PyObject *module, PyObject *args);

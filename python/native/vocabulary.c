@@ -1,5 +1,5 @@
 /* The names, tables and arithmetic of the method: axes, CPU levels, threads, methods, schedules,
- * permutations. What must not live here: anything that reads weights. */
+ * permutations; and the floating-point registers. What must not live here: anything that reads weights. */
 #include "shim.h"
 
 PyObject *core_names(PyObject *module, PyObject *args) {
@@ -23,6 +23,23 @@ PyObject *core_threads(PyObject *module, PyObject *Py_UNUSED(args)) {
   sf_error error;
   if (!check_status(module, sf_threads(&threads, &error), &error)) return NULL;
   return PyLong_FromLongLong(threads);
+}
+
+/* A function to call, and what it returned. */
+typedef struct {
+  PyObject *function, *returned;
+} function_call;
+
+static void make_call(void *context) {
+  function_call *call = context;
+  call->returned = PyObject_CallNoArgs(call->function);
+}
+
+PyObject *core_ieee(PyObject *module, PyObject *function) {
+  function_call call = {function, NULL};
+  sf_error error;
+  if (!check_status(module, sf_ieee(make_call, &call, &error), &error)) return NULL;
+  return call.returned;
 }
 
 PyObject *core_set_threads(PyObject *module, PyObject *args) {

@@ -13,7 +13,7 @@ def set_num_threads(threads: int) -> None:
 
     The default is the value of the environment variable ``SWIFTFORCE_NUM_THREADS``, or else the
     number of CPUs that the process may run on. Small inputs use one thread. Results do not depend
-    on the number. Matrix products of `swiftforce.nn` follow the setting of OpenBLAS, not this one.
+    on the number.
 
     Parameters
     ----------

@@ -3,6 +3,10 @@
 #ifndef SWIFTFORCE_PLATFORM_H
 #define SWIFTFORCE_PLATFORM_H
 
+#include "floating_point.h"
+#include "library_calls.h"
+#include "memory_reserve.h"
+
 /* The highest of the x86-64 levels 2, 3 and 4 that this CPU and its operating system support. It is 2
    if none is supported, and on other architectures, which have one level only. */
 int platform_cpu_level(void);

@@ -13,6 +13,8 @@
  *  - Memory belongs to the caller. No pointer is kept after the call.
  *  - It may be called from several threads at once. Calls on one handle wait for each other. A call
  *    from within another one on the same handle, as a callback may make it, is refused (SF_IN_USE).
+ *  - It computes with subnormal numbers, rounds to nearest and traps nothing, whatever the calling
+ *    thread has set, and puts the thread's floating-point registers back, also while a callback runs.
  *  - Sizes, counts and positions are 64-bit. Positions count elements in memory order.
  */
 #ifndef SWIFTFORCE_H
@@ -276,8 +278,12 @@ SF_STATIC_ASSERT(sizeof(sf_batch_result) == 16, "layout of sf_batch_result");
 
 /* -------------------------------------------------------------------------------- functions */
 
-/* Sets *version to the SF_ABI_VERSION that the library was built with. */
+/* Sets *version to the SF_ABI_VERSION that the library was built with. To be called first: it makes
+   OpenBLAS compute on the threads that call it, and use none of its own, in the whole process. */
 int32_t sf_abi_version(int32_t *version, sf_error *error);
+
+/* Calls body(context) with the floating-point registers that all other functions compute with. */
+int32_t sf_ieee(void (*body)(void *context), void *context, sf_error *error);
 
 /* The number of threads that a call may use. Default: SWIFTFORCE_NUM_THREADS, or the number of CPUs
    that the process may run on. */

@@ -30,6 +30,11 @@ public struct Ranks {
     exchange = sum
   }
 
+  /// The same connection, for tensors that lie elsewhere.
+  public func with(_ placements: [Placement]) -> Ranks {
+    Ranks(placements, arePieces: arePieces, sum: exchange)
+  }
+
   /// Tells the other ranks, which are taking a step, that this rank cannot take it. Called instead
   /// of the step. The others throw `rankFailed`.
   public func reportFailure() {

@@ -81,7 +81,7 @@ struct Bracket<K: BlockKernels> {
   /// With s samples the bracket holds about 6 count sqrt(share (1 - share) / s) weights. Sampling
   /// one score costs about twice as much as listing one, so the first size minimises the time. The
   /// second size fills at most two thirds of the capacity.
-  private static func sampleSize(_ count: Int, _ share: Double, _ capacity: Int) -> Int {
+  static func sampleSize(_ count: Int, _ share: Double, _ capacity: Int) -> Int {
     let width = Double(count) * (share * (1 - share)).squareRoot()
     let fastest = cbrt(2.25 * width * width)
     let smallest = 81 * width / Double(capacity) * width / Double(capacity)

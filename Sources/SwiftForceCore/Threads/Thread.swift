@@ -1,5 +1,7 @@
 // Starting one thread. What must not live here: how work is distributed (Parallel, Team).
 
+import CPlatform
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -8,7 +10,8 @@
   import Darwin
 #endif
 
-/// Starts a thread that runs `body`. The caller must join it.
+/// Starts a thread that runs `body`, with the floating-point environment of IEEE 754. A new thread
+/// has that of its creator, unless a library intercepts it. The caller must join the thread.
 ///
 /// - Returns: nil if the system cannot create a thread.
 func startThread(_ body: @escaping () -> Void) -> pthread_t? {
@@ -18,6 +21,7 @@ func startThread(_ body: @escaping () -> Void) -> pthread_t? {
     &thread, nil,
     { context in
       guard let context = unsafe context as UnsafeMutableRawPointer? else { return nil }
+      _ = platform_use_ieee()
       unsafe Unmanaged<ThreadTask>.fromOpaque(context).takeRetainedValue().body()
       return nil
     }, task.toOpaque())

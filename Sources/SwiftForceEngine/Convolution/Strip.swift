@@ -113,6 +113,22 @@ struct StripPlan: Sendable {
   }
 }
 
+extension StripPlan {
+  /// The bytes that the plans of a convolution take, forward and backward, at most. Lists that grow
+  /// take up to three times what they hold.
+  static func tables(_ rows: ConvolutionSide, _ columns: ConvolutionSide, batch: Int) -> Int {
+    let parts = Double(batch / 128 + 1)
+    let strips = Double(2 * rows.outputs * columns.outputs + rows.inputs * columns.inputs) * parts
+    let taps = rows.kernel * columns.kernel + rows.kernel + columns.kernel
+    let classes =
+      min(rows.stride, rows.inputs) * min(columns.stride, columns.inputs)
+      + min(rows.stride, rows.kernel) + min(columns.stride, columns.kernel)
+    let bytes = strips * Double(MemoryLayout<Strip>.stride) + Double(taps * 64 + classes * 512)
+    // In binary64, and no more than any memory: images and batches may be very large.
+    return Int(min(3 * bytes, 0x1p58))
+  }
+}
+
 extension StripPlan.SourceLayout {
   init(rows: TapClass, columns: TapClass, maximum: Int, samples: Int, kernelWidth: Int) {
     self.rows = rows

@@ -56,6 +56,11 @@ struct WeightGradient<Element: BLASScalar> {
 
   var workspace: Int { sumCount + context.team.workers * workerCount }
 
+  /// The bytes of the tables of one worker, at most: of taps, and of a block of channels.
+  static func tables(_ taps: Int) -> Int {
+    3 * 16 * (StripProduct<Element>.copyLimit + 2 * taps + 64)
+  }
+
   /// Sets the gradient, (outputs, inputs, taps), to the sums, or adds them.
   func run(
     _ source: Vector<Element>, outputGradient: Vector<Element>, workspace: Vector<Element>,

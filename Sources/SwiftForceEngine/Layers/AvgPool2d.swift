@@ -14,6 +14,8 @@ struct AvgPool2d: Layer {
 
   var needs: LayerNeeds { LayerNeeds() }
 
+  func tables(batch: Int, workers: Int) -> Int { windows.tables(workers: workers) }
+
   func forward<Element>(_ pass: Pass<Element>) {
     let weight = 1 / Element(windows.kernel * windows.kernel)
     windows.forEach(team: pass.context.team) { _, output, window in

@@ -84,6 +84,10 @@ struct Conv2d: Layer {
       weightGradient(batch: batch, context).workspace)
   }
 
+  func tables(batch: Int, workers: Int) -> Int {
+    StripPlan.tables(rows, columns, batch: batch) + workers * WeightGradient<Float>.tables(taps)
+  }
+
   func forward<Element>(_ pass: Pass<Element>) {
     let bias = hasBias ? pass.parameters[1] : nil
     if isDepthwise {

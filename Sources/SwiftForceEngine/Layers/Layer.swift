@@ -123,6 +123,10 @@ protocol Layer: Sendable {
   /// The number of elements of scratch memory that `forward` and `backward` need.
   func workspace<Element>(batch: Int, _ context: ExecutionContext<Element>) -> Int
 
+  /// The bytes of the tables that `workspace`, `forward` and `backward` make at the same time, at
+  /// most.
+  func tables(batch: Int, workers: Int) -> Int
+
   /// Computes the output from the input and the parameters.
   func forward<Element>(_ pass: Pass<Element>)
 
@@ -137,6 +141,8 @@ extension Layer {
   var parameters: [ParameterDescription] { [] }
 
   func workspace<Element>(batch: Int, _ context: ExecutionContext<Element>) -> Int { 0 }
+
+  func tables(batch: Int, workers: Int) -> Int { 0 }
 
   func updateRunningStatistics<Element>(_ pass: Pass<Element>) {}
 }

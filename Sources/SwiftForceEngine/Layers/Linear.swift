@@ -35,7 +35,8 @@ struct Linear: Layer {
   func forward<Element>(_ pass: Pass<Element>) {
     if hasBias { pass.output.fillColumns(with: pass.parameters[1]) }
     pass.output.assignProduct(
-      weight(of: pass).asStored, pass.input.asStored, accumulate: hasBias)
+      weight(of: pass).asStored, pass.input.asStored, accumulate: hasBias,
+      team: pass.context.team)
   }
 
   /// dW = dY X^T, db = the row sums of dY, dX = W^T dY.
@@ -43,14 +44,16 @@ struct Linear: Layer {
     let outputGradient = gradients.outputGradient
     if let gradient = gradients.parameterGradients[0] {
       gradient.matrix(rows: outputs, columns: inputs).assignProduct(
-        outputGradient.asStored, pass.input.transposed, accumulate: gradients.accumulates)
+        outputGradient.asStored, pass.input.transposed, accumulate: gradients.accumulates,
+        team: pass.context.team)
     }
     if hasBias, let gradient = gradients.parameterGradients[1] {
       gradient.assignRowSums(of: outputGradient, accumulate: gradients.accumulates)
     }
     if let gradient = gradients.inputGradient {
       gradient.assignProduct(
-        weight(of: pass).transposed, outputGradient.asStored, accumulate: false)
+        weight(of: pass).transposed, outputGradient.asStored, accumulate: false,
+        team: pass.context.team)
     }
   }
 

@@ -20,6 +20,8 @@ struct MaxPool2d: Layer {
     batch * context.team.workers
   }
 
+  func tables(batch: Int, workers: Int) -> Int { windows.tables(workers: workers) }
+
   func forward<Element>(_ pass: Pass<Element>) {
     windows.forEach(team: pass.context.team) { _, output, window in
       let target = pass.output.row(output)

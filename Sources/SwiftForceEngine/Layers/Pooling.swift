@@ -27,6 +27,9 @@ struct PoolingWindows: Sendable {
     Shape(dimensions: [channels, (height - kernel) / stride + 1, (width - kernel) / stride + 1])
   }
 
+  /// The bytes of the lists of windows' rows, at most.
+  func tables(workers: Int) -> Int { workers * (kernel * kernel * 16 + 64) }
+
   /// Calls `body` for each output of all channels, with the matrix row of the output and the matrix
   /// rows of its window. Channels are divided among the threads.
   func forEach(team: Team, _ body: (_ worker: Int, _ output: Int, _ window: [Int]) -> Void) {

@@ -30,7 +30,7 @@ import SwiftForceCore
     // A system that overcommits memory would end the process once it uses the memory.
     let total = Int(platform_memory())
     guard total == 0 || rounded <= total else { throw .noMemory(bytes: bytes) }
-    guard let memory = unsafe aligned_alloc(Arena.alignment, rounded) else {
+    guard let memory = unsafe platform_allocate(Arena.alignment, rounded) else {
       throw .noMemory(bytes: bytes)
     }
     unsafe memset(memory, 0, rounded)

@@ -15,7 +15,7 @@ struct NetworkPass<Element: BLASScalar> {
   private let context: ExecutionContext<Element>
 
   /// - Throws: `.badEnvironment` if an environment variable for threads or the CPU level is
-  ///   invalid.
+  ///   invalid; `.noMemory` if BLAS lacks the memory that it needs.
   init(
     _ network: Network<Element>, parameters: ByLayer<Vector<Element>>,
     gradients: ByLayer<Vector<Element>?>? = nil, normalization: Normalization
@@ -25,6 +25,7 @@ struct NetworkPass<Element: BLASScalar> {
     self.parameters = parameters
     self.gradients = gradients
     self.normalization = normalization
+    try LibraryCalls.prepare()
     context = ExecutionContext(
       team: Team(workers: try Threads.current()),
       tiles: Element.tiles(at: try CPULevel.current()))

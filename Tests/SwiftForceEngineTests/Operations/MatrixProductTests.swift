@@ -1,5 +1,6 @@
 // The BLAS wrapper against three nested loops.
 
+import SwiftForceCore
 import Testing
 
 @testable import SwiftForceEngine
@@ -18,7 +19,8 @@ struct MatrixProductTests {
     let right = b.all.matrix(rows: transposeB ? n : k, columns: transposeB ? k : n)
     c.all.matrix(rows: m, columns: n).assignProduct(
       transposeA ? left.transposed : left.asStored,
-      transposeB ? right.transposed : right.asStored, accumulate: accumulate)
+      transposeB ? right.transposed : right.asStored, accumulate: accumulate,
+      team: Team(workers: 2))
     let (x, y) = (a.values, b.values)
     let expected = (0..<m * n).map { position in
       let (row, column) = position.quotientAndRemainder(dividingBy: n)
@@ -38,5 +40,41 @@ struct MatrixProductTests {
       try check(Double.self, m, n, k, ta, tb, accumulate, tolerance: 1e-13)
       try check(Float.self, m, n, k, ta, tb, accumulate, tolerance: 1e-5)
     }
+  }
+
+  /// So large that there are several tiles, and the last ones are smaller.
+  @Test(arguments: [(300, 260, 40), (1, 1500, 900), (1500, 1, 900), (130, 129, 128)])
+  func tilesAgreeWithLoops(size: (Int, Int, Int)) throws {
+    for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
+      try check(Double.self, size.0, size.1, size.2, ta, tb, true, tolerance: 1e-12)
+    }
+  }
+
+  @Test(arguments: [(1, 1, 1), (300, 260, 40), (10, 100_000, 3), (4096, 1, 4096), (7, 9, 0)])
+  func tilesCoverEachElementOnce(size: (Int, Int, Int)) {
+    let (rows, columns, inner) = size
+    let tiles = ProductTiles(rows: rows, columns: columns, inner: inner)
+    var counts = [Int](repeating: 0, count: rows * columns)
+    for number in 0..<tiles.count {
+      let tile = tiles[number]
+      for row in tile.rows { for column in tile.columns { counts[row * columns + column] += 1 } }
+    }
+    #expect(counts.allSatisfy { $0 == 1 })
+  }
+
+  @Test func bitsDoNotDependOnTheNumberOfThreads() throws {
+    let (m, n, k) = (300, 700, 260)
+    let a = try Arena<Float>(uniform(m * k, seed: 1))
+    let b = try Arena<Float>(uniform(k * n, seed: 2))
+    let products = try [1, 2, 3, 8].map { workers in
+      let c = try Arena<Float>(count: m * n)
+      let team = Team(workers: workers)
+      defer { team.join() }
+      c.all.matrix(rows: m, columns: n).assignProduct(
+        a.all.matrix(rows: m, columns: k).asStored, b.all.matrix(rows: k, columns: n).asStored,
+        accumulate: false, team: team)
+      return c.values.map(\.bitPattern)
+    }
+    #expect(products.allSatisfy { $0 == products[0] })
   }
 }

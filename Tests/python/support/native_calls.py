@@ -17,6 +17,7 @@ FUNCTIONS = sorted(
 ARITY = {
     "addresses": 1,
     "cpu_levels": 0,
+    "ieee": 1,
     "keep_count": 2,
     "method": 1,
     "names": 1,
@@ -87,6 +88,7 @@ def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]
     arguments: dict[str, list[Any]] = {
         "names": [0],
         "method": [2],
+        "ieee": [object],
         "keep_count": [10, 0.5],
         "schedule": [0, 10, 2, 3],
         "permutation": [np.empty(n, INT), 1, 0],

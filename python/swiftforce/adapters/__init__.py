@@ -10,7 +10,7 @@ Nothing here knows a framework: adapters say what they know of their arrays.
 from swiftforce.adapters.batches import PeekedBatches, endless
 from swiftforce.adapters.choice import Candidate, Decision, choose
 from swiftforce.adapters.names import NameRule, is_weight
-from swiftforce.adapters.patterns import Patterns, as_patterns, listed, matching
+from swiftforce.adapters.patterns import Patterns, as_patterns, listed, matches, matching
 from swiftforce.adapters.reasons import Reason
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "endless",
     "is_weight",
     "listed",
+    "matches",
     "matching",
 ]

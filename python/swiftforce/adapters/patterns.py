@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from textwrap import shorten
@@ -30,7 +31,7 @@ def matching(
     ----------
     names : iterable of str
     patterns : str or sequence of str
-        As in `fnmatch`: ``*`` matches any text; case matters.
+        As in `fnmatch`: ``*`` matches any text; case matters; and see `matches`.
     argument : str
         The name of the caller's argument, for the message.
     others : mapping of str to sequence of str, optional
@@ -55,7 +56,7 @@ def matching(
         matched = {
             name
             for name, spellings in spelt.items()
-            if any(fnmatchcase(one, pattern) for one in spellings)
+            if any(matches(one, pattern) for one in spellings)
         }
         if not matched:
             raise UnknownNameError(
@@ -64,6 +65,19 @@ def matching(
             )
         found |= matched
     return found
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a pattern matches a name: a number in brackets is that of a layer in a stack.
+
+    Examples
+    --------
+    >>> from swiftforce.adapters import matches
+    >>> matches("blocks/kernel[3]", "*/kernel[3]"), matches("layer3/kernel", "layer[123]/*")
+    (True, True)
+    """
+    literal = re.sub(r"\[(\d+)\]", r"[[]\1]", pattern)
+    return fnmatchcase(name, pattern) or fnmatchcase(name, literal)
 
 
 def listed(names: Sequence[str]) -> str:

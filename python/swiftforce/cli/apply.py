@@ -31,6 +31,7 @@ from swiftforce.files import (
     open_regular,
 )
 from swiftforce.inputs import MASKS, Array, Tensors
+from swiftforce.result import joined
 from swiftforce.show import WorkProgress
 
 #: Types in which zero bits are the number zero. For quantised integers that depends on their scale.
@@ -75,7 +76,10 @@ def _apply(options: argparse.Namespace) -> None:
     targets = _targets(checkpoint, options.output, options.masks)
     pruning = swiftforce.load(options.masks)
     arrays = Tensors(pruning.masks, "masks", MASKS).arrays
-    masks = {layer.name: mask for layer, mask in zip(pruning.layers, arrays, strict=True)}
+    masks = joined(
+        {layer.name: mask for layer, mask in zip(pruning.layers, arrays, strict=True)},
+        {name: tensor.shape for name, tensor in checkpoint.tensors.items()},
+    )
     _check(masks, checkpoint, options.masks)
     work = WorkProgress(sum(file.stat().st_size for file in checkpoint.files), unit="B")
     with work:

@@ -88,6 +88,11 @@ class Tensors:
         """The name of each tensor in reports: the keys that lead to it, with slashes between."""
         return tuple(["/".join(map(str, path)) for path in self._paths])
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each tensor by its name."""
+        return dict(zip(self.names, (array.shape for array in self.arrays), strict=True))
+
     def label(self, role: str, position: int) -> str:
         """How messages name the array at a position, in the role given."""
         if position < 0 or self._node is None:
@@ -170,10 +175,7 @@ def differences(
     expected: Mapping[str, tuple[int, ...]], tensors: Tensors | Mapping[str, tuple[int, ...]]
 ) -> list[str]:
     """How names and shapes differ from those expected: one phrase for each kind of difference."""
-    if isinstance(tensors, Tensors):
-        shapes = dict(zip(tensors.names, (array.shape for array in tensors.arrays), strict=True))
-    else:
-        shapes = dict(tensors)
+    shapes = tensors.shapes if isinstance(tensors, Tensors) else dict(tensors)
     found = []
     missing = [name for name in expected if name not in shapes]
     if missing:

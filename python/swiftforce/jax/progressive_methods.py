@@ -27,6 +27,7 @@ def force(
     batch_size: BatchSize | None = None,
     include: Patterns | None = None,
     exclude: Patterns = (),
+    stacked: Patterns | None = None,
     jit: bool = True,
     progress: bool | None = None,
 ) -> PytreePruning:
@@ -38,7 +39,8 @@ def force(
     ----------
     params : pytree of arrays
         The dense parameters, as JAX or numpy arrays. They are never changed. Prunable leaves are
-        float16, bfloat16, float32 or float64, and this process can address all their shards.
+        float16, bfloat16, float32 or float64. If several processes hold them together, all make the
+        same call, with batches of all.
     loss : callable
         ``loss(params, batch)`` returns the mean loss over the batch, a scalar. It is called with
         parameters whose removed weights are zero, and differentiated by `jax.grad`.
@@ -73,6 +75,10 @@ def force(
         ``*`` also matches ``/``. Leaves that are not real floating-point arrays are never prunable.
     exclude : str or sequence of str
         Patterns of leaves that are not prunable, whether by default or by `include`.
+    stacked : str or sequence of str, optional
+        Patterns of leaves whose first axis counts layers, as `nn.scan` makes them. Each layer is
+        listed, warned of, shuffled and chosen by patterns as a leaf of its own: the one at position
+        3 of ``blocks/kernel`` is ``blocks/kernel[3]``.
     jit : bool
         Whether to compile the gradients. Pass False for a loss that `jax.jit` cannot trace.
     progress : bool, optional
@@ -137,6 +143,7 @@ def force(
         batch_size=batch_size,
         include=include,
         exclude=exclude,
+        stacked=stacked,
         jit=jit,
         progress=progress,
     )
@@ -156,6 +163,7 @@ def iterative_snip(
     batch_size: BatchSize | None = None,
     include: Patterns | None = None,
     exclude: Patterns = (),
+    stacked: Patterns | None = None,
     jit: bool = True,
     progress: bool | None = None,
 ) -> PytreePruning:
@@ -167,7 +175,8 @@ def iterative_snip(
     ----------
     params : pytree of arrays
         The dense parameters, as JAX or numpy arrays. They are never changed. Prunable leaves are
-        float16, bfloat16, float32 or float64, and this process can address all their shards.
+        float16, bfloat16, float32 or float64. If several processes hold them together, all make the
+        same call, with batches of all.
     loss : callable
         ``loss(params, batch)`` returns the mean loss over the batch, a scalar. It is called with
         parameters whose removed weights are zero, and differentiated by `jax.grad`.
@@ -202,6 +211,10 @@ def iterative_snip(
         ``*`` also matches ``/``. Leaves that are not real floating-point arrays are never prunable.
     exclude : str or sequence of str
         Patterns of leaves that are not prunable, whether by default or by `include`.
+    stacked : str or sequence of str, optional
+        Patterns of leaves whose first axis counts layers, as `nn.scan` makes them. Each layer is
+        listed, warned of, shuffled and chosen by patterns as a leaf of its own: the one at position
+        3 of ``blocks/kernel`` is ``blocks/kernel[3]``.
     jit : bool
         Whether to compile the gradients. Pass False for a loss that `jax.jit` cannot trace.
     progress : bool, optional
@@ -267,6 +280,7 @@ def iterative_snip(
         batch_size=batch_size,
         include=include,
         exclude=exclude,
+        stacked=stacked,
         jit=jit,
         progress=progress,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -147,8 +148,18 @@ def _kind(node: object) -> Reason | None:
     return None
 
 
-def decisions(leaves: Leaves, include: Patterns | None, exclude: Patterns) -> list[Decision]:
+def decisions(
+    leaves: Leaves,
+    include: Patterns | None,
+    exclude: Patterns,
+    stacks: Mapping[str, Sequence[str]],
+) -> list[Decision]:
     """For each array among the leaves, whether it is prunable; `swiftforce.jax.prune` says why.
+
+    Parameters
+    ----------
+    stacks : mapping of str to sequence of str
+        The names of the layers in each leaf that is a stack: they are decided on one by one.
 
     Raises
     ------
@@ -169,7 +180,8 @@ def decisions(leaves: Leaves, include: Patterns | None, exclude: Patterns) -> li
         )
         for name, leaf in leaves.by_name.items()
     ]
-    _check_not_complex(candidates, include)
+    _check_not_complex(candidates, leaves, include)
+    candidates = _by_layers(candidates, stacks)
     quantised = next((one.name for one in candidates if one.known is Reason.QUANTISED), None)
     nothing = "no leaf of params is prunable; of floating-point numbers there are"
     try:
@@ -183,6 +195,24 @@ def decisions(leaves: Leaves, include: Patterns | None, exclude: Patterns) -> li
         ) from None
 
 
+def _by_layers(
+    candidates: Sequence[Candidate], stacks: Mapping[str, Sequence[str]]
+) -> list[Candidate]:
+    """The candidates, with the layers of a stack in its place."""
+    rule = NameRule({one.name: one.shape for one in candidates})
+    found = []
+    for one in candidates:
+        shape = one.shape[1:]
+        known = one.known or (rule.reason(one.name) if len(shape) > 1 else Reason.VECTOR)
+        spellings = (one.name, *one.spellings)
+        layers = [
+            replace(one, name=name, shape=shape, known=known, spellings=spellings)
+            for name in stacks.get(one.name, ())
+        ]
+        found += layers or [one]
+    return found
+
+
 def _known(leaf: Any) -> Reason | None:  # noqa: ANN401 - a leaf may be anything
     """What the dtype of a leaf says; None for one that may be prunable."""
     if is_floating(leaf):
@@ -190,7 +220,9 @@ def _known(leaf: Any) -> Reason | None:  # noqa: ANN401 - a leaf may be anything
     return Reason.COMPLEX if _is_complex(leaf) else Reason.NOT_FLOATING
 
 
-def _check_not_complex(candidates: Sequence[Candidate], include: Patterns | None) -> None:
+def _check_not_complex(
+    candidates: Sequence[Candidate], leaves: Leaves, include: Patterns | None
+) -> None:
     """Refuse to look for weights among complex leaves alone."""
     rule = NameRule({one.name: one.shape for one in candidates})
     for pattern in [include] if include is None or isinstance(include, str) else include:
@@ -205,15 +237,21 @@ def _check_not_complex(candidates: Sequence[Candidate], include: Patterns | None
         ]
         complexes = [one.name for one in matched if one.known is Reason.COMPLEX]
         if complexes and not any(one.floating for one in matched):
+            dtype = leaves.by_name[complexes[0]].dtype
             raise UnsupportedTypeError(
-                f"{complexes[0]} holds complex numbers, and complex weights cannot be pruned: "
-                "store the real and the imaginary part as two leaves, or exclude it"
+                f"{complexes[0]} has dtype {dtype}, and complex weights cannot be pruned: store "
+                "the real and the imaginary part as two leaves, or exclude it"
             )
 
 
 def is_array(leaf: object) -> bool:
     """Whether a leaf is an array of JAX or numpy."""
     return isinstance(leaf, (jax.Array, np.ndarray))
+
+
+def is_shared(leaf: object) -> bool:
+    """Whether a leaf is an array of which other processes hold shards."""
+    return isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
 
 
 def is_floating(leaf: Any) -> bool:  # noqa: ANN401 - a leaf may be anything
@@ -227,17 +265,26 @@ def _is_complex(leaf: Any) -> bool:  # noqa: ANN401 - a leaf may be anything
 
 def to_numpy(array: Any) -> Array:  # noqa: ANN401 - of JAX or numpy
     """An array as numpy reads it: in place if it is on the CPU, a copy if it is on a device."""
+    if is_shared(array):
+        if not array.is_fully_replicated:
+            raise StructureError(
+                f"an array of shape {array.shape} lies on several processes: read it on all of "
+                "them by jax.experimental.multihost_utils.process_allgather(array, tiled=True)"
+            )
+        array = array.addressable_data(0)
     found: Array = np.asarray(jax.device_get(array), order="C")
     return found
 
 
-def put_like(mask: Array, leaf: Any) -> jax.Array:  # noqa: ANN401 - a leaf may be anything
+def put_like(mask: Any, leaf: Any) -> jax.Array:  # noqa: ANN401 - a leaf may be anything
     """A mask on the devices of a leaf, in the same sharding; on the CPU without a copy."""
+    if isinstance(mask, jax.Array):
+        return mask
     # A leaf that is not committed to a device may follow a batch to another, and so may its mask.
     # The oldest supported versions of JAX do not say; there the mask gets the leaf's sharding.
     if not isinstance(leaf, jax.Array) or not getattr(leaf, "committed", True):
         return on_device(mask)
-    if not leaf.is_fully_addressable:
+    if is_shared(leaf):
         return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda index: mask[index])
     put: jax.Array = jax.device_put(mask, leaf.sharding)
     return put

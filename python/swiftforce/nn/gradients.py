@@ -109,7 +109,7 @@ class GradientFunction:
                     self._running,
                 )
             parts.append((len(rows) / total, gradients))
-        return parts[0][1] if len(parts) == 1 else self._weighted_sum(parts)
+        return parts[0][1] if len(parts) == 1 else _core.ieee(lambda: self._weighted_sum(parts))
 
     def _weighted_sum(self, parts: Sequence[tuple[float, Sequence[Array]]]) -> Sequence[Array]:
         sums = self._weights.empty(FLOAT32)

@@ -9,6 +9,7 @@ together for users. Nothing here searches.
 
 from swiftforce.result.choice import Prunable, scope_of
 from swiftforce.result.masks import apply_masks, check_not_sharded, matching_masks
+from swiftforce.result.parts import has_parts, joined, part_of, with_lost_parts
 from swiftforce.result.pruning import Pruning, load
 from swiftforce.result.records import (
     Layer,
@@ -21,7 +22,7 @@ from swiftforce.result.records import (
     step_of,
 )
 from swiftforce.result.saved_steps import packed_steps, unpacked_steps
-from swiftforce.result.trust import warn_about, warn_about_scope
+from swiftforce.result.trust import warn_about, warn_about_parts, warn_about_scope
 from swiftforce.result.zero_scores import ZeroScores
 
 __all__ = [
@@ -35,14 +36,19 @@ __all__ = [
     "Step",
     "apply_masks",
     "check_not_sharded",
+    "has_parts",
+    "joined",
     "layers_of",
     "load",
     "masks_of",
     "matching_masks",
     "packed_steps",
+    "part_of",
     "scope_of",
     "step_of",
     "unpacked_steps",
     "warn_about",
+    "warn_about_parts",
     "warn_about_scope",
+    "with_lost_parts",
 ]

@@ -12,6 +12,7 @@ from swiftforce.errors import MaskFileError, WeightsDifferError
 from swiftforce.files import FileFormat, checks, packed_masks, unpacked_mask
 from swiftforce.inputs import MASKS, Array, Arrays, Tensors, differences, node_from
 from swiftforce.result.masks import check_not_sharded
+from swiftforce.result.parts import joined, with_lost_parts
 from swiftforce.result.records import Layer, PruningRecord, Scope
 from swiftforce.result.saved_steps import packed_steps, unpacked_steps
 
@@ -70,8 +71,11 @@ def read(path: str | os.PathLike[str], weights: Arrays | None = None) -> Pruning
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise MaskFileError(f"{path} is damaged: {error}") from None
     if weights is not None:
-        expected = {layer.name: layer.shape for layer in record.layers}
-        if found := differences(expected, Tensors(weights, "weights")):
+        tensors = Tensors(weights, "weights")
+        names = [layer.name for layer in record.layers]
+        masks = Tensors(record.masks, "masks", MASKS).arrays
+        whole = joined(dict(zip(names, masks, strict=True)), tensors.shapes)
+        if found := differences({name: mask.shape for name, mask in whole.items()}, tensors):
             raise WeightsDifferError(f"{path} holds masks of other weights: {'; '.join(found)}")
     return record
 
@@ -93,7 +97,7 @@ def _record(arrays: dict[str, Array], about: dict[str, Any]) -> PruningRecord[An
     return PruningRecord(
         masks=_structured(about["structure"], names, masks),
         method=checks.text(about["method"], "the method"),
-        layers=tuple(layers),
+        layers=with_lost_parts(layers, masks),
         history=history,
         seed=checks.whole(about["seed"], "the seed", most=2**64 - 1),
         schedule=checks.text(about["schedule"], "the schedule"),
@@ -109,6 +113,8 @@ def _scope(entries: Any) -> Scope | None:  # noqa: ANN401 - of a file
         name: checks.whole(entries[name], f"scope.{name}", most=2**63 - 1)
         for name in ("searched", "matrices", "by_pattern", "parameters")
     }
+    if counts["searched"] > counts["matrices"] or not counts["parameters"]:
+        raise ValueError(f"the numbers of what was searched contradict each other: {counts}")
     largest = [
         checks.items(one, "scope.largest", 3)
         for one in checks.items(entries["largest"], "scope.largest")

@@ -25,6 +25,7 @@ from swiftforce.inputs import (
     spans,
     write_whole,
 )
+from swiftforce.result.parts import joined
 from swiftforce.result.records import PruningRecord
 
 
@@ -120,6 +121,7 @@ def matching_masks(
     # A result of swiftforce.jax also has masks of leaves that were not searched: all True.
     wanted = {*tensors.names, *(layer.name for layer in masks.layers)}
     found = {name: mask for name, mask in found.items() if name in wanted}
+    found = joined(found, tensors.shapes)
     if problems := differences({name: mask.shape for name, mask in found.items()}, tensors):
         raise WeightsDifferError(
             f"the masks of {masks.method} do not fit the weights: {'; '.join(problems)}"

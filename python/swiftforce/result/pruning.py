@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from swiftforce.inputs import Array, Arrays
 from swiftforce.result import trust
-from swiftforce.result.records import Masks_co, PruningRecord
+from swiftforce.result.records import Layer, Masks_co, PruningRecord
 from swiftforce.show import in_notebook, is_terminal, tables
 
 if TYPE_CHECKING:
@@ -97,27 +97,25 @@ class Pruning(PruningRecord[Masks_co]):
         >>> found["history"][0]["removed"]
         2
         """
-        return {
+        found = {
             "method": self.method,
             "schedule": self.schedule,
             "seed": self.seed,
             "size": self.size,
             "keep": self.keep,
             "sparsity": self.sparsity,
-            "model_sparsity": self.model_sparsity,
-            "scope": None if self.scope is None else asdict(self.scope),
             "steps": self.steps,
             "degenerate": self.degenerate,
             "warnings": list(self.warnings),
-            "layers": [
-                {**asdict(layer), "shape": list(layer.shape), "density": layer.density}
-                for layer in self.layers
-            ],
+            "layers": [_json_layer(layer) for layer in self.layers],
             "history": [
                 {name: _json_value(value) for name, value in asdict(step).items()}
                 for step in self.history
             ],
         }
+        if self.scope is not None:
+            found |= {"model_sparsity": self.model_sparsity, "scope": asdict(self.scope)}
+        return found
 
     def to_json(self, *, indent: int | None = None) -> str:
         """`to_dict` as JSON.
@@ -187,6 +185,13 @@ class Pruning(PruningRecord[Masks_co]):
     def __repr__(self) -> str:
         """One line."""
         return f"<Pruning {tables.printable(self.method)}: {self.keep} of {self.size} weights kept>"
+
+
+def _json_layer(layer: Layer) -> dict[str, Any]:
+    """A layer; the parts that are lost only if there are any."""
+    fields = {**asdict(layer), "shape": list(layer.shape), "density": layer.density}
+    lost = fields.pop("lost")
+    return {**fields, "lost": list(lost)} if lost else fields
 
 
 def _json_value(value: Any) -> Any:  # noqa: ANN401 - of any field

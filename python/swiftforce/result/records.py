@@ -82,12 +82,16 @@ class Layer:
     shape : tuple of int
     size, kept : int
         Number of weights, and how many of them are kept.
+    lost : tuple of int
+        Positions along the first axis at which nothing is kept, if that axis may count layers,
+        experts or heads.
     """
 
     name: str
     shape: tuple[int, ...]
     size: int
     kept: int
+    lost: tuple[int, ...] = ()
 
     @property
     def density(self) -> float:

@@ -62,6 +62,7 @@ def concerns(
         found.append(Concern(DegenerateSaliencyWarning, _degenerate(degenerate, len(history))))
     if collapsed := [layer.name for layer in layers if layer.collapsed]:
         found.append(Concern(LayerCollapseWarning, f"no weight is kept in {_listed(collapsed)}"))
+    found += _of_parts(layers)
     if free and len(history) > 1 and not is_explained and _never_had_gradients(history):
         text = (
             f"removed weights had a gradient of zero in all {len(history)} steps, so none could "
@@ -108,6 +109,23 @@ def warn_about_scope(scope: Scope | None, *, stacklevel: int) -> None:
     """Issue a warning if less than half of a model's matrices were searched."""
     for concern in _of_scope(scope):
         warnings.warn(concern.text, concern.kind, stacklevel=stacklevel)
+
+
+def warn_about_parts(layers: Sequence[Layer], *, stacklevel: int) -> None:
+    """Issue a warning if parts of a layer along its first axis keep nothing."""
+    for concern in _of_parts(layers):
+        warnings.warn(concern.text, concern.kind, stacklevel=stacklevel)
+
+
+def _of_parts(layers: Sequence[Layer]) -> list[Concern]:
+    lost = [f"{layer.name}[{position}]" for layer in layers for position in layer.lost]
+    if not lost:
+        return []
+    text = (
+        f"no weight is kept in {_listed(lost)}: along the first axis, which may count layers, "
+        "experts or heads"
+    )
+    return [Concern(LayerCollapseWarning, text)]
 
 
 def _of_scope(scope: Scope | None) -> list[Concern]:

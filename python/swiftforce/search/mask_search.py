@@ -326,17 +326,20 @@ class MaskSearch(SearchState[Masks_co]):
         Parameters
         ----------
         path : path
-            The file. If several ranks share the search, all must be able to read it.
+            The file.
         weights : mapping, sequence or array
             The dense weights that the search began with.
         masked_weights : structure of the weights or False, optional
             As for `MaskSearch`; written at once.
         communicator : Communicator, optional
-            The way to the other ranks, if several hold the weights: as many as saved the file, or
-            others, or one process where there were several.
+            The way to the other ranks, if several hold the weights: each passes its own part, which
+            may be empty, and the same other arguments, and all take each step together. `sparsity`,
+            `keep` and `schedule` are of the weights of all ranks, and so is a `Step`, except for
+            `layer_kept` without pieces. See `swiftforce.distributed`.
         pieces : sequence of Piece, optional
             With a communicator: where the arrays lie in tensors that all ranks name in the same
-            order. Ranks without pieces can hand whole tensors to each other, but not parts of them.
+            order. By default each rank has tensors of its own, which follow those of the rank
+            before.
         label : str
             The label that the search was saved with.
 
@@ -351,6 +354,12 @@ class MaskSearch(SearchState[Masks_co]):
             If safetensors is not installed, or the file cannot be read.
         RankFailedError
             If another rank raised.
+
+        Notes
+        -----
+        Any number of ranks continues what any other number saved, or one process, and with other
+        pieces. Without pieces, ranks may hand whole tensors to each other, but not parts of them.
+        All ranks must be able to read the file.
         """
         found = read(path, weights, communicator, pieces, label)
         saved, history = found.saved, found.history

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic, cast
+from typing import Any, Generic, Literal, cast
 
 from swiftforce.errors import SearchDoneError, StructureError
 from swiftforce.inputs import Array, Arrays, MethodInfo, Tensors
-from swiftforce.result import Masks_co, Pruning, Step, ZeroScores, warn_about
+from swiftforce.result import (
+    Masks_co,
+    Pruning,
+    Step,
+    ZeroScores,
+    warn_about,
+    with_lost_parts,
+)
 from swiftforce.search.agreement import Agreement
 from swiftforce.search.buffers import SearchBuffers
 from swiftforce.search.gathering import gathered_masks, wholes_of
@@ -35,7 +42,9 @@ class SearchState(Generic[Masks_co]):
     _described: Described | None
     _zeros: ZeroScores | None
 
-    def _continue_from(self, history: Sequence[Step], masked_weights: Arrays | None = None) -> None:
+    def _continue_from(
+        self, history: Sequence[Step], masked_weights: Arrays | Literal[False] | None = None
+    ) -> None:
         """Make what a search writes, for one that has taken these steps."""
         self._native = NativeSearch(
             self._tensors,
@@ -113,7 +122,7 @@ class SearchState(Generic[Masks_co]):
     ) -> Pruning[Masks_co]:
         """The result; `others` are arrays of the model by name that were not searched."""
         history, masks = self._turns.take(lambda: self._found(copies=copies))
-        layers = self._native.layers(history[-1])
+        layers = with_lost_parts(self._native.layers(history[-1]), masks)
         zeros = self._zeros
         if zeros is not None and zeros.layers:
             zeros = zeros.with_factors(others or {})

@@ -22,7 +22,14 @@ from swiftforce.inputs import (
     integer,
 )
 from swiftforce.native import native_call, public_error
-from swiftforce.result import Pruning, ZeroScores, layers_of, step_of, warn_about
+from swiftforce.result import (
+    Pruning,
+    ZeroScores,
+    layers_of,
+    step_of,
+    warn_about,
+    with_lost_parts,
+)
 from swiftforce.search.schedule import require_keep
 
 
@@ -167,7 +174,7 @@ def prune_by_scores(
         step = step_of(_core.select(tensors.arrays, masks, kept))
     except _core.NativeError as error:
         raise public_error(error, tensors.label) from None
-    layers = layers_of(tensors, step)
+    layers = with_lost_parts(layers_of(tensors, step), masks)
     warn_about(layers, (step,), zeros=zeros, stacklevel=stacklevel + 1)
     return Pruning(
         masks=tensors.restore(masks),

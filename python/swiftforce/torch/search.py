@@ -12,11 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from swiftforce import _core
 from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array, Mask
-from swiftforce.result import Layer, Prunable, Pruning, ZeroScores, warn_about_scope
+from swiftforce.result import (
+    Layer,
+    Prunable,
+    Pruning,
+    ZeroScores,
+    warn_about_parts,
+    warn_about_scope,
+    with_lost_parts,
+)
 from swiftforce.search import Agreement, MaskSearch, RankSums, Schedule, prune_by_scores
 from swiftforce.show import bar
 from swiftforce.torch.arguments import check_model
@@ -147,15 +156,11 @@ def run_search(
                     label += f", from the masks {'of all ranks' if sharding else begins}"
                     buffers.load_masked()
                 if checkpoint is not None and _exists(checkpoint, group):
-                    with Agreement(group) as agreement:
-                        search = _resumed(search, checkpoint, label, buffers, sharding)
-                        scoring.skip(search.taken)
-                        agreement.settings = search.taken
-                remaining = range(search.taken, search.steps)
-                for _ in bar(remaining, description=row.name, shown=progress):
-                    _step(search, scoring, buffers)
-                    if checkpoint is not None and _writes(ranks, sharding):
-                        search.save(checkpoint, label=label)
+                    search = _resumed(search, checkpoint, label, buffers, sharding)
+                    scoring.skip(search.taken)
+                shown = bar(range(search.taken, search.steps), description=row.name, shown=progress)
+                written = checkpoint if _writes(ranks, sharding) else None
+                _take_steps(search, shown, scoring, buffers, written, label)
                 with Agreement(group):
                     found = search._result(4, copies=False, others=others)
                 scoring.check_reached()
@@ -163,8 +168,10 @@ def run_search(
                     packed = search._whole_masks()
             if ranks is not None:
                 ranks.check_equal(found.masks.values(), "masks")
+            pruning = _of_model(found, row.name, parameters, buffers, packed)
+            warn_about_parts(pruning.layers, stacklevel=4)
             warn_about_scope(parameters.scope, stacklevel=4)
-            return _of_model(found, row.name, parameters, buffers, packed)
+            return pruning
 
 
 def _check_can(
@@ -179,12 +186,22 @@ def _check_can(
         raise StructureError("checkpoint is for a search of several steps: leave it out")
 
 
-def _step(search: MaskSearch[Masks], scoring: Scoring, buffers: WeightBuffers) -> None:
-    """Take a step, and put the masked weights into the model."""
-    search.step(buffers.gradients(scoring()))
-    buffers.load_masked()
-    # Computing gradients comes next and needs the most memory.
-    search._forget_previous()
+def _take_steps(
+    search: MaskSearch[Masks],
+    steps: Iterable[int],
+    scoring: Scoring,
+    buffers: WeightBuffers,
+    checkpoint: str | os.PathLike[str] | None,
+    label: str,
+) -> None:
+    """Search to the end, with the masked weights of each step in the model."""
+    for _ in steps:
+        search.step(buffers.gradients(scoring()))
+        buffers.load_masked()
+        # Computing gradients comes next and needs the most memory.
+        search._forget_previous()
+        if checkpoint is not None:
+            search.save(checkpoint, label=label)
 
 
 def _writes(ranks: Ranks | None, sharding: Sharding | None) -> bool:
@@ -257,8 +274,7 @@ def _by_products(
 def _product(first: Array, second: Array) -> Array:
     """In the dtype that the core computes scores in: float64 if either is, else float32."""
     wide = np.float64 if np.float64 in {first.dtype.type, second.dtype.type} else np.float32
-    product: Array = first.astype(wide) * second.astype(wide)
-    return product
+    return _core.ieee(lambda: first.astype(wide) * second.astype(wide))
 
 
 def _of_model(
@@ -276,7 +292,7 @@ def _of_model(
     changes = {
         "method": method,
         "masks": ShardedMasks.of(buffers.masks(found.masks), packed),
-        "layers": tuple(layers),
+        "layers": with_lost_parts(layers, found.masks.values()),
         "scope": parameters.scope,
     }
     return ModelPruning(**{**vars(found), **changes})

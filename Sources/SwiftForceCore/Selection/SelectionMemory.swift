@@ -1,0 +1,42 @@
+// How much memory a selection allocates at most, from a few counts. The caller makes sure of it
+// beforehand, because Swift ends the process if an allocation fails. What must not live here: how
+// memory is held back.
+
+/// A bound on the memory of a selection, a step of a search, or the computation of scores.
+public enum SelectionMemory {
+  /// What is allocated at the same time, in bytes, for tensors of weights.
+  ///
+  /// - Parameters:
+  ///   - elements: weights in all tensors.
+  ///   - readBytes: of weights and gradients, or of scores.
+  ///   - leastBytes: of weights alone, if those are all that is read.
+  /// - Complexity: O(1).
+  public static func bound(
+    tensors: Int, elements: Int, readBytes: Int, leastBytes: Int
+  ) -> Int {
+    let chunks = tensors + elements / Chunk.largestCount
+    let threads = (try? Threads.current()) ?? 1
+    let workers = max(1, min(threads, chunks, elements / Chunk.largestCount))
+    let largest = min(elements, Chunk.largestCount)
+    // Weights inside the bracket: their keys and positions, copies of keys while they are sorted by
+    // digits, and the positions of those that are kept.
+    let listed = min(elements, max(leastListed, readBytes / 64 / listedSize(keySize: 4)))
+    let capacity = max(leastListed, leastBytes / 64 / listedSize(keySize: keySize))
+    let sample =
+      elements < Bracket<BaselineFloatKernels>.minimumCount
+      ? 0 : Bracket<BaselineFloatKernels>.sampleSize(elements, 0.5, capacity)
+    return chunks * bytesOfChunk + workers * (bytesOfWorker + largest * listedSize(keySize: 8))
+      + listed * (3 * keySize + 16) + sample * 4 * keySize
+  }
+
+  /// Of a binary64 score.
+  private static let keySize = 8
+  private static let leastListed = 1 << 15
+  private static func listedSize(keySize: Int) -> Int { keySize + MemoryLayout<UInt32>.size }
+
+  /// The chunk, its statistics, its lists, and what is kept of its tensor; of lists that grow, the
+  /// old and the new memory.
+  private static let bytesOfChunk = 768
+  /// Scratch, histograms, and what a thread itself needs.
+  private static let bytesOfWorker = 1 << 17
+}
