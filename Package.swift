@@ -84,7 +84,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "SwiftForceABITests",
-      dependencies: ["SwiftForceABI", "CSwiftForce"],
+      dependencies: ["SwiftForceABI", "CSwiftForce", "CPlatform"],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

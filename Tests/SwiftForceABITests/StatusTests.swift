@@ -30,6 +30,7 @@ private func header() throws -> String {
 /// A call of every exported function that is refused, and its status.
 private let refusals: [(function: String, status: sf_status, call: @Sendable (Slot) -> Int32)] = [
   ("sf_abi_version", SF_NULL_POINTER, { unsafe sf_abi_version(nil, $0.pointer) }),
+  ("sf_ieee", SF_NULL_POINTER, { unsafe sf_ieee(nil, nil, $0.pointer) }),
   ("sf_names", SF_NULL_POINTER, { unsafe sf_names(0, nil, 0, $0.pointer) }),
   ("sf_method", SF_NULL_POINTER, { unsafe sf_method(0, nil, $0.pointer) }),
   ("sf_keep_count", SF_NULL_POINTER, { unsafe sf_keep_count(10, 0.5, nil, $0.pointer) }),
