@@ -1,4 +1,4 @@
-"""Where memory is short the core raises MemoryError: it never ends the process, and changes nothing."""
+"""Where memory is short the core raises MemoryError. It ends no process and changes nothing."""
 
 from __future__ import annotations
 

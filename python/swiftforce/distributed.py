@@ -6,9 +6,14 @@ communicator: any object with the methods of `Communicator`, which form sums ove
 All ranks make the search and take its steps together. They find the masks that one process would
 find in all weights, bit for bit. In a step a rank sends some 50 KB for float32, 100 for float64
 and, if scores are equal, 50 more, whatever the number of weights, tensors and ranks; pieces add
-8 bytes for each tensor. If the arguments of one rank are wrong, it raises its own error, and the
-others raise a `RankFailedError`. A rank that never comes, because it raised elsewhere, cannot be
-told from a slow one.
+8 bytes for each tensor. All numbers are integers from 0 to 2**62, and positions and counts are
+exact up to there; digests travel in words of 16 and 32 bits, so the sums of 2**30 ranks fit.
+
+If one rank raises, whether its arguments are wrong, its memory is short or a user interrupts it,
+it raises its own error, and the others raise a `RankFailedError` at their next sum. Two cases are
+out of reach: a rank that dies, or that raises in the caller's code between two calls, cannot be
+told from a slow one; and if a sum itself fails, the library that carries it decides who learns of
+it. Set the timeout of that library.
 """
 
 from __future__ import annotations

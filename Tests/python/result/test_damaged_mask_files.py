@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,8 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
 @pytest.mark.slow
 def test_what_is_read_can_be_shown_whatever_a_file_says(tmp_path: Path) -> None:
     """Each value of a description is replaced by odd ones: refused, or everything can be shown."""
-    content = saved_bytes(example(), tmp_path)
+    scope = sf.Scope(70, 200, 20, 300, (("head", 80, "an embedding"),))
+    content = saved_bytes(replace(example(), scope=scope), tmp_path)
     masks, count = load_tensors(content), len(list(places(described(content))))
     assert count > 80
     shown = 0

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from dataclasses import FrozenInstanceError, asdict, fields, replace
+from pathlib import Path
 
 import numpy as np
 import oracle
@@ -275,3 +276,20 @@ def test_sums_beyond_float64_are_no_number_in_json() -> None:
     assert told == found.to_dict()
     # And no share of them is told.
     assert "of the sum" not in format(found)
+
+
+def test_a_scope_is_saved_loaded_and_in_the_record(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    scope = sf.Scope(4, 20, 2, 30, (("big", 14, "not trained"),))
+    found = sf.magnitude({"fc": np.float32([[1, -2], [3, 4]])}, sparsity=0.5)
+    assert found.model_sparsity is None
+    assert "scope" not in found.to_dict()
+    assert "searched" not in format(found)
+    found = replace(found, scope=scope)
+    found.save(tmp_path / "masks")
+    again = sf.load(tmp_path / "masks")
+    assert again.scope == scope
+    assert again.to_dict()["model_sparsity"] == 2 / 30
+    assert again.warnings == found.warnings
+    assert "only 20 % of the elements" in found.warnings[0]
+    assert "big (14): not trained" in found.warnings[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Callable
@@ -168,17 +169,6 @@ def test_other_weights_are_refused(
     assert str(tmp_path / "s") in str(caught.value)
 
 
-def test_a_shared_search_is_not_saved(tmp_path: Path) -> None:
-    def work(member: Member) -> None:
-        search = sf.MaskSearch(np.ones(3, np.float32), keep=1, communicator=member)
-        search.save(tmp_path / "s")
-
-    (error,) = Group(1).run(work)
-    assert isinstance(error, sf.StructureError)
-    assert "several ranks" in str(error)
-    assert list(tmp_path.iterdir()) == []
-
-
 # ------------------------------------------------------------------------- files that are wrong
 
 
@@ -316,3 +306,28 @@ def test_without_safetensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ImportError, match=r"files of a search need .* 'swiftforce\[files\]'"):
         interrupted(1, tmp_path / "s")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_with_digests_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    """Their digests are of whole tensors, so one process continues, and ranks do not."""
+    interrupted(2, tmp_path / "s")
+    weights, gradients = weights_and_gradients()
+
+    def older(about: dict, masks: dict) -> None:
+        for entry, array in zip(about["weights"], weights.values(), strict=True):
+            entry[3] = hashlib.sha256(array.tobytes()).hexdigest()
+
+    (tmp_path / "s").write_bytes(rewritten(tmp_path, older))
+    search = sf.MaskSearch.resume(tmp_path / "s", weights)
+    whole = finished(sf.MaskSearch(weights, keep=9, steps=STEPS), gradients)
+    assert_same_masks(finished(search, gradients).masks, whole.masks)
+    weights["last"].reshape(-1)[-1] += 1
+    with pytest.raises(sf.WeightsDifferError, match="'last' holds other values"):
+        sf.MaskSearch.resume(tmp_path / "s", weights)
+
+    def work(member: Member) -> Any:
+        return sf.MaskSearch.resume(tmp_path / "s", weights, communicator=member)
+
+    (error,) = Group(1).run(work)
+    assert isinstance(error, sf.SearchFileError)
+    assert "an earlier version" in str(error)

@@ -223,8 +223,8 @@ def test_a_result_says_what_was_searched() -> None:
     pruning = sft.prune(model, method="magnitude", sparsity=0.5)
     assert pruning.scope == sf.Scope(24, 24, 0, 32 + 20 + 10)
     assert pruning.model_sparsity == 12 / 62
-    assert "searched 100 % of the elements of the model's matrices" in format(pruning)
-    assert "sparsity of the whole model 0.1935 (62 parameters)" in pruning._repr_html_()
+    assert "searched 100 % of the model's matrices" in format(pruning)
+    assert "whole model: sparsity 0.1935 of 62 parameters" in pruning._repr_html_()
     assert pruning.warnings == ()
 
 
@@ -245,4 +245,4 @@ def test_what_patterns_leave_out_is_not_warned_of() -> None:
     model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 2))
     pruning = sft.prune(model, method="magnitude", sparsity=0.5, exclude="0.*")
     assert pruning.warnings == ()
-    assert "searched 20 % of the elements" in format(pruning)
+    assert "searched 20 % of the model's matrices" in format(pruning)

@@ -150,7 +150,8 @@ def test_a_cache_of_dense_weights_is_not_used_for_masked_ones() -> None:
         return cross_entropy(output, batch[1])
 
     sft.prune(model, data(), batch_loss=loss, mode="eval", sparsity=0.8, steps=3)
-    assert seen == [True] * 3
+    assert len(seen) >= 3
+    assert all(seen)
 
 
 @pytest.mark.parametrize(("mode", "frozen"), [("train", True), ("eval", False), ("as_is", False)])

@@ -16,11 +16,14 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import swiftforce
 from swiftforce.cli import apply, bench, comparisons, inspect, prune
 from swiftforce.errors import SwiftForceError, SwiftForceWarning, printable
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,7 +117,16 @@ def _settle(stream: TextIO | None) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors show no character that a terminal would obey."""
+    """A parser whose errors show no character that a terminal would obey.
+
+    A help that cannot be written is an error, as any other output is.
+    """
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        if file is not sys.stdout or file is None:
+            super()._print_message(message, file)
+        else:
+            file.write(message)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """End the program, after an error with its message."""

@@ -120,6 +120,8 @@ def prune(
     -----
     DegenerateSaliencyWarning, LayerCollapseWarning, MaskedGradientsWarning
         See `swiftforce.MaskSearch.result`.
+    PartlySearchedWarning
+        If less than half of the model's matrices were searched, and not because of the patterns.
 
     Notes
     -----
@@ -127,15 +129,21 @@ def prune(
     `batches`.
 
     By default a leaf is prunable if it is a real floating-point array of two or more dimensions
-    and its path does not mark it as an embedding, a bias or a scale:
+    and neither its path nor its neighbours mark it as something else:
 
-    - An embedding has ``embed`` in the last name of its path (``embedding`` in flax, ``embeddings``
-      in haiku, ``pos_embedding``) or in the name before it (``embedding/weight``). A leaf named
-      ``kernel`` is a dense layer or a convolution and not an embedding, as in a vision transformer.
-    - A bias or a scale has a last name that ends in ``bias``, ``scale``, ``offset``, ``mask`` or
-      ``token``, or it has ``norm`` in the name before. In attention heads and stacked layers these
-      have two or more dimensions.
-    - A last name ``value`` is ignored: the variables of flax.nnx add it.
+    - An embedding or a table has ``embed`` or ``pos`` in the last name of its path (``embedding``
+      in flax, ``embeddings`` in haiku, ``pos_embedding``) or ``embed`` in the name before it
+      (``embedding/weight``). A leaf named ``kernel`` is a dense layer or a convolution and not an
+      embedding, as in a vision transformer.
+    - A bias or a scale has a last name such as ``bias``, ``scale``, ``offset``, ``mask`` or
+      ``token``, it is the ``b`` of a ``w``, or it has ``norm`` or ``ln`` in the name before. In
+      attention heads and stacked layers these have two or more dimensions.
+    - A leaf of the shape of the bias beside it, or of two dimensions in a stack of layers, holds a
+      vector for each layer.
+    - A router of experts is called so, or it is a ``gate`` beside ``experts``.
+
+    Boxes (`flax.nnx` variables, ``nn.Partitioned``) are no part of a path. `prunable` shows which
+    leaves are chosen, which are not, and why.
 
     ``print(pruning)`` lists the prunable leaves. The loss gets all other leaves unchanged; those
     that are not arrays (numbers, functions) are not traced.
@@ -149,6 +157,7 @@ def prune(
     layer         shape   weights  kept  density
     dense/kernel  (2, 2)        4     3     0.75
     all                         4     3     0.75
+    searched 100 % of the model's matrices; whole model: sparsity 0.1667 of 6 parameters
     kept weights have 90 % of the sum of all |weight|
     """
     return run_search(

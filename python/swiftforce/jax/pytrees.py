@@ -180,7 +180,7 @@ def decisions(
         )
         for name, leaf in leaves.by_name.items()
     ]
-    _check_not_complex(candidates, include)
+    _check_not_complex(candidates, leaves, include)
     candidates = _by_layers(candidates, stacks)
     quantised = next((one.name for one in candidates if one.known is Reason.QUANTISED), None)
     nothing = "no leaf of params is prunable; of floating-point numbers there are"
@@ -220,7 +220,9 @@ def _known(leaf: Any) -> Reason | None:  # noqa: ANN401 - a leaf may be anything
     return Reason.COMPLEX if _is_complex(leaf) else Reason.NOT_FLOATING
 
 
-def _check_not_complex(candidates: Sequence[Candidate], include: Patterns | None) -> None:
+def _check_not_complex(
+    candidates: Sequence[Candidate], leaves: Leaves, include: Patterns | None
+) -> None:
     """Refuse to look for weights among complex leaves alone."""
     rule = NameRule({one.name: one.shape for one in candidates})
     for pattern in [include] if include is None or isinstance(include, str) else include:
@@ -235,9 +237,10 @@ def _check_not_complex(candidates: Sequence[Candidate], include: Patterns | None
         ]
         complexes = [one.name for one in matched if one.known is Reason.COMPLEX]
         if complexes and not any(one.floating for one in matched):
+            dtype = leaves.by_name[complexes[0]].dtype
             raise UnsupportedTypeError(
-                f"{complexes[0]} holds complex numbers, and complex weights cannot be pruned: "
-                "store the real and the imaginary part as two leaves, or exclude it"
+                f"{complexes[0]} has dtype {dtype}, and complex weights cannot be pruned: store "
+                "the real and the imaginary part as two leaves, or exclude it"
             )
 
 

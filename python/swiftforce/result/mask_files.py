@@ -113,6 +113,8 @@ def _scope(entries: Any) -> Scope | None:  # noqa: ANN401 - of a file
         name: checks.whole(entries[name], f"scope.{name}", most=2**63 - 1)
         for name in ("searched", "matrices", "by_pattern", "parameters")
     }
+    if counts["searched"] > counts["matrices"] or not counts["parameters"]:
+        raise ValueError(f"the numbers of what was searched contradict each other: {counts}")
     largest = [
         checks.items(one, "scope.largest", 3)
         for one in checks.items(entries["largest"], "scope.largest")

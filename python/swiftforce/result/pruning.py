@@ -97,15 +97,13 @@ class Pruning(PruningRecord[Masks_co]):
         >>> found["history"][0]["removed"]
         2
         """
-        return {
+        found = {
             "method": self.method,
             "schedule": self.schedule,
             "seed": self.seed,
             "size": self.size,
             "keep": self.keep,
             "sparsity": self.sparsity,
-            "model_sparsity": self.model_sparsity,
-            "scope": None if self.scope is None else asdict(self.scope),
             "steps": self.steps,
             "degenerate": self.degenerate,
             "warnings": list(self.warnings),
@@ -115,6 +113,9 @@ class Pruning(PruningRecord[Masks_co]):
                 for step in self.history
             ],
         }
+        if self.scope is not None:
+            found |= {"model_sparsity": self.model_sparsity, "scope": asdict(self.scope)}
+        return found
 
     def to_json(self, *, indent: int | None = None) -> str:
         """`to_dict` as JSON.

@@ -77,7 +77,8 @@ class Layer:
     Attributes
     ----------
     name : str
-        Its key in the mapping that was passed, or its position in the sequence.
+        Its key in the mapping that was passed, or its position in the sequence; in nested ones,
+        the keys that lead to it, with slashes between.
     shape : tuple of int
     size, kept : int
         Number of weights, and how many of them are kept.

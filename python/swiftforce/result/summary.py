@@ -44,9 +44,8 @@ def scope_summary(pruning: PruningRecord[Any]) -> list[str]:
     if pruning.scope is None or pruning.model_sparsity is None:
         return []
     return [
-        f"searched {percent(pruning.scope.share)} of the elements of the model's matrices; "
-        f"sparsity of the whole model {rounded(pruning.model_sparsity)} "
-        f"({pruning.scope.parameters:,} parameters)"
+        f"searched {percent(pruning.scope.share)} of the model's matrices; whole model: "
+        f"sparsity {rounded(pruning.model_sparsity)} of {pruning.scope.parameters:,} parameters"
     ]
 
 

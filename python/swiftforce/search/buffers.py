@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from swiftforce.errors import OverlapError
-from swiftforce.inputs import MASK, Array, Arrays, Tensors, lies_in, read_only, spans
+from swiftforce.inputs import MASK, Array, Arrays, Tensors, lies_in, read_only, spans, write_whole
 
 
 class SearchBuffers:
@@ -74,10 +74,14 @@ class SearchBuffers:
         if masks is not None:
             self._first = min(self._first, step)
             self._masks = {step % 2: masks}
-        for weight, masked in zip(self._tensors.arrays, self.masked or (), strict=False):
-            np.copyto(masked, weight)
-        for mask, masked in zip(masks or (), self.masked or (), strict=False):
-            np.copyto(masked, masked.dtype.type(0), where=~mask)
+
+        def write() -> None:
+            for weight, masked in zip(self._tensors.arrays, self.masked or (), strict=False):
+                np.copyto(masked, weight)
+            for mask, masked in zip(masks or (), self.masked or (), strict=False):
+                np.copyto(masked, masked.dtype.type(0), where=~mask)
+
+        write_whole(write)
 
     def current(self, step: int) -> tuple[Array, ...] | None:
         """The masks after so many steps; None if the search begins with all weights, at its start.

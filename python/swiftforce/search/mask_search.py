@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic, Literal, Self, Unpack, cast, overload
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self, Unpack, cast, overload
 
 from swiftforce.distributed import Communicator
-from swiftforce.errors import SearchDoneError, StructureError
 from swiftforce.inputs import (
     Array,
     Arrays,
@@ -19,31 +18,18 @@ from swiftforce.inputs import (
     method_info,
     method_name,
 )
-from swiftforce.result import (
-    Masks_co,
-    Pruning,
-    PruningRecord,
-    Step,
-    ZeroScores,
-    warn_about,
-    with_lost_parts,
-)
+from swiftforce.result import Masks_co, Pruning, PruningRecord, Step, ZeroScores
 from swiftforce.search.agreement import Agreement
-from swiftforce.search.buffers import SearchBuffers
-from swiftforce.search.gathering import gathered_masks, wholes_of
-from swiftforce.search.gradients import checked_gradients
 from swiftforce.search.initial_masks import check_begins_at_masks, copied_masks, kept_by
-from swiftforce.search.native_search import NativeSearch
 from swiftforce.search.options import Key, SearchOptions
 from swiftforce.search.pieces import Piece
-from swiftforce.search.saved_search import SavedSearch
 from swiftforce.search.saving import Described, read
 from swiftforce.search.schedule import Schedule, plan, schedule_name
+from swiftforce.search.search_state import SearchState
 from swiftforce.search.shards import Shard
-from swiftforce.search.turns import Turns
 
 
-class MaskSearch(Generic[Masks_co]):
+class MaskSearch(SearchState[Masks_co]):
     """A search for masks whose loop the caller owns.
 
     Parameters
@@ -51,8 +37,7 @@ class MaskSearch(Generic[Masks_co]):
     weights : mapping, sequence or array
         The dense weights that may be removed: leave out biases and the parameters of
         normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
-        C-contiguous, of any shapes. They are read in place and never written. Mappings and
-        sequences may hold others; the names of arrays are then their keys with slashes between.
+        C-contiguous, of any shapes; may be nested. They are read in place and never written.
     method : str
         One of `methods`.
     sparsity : float, optional
@@ -211,26 +196,6 @@ class MaskSearch(Generic[Masks_co]):
         self._described: Described | None = None
         self._zeros: ZeroScores | None = None
 
-    def _continue_from(
-        self, history: Sequence[Step], masked_weights: Arrays | Literal[False] | None = None
-    ) -> None:
-        """Make what a search writes, for one that has taken these steps."""
-        self._native = NativeSearch(
-            self._tensors,
-            self.method,
-            self._keeps,
-            seed=self._seed,
-            shard=self._shard,
-            history=history,
-            initial=self._initial,
-        )
-        self._buffers = SearchBuffers(
-            self._tensors,
-            masked_weights,
-            needs_masked=self.steps > 1 or self._initial is not None,
-        )
-        self._turns = Turns("call on this search", waits=self._shard is None)
-
     @property
     def steps(self) -> int:
         """Number of steps of the whole search."""
@@ -246,9 +211,6 @@ class MaskSearch(Generic[Masks_co]):
     def history(self) -> tuple[Step, ...]:
         """What each step taken did."""
         return self._turns.take(self._reports)
-
-    def _reports(self) -> tuple[Step, ...]:
-        return tuple(map(self._native.report, range(1, self._native.taken + 1)))
 
     @property
     def done(self) -> bool:
@@ -278,10 +240,6 @@ class MaskSearch(Generic[Masks_co]):
         the next gradients at these.
         """
         return self._tensors.restore(self._buffers.shown_weights(self.taken))
-
-    def _restored(self, masks: Iterable[Array]) -> Masks_co:
-        """Masks in the structure of the weights."""
-        return cast(Masks_co, self._tensors.restore(masks))
 
     def step(self, grads: Arrays | None = None) -> Step:
         """Take one step.
@@ -313,27 +271,6 @@ class MaskSearch(Generic[Masks_co]):
             Whatever a communicator raises. The search is as it was before the call.
         """
         return self._turns.take(lambda: self._step(grads))
-
-    def _step(self, grads: Arrays | None) -> Step:
-        shard = self._shard
-        with Agreement(None if shard is None else shard.communicator):
-            taken = self._native.taken
-            if taken == self.steps:
-                raise SearchDoneError(f"the search has taken all of its {self.steps} steps")
-            gradients = None
-            if self.needs_gradients:
-                given = checked_gradients(self._tensors, grads, self.method)
-                gradients = self._buffers.apart(given)
-            before = self._buffers.current(taken)
-            after = self._buffers.masks(taken + 1)
-        step = self._native.step(taken + 1, gradients, before, after, self._buffers.masked)
-        if not taken and gradients is not None:
-            self._zeros = self._zero_scores(step, gradients)
-        return step
-
-    def _forget_previous(self) -> None:
-        """Free the memory of the masks before the last step's, until the next step."""
-        self._buffers.release_masks(self.taken + 1)
 
     def save(self, path: str | os.PathLike[str], *, label: str = "") -> None:
         """Write the search as it is to a safetensors file; `resume` continues it from there.
@@ -373,26 +310,6 @@ class MaskSearch(Generic[Masks_co]):
         """
         self._turns.take(lambda: self._save(path, label))
 
-    def _save(self, path: str | os.PathLike[str], label: str) -> None:
-        with Agreement(None if self._shard is None else self._shard.communicator) as agreement:
-            history = self._reports()
-            masks = self._buffers.current(len(history))
-            agreement.settings = ("save", label, len(history))
-        if self._described is None:
-            self._described = Described(self._tensors, self._shard)
-        saved = SavedSearch(
-            method=self.method,
-            seed=self._seed,
-            schedule=self._schedule,
-            keeps=self._keeps,
-            history=history,
-            weights=self._described.weights,
-            kept=(),
-            masks=(),
-            label=label,
-        )
-        self._described.write(path, masks, saved)
-
     @classmethod
     def resume(
         cls,
@@ -409,17 +326,20 @@ class MaskSearch(Generic[Masks_co]):
         Parameters
         ----------
         path : path
-            The file. If several ranks share the search, all must be able to read it.
+            The file.
         weights : mapping, sequence or array
             The dense weights that the search began with.
         masked_weights : structure of the weights or False, optional
             As for `MaskSearch`; written at once.
         communicator : Communicator, optional
-            The way to the other ranks, if several hold the weights: as many as saved the file, or
-            others, or one process where there were several.
+            The way to the other ranks, if several hold the weights: each passes its own part, which
+            may be empty, and the same other arguments, and all take each step together. `sparsity`,
+            `keep` and `schedule` are of the weights of all ranks, and so is a `Step`, except for
+            `layer_kept` without pieces. See `swiftforce.distributed`.
         pieces : sequence of Piece, optional
             With a communicator: where the arrays lie in tensors that all ranks name in the same
-            order. Ranks without pieces can hand whole tensors to each other, but not parts of them.
+            order. By default each rank has tensors of its own, which follow those of the rank
+            before.
         label : str
             The label that the search was saved with.
 
@@ -434,6 +354,12 @@ class MaskSearch(Generic[Masks_co]):
             If safetensors is not installed, or the file cannot be read.
         RankFailedError
             If another rank raised.
+
+        Notes
+        -----
+        Any number of ranks continues what any other number saved, or one process, and with other
+        pieces. Without pieces, ranks may hand whole tensors to each other, but not parts of them.
+        All ranks must be able to read the file.
         """
         found = read(path, weights, communicator, pieces, label)
         saved, history = found.saved, found.history
@@ -480,75 +406,3 @@ class MaskSearch(Generic[Masks_co]):
             If removed weights could return but never had a gradient.
         """
         return self._result(stacklevel + 1, copies=True)
-
-    def _zero_scores(self, step: Step, gradients: Sequence[Array]) -> ZeroScores | None:
-        """Which tensors have no score above zero, if there may be any."""
-        arrays = self._tensors.arrays
-        if step.zero_scores < min((one.size for one in arrays if one.size), default=0):
-            return None
-        return ZeroScores.of(self._tensors.names, arrays, gradients)
-
-    def _result(
-        self, stacklevel: int, *, copies: bool, others: Mapping[str, Any] | None = None
-    ) -> Pruning[Masks_co]:
-        """The result; `others` are arrays of the model by name that were not searched."""
-        history, masks = self._turns.take(lambda: self._found(copies=copies))
-        layers = self._native.layers(history[-1])
-        layers = with_lost_parts(layers, masks)
-        zeros = self._zeros
-        if zeros is not None and zeros.layers:
-            zeros = zeros.with_factors(others or {})
-        free = self._info["free"]
-        warn_about(layers, history, free=free, zeros=zeros, stacklevel=stacklevel + 1)
-        return Pruning(
-            masks=self._restored(masks),
-            method=self.method,
-            layers=layers,
-            history=history,
-            seed=self._seed,
-            schedule=self._schedule,
-        )
-
-    def _found(self, *, copies: bool) -> tuple[tuple[Step, ...], tuple[Array, ...]]:
-        history = self._reports()
-        if not history:
-            raise SearchDoneError("the search has taken no step yet, so there is no result")
-        masks = self._buffers.masks(len(history))
-        return history, tuple([mask.copy() for mask in masks]) if copies else masks
-
-    def _whole_masks(self) -> tuple[Array, ...] | None:
-        """The masks of the whole tensors, a bit per weight, on the first rank that shares it.
-
-        All ranks call it; the others get None.
-        """
-        assert self._shard is not None
-        wholes = wholes_of(self._shard, self._tensors)
-        return gathered_masks(self._shard, self._buffers.masks(self.taken), wholes)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """The search between two steps, for `pickle` and `copy`; its arrays are its own.
-
-        Raises
-        ------
-        StructureError
-            If other ranks take part: a communicator belongs to its process.
-        """
-        if self._shard is not None:
-            raise StructureError(
-                "a search that several ranks share cannot be pickled or copied: its communicator "
-                "belongs to this process"
-            )
-        return self._turns.take(self._state)
-
-    def _state(self) -> dict[str, Any]:
-        history = self._reports()
-        masks = self._buffers.current(len(history))
-        made = {"_native": history, "_buffers": masks and tuple([mask.copy() for mask in masks])}
-        return {key: value for key, value in vars(self).items() if key != "_turns"} | made
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Go on from where the other search was."""
-        vars(self).update(state)
-        history, masks = state["_native"], state["_buffers"]
-        self._continue_from(history)
-        self._buffers.restore(len(history), masks)

@@ -68,8 +68,7 @@ def prune(
     weights : mapping, sequence or array
         The dense weights that may be removed: leave out biases and the parameters of
         normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
-        C-contiguous, of any shapes. They are read in place and never written. Mappings and
-        sequences may hold others; the names of arrays are then their keys with slashes between.
+        C-contiguous, of any shapes; may be nested. They are read in place and never written.
     gradients : callable or structure of the weights, optional
         ``gradients(masked_weights)`` returns the gradients of the loss at the masked weights, in
         the structure of the weights, averaged over the batches of the step. They must be dense:

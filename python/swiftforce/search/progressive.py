@@ -70,8 +70,7 @@ def force(
     weights : mapping, sequence or array
         The dense weights that may be removed: leave out biases and the parameters of
         normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
-        C-contiguous, of any shapes. They are read in place and never written. Mappings and
-        sequences may hold others; the names of arrays are then their keys with slashes between.
+        C-contiguous, of any shapes; may be nested. They are read in place and never written.
     gradients : callable or structure of the weights
         ``gradients(masked_weights)`` returns the gradients of the loss at the masked weights, in
         the structure of the weights, averaged over the batches of the step. They must be dense:
@@ -198,8 +197,7 @@ def iterative_snip(
     weights : mapping, sequence or array
         The dense weights that may be removed: leave out biases and the parameters of
         normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
-        C-contiguous, of any shapes. They are read in place and never written. Mappings and
-        sequences may hold others; the names of arrays are then their keys with slashes between.
+        C-contiguous, of any shapes; may be nested. They are read in place and never written.
     gradients : callable or structure of the weights
         ``gradients(masked_weights)`` returns the gradients of the loss at the masked weights, in
         the structure of the weights, averaged over the batches of the step. They must be dense:
@@ -325,8 +323,7 @@ def grasp_it(
     weights : mapping, sequence or array
         The dense weights that may be removed: leave out biases and the parameters of
         normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
-        C-contiguous, of any shapes. They are read in place and never written. Mappings and
-        sequences may hold others; the names of arrays are then their keys with slashes between.
+        C-contiguous, of any shapes; may be nested. They are read in place and never written.
     gradients : callable or structure of the weights
         ``gradients(masked_weights)`` returns the gradients of the loss at the masked weights, in
         the structure of the weights, averaged over the batches of the step. They must be dense:

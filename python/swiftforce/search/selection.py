@@ -47,8 +47,7 @@ def saliency(
     weights : mapping, sequence or array
         The dense weights that may be removed: leave out biases and the parameters of
         normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
-        C-contiguous, of any shapes. They are read in place and never written. Mappings and
-        sequences may hold others; the names of arrays are then their keys with slashes between.
+        C-contiguous, of any shapes; may be nested. They are read in place and never written.
     gradients : structure of the weights, optional
         Gradients of the loss at the weights, of any of the types of weights. The criteria
         ``connection_sensitivity`` and ``squared_gradient`` need them. Arrays that are not

@@ -119,7 +119,7 @@ def _sizes(batch: Any, *, outer: bool = False) -> set[int]:  # noqa: ANN401, PLR
         return _first(_sizes(part) for part in parts.values())
     if not is_sequence(batch) or not batch:
         return set()
-    if isinstance(batch[0], (int, float, str)):
+    if isinstance(batch[0], (int, float, str)) and not (outer and isinstance(batch, tuple)):
         return {len(batch)}
     each = [_sizes(part) for part in batch]
     if outer:

@@ -54,8 +54,9 @@ def force(
         ``loss(output, target)`` returns the mean loss over the batch, a tensor of one number, such
         as `torch.nn.functional.cross_entropy`. Input and target are moved to the model's device.
     batch_loss : callable, optional
-        Instead of `loss`: ``batch_loss(model, batch)`` returns the mean loss over the batch. It
-        moves the batch to the device itself, and may use autocast.
+        Instead of `loss`: ``batch_loss(model, batch)`` returns the mean loss over the batch, or
+        that and the number of samples. It moves the batch to the device itself, and may use
+        autocast. For ``synflow`` it says how the model is called.
     sparsity : float, optional
         Share of the prunable weights to remove, in [0, 1). Pass either `sparsity` or `keep`.
     keep : int, optional
@@ -73,10 +74,12 @@ def force(
         step.
     batches_per_step : int
         Number of batches that the gradients of a step are averaged over. A batch weighs by its
-        number of samples, the length of its first tensor.
-    mode : {"train", "eval"}, optional
-        Mode of the model while it is scored: by default "train", as in the paper of FORCE;
-        ``synflow`` always uses "eval".
+        number of samples: the length of its first tensor, or of a list of samples. A weight that
+        one of them does not reach, such as that of an expert, has a gradient of zero there.
+    mode : {"train", "eval", "as_is"}, optional
+        Mode of the model while it is scored, set by its own ``train`` or ``eval``: by default
+        "train", as in the paper of FORCE, and for ``synflow`` "eval". "as_is" keeps the flags of
+        all modules, such as those of batch normalisation that is frozen.
     include : str or sequence of str, optional
         Patterns of parameter names, as in `fnmatch`: prune the floating-point parameters that one
         of them matches, frozen ones too, instead of those that `prunable` takes by default.
@@ -89,7 +92,9 @@ def force(
         File that the search is saved to after each step. If it exists, the search resumes from it
         and skips the batches of the steps taken; a finished search is read from it at once,
         whatever the batches are. Weights and arguments must be the same; the masks are, too, if
-        the loss does not depend on chance. Remove the file to start a new search.
+        the loss does not depend on chance. Remove the file to start a new search. If several ranks
+        search, the first one writes, all must be able to read the file, and there may be other
+        numbers of them when the search resumes.
     progress : bool, optional
         Whether to show a progress bar. By default one appears once the call has taken two seconds,
         if standard error is a terminal or a notebook and tqdm is installed.
@@ -108,9 +113,10 @@ def force(
     UnknownNameError
         If there is no such schedule or mode, or a pattern matches no parameter.
     BatchesError
-        If there are no batches, or they run out and cannot be iterated again.
+        If there are no batches, they run out and cannot be iterated again, or the number of samples
+        in one is needed and unknown.
     MissingGradientsError
-        If batches or a loss are missing, or the loss does not depend on a parameter.
+        If batches or a loss are missing, or no batch of the search reaches a parameter.
     UnsupportedTypeError
         If an argument has the wrong type, or a parameter is not floating-point.
     StructureError
@@ -133,6 +139,8 @@ def force(
     -----
     DegenerateSaliencyWarning, LayerCollapseWarning, MaskedGradientsWarning
         See `swiftforce.MaskSearch.result`.
+    PartlySearchedWarning
+        If less than half of the model's matrices were searched, and not because of the patterns.
 
     References
     ----------
@@ -204,8 +212,9 @@ def iterative_snip(
         ``loss(output, target)`` returns the mean loss over the batch, a tensor of one number, such
         as `torch.nn.functional.cross_entropy`. Input and target are moved to the model's device.
     batch_loss : callable, optional
-        Instead of `loss`: ``batch_loss(model, batch)`` returns the mean loss over the batch. It
-        moves the batch to the device itself, and may use autocast.
+        Instead of `loss`: ``batch_loss(model, batch)`` returns the mean loss over the batch, or
+        that and the number of samples. It moves the batch to the device itself, and may use
+        autocast. For ``synflow`` it says how the model is called.
     sparsity : float, optional
         Share of the prunable weights to remove, in [0, 1). Pass either `sparsity` or `keep`.
     keep : int, optional
@@ -223,10 +232,12 @@ def iterative_snip(
         step.
     batches_per_step : int
         Number of batches that the gradients of a step are averaged over. A batch weighs by its
-        number of samples, the length of its first tensor.
-    mode : {"train", "eval"}, optional
-        Mode of the model while it is scored: by default "train", as in the paper of FORCE;
-        ``synflow`` always uses "eval".
+        number of samples: the length of its first tensor, or of a list of samples. A weight that
+        one of them does not reach, such as that of an expert, has a gradient of zero there.
+    mode : {"train", "eval", "as_is"}, optional
+        Mode of the model while it is scored, set by its own ``train`` or ``eval``: by default
+        "train", as in the paper of FORCE, and for ``synflow`` "eval". "as_is" keeps the flags of
+        all modules, such as those of batch normalisation that is frozen.
     include : str or sequence of str, optional
         Patterns of parameter names, as in `fnmatch`: prune the floating-point parameters that one
         of them matches, frozen ones too, instead of those that `prunable` takes by default.
@@ -239,7 +250,9 @@ def iterative_snip(
         File that the search is saved to after each step. If it exists, the search resumes from it
         and skips the batches of the steps taken; a finished search is read from it at once,
         whatever the batches are. Weights and arguments must be the same; the masks are, too, if
-        the loss does not depend on chance. Remove the file to start a new search.
+        the loss does not depend on chance. Remove the file to start a new search. If several ranks
+        search, the first one writes, all must be able to read the file, and there may be other
+        numbers of them when the search resumes.
     progress : bool, optional
         Whether to show a progress bar. By default one appears once the call has taken two seconds,
         if standard error is a terminal or a notebook and tqdm is installed.
@@ -258,9 +271,10 @@ def iterative_snip(
     UnknownNameError
         If there is no such schedule or mode, or a pattern matches no parameter.
     BatchesError
-        If there are no batches, or they run out and cannot be iterated again.
+        If there are no batches, they run out and cannot be iterated again, or the number of samples
+        in one is needed and unknown.
     MissingGradientsError
-        If batches or a loss are missing, or the loss does not depend on a parameter.
+        If batches or a loss are missing, or no batch of the search reaches a parameter.
     UnsupportedTypeError
         If an argument has the wrong type, or a parameter is not floating-point.
     StructureError
@@ -283,6 +297,8 @@ def iterative_snip(
     -----
     DegenerateSaliencyWarning, LayerCollapseWarning, MaskedGradientsWarning
         See `swiftforce.MaskSearch.result`.
+    PartlySearchedWarning
+        If less than half of the model's matrices were searched, and not because of the patterns.
 
     References
     ----------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,10 @@ def run_search(
             if row.core is None:
                 found = _by_products(buffers, scoring, sparsity, keep, others)
             else:
+                label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*how)
+                if begins_at is not None:
+                    # Each rank has shards of its own, and all give the file the same label.
+                    label += f", from the masks {'of all ranks' if sharding else begins}"
                 search = MaskSearch(
                     buffers.dense,
                     method=row.core,
@@ -150,31 +155,53 @@ def run_search(
                     communicator=sharding.communicator if sharding is not None else None,
                     pieces=sharding.pieces if sharding is not None else None,
                 )
-                label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*how)
-                if begins_at is not None:
-                    label += f", from the masks {digest(begins_at)}"
-                    buffers.load_masked()
-                if checkpoint is not None and _exists(checkpoint, group):
-                    with Agreement(group) as agreement:
-                        search = _resumed(search, checkpoint, label, buffers, sharding)
-                        scoring.skip(search.taken)
-                        agreement.settings = search.taken
-                remaining = range(search.taken, search.steps)
-                for _ in bar(remaining, description=row.name, shown=progress):
-                    _step(search, scoring, buffers)
-                    if checkpoint is not None and _writes(ranks, sharding):
-                        search.save(checkpoint, label=label)
-                with Agreement(group):
-                    found = search._result(4, copies=False, others=others)
-                scoring.check_reached()
-                if sharding is not None and sharding.is_first_copy:
-                    packed = search._whole_masks()
+                run = _Run(row.name, scoring, buffers, sharding, ranks, group)
+                found, packed = run.finish(search, checkpoint, label, others, progress)
             if ranks is not None:
                 ranks.check_equal(found.masks.values(), "masks")
             pruning = _of_model(found, row.name, parameters, buffers, packed)
             warn_about_parts(pruning.layers, stacklevel=4)
             warn_about_scope(parameters.scope, stacklevel=4)
             return pruning
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the steps of a search need."""
+
+    method: str
+    scoring: Scoring
+    buffers: WeightBuffers
+    sharding: Sharding | None
+    ranks: Ranks | None
+    group: Communicator | None
+
+    def finish(
+        self,
+        search: MaskSearch[Masks],
+        checkpoint: str | os.PathLike[str] | None,
+        label: str,
+        others: Mapping[str, nn.Parameter],
+        progress: bool | None,
+    ) -> tuple[Pruning[Masks], Sequence[Array] | None]:
+        """Search to the end; the result and, on the first rank that has shards, whole masks."""
+        self.buffers.load_masked()
+        if checkpoint is not None and _exists(checkpoint, self.group):
+            search = _resumed(search, checkpoint, label, self.buffers, self.sharding)
+            self.scoring.skip(search.taken)
+        steps = range(search.taken, search.steps)
+        for _ in bar(steps, description=self.method, shown=progress):
+            search.step(self.buffers.gradients(self.scoring()))
+            self.buffers.load_masked()
+            # Computing gradients comes next and needs the most memory.
+            search._forget_previous()
+            if checkpoint is not None and _writes(self.ranks, self.sharding):
+                search.save(checkpoint, label=label)
+        with Agreement(self.group):
+            found = search._result(5, copies=False, others=others)
+        self.scoring.check_reached()
+        is_shared = self.sharding is not None and self.sharding.is_first_copy
+        return found, search._whole_masks() if is_shared else None
 
 
 def _check_can(
@@ -187,14 +214,6 @@ def _check_can(
         )
     if checkpoint is not None and method == GRASP:
         raise StructureError("checkpoint is for a search of several steps: leave it out")
-
-
-def _step(search: MaskSearch[Masks], scoring: Scoring, buffers: WeightBuffers) -> None:
-    """Take a step, and put the masked weights into the model."""
-    search.step(buffers.gradients(scoring()))
-    buffers.load_masked()
-    # Computing gradients comes next and needs the most memory.
-    search._forget_previous()
 
 
 def _writes(ranks: Ranks | None, sharding: Sharding | None) -> bool:
