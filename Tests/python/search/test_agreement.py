@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import swiftforce as sf
 from ranks import Group, Member, results
-from swiftforce.search import Agreement, RankSums
-from swiftforce.search import mask_search, search_state
+from swiftforce.search import Agreement, RankSums, mask_search, search_state
 from swiftforce.search.pieces import halves, joined
 
 
