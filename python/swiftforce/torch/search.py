@@ -156,9 +156,9 @@ def run_search(
                     _step(search, scoring, buffers)
                     if checkpoint is not None and _writes(ranks, sharding):
                         search.save(checkpoint, label=label)
+                scoring.check_reached()  # Before warnings of what follows from it.
                 with Agreement(group):
                     found = search._result(4, copies=False, others=others)
-                scoring.check_reached()
                 if sharding is not None and sharding.is_first_copy:
                     packed = search._whole_masks()
             if ranks is not None:
