@@ -197,9 +197,9 @@ class _Run:
             search._forget_previous()
             if checkpoint is not None and _writes(self.ranks, self.sharding):
                 search.save(checkpoint, label=label)
+        self.scoring.check_reached()  # Before warnings of what follows from it.
         with Agreement(self.group):
             found = search._result(5, copies=False, others=others)
-        self.scoring.check_reached()
         is_shared = self.sharding is not None and self.sharding.is_first_copy
         return found, search._whole_masks() if is_shared else None
 
