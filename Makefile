@@ -11,8 +11,9 @@ TOOLS := $(VENV)/tools
 PYTHON_SOURCES := $(shell find python/swiftforce -name '*.py' -o -name '*.pyi')
 WHEEL := wheelhouse/.made
 PAGES := $(VENV)/pages
+ZOO := $(VENV)/zoo
 
-.PHONY: help build demo figure notebooks test test-fast bench pictures docs lint format wheel wheel-test clean
+.PHONY: help build demo figure notebooks test test-fast test-zoo fuzz bench pictures docs lint format wheel wheel-test clean
 .PHONY: system data toolchain
 
 help:
@@ -21,6 +22,8 @@ help:
 	@echo "make notebooks   run the notebooks of examples/ and write what they show"
 	@echo "make test        every Swift test and every pytest"
 	@echo "make test-fast   the tests to run after each edit: pytest in a minute, see CONTRIBUTING.md"
+	@echo "make test-zoo    60 architectures of timm, torchvision, transformers: an hour, each week"
+	@echo "make fuzz        random searches, damaged files, killed writers: half an hour; CASES=1000000"
 	@echo "make bench       masks, networks, searches on torch: what they cost; half an hour, 12 GB"
 	@echo "make pictures    what results look like in a notebook and on a terminal, for the docs"
 	@echo "make build       the extension in .venv, and nothing else"
@@ -49,6 +52,16 @@ test: $(TOOLS) | data
 
 test-fast: $(TOOLS) | data
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto
+
+# Models from their configurations, with random weights; OPTIONS="-k resnet" runs some.
+test-zoo: $(ZOO)
+	$(BIN)/python -m pytest Tests/zoo $(OPTIONS)
+
+# SEED=1: other cases. docs/RELIABILITY.md has what was run.
+CASES ?= 1000000
+SEED ?= 0
+fuzz: $(TOOLS)
+	$(BIN)/python Tests/fuzz/masks.py --cases $(CASES) --seed $(SEED)
 
 # QUICK=1: seconds, small sizes, no page and no picture.
 ifdef QUICK
@@ -105,6 +118,11 @@ $(BUILT): $(NATIVE_SOURCES) | toolchain system
 # What tests, benchmarks and linters need besides, torch among it.
 $(TOOLS): pyproject.toml constraints.txt | $(BUILT)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group test --group lint --group wheel
+	touch $@
+
+# Architectures, beside the torch that is there.
+$(ZOO): pyproject.toml constraints.txt | $(TOOLS)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group zoo
 	touch $@
 
 # What the site is made with.

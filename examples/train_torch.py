@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     if given.checkpoint and given.checkpoint.exists():
         saved = torch.load(given.checkpoint, map_location=device)
-        sft.apply(model, sft.masks(saved["model"]), optimizer)  # no masks if the run was dense
+        sft.apply(model, saved["masks"], optimizer)  # none if the run was dense
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
@@ -105,7 +105,8 @@ def main(arguments: list[str] | None = None) -> None:
         if given.checkpoint:
             parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
             states = {name: part.state_dict() for name, part in parts.items()}
-            torch.save({**states, "epochs": epoch}, given.checkpoint)
+            masks = sft.masks(model)
+            torch.save({**states, "masks": masks, "epochs": epoch}, given.checkpoint)
 
     weights = sft.prunable(model).values()
     kept, size = sum(int(w.count_nonzero()) for w in weights), sum(w.numel() for w in weights)

@@ -77,10 +77,11 @@ public func searchStepShared(
       try holding(unsafe stepMemory(arrays)) { () throws(Fault) in
         let step = unsafe try StepArguments(arrays, report, layerKept, least: 0)
         _ = try searches[search]
-        try holding(step.memory) { () throws(Fault) in
-          let starts = (0..<step.tensors).map { i in Int(unsafe given.starts[i]) }
+        let memory = unsafe step.memory + placementMemory(given, step.tensors)
+        try holding(memory) { () throws(Fault) in
+          let placements = unsafe try placements(given, step.tensors)
           isTaking = true
-          try step.take(in: search, with: ranks.with(starts: starts))
+          try step.take(in: search, with: ranks.with(placements))
         }
       }
     } catch {
@@ -96,12 +97,13 @@ private func stepMemory(_ arrays: UnsafePointer<sf_step_arrays>?) -> Int {
   MemoryBound.arguments(unsafe isAligned(arrays) ? arrays?.pointee.tensors ?? 0 : 0, lists: 6)
 }
 
-/// The connection to the other ranks, without the starts of tensors.
+/// The connection to the other ranks, without the places of tensors.
 private func shared(_ ranks: sf_ranks, _ environment: FloatingPoint) throws(Fault) -> Ranks {
   guard let sum = unsafe ranks.sum else { throw .null("sum") }
   _ = unsafe try required(ranks.starts, "starts")
+  let arePieces = unsafe ranks.dimensions != nil
   let context = unsafe ranks.context
-  return Ranks(starts: []) { (numbers: inout [Int64]) throws(SFError) in
+  return Ranks([], arePieces: arePieces) { (numbers: inout [Int64]) throws(SFError) in
     let status = unsafe numbers.withUnsafeMutableBufferPointer { numbers in
       environment.ofCaller {
         unsafe sum(context, numbers.baseAddress, Int64(numbers.count))
@@ -110,6 +112,44 @@ private func shared(_ ranks: sf_ranks, _ environment: FloatingPoint) throws(Faul
     guard status == 0 else { throw .exchangeFailed }
   }
 }
+
+/// What `placements` allocates at most.
+private func placementMemory(_ ranks: sf_ranks, _ count: Int) -> Int {
+  guard let dimensions = unsafe ranks.dimensions else { return count * 64 }
+  return (0..<count).reduce(0) { sum, tensor in
+    let own = min(max(unsafe dimensions[tensor], 0), Int64(maximumDimensions))
+    return sum + 160 + 16 * Int(own)
+  }
+}
+
+/// Where the tensors of this rank lie.
+private func placements(_ ranks: sf_ranks, _ count: Int) throws(Fault) -> [Placement] {
+  let starts = unsafe try required(ranks.starts, "starts")
+  guard unsafe ranks.dimensions != nil else {
+    return (0..<count).map { i in Placement(start: Int(unsafe starts[i])) }
+  }
+  let dimensions = unsafe try required(ranks.dimensions, "dimensions")
+  let extents = unsafe try required(ranks.extents, "extents")
+  let strides = unsafe try required(ranks.strides, "strides")
+  var placements: [Placement] = []
+  var first = 0
+  for tensor in 0..<count {
+    let own = unsafe dimensions[tensor]
+    guard (1...Int64(maximumDimensions)).contains(own) else {
+      throw Fault(SF_BAD_COUNT, "a piece has 1 ... \(maximumDimensions) dimensions, not \(own)")
+    }
+    let range = first..<first + Int(own)
+    placements.append(
+      Placement(
+        start: Int(unsafe starts[tensor]), extents: range.map { Int(unsafe extents[$0]) },
+        strides: range.map { Int(unsafe strides[$0]) }))
+    first = range.upperBound
+  }
+  return placements
+}
+
+/// As many as an array of numpy has.
+private let maximumDimensions = 64
 
 /// The arguments of a step, checked.
 @safe private struct StepArguments {

@@ -51,12 +51,15 @@ import Testing
   }
 
   @Test func ranks() {
-    #expect(unsafe MemoryLayout<sf_ranks>.size == 24)
+    #expect(unsafe MemoryLayout<sf_ranks>.size == 48)
     #expect(
       unsafe [
         MemoryLayout<sf_ranks>.offset(of: \.sum), MemoryLayout<sf_ranks>.offset(of: \.context),
         MemoryLayout<sf_ranks>.offset(of: \.starts),
-      ] == [0, 8, 16])
+        MemoryLayout<sf_ranks>.offset(of: \.dimensions),
+        MemoryLayout<sf_ranks>.offset(of: \.extents),
+        MemoryLayout<sf_ranks>.offset(of: \.strides),
+      ] == [0, 8, 16, 24, 32, 40])
   }
 
   @Test func stepArrays() {

@@ -244,7 +244,7 @@ def test_outputs_that_are_inputs() -> None:
         lambda: _core.saliency(2, ones, None, ones, 0),
         lambda: _core.select([shared.view(F)], [shared.view(M)[2:6]], 1),
         lambda: _core.search_step(
-            new_search(), ones, ones, None, [np.ones(4, M)], ones, None, None
+            new_search(), ones, ones, None, [np.ones(4, M)], ones, None, None, None
         ),
         lambda: _core.network_gradients(network, None, weights, x, y, None, 0, False),
         lambda: _core.network_forward(network, x, x.reshape(-1)[:9].reshape(3, 3)),

@@ -17,11 +17,11 @@ from native_calls import (
 from swiftforce import _core
 
 
-def shared_step(total: Any, starts: Any = (0,)) -> dict[str, Any]:
+def shared_step(total: Any, starts: Any = (0,), pieces: Any = None) -> dict[str, Any]:
     """A step of a rank that is alone, whose sums the function forms."""
     ones = [np.ones(4, F)]
     arguments = [new_search(), ones, ones, None, [np.ones(4, M)], None]
-    return _core.search_step(*arguments, total, starts)
+    return _core.search_step(*arguments, total, starts, pieces)
 
 
 def alone(numbers: bytearray) -> None:
@@ -59,6 +59,39 @@ def test_what_goes_wrong_in_a_sum_is_raised(total: Any, error: type[BaseExceptio
 def test_starts_must_be_numbers_of_tensors(starts: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         shared_step(alone, starts)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "error"),
+    [
+        (((1,), (4,), (1,)), None),
+        (((2,), (2, 2), (2, 1)), None),
+        (((1,), (4,)), IndexError),
+        (((1, 1), (4, 1), (1, 1)), ValueError),
+        (((2,), (4,), (1,)), ValueError),
+        (((1,), (4, 4), (1, 1)), ValueError),
+        (((-1,), (), ()), ValueError),
+        (((0,), (), ()), _core.NativeError),
+        (((1,), (3,), (1,)), _core.NativeError),
+        (((2,), (2, 2), (1, 1)), _core.NativeError),
+        (((1,), ("a",), (1,)), TypeError),
+        (7, TypeError),
+    ],
+)
+def test_pieces_must_fit_the_tensors(pieces: Any, error: type[Exception] | None) -> None:
+    if error is None:
+        assert shared_step(alone, pieces=pieces)["layer_kept"] == (2,)
+    else:
+        with pytest.raises(error):
+            shared_step(alone, pieces=pieces)
+
+
+@pytest.mark.parametrize("starts", [3, ("a",), ()])
+def test_arguments_that_cannot_be_read_are_told_to_the_other_ranks(starts: Any) -> None:
+    told = []
+    with pytest.raises((TypeError, ValueError)):
+        shared_step(lambda numbers: told.append(np.frombuffer(bytes(numbers), np.int64)[0]), starts)
+    assert told == [1]
 
 
 def test_a_start_beyond_the_end() -> None:

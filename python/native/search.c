@@ -72,11 +72,50 @@ static int32_t sum_over_ranks(void *context, int64_t *values, int64_t count) {
   return failed;
 }
 
+/* Three lists about pieces: their numbers of dimensions, and the extents and strides of all. The
+ * caller frees the lists. None: there are none. */
+static int pieces_from(PyObject *lists, Py_ssize_t tensors, int64_t *pieces[3]) {
+  Py_ssize_t counts[3], total = 0;
+  if (lists == Py_None) return 1;
+  for (int i = 0; i < 3; i++) {
+    PyObject *list = PySequence_GetItem(lists, i);
+    if (!list) return 0;
+    pieces[i] = integers_from(list, &counts[i]);
+    Py_DECREF(list);
+    if (!pieces[i]) return 0;
+  }
+  int fit = counts[0] == tensors;
+  for (Py_ssize_t i = 0; fit && i < tensors; i++) {
+    fit = pieces[0][i] >= 0 && pieces[0][i] <= counts[1] - total;
+    total += fit ? (Py_ssize_t)pieces[0][i] : 0;
+  }
+  if (!fit || counts[1] != total || counts[2] != total) {
+    PyErr_SetString(PyExc_ValueError, "the lists about pieces differ in length");
+    return 0;
+  }
+  return 1;
+}
+
+/* Tells the other ranks that this one cannot take the step, and keeps the exception that says why. */
+static void report_failure(rank_exchange *exchange) {
+  PyObject *type, *value, *trace;
+  const int64_t start = 0;
+  sf_ranks ranks = {sum_over_ranks, exchange, &start, NULL, NULL, NULL};
+  PyErr_Fetch(&type, &value, &trace);
+  exchange->state = PyEval_SaveThread();
+  sf_search_step_shared(0, NULL, &ranks, NULL, NULL, NULL);
+  PyEval_RestoreThread(exchange->state);
+  Py_XDECREF(exchange->type);
+  Py_XDECREF(exchange->value);
+  Py_XDECREF(exchange->trace);
+  PyErr_Restore(type, value, trace);
+}
+
 PyObject *core_search_step(PyObject *module, PyObject *args) {
   PyObject *capsule, *weight_list, *gradient_list, *previous_list, *mask_list, *masked_list;
-  PyObject *start_list;
+  PyObject *start_list, *piece_lists = Py_None;
   rank_exchange exchange = {0};
-  int64_t *starts = NULL;
+  int64_t *starts = NULL, *pieces[3] = {0};
   Py_ssize_t start_count = 0;
   held_arrays weights = {0}, gradients = {0}, previous = {0}, masks = {0}, masked = {0};
   sf_report report;
@@ -84,11 +123,13 @@ PyObject *core_search_step(PyObject *module, PyObject *args) {
   int32_t status;
   int64_t *layer_kept = NULL;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "OOOOOOOO:search_step", &capsule, &weight_list, &gradient_list,
-                        &previous_list, &mask_list, &masked_list, &exchange.sum, &start_list))
+  if (!PyArg_ParseTuple(args, "OOOOOOOOO:search_step", &capsule, &weight_list, &gradient_list,
+                        &previous_list, &mask_list, &masked_list, &exchange.sum, &start_list,
+                        &piece_lists))
     return NULL;
+  int is_shared = start_list != Py_None, is_taken = 0;
   int64_t handle = handle_from(capsule, search_name);
-  if (!handle) return NULL;
+  if (!handle) goto done;
   if (!acquire_arrays(weight_list, 0, &weights) || !acquire_arrays(gradient_list, 0, &gradients) ||
       !acquire_arrays(previous_list, 0, &previous) || !acquire_arrays(mask_list, 1, &masks) ||
       !acquire_arrays(masked_list, 1, &masked))
@@ -101,15 +142,17 @@ PyObject *core_search_step(PyObject *module, PyObject *args) {
     PyErr_NoMemory();
     goto done;
   }
-  starts = start_list == Py_None ? NULL : integers_from(start_list, &start_count);
-  if (start_list != Py_None && !starts) goto done;
+  starts = is_shared ? integers_from(start_list, &start_count) : NULL;
+  if (is_shared && !starts) goto done;
   if (starts && start_count != weights.count) {
     PyErr_SetString(PyExc_ValueError, "starts and weights differ in length");
     goto done;
   }
+  if (!pieces_from(piece_lists, weights.count, pieces)) goto done;
   sf_step_arrays arrays = {weights.arrays, gradients.arrays, previous.arrays,
                            masks.arrays,   masked.arrays,    weights.count};
-  sf_ranks ranks = {sum_over_ranks, &exchange, starts};
+  sf_ranks ranks = {sum_over_ranks, &exchange, starts, pieces[0], pieces[1], pieces[2]};
+  is_taken = 1;
   exchange.state = PyEval_SaveThread();
   status = starts ? sf_search_step_shared(handle, &arrays, &ranks, &report, layer_kept, &error)
                   : sf_search_step(handle, &arrays, &report, layer_kept, &error);
@@ -121,7 +164,9 @@ PyObject *core_search_step(PyObject *module, PyObject *args) {
   if (check_status(module, status, &error))
     result = report_dict(module, &report, layer_kept, weights.count);
 done:
+  if (is_shared && !is_taken) report_failure(&exchange);
   PyMem_Free(starts);
+  for (int i = 0; i < 3; i++) PyMem_Free(pieces[i]);
   PyMem_Free(layer_kept);
   release_arrays(&weights);
   release_arrays(&gradients);

@@ -2,6 +2,10 @@
 
 import sys
 
-from swiftforce.cli import main
+try:
+    from swiftforce.cli import main
 
-sys.exit(main())
+    status = main()
+except KeyboardInterrupt:  # before the command began
+    status = 130
+sys.exit(status)

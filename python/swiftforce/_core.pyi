@@ -55,6 +55,7 @@ def search_step(
     masked: _Arrays | None,
     sum: Callable[[bytearray], None] | None,
     starts: Sequence[int] | None,
+    pieces: tuple[Sequence[int], Sequence[int], Sequence[int]] | None,
     /,
 ) -> dict[str, Any]: ...
 def search_taken(search: object, /) -> int: ...

@@ -1,4 +1,4 @@
-"""Ranks that find one mask together: they add up numbers, by torch.distributed or by MPI.
+"""Ranks that find one mask together: they add up numbers, by torch.distributed, MPI or JAX.
 
 A rank is a process, or a thread of one, that holds a part of the weights. `MaskSearch` takes a
 communicator: any object with the methods of `Communicator`, which form sums over all ranks.
@@ -6,9 +6,14 @@ communicator: any object with the methods of `Communicator`, which form sums ove
 All ranks make the search and take its steps together. They find the masks that one process would
 find in all weights, bit for bit. In a step a rank sends some 50 KB for float32, 100 for float64
 and, if scores are equal, 50 more, whatever the number of weights, tensors and ranks; pieces add
-8 bytes for each tensor. If the arguments of one rank are wrong, it raises its own error, and the
-others raise a `RankFailedError`. A rank that never comes, because it raised elsewhere, cannot be
-told from a slow one.
+8 bytes for each tensor. All numbers are integers from 0 to 2**62, and positions and counts are
+exact up to there; digests travel in words of 16 and 32 bits, so the sums of 2**30 ranks fit.
+
+If one rank raises, whether its arguments are wrong, its memory is short or a user interrupts it,
+it raises its own error, and the others raise a `RankFailedError` at their next sum. Two cases are
+out of reach: a rank that dies, or that raises in the caller's code between two calls, cannot be
+told from a slow one; and if a sum itself fails, the library that carries it decides who learns of
+it. Set the timeout of that library.
 """
 
 from __future__ import annotations
@@ -23,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.distributed import ProcessGroup
 
-__all__ = ["Communicator", "MPICommunicator", "TorchCommunicator"]
+__all__ = ["Communicator", "JaxCommunicator", "MPICommunicator", "TorchCommunicator"]
 
 
 @runtime_checkable
@@ -203,6 +208,81 @@ class MPICommunicator:
         sums = np.empty_like(values)
         self._comm.Allreduce(values, sums)
         values[...] = sums
+
+
+class JaxCommunicator:
+    """The processes of jax.distributed.
+
+    `swiftforce.jax` makes one by itself for parameters that lie on several processes. Numbers are
+    added up on one device of each process. On CPUs that needs
+    ``jax.config.update("jax_cpu_collectives_implementation", "gloo")`` before JAX starts.
+
+    Raises
+    ------
+    ImportError
+        If JAX is not installed.
+    """
+
+    #: Bits of an int64 that are added up in 32: sums of up to 65,537 ranks then fit.
+    _LIMB = 16
+
+    def __init__(self) -> None:
+        try:
+            import jax
+        except ImportError:
+            raise ImportError("JaxCommunicator needs JAX: pip install 'swiftforce[jax]'") from None
+        self._jax: Any = jax
+        first: dict[int, Any] = {}
+        for device in jax.devices():
+            first.setdefault(device.process_index, device)
+        self._device = first[self.rank]
+        sharding: Any = jax.sharding
+        mesh = sharding.Mesh([first[rank] for rank in sorted(first)], ("rank",))
+        self._by_rank = sharding.NamedSharding(mesh, sharding.PartitionSpec("rank"))
+        everywhere = sharding.NamedSharding(mesh, sharding.PartitionSpec())
+        self._added = jax.jit(lambda parts: parts.sum(0), out_shardings=everywhere)
+        self._gathered = jax.jit(lambda parts: parts, out_shardings=everywhere)
+
+    @property
+    def rank(self) -> int:
+        """Position of this rank, from 0."""
+        return int(self._jax.process_index())
+
+    @property
+    def size(self) -> int:
+        """Number of ranks."""
+        return int(self._jax.process_count())
+
+    def sum_integers(self, values: NDArray[np.int64]) -> None:
+        """Replace each number by its sum over all ranks."""
+        # JAX has no integers of 64 bits unless the user asks for them, and some devices never do.
+        shifts = np.arange(0, 64, self._LIMB, dtype=np.uint64)[:, None]
+        limbs = (values.view(np.uint64) >> shifts) & np.uint64((1 << self._LIMB) - 1)
+        sums = self._of_all_ranks(self._added, limbs.astype(np.uint32)).astype(np.uint64)
+        values[:] = (sums << shifts).sum(axis=0, dtype=np.uint64).view(np.int64)
+
+    def sum_floats(self, values: NDArray[Any]) -> None:
+        """Replace each number by its sum over all ranks, which are added in their order."""
+        bits = self._of_all_ranks(self._gathered, values.view(np.uint32))
+        values[:] = bits.view(values.dtype).sum(axis=0)
+
+    def offset(self, count: int) -> int:
+        """Sum of the counts of the ranks before this one."""
+        counts = np.zeros(self.size, np.int64)
+        counts[self.rank] = count
+        self.sum_integers(counts)
+        return int(counts[: self.rank].sum())
+
+    def _of_all_ranks(self, function: Any, numbers: NDArray[Any]) -> NDArray[Any]:  # noqa: ANN401
+        """What a function makes of the numbers of all ranks, by rank."""
+        jax = self._jax
+        parts = jax.make_array_from_single_device_arrays(
+            (self.size, *numbers.shape),
+            self._by_rank,
+            [jax.device_put(numbers[None], self._device)],
+        )
+        found: NDArray[Any] = jax.device_get(function(parts).addressable_data(0))
+        return found
 
 
 def __dir__() -> list[str]:

@@ -26,12 +26,15 @@ __all__ = [
     "MaskFileError",
     "MaskedGradientsWarning",
     "MasksChangedError",
+    "MasksLostWarning",
     "MissingGradientsError",
     "NetworkFileError",
     "NonFiniteError",
     "OverlapError",
+    "PartlySearchedWarning",
     "RankFailedError",
     "RanksDifferError",
+    "RemovedWeightsWarning",
     "RunsFileError",
     "ScheduleError",
     "SearchDoneError",
@@ -52,8 +55,28 @@ __all__ = [
 ]
 
 
+def printable(text: str) -> str:
+    r"""Escape the characters of a text that do not print, such as line ends and colour codes.
+
+    Names of tensors and files may hold any characters, and a terminal obeys some of them.
+
+    Examples
+    --------
+    >>> from swiftforce.errors import printable
+    >>> printable("größe\x1b[1m")
+    'größe\\x1b[1m'
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
 class SwiftForceError(Exception):
     """Base of every error that swiftforce raises."""
+
+    def __str__(self) -> str:
+        """The message, without characters that a terminal would obey."""
+        return printable(super().__str__())
 
 
 class NonFiniteError(SwiftForceError, ValueError):
@@ -160,7 +183,7 @@ class RankFailedError(SwiftForceError, RuntimeError):
 
 
 class InUseError(SwiftForceError, RuntimeError):
-    """A search was used during its own step: by its communicator, or by a signal handler."""
+    """A call was made from within another on the same object: by a callback or a signal handler."""
 
 
 class ExchangeError(SwiftForceError, RuntimeError):
@@ -226,6 +249,10 @@ class AllocationError(SwiftForceError, MemoryError):
 class SwiftForceWarning(UserWarning):
     """Base of every warning that swiftforce issues."""
 
+    def __str__(self) -> str:
+        """The message, without characters that a terminal would obey."""
+        return printable(super().__str__())
+
 
 class DegenerateSaliencyWarning(SwiftForceWarning):
     """Fewer weights have a saliency above zero than are kept: their positions decide the rest."""
@@ -239,8 +266,20 @@ class LayerCollapseWarning(SwiftForceWarning):
     """No weight of a layer is kept."""
 
 
+class PartlySearchedWarning(SwiftForceWarning):
+    """Less than half of a model's matrices were searched, and not because of the patterns given."""
+
+
 class UnreachableClassWarning(SwiftForceWarning):
     """No path of kept weights leads from a network's input to a class: it is never predicted."""
+
+
+class MasksLostWarning(SwiftForceWarning):
+    """Masks no longer keep weights at zero, or a saved state lacks them."""
+
+
+class RemovedWeightsWarning(SwiftForceWarning):
+    """A state that is loaded has values other than zero where masks remove weights."""
 
 
 class StepsIgnoredWarning(SwiftForceWarning):

@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 /* Increased whenever a struct or a prototype below changes. */
-#define SF_ABI_VERSION 5
+#define SF_ABI_VERSION 6
 
 /* ------------------------------------------------------------------------------ vocabulary */
 
@@ -182,6 +182,13 @@ typedef struct sf_ranks {
   int32_t (*sum)(void *context, int64_t *values, int64_t count);
   void *context;         /* passed to `sum` */
   const int64_t *starts; /* for each tensor: how many weights of all ranks precede it; ascending */
+  /* NULL if the ranks have tensors of their own. If their tensors are pieces of larger ones, which
+     all ranks list in the same order: the number of dimensions of each piece, and one after the
+     other for all pieces, outermost dimension first, elements along each dimension and how far
+     apart neighbours along it lie in the order of the weights of all ranks. */
+  const int64_t *dimensions;
+  const int64_t *extents;
+  const int64_t *strides;
 } sf_ranks;
 
 /* The report of one selection. Sums are computed in double in a fixed order. */
@@ -261,7 +268,7 @@ SF_STATIC_ASSERT(sizeof(sf_saliency_info) == 8, "layout of sf_saliency_info");
 SF_STATIC_ASSERT(sizeof(sf_method_info) == 16, "layout of sf_method_info");
 SF_STATIC_ASSERT(sizeof(sf_search_options) == 56, "layout of sf_search_options");
 SF_STATIC_ASSERT(sizeof(sf_step_arrays) == 48, "layout of sf_step_arrays");
-SF_STATIC_ASSERT(sizeof(sf_ranks) == 24, "layout of sf_ranks");
+SF_STATIC_ASSERT(sizeof(sf_ranks) == 48, "layout of sf_ranks");
 SF_STATIC_ASSERT(sizeof(sf_report) == 112, "layout of sf_report");
 SF_STATIC_ASSERT(sizeof(sf_layer) == 80, "layout of sf_layer");
 SF_STATIC_ASSERT(sizeof(sf_parameter) == 56, "layout of sf_parameter");
@@ -329,7 +336,7 @@ int32_t sf_search_step(int64_t search, const sf_step_arrays *arrays, sf_report *
                        int64_t *layer_kept, sf_error *error);
 /* Like sf_search_step, together with the other ranks. The masks are those that one search over the
    weights of all ranks would find. The report is about all ranks and equal on each; layer_kept is
-   about the tensors of this rank. If one rank returns a status other than SF_OK, all do, unless
+   about the tensors of this rank, or about whole tensors if these are pieces. If one rank returns a status other than SF_OK, all do, unless
    that status is SF_EXCHANGE_FAILED, or `ranks` itself is invalid. */
 int32_t sf_search_step_shared(int64_t search, const sf_step_arrays *arrays, const sf_ranks *ranks,
                               sf_report *report, int64_t *layer_kept, sf_error *error);

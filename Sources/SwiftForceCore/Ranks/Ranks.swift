@@ -7,23 +7,33 @@
 /// All ranks take part in every sum, in the same order, so no rank may stop on its own. A rank that
 /// fails reports it in the next sum, and all of them throw.
 public struct Ranks {
-  /// Where each tensor of this rank begins among the weights of all ranks, in the order that breaks
-  /// ties. Starts ascend, and no two tensors overlap.
-  public let starts: [Int]
+  /// Where each tensor of this rank lies among the weights of all ranks, in the order that breaks
+  /// ties. One tensor ends before the next begins.
+  public let placements: [Placement]
+  /// Whether the tensors are pieces of larger ones, which all ranks list in the same order.
+  public let arePieces: Bool
 
   private let exchange: (inout [Int64]) throws(SFError) -> Void
 
   /// - Parameters:
-  ///   - starts: one per tensor of this rank.
+  ///   - placements: one per tensor of this rank.
+  ///   - arePieces: whether the tensors are pieces of larger ones. A report then has the weights
+  ///     kept in each whole tensor.
   ///   - sum: replaces each number by its sum over all ranks. It is called on the thread that takes
   ///     the step. An error that it throws ends the step on this rank alone.
-  public init(starts: [Int], sum: @escaping (inout [Int64]) throws(SFError) -> Void) {
-    self.starts = starts
+  public init(
+    _ placements: [Placement], arePieces: Bool,
+    sum: @escaping (inout [Int64]) throws(SFError) -> Void
+  ) {
+    self.placements = placements
+    self.arePieces = arePieces
     exchange = sum
   }
 
-  /// The same connection, for tensors that begin elsewhere.
-  public func with(starts: [Int]) -> Ranks { Ranks(starts: starts, sum: exchange) }
+  /// The same connection, for tensors that lie elsewhere.
+  public func with(_ placements: [Placement]) -> Ranks {
+    Ranks(placements, arePieces: arePieces, sum: exchange)
+  }
 
   /// Tells the other ranks, which are taking a step, that this rank cannot take it. Called instead
   /// of the step. The others throw `rankFailed`.
@@ -58,22 +68,22 @@ public struct Ranks {
     }
   }
 
-  /// Checks that the starts fit the tensors of this rank.
+  /// Checks that the placements fit the tensors of this rank.
   ///
   /// - Parameters:
   ///   - sizes: elements of this rank's tensors.
   ///   - total: weights of all ranks.
   /// - Throws: `sizeMismatch`, `badStart`.
   func check(_ sizes: [Int], of total: Int) throws(SFError) {
-    guard starts.count == sizes.count else {
-      throw .sizeMismatch(.weights, tensor: nil, got: starts.count, expected: sizes.count)
+    guard placements.count == sizes.count else {
+      throw .sizeMismatch(.weights, tensor: nil, got: placements.count, expected: sizes.count)
     }
     var end = 0
-    for (tensor, (start, size)) in zip(starts, sizes).enumerated() {
-      guard start >= end, start <= total, size <= total - start else {
-        throw .badStart(tensor: tensor, start: start)
+    for (tensor, (placement, size)) in zip(placements, sizes).enumerated() {
+      guard placement.start >= end, let next = placement.end(size, of: total) else {
+        throw .badStart(tensor: tensor, start: placement.start)
       }
-      end = start + size
+      end = next
     }
   }
 }

@@ -24,15 +24,16 @@ struct SharedSelection: KernelJob {
   ///   - selection: the tensors of this rank; `keep` and `previous.keep` count weights of all
   ///     ranks.
   ///   - total: weights of all ranks.
-  ///   - digest: a hash of what must be the same on all ranks, in `StepAgreement.digestBits` bits.
+  ///   - digest: a hash of what must be the same on all ranks.
   ///   - ownKept: how many weights the previous masks must keep on this rank; nil if unknown.
   ///   - level, threads: nil: those in use.
+  /// - Returns: the report, and how many weights this rank keeps.
   /// - Throws: what a selection throws; `rankFailed`, `ranksDiffer`, `exchangeFailed`. If one rank
   ///   throws, all do.
   static func select(
-    _ selection: MaskSelection, of total: Int, ranks: Ranks, digest: Int, ownKept: Int?,
+    _ selection: MaskSelection, of total: Int, ranks: Ranks, digest: UInt64, ownKept: Int?,
     level: CPULevel? = nil, threads: Int? = nil
-  ) throws(SFError) -> Report {
+  ) throws(SFError) -> (Report, ownKept: Int) {
     let (level, threads, kept) = try ranks.reportingFailure {
       () throws(SFError) -> (CPULevel, Int, Int) in
       let level = if let level { level } else { try CPULevel.current() }
@@ -51,7 +52,7 @@ struct SharedSelection: KernelJob {
     return try shared.dispatch(wide: isWide, level: level, threads: threads)
   }
 
-  func run<K: BlockKernels>(_: K.Type, _ threads: Int) throws(SFError) -> Report {
+  func run<K: BlockKernels>(_: K.Type, _ threads: Int) throws(SFError) -> (Report, ownKept: Int) {
     let output = MaskOutput<K>(
       masks: selection.masks, previous: selection.previous?.masks, applying: selection.applying)
     do throws(SFError) {
@@ -64,7 +65,7 @@ struct SharedSelection: KernelJob {
 
   private func select<K: BlockKernels>(
     _ output: MaskOutput<K>, _ threads: Int
-  ) throws(SFError) -> Report {
+  ) throws(SFError) -> (Report, ownKept: Int) {
     let scores = selection.scores
     let chunks = Chunk.all(of: scores.sizes)
     let workers = workers(threads, chunks, scores.sizes.reduce(0, +))
@@ -84,7 +85,7 @@ struct SharedSelection: KernelJob {
   /// Writes the masks, and sums the statistics over all ranks.
   private func report<K: BlockKernels>(
     _ pass: SinglePass<K>, _ threshold: Threshold<K>, _ passes: Int
-  ) throws(SFError) -> Report {
+  ) throws(SFError) -> (Report, ownKept: Int) {
     var failure: SFError?
     var own = Statistics()
     var layerKept: [Int] = []
@@ -97,9 +98,17 @@ struct SharedSelection: KernelJob {
     } catch {
       failure = error
     }
-    let statistics = Statistics(sums: try ranks.sum(own.sums, unless: failure))
+    // With pieces, all ranks have as many tensors; this is the last sum, so no rank can wait later.
+    let pieces = ranks.arePieces ? selection.scores.sizes.count : 0
+    let keptOfPieces = failure == nil ? layerKept.prefix(pieces) : []
+    let sums = try ranks.sum(
+      own.sums + keptOfPieces + [Int](repeating: 0, count: pieces - keptOfPieces.count),
+      unless: failure)
+    let statistics = Statistics(sums: Array(sums.dropLast(pieces)))
     guard statistics.kept == selection.keep else { throw .arraysChanged }
-    return selection.report(statistics, threshold, layerKept, of: total, passes)
+    var report = selection.report(statistics, threshold, layerKept, of: total, passes)
+    if ranks.arePieces { report.layerKept = Array(sums.suffix(pieces)) }
+    return (report, layerKept.reduce(0, +))
   }
 }
 

@@ -3,8 +3,8 @@
 
 /// One rank's description of the step that it is about to take.
 struct StepAgreement {
-  /// Some bits of a hash of everything that must be the same on all ranks.
-  let digest: Int
+  /// A hash of everything that must be the same on all ranks.
+  let digest: UInt64
   /// Weights of all ranks.
   let total: Int
   /// Weights of this rank.
@@ -16,13 +16,32 @@ struct StepAgreement {
   /// How many weights the previous masks must keep on all ranks; nil in the first step.
   let expected: Int?
 
-  /// So few that the sum of the squares over as many ranks as there may be fits into 63 bits.
-  static let digestBits = 20
+  /// The digest travels in words of 16 bits: the sum of their squares over 2^30 ranks is what one
+  /// number may be.
+  private static let wordBits = 16
+  private static let words = UInt64.bitWidth / wordBits
 
-  var numbers: [Int] { [1, isWide ? 1 : 0, weights, kept, digest, digest * digest] }
+  var numbers: [Int] {
+    let words = (0..<StepAgreement.words).map { word in
+      Int(digest >> UInt64(word * StepAgreement.wordBits) & 0xFFFF)
+    }
+    return [1, isWide ? 1 : 0, weights, kept] + words + words.map { $0 * $0 }
+  }
 
   /// What a rank sends that cannot take the step: as many numbers as `numbers`.
-  static let empty = [Int](repeating: 0, count: 6)
+  static let empty = [Int](repeating: 0, count: 4 + 2 * words)
+
+  /// Whether the digests of all ranks are equal.
+  ///
+  /// - Parameter sums: the sums of `numbers`.
+  static func areEqual(_ sums: [Int]) -> Bool {
+    // By the Cauchy-Schwarz inequality, n numbers are equal if and only if n times the sum of their
+    // squares equals the square of their sum.
+    (0..<words).allSatisfy { word in
+      let (sum, squares) = (UInt(sums[4 + word]), UInt(sums[4 + words + word]))
+      return UInt(sums[0]).multipliedFullWidth(by: squares) == sum.multipliedFullWidth(by: sum)
+    }
+  }
 }
 
 extension Ranks {
@@ -32,13 +51,8 @@ extension Ranks {
   /// - Throws: `rankFailed`, `ranksDiffer`, `masksChanged`; the same error on all ranks.
   func agree(on own: StepAgreement) throws(SFError) -> Bool {
     let sums = try sum(own.numbers)
-    let (count, wide, weights, kept) = (sums[0], sums[1], sums[2], sums[3])
-    // By the Cauchy-Schwarz inequality, n numbers are equal if and only if n times the sum of their
-    // squares equals the square of their sum.
-    let (digests, squares) = (UInt(sums[4]), UInt(sums[5]))
-    guard UInt(count).multipliedFullWidth(by: squares) == digests.multipliedFullWidth(by: digests),
-      weights == own.total
-    else { throw .ranksDiffer }
+    let (wide, weights, kept) = (sums[1], sums[2], sums[3])
+    guard StepAgreement.areEqual(sums), weights == own.total else { throw .ranksDiffer }
     if let expected = own.expected, kept != expected {
       throw .masksChanged(kept: kept, expected: expected)
     }

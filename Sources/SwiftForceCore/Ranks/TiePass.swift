@@ -39,18 +39,24 @@ struct TiePass<K: BlockKernels> {
     let (start, end) = (last.first, last.end)
     Parallel.forEach(chunks.count, workers: workers) { worker, round in
       let chunk = chunks[round]
-      let origin = ranks.starts[chunk.tensor]
-      guard origin + chunk.start < end, origin + chunk.start + chunk.count > start else { return }
+      let placement = ranks.placements[chunk.tensor]
+      guard placement.position(of: chunk.start) < end,
+        placement.position(of: chunk.start + chunk.count - 1) >= start
+      else { return }
       let scratch = scratches[worker]
       chunk.forEachBlock { block in
-        let position = origin + block.start
-        let from = max(0, start - position)
-        let through = min(block.count, end - position)
-        guard from < through else { return }
+        guard placement.position(of: block.start) < end,
+          placement.position(of: block.start + block.count - 1) >= start
+        else { return }
         _ = scores.fill(scratch, for: block)
-        unsafe K.addTies(
-          scratch.keys + from, count: through - from, of: key, offset: position + from - start,
-          shift: last.shift, to: histograms[worker].bins)
+        placement.forEachRun(from: block.start, count: block.count) { at, position, length in
+          let from = max(0, start - position)
+          let through = min(length, end - position)
+          guard from < through else { return }
+          unsafe K.addTies(
+            scratch.keys + at + from, count: through - from, of: key,
+            offset: position + from - start, shift: last.shift, to: histograms[worker].bins)
+        }
       }
     }
     return Histogram.sum(histograms)

@@ -4,7 +4,7 @@
 /// What one selection did.
 ///
 /// Counts are exact. Sums are binary64, taken in a fixed order. If several ranks select together,
-/// the report covers all of them and is the same on each, except for `layerKept`.
+/// the report covers all of them and is the same on each, except for `layerKept` of tensors that are no pieces.
 public struct Report: Sendable, Equatable {
   /// Position in the search; 1 is the first.
   public var step = 1
@@ -33,7 +33,7 @@ public struct Report: Sendable, Equatable {
   /// How many passes over the tensors the selection took: one; two if there are few scores; more if
   /// the bracket missed the threshold or too many scores lay inside it.
   public var passes = 0
-  /// Weights kept in each tensor of this rank.
+  /// Weights kept in each tensor of this rank; if these are pieces, in each whole tensor.
   public var layerKept: [Int] = []
 
   public init() {}

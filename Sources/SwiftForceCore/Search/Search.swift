@@ -12,8 +12,8 @@
 /// the search, the previous masks and their masked weights unchanged, and may be tried again.
 ///
 /// The weights may be distributed over several ranks. Each rank takes every step with a search over
-/// its own tensors. All ranks find the masks and, except for `layerKept`, the reports of one search
-/// over all tensors; sums in a report may differ from it in the last bits.
+/// its own tensors. All ranks find the masks and, except for `layerKept` of tensors that are no
+/// pieces, the reports of one search over all tensors; sums in a report may differ from it in the last bits.
 public struct Search: Sendable {
   public let method: Method
   /// Weights kept after each step.
@@ -27,6 +27,8 @@ public struct Search: Sendable {
   public private(set) var reports: [Report] = []
   /// How many steps an earlier search took.
   private let earlier: Int
+  /// How many weights the last step keeps on this rank; nil before the first with ranks.
+  private var ownKept: Int?
   private let seed: UInt64
 
   /// A search that follows a schedule.
@@ -108,9 +110,9 @@ public struct Search: Sendable {
         try ranks.check(sizes, of: total)
         return try nextSelection(weights, gradients, previous, masks, masked)
       }
-      report = try SharedSelection.select(
-        selection, of: total, ranks: ranks, digest: digest,
-        ownKept: reports.last?.layerKept.reduce(0, +))
+      (report, ownKept) = try SharedSelection.select(
+        selection, of: total, ranks: ranks,
+        digest: digest(tensors: ranks.arePieces ? sizes.count : 0), ownKept: ownKept)
     } else {
       let own = sizes.reduce(0, +)
       guard own == total else {
@@ -153,13 +155,15 @@ public struct Search: Sendable {
       previous: previous.map { ($0, keeps[taken - 1]) }, applying: masked.map { (weights, $0) })
   }
 
-  /// Some bits of a hash of everything that must be the same on all ranks.
-  private var digest: Int {
+  /// A hash of everything that must be the same on all ranks.
+  ///
+  /// - Parameter tensors: how many tensors all ranks have pieces of.
+  private func digest(tensors: Int) -> UInt64 {
     var hash = seed
-    for number in [Method.allCases.firstIndex(of: method) ?? 0, total, taken] + keeps {
+    for number in [Method.allCases.firstIndex(of: method) ?? 0, total, taken, tensors] + keeps {
       hash = Generator.mix(hash ^ Generator.mix(UInt64(bitPattern: Int64(number))))
     }
-    return Int(hash >> UInt64(64 - StepAgreement.digestBits))
+    return hash
   }
 
   /// The number of weights of all ranks; `total`, if it is given and fits the sizes.

@@ -13,8 +13,8 @@ struct Scores {
 
   private let origin: Origin
   private let candidates: [Mask]?
-  /// Where each tensor begins among the weights of all ranks; nil: where it begins in the list.
-  private var starts: [Int]?
+  /// Where each tensor lies among the weights of all ranks; nil: where it lies in the list.
+  private var placements: [Placement]?
   /// Whether another rank requires binary64.
   private var computesBinary64 = false
 
@@ -45,7 +45,7 @@ struct Scores {
   /// - Parameter wide: whether all ranks compute scores in binary64.
   func among(_ ranks: Ranks, wide: Bool) -> Scores {
     var copy = self
-    copy.starts = ranks.starts
+    copy.placements = ranks.placements
     copy.computesBinary64 = wide
     return copy
   }
@@ -203,9 +203,10 @@ struct Scores {
       let wide = unsafe weights.widened(block, scratch.first, K.self)
       return unsafe K.magnitude(wide, count: count, into: keys)
     case (.random, _):
-      let first = starts.map { $0[block.tensor] + block.start } ?? block.offset
+      let placement = placements?[block.tensor]
       for i in 0..<count {
-        let position = first + (unsafe block.indices?[i] ?? i)
+        let index = unsafe block.indices?[i] ?? i
+        let position = placement?.position(of: block.start + index) ?? block.offset + index
         let bits = Generator.number(at: position, seed: seed)
         unsafe scratch.first[i] = K.Score(bits >> 40) * 0x1p-24
       }

@@ -149,7 +149,8 @@ struct Exchange: BitwiseCopyable {
             unsafe values[0] += 1
           }
           return 0
-        }, context: UnsafeMutableRawPointer(exchange.pointer), starts: UnsafePointer(starts.base)))
+        }, context: UnsafeMutableRawPointer(exchange.pointer), starts: UnsafePointer(starts.base),
+        dimensions: nil, extents: nil, strides: nil))
   }
 
   func make(_ error: Slot) -> Int32 {

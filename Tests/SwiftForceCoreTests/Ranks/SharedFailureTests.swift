@@ -183,7 +183,8 @@ import Testing
     let errors = run.errors(RankGroup(3)) { (search, rank, group) throws(SFError) in
       var left = after
       let inner = group.ranks(starts: run.network.starts(rank))
-      let ranks = Ranks(starts: inner.starts) { (numbers: inout [Int64]) throws(SFError) in
+      let ranks = Ranks(inner.placements, arePieces: false) {
+        (numbers: inout [Int64]) throws(SFError) in
         guard left > 0 else { throw .exchangeFailed }
         left -= 1
         numbers = (try inner.sum(numbers.map { Int($0) })).map { Int64($0) }
@@ -202,9 +203,13 @@ import Testing
   }
 
   /// Results that cannot be sums are refused.
-  @Test(arguments: [[], [0, 0], [Int64](repeating: -1, count: 7), [.max, 0, 0, 0, 0, 0, 0]])
+  @Test(arguments: [
+    [], [0, 0], [Int64](repeating: -1, count: 13), [.max] + [Int64](repeating: 0, count: 12),
+  ])
   func resultsThatCannotBeSums(sums: [Int64]) throws {
-    let ranks = Ranks(starts: [0]) { (numbers: inout [Int64]) throws(SFError) in numbers = sums }
+    let ranks = Ranks([Placement(start: 0)], arePieces: false) {
+      (numbers: inout [Int64]) throws(SFError) in numbers = sums
+    }
     let weights = Memory<Float>([1, 2])
     let masks = Memory<UInt8>(masksOf: 2)
     var search = try Search(.magnitude, sizes: [2], keep: 1, steps: 1)
@@ -217,7 +222,8 @@ import Testing
 
   @Test func startsAreChecked() throws {
     func error(_ starts: [Int]) -> SFError? {
-      failure { try Ranks(starts: starts) { _ in }.check([2, 0, 3], of: 10) }
+      let placements = starts.map { Placement(start: $0) }
+      return failure { try Ranks(placements, arePieces: false) { _ in }.check([2, 0, 3], of: 10) }
     }
     #expect(error([0, 2, 2]) == nil)
     #expect(error([5, 7, 7]) == nil)
@@ -228,6 +234,23 @@ import Testing
     #expect(error([0, 11, 11]) == .badStart(tensor: 1, start: 11))
     #expect(error([.max, .max, .max]) == .badStart(tensor: 0, start: .max))
     #expect(error([0, 2]) == .sizeMismatch(.weights, tensor: nil, got: 2, expected: 3))
+  }
+
+  @Test func placementsOfBlocksAreChecked() {
+    func end(_ start: Int, _ extents: [Int], _ strides: [Int], _ size: Int) -> Int? {
+      Placement(start: start, extents: extents, strides: strides).end(size, of: 100)
+    }
+    #expect(end(3, [4, 5], [20, 1], 20) == 68)
+    #expect(end(0, [100], [1], 100) == 100)
+    #expect(end(90, [0, 5], [20, 1], 0) == 90)
+    #expect(end(9, [3, 1], [7, 7], 3) == 24)
+    #expect(end(3, [4, 5], [20, 1], 21) == nil)
+    #expect(end(36, [4, 5], [20, 1], 20) == nil)
+    #expect(end(0, [4, 5], [4, 1], 20) == nil)
+    #expect(end(0, [4, 5], [-20, 1], 20) == nil)
+    #expect(end(0, [-1, 5], [20, 1], -5) == nil)
+    #expect(end(0, [.max, .max], [.max, 1], 1) == nil)
+    #expect(end(-1, [5], [1], 5) == nil)
   }
 
   @Test func aSharedSearchNeedsTheOthers() throws {

@@ -151,7 +151,51 @@ private func check(_ network: ShardedNetwork, _ method: Method, keeps: [Int], _ 
     }
     let oracle = Oracle(weights.values.map(\.magnitude), keep: 45_000, sizes: [count])
     #expect(masks.values == oracle.mask)
-    for report in reports { #expect(common(try report.get()) == common(oracle.report)) }
+    for report in reports { #expect(common(try report.get().0) == common(oracle.report)) }
+  }
+
+  /// Each rank has a block of columns of each row of a matrix, and ties are kept by position in the
+  /// whole matrix.
+  @Test(arguments: [Method.magnitude, .random], [(37, 210), (3, 9000), (500, 3)])
+  func blocksOfColumns(method: Method, shape: (rows: Int, columns: Int)) throws {
+    let (rows, columns) = shape
+    let values = (0..<rows * columns).map { Float($0 * 7 % 5) }
+    let keep = rows * columns / 3
+    let expected = Memory<UInt8>(masksOf: values.count)
+    var single = try Search(method, sizes: [values.count], keep: keep, steps: 1, seed: 3)
+    let whole = Memory<Float>(values)
+    let one = try withExtendedLifetime(whole) {
+      try single.step(
+        weights: whole.tensors([values.count]), gradients: nil, previous: nil,
+        masks: expected.masks([values.count]))
+    }
+    let cuts = [0, columns / 3, columns / 3 + 1, columns]
+    let group = RankGroup(3)
+    let outcomes = group.run { rank in
+      Result { () throws(SFError) in
+        let own = cuts[rank]..<cuts[rank + 1]
+        let size = rows * own.count
+        let block = (0..<rows).flatMap { row in own.map { values[row * columns + $0] } }
+        let (weights, masks) = (Memory<Float>(block), Memory<UInt8>(masksOf: size))
+        var search = try Search(
+          method, sizes: [size], keep: keep, steps: 1, seed: 3, total: values.count)
+        let placement = Placement(
+          start: own.lowerBound, extents: [rows, own.count], strides: [columns, 1])
+        let report = try search.step(
+          weights: weights.tensors([size]), gradients: nil, previous: nil,
+          masks: masks.masks([size]), ranks: group.ranks([placement], arePieces: true))
+        return withExtendedLifetime(weights) { (report, masks.values) }
+      }
+    }
+    for (rank, outcome) in outcomes.enumerated() {
+      let (report, mask) = try outcome.get()
+      let own = cuts[rank]..<cuts[rank + 1]
+      let same = (0..<rows).flatMap { row in own.map { expected.values[row * columns + $0] } }
+      let isSame = mask == same
+      #expect(isSame)
+      #expect(report.layerKept == [keep])
+      #expect(common(report) == common(one))
+    }
   }
 
   /// Some ranks may own no tensor.

@@ -35,8 +35,10 @@ final class RankGroup: Sendable {
   var lengths: [Int] { state.withLock(\.lengths) }
 
   /// The connection of one rank to the others.
-  func ranks(starts: [Int]) -> Ranks {
-    Ranks(starts: starts) { (numbers: inout [Int64]) throws(SFError) in
+  func ranks(starts: [Int]) -> Ranks { ranks(starts.map { Placement(start: $0) }) }
+
+  func ranks(_ placements: [Placement], arePieces: Bool = false) -> Ranks {
+    Ranks(placements, arePieces: arePieces) { (numbers: inout [Int64]) throws(SFError) in
       guard let sums = self.sum(numbers) else { throw .exchangeFailed }
       numbers = sums
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import swiftforce as sf
-from checkpoint_files import prunable, tensors, write
+from checkpoint_files import PRUNABLE, prunable, tensors, write
 from command import run
 from swiftforce import cli
 
@@ -107,3 +107,34 @@ def test_without_an_extra(missing: str, text: str, tmp_path: Path) -> None:
     assert done.stderr.endswith(f"{text}\n")
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "m.png").exists()
+
+
+def test_which_tensors_of_a_checkpoint_are_pruned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(write(tmp_path / "w.safetensors", tensors(1)))
+    assert cli.main(["inspect", "--weights", path, "--exclude", "lm_head*"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("2 of 6 arrays are prunable: 54 of 111 numbers, 81.8 %")
+    assert any("embed_tokens.weight" in line and "an embedding" in line for line in lines)
+    assert any("lm_head.weight" in line and "matched by exclude" in line for line in lines)
+    assert cli.main(["inspect", "--weights", path, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows if row["pruned"]] == PRUNABLE
+    assert all(row["why"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("m.safetensors", "--weights", "w.safetensors"),
+        ("m.safetensors", "--include", "*"),
+        ("--weights", "w.safetensors", "--plot", "m.png"),
+    ],
+)
+def test_masks_and_weights_exclude_each_other(arguments: tuple[str, ...]) -> None:
+    pytest.importorskip("matplotlib")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["inspect", *arguments])
+    assert ended.value.code == 2

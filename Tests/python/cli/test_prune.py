@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -54,7 +55,10 @@ def test_snip_by_default(prune: Command, capsys: pytest.CaptureFixture[str]) -> 
     assert_masks(expected)
     captured = capsys.readouterr()
     assert captured.err == ""
-    assert captured.out == f"{expected}\nleft out: 3 of 6 tensors\nmasks: m.safetensors\n"
+    scope = sf.Scope(searched=66, matrices=66, by_pattern=0, parameters=111)
+    assert sf.load("m.safetensors").scope == scope
+    shown = dataclasses.replace(expected, scope=scope)
+    assert captured.out == f"{shown}\nleft out: 3 of 6 tensors\nmasks: m.safetensors\n"
     assert sorted(path.name for path in Path().iterdir()) == [
         "g.safetensors",
         "m.safetensors",

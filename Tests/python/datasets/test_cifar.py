@@ -181,7 +181,7 @@ def test_a_file_that_shrinks_while_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = write_folder(tmp_path / "cifar", few_records(CIFAR100))
-    monkeypatch.setattr(cifar, "file_size", lambda path, advice: 3 * CIFAR100.record)
+    monkeypatch.setattr(cifar, "size_of", lambda path, advice: 3 * CIFAR100.record)
     message = failure(cifar100, place)
     assert "train.bin': cannot be read: it ended in record 2 (from 0), byte 0" in message
 
@@ -194,9 +194,9 @@ def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
-    assert "train.bin': cannot be read: [Errno 13] Perm" in failure(cifar100, folder)
-    assert "archive': cannot be read: [Errno 13] Perm" in failure(cifar100, archive)
+    monkeypatch.setattr(os, "open", refuse)
+    assert "train.bin': cannot be read: Permission denied" in failure(cifar100, folder)
+    assert "archive': cannot be read: Permission denied" in failure(cifar100, archive)
 
 
 def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:

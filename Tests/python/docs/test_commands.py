@@ -70,7 +70,7 @@ def test_commands_of_a_page_do_what_they_say(
 def test_commands_are_found() -> None:
     assert [words[1] for words in commands(ROOT / "README.md")] == ["prune", "inspect", "apply"]
     guide = commands(ROOT / "docs" / "guides" / "command_line.md")
-    assert [words[1] for words in guide] == ["prune", "inspect", "inspect", "apply", "bench"]
+    assert [words[1] for words in guide] == ["prune", *["inspect"] * 3, "apply", "bench"]
 
 
 def test_make_targets_are_there() -> None:

@@ -15,7 +15,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import swiftforce.torch as sft  # noqa: E402
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 TRAIN_TORCH = EXAMPLES / "train_torch.py"
@@ -116,7 +115,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_end(
     assert len(expected) == 3
     states = [torch.load(path) for path in (whole, parts)]
     assert equal(*states)
-    assert bool(sft.masks(states[1]["model"])) is ("--dense" not in options)
+    assert bool(states[1]["masks"]) is ("--dense" not in options)
 
 
 def equal(one: object, other: object) -> bool:

@@ -39,6 +39,8 @@ DIFFER = {
     ("swiftforce.jax", "apply", "params"): "also ones that are not searched",
     ("swiftforce.jax", "prune", "seed"): "of random scores",
     ("swiftforce.torch", "effective_density", "masks"): "those of the model by default",
+    ("swiftforce.torch", "masks_of_zeros", "source"): "any model",
+    ("swiftforce.torch", "masks_of_zeros", "include"): "takes, and does not prune",
     ("swiftforce.torch", "prune", "seed"): "of random scores",
 }
 

@@ -115,6 +115,8 @@ def test_files_of_other_kinds_are_refused_and_stay(path: Path, content: bytes) -
         (b"vgg11,", b""),
         (b'"[10, 5]"', b'"[10, 5"'),
         (b'"[10, 5]"', b"7"),
+        (b'"[10, 5]"', b'"[Infinity, 5]"'),
+        (b'"[10, 5]"', b"[" * 100_000),
         (b'"{""0.weight', b'"[],{""0.weight'),
         (b"vgg11", b"\n"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array as typed_array
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -156,13 +157,38 @@ WRONG_ARRAYS: dict[str, tuple[Any, type, str]] = {
     "object": (np.array([1.0, None]), sf.UnsupportedTypeError, "has dtype object"),
     "string": (np.array(["1", "2"]), sf.UnsupportedTypeError, "has dtype <U1"),
     "big-endian": (np.array([1, 2], ">f4"), sf.UnsupportedTypeError, "has dtype >f4 .* float32"),
-    "structured": (np.zeros(2, "f4,f4"), sf.UnsupportedTypeError, "has dtype"),
+    "structured": (np.zeros(2, "f4,f4"), sf.UnsupportedTypeError, "has dtype .*: pass each"),
     "list": ([1.0, 2.0], sf.UnsupportedTypeError, "is a list, not an array"),
     "number": (1.0, sf.UnsupportedTypeError, "is a float, not an array"),
     "none": (None, sf.UnsupportedTypeError, "is a NoneType, not an array"),
     "text": ("weights", sf.UnsupportedTypeError, "is a str, not an array"),
     "class": (np.float32, sf.UnsupportedTypeError, "is a type, not an array"),
-    "nested": ({"kernel": floats(1, 2)}, sf.UnsupportedTypeError, "is a dict, .*: flatten nested"),
+    "list of numbers": (
+        [1, 2],
+        sf.UnsupportedTypeError,
+        "is a list, .* make an array of it with np.array",
+    ),
+    "memoryview": (
+        memoryview(b"12"),
+        sf.UnsupportedTypeError,
+        r"is a memoryview, .* np\.asarray of",
+    ),
+    "bytearray": (bytearray(8), sf.UnsupportedTypeError, "is a bytearray, .* np.asarray of it"),
+    "typed array": (
+        typed_array("f", [1, 2]),
+        sf.UnsupportedTypeError,
+        "is a array, .* np.asarray of it",
+    ),
+    "array of arrays": (
+        np.array([floats(1), floats(1, 2)], object),
+        sf.UnsupportedTypeError,
+        "has dtype object and holds arrays: pass a list",
+    ),
+    "masked": (
+        np.ma.masked_array(floats(1, 2), [True, False]),
+        sf.UnsupportedTypeError,
+        r"is a masked array: pass its \.data",
+    ),
 }
 
 #: Right, but for their places in memory.

@@ -231,7 +231,7 @@ def test_complex_weights(options: dict[str, Any]) -> None:
     with pytest.raises(sf.UnsupportedTypeError) as caught:
         sfj.prune(params, method="magnitude", keep=1, **options)
     assert str(caught.value) == (
-        "dense/kernel has dtype complex64, and complex weights cannot be pruned: "
+        "dense/kernel holds complex numbers, and complex weights cannot be pruned: "
         "store the real and the imaginary part as two leaves, or exclude it"
     )
 
@@ -272,3 +272,95 @@ def test_steps_of_a_one_shot_method_are_ignored() -> None:
     ]
     assert str(caught[0].message) == "snip takes one step: steps=60 is ignored"
     assert found.steps == 1
+
+
+# ------------------------------------------------------------------------------ values that are not
+
+
+@pytest.mark.parametrize(
+    "transformed", [jax.jit, jax.vmap, jax.make_jaxpr, lambda call: lambda p: jax.vjp(call, p)]
+)
+def test_traced_params(transformed: Any) -> None:
+    refused(
+        lambda: transformed(lambda params: sfj.prune(params, method="magnitude", keep=9).masks)(
+            {"hidden": jnp.ones((2, 3, 4))}
+        ),
+        sf.UnsupportedTypeError,
+        "hidden is traced: .* call it outside jax.jit",
+    )
+
+
+def test_traced_batches() -> None:
+    params = mlp()
+    refused(
+        lambda: jax.jit(lambda x: sfj.force(params, mlp_loss, [x], keep=9).masks)(jnp.ones(3)),
+        sf.UnsupportedTypeError,
+        "batches are traced: call the search outside jax.jit",
+    )
+
+
+def test_arrays_that_were_donated() -> None:
+    params, (batch, *_) = mlp(), mlp_batches()
+    params["output"]["kernel"].delete()
+    message = "output/kernel is deleted: it was donated to a compiled function"
+    refused(lambda: sfj.prune(params, method="magnitude", keep=9), sf.StructureError, message)
+    batch[0].delete()
+    message = r"batch\[0\] is deleted"
+    refused(lambda: sfj.force(mlp(), mlp_loss, [batch], keep=9), sf.StructureError, message)
+
+
+def test_shapes_without_values() -> None:
+    refused(
+        lambda: sfj.prune(jax.eval_shape(mlp), method="magnitude", keep=9),
+        sf.UnsupportedTypeError,
+        "hidden/bias is a ShapeDtypeStruct, which has no values",
+    )
+
+
+@pytest.mark.parametrize("leaf", ["a text", b"bytes", np.array(["a"]), object()])
+def test_batches_that_jit_does_not_take(leaf: Any) -> None:
+    def loss(params: Params, batch: Any) -> jax.Array:
+        return mlp_loss(params, batch["xy"])
+
+    batches = [{"id": leaf, "xy": mlp_batches(1)[0]}]
+    refused(
+        lambda: sfj.force(mlp(), loss, batches, keep=9),
+        sf.UnsupportedTypeError,
+        r"batch\['id'\] is a \w+, which jax.jit does not take: leave it out, or pass jit=False",
+    )
+    assert sfj.force(mlp(), loss, batches, keep=9, steps=1, jit=False).keep == 9
+
+
+def test_a_mapping_as_batches() -> None:
+    refused(
+        lambda: sfj.force(mlp(), mlp_loss, {"x": 1}, keep=9),
+        sf.UnsupportedTypeError,
+        r"batches is a mapping: .* \[batch\] for a single one",
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda value: value if value > 0 else -value, "pass jit=False"),
+        (lambda value: value * float(value), "pass jit=False"),
+        (lambda value: value * np.asarray(value), "pass jit=False"),
+        (lambda value: value * [1.0, 2.0][value.astype(int)], "pass jit=False"),
+        (lambda value: value * jnp.ones(3)[jnp.ones(3) > value].sum(), "pass jit=False"),
+    ],
+)
+def test_losses_that_cannot_be_compiled(change: Any, message: str) -> None:
+    def loss(params: Params, batch: Any) -> jax.Array:
+        return change(mlp_loss(params, batch))
+
+    refused(lambda: sfj.force(mlp(), loss, mlp_batches(), keep=9), sf.UnsupportedTypeError, message)
+
+
+def test_a_loss_with_an_array_of_another_trace() -> None:
+    left: list[Any] = []
+    jax.jit(lambda x: left.append(x) or x)(1.0)
+    refused(
+        lambda: sfj.force(mlp(), lambda p, b: mlp_loss(p, b) * left[0], mlp_batches(), keep=9),
+        sf.UnsupportedTypeError,
+        "loss uses an array that another traced function left behind",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -64,19 +65,6 @@ def test_a_batch_is_weighted_by_its_size(gradients_read: Read) -> None:
     np.testing.assert_allclose(means(gradients_read)[0], ROWS.mean(0).ravel(), rtol=1e-6)
 
 
-def test_the_size_is_that_of_the_first_array_with_an_axis(
-    gradients_read: Read,
-) -> None:
-    params = {"w": jnp.ones((1, 2))}
-    batches = [{"a": 1.0, "b": ROWS[:3], "c": ROWS[:1]}, {"a": 1.0, "b": ROWS[3:4], "c": ROWS[:1]}]
-
-    def loss(params: Params, batch: Any) -> jax.Array:
-        return linear(params, batch["b"]) * batch["a"]
-
-    sfj.force(params, loss, batches, keep=1, steps=1, batches_per_step=2)
-    np.testing.assert_allclose(means(gradients_read)[0], ROWS[:4].mean(0).ravel(), rtol=1e-6)
-
-
 def test_gradients_are_averaged_before_they_are_multiplied() -> None:
     """The first weight's gradients cancel out; the mean of absolute values would keep it."""
     params = {"w": jnp.ones((1, 2))}
@@ -117,12 +105,51 @@ def test_unusable_batches_are_refused(batches: Callable[[], Any], count: int, me
         sfj.force(mlp(), mlp_loss, batches(), keep=9, steps=4, batches_per_step=count)
 
 
-def test_sizes_of_batches_matter_only_for_averages() -> None:
-    params = {"w": jnp.array([[1.0, 2.0]])}
+def test_batches_that_the_caller_overwrites_were_read_before(gradients_read: Read) -> None:
+    buffer = np.empty((4, 1, 2), np.float32)
 
-    def loss(params: Params, scale: float) -> jax.Array:
-        return scale * jnp.sum(params["w"] ** 2)
+    def loader() -> Any:
+        for value in (1, 3):
+            buffer[:] = value
+            yield buffer
 
-    assert sfj.force(params, loss, [2.0], keep=1, steps=1).keep == 1
-    with pytest.raises(sf.BatchesError, match="no samples"):
-        sfj.force(params, loss, [2.0], keep=1, steps=1, batches_per_step=2)
+    params = {"w": jnp.ones((1, 2))}
+    sfj.force(params, linear, loader(), sparsity=0, steps=1, batches_per_step=2)
+    assert means(gradients_read) == [[2, 2]]
+
+
+@pytest.mark.parametrize("as_numpy", [True, False])
+def test_a_guard_against_implicit_transfers(as_numpy: bool) -> None:
+    """All that this package moves between host and devices is moved by name."""
+    params, batches = mlp(), mlp_batches()
+    if as_numpy:
+        params, batches = jax.tree.map(np.asarray, (params, batches))
+
+    def loss(params: Params, batch: Any) -> jax.Array:
+        return jnp.sum(jnp.square(batch[0] @ params["hidden"]["kernel"]))
+
+    def search() -> Any:
+        options = {"include": "hidden/kernel", "keep": 9, "steps": 2, "batches_per_step": 2}
+        return sfj.force(params, loss, batches, **options)
+
+    wanted = search()
+    with jax.transfer_guard("disallow"):
+        found = search()
+        sfj.shuffle(found)
+        sfj.invert(found)
+        sfj.apply(params, found)
+    oracle.assert_same_masks(by_path(found.masks), by_path(wanted.masks))
+
+
+def test_nothing_is_kept_that_is_not_read() -> None:
+    """Two masks of a byte per weight: no masked weights in host memory."""
+    params = {"kernel": jnp.arange(1.0, 1 + (1 << 20)).reshape(1 << 10, 1 << 10)}
+    tracemalloc.start()
+    try:
+        sfj.force(
+            params, lambda p, _: jnp.sum((p["kernel"] + 1) ** 2), [0.0], sparsity=0.5, steps=3
+        )
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 << 20

@@ -29,10 +29,12 @@ def test_masks_are_saved_and_loaded(tmp_path: Path) -> None:
     plain = sf.load(path)
     assert list(plain.masks) == ["hidden/kernel", "output/kernel"]
     assert plain.keep == 9
-    with pytest.raises(sf.StructureError, match="mask of 'hidden/kernel', which params lack"):
+    with pytest.raises(sf.WeightsDifferError, match="mask of 'hidden/kernel', which params lack"):
         sfj.load(path, {"output": params["output"]})
     params["output"]["kernel"] = params["output"]["kernel"].T
-    with pytest.raises(sf.ShapeError, match=r"shape \(20, 3\) for 'output/kernel' .* \(3, 20\)"):
+    with pytest.raises(
+        sf.WeightsDifferError, match=r"shape \(20, 3\) for 'output/kernel' .* \(3, 20\)"
+    ):
         sfj.load(path, params)
 
 

@@ -172,3 +172,95 @@ def test_two_paths_that_are_equal_as_text() -> None:
 def test_a_type_that_is_not_supported() -> None:
     with pytest.raises(sf.UnsupportedTypeError, match=r"weights\['w'\] has dtype float8"):
         names_pruned({"w": jnp.ones((2, 2), jnp.float8_e4m3fn)})
+
+
+# ------------------------------------------------------------------------------ boxes
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class Box:
+    """As nn.Partitioned and the variables of flax.nnx: one leaf, which is called value."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def tree_flatten_with_keys(self) -> Any:
+        return ((jax.tree_util.GetAttrKey("value"), self.value),), None
+
+    @classmethod
+    def tree_unflatten(cls, _: Any, children: Any) -> Box:
+        return cls(*children)
+
+
+def boxed() -> Params:
+    return {
+        "fc": {"kernel": Box(normal(0, 4, 3)), "bias": Box(jnp.zeros(3))},
+        "out": {"kernel": normal(1, 3, 2)},
+        "attention": {"query": normal(2, 3, 3), "value": normal(3, 3, 3)},
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({}, ["attention/query", "attention/value", "fc/kernel", "out/kernel"]),
+        ({"include": "*/kernel"}, ["fc/kernel", "out/kernel"]),
+        ({"include": "*/kernel/value"}, ["fc/kernel"]),
+        ({"exclude": ["attention/value", "fc/*"]}, ["attention/query", "out/kernel"]),
+    ],
+)
+def test_names_and_patterns_see_through_boxes(options: dict[str, Any], names: list[str]) -> None:
+    assert names_pruned(boxed(), **options) == names
+    assert list(sfj.prunable(boxed(), **options)) == names
+
+
+def test_masks_come_back_in_boxes_also_from_files_with_their_old_names(tmp_path: Any) -> None:
+    pytest.importorskip("safetensors")
+    params = boxed()
+    pruning = sfj.prune(params, method="magnitude", sparsity=0.5)
+    assert isinstance(pruning.masks["fc"]["kernel"], Box)
+    pruning.save(tmp_path / "new")
+    masks = dict(sf.load(tmp_path / "new").masks)
+    kernel = masks.pop("fc/kernel")
+    old = {"fc/kernel/value": kernel.astype(np.float32)}
+    sf.magnitude(old, keep=int(kernel.sum())).save(tmp_path / "old")
+    for name in ("new", "old"):
+        again = sfj.load(tmp_path / name, params)
+        np.testing.assert_array_equal(again.masks["fc"]["kernel"].value, kernel)
+        assert "fc/kernel" in [layer.name for layer in again.layers]
+    assert sfj.load(tmp_path / "new", params).scope == pruning.scope
+
+
+# ------------------------------------------------------------------------------ the table
+
+
+def test_the_table_of_leaves() -> None:
+    params = {
+        "embed": {"embedding": jnp.ones((9, 4))},
+        "stack": {"fc": {"w": jnp.ones((3, 4, 4)), "b": jnp.ones((3, 4))}},
+        "steps": jnp.ones((2, 2), jnp.int32),
+        "small": jnp.ones((4, 4), jnp.float8_e4m3fn),
+        "name": "net",
+    }
+    found = sfj.prunable(params)
+    assert list(found) == ["stack/fc/w"]
+    assert found["stack/fc/w"] is params["stack"]["fc"]["w"]
+    reasons = {one.name: one.why for one in found.decisions}
+    assert reasons == {
+        "embed/embedding": "an embedding or a table",
+        "name": "not floating-point",
+        "small": "quantised",
+        "stack/fc/b": "a bias",
+        "stack/fc/w": "a weight by its name and shape",
+        "steps": "not floating-point",
+    }
+    assert "1 of 6 arrays are prunable: 48 of 112 numbers, 75 %" in repr(found)
+
+
+def test_a_result_says_what_was_searched() -> None:
+    params = {"fc": {"kernel": normal(0, 4, 4)}, "embed": {"embedding": normal(1, 9, 4)}}
+    pruning = sfj.prune(params, method="magnitude", sparsity=0.5)
+    assert pruning.scope == sf.Scope(16, 16, 0, 52)
+    params["codes"] = {"kernel": jnp.ones((9, 9), jnp.float8_e4m3fn)}
+    with pytest.warns(sf.PartlySearchedWarning, match=r"codes/kernel \(81\): quantised"):
+        sfj.prune(params, method="magnitude", sparsity=0.5)

@@ -127,6 +127,64 @@ def test_every_flipped_byte_is_noticed(tmp_path: Path) -> None:
         assert again.parameters["0.weight"].tobytes() == net.weights["0.weight"].tobytes()
 
 
+def test_the_shapes_that_a_description_asks_for(net: nn.Network) -> None:
+    """They are compared with a file before a network is made."""
+    asked = layers.Flattened(every_layer()).shapes
+    assert asked == {name: array.shape for name, array in net.parameters.items()}
+
+
+def written(path: Path, layers: list[object], shape: object, **more: object) -> Path:
+    about = {"layers": layers, "input_shape": shape, "masked": False, **more}
+    _FORMAT.write(path, {}, about)
+    return path
+
+
+HUGE = 2**40
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        ({"kind": "Linear", "inputs": 50_000, "outputs": 50_000, "bias": False}, [50_000]),
+        ({"kind": "Linear", "inputs": HUGE, "outputs": HUGE}, [HUGE]),
+        ({"kind": "Conv2d", "in_channels": 1, "out_channels": HUGE, "kernel_size": 9}, [1, 9, 9]),
+        ({"kind": "Conv2d", "in_channels": 8, "out_channels": 8, "kernel_size": 2**31}, [8, 9, 9]),
+        ({"kind": "BatchNorm2d", "channels": HUGE}, [HUGE, 1, 1]),
+    ],
+)
+def test_a_small_file_that_asks_for_a_huge_network(
+    layer: dict[str, object], shape: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nn.files, "Network", lambda *_, **__: pytest.fail("memory is allocated"))
+    for one in (layer, {"kind": "Residual", "body": [layer], "shortcut": [layer]}):
+        with pytest.raises(sf.NetworkFileError, match=r"n is damaged: '(parameter\.)"):
+            nn.load(written(tmp_path / "n", [one], shape))
+
+
+@pytest.mark.parametrize("shape", [[HUGE, HUGE, HUGE], [2**62, 8, 8], [0], [-1], [1.0], "x", None])
+def test_shapes_of_samples_that_cannot_be(shape: object, tmp_path: Path) -> None:
+    with pytest.raises(sf.NetworkFileError):
+        nn.load(written(tmp_path / "n", [{"kind": "Flatten"}], shape))
+
+
+def test_how_deep_residuals_may_be(tmp_path: Path) -> None:
+    deep: nn.AnyLayer = nn.Linear(4, 4)
+    for _ in range(50):
+        deep = nn.Residual([deep])
+    net = nn.Network([deep])
+    assert repr(net.layers)
+    nn.save(net, tmp_path / "n")
+    assert nn.load(tmp_path / "n").layers == net.layers
+    with pytest.raises(sf.ArchitectureError, match="residuals are nested more than 50 deep"):
+        nn.Network([nn.Residual([deep])])
+    for depth in (51, 150, 300):
+        layer: dict[str, object] = {"kind": "ReLU"}
+        for _ in range(depth):
+            layer = {"kind": "Residual", "body": [layer], "shortcut": []}
+        with pytest.raises(sf.NetworkFileError, match=r"nested|recursion"):
+            nn.load(written(tmp_path / "n", [layer], [4]))
+
+
 @pytest.mark.parametrize("content", [b"", b"not safetensors", b"\0" * 100])
 def test_other_files(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "n").write_bytes(content)
@@ -153,7 +211,9 @@ LINEAR = {"kind": "Linear", "inputs": 3, "outputs": 2, "bias": False}
     [
         ({"kind": "Nothing"}, (2, 3), np.float32, "Nothing"),
         ({"kind": "Sequence"}, (2, 3), np.float32, "Sequence"),
-        ({**LINEAR, "inputs": -1}, (2, 3), np.float32, "inputs"),
+        ({**LINEAR, "inputs": -1}, (2, 3), np.float32, r"not \(2, -1\)"),
+        ({**LINEAR, "bias": "no"}, (2, 3), np.float32, "bias of a layer"),
+        ("Linear", (2, 3), np.float32, "is no layer"),
         ({**LINEAR, "outputs": "2"}, (2, 3), np.float32, "outputs"),
         ({"kind": "Linear"}, (2, 3), np.float32, "inputs"),
         ({**LINEAR, "dilation": 3}, (2, 3), np.float32, "dilation"),

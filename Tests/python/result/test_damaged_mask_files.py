@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import swiftforce as sf
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
-from saved_masks import assert_same, example, read_or_refused, rewritten, saved_bytes, with_digest
+from saved_masks import (
+    assert_same,
+    described,
+    example,
+    read_or_refused,
+    rewritten,
+    saved_bytes,
+    with_digest,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 
@@ -72,7 +84,9 @@ def test_rewriting_alone_is_no_damage(tmp_path: Path) -> None:
 
 
 CHANGES: dict[str, Callable[[dict, dict], object]] = {
-    "another version": lambda about, masks: about.update(format_version=2),
+    "another version": lambda about, masks: about.update(format_version=3),
+    "version of text": lambda about, masks: about.update(format_version="2"),
+    "version of true": lambda about, masks: about.update(format_version=True),
     "no version": lambda about, masks: about.pop("format_version"),
     "no layers": lambda about, masks: about.pop("layers"),
     "no history": lambda about, masks: about.pop("history"),
@@ -93,6 +107,27 @@ CHANGES: dict[str, Callable[[dict, dict], object]] = {
     "missing mask": lambda about, masks: masks.pop("mask.2"),
     "short mask": lambda about, masks: masks.update({"mask.0": masks["mask.0"][:-1]}),
     "mask of floats": lambda about, masks: masks.update({"mask.0": np.zeros(5, np.float32)}),
+    "no counts": lambda about, masks: masks.pop("layer_kept"),
+    "a step less in the counts": lambda about, masks: masks.update(
+        layer_kept=masks["layer_kept"][1:]
+    ),
+    "a layer less in the counts": lambda about, masks: masks.update(
+        layer_kept=masks["layer_kept"][:, 1:].copy()
+    ),
+    "signed counts": lambda about, masks: masks.update(
+        layer_kept=masks["layer_kept"].astype(np.int64)
+    ),
+    "counts above the sizes": lambda about, masks: masks.update(
+        layer_kept=masks["layer_kept"] + np.uint8(200)
+    ),
+    "counts above the step": lambda about, masks: masks["layer_kept"].__setitem__(
+        (1, 0), about["history"][1]["keep"]
+    ),
+    "no steps": lambda about, masks: about.update(history=[]),
+    "steps in another order": lambda about, masks: about["history"].reverse(),
+    "more kept than compete": lambda about, masks: about["history"][0].update(candidates=1),
+    "two layers of a name": lambda about, masks: about["layers"][0].__setitem__(0, "last"),
+    "several masks as one array": lambda about, masks: about.update(structure="array"),
     "another mask": lambda about, masks: masks.update({"mask.0": ~masks["mask.0"]}),
 }
 
@@ -102,7 +137,61 @@ def test_descriptions_that_do_not_fit(change: str, tmp_path: Path) -> None:
     assert read_or_refused(rewritten(example(), tmp_path, CHANGES[change]), tmp_path) is None
 
 
-@pytest.mark.parametrize("about", ["null", "[]", "3", '"text"'])
+ODD = [None, True, -1, 2**63, 10**400, 0.5, float("nan"), "x", "", [], [0], {}, {"a": 1}]
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Each container in a description, with each of its keys or positions."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in list(items):
+        yield value, key
+        if isinstance(inner, (dict, list)):
+            yield from places(inner)
+
+
+@pytest.mark.slow
+def test_what_is_read_can_be_shown_whatever_a_file_says(tmp_path: Path) -> None:
+    """Each value of a description is replaced by odd ones: refused, or everything can be shown."""
+    scope = sf.Scope(70, 200, 20, 300, (("head", 80, "an embedding"),))
+    content = saved_bytes(replace(example(), scope=scope), tmp_path)
+    masks, count = load_tensors(content), len(list(places(described(content))))
+    assert count > 80
+    shown = 0
+    for position in range(count):
+        for odd in ODD:
+            about = described(content)
+            container, key = list(places(about))[position]
+            container[key] = odd
+            found = read_or_refused(with_digest(masks, json.dumps(about)), tmp_path)
+            if found is not None:
+                shown += 1
+                assert repr(found)
+                assert str(found)
+                assert found._repr_html_()
+                assert found.to_json()
+                assert isinstance(found.degenerate, bool)
+    assert 0 < shown < count * len(ODD) / 4
+
+
+@pytest.mark.parametrize("readings", [False, True])
+def test_files_of_format_version_1(readings: bool, tmp_path: Path) -> None:
+    """They have the counts of each step in the JSON; the first ones call passes readings."""
+    pruning = example()
+
+    def change(about: dict, masks: dict) -> None:
+        about["format_version"] = 1
+        counts = masks.pop("layer_kept")
+        for step, row in zip(about["history"], counts.tolist(), strict=True):
+            step["layer_kept"] = row
+            if readings:
+                step["readings"] = step.pop("passes")
+
+    found = read_or_refused(rewritten(pruning, tmp_path, change), tmp_path)
+    assert found is not None
+    assert_same(found, pruning)
+
+
+@pytest.mark.parametrize("about", ["null", "[]", "3", '"text"', "[" * 100_000, '{"a":' * 100_000])
 def test_a_description_that_is_no_object(about: str, tmp_path: Path) -> None:
     masks = {"mask.0": np.zeros(1, np.uint8)}
     assert read_or_refused(with_digest(masks, about), tmp_path) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import swiftforce as sf
 from hypothesis import given
 from hypothesis import strategies as st
+from interrupts import interrupted_calls
 from kinds import network
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
@@ -22,7 +24,7 @@ def floats(*values: float) -> np.ndarray:
 
 
 def bools(text: str) -> np.ndarray:
-    return np.array([letter == "1" for letter in text])
+    return np.array([letter == "1" for letter in text], bool)
 
 
 # ------------------------------------------------------------------------- apply_masks
@@ -171,3 +173,101 @@ def test_a_result_of_other_weights_is_refused(weights: Any, text: str) -> None:
         match=f"^the masks of magnitude do not fit the weights: {text}",
     ):
         sf.apply_masks(weights, FOUND)
+
+
+# ------------------------------------------------------------------------- outputs
+
+
+def test_outputs_of_another_type_are_refused() -> None:
+    weights, masks = [floats(1, 2), np.array([3.0, 4.0])], [bools("11"), bools("01")]
+    for wrong in ([np.zeros(2), np.zeros(2)], [floats(0, 0), floats(0, 0)]):
+        with pytest.raises(sf.UnsupportedTypeError, match=r"^out\[[01]\] has dtype float.* where"):
+            sf.apply_masks(weights, masks, out=wrong)
+        assert not any(array.any() for array in wrong)
+
+
+@pytest.mark.parametrize(
+    ("places", "outputs", "text"),
+    [
+        ([(0, 4), (4, 8)], [(10, 14), (12, 16)], r"out\[1\] shares memory with out\[0\]"),
+        ([(0, 4), (4, 8)], [(10, 14), (10, 14)], r"out\[[01]\] shares memory with out\[[01]\]"),
+        ([(0, 4), (4, 8)], [(4, 8), (0, 4)], r"out\[[01]\] shares memory with weights\[[01]\]"),
+        ([(0, 4), (4, 8)], [(1, 5), (10, 14)], r"out\[0\] shares memory with weights\[[01]\]"),
+        ([(4, 8), (0, 4)], [(10, 14), (3, 7)], r"out\[1\] shares memory with weights\[[01]\]"),
+        ([(0, 4), (0, 4)], [(0, 4), (10, 14)], r"out\[0\] shares memory with weights\[1\]"),
+        ([(0, 4), (2, 6)], [(0, 4), (10, 14)], r"out\[0\] shares memory with weights\[1\]"),
+    ],
+)
+def test_outputs_that_overlap_are_refused(places: Any, outputs: Any, text: str) -> None:
+    memory = np.arange(1, 41, dtype=np.float32)
+    before = memory.tobytes()
+    weights = [memory[slice(*place)] for place in places]
+    out = [memory[slice(*place)] for place in outputs]
+    with pytest.raises(sf.OverlapError, match=text):
+        sf.apply_masks(weights, [bools("0110")] * 2, out=out)
+    assert memory.tobytes() == before
+
+
+def test_outputs_in_the_memory_of_masks_are_refused() -> None:
+    masks = np.ones(8, bool)
+    out = masks.view(np.float32)
+    with pytest.raises(sf.OverlapError, match=r"^out shares memory with masks"):
+        sf.apply_masks(floats(1, 2), masks[2:4], out=out)
+    assert masks.all()
+
+
+def test_some_outputs_may_be_the_weights_themselves() -> None:
+    memory = np.arange(1, 9, dtype=np.float32)
+    weights, masks = [memory[:2], memory[2:4], memory[2:2]], [bools("01"), bools("10"), bools("")]
+    out = [memory[:2], memory[4:6], memory[2:2]]
+    assert sf.apply_masks(weights, masks, out=out) is out
+    assert memory.tolist() == [0, 2, 3, 4, 3, 0, 7, 8]
+    # Weights that share memory are no matter where they are only read.
+    tied = [memory[:2], memory[:2]]
+    assert [a.tolist() for a in sf.apply_masks(tied, [bools("01")] * 2)] == [[0, 2]] * 2
+
+
+@pytest.mark.parametrize("names", ["list", "mapping", "nested"])
+def test_the_number_of_comparisons_grows_with_the_number_of_tensors(
+    names: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted, not timed: calls of Python functions in the package."""
+
+    def calls(n: int) -> int:
+        arrays = [np.ones(4, np.float32) for _ in range(n)]
+        weights: Any = arrays
+        if names != "list":
+            weights = {str(i): array for i, array in enumerate(arrays)}
+        if names == "nested":
+            weights = {name: {"w": array} for name, array in weights.items()}
+        masks = sf.select(weights, keep=2 * n)
+        count = 0
+
+        def profile(*_: Any) -> None:
+            nonlocal count
+            count += 1
+
+        sys.setprofile(profile)
+        try:
+            sf.apply_masks(weights, masks, out=weights)
+        finally:
+            sys.setprofile(None)
+        return count
+
+    assert calls(400) < 4.5 * calls(100)
+
+
+def test_outputs_are_all_written_or_none() -> None:
+    shown = [floats(1, 2), floats(3, 4), floats(5, 6)]
+    masks = [bools("01"), bools("10"), bools("01")]
+    whole = [[0, 2], [3, 0], [0, 6]]
+    states = []
+    for weights in interrupted_calls(
+        lambda: [array.copy() for array in shown],
+        lambda weights: sf.apply_masks(weights, masks, out=weights),
+    ):
+        found = [array.tolist() for array in weights]
+        assert found in (whole, [array.tolist() for array in shown])
+        states.append(found == whole)
+    assert states == sorted(states)
+    assert set(states) == {False, True}

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from dataclasses import FrozenInstanceError, asdict, fields, replace
+from pathlib import Path
 
 import numpy as np
 import oracle
@@ -13,7 +14,7 @@ import pytest
 import swiftforce as sf
 from kinds import network
 from swiftforce.inputs.tensors import Tensors
-from swiftforce.result.records import layers_of, saved_step
+from swiftforce.result.records import layers_of
 from swiftforce.show import tables
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
@@ -277,9 +278,18 @@ def test_sums_beyond_float64_are_no_number_in_json() -> None:
     assert "of the sum" not in format(found)
 
 
-def test_steps_of_files_that_version_0_1_wrote() -> None:
-    step = sf.magnitude(np.float32([1, 2, 3]), keep=2).history[0]
-    entries = {**asdict(step), "layer_kept": [2]}
-    assert saved_step(entries) == step
-    entries["readings"] = entries.pop("passes")
-    assert saved_step(entries) == step
+def test_a_scope_is_saved_loaded_and_in_the_record(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    scope = sf.Scope(4, 20, 2, 30, (("big", 14, "not trained"),))
+    found = sf.magnitude({"fc": np.float32([[1, -2], [3, 4]])}, sparsity=0.5)
+    assert found.model_sparsity is None
+    assert "scope" not in found.to_dict()
+    assert "searched" not in format(found)
+    found = replace(found, scope=scope)
+    found.save(tmp_path / "masks")
+    again = sf.load(tmp_path / "masks")
+    assert again.scope == scope
+    assert again.to_dict()["model_sparsity"] == 2 / 30
+    assert again.warnings == found.warnings
+    assert "only 20 % of the elements" in found.warnings[0]
+    assert "big (14): not trained" in found.warnings[0]

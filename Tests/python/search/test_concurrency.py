@@ -79,6 +79,7 @@ def test_a_step_whose_return_was_interrupted_is_in_the_record() -> None:
         search._buffers.masked,
         None,
         None,
+        None,
     )
     assert search.taken == 2
     while not search.done:

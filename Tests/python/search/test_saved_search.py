@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Callable
@@ -168,17 +169,6 @@ def test_other_weights_are_refused(
     assert str(tmp_path / "s") in str(caught.value)
 
 
-def test_a_shared_search_is_not_saved(tmp_path: Path) -> None:
-    def work(member: Member) -> None:
-        search = sf.MaskSearch(np.ones(3, np.float32), keep=1, communicator=member)
-        search.save(tmp_path / "s")
-
-    (error,) = Group(1).run(work)
-    assert isinstance(error, sf.StructureError)
-    assert "several ranks" in str(error)
-    assert list(tmp_path.iterdir()) == []
-
-
 # ------------------------------------------------------------------------- files that are wrong
 
 
@@ -233,7 +223,7 @@ def rewritten(tmp_path: Path, change: Callable[[dict, dict], object]) -> bytes:
 
 
 CHANGES: dict[str, Callable[[dict, dict], object]] = {
-    "another version": lambda about, masks: about.update(format_version=2),
+    "another version": lambda about, masks: about.update(format_version=3),
     "no weights": lambda about, masks: about.pop("weights"),
     "no history": lambda about, masks: about.pop("history"),
     "no keeps": lambda about, masks: about.pop("keeps"),
@@ -244,8 +234,15 @@ CHANGES: dict[str, Callable[[dict, dict], object]] = {
     "a step less": lambda about, masks: about["history"].pop(0),
     "another keep": lambda about, masks: about["history"][1].update(keep=8),
     "an unknown field": lambda about, masks: about["history"][0].update(extra=1),
-    "a count less": lambda about, masks: about["history"][1]["layer_kept"].pop(),
-    "another count": lambda about, masks: about["history"][1]["layer_kept"].__setitem__(0, 1),
+    "a count less": lambda about, masks: masks.update(layer_kept=masks["layer_kept"][:, 1:].copy()),
+    "another count": lambda about, masks: masks["layer_kept"].__setitem__((1, 0), 1),
+    "another count before": lambda about, masks: masks["layer_kept"].__setitem__((0, 0), 1),
+    "a label of a number": lambda about, masks: about.update(label=0),
+    "a schedule of a list": lambda about, masks: about.update(schedule=[]),
+    "keeps of floats": lambda about, masks: about.update(keeps=[0.5, 0.9]),
+    "a method of a list": lambda about, masks: about.update(method=["force"]),
+    "a digest of a number": lambda about, masks: about["weights"][0].__setitem__(3, 1),
+    "two weights of a name": lambda about, masks: about["weights"][0].__setitem__(0, "last"),
     "no mask": lambda about, masks: masks.pop("mask.2"),
     "a short mask": lambda about, masks: masks.update({"mask.0": masks["mask.0"][:-1]}),
     "another mask": lambda about, masks: masks.update({"mask.0": ~masks["mask.0"]}),
@@ -258,6 +255,38 @@ def test_descriptions_that_do_not_fit(change: str, tmp_path: Path) -> None:
     interrupted(2, tmp_path / "s")
     assert not refused(rewritten(tmp_path, lambda about, masks: None), tmp_path)
     assert refused(rewritten(tmp_path, CHANGES[change]), tmp_path)
+
+
+def test_files_of_format_version_1(tmp_path: Path) -> None:
+    """They have the counts of each step in the JSON."""
+    interrupted(2, tmp_path / "s")
+
+    def change(about: dict, masks: dict) -> None:
+        about["format_version"] = 1
+        counts = masks.pop("layer_kept")
+        for step, row in zip(about["history"], counts.tolist(), strict=True):
+            step["layer_kept"] = row
+
+    assert not refused(rewritten(tmp_path, change), tmp_path)
+
+
+def test_many_tensors_and_steps(tmp_path: Path) -> None:
+    """Counts of all tensors and steps are no part of the header, which has a limit."""
+    tensors, steps = 2_000, 300
+    ones = np.ones((tensors, 4), np.float32)
+    weights = {f"model.layers.{place}.weight": row for place, row in enumerate(ones)}
+    search = sf.MaskSearch(weights, sparsity=0.5, steps=steps)
+    for _ in range(steps - 1):
+        search.step(weights)
+    search.save(tmp_path / "s")
+    size = (tmp_path / "s").stat().st_size
+    # A byte for each count; less than 700 for the description of a tensor.
+    assert tensors * steps < size < tensors * (steps + 700)
+    again = sf.MaskSearch.resume(tmp_path / "s", weights)
+    assert again.history == search.history
+    again.step(weights)
+    again.result().save(tmp_path / "m")
+    assert sf.load(tmp_path / "m").history == again.history
 
 
 def test_masks_are_no_search(tmp_path: Path) -> None:
@@ -277,3 +306,28 @@ def test_without_safetensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ImportError, match=r"files of a search need .* 'swiftforce\[files\]'"):
         interrupted(1, tmp_path / "s")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_with_digests_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    """Their digests are of whole tensors, so one process continues, and ranks do not."""
+    interrupted(2, tmp_path / "s")
+    weights, gradients = weights_and_gradients()
+
+    def older(about: dict, masks: dict) -> None:
+        for entry, array in zip(about["weights"], weights.values(), strict=True):
+            entry[3] = hashlib.sha256(array.tobytes()).hexdigest()
+
+    (tmp_path / "s").write_bytes(rewritten(tmp_path, older))
+    search = sf.MaskSearch.resume(tmp_path / "s", weights)
+    whole = finished(sf.MaskSearch(weights, keep=9, steps=STEPS), gradients)
+    assert_same_masks(finished(search, gradients).masks, whole.masks)
+    weights["last"].reshape(-1)[-1] += 1
+    with pytest.raises(sf.WeightsDifferError, match="'last' holds other values"):
+        sf.MaskSearch.resume(tmp_path / "s", weights)
+
+    def work(member: Member) -> Any:
+        return sf.MaskSearch.resume(tmp_path / "s", weights, communicator=member)
+
+    (error,) = Group(1).run(work)
+    assert isinstance(error, sf.SearchFileError)
+    assert "an earlier version" in str(error)

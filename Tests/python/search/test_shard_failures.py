@@ -10,7 +10,7 @@ import pytest
 import swiftforce as sf
 from ranks import Group, Member, results
 from swiftforce import _core
-from swiftforce.search import shards
+from swiftforce.search import agreement
 
 Array = Any
 Arrays = list[Array]
@@ -98,7 +98,7 @@ def test_a_native_refusal_tells_the_others() -> None:
     def step(rank: int, search: sf.MaskSearch, grads: Any) -> None:
         if rank == 0:
             # The checks of Python, and then masks where the gradients are.
-            with shards.Agreement(search._shard.communicator):
+            with agreement.Agreement(search._shard.communicator):
                 pass
             shared = np.zeros(3, np.float32)
             try:
@@ -111,6 +111,7 @@ def test_a_native_refusal_tells_the_others() -> None:
                     None,
                     search._shard.sum,
                     search._shard.starts,
+                    search._shard.loops,
                 )
             except _core.NativeError as error:
                 raise sf.OverlapError(*error.args[-1:]) from None

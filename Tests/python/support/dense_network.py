@@ -22,7 +22,7 @@ def network(seed: int = 1) -> nn.Network:
 
 
 def parameters(net: nn.Network) -> dict[str, bytes]:
-    return {name: array.tobytes() for name, array in {**net.weights, **net.biases}.items()}
+    return {name: array.tobytes() for name, array in net.parameters.items()}
 
 
 def half(net: nn.Network, seed: int = 0) -> dict[str, Any]:

@@ -38,7 +38,7 @@ ARITY = {
     "search_create": 9,
     "search_report": 3,
     "search_taken": 1,
-    "search_step": 8,
+    "search_step": 9,
     "select": 3,
     "set_threads": 1,
     "threads": 0,
@@ -72,7 +72,7 @@ def new_search(size: int = 4) -> object:
 def stepped_search() -> object:
     search = new_search()
     ones = [np.ones(4, F)]
-    _core.search_step(search, ones, ones, None, [np.ones(4, M)], None, None, None)
+    _core.search_step(search, ones, ones, None, [np.ones(4, M)], None, None, None, None)
     return search
 
 
@@ -103,6 +103,7 @@ def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]
             None,
             [np.empty(n, M)],
             [np.empty(n, F)],
+            None,
             None,
             None,
         ],

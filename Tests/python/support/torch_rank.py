@@ -18,18 +18,26 @@ from swiftforce import torch as sft
 from torch import distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import Replicate
+from torch.distributed.tensor.parallel import (
+    ColwiseParallel,
+    RowwiseParallel,
+    parallelize_module,
+)
 from torch.nn import functional
 
 #: Numbers of rows that the number of ranks does not divide.
 WIDTHS = (20, 31, 17, 3)
+#: Sides that two ranks halve in tensor parallelism, but that four do not divide.
+EVEN = (20, 30, 18, 2 * 3)
 METHODS = {"force": 5, "iterative_snip": 5, "grasp_it": 3, "snip": 1, "magnitude": 1, "random": 1}
 
 
-def model() -> nn.Sequential:
+def model(widths: tuple[int, ...] = WIDTHS) -> nn.Sequential:
     """In float64, so that the order of sums over ranks does not change a mask."""
     torch.manual_seed(0)
     layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(WIDTHS):
+    for inputs, outputs in pairwise(widths):
         layers += [nn.Linear(inputs, outputs), nn.Tanh()]
     return nn.Sequential(*layers[:-1]).double()
 
@@ -131,9 +139,78 @@ def shards(size: int) -> nn.Module:
     return net
 
 
+def tensor_parallel(rank: int, size: int) -> dict[str, Any]:
+    """Columns of one layer and rows of the next on each rank; all ranks have the same batches."""
+    mesh = init_device_mesh("cpu", (size,))
+    return masks_and_weights(parallelized(mesh), batches())
+
+
+def both(rank: int, size: int) -> dict[str, Any]:
+    """Tensor parallelism over two ranks, and `fully_shard` over pairs of them."""
+    mesh = init_device_mesh("cpu", (size // 2, 2), mesh_dim_names=("data", "tensor"))
+    net = parallelized(mesh["tensor"])
+    for layer in net:
+        if isinstance(layer, nn.Linear):
+            fully_shard(layer, mesh=mesh["data"])
+    fully_shard(net, mesh=mesh["data"])
+    return masks_and_weights(net, share(rank // 2, size // 2))
+
+
+def parallelized(mesh: Any) -> nn.Module:
+    """The model of `model` whose layers have sides that two ranks can halve."""
+    plan = {
+        "0": ColwiseParallel(),
+        "2": RowwiseParallel(),
+        "4": ColwiseParallel(output_layouts=Replicate()),
+    }
+    return parallelize_module(model(EVEN), mesh, plan)
+
+
+def kept(rank: int, size: int) -> dict[str, Any]:
+    """Files: a result that the first rank saves alone, and searches that are interrupted."""
+    folder = Path(sys.argv[2])
+    sharded_net, copy = shards(size), nn.parallel.DistributedDataParallel(model())
+    pruning = search(sharded_net, "force", batches())
+    if rank == 0:
+        pruning.save(folder / "alone")
+    pruning.save(folder / "together")
+    distributed.barrier()
+    again = sft.load(folder / "alone", sharded_net)
+    again.save(folder / "again")
+    distributed.barrier()
+    found: dict[str, Any] = {
+        "whole": rank != 0 or [one.nbytes for one in pruning.masks.packed],
+        "read": {name: full(mask) for name, mask in again.masks.items()},
+        "expected": {name: full(mask) for name, mask in pruning.masks.items()},
+    }
+    for name, net, own in (
+        ("sharded", sharded_net, batches()),
+        ("parallel", copy, share(rank, size)),
+    ):
+        options = {"sparsity": 0.8, "steps": 5, "checkpoint": folder / f"{name}.search"}
+        calls = []
+
+        def loss(output: Any, target: Any, calls: list[int] = calls) -> Any:
+            calls.append(1)
+            if len(calls) == 4 and rank == 1:
+                raise KeyboardInterrupt
+            return functional.cross_entropy(output, target)
+
+        try:
+            sft.prune(net, own, loss=loss, **options)
+        except (KeyboardInterrupt, sf.RankFailedError) as error:
+            found[f"error of {name}"] = type(error).__name__
+        resumed = sft.prune(net, own, loss=functional.cross_entropy, **options)
+        found[name] = {key: full(mask) for key, mask in resumed.masks.items()}
+    return found
+
+
 WORK: dict[str, Callable[[int, int], dict[str, Any]]] = {
+    "both": both,
+    "kept": kept,
     "parallel": parallel,
     "sharded": sharded,
+    "tensor_parallel": tensor_parallel,
     "uneven": uneven,
 }
 

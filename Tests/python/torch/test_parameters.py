@@ -46,13 +46,23 @@ def test_projections_of_attention_are_pruned() -> None:
     ]
 
 
-def test_nothing_else_is_pruned() -> None:
+def test_recurrent_layers_are_pruned() -> None:
+    assert list(sft.prunable(nn.LSTM(2, 3, proj_size=2))) == [
+        "weight_ih_l0",
+        "weight_hh_l0",
+        "weight_hr_l0",
+    ]
+    assert list(sft.prunable(nn.GRUCell(2, 3))) == ["weight_ih", "weight_hh"]
+
+
+def test_tables_norms_and_vectors_are_not_pruned() -> None:
     model = nn.Sequential(
-        *(nn.Embedding(5, 4), nn.EmbeddingBag(5, 4), nn.LayerNorm(4), nn.BatchNorm1d(4)),
+        *(nn.Embedding(5, 4), nn.EmbeddingBag(5, 4), nn.LayerNorm((2, 4)), nn.BatchNorm1d(4)),
         *(nn.GroupNorm(2, 4), nn.PReLU(4), nn.Bilinear(4, 4, 4), nn.Linear(4, 3)),
     )
     model.own = nn.Parameter(torch.ones(3, 3))
-    assert list(sft.prunable(model)) == ["7.weight"]
+    model.cls_token = nn.Parameter(torch.ones(1, 1, 4))
+    assert list(sft.prunable(model)) == ["own", "6.weight", "7.weight"]
 
 
 def test_parameters_come_in_the_order_of_the_model() -> None:
@@ -100,7 +110,7 @@ def test_a_glob_that_matches_nothing_is_an_error(option: str, glob: str) -> None
 
 
 def test_a_model_without_weights_is_an_error() -> None:
-    for model in (nn.ReLU(), nn.LSTM(2, 2), nn.LayerNorm(3)):
+    for model in (nn.ReLU(), nn.Embedding(2, 2), nn.LayerNorm(3)):
         with pytest.raises(sf.StructureError, match=f"{type(model).__name__} has no weight"):
             sft.prunable(model)
     with pytest.raises(sf.StructureError, match="no weight to prune"):

@@ -80,7 +80,7 @@ def test_literal_types_are_the_names() -> None:
     assert get_args(scoring.MethodName) == sft.methods()
     hints = get_type_hints(progressive_methods.force)
     assert "train" in str(hints["mode"])
-    assert get_args(scoring.Mode) == ("train", "eval")
+    assert get_args(scoring.Mode) == ("train", "eval", "as_is")
 
 
 def test_dir_shows_public_names_alone() -> None:

@@ -13,8 +13,10 @@ torch = pytest.importorskip("torch")
 
 import torch_rank  # noqa: E402
 from processes import run_all  # noqa: E402
-from ranks import Group, Member  # noqa: E402
+from ranks import Group, Member, results  # noqa: E402
 from swiftforce import torch as sft  # noqa: E402
+from swiftforce.torch import ranks  # noqa: E402
+from swiftforce.torch.ranks import Ranks  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 
@@ -62,6 +64,35 @@ def test_a_sharded_model_finds_the_mask_of_a_whole_one(
             torch.testing.assert_close(weight, alone["trained"][name])
             mask = alone["force"].get(name)
             assert mask is None or torch.equal(weight != 0, mask)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("what", "size"), [("tensor_parallel", 2), ("both", 4)])
+def test_any_shards_find_the_mask_of_a_whole_model(what: str, size: int, tmp_path: Path) -> None:
+    alone = torch_rank.masks_and_weights(torch_rank.model(torch_rank.EVEN), torch_rank.batches())
+    for rank in found_by(what, size, tmp_path):
+        for method in torch_rank.METHODS:
+            check_same(rank[method], alone[method])
+            assert rank[f"layers of {method}"] == alone[f"layers of {method}"]
+        check_same(rank["restored"], alone["restored"])
+        for name, mask in alone["force"].items():
+            assert torch.equal(rank["trained"][name] != 0, mask)
+
+
+@pytest.mark.slow
+def test_files_of_results_and_searches(alone: dict[str, Any], tmp_path: Path) -> None:
+    """An interrupt on one rank stops both, which continue from their files."""
+    pytest.importorskip("safetensors")
+    found = found_by("kept", 2, tmp_path)
+    contents = {(tmp_path / name).read_bytes() for name in ("alone", "together", "again")}
+    assert len(contents) == 1
+    assert sf.load(tmp_path / "alone").method == "force"
+    assert [rank["whole"] for rank in found] == [[78, 66, 7], True]
+    for rank, error in zip(found, ["RankFailedError", "KeyboardInterrupt"], strict=True):
+        check_same(rank["read"], rank["expected"])
+        for kind in ("sharded", "parallel"):
+            assert rank[f"error of {kind}"] == error
+            check_same(rank[kind], alone["force"])
 
 
 @pytest.mark.slow
@@ -196,3 +227,36 @@ def test_batches_of_different_sizes_weigh_by_them() -> None:
     for pruning in Group(2).run(work):
         check_same(pruning.masks, alone.masks)
         assert pruning.history[-1].gradient_norm == pytest.approx(alone.history[-1].gradient_norm)
+
+
+@pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
+def test_gradients_are_averaged_in_buckets() -> None:
+    """Of one dtype each; a parameter that fills a bucket is summed in place."""
+    torch.manual_seed(0)
+    small = [torch.randn(3, size) for size in range(20)]
+    mixed = [*small, torch.randn(5, dtype=torch.float64), torch.randn(4, 3).t(), torch.randn(8, 9)]
+    whole = [one.clone() for one in mixed]
+    calls: list[int] = []
+
+    def work(member: Member) -> list[Any]:
+        own = [one.clone() * (member.rank + 1) for one in mixed]
+
+        class Counted(Member):
+            def sum_floats(self, values: Any) -> None:
+                calls.append(values.size)
+                super().sum_floats(values)
+
+        Ranks(Counted(member._group, member.rank)).average(own, samples=3 * member.rank + 1)
+        return own
+
+    ranks.BUCKET, before = 72 * 4, ranks.BUCKET
+    try:
+        outcomes = results(Group(2).run(work))
+    finally:
+        ranks.BUCKET = before
+    for own in outcomes:
+        for found, expected in zip(own, whole, strict=True):
+            torch.testing.assert_close(found, expected * (1 * 1 + 2 * 4) / 5)
+    assert sum(calls) == 2 * sum(one.numel() for one in mixed)
+    assert len(calls) <= 2 * 14
+    assert max(calls) <= 72

@@ -145,7 +145,7 @@ def test_the_network_is_not_copied() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
-def test_masks_are_saved_and_momentum_does_not_move_a_removed_weight(optimizer: str) -> None:
+def test_momentum_does_not_move_a_removed_weight(optimizer: str) -> None:
     options = {"SGD": {"lr": 0.1, "momentum": 0.99}, "Adam": {"lr": 0.1}}[optimizer]
     x, y = batches()[0]
 
@@ -169,9 +169,7 @@ def test_masks_are_saved_and_momentum_does_not_move_a_removed_weight(optimizer: 
             weight.register_hook(lambda gradient, mask=mask: gradient * mask)
 
     assert trained(by_hooks_alone).removed.any()
-    model = trained(sft.apply)
-    assert not model.removed.any()
-    assert {"0.weight_mask", "2.weight_mask"} <= set(model.state_dict())
+    assert not trained(sft.apply).removed.any()
 
 
 def test_the_mode_is_an_option_and_statistics_are_restored() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import weakref
 from typing import Any
 
@@ -80,13 +81,29 @@ def test_a_gradient_that_is_not_finite_at_a_removed_weight_leaves_none_behind() 
     assert not any(bits(model[0].weight.grad[removed]))
 
 
-def test_masks_are_buffers_beside_their_parameters() -> None:
-    model = torch_models.transformer()
-    masks = random_masks(model)
-    sft.apply(model, masks)
-    assert {name for name, _ in model.named_buffers()} == {f"{name}_mask" for name in masks}
+@pytest.mark.parametrize("make", [mlp, torch_models.transformer, torch_models.resnet18])
+def test_parameters_buffers_and_the_state_are_those_of_a_plain_model(make: Any) -> None:
+    model, masks = make(), random_masks(make())
+    plain = make()
+    with torch.no_grad():
+        for name, mask in masks.items():
+            plain.get_parameter(name).masked_fill_(~mask, 0)
+    sft.apply(model, masks, torch.optim.AdamW(model.parameters()))
     assert_same(sft.masks(model), masks)
-    assert_same(sft.masks(model.state_dict()), masks)
+    assert [name for name, _ in model.named_buffers()] == [
+        name for name, _ in plain.named_buffers()
+    ]
+    found, wanted = model.state_dict(), plain.state_dict()
+    assert list(found) == list(wanted)
+    assert [bits(one) for one in found.values()] == [bits(one) for one in wanted.values()]
+    assert size_of_a_file(found) == size_of_a_file(wanted)
+    plain.load_state_dict(found)
+
+
+def size_of_a_file(state: Any) -> int:
+    file = io.BytesIO()
+    torch.save(state, file)
+    return file.tell()
 
 
 @pytest.mark.parametrize(
@@ -203,16 +220,6 @@ def test_masks_that_do_not_fit_change_nothing(
     assert state(model) == before
 
 
-def test_a_name_that_is_taken_changes_nothing() -> None:
-    model = mlp()
-    sft.apply(model, {"0.weight": random_masks(model)["0.weight"]})
-    model[2].weight_mask = "the caller's"
-    before = state(model)
-    with pytest.raises(sf.SwiftForceError, match="weight_mask"):
-        sft.apply(model, {name: torch.zeros_like(m) for name, m in random_masks(model).items()})
-    assert state(model) == before
-
-
 def test_an_optimizer_that_is_none_changes_nothing() -> None:
     model = mlp()
     before = state(model)
@@ -243,10 +250,15 @@ def test_remove_leaves_a_plain_model_with_zeros() -> None:
 
 def test_a_buffer_of_the_callers_own_stays() -> None:
     model = mlp()
-    model[0].register_buffer("weight_mask", torch.ones(8, 6, dtype=torch.bool))
-    sft.apply(model, {"2.weight": random_masks(model)["2.weight"]})
+    own = torch.ones(8, 6, dtype=torch.bool)
+    model[0].register_buffer("weight_mask", own)
+    masks = random_masks(model)
+    sft.apply(model, masks)
+    model.load_state_dict(model.state_dict())
+    assert_same(sft.masks(model), masks)
     sft.remove(model)
     assert [name for name, _ in model.named_buffers()] == ["0.weight_mask"]
+    assert model[0].weight_mask is own
 
 
 def test_to_torch_prune_hands_the_masks_over() -> None:

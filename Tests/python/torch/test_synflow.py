@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
+import swiftforce as sf
 
 torch = pytest.importorskip("torch")
 
@@ -109,3 +112,65 @@ def test_synflow_does_not_overflow_on_a_deep_network() -> None:
     assert flow.isinf().all()  # what float32 comes to
     found = sft.prune(model, [torch.ones(1, 32)], method="synflow", sparsity=0.9, steps=4)
     assert_same(found.masks, plain_synflow(model, (32,), found.keep, 4))
+
+
+# ------------------------------------------------------------------------------ how it is called
+
+
+@dataclass
+class Output:
+    """What models of Hugging Face return."""
+
+    loss: torch.Tensor | None
+    logits: torch.Tensor
+    hidden: torch.Tensor
+
+
+class Keywords(nn.Module):
+    """A model that takes keywords and returns a dataclass, a dict or a tensor."""
+
+    def __init__(self, returns: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.head = nn.Linear(6, 7), nn.Linear(7, 5)
+        self.returns = returns
+
+    def forward(self, *, values: torch.Tensor, mask: torch.Tensor | None = None) -> Any:
+        hidden = self.body(values).relu()
+        logits = self.head(hidden)
+        if self.returns == "dataclass":
+            return Output(logits.sum() * 9, logits, hidden)
+        return {"loss": hidden.sum(), "out": logits} if self.returns == "dict" else logits
+
+
+@pytest.mark.parametrize("returns", ["dataclass", "dict", "tensor"])
+@pytest.mark.parametrize("how", ["keywords", "batch_loss"])
+def test_models_that_take_keywords_and_return_several_tensors(returns: str, how: str) -> None:
+    batch = {"values": torch.randn(3, 6), "mask": torch.ones(3, dtype=torch.long)}
+    options: dict[str, Any] = {"method": "synflow", "sparsity": 0.6, "steps": 5}
+    if how == "batch_loss":
+        options["batch_loss"] = lambda model, given: model(**given)["no loss is computed"]
+    model = Keywords(returns)
+    plain = nn.Sequential(model.body, nn.ReLU(), model.head)
+    expected = sft.prune(plain, [batch["values"]], method="synflow", sparsity=0.6, steps=5)
+    found = sft.prune(model, [batch], **options)
+    for mask, other in zip(found.masks.values(), expected.masks.values(), strict=True):
+        assert torch.equal(mask, other)
+
+
+def test_a_batch_loss_that_does_not_call_the_model_is_refused() -> None:
+    with pytest.raises(sf.StructureError, match="did not call"):
+        sft.prune(
+            torch_models.mlp(),
+            batches(),
+            batch_loss=lambda model, batch: model[0](batch[0]).sum(),
+            method="synflow",
+            sparsity=0.5,
+        )
+
+
+def test_token_ids_are_named() -> None:
+    model = nn.Sequential(nn.Embedding(9, 6), nn.Linear(6, 5))
+    ids = {"input_ids": torch.zeros(2, 3, dtype=torch.long)}
+    with pytest.raises(sf.UnsupportedTypeError, match=r"only torch.int64: for token ids"):
+        sft.prune(model, [ids], method="synflow", sparsity=0.5)

@@ -15,12 +15,15 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TextIO
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import swiftforce
 from swiftforce.cli import apply, bench, comparisons, inspect, prune
-from swiftforce.errors import SwiftForceError, SwiftForceWarning
+from swiftforce.errors import SwiftForceError, SwiftForceWarning, printable
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,51 +46,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
-            return _run(arguments)
-        finally:
-            # At the exit of Python, an error here would print a traceback.
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            options = _parser().parse_args(arguments)
+        except SystemExit:
+            _flush(sys.stdout)  # the help
+            raise
+        with _plain_warnings():
+            options.command(options)
+        _flush(sys.stdout)
+        return 0
     except BrokenPipeError:
         # The reader closed the pipe, as `head` does. Commands write files before they print.
-        _discard(sys.stdout)
         return 0
-    except OSError as error:
-        _discard(sys.stdout)
-        return _report_error(error)
     except KeyboardInterrupt:
         _print_error("interrupted")
         return 130
-
-
-def _run(arguments: Sequence[str] | None) -> int:
-    options = _parser().parse_args(arguments)
-    try:
-        with _plain_warnings():
-            options.command(options)
-    except BrokenPipeError:
-        raise
     except (SwiftForceError, OSError, ImportError, MemoryError) as error:
-        return _report_error(error)
-    return 0
+        _print_error(_line_of(error))
+        return 1
+    finally:
+        # At the exit of Python, an error of a full disk or a closed pipe would print a traceback.
+        _settle(sys.stdout)
+        _settle(sys.stderr)
 
 
-def _report_error(error: Exception) -> int:
-    """Print one line that says why the command failed; return the exit status."""
-    text = str(error) or type(error).__name__
+def _line_of(error: Exception) -> str:
+    """What an error says, without an error number, as other commands print it."""
     if isinstance(error, OSError) and error.strerror:
-        # Without the error number, as other commands print it.
-        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    _print_error(text)
-    return 1
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
 
 
 def _print_error(line: str) -> None:
-    """Print a line to standard error. A closed pipe is ignored."""
-    try:
-        print(f"swiftforce: {line}", file=sys.stderr, flush=True)
-    except BrokenPipeError:
-        _discard(sys.stderr)
+    """Print a line to standard error; if it is closed or full, nobody reads it."""
+    if sys.stderr is None:  # print would take standard output
+        return
+    with suppress(OSError, ValueError):
+        print(f"swiftforce: {printable(line)}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -107,19 +101,40 @@ def _plain_warnings() -> Iterator[None]:
         yield
 
 
-def _discard(stream: TextIO | None) -> None:
-    """Redirect a stream to nowhere, so that Python does not flush it again at its exit."""
-    if stream is None:
-        return
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, stream.fileno())
-    os.close(null)
+def _flush(stream: TextIO | None) -> None:
+    if stream is not None:
+        stream.flush()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="swiftforce", description="Find sparse networks before training."
-    )
+def _settle(stream: TextIO | None) -> None:
+    """Flush a stream; if that fails, it goes nowhere, so that Python does not try again."""
+    try:
+        _flush(stream)
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError), open(os.devnull, "wb") as null:  # noqa: PTH123
+            assert stream is not None
+            os.dup2(null.fileno(), stream.fileno())
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors show no character that a terminal would obey.
+
+    A help that cannot be written is an error, as any other output is.
+    """
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        if file is not sys.stdout or file is None:
+            super()._print_message(message, file)
+        else:
+            file.write(message)
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End the program, after an error with its message."""
+        super().exit(status, message and f"{printable(message.rstrip())}\n")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="swiftforce", description="Find sparse networks before training.")
     parser.add_argument("--version", action="version", version=swiftforce.__version__)
     commands = parser.add_subparsers(required=True, metavar="command")
     for kind in (prune, inspect, apply, bench, comparisons):

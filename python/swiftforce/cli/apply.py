@@ -1,38 +1,43 @@
 """The command ``apply``: write a checkpoint in which removed weights are zero.
 
-Bytes are copied in pieces from the mapped files to new ones, so no file is loaded as a whole. All
-bytes outside masked tensors, headers included, are copied unchanged.
+Bytes are copied in pieces to new files, so no file is loaded as a whole. All bytes outside masked
+tensors, headers included, are copied unchanged.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+import numpy as np
 
 import swiftforce
 from swiftforce.adapters import listed
 from swiftforce.cli.input_files import check_format, open_checkpoint
 from swiftforce.cli.prune import add_weights
-from swiftforce.errors import CheckpointError, UnsupportedTypeError, WeightsDifferError
+from swiftforce.errors import CheckpointError, UnsupportedTypeError, WeightsDifferError, printable
 from swiftforce.files import (
     PRUNABLE_DTYPES,
     Checkpoint,
+    StableFile,
     TensorInfo,
+    atomic_folder,
     atomic_write,
+    check_folder,
     check_output_path,
     is_same_file,
+    open_regular,
 )
 from swiftforce.inputs import MASKS, Array, Tensors
+from swiftforce.result import joined
 from swiftforce.show import WorkProgress
 
 #: Types in which zero bits are the number zero. For quantised integers that depends on their scale.
 _ZEROS = (*PRUNABLE_DTYPES, "F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ")
 #: Bytes copied at a time. An interrupt takes effect between two pieces.
-_PIECE = 1 << 26
+_PIECE = 1 << 22
 
 Masks = Mapping[str, Array]
 
@@ -44,8 +49,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="write a checkpoint with the removed weights set to zero",
         description="Write a checkpoint in which the weights that the masks remove are exactly "
         "zero. All other bytes are copied unchanged. Files may be larger than memory; masks take a "
-        "byte per weight. Each file is written to a temporary file and then renamed, so the disk "
-        "needs space for the new files even if they replace the old ones.",
+        "byte per weight. New files replace old ones when all are complete: the disk needs space "
+        "for both.",
         epilog="example: swiftforce apply masks.safetensors --weights model.safetensors "
         "--output sparse.safetensors",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -71,17 +76,23 @@ def _apply(options: argparse.Namespace) -> None:
     targets = _targets(checkpoint, options.output, options.masks)
     pruning = swiftforce.load(options.masks)
     arrays = Tensors(pruning.masks, "masks", MASKS).arrays
-    masks = {layer.name: mask for layer, mask in zip(pruning.layers, arrays, strict=True)}
+    masks = joined(
+        {layer.name: mask for layer, mask in zip(pruning.layers, arrays, strict=True)},
+        {name: tensor.shape for name, tensor in checkpoint.tensors.items()},
+    )
     _check(masks, checkpoint, options.masks)
     work = WorkProgress(sum(file.stat().st_size for file in checkpoint.files), unit="B")
-    with work, _folder(options.output, checkpoint), ExitStack() as renames:
-        # All files are complete before the first one is renamed.
-        for source, target in targets.items():
-            temporary = renames.enter_context(atomic_write(target))
-            _write(source, temporary, checkpoint, masks, work)
+    with work:
+        if len(targets) == 1:
+            with atomic_write(options.output) as temporary:
+                _write(checkpoint.files[0], temporary, checkpoint, masks, work)
+        else:
+            with atomic_folder(options.output) as folder:
+                for source in targets:
+                    _write(source, folder / source.name, checkpoint, masks, work)
     print(
         f"{pruning.size - pruning.keep:,} of {pruning.size:,} weights in {len(masks)} tensors "
-        f"set to zero\nweights: {options.output}"
+        f"set to zero\nweights: {printable(str(options.output))}"
     )
 
 
@@ -108,6 +119,7 @@ def _targets(checkpoint: Checkpoint, output: Path, masks: Path) -> dict[Path, Pa
                 f"{str(output)!r} is not a folder and cannot be created as one: "
                 f"{len(sources)} files need a folder"
             )
+        check_folder(output if output.exists() else output.parent)
         targets = {source: output / source.name for source in sources}
     by_target: dict[Path, Path] = {}
     for source, target in targets.items():
@@ -155,69 +167,53 @@ def _check(masks: Masks, checkpoint: Checkpoint, path: Path) -> None:
 # ------------------------------------------------------------------------- writing
 
 
-@contextmanager
-def _folder(output: Path, checkpoint: Checkpoint) -> Iterator[None]:
-    """Create the folder for several files; remove it again if an error leaves it empty."""
-    if output.is_dir() or len(checkpoint.files) + len(checkpoint.indices) == 1:
-        yield
-        return
-    output.mkdir()
-    try:
-        yield
-    except BaseException:
-        if not any(output.iterdir()):
-            output.rmdir()
-        raise
-
-
 def _write(
     source: Path, target: Path, checkpoint: Checkpoint, masks: Masks, work: WorkProgress
 ) -> None:
-    """Write one file and flush it to disk."""
+    """Write one file."""
     with target.open("wb") as file:
         # Before there is content, so that private files stay private.
         shutil.copymode(source, target)
         if source in checkpoint.indices:
-            file.write(source.read_bytes())
-        else:
-            for piece in _pieces(source, checkpoint, masks):
-                file.write(piece.data)
-                work.advance(piece.nbytes)
-        file.flush()
-        os.fsync(file.fileno())
+            with open_regular(source) as index:
+                file.write(index.read())
+            return
+        for piece in _pieces(source, checkpoint, masks):
+            file.write(piece)
+            work.advance(len(piece))
 
 
-def _pieces(source: Path, checkpoint: Checkpoint, masks: Masks) -> Iterator[Array]:
+def _pieces(source: Path, checkpoint: Checkpoint, masks: Masks) -> Iterator[bytearray]:
     """The bytes of the new file, piece by piece."""
-    raw = checkpoint.raw(source)
     masked_tensors = [
         (checkpoint.tensors[name], mask)
         for name, mask in masks.items()
         if checkpoint.tensors[name].file == source
     ]
-    done = 0
-    for stored, mask in sorted(masked_tensors, key=lambda item: item[0].start):
-        yield from _split(raw[done : stored.start])
-        yield from _masked(raw, stored, mask)
-        done = stored.stop
-    yield from _split(raw[done:])
+    with checkpoint.open(source) as file:
+        done = 0
+        for stored, mask in sorted(masked_tensors, key=lambda item: item[0].start):
+            yield from _split(file, done, stored.start)
+            yield from _masked(file, stored, mask)
+            done = stored.stop
+        yield from _split(file, done, file.state.size)
 
 
-def _split(raw: Array) -> Iterator[Array]:
-    for start in range(0, raw.size, _PIECE):
-        yield raw[start : start + _PIECE]
+def _split(file: StableFile, start: int, stop: int) -> Iterator[bytearray]:
+    for begin in range(start, stop, _PIECE):
+        yield file.read(begin, min(_PIECE, stop - begin))
 
 
-def _masked(raw: Array, stored: TensorInfo, mask: Array) -> Iterator[Array]:
+def _masked(file: StableFile, stored: TensorInfo, mask: Array) -> Iterator[bytearray]:
     """The bytes of a tensor, with zeros for removed weights, piece by piece."""
     kept = mask.ravel()
     if not kept.size:
         return
-    tensor = raw[stored.start : stored.stop]
-    width = tensor.size // kept.size
+    width = (stored.stop - stored.start) // kept.size
     step = _PIECE // width
-    for start in range(0, kept.size, step):
-        # The copy is aligned. As integers, so that -0.0 and NaN become +0.0, too.
-        part = tensor[start * width : (start + step) * width].copy()
-        part.view(f"u{width}")[~kept[start : start + step]] = 0
+    for begin in range(0, kept.size, step):
+        kept_here = kept[begin : begin + step]
+        part = file.read(stored.start + begin * width, kept_here.size * width)
+        # As integers, so that -0.0 and NaN become +0.0, too.
+        np.frombuffer(part, f"u{width}")[~kept_here] = 0
         yield part

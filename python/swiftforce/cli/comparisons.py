@@ -17,7 +17,7 @@ from swiftforce.cli.arguments import (
     sparsity,
 )
 from swiftforce.datasets import fashion_mnist
-from swiftforce.errors import RunsFileError
+from swiftforce.errors import RunsFileError, printable
 from swiftforce.experiments import (
     NETWORKS,
     Result,
@@ -209,7 +209,7 @@ def _draw(outcome: demo.Outcome, settings: demo.Settings, path: Path) -> None:
         path,
         title=f"{NETWORKS[settings.network].label} on Fashion-MNIST, pruned before training",
     )
-    print(f"picture: {path}")
+    print(f"picture: {printable(str(path))}")
 
 
 def _figure(options: argparse.Namespace) -> None:
@@ -258,7 +258,7 @@ def _show_figure(results: list[Result], settings: figure.Settings, path: Path) -
         print(_NO_PICTURES)
         return
     for picture in figure_report.draw(results, settings, path):
-        print(f"picture: {picture}")
+        print(f"picture: {printable(str(picture))}")
 
 
 def _run_figure(options: argparse.Namespace, settings: figure.Settings) -> figure.Settings:
@@ -272,7 +272,7 @@ def _run_figure(options: argparse.Namespace, settings: figure.Settings) -> figur
     settings = replace(settings, samples=len(data.train_x))
     print(
         f"{NETWORKS[settings.network].label} on Fashion-MNIST: {settings.samples:,} training "
-        f"images, {len(data.test_x):,} test images; results: {options.results}",
+        f"images, {len(data.test_x):,} test images; results: {printable(str(options.results))}",
         flush=True,
     )
     figure.do_missing_runs(data, settings, options.results, seconds=3600 * options.hours)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swiftforce.errors import CheckpointError
-from swiftforce.files import Checkpoint
+from swiftforce.files import Checkpoint, open_regular
 
 
 def open_checkpoint(paths: Sequence[Path]) -> Checkpoint:
@@ -57,9 +57,9 @@ def check_format(path: Path) -> None:
 
 def _format(path: Path) -> str | None:
     """The format that the first bytes of a file show; None for any other."""
-    if not path.is_file():
+    if not path.is_file():  # which is refused where it is read
         return None
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(8)
     if start.startswith(b"\x93NUMPY"):
         return "npy"

@@ -1,14 +1,17 @@
-"""The command ``inspect``: show the masks in a file."""
+"""The command ``inspect``: masks in a file, or which tensors of a checkpoint are pruned."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import swiftforce
-from swiftforce.cli.input_files import check_format
-from swiftforce.errors import MaskFileError
+from swiftforce.cli.input_files import check_format, open_checkpoint
+from swiftforce.cli.prune import add_patterns, add_weights
+from swiftforce.errors import MaskFileError, printable
 from swiftforce.files import is_same_file
+from swiftforce.result import Prunable
 from swiftforce.show import plots, tables
 
 
@@ -18,12 +21,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "inspect",
         help="show how many weights a file of masks keeps in each layer",
         description="Show how many weights the masks in a file keep in each layer: as a table, as "
-        "JSON with all details of the search, or as a picture.",
+        "JSON with all details of the search, or as a picture. With --weights: show which tensors "
+        "of a checkpoint are pruned, which are left out, and why.",
         epilog="example: swiftforce inspect masks.safetensors --plot masks.png",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.set_defaults(command=_inspect, plot=None)
-    parser.add_argument("masks", type=Path, help="a file of masks")
+    parser.set_defaults(command=_inspect, refuse=parser.error, plot=None)
+    parser.set_defaults(weights=None)
+    parser.set_defaults(include=None, exclude=())
+    parser.add_argument("masks", type=Path, nargs="?", help="a file of masks")
+    add_weights(parser, required=False)
+    add_patterns(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument(
         "--plot",
@@ -35,6 +42,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> None:
+    if (options.masks is None) == (options.weights is None):
+        options.refuse("give either a file of masks or --weights")
+    if options.weights is not None:
+        _inspect_weights(options)
+        return
+    if options.include is not None or options.exclude:
+        options.refuse("--include and --exclude are for --weights")
     if options.plot is not None:
         if not plots.can_plot():
             raise ImportError("pictures need matplotlib: pip install 'swiftforce[demo]'")
@@ -50,4 +64,20 @@ def _inspect(options: argparse.Namespace) -> None:
         return
     tables.print_result(pruning)
     if options.plot is not None:
-        print(f"picture: {options.plot}")
+        print(f"picture: {printable(str(options.plot))}")
+
+
+def _inspect_weights(options: argparse.Namespace) -> None:
+    """Show which tensors of a checkpoint `prune` searches."""
+    if options.plot is not None:
+        options.refuse("--plot is for a file of masks")
+    weights = open_checkpoint(options.weights)
+    decisions = weights.decisions(options.include, options.exclude)
+    if options.json:
+        rows = [
+            {"name": one.name, "shape": one.shape, "pruned": one.chosen, "why": one.why}
+            for one in decisions
+        ]
+        print(json.dumps(rows, ensure_ascii=False))
+        return
+    print(repr(Prunable(weights.tensors, decisions)))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import swiftforce
 from swiftforce.adapters import listed
 from swiftforce.cli.arguments import count, one_shot, one_shot_methods, seed, sparsity
 from swiftforce.cli.input_files import open_checkpoint
-from swiftforce.errors import CheckpointError, MissingGradientsError, SwiftForceWarning
+from swiftforce.errors import CheckpointError, MissingGradientsError, SwiftForceWarning, printable
 from swiftforce.files import Checkpoint, check_output_path, is_same_file
 from swiftforce.inputs import Array, method_info, method_name
+from swiftforce.result import scope_of, warn_about_scope
 from swiftforce.show import is_terminal, tables
 
 
@@ -23,10 +25,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "prune",
         help="find masks for a checkpoint from its weights and gradients",
         description="Find masks for a checkpoint in one step. Weights and gradients of the loss "
-        "come from safetensors files and have the same names. Files are mapped into memory, not "
-        "loaded, so they may be larger than memory; masks take a byte per weight. By default "
+        "come from safetensors files and have the same names. They may be larger than memory: "
+        "tensors are copied to a temporary file, in the folder of the environment variable TMPDIR. "
+        "Masks take a byte per weight. By default "
         "floating-point tensors with two or more dimensions are pruned, except embeddings, norms, "
-        "biases and scales, which are recognised by their names. The table lists pruned tensors.",
+        "biases, scales and routers, which are recognised by their names and shapes: `swiftforce "
+        "inspect --weights` shows which. The table lists pruned tensors.",
         epilog="example: swiftforce prune --weights model.safetensors --gradients "
         "gradients.safetensors --sparsity 0.9 --output masks.safetensors",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -53,6 +57,19 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help=f"one of {', '.join(one_shot_methods())} (default: snip, which needs gradients)",
     )
     parser.add_argument("--seed", type=seed, default=0, help="seed of the method random")
+    add_patterns(parser)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="file for the masks; it is replaced if it exists, but must not be one of the inputs",
+    )
+
+
+def add_patterns(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose tensors by patterns of their names."""
     for option, text in (
         ("--include", "prune only tensors whose names match one of these patterns"),
         ("--exclude", "do not prune tensors whose names match one of these patterns"),
@@ -64,23 +81,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             default=argparse.SUPPRESS,
             help=text,
         )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        default=argparse.SUPPRESS,
-        help="file for the masks; it is replaced if it exists, but must not be one of the inputs",
-    )
 
 
-def add_weights(parser: argparse.ArgumentParser) -> None:
+def add_weights(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add the option that names a checkpoint."""
     parser.add_argument(
         "--weights",
         type=Path,
         nargs="+",
-        required=True,
+        required=required,
         metavar="FILE",
         default=argparse.SUPPRESS,
         help="safetensors files of one checkpoint, or its *.safetensors.index.json",
@@ -110,8 +119,10 @@ def _prune(options: argparse.Namespace) -> None:
     weights = open_checkpoint(options.weights)
     gradients = open_checkpoint(options.gradients) if options.gradients else None
     _check_files(options.output, weights, gradients)
-    names = weights.prunable(options.include, options.exclude)
-    arrays = {name: weights.array(name) for name in names}
+    decisions = weights.decisions(options.include, options.exclude)
+    scope = scope_of(decisions)
+    names = [one.name for one in decisions if one.chosen]
+    arrays = weights.arrays(names)
     grads = _gradients(names, gradients) if gradients is not None else None
     with warnings.catch_warnings():
         if is_terminal(sys.stdout):
@@ -126,12 +137,14 @@ def _prune(options: argparse.Namespace) -> None:
             seed=options.seed,
             progress=False,
         )
+        warn_about_scope(scope, stacklevel=1)
+    pruning = replace(pruning, scope=scope)
     pruning.save(options.output)
     tables.print_result(pruning)
     left_out = len(weights.tensors) - len(names)
     if left_out:
         print(f"left out: {left_out} of {len(weights.tensors)} tensors")
-    print(f"masks: {options.output}")
+    print(f"masks: {printable(str(options.output))}")
 
 
 def _method(options: argparse.Namespace) -> str:
@@ -162,4 +175,4 @@ def _gradients(names: list[str], gradients: Checkpoint) -> dict[str, Array]:
     missing = [name for name in names if name not in gradients.tensors]
     if missing:
         raise MissingGradientsError(f"{gradients} has no gradients of {listed(missing)}")
-    return {name: gradients.array(name) for name in names}
+    return gradients.arrays(names)

@@ -15,6 +15,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swiftforce.datasets.data_files import file_error, open_data_file, size_of
 from swiftforce.datasets.images import (
     Dataset,
     channel_statistics,
@@ -22,7 +23,6 @@ from swiftforce.datasets.images import (
     pixel_counts,
     refuse_constant,
 )
-from swiftforce.files import file_error, file_size
 
 _SHAPE = (3, 32, 32)
 _PIXELS = 3 * 32 * 32
@@ -203,9 +203,8 @@ def _open_files(path: Path, layout: Layout) -> Iterator[dict[str, _File]]:
     if os.path.isdir(path):  # noqa: PTH112 - never raises
         yield {name: _in_folder(path, name) for name in layout.files}
         return
-    file_size(path, f"pass {layout.archive} or its folder as unpacked")
     try:
-        with path.open("rb") as file:
+        with open_data_file(path, f"pass {layout.archive} or its folder as unpacked") as file:
             is_packed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             stream: Any = gzip.GzipFile(fileobj=file) if is_packed else file
@@ -221,11 +220,8 @@ def _in_folder(folder: Path, name: str) -> _File:
     path = folder / name
     if not os.path.lexists(path):
         raise file_error(folder, f"no {name} in it; pass the folder of the binary version")
-    return _File(
-        path,
-        file_size(path, "pass the folder of the binary version as unpacked"),
-        lambda: path.open("rb"),
-    )
+    advice = "pass the folder of the binary version as unpacked"
+    return _File(path, size_of(path, advice), lambda: open_data_file(path, advice))
 
 
 def _in_archive(path: Path, archive: tarfile.TarFile, layout: Layout) -> dict[str, _File]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swiftforce.datasets.data_files import file_error, open_data_file
 from swiftforce.datasets.images import (
     Dataset,
     channel_statistics,
@@ -20,7 +21,6 @@ from swiftforce.datasets.images import (
     pixel_counts,
     refuse_constant,
 )
-from swiftforce.files import file_error, file_size
 
 _ELEMENT_TYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(">u1"),
@@ -84,9 +84,9 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     array([7, 8, 9], dtype=uint8)
     """
     path = Path(path)
-    size = file_size(path, "pass the path of an IDX file, gzipped or not")
     try:
-        with path.open("rb") as file:
+        with open_data_file(path, "pass the path of an IDX file, gzipped or not") as file:
+            size = os.fstat(file.fileno()).st_size
             is_packed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             if not is_packed:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from swiftforce.datasets.data_files import file_error
 from swiftforce.errors import DatasetError
-from swiftforce.files import file_error
 
 _CHUNK = 1 << 20  # pixels counted at a time: bincount converts its argument to int64
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from swiftforce.errors import RunsFileError
 from swiftforce.experiments.runs import Result, Run
+from swiftforce.files import open_regular
 
 #: The columns that identify a run.
 SETTINGS = tuple(field.name for field in fields(Run))
@@ -46,9 +47,11 @@ def read(path: str | os.PathLike[str]) -> list[Result]:
     OSError
     """
     target = Path(path)
-    if not target.exists():
+    try:
+        with open_regular(target) as file:
+            content = file.read()
+    except FileNotFoundError:
         return []
-    content = target.read_bytes()
     text = content[: _complete_length(content, target)].decode(errors="replace")
     rows = csv.reader(io.StringIO(text, newline=""))
     next(rows, None)
@@ -56,7 +59,7 @@ def read(path: str | os.PathLike[str]) -> list[Result]:
     try:
         for row in rows:
             results.append(_result(row))
-    except (ValueError, TypeError, AttributeError, csv.Error) as error:
+    except _DAMAGE as error:
         raise RunsFileError(f"{str(target)!r}, line {rows.line_num}: {error}") from None
     return results
 
@@ -80,6 +83,13 @@ def append(path: str | os.PathLike[str], result: Result) -> None:
         file.write((b"" if complete else _HEADING) + _line(_row(result)))
         file.flush()
         os.fsync(file.fileno())
+
+
+#: What the conversions of cells raise.
+_DAMAGE = (
+    *(ArithmeticError, AttributeError, LookupError, RecursionError),
+    *(TypeError, ValueError, csv.Error),
+)
 
 
 def _complete_length(content: bytes, path: Path) -> int:

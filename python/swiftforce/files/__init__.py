@@ -1,32 +1,41 @@
 """How files are read and written, whatever is in them.
 
-Files are replaced in one step (`atomic`), swiftforce's own formats have a name, a version and a
-checksum (`formats`), and safetensors checkpoints are mapped into memory (`checkpoints`).
+Files are replaced in one step, one (`atomic`) or several (`folders`). swiftforce's own formats have
+a name, a version and a checksum (`formats`), and checkpoints are safetensors files (`headers`,
+`checkpoints`). Files are read in pieces and never mapped while others may write to them
+(`reading`), and what is in them is checked (`checks`).
 
 Nothing here knows what a mask, a search or a network is: their modules say what their files hold.
 """
 
+from swiftforce.files import checks
 from swiftforce.files.atomic import (
     atomic_write,
+    check_folder,
     check_output_path,
-    file_error,
-    file_size,
     is_same_file,
 )
-from swiftforce.files.checkpoints import PRUNABLE_DTYPES, Checkpoint, TensorInfo, dtype_of
-from swiftforce.files.formats import FileFormat, packed_masks, unpacked_mask
+from swiftforce.files.checkpoints import PRUNABLE_DTYPES, Checkpoint, dtype_of
+from swiftforce.files.folders import atomic_folder
+from swiftforce.files.formats import FileFormat, checked_bits, packed_masks, unpacked_mask
+from swiftforce.files.headers import TensorInfo
+from swiftforce.files.reading import StableFile, open_regular
 
 __all__ = [
     "Checkpoint",
     "PRUNABLE_DTYPES",
     "FileFormat",
+    "StableFile",
     "TensorInfo",
+    "atomic_folder",
     "atomic_write",
+    "check_folder",
     "check_output_path",
+    "checked_bits",
+    "checks",
     "dtype_of",
-    "file_error",
-    "file_size",
     "is_same_file",
+    "open_regular",
     "packed_masks",
     "unpacked_mask",
 ]

@@ -1,16 +1,15 @@
-"""Files that are written as a whole or not at all, and errors that name the file."""
+"""Files that are written as a whole or not at all, also if the process or the machine stops."""
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from swiftforce.errors import DatasetError
+from swiftforce.files.access import keep_access
+from swiftforce.files.temporary import temporary_folder
 
 
 @contextmanager
@@ -18,8 +17,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a path to write to, which becomes `path` if the block ends without an error.
 
     The yielded path has the file name of `path` and is in a temporary folder beside it. A file that
-    was at `path` stays until the block ends, and its permissions pass to the new file. A symbolic
-    link is replaced; its target stays.
+    was at `path` stays until the block ends, and its permissions, group and access list pass to the
+    new file. A symbolic link is replaced; its target stays. The new file has reached the disk
+    before it gets its name, and its name before this returns.
 
     Raises
     ------
@@ -28,12 +28,27 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     check_output_path(target)
-    with TemporaryDirectory(dir=target.parent, prefix=".swiftforce-") as folder:
-        temporary = Path(folder, target.name)
+    with temporary_folder(target.parent) as folder:
+        temporary = folder / target.name
         yield temporary
         if target.exists():
-            shutil.copymode(target, temporary)
+            keep_access(target, temporary)
+        flush(temporary)
         temporary.replace(target)
+        flush(target.parent)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, have reached the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems do not flush folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def check_output_path(path: Path) -> None:
@@ -42,38 +57,34 @@ def check_output_path(path: Path) -> None:
     Raises
     ------
     OSError
-        If its folder does not exist, or the path is a folder, a device or a pipe.
+        If its folder does not exist or cannot be written to, or the path is a folder, a device or a
+        pipe.
     """
+    if not is_encodable(path):
+        raise OSError(errno.EINVAL, "is not a path", str(path))
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(path.parent)!r} for {path.name!r}")
     if path.is_dir():
         raise IsADirectoryError(f"{str(path)!r} is a folder; name a file")
     if path.exists() and not path.is_file():
         raise OSError(f"{str(path)!r} is not a regular file, and is not replaced by one")
+    check_folder(path.parent)
+
+
+def is_encodable(path: Path) -> bool:
+    """Whether a text can be a path."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except ValueError:  # half of a surrogate pair
+        return False
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder in which nothing can be created."""
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"nothing can be written in the folder {str(folder)!r}")
 
 
 def is_same_file(path: Path, files: Iterable[Path]) -> bool:
     """Whether a path is one of these files, also by another name or through a link."""
     return path.exists() and any(file.exists() and path.samefile(file) for file in files)
-
-
-def file_error(path: Path, problem: str) -> DatasetError:
-    """An error about a file of a data set, with its path."""
-    return DatasetError(f"{str(path)!r}: {problem}")
-
-
-def file_size(path: Path, advice: str) -> int:
-    """The size of a regular file in bytes; anything else is an error that ends with `advice`."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        raise file_error(path, f"no such file; {advice}") from None
-    except OSError as error:
-        raise file_error(path, f"cannot be read: {error.strerror}") from None
-    except ValueError as error:  # a null byte in the path
-        raise file_error(path, f"not a path: {error}") from None
-    if stat.S_ISDIR(status.st_mode):
-        raise file_error(path, f"is a folder; {advice}")
-    if not stat.S_ISREG(status.st_mode):
-        raise file_error(path, "is not a regular file")
-    return status.st_size

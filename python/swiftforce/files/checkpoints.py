@@ -1,74 +1,62 @@
 """Checkpoints: the tensors of safetensors files.
 
-Files are mapped into memory, not loaded, so a checkpoint may be larger than the memory of the
-machine. Nothing here writes.
+A checkpoint may be larger than the memory of the machine: tensors that are needed at once are
+copied to a temporary file, which nobody else can write to, and that file is mapped.
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import math
+import mmap
+import os
 import re
-import stat
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile, gettempdir
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from swiftforce.adapters import Patterns, prunable
+from swiftforce.adapters import Candidate, Decision, Patterns, Reason, choose
 from swiftforce.errors import CheckpointError, UnsupportedTypeError
+from swiftforce.files.atomic import is_encodable
+from swiftforce.files.checks import shown
+from swiftforce.files.headers import LONGEST, TensorInfo, read_header
+from swiftforce.files.reading import FileState, StableFile, open_regular, stable_file
 from swiftforce.inputs import BFLOAT16, Array
 
 #: The dtypes of weights that can be pruned: their names in safetensors files and in numpy.
 PRUNABLE_DTYPES = {"F16": "float16", "BF16": BFLOAT16, "F32": "float32", "F64": "float64"}
 
-#: Bytes at the beginning of a file that hold the length of its header.
-_LENGTH = 8
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """A tensor in a file.
-
-    Attributes
-    ----------
-    file : Path
-    dtype : str
-        Its name in safetensors files, for example ``BF16``.
-    shape : tuple of int
-    start, stop : int
-        The range of its bytes in the file.
-    """
-
-    file: Path
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    stop: int
+#: Bytes copied at a time, and those of a cache line.
+_PIECE, _LINE = 1 << 20, 64
 
 
 class Checkpoint:
     """The tensors of one or more files, by name.
 
-    Only headers are read until `array` is called.
+    Only headers are read until `arrays` is called.
 
     Parameters
     ----------
     paths : sequence of Path
         Safetensors files, which may be shards of one checkpoint, and indices of shards as Hugging
         Face writes them (``model.safetensors.index.json``), which stand for the files they name.
+        If several of these files hold a tensor of the same name, the one that the index names
+        counts.
 
     Raises
     ------
     CheckpointError
         If a file is damaged or of another kind, two files hold a tensor of the same name, or a
         tensor is not in the file that an index names.
-    ImportError
-        If safetensors is not installed.
     OSError
-        If a file cannot be read.
+        If a file cannot be read, or is no regular file.
 
     Attributes
     ----------
@@ -84,7 +72,7 @@ class Checkpoint:
     --------
     >>> import pathlib, tempfile
     >>> import numpy as np, safetensors.numpy
-    >>> from swiftforce.files.checkpoints import Checkpoint
+    >>> from swiftforce.files import Checkpoint
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "model.safetensors")
     ...     tensors = {"10.weight": np.float32([[1, 2]]), "9.weight": np.float32([[3]])}
@@ -96,24 +84,20 @@ class Checkpoint:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.indices = tuple(path for path in paths if path.suffix == ".json")
-        named = {path: _weight_map(path) for path in self.indices}
-        self.files = tuple(
-            file
-            for path in paths
-            for file in (_shards(path, named[path]) if path in named else [path])
-        )
+        self._states: dict[Path, FileState] = {}
+        files: list[Path] = []
         found: dict[str, TensorInfo] = {}
-        for file in self.files:
-            for name, info in _tensors_in(file).items():
-                if name in found:
-                    raise CheckpointError(
-                        f"{name!r} is in two files: {found[name].file} and {file}"
-                    )
-                found[name] = info
-        for path, weight_map in named.items():
-            _check_index(path, weight_map, found)
+        for path in paths:
+            if path in self.indices:
+                weight_map = _weight_map(path)
+                shards = _shards(path, weight_map)
+                tensors = self._indexed(path, shards, weight_map)
+            else:
+                shards, tensors = [path], self._tensors_in(path)
+            files += shards
+            _merge(found, tensors)
+        self.files = tuple(files)
         self.tensors = {name: found[name] for name in sorted(found, key=_natural_order)}
-        self._maps: dict[Path, Array] = {}
 
     def __str__(self) -> str:
         """The names of the first files, and how many more there are."""
@@ -121,7 +105,11 @@ class Checkpoint:
         return ", ".join(map(str, self.files[:3])) + more
 
     def prunable(self, include: Patterns | None = None, exclude: Patterns = ()) -> list[str]:
-        """Names of the tensors to prune, in order: see `swiftforce.adapters.prunable`.
+        """Names of the tensors to prune, in order; the errors are those of `decisions`."""
+        return [one.name for one in self.decisions(include, exclude) if one.chosen]
+
+    def decisions(self, include: Patterns | None = None, exclude: Patterns = ()) -> list[Decision]:
+        """For each tensor, whether it is pruned and why: see `swiftforce.adapters.choose`.
 
         Raises
         ------
@@ -131,78 +119,177 @@ class Checkpoint:
         StructureError
             If no tensor is left.
         """
-        dimensions = {
-            name: len(info.shape) if info.dtype in PRUNABLE_DTYPES else None
+        candidates = [
+            Candidate(
+                name,
+                info.shape,
+                _known(info.dtype, len(info.shape)),
+                floating=info.dtype in PRUNABLE_DTYPES,
+            )
             for name, info in self.tensors.items()
-        }
-        return prunable(dimensions, include, exclude, nothing=f"no tensor of {self} is prunable")
+        ]
+        nothing = f"no tensor of {self} is prunable; of floating-point numbers there are"
+        return choose(candidates, include, exclude, nothing=nothing)
 
-    def array(self, name: str) -> Array:
-        """A tensor, as a read-only array in the mapped file.
+    def arrays(self, names: Iterable[str]) -> dict[str, Array]:
+        """Tensors as read-only arrays in a temporary file, which is deleted with the last of them.
 
-        The format does not guarantee alignment, and the core needs it: an unaligned tensor is
-        copied.
+        The temporary file is in the folder that the environment variable TMPDIR names, or in /tmp.
 
         Raises
         ------
         UnsupportedTypeError
-            If the tensor is of a type that cannot be pruned.
+            If a tensor is of a type that cannot be pruned.
+        CheckpointError
+            If a tensor has a shape that no array can have, or a file was changed meanwhile.
         ImportError
-            If it is bfloat16 and ml_dtypes is not installed.
+            If one is bfloat16 and ml_dtypes is not installed.
+        OSError
+            If a file cannot be read, or there is no space for the temporary file.
         """
-        info = self.tensors[name]
-        if info.dtype not in PRUNABLE_DTYPES:
-            raise UnsupportedTypeError(
-                f"{name!r} in {info.file} is {info.dtype}, not one of {', '.join(PRUNABLE_DTYPES)}"
+        infos = {name: self.tensors[name] for name in names}
+        dtypes = {name: _dtype_in_file(name, info) for name, info in infos.items()}
+        places, total = {}, 0
+        for name, info in infos.items():
+            places[name] = total
+            total += -(-(info.stop - info.start) // _LINE) * _LINE
+        if not total:  # which cannot be mapped
+            return {name: np.empty(info.shape, dtypes[name]) for name, info in infos.items()}
+        with _temporary_file(total) as copy:
+            for file in dict.fromkeys(info.file for info in infos.values()):
+                with self.open(file) as source:
+                    for name, info in infos.items():
+                        if info.file == file:
+                            _copy(source, info.start, info.stop, copy, places[name])
+            mapped = mmap.mmap(copy.fileno(), total, prot=mmap.PROT_READ)
+        return {
+            name: np.frombuffer(mapped, dtypes[name], math.prod(info.shape), places[name]).reshape(
+                info.shape
             )
-        raw = self.raw(info.file)[info.start : info.stop]
-        array: Array = raw.view(dtype_of(PRUNABLE_DTYPES[info.dtype])).reshape(info.shape)
-        return array if array.flags.aligned else array.copy()
+            for name, info in infos.items()
+        }
 
-    def raw(self, file: Path) -> Array:
-        """All bytes of one of the files, mapped into memory."""
-        if file not in self._maps:
-            # One map per file, not per tensor: each map holds a file descriptor.
-            self._maps[file] = np.asarray(np.memmap(file, np.uint8, "r"))
-        return self._maps[file]
+    def array(self, name: str) -> Array:
+        """One tensor: see `arrays`."""
+        return self.arrays([name])[name]
+
+    @contextmanager
+    def open(self, file: Path) -> Iterator[StableFile]:
+        """One of the files, which must be as it was when its header was read.
+
+        Raises
+        ------
+        CheckpointError
+            If it was changed, or is changed before the block ends.
+        OSError
+        """
+        with stable_file(file, CheckpointError, self._states[file]) as source:
+            yield source
+
+    def _tensors_in(self, file: Path) -> dict[str, TensorInfo]:
+        if not is_encodable(file):
+            raise CheckpointError(f"{str(file)!r} is not a path")
+        if file.exists() and not file.is_file():
+            raise CheckpointError(f"{file} is not a file")
+        with stable_file(file, CheckpointError) as source:
+            try:
+                tensors = read_header(source)
+            except ValueError as error:
+                raise CheckpointError(
+                    f"{file} is damaged, or no safetensors file: {error}"
+                ) from None
+            self._states[file] = source.state
+        return tensors
+
+    def _indexed(
+        self, index: Path, shards: Sequence[Path], weight_map: Mapping[str, str]
+    ) -> dict[str, TensorInfo]:
+        """The tensors of the files of an index, which decides where several have one name."""
+        within = {file: self._tensors_in(file) for file in shards}
+        found = {}
+        for name, shard in weight_map.items():
+            tensors = within[index.with_name(shard)]
+            if name not in tensors:
+                raise CheckpointError(f"{index} says that {name!r} is in {shard}, and it is not")
+            found[name] = tensors[name]
+        for tensors in within.values():
+            _merge(found, {n: info for n, info in tensors.items() if n not in weight_map})
+        return found
 
 
-def _tensors_in(file: Path) -> dict[str, TensorInfo]:
-    """The tensors of a file, after safetensors has checked its header."""
-    safetensors = _safetensors()
-    try:
-        mode = file.stat().st_mode
-    except ValueError as error:  # a null byte in the path
-        raise CheckpointError(f"{str(file)!r} is not a path: {error}") from None
-    # Opening a pipe would block.
-    if not stat.S_ISREG(mode):
-        raise CheckpointError(f"{file} is not a file")
-    try:
-        with safetensors.safe_open(file, framework="numpy"):
-            pass
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(f"{file} is damaged, or no safetensors file: {error}") from None
-    with file.open("rb") as content:
-        length = int.from_bytes(content.read(_LENGTH), "little")
-        header: dict[str, Any] = json.loads(content.read(length))
-    header.pop("__metadata__", None)
-    data = _LENGTH + length
-    return {
-        name: TensorInfo(
-            file,
-            entry["dtype"],
-            tuple(entry["shape"]),
-            *(data + offset for offset in entry["data_offsets"]),
+def _known(dtype: str, dimensions: int) -> Reason | None:
+    """What the dtype of a tensor says; None for one that may be pruned."""
+    if dtype in PRUNABLE_DTYPES:
+        return None
+    if dtype.startswith("C"):
+        return Reason.COMPLEX
+    is_quantised = dtype != "BOOL" and not dtype.endswith(("16", "32", "64"))
+    return Reason.QUANTISED if is_quantised and dimensions > 1 else Reason.NOT_FLOATING
+
+
+def _merge(found: dict[str, TensorInfo], tensors: Mapping[str, TensorInfo]) -> None:
+    """Add tensors to others that have none of their names."""
+    for name, info in tensors.items():
+        if name in found:
+            raise CheckpointError(
+                f"{name!r} is in two files: {found[name].file} and {info.file}; give one of them, "
+                "or an index that says which counts"
+            )
+        found[name] = info
+
+
+def _dtype_in_file(name: str, info: TensorInfo) -> np.dtype[Any]:
+    """The dtype of an array with the content of a tensor."""
+    if info.dtype not in PRUNABLE_DTYPES:
+        raise UnsupportedTypeError(
+            f"{name!r} in {info.file} is {info.dtype}, not one of {', '.join(PRUNABLE_DTYPES)}"
         )
-        for name, entry in header.items()
-    }
+    dtype = dtype_of(PRUNABLE_DTYPES[info.dtype])
+    try:
+        np.broadcast_to(np.zeros((), dtype), info.shape)
+    except (OverflowError, ValueError):
+        raise CheckpointError(
+            f"{name!r} in {info.file} has a shape that no array can have"
+        ) from None
+    return dtype
+
+
+@contextmanager
+def _temporary_file(size: int) -> Iterator[BinaryIO]:
+    """A file without a name; errors say how large it was to be."""
+    try:
+        with TemporaryFile() as file:
+            os.ftruncate(file.fileno(), size)
+            yield file
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise OSError(
+            error.errno,
+            f"no space for a copy of the tensors, {size:,} bytes: set TMPDIR to a folder with more",
+            gettempdir(),
+        ) from None
+
+
+def _copy(source: StableFile, start: int, stop: int, target: BinaryIO, place: int) -> None:
+    """Copy a range of bytes to a place in another file."""
+    for begin in range(start, stop, _PIECE):
+        data = memoryview(source.read(begin, min(_PIECE, stop - begin)))
+        at = place + begin - start
+        while data:
+            # Written, not mapped, so that a full disk is an error and no signal.
+            count = os.pwrite(target.fileno(), data, at)
+            data, at = data[count:], at + count
 
 
 def _weight_map(index: Path) -> dict[str, str]:
     """The file of each tensor according to an index."""
     try:
-        content = json.loads(index.read_text(encoding="utf-8"))
-        weight_map = content["weight_map"]
+        with open_regular(index) as file:
+            content = file.read(LONGEST + 1)
+        if len(content) > LONGEST:
+            raise ValueError("too long")
+        weight_map = json.loads(content.decode())["weight_map"]
         shards = set(weight_map.values())
         if not shards:
             raise ValueError("no files")
@@ -210,27 +297,20 @@ def _weight_map(index: Path) -> dict[str, str]:
         raise CheckpointError(f"{index} is not an index of safetensors files") from None
     for shard in shards:
         # Shards are in the folder of their index; outputs have the same names.
-        if not isinstance(shard, str) or not shard or Path(shard).name != shard:
-            raise CheckpointError(f"{index} names {shard!r}, which is no file beside it")
+        if not isinstance(shard, str) or shard in ("", "..") or Path(shard).name != shard:
+            raise CheckpointError(f"{index} names {shown(shard)}, which is no file beside it")
     return dict(weight_map)
 
 
-def _shards(index: Path, weight_map: Mapping[str, str]) -> Iterable[Path]:
+def _shards(index: Path, weight_map: Mapping[str, str]) -> list[Path]:
     return [index.with_name(shard) for shard in sorted(set(weight_map.values()))]
 
 
-def _check_index(
-    index: Path, weight_map: Mapping[str, str], found: Mapping[str, TensorInfo]
-) -> None:
-    for name, shard in weight_map.items():
-        if name not in found or found[name].file != index.with_name(shard):
-            raise CheckpointError(f"{index} says that {name!r} is in {shard}, and it is not")
-
-
-def _natural_order(name: str) -> tuple[list[str | int], str]:
+def _natural_order(name: str) -> tuple[list[str | Decimal], str]:
     """A sort key that puts layer 2 before layer 10."""
     parts = re.split(r"(\d+)", name)
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
+    # Python makes no integers of more than 4,300 digits.
+    return [Decimal(part) if place % 2 else part for place, part in enumerate(parts)], name
 
 
 @cache
@@ -252,11 +332,3 @@ def dtype_of(name: str) -> np.dtype[Any]:
         ) from None
     found: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
     return found
-
-
-def _safetensors() -> Any:  # noqa: ANN401 - a module
-    try:
-        import safetensors
-    except ImportError:
-        raise ImportError("checkpoints need safetensors: pip install 'swiftforce[files]'") from None
-    return safetensors

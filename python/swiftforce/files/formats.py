@@ -6,18 +6,20 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from swiftforce.errors import SwiftForceError
 from swiftforce.files.atomic import atomic_write
+from swiftforce.files.checks import shown
+from swiftforce.files.headers import LENGTH, LONGEST
+from swiftforce.files.reading import open_regular
 from swiftforce.inputs import Array
 from swiftforce.version import __version__
 
-#: Bytes at the beginning of a file that hold the length of its header, and the greatest length.
-_LENGTH, _LONGEST = 8, 100_000_000
+#: Bits of a mask that are counted at a time.
+_CHUNK = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -29,17 +31,20 @@ class FileFormat:
     name : str
         The key of the metadata that holds the JSON.
     version : int
-        Of the format; files of other versions are refused.
+        Of the format, as files are written.
     content : str
         What the file holds, for messages.
     error : type
         The class of errors about files that are damaged or of another format.
+    oldest : int, optional
+        The oldest version that is read; by default `version`.
     """
 
     name: str
     version: int
     content: str
     error: type[SwiftForceError]
+    oldest: int | None = None
 
     def write(
         self,
@@ -56,11 +61,14 @@ class FileFormat:
         OSError
             If the file cannot be written.
         """
-        numpy_format = _safetensors(self.content)
+        safetensors = _safetensors(self.content)
         written_by = {"format_version": self.version, "swiftforce": __version__}
         text = json.dumps({**written_by, **about})
         envelope = json.dumps({"about": text, "digest": _digest(text, arrays)})
-        content = numpy_format.save(dict(arrays), {self.name: envelope})
+        try:
+            content = safetensors.numpy.save(dict(arrays), {self.name: envelope})
+        except safetensors.SafetensorError as error:  # a header above the limit of the format
+            raise OSError(f"{str(path)!r} cannot be written: {error}") from None
         with atomic_write(path) as temporary:
             temporary.write_bytes(content)
 
@@ -74,17 +82,19 @@ class FileFormat:
         ImportError
             If safetensors is not installed.
         OSError
-            If the file cannot be read.
+            If the file cannot be read, or is no regular file.
         """
-        numpy_format = _safetensors(self.content)
-        with Path(path).open("rb") as file:
+        safetensors = _safetensors(self.content)
+        with open_regular(path) as file:
             envelope = self._envelope(file, path)
             file.seek(0)
             content = file.read()
         try:
-            arrays: dict[str, Array] = numpy_format.load(content)
+            arrays: dict[str, Array] = safetensors.numpy.load(content)
             text, digest = envelope["about"], envelope["digest"]
             is_whole = _digest(text, arrays) == digest
+        except MemoryError:
+            raise
         except Exception as error:
             raise self.error(f"{path} is damaged: {error}") from None
         if not is_whole:
@@ -92,17 +102,19 @@ class FileFormat:
         try:
             about: dict[str, Any] = json.loads(text)
             version = about["format_version"]
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, RecursionError, TypeError, ValueError) as error:
             raise self.error(f"{path} is damaged: {error}") from None
-        if version != self.version:
-            raise self.error(f"{path} has format version {version}, not {self.version}")
+        oldest = self.version if self.oldest is None else self.oldest
+        if type(version) is not int or not oldest <= version <= self.version:
+            known = f"{oldest} to {self.version}" if oldest < self.version else self.version
+            raise self.error(f"{path} has format version {shown(version)}, not {known}")
         return arrays, about
 
     def _envelope(self, file: BinaryIO, path: str | os.PathLike[str]) -> dict[str, str]:
         """The metadata in the header, so that files of other formats are not read any further."""
-        length = int.from_bytes(file.read(_LENGTH), "little")
+        length = int.from_bytes(file.read(LENGTH), "little")
         try:
-            if length > _LONGEST:
+            if length > LONGEST:
                 raise ValueError(f"a header of {length} bytes")
             envelope: dict[str, str] = json.loads(
                 json.loads(file.read(length))["__metadata__"][self.name]
@@ -130,7 +142,7 @@ def _safetensors(content: str) -> Any:  # noqa: ANN401 - a module
         raise ImportError(
             f"files of {content} need safetensors: pip install 'swiftforce[files]'"
         ) from None
-    return safetensors.numpy
+    return safetensors
 
 
 def packed_masks(masks: Sequence[Array]) -> dict[str, Array]:
@@ -155,10 +167,27 @@ def unpacked_mask(
         If the mask is missing, or has another size or count.
     """
     size = int(np.prod(shape, dtype=np.int64))
+    bits = checked_bits(packed, position, name, size, kept)
+    return np.unpackbits(bits, count=size, bitorder="little").astype(bool).reshape(shape)
+
+
+def checked_bits(
+    packed: Mapping[str, Array], position: int, name: str, size: int, kept: int
+) -> Array:
+    """The packed mask of the tensor at a position, of which the number of weights kept is checked.
+
+    Raises
+    ------
+    KeyError, ValueError
+        If the mask is missing, or has another size or count.
+    """
     bits = packed[f"mask.{position}"]
     if bits.dtype != np.uint8 or bits.shape != ((size + 7) // 8,):
         raise ValueError(f"{name} has {bits.shape} bytes of mask for {size} weights")
-    mask = np.unpackbits(bits, count=size, bitorder="little").astype(bool).reshape(shape)
-    if int(np.count_nonzero(mask)) != kept:
-        raise ValueError(f"{name} keeps {np.count_nonzero(mask)} weights, not {kept}")
-    return mask
+    found = 0
+    for first in range(0, size, _CHUNK):
+        part = bits[first // 8 : (first + _CHUNK) // 8]
+        found += int(np.unpackbits(part, count=min(_CHUNK, size - first), bitorder="little").sum())
+    if found != kept:
+        raise ValueError(f"{name} keeps {found} weights, not {kept}")
+    return bits

@@ -17,10 +17,12 @@ from swiftforce.inputs.arrays import (
     checked_array,
     read_only,
 )
-from swiftforce.inputs.memory import check_distinct, lies_in, spans
+from swiftforce.inputs.memory import check_distinct, lies_in, overlapping, spans
+from swiftforce.inputs.nesting import node_from
 from swiftforce.inputs.numbers import check_seed, check_sparsity, integer
 from swiftforce.inputs.tensors import Tensors, differences
 from swiftforce.inputs.vocabulary import (
+    MethodInfo,
     MethodName,
     SaliencyName,
     ScheduleName,
@@ -33,6 +35,7 @@ from swiftforce.inputs.vocabulary import (
     saliencies,
     schedules,
 )
+from swiftforce.inputs.writing import write_whole
 
 __all__ = [
     "Array",
@@ -43,6 +46,7 @@ __all__ = [
     "MASK",
     "MASKS",
     "Mask",
+    "MethodInfo",
     "MethodName",
     "SINGLES",
     "SaliencyName",
@@ -61,8 +65,11 @@ __all__ = [
     "method_info",
     "method_name",
     "methods",
+    "node_from",
+    "overlapping",
     "read_only",
     "saliencies",
     "schedules",
     "spans",
+    "write_whole",
 ]

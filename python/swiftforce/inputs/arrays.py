@@ -76,7 +76,7 @@ def checked_array(
     else:
         array = _array_of(value, label(role, position), writable=writable)
     if name_of(array.dtype) not in kind:
-        raise UnsupportedTypeError(_wrong_dtype(array.dtype, kind, label(role, position)))
+        raise UnsupportedTypeError(_wrong_dtype(array, kind, label(role, position)))
     # Before the layout: to copy an array of another shape would not help.
     if like is not None and array.shape != like[1].shape:
         raise ShapeError(_wrong_shape(array, like, role, position, label))
@@ -95,9 +95,9 @@ def checked_array(
 def _array_of(value: object, label: str, *, writable: bool) -> Array:
     """The numpy array of a value that is one, or that converts to one."""
     if not is_array(value):
-        nested = ": flatten nested structures" if isinstance(value, Mapping) else ""
+        nested = ": its counterpart is an array" if isinstance(value, Mapping) else ""
         raise UnsupportedTypeError(
-            f"{label} is a {type(value).__name__}, not an array{nested}{hint_for(value)}"
+            f"{label} is a {type(value).__name__}, not an array{nested or hint_for(value)}"
         )
     if isinstance(value, np.ma.MaskedArray):
         raise UnsupportedTypeError(f"{label} is a masked array: pass its .data or its .filled()")
@@ -115,8 +115,13 @@ def _array_of(value: object, label: str, *, writable: bool) -> Array:
     return array
 
 
-def _wrong_dtype(dtype: np.dtype[Any], kind: Kind, label: str) -> str:
-    """The message for a dtype that is not of a kind."""
+def _wrong_dtype(array: Array, kind: Kind, label: str) -> str:
+    """The message for an array whose dtype is not of a kind."""
+    dtype = array.dtype
+    if dtype.names is not None:
+        return f"{label} has dtype {dtype}: pass each of its fields as an array of its own"
+    if dtype.kind == "O" and array.size and is_array(array.flat[0]):
+        return f"{label} has dtype object and holds arrays: pass a list of them, with list(...)"
     needed = " or ".join(kind)
     if dtype.kind == "c" and kind is not MASKS:
         real = f"float{4 * dtype.itemsize}"

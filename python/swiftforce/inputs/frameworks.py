@@ -5,6 +5,8 @@ Objects are told by the modules of their classes: nothing here imports a framewo
 
 from __future__ import annotations
 
+from array import array as typed_array
+
 #: The adapter of each framework, and what to pass to it.
 _CALLS = {
     "torch": "swiftforce.torch.prune(model, batches, loss)",
@@ -23,9 +25,18 @@ def framework_of(value: object) -> str | None:
 
 
 def hint_for(value: object) -> str:
-    """The end of a message about an object that is not an array: which adapter takes it."""
-    framework = framework_of(value)
-    return f": call {_CALLS[framework]} instead" if framework else ""
+    """The end of a message about an object that is not an array: what to do with it."""
+    if framework := framework_of(value):
+        return f": call {_CALLS[framework]} instead"
+    if isinstance(value, (int, float, list, tuple)) and not isinstance(value, bool):
+        return ": make an array of it with np.array"
+    if isinstance(value, (memoryview, bytearray, typed_array)):
+        return ": pass np.asarray of it"
+    if callable(getattr(value, "toarray", None)):
+        return ": pass its .toarray()"
+    if callable(getattr(value, "to_numpy", None)):
+        return ": pass its .to_numpy()"
+    return ""
 
 
 def conversion_of(value: object) -> str:

@@ -29,8 +29,14 @@ def lies_in(array: Array, places: Sequence[Span]) -> bool:
     if not array.size:
         return False
     (start,) = _core.addresses((array,))
-    before = bisect_left(places, (start + array.nbytes,))
-    return before > 0 and places[before - 1][1] > start
+    return overlapping((start, start + array.nbytes, 0), places) is not None
+
+
+def overlapping(span: Span, places: Sequence[Span]) -> Span | None:
+    """The last of `spans` that a span overlaps, of spans that do not overlap each other."""
+    start, end, _ = span
+    before = bisect_left(places, (end,))
+    return places[before - 1] if before > 0 and places[before - 1][1] > start else None
 
 
 def check_distinct(tensors: Tensors) -> None:

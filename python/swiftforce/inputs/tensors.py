@@ -1,4 +1,4 @@
-"""The three ways to pass arrays (a mapping, a sequence, one array), their checks and their names.
+"""The ways to pass arrays (one array, or structures of mappings and sequences), checks and names.
 
 Arrays are used in place; only `Tensors.matching` copies, and only if its caller allows it. No type
 is converted: an array that does not fit is an error that names it.
@@ -6,15 +6,16 @@ is converted: an array that does not fit is an error that names it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
 from swiftforce.errors import StructureError, UnsupportedTypeError
 from swiftforce.inputs.arrays import FLOATS, Array, Arrays, Kind, checked_array, is_array
 from swiftforce.inputs.frameworks import hint_for
+from swiftforce.inputs.nesting import Node, is_mapping, is_sequence, listed, node_of
 
 #: Bytes from which numpy asks the system for large pages.
 LARGE = 1 << 22
@@ -31,7 +32,7 @@ class Tensors:
     ----------
     value : mapping, sequence or array
         The arrays: C-contiguous, of any shapes. Some may be empty; together they have at least
-        one element.
+        one element. Mappings and sequences may hold others.
     role : str
         How messages name them, for example ``weights``.
     kind : tuple of str
@@ -42,8 +43,6 @@ class Tensors:
     Attributes
     ----------
     arrays : tuple of array
-    keys : tuple
-        The name, or the position, of each.
     sizes : tuple of int
         Elements of each.
     size : int
@@ -54,24 +53,21 @@ class Tensors:
         self, value: Arrays, role: str, kind: Kind = FLOATS, *, may_be_empty: bool = False
     ) -> None:
         self.role = role
-        self.keys: tuple[Hashable, ...]
-        if _is_mapping(value):
-            self.structure = "mapping"
-            self.keys = tuple(value)
-            items: Iterable[Any] = value.values()
-        elif is_array(value):
-            self.structure = "array"
-            self.keys = (role,)
+        #: The structure; None for one array.
+        self._node: Node | None = None
+        items: Sequence[Any]
+        if is_array(value):
             items = (value,)
-        elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-            self.structure = "tuple" if isinstance(value, tuple) else "list"
-            self.keys = tuple(range(len(value)))
-            items = value
+        elif is_mapping(value) or is_sequence(value):
+            self._node = node_of(value, role)
+            items = self._node.leaves(value, role, role)
         else:
             raise UnsupportedTypeError(
                 f"{role} must be an array, a sequence of arrays or a mapping of names to arrays, "
                 f"not {type(value).__name__}{hint_for(value)}"
             )
+        #: The keys and positions that lead to each array.
+        self._paths = ((role,),) if self._node is None else tuple(self._node.paths())
         self.arrays = tuple(
             checked_array(item, kind, role, i, self.label) for i, item in enumerate(items)
         )
@@ -79,19 +75,29 @@ class Tensors:
         self.size = sum(self.sizes)
         if self.size == 0 and not may_be_empty:
             raise StructureError(f"{role} hold no elements")
-        if len(self.keys) > 1 and len(set(self.names)) != len(self.names):
+        if len(self._paths) > 1 and len(set(self.names)) != len(self.names):
             raise StructureError(f"two of the names of {role} are equal as text: {self.names}")
 
     @property
+    def structure(self) -> Any:  # noqa: ANN401 - JSON
+        """The structure as JSON: its kind, or for a nested one what is at each key."""
+        return "array" if self._node is None else self._node.described()
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """The name of each tensor in reports."""
-        return tuple([str(key) for key in self.keys])
+        """The name of each tensor in reports: the keys that lead to it, with slashes between."""
+        return tuple(["/".join(map(str, path)) for path in self._paths])
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each tensor by its name."""
+        return dict(zip(self.names, (array.shape for array in self.arrays), strict=True))
 
     def label(self, role: str, position: int) -> str:
         """How messages name the array at a position, in the role given."""
-        if position < 0 or self.structure == "array":
+        if position < 0 or self._node is None:
             return role
-        return f"{role}[{self.keys[position]!r}]"
+        return role + "".join(f"[{key!r}]" for key in self._paths[position])
 
     def matching(
         self,
@@ -136,47 +142,17 @@ class Tensors:
         )
 
     def _items(self, value: Arrays, role: str) -> Sequence[Any]:
-        if self.structure == "mapping":
-            return self._mapped(value, role)
-        if self.structure == "array":
-            if not is_array(value):
-                raise StructureError(
-                    f"{role} must be one array, as {self.role} is, not {type(value).__name__}"
-                )
-            return (value,)
-        if isinstance(value, (Mapping, str, bytes)) or not isinstance(value, Sequence):
+        if self._node is not None:
+            return self._node.leaves(value, role, self.role)
+        if not is_array(value):
             raise StructureError(
-                f"{role} must be a sequence of arrays, as {self.role} is, "
-                f"not {type(value).__name__}"
+                f"{role} must be one array, as {self.role} is, not {type(value).__name__}"
             )
-        if len(value) != len(self.arrays):
-            raise StructureError(
-                f"{role} hold {len(value)} arrays where {self.role} hold {len(self.arrays)}"
-            )
-        return value
-
-    def _mapped(self, value: Arrays, role: str) -> Sequence[Any]:
-        if not _is_mapping(value):
-            raise StructureError(
-                f"{role} must be a mapping of names to arrays, as {self.role} is, "
-                f"not {type(value).__name__}"
-            )
-        missing = [key for key in self.keys if key not in value]
-        if missing:
-            raise StructureError(f"{role} lack {_listed(missing)}, which {self.role} have")
-        if len(value) != len(self.keys):
-            known = set(self.keys)
-            extra = [key for key in value if key not in known]
-            raise StructureError(f"{role} have {_listed(extra)}, which {self.role} lack")
-        return [value[key] for key in self.keys]
+        return (value,)
 
     def restore(self, arrays: Iterable[Array]) -> Arrays:
         """Arrays in this order, put into the structure that came in."""
-        if self.structure == "mapping":
-            return dict(zip(self.keys, arrays, strict=True))
-        if self.structure == "array":
-            return next(iter(arrays))
-        return tuple(arrays) if self.structure == "tuple" else list(arrays)
+        return next(iter(arrays)) if self._node is None else self._node.restore(iter(arrays))
 
     def empty(self, dtype: np.dtype[Any] | None = None) -> tuple[Array, ...]:
         """New uninitialised arrays of these shapes, and of these dtypes unless one is given."""
@@ -195,28 +171,21 @@ class Tensors:
         )
 
 
-def differences(expected: Mapping[str, tuple[int, ...]], tensors: Tensors) -> list[str]:
+def differences(
+    expected: Mapping[str, tuple[int, ...]], tensors: Tensors | Mapping[str, tuple[int, ...]]
+) -> list[str]:
     """How names and shapes differ from those expected: one phrase for each kind of difference."""
-    shapes = dict(zip(tensors.names, (array.shape for array in tensors.arrays), strict=True))
+    shapes = tensors.shapes if isinstance(tensors, Tensors) else dict(tensors)
     found = []
     missing = [name for name in expected if name not in shapes]
     if missing:
-        found.append(f"{_listed(missing)} missing")
+        found.append(f"{listed(missing)} missing")
     extra = [name for name in shapes if name not in expected]
     if extra:
-        found.append(f"{_listed(extra)} unknown")
+        found.append(f"{listed(extra)} unknown")
     found += [
         f"{name!r} has shape {shapes[name]}, not {shape}"
         for name, shape in expected.items()
         if name in shapes and shapes[name] != shape
     ]
     return found
-
-
-def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
-    return type(value) is dict or (type(value) is not np.ndarray and isinstance(value, Mapping))
-
-
-def _listed(keys: Sequence[Hashable], most: int = 3) -> str:
-    text = ", ".join(repr(key) for key in keys[:most])
-    return f"{text} and {len(keys) - most} more" if len(keys) > most else text

@@ -27,9 +27,12 @@ except ModuleNotFoundError as error:
     raise ImportError("swiftforce.jax needs JAX: pip install 'swiftforce[jax]'") from None
 
 from swiftforce.jax.checks import invert, shuffle
-from swiftforce.jax.methods import force, iterative_snip, prune
+from swiftforce.jax.methods import prune
+from swiftforce.jax.optimizers import keep_removed_zero, wrap_optax
+from swiftforce.jax.progressive_methods import force, iterative_snip
 from swiftforce.jax.pruning import PytreePruning, load
-from swiftforce.jax.sparse import apply, keep_removed_zero
+from swiftforce.jax.search import prunable
+from swiftforce.jax.sparse import apply
 
 __all__ = [
     "PytreePruning",
@@ -39,8 +42,10 @@ __all__ = [
     "iterative_snip",
     "keep_removed_zero",
     "load",
+    "prunable",
     "prune",
     "shuffle",
+    "wrap_optax",
 ]
 
 

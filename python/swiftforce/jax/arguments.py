@@ -6,12 +6,20 @@ recognised by their names, so no framework is imported.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import tree_util
 
-from swiftforce.errors import MissingGradientsError, ShapeError, UnsupportedTypeError
+from swiftforce.errors import (
+    MissingGradientsError,
+    ShapeError,
+    StructureError,
+    UnsupportedTypeError,
+)
 from swiftforce.jax.pytrees import NamedLeaves, Pytree
 
 #: Types that a leaf of params must not have, by library and class, and what to do instead.
@@ -28,13 +36,23 @@ _NO_LOSS = ("optax", "torch")
 
 
 def check_params(leaves: NamedLeaves) -> None:
-    """Refuse a module that is passed as params, and tensors of torch.
+    """Refuse params that are no arrays with values: modules, tensors of torch, traced, deleted.
 
     Raises
     ------
-    UnsupportedTypeError
+    UnsupportedTypeError, StructureError
     """
     for name, leaf in leaves.items():
+        if isinstance(leaf, jax.core.Tracer):
+            raise UnsupportedTypeError(
+                f"{name} is traced: a search needs the values of weights, so call it outside "
+                "jax.jit, jax.grad, jax.vmap and the like"
+            )
+        _check_not_deleted(leaf, name)
+        if isinstance(leaf, jax.ShapeDtypeStruct):
+            raise UnsupportedTypeError(
+                f"{name} is a ShapeDtypeStruct, which has no values: initialise the parameters"
+            )
         kind = _foreign_kind(leaf)
         # A module beside the weights may be what the loss calls.
         if kind == "torch.Tensor" or (kind is not None and len(leaves) == 1):
@@ -64,6 +82,15 @@ def check_objective(loss: object, batches: object, method: str) -> None:
             "loss must be a function loss(params, batch) that returns the mean loss over a batch, "
             f"not {wrong}"
         )
+    if isinstance(batches, Mapping):
+        raise UnsupportedTypeError(
+            "batches is a mapping: pass an iterable of batches, such as [batch] for a single one"
+        )
+    known = batches if isinstance(batches, (list, tuple, jax.Array)) else ()
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in tree_util.tree_leaves(known)):
+        raise UnsupportedTypeError(
+            "batches are traced: call the search outside jax.jit, jax.grad, jax.vmap and the like"
+        )
     iterable = hasattr(batches, "__iter__") or hasattr(batches, "__getitem__")
     if isinstance(batches, type) or not iterable:
         raise UnsupportedTypeError(
@@ -73,17 +100,70 @@ def check_objective(loss: object, batches: object, method: str) -> None:
 
 
 def check_batch(batch: Pytree) -> None:
-    """Refuse a batch of torch tensors, which JAX cannot compile a function for.
+    """Refuse a batch that JAX cannot compile a function for: of torch tensors, text, and so on.
+
+    Raises
+    ------
+    UnsupportedTypeError, StructureError
+    """
+    for path, leaf in tree_util.tree_flatten_with_path(batch)[0]:
+        place = f"batch{tree_util.keystr(path)}"
+        if _foreign_kind(leaf) == "torch.Tensor":
+            raise UnsupportedTypeError(
+                "a batch holds torch tensors: pass numpy arrays, for example "
+                "batches=[jax.tree.map(lambda tensor: tensor.numpy(), batch) for batch in loader]"
+            )
+        if not _is_traceable(leaf):
+            raise UnsupportedTypeError(
+                f"{place} is a {type(leaf).__name__}, which jax.jit does not take: leave it out, "
+                "or pass jit=False"
+            )
+        _check_not_deleted(leaf, place)
+
+
+def _is_traceable(leaf: object) -> bool:
+    """Whether a leaf can be an argument of a compiled function."""
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        return leaf.dtype.kind not in "OSUMm"
+    kinds = (jax.Array, bool, int, float, complex)
+    return isinstance(leaf, kinds) or hasattr(leaf, "__jax_array__") or hasattr(leaf, "__array__")
+
+
+def _check_not_deleted(leaf: object, name: str) -> None:
+    """Refuse an array whose memory a compiled function has taken over."""
+    # A traced array cannot be asked.
+    if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer) and leaf.is_deleted():
+        raise StructureError(
+            f"{name} is deleted: it was donated to a compiled function, so pass what that returned"
+        )
+
+
+@contextmanager
+def named_tracing_errors() -> Iterator[None]:
+    """Say what to do where a loss cannot be compiled.
 
     Raises
     ------
     UnsupportedTypeError
+        In place of the errors of JAX about values that are not known while it traces.
     """
-    if any(_foreign_kind(leaf) == "torch.Tensor" for leaf in tree_util.tree_leaves(batch)):
+    try:
+        yield
+    except jax.errors.UnexpectedTracerError as error:
         raise UnsupportedTypeError(
-            "a batch holds torch tensors: pass numpy arrays, for example "
-            "batches=[jax.tree.map(lambda tensor: tensor.numpy(), batch) for batch in loader]"
-        )
+            "loss uses an array that another traced function left behind (in an attribute, a "
+            "global or a closure): pass it in params or in the batch"
+        ) from error
+    except (
+        jax.errors.ConcretizationTypeError,
+        jax.errors.TracerArrayConversionError,
+        jax.errors.TracerIntegerConversionError,
+        jax.errors.NonConcreteBooleanIndexError,
+    ) as error:
+        raise UnsupportedTypeError(
+            "loss cannot be compiled by jax.jit, because it needs values that are not known then "
+            f"({str(error).splitlines()[0]}): pass jit=False, or use jnp.where and jax.lax.cond"
+        ) from error
 
 
 def check_loss_value(value: object) -> None:

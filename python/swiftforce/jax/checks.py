@@ -6,15 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from swiftforce import checks
+from swiftforce.adapters import Patterns, as_patterns
+from swiftforce.jax.pruning import PytreePruning
 from swiftforce.jax.pytrees import Leaves, NamedLeaves, Pytree, put_like, to_numpy
+from swiftforce.jax.stacks import Stacks
 from swiftforce.result import masks_of
 
 
-def shuffle(masks: Pytree, seed: int = 0) -> Pytree:
+def shuffle(masks: Pytree, seed: int = 0, *, stacked: Patterns | None = None) -> Pytree:
     """Shuffle the masks of each leaf: as many weights are kept, at random positions.
 
     Works as `swiftforce.checks.shuffle`. A leaf that keeps all its weights, such as one that is
-    not prunable, keeps its mask.
+    not prunable, keeps its mask. A result knows which leaves are stacks of layers.
 
     Parameters
     ----------
@@ -22,6 +25,10 @@ def shuffle(masks: Pytree, seed: int = 0) -> Pytree:
         True where a weight is kept.
     seed : int
         In 0 ... 2**64 - 1. The same seed gives the same masks on every machine.
+    stacked : str or sequence of str, optional
+        Patterns of leaves whose first axis counts layers, as `nn.scan` makes them. Each layer is
+        listed, warned of, shuffled and chosen by patterns as a leaf of its own: the one at position
+        3 of ``blocks/kernel`` is ``blocks/kernel[3]``.
 
     Returns
     -------
@@ -39,10 +46,16 @@ def shuffle(masks: Pytree, seed: int = 0) -> Pytree:
     >>> int(sfj.shuffle(masks, seed=1)["dense"]["kernel"].sum())
     1
     """
-    return _changed(masks, lambda arrays: checks.shuffle(arrays, seed))
+    return _changed(masks, stacked, lambda arrays, _: checks.shuffle(arrays, seed))
 
 
-def invert(masks: Pytree, *, scores: Pytree | None = None, seed: int = 0) -> Pytree:
+def invert(
+    masks: Pytree,
+    *,
+    scores: Pytree | None = None,
+    seed: int = 0,
+    stacked: Patterns | None = None,
+) -> Pytree:
     """Invert the masks of each leaf: as many weights are kept, those that were removed first.
 
     Works as `swiftforce.checks.invert`. A leaf that keeps all its weights keeps its mask.
@@ -56,6 +69,10 @@ def invert(masks: Pytree, *, scores: Pytree | None = None, seed: int = 0) -> Pyt
         weights to keep are drawn at random.
     seed : int
         In 0 ... 2**64 - 1. The same seed gives the same masks on every machine.
+    stacked : str or sequence of str, optional
+        Patterns of leaves whose first axis counts layers, as `nn.scan` makes them. Each layer is
+        listed, warned of, shuffled and chosen by patterns as a leaf of its own: the one at position
+        3 of ``blocks/kernel`` is ``blocks/kernel[3]``.
 
     Returns
     -------
@@ -74,16 +91,31 @@ def invert(masks: Pytree, *, scores: Pytree | None = None, seed: int = 0) -> Pyt
     Array([[False,  True],
            [False,  True]], dtype=bool)
     """
-    arrays = None
-    if scores is not None:
-        arrays = {name: to_numpy(leaf) for name, leaf in Leaves(scores).by_name.items()}
-    return _changed(masks, lambda masks: checks.invert(masks, scores=arrays, seed=seed))
+
+    def inverted(arrays: dict[str, Any], stacks: Stacks) -> NamedLeaves:
+        ranked = None
+        if scores is not None:
+            leaves = Leaves(scores).by_name
+            ranked = stacks.split({name: to_numpy(leaf) for name, leaf in leaves.items()})
+        found: NamedLeaves = checks.invert(arrays, scores=ranked, seed=seed)
+        return found
+
+    return _changed(masks, stacked, inverted)
 
 
-def _changed(masks: Pytree, change: Callable[[dict[str, Any]], NamedLeaves]) -> Pytree:
+def _changed(
+    masks: Pytree,
+    stacked: Patterns | None,
+    change: Callable[[dict[str, Any], Stacks], NamedLeaves],
+) -> Pytree:
     """What a function makes of the masks, in their structure and on their devices."""
     leaves = Leaves(masks_of(masks))
-    changed = change({name: to_numpy(leaf) for name, leaf in leaves.by_name.items()})
+    if stacked is None and isinstance(masks, PytreePruning):
+        stacks = Stacks.named([layer.name for layer in masks.layers], leaves.by_name)
+    else:
+        stacks = Stacks.matching(leaves, as_patterns(stacked))
+    arrays = {name: to_numpy(leaf) for name, leaf in leaves.by_name.items()}
+    changed = stacks.join(change(stacks.split(arrays), stacks), leaves.by_name)
     return leaves.restore(
         {name: put_like(changed[name], leaf) for name, leaf in leaves.by_name.items()}
     )

@@ -13,16 +13,17 @@ from jax import tree_util
 
 from swiftforce.adapters import endless
 from swiftforce.errors import BatchesError
-from swiftforce.inputs import Array, integer
-from swiftforce.jax.arguments import check_batch, check_loss_value
+from swiftforce.inputs import integer
+from swiftforce.jax.arguments import check_batch, check_loss_value, named_tracing_errors
+from swiftforce.jax.batch_sizes import BatchSize, BatchSizes
 from swiftforce.jax.pytrees import (
     Leaves,
     NamedLeaves,
     Pytree,
     is_array,
     masked,
+    on_device,
     put_like,
-    to_numpy,
 )
 
 #: ``loss(params, batch)``: the mean loss over the batch, a scalar.
@@ -58,54 +59,51 @@ def gradient_function(
         found: NamedLeaves = jax.grad(loss_of)(at, arrays, batch)
         return found
 
-    function = jax.jit(gradients) if jit else gradients
+    compiled = jax.jit(gradients)
 
     def gradients_at(masks: NamedLeaves, batch: Pytree) -> NamedLeaves:
-        if jit:
-            check_batch(batch)
         put = {name: put_like(masks[name], weight) for name, weight in weights.items()}
-        found: NamedLeaves = function(put, weights, arrays, batch)
+        if not jit:
+            return gradients(put, weights, arrays, batch)
+        check_batch(batch)
+        inputs = tree_util.tree_map(on_device, (weights, arrays))
+        with named_tracing_errors():
+            found: NamedLeaves = compiled(put, *inputs, tree_util.tree_map(_copied, batch))
         return found
 
     return gradients_at
+
+
+def _copied(leaf: Any) -> jax.Array:  # noqa: ANN401 - a leaf may be anything that jit takes
+    """A leaf of a batch on its device, where what the caller writes later does not reach it."""
+    return on_device(leaf.copy() if isinstance(leaf, np.ndarray) else leaf)
 
 
 def averaged(
     gradients: Callable[[NamedLeaves, Pytree], NamedLeaves],
     batches: Iterable[Pytree],
     count: int,
-) -> Callable[[NamedLeaves], dict[str, Array]]:
-    """A function from masks to numpy gradients, averaged over the next `count` batches.
+    batch_size: BatchSize | None = None,
+) -> Callable[[NamedLeaves], NamedLeaves]:
+    """A function from masks to gradients, averaged over the next `count` batches.
 
     Raises
     ------
     BatchesError
-        If `count` is not a positive integer. The function raises it if the batches run out or one
-        has no samples.
+        If `count` is not a positive integer. The function raises it if the batches run out, or the
+        number of samples of one is needed and cannot be told.
     """
     if integer(count, "batches_per_step", BatchesError) < 1:
         raise BatchesError(f"batches_per_step must be at least 1, not {count}")
     source = endless(batches)
 
-    def average(masks: NamedLeaves) -> dict[str, Array]:
+    def average(masks: NamedLeaves) -> NamedLeaves:
         if count == 1:
-            mean = gradients(masks, next(source))
-        else:
-            mean = _mean((_size(batch), gradients(masks, batch)) for batch in islice(source, count))
-        # The device may read the masks in place. This waits until it is done, so that the search
-        # may then write the next masks.
-        return {name: to_numpy(gradient) for name, gradient in mean.items()}
+            return gradients(masks, next(source))
+        sizes = BatchSizes(batch_size)
+        return _mean((sizes.of(batch), gradients(masks, batch)) for batch in islice(source, count))
 
     return average
-
-
-def _size(batch: Pytree) -> int:
-    """Number of samples in a batch."""
-    shapes = [np.shape(leaf) for leaf in tree_util.tree_leaves(batch)]
-    size = int(next((shape[0] for shape in shapes if shape), 0))
-    if not size:
-        raise BatchesError("a batch has no samples: none of its arrays has a leading axis above 0")
-    return size
 
 
 def _mean(parts: Iterator[tuple[int, NamedLeaves]]) -> NamedLeaves:
@@ -131,4 +129,7 @@ def _updated(mean: NamedLeaves, part: NamedLeaves, share: float) -> NamedLeaves:
 
     Unlike a sum it cannot overflow.
     """
-    return {name: value + (part[name] - value) * share for name, value in mean.items()}
+    return {
+        name: value + (part[name] - value) * jax.device_put(np.asarray(share, value.dtype))
+        for name, value in mean.items()
+    }

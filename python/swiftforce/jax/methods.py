@@ -1,4 +1,4 @@
-"""The public functions that find masks of a pytree, by the names of their methods."""
+"""`prune`: masks of a pytree by the name of a method."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from swiftforce.adapters import Patterns
 from swiftforce.inputs import MethodName
+from swiftforce.jax.batch_sizes import BatchSize
 from swiftforce.jax.gradients import Loss
 from swiftforce.jax.pruning import PytreePruning
 from swiftforce.jax.pytrees import Pytree
@@ -23,9 +24,12 @@ def prune(
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
+    initial_masks: Pytree | None = None,
     batches_per_step: int = 1,
+    batch_size: BatchSize | None = None,
     include: Patterns | None = None,
     exclude: Patterns = (),
+    stacked: Patterns | None = None,
     seed: int = 0,
     jit: bool = True,
     progress: bool | None = None,
@@ -36,7 +40,8 @@ def prune(
     ----------
     params : pytree of arrays
         The dense parameters, as JAX or numpy arrays. They are never changed. Prunable leaves are
-        float16, bfloat16, float32 or float64, and this process can address all their shards.
+        float16, bfloat16, float32 or float64. If several processes hold them together, all make the
+        same call, with batches of all.
     loss : callable
         ``loss(params, batch)`` returns the mean loss over the batch, a scalar. It is called with
         parameters whose removed weights are zero, and differentiated by `jax.grad`.
@@ -54,16 +59,29 @@ def prune(
         Number of steps: 60 by default. One-shot methods take one.
     schedule : str or sequence
         One of `swiftforce.schedules`, or a list: see `swiftforce.schedule_keeps`.
+    initial_masks : PytreePruning, or pytree of bool arrays, optional
+        Masks to begin at, True where a weight is kept, as if a step had found them: the first
+        gradients are those of the masked parameters, and a named schedule falls from as many
+        weights as they keep. `sparsity` and `keep` are still of all prunable weights. Not for
+        methods of one step.
     batches_per_step : int
         Number of batches whose gradients a step averages before it computes scores,
-        ``|w * mean_b g_b|``. A batch is weighted by its size, the leading axis of its first array
-        that has one. The mean is computed in float32 at least.
+        ``|w * mean_b g_b|``. A batch is weighted by its size. The mean is computed in float32 at
+        least.
+    batch_size : callable or int, optional
+        The size of a batch, for its weight: ``batch_size(batch)``, or one number for all. By
+        default the leading axis that its arrays have in common, except for keys of random numbers;
+        batches of the same shapes weigh the same.
     include : str or sequence of str, optional
         Patterns that replace the default choice of prunable leaves: a leaf is prunable if a pattern
         matches its path, such as ``params/Dense_0/kernel``. Patterns are those of `fnmatch`, and
         ``*`` also matches ``/``. Leaves that are not real floating-point arrays are never prunable.
     exclude : str or sequence of str
         Patterns of leaves that are not prunable, whether by default or by `include`.
+    stacked : str or sequence of str, optional
+        Patterns of leaves whose first axis counts layers, as `nn.scan` makes them. Each layer is
+        listed, warned of, shuffled and chosen by patterns as a leaf of its own: the one at position
+        3 of ``blocks/kernel`` is ``blocks/kernel[3]``.
     seed : int
         For the method ``random``.
     jit : bool
@@ -81,7 +99,8 @@ def prune(
     MissingGradientsError
         If `loss` or `batches` is missing.
     BatchesError
-        If there are no batches, or they run out and cannot be iterated again.
+        If there are no batches, or they run out and cannot be iterated again, or the size of one
+        is needed and its arrays differ in their leading axes.
     UnknownNameError
         If a pattern matches no leaf, or there is no such method or schedule.
     OverlapError
@@ -89,18 +108,20 @@ def prune(
     NonFiniteError
         If a weight or a gradient is NaN or infinite. The message names the leaf by its path.
     StructureError
-        If no leaf is prunable, or two leaves have the same path.
+        If no leaf is prunable, two leaves have the same path, or an array was deleted.
     ShapeError
         If the loss does not return a scalar.
     UnsupportedTypeError
         If an argument has a wrong type: a module, a tensor or a batch of another framework, a loss
-        that is not a function, complex weights.
+        that is not a function or cannot be compiled, complex weights, traced arrays.
     SparsityError, KeepError, StepsError, ScheduleError, SeedError
 
     Warns
     -----
     DegenerateSaliencyWarning, LayerCollapseWarning, MaskedGradientsWarning
         See `swiftforce.MaskSearch.result`.
+    PartlySearchedWarning
+        If less than half of the model's matrices were searched, and not because of the patterns.
 
     Notes
     -----
@@ -108,15 +129,21 @@ def prune(
     `batches`.
 
     By default a leaf is prunable if it is a real floating-point array of two or more dimensions
-    and its path does not mark it as an embedding, a bias or a scale:
+    and neither its path nor its neighbours mark it as something else:
 
-    - An embedding has ``embed`` in the last name of its path (``embedding`` in flax, ``embeddings``
-      in haiku, ``pos_embedding``) or in the name before it (``embedding/weight``). A leaf named
-      ``kernel`` is a dense layer or a convolution and not an embedding, as in a vision transformer.
-    - A bias or a scale has a last name that ends in ``bias``, ``scale``, ``offset``, ``mask`` or
-      ``token``, or it has ``norm`` in the name before. In attention heads and stacked layers these
-      have two or more dimensions.
-    - A last name ``value`` is ignored: the variables of flax.nnx add it.
+    - An embedding or a table has ``embed`` or ``pos`` in the last name of its path (``embedding``
+      in flax, ``embeddings`` in haiku, ``pos_embedding``) or ``embed`` in the name before it
+      (``embedding/weight``). A leaf named ``kernel`` is a dense layer or a convolution and not an
+      embedding, as in a vision transformer.
+    - A bias or a scale has a last name such as ``bias``, ``scale``, ``offset``, ``mask`` or
+      ``token``, it is the ``b`` of a ``w``, or it has ``norm`` or ``ln`` in the name before. In
+      attention heads and stacked layers these have two or more dimensions.
+    - A leaf of the shape of the bias beside it, or of two dimensions in a stack of layers, holds a
+      vector for each layer.
+    - A router of experts is called so, or it is a ``gate`` beside ``experts``.
+
+    Boxes (`flax.nnx` variables, ``nn.Partitioned``) are no part of a path. `prunable` shows which
+    leaves are chosen, which are not, and why.
 
     ``print(pruning)`` lists the prunable leaves. The loss gets all other leaves unchanged; those
     that are not arrays (numbers, functions) are not traced.
@@ -130,6 +157,7 @@ def prune(
     layer         shape   weights  kept  density
     dense/kernel  (2, 2)        4     3     0.75
     all                         4     3     0.75
+    searched 100 % of the model's matrices; whole model: sparsity 0.1667 of 6 parameters
     kept weights have 90 % of the sum of all |weight|
     """
     return run_search(
@@ -141,241 +169,13 @@ def prune(
         keep=keep,
         steps=steps,
         schedule=schedule,
+        initial_masks=initial_masks,
         batches_per_step=batches_per_step,
+        batch_size=batch_size,
         include=include,
         exclude=exclude,
+        stacked=stacked,
         seed=seed,
-        jit=jit,
-        progress=progress,
-    )
-
-
-def force(
-    params: Pytree,
-    loss: Loss,
-    batches: Iterable[Pytree],
-    *,
-    sparsity: float | None = None,
-    keep: int | None = None,
-    steps: int | None = None,
-    schedule: Schedule = "exponential",
-    batches_per_step: int = 1,
-    include: Patterns | None = None,
-    exclude: Patterns = (),
-    jit: bool = True,
-    progress: bool | None = None,
-) -> PytreePruning:
-    """Find masks by FORCE: all weights compete in each step, so a removed weight may return.
-
-    With one step it is SNIP. `prune` runs the other methods and says which leaves are prunable.
-
-    Parameters
-    ----------
-    params : pytree of arrays
-        The dense parameters, as JAX or numpy arrays. They are never changed. Prunable leaves are
-        float16, bfloat16, float32 or float64, and this process can address all their shards.
-    loss : callable
-        ``loss(params, batch)`` returns the mean loss over the batch, a scalar. It is called with
-        parameters whose removed weights are zero, and differentiated by `jax.grad`.
-    batches : iterable of pytrees of arrays
-        Each batch is used once, in order. After the last one, iteration starts again, so pass a
-        list or another iterable that allows this. A generator must yield as many batches as the
-        search needs.
-    sparsity : float
-        Share of all prunable weights to remove, in [0, 1). Give this or `keep`.
-    keep : int
-        Number of prunable weights to keep.
-    steps : int, optional
-        Number of steps: 60 by default. One-shot methods take one.
-    schedule : str or sequence
-        One of `swiftforce.schedules`, or a list: see `swiftforce.schedule_keeps`.
-    batches_per_step : int
-        Number of batches whose gradients a step averages before it computes scores,
-        ``|w * mean_b g_b|``. A batch is weighted by its size, the leading axis of its first array
-        that has one. The mean is computed in float32 at least.
-    include : str or sequence of str, optional
-        Patterns that replace the default choice of prunable leaves: a leaf is prunable if a pattern
-        matches its path, such as ``params/Dense_0/kernel``. Patterns are those of `fnmatch`, and
-        ``*`` also matches ``/``. Leaves that are not real floating-point arrays are never prunable.
-    exclude : str or sequence of str
-        Patterns of leaves that are not prunable, whether by default or by `include`.
-    jit : bool
-        Whether to compile the gradients. Pass False for a loss that `jax.jit` cannot trace.
-    progress : bool, optional
-        Whether to show a progress bar. By default one appears once the call has taken two seconds,
-        if standard error is a terminal or a notebook and tqdm is installed.
-
-    Returns
-    -------
-    PytreePruning
-
-    Raises
-    ------
-    MissingGradientsError
-        If `loss` or `batches` is missing.
-    BatchesError
-        If there are no batches, or they run out and cannot be iterated again.
-    UnknownNameError
-        If a pattern matches no leaf, or there is no such schedule.
-    OverlapError
-        If two prunable leaves are the same array. Training would make them differ: exclude one.
-    NonFiniteError
-        If a weight or a gradient is NaN or infinite. The message names the leaf by its path.
-    StructureError
-        If no leaf is prunable, or two leaves have the same path.
-    ShapeError
-        If the loss does not return a scalar.
-    UnsupportedTypeError
-        If an argument has a wrong type: a module, a tensor or a batch of another framework, a loss
-        that is not a function, complex weights.
-    SparsityError, KeepError, StepsError, ScheduleError
-
-    Warns
-    -----
-    DegenerateSaliencyWarning, LayerCollapseWarning, MaskedGradientsWarning
-        See `swiftforce.MaskSearch.result`.
-
-    References
-    ----------
-    De Jorge et al., "Progressive Skeletonization", ICLR 2021, algorithm FORCE.
-
-    Examples
-    --------
-    >>> import jax.numpy as jnp, swiftforce.jax as sfj
-    >>> params = [jnp.array([[2.0, -1.0, 3.0]]), jnp.ones(1)]
-    >>> def loss(params, x):
-    ...     return jnp.mean((x @ params[0].T + params[1]) ** 2)
-    >>> sfj.force(params, loss, [jnp.eye(3), jnp.ones((2, 3))], sparsity=0.6, steps=2).masks
-    [Array([[False, False,  True]], dtype=bool), Array([ True], dtype=bool)]
-    """
-    return run_search(
-        params,
-        loss,
-        batches,
-        method="force",
-        sparsity=sparsity,
-        keep=keep,
-        steps=steps,
-        schedule=schedule,
-        batches_per_step=batches_per_step,
-        include=include,
-        exclude=exclude,
-        jit=jit,
-        progress=progress,
-    )
-
-
-def iterative_snip(
-    params: Pytree,
-    loss: Loss,
-    batches: Iterable[Pytree],
-    *,
-    sparsity: float | None = None,
-    keep: int | None = None,
-    steps: int | None = None,
-    schedule: Schedule = "exponential",
-    batches_per_step: int = 1,
-    include: Patterns | None = None,
-    exclude: Patterns = (),
-    jit: bool = True,
-    progress: bool | None = None,
-) -> PytreePruning:
-    """Find masks by Iterative SNIP: only kept weights compete, so a removed weight never returns.
-
-    With one step it is SNIP. `prune` runs the other methods and says which leaves are prunable.
-
-    Parameters
-    ----------
-    params : pytree of arrays
-        The dense parameters, as JAX or numpy arrays. They are never changed. Prunable leaves are
-        float16, bfloat16, float32 or float64, and this process can address all their shards.
-    loss : callable
-        ``loss(params, batch)`` returns the mean loss over the batch, a scalar. It is called with
-        parameters whose removed weights are zero, and differentiated by `jax.grad`.
-    batches : iterable of pytrees of arrays
-        Each batch is used once, in order. After the last one, iteration starts again, so pass a
-        list or another iterable that allows this. A generator must yield as many batches as the
-        search needs.
-    sparsity : float
-        Share of all prunable weights to remove, in [0, 1). Give this or `keep`.
-    keep : int
-        Number of prunable weights to keep.
-    steps : int, optional
-        Number of steps: 60 by default. One-shot methods take one.
-    schedule : str or sequence
-        One of `swiftforce.schedules`, or a list: see `swiftforce.schedule_keeps`.
-    batches_per_step : int
-        Number of batches whose gradients a step averages before it computes scores,
-        ``|w * mean_b g_b|``. A batch is weighted by its size, the leading axis of its first array
-        that has one. The mean is computed in float32 at least.
-    include : str or sequence of str, optional
-        Patterns that replace the default choice of prunable leaves: a leaf is prunable if a pattern
-        matches its path, such as ``params/Dense_0/kernel``. Patterns are those of `fnmatch`, and
-        ``*`` also matches ``/``. Leaves that are not real floating-point arrays are never prunable.
-    exclude : str or sequence of str
-        Patterns of leaves that are not prunable, whether by default or by `include`.
-    jit : bool
-        Whether to compile the gradients. Pass False for a loss that `jax.jit` cannot trace.
-    progress : bool, optional
-        Whether to show a progress bar. By default one appears once the call has taken two seconds,
-        if standard error is a terminal or a notebook and tqdm is installed.
-
-    Returns
-    -------
-    PytreePruning
-
-    Raises
-    ------
-    MissingGradientsError
-        If `loss` or `batches` is missing.
-    BatchesError
-        If there are no batches, or they run out and cannot be iterated again.
-    UnknownNameError
-        If a pattern matches no leaf, or there is no such schedule.
-    OverlapError
-        If two prunable leaves are the same array. Training would make them differ: exclude one.
-    NonFiniteError
-        If a weight or a gradient is NaN or infinite. The message names the leaf by its path.
-    StructureError
-        If no leaf is prunable, or two leaves have the same path.
-    ShapeError
-        If the loss does not return a scalar.
-    UnsupportedTypeError
-        If an argument has a wrong type: a module, a tensor or a batch of another framework, a loss
-        that is not a function, complex weights.
-    SparsityError, KeepError, StepsError, ScheduleError
-
-    Warns
-    -----
-    DegenerateSaliencyWarning, LayerCollapseWarning
-        See `swiftforce.MaskSearch.result`.
-
-    References
-    ----------
-    De Jorge et al., "Progressive Skeletonization", ICLR 2021, algorithm Iterative SNIP.
-
-    Examples
-    --------
-    >>> import jax.numpy as jnp, swiftforce.jax as sfj
-    >>> params = {"w": jnp.array([[2.0, -1.0, 3.0]])}
-    >>> def loss(params, x):
-    ...     return jnp.mean((x @ params["w"].T) ** 2)
-    >>> pruning = sfj.iterative_snip(params, loss, [jnp.eye(3)], keep=1, steps=2)
-    >>> pruning.masks["w"], [step.revived for step in pruning.history]
-    (Array([[False, False,  True]], dtype=bool), [0, 0])
-    """
-    return run_search(
-        params,
-        loss,
-        batches,
-        method="iterative_snip",
-        sparsity=sparsity,
-        keep=keep,
-        steps=steps,
-        schedule=schedule,
-        batches_per_step=batches_per_step,
-        include=include,
-        exclude=exclude,
         jit=jit,
         progress=progress,
     )

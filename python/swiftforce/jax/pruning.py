@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from swiftforce.errors import ShapeError, StructureError
-from swiftforce.inputs import MASKS, Tensors
-from swiftforce.jax.pytrees import Leaves, Pytree, put_like, to_numpy
-from swiftforce.result import Pruning
+from swiftforce.errors import WeightsDifferError
+from swiftforce.inputs import MASKS, Array, Tensors
+from swiftforce.jax.pytrees import Leaves, NamedLeaves, Pytree, is_shared, put_like, to_numpy
+from swiftforce.jax.stacks import Stacks, whole_name
+from swiftforce.result import Layer, Pruning, Scope
 from swiftforce.result import load as load_pruning
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class PytreePruning(Pruning[Pytree]):
     """A `swiftforce.Pruning` whose masks are a pytree of JAX arrays.
 
@@ -24,7 +29,12 @@ class PytreePruning(Pruning[Pytree]):
         devices. It is True where a weight is kept, and everywhere if the leaf is not prunable.
     layers : tuple of Layer
         The prunable leaves, named by their paths.
+    packed : dict, optional
+        If several processes hold the masks together: all of each one by path, a bit per weight as
+        of `numpy.packbits`, so that any process can save them.
     """
+
+    packed: Mapping[str, Array] | None = None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write masks and history to a safetensors file.
@@ -45,8 +55,22 @@ class PytreePruning(Pruning[Pytree]):
             If the file cannot be written.
         """
         leaves = Leaves(self.masks).by_name
-        masks = {layer.name: to_numpy(leaves[layer.name]) for layer in self.layers}
-        Pruning(**{**vars(self), "masks": masks}).save(path)
+        masks = {layer.name: self._mask(layer, leaves) for layer in self.layers}
+        fields = {name: value for name, value in vars(self).items() if name != "packed"}
+        Pruning(**{**fields, "masks": masks}).save(path)
+
+    def _mask(self, layer: Layer, leaves: NamedLeaves) -> Array:
+        """The mask of a layer in host memory, where it may be a part of a leaf's."""
+        whole = whole_name(layer.name, leaves)
+        if self.packed is not None and whole in self.packed:
+            shape = np.shape(leaves[whole])
+            bits = np.unpackbits(self.packed[whole], count=prod(shape))
+            mask = bits.view(np.bool_).reshape(shape)
+        else:
+            mask = to_numpy(leaves[whole])
+        if whole == layer.name:
+            return mask
+        return Stacks.named([layer.name], leaves).split({whole: mask})[layer.name]
 
 
 def load(path: str | os.PathLike[str], params: Pytree) -> PytreePruning:
@@ -68,7 +92,7 @@ def load(path: str | os.PathLike[str], params: Pytree) -> PytreePruning:
     ------
     MaskFileError
         If the file is damaged or is not a mask file of swiftforce.
-    StructureError, ShapeError
+    WeightsDifferError
         If the parameters lack a leaf that the file has a mask of, or it has another shape.
     ImportError
         If safetensors is not installed.
@@ -90,23 +114,56 @@ def load(path: str | os.PathLike[str], params: Pytree) -> PytreePruning:
     """
     found = load_pruning(path)
     leaves = Leaves(params)
+    tensors = Tensors(found.masks, "masks", MASKS)
+    masks = {
+        leaves.name_of(name): mask for name, mask in zip(tensors.names, tensors.arrays, strict=True)
+    }
+    layers = tuple(replace(layer, name=leaves.name_of(layer.name)) for layer in found.layers)
+    found = replace(found, masks=masks, layers=layers)
+    stacks = Stacks.named(masks, leaves.by_name)
     for layer in found.layers:
-        if layer.name not in leaves.by_name:
-            raise StructureError(f"{path} has a mask of {layer.name!r}, which params lack")
-        shape = np.shape(leaves.by_name[layer.name])
+        whole = whole_name(layer.name, leaves.by_name)
+        if whole not in leaves.by_name:
+            raise WeightsDifferError(f"{path} has a mask of {layer.name!r}, which params lack")
+        shape = np.shape(leaves.by_name[whole])[whole != layer.name :]
         if shape != layer.shape:
-            raise ShapeError(
+            raise WeightsDifferError(
                 f"{path} has a mask of shape {layer.shape} for {layer.name!r} of shape {shape}"
             )
-    return in_pytree(found, leaves)
+    wholes = {whole_name(name, leaves.by_name) for name in masks}
+    masks = stacks.join(masks, _those(wholes, leaves))
+    found = replace(found, masks=masks)
+    packed = None
+    if any(is_shared(leaf) for leaf in leaves.by_name.values()):
+        packed = {name: np.packbits(mask) for name, mask in masks.items()}
+    return in_pytree(found, leaves, found.scope, packed)
 
 
-def in_pytree(found: Pruning[Any], leaves: Leaves) -> PytreePruning:
-    """A result with its masks in the structure of the parameters, on the devices of the leaves."""
-    tensors = Tensors(found.masks, "masks", MASKS)
-    masks = dict(zip(tensors.names, tensors.arrays, strict=True))
+def _those(names: Collection[str], leaves: Leaves) -> NamedLeaves:
+    return {name: leaf for name, leaf in leaves.by_name.items() if name in names}
+
+
+def in_pytree(
+    found: Pruning[Any],
+    leaves: Leaves,
+    scope: Scope | None,
+    packed: Mapping[str, Array] | None = None,
+) -> PytreePruning:
+    """A result with its masks in the structure of the parameters, on the devices of the leaves.
+
+    Parameters
+    ----------
+    found : Pruning
+        With masks by path, as arrays of numpy, or of JAX that are where they belong.
+    leaves : Leaves
+    scope : Scope, optional
+    packed : mapping of str to array, optional
+        As of `PytreePruning`.
+    """
+    masks = found.masks
     put = {
         name: put_like(masks[name] if name in masks else np.ones(np.shape(leaf), np.bool_), leaf)
         for name, leaf in leaves.by_name.items()
     }
-    return PytreePruning(**{**vars(found), "masks": leaves.restore(put)})
+    fields = {**vars(found), "masks": leaves.restore(put), "scope": scope, "packed": packed}
+    return PytreePruning(**fields)

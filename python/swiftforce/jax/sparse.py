@@ -1,33 +1,41 @@
-"""Sparse parameters: removed weights are set to zero, and an optimizer keeps them there."""
+"""Sparse parameters: removed weights are set to zero, wherever masks and parameters correspond."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import tree_util
 
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
-from swiftforce.jax.pytrees import Pytree, is_floating, masked, path_name
+from swiftforce.jax.pytrees import (
+    Leaves,
+    NamedLeaves,
+    Pytree,
+    empty_nodes,
+    is_array,
+    is_floating,
+    masked,
+    unboxed_name,
+)
 from swiftforce.result import masks_of
-
-if TYPE_CHECKING:
-    import optax
 
 
 def apply(params: Pytree, masks: Pytree) -> Pytree:
     """Set the removed weights of parameters to exactly zero.
 
     Removed weights become +0 whatever they were: weights are selected, not multiplied by the mask,
-    so NaN does not stay NaN and negative weights do not become -0. Works under `jax.jit`. The masks
-    must have the structure and the shapes of the parameters.
+    so NaN does not stay NaN and negative weights do not become -0. Works under `jax.jit`. Masks and
+    parameters belong together by their paths, so a dict may have become a FrozenDict, and boxes
+    such as ``flax.linen.Partitioned`` may have come or gone.
 
     Parameters
     ----------
     params : pytree of arrays
         The dense parameters. Leaves that are not real floating-point arrays are returned unchanged.
+        A part may be None, or another node without leaves, and stays so.
     masks : PytreePruning, or pytree of bool arrays
         True where a weight is kept.
 
@@ -41,7 +49,7 @@ def apply(params: Pytree, masks: Pytree) -> Pytree:
     ShapeError, UnsupportedTypeError
         If a mask has another shape than its leaf, or is not an array of bool.
     StructureError
-        If the structures differ.
+        If a leaf has no mask, or a mask no leaf.
 
     Examples
     --------
@@ -49,83 +57,82 @@ def apply(params: Pytree, masks: Pytree) -> Pytree:
     >>> sfj.apply([jnp.array([jnp.nan, -2.0])], [jnp.array([False, True])])
     [Array([ 0., -2.], dtype=float32)]
     """
-    masks = masks_of(masks)
-    structures = {tree_util.tree_structure(tree) for tree in (params, masks)}
-    if len(structures) > 1:
+    leaves, by_name = Leaves(params), unboxed(masks_of(masks))
+    names = {unboxed_name(name) for name in leaves.by_name}
+    lacking = [name for name, leaf in leaves.by_name.items() if is_floating(leaf)]
+    lacking = [name for name in lacking if unboxed_name(name) not in by_name]
+    nodes = empty_nodes(params)
+    left = [name for name in by_name if name not in names and not _lies_in(name, nodes)]
+    if lacking or left:
+        which = f"{lacking[0]} has no mask" if lacking else f"there is a mask of {left[0]}"
         raise StructureError(
-            "masks and params have different structures: pass masks that were found for these "
-            "parameters"
+            f"masks and params have different structures ({which}): pass masks that were found "
+            "for these parameters"
         )
-    return tree_util.tree_map_with_path(_applied, params, masks)
+    return leaves.restore(
+        {name: selected(name, leaf, by_name) for name, leaf in leaves.by_name.items()}
+    )
 
 
-class KeepRemovedZeroState(NamedTuple):
-    """The state of `keep_removed_zero`: the masks, so that they are arguments under `jax.jit`."""
+def unboxed(tree: Pytree) -> dict[str, Any]:
+    """The leaves of a tree by their paths, without the names that boxes add."""
+    return {unboxed_name(name): leaf for name, leaf in Leaves(tree).by_name.items()}
 
-    masks: Pytree
+
+def selected(name: str, leaf: Any, masks: NamedLeaves) -> Any:  # noqa: ANN401 - as in a pytree
+    """A leaf with its removed weights set to zero; unchanged without a mask for its path."""
+    mask = masks.get(unboxed_name(name))
+    return masked(mask, leaf) if mask is not None and check_mask(name, leaf, mask) else leaf
 
 
-def keep_removed_zero(masks: Pytree) -> optax.GradientTransformation:
-    """Keep removed weights exactly zero with any optimizer, by setting their updates to zero.
-
-    Put it last in `optax.chain`, and start training from ``apply(params, masks)``. Momentum, second
-    moments and weight decay then act on the kept weights as if there were no others. A
-    transformation that combines weights, such as clipping by the global norm, still sees the dense
-    gradients; put another ``keep_removed_zero(masks)`` before it if it must not.
-
-    Parameters
-    ----------
-    masks : PytreePruning, or pytree of bool arrays
-        True where a weight is kept.
-
-    Returns
-    -------
-    optax.GradientTransformation
-        Its state holds copies of the masks, so a compiled step may donate the state's buffers.
+def check_mask(name: str, leaf: Any, mask: Any) -> bool:  # noqa: ANN401 - as in a pytree
+    """Whether a leaf can have removed weights, after a check that the mask fits.
 
     Raises
     ------
-    ImportError
-        If optax is not installed.
-    ShapeError
-        When it is used, if an update has another shape than its mask.
-
-    Examples
-    --------
-    >>> import jax.numpy as jnp, optax, swiftforce.jax as sfj
-    >>> params, masks = {"w": jnp.array([1.0, 0.0])}, {"w": jnp.array([True, False])}
-    >>> optimizer = optax.chain(optax.adamw(0.1), sfj.keep_removed_zero(masks))
-    >>> state = optimizer.init(params)
-    >>> updates, state = optimizer.update({"w": jnp.array([0.5, 0.5])}, state, params)
-    >>> float(optax.apply_updates(params, updates)["w"][1])
-    0.0
+    ShapeError, UnsupportedTypeError
     """
-    try:
-        import optax
-    except ImportError:
-        raise ImportError("keep_removed_zero needs optax: pip install 'swiftforce[jax]'") from None
-
-    def init(params: Pytree) -> KeepRemovedZeroState:
-        del params
-        return KeepRemovedZeroState(tree_util.tree_map(jnp.copy, masks_of(masks)))
-
-    def update(
-        updates: Pytree, state: KeepRemovedZeroState, params: Pytree | None = None
-    ) -> tuple[Pytree, KeepRemovedZeroState]:
-        del params
-        return apply(updates, state.masks), state
-
-    return optax.GradientTransformation(init, update)
-
-
-def _applied(path: Sequence[Any], leaf: Any, mask: Any) -> Any:  # noqa: ANN401 - as in a pytree
     if not is_floating(leaf):
-        return leaf
+        return False
     if np.shape(mask) != np.shape(leaf):
-        raise ShapeError(
-            f"{path_name(path)} has shape {np.shape(leaf)} and its mask has {np.shape(mask)}"
-        )
-    kind = jnp.result_type(mask)
+        raise ShapeError(f"{name} has shape {np.shape(leaf)} and its mask has {np.shape(mask)}")
+    kind = jnp.result_type(mask) if is_array(mask) else type(mask).__name__
     if kind != np.bool_:
-        raise UnsupportedTypeError(f"the mask of {path_name(path)} has dtype {kind}, not bool")
-    return masked(mask, leaf)
+        raise UnsupportedTypeError(f"the mask of {name} has dtype {kind}, not bool")
+    return True
+
+
+def masks_within(masks: Pytree, tree: Pytree) -> Pytree:
+    """The masks of the leaves that a tree has, in its structure.
+
+    An optimizer may hand a transformation a part of the parameters, or all of them in one array.
+    A leaf without a mask gets the number True.
+
+    Raises
+    ------
+    StructureError
+        If none of the tree's floating-point leaves has a mask.
+    ShapeError, UnsupportedTypeError
+    """
+    by_name = unboxed(masks)
+    leaves = Leaves(tree)
+    floating = [name for name, leaf in leaves.by_name.items() if is_floating(leaf)]
+    found: dict[str, Any] = {name: by_name.get(unboxed_name(name)) for name in leaves.by_name}
+    if floating and all(found[name] is None for name in floating):
+        (leaf, *more) = leaves.by_name.values()
+        if more or np.ndim(leaf) != 1 or np.size(leaf) != sum(map(np.size, by_name.values())):
+            raise StructureError(
+                f"no mask is of {floating[0]}: pass masks that were found for these parameters"
+            )
+        # optax.flatten puts all leaves into one array, in their order.
+        flat = [jnp.reshape(mask, -1) for mask in tree_util.tree_leaves(masks)]
+        found = {floating[0]: jnp.concatenate(flat)}
+    for name in floating:
+        if found[name] is not None:
+            check_mask(name, leaves.by_name[name], found[name])
+    return leaves.restore({name: True if one is None else one for name, one in found.items()})
+
+
+def _lies_in(name: str, nodes: Mapping[str, Any]) -> bool:
+    """Whether a path is that of a node, or leads through it."""
+    return any(name == node or name.startswith(f"{node}/") or not node for node in nodes)

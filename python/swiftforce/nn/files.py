@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from swiftforce.errors import ArchitectureError, NetworkFileError
-from swiftforce.files import FileFormat
+from swiftforce.errors import NetworkFileError
+from swiftforce.files import FileFormat, checks
 from swiftforce.inputs import FLOAT32, Array
-from swiftforce.nn.layers import KINDS, AnyLayer, Residual
+from swiftforce.nn.layers import KINDS, AnyLayer, Flattened, Residual
 from swiftforce.nn.network import Network
 
 _FORMAT = FileFormat("swiftforce-network", 1, "a network", NetworkFileError)
@@ -76,27 +76,44 @@ def load(path: str | os.PathLike[str]) -> Network:
     ------
     NetworkFileError
         If the file is damaged, or is not a file that `save` wrote.
+    AllocationError
+        If there is not enough memory for the parameters in the file.
     ImportError
         If safetensors is not installed.
     OSError
-        If the file cannot be read.
+        If the file cannot be read, or is no regular file.
     """
     arrays, about = _FORMAT.read(path)
     try:
-        network = Network(
-            [_from_json(values) for values in about["layers"]], input_shape=about["input_shape"]
-        )
-        for name, array in network.parameters.items():
-            stored = arrays[f"{_PARAMETER}{name}"]
-            if stored.dtype != FLOAT32:
-                raise ValueError(f"{name} holds {stored.dtype}, not float32")
-            array[...] = _shaped(stored, array.shape, name)
-        if about["masked"]:
-            # `Network.apply` warned of unreachable classes before the network was saved.
-            network._apply([_mask(arrays, name, w.shape) for name, w in network.weights.items()])
-    except (ArchitectureError, LookupError, TypeError, ValueError) as error:
+        return _network(arrays, about)
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise NetworkFileError(f"{path} is damaged: {error}") from None
+
+
+def _network(arrays: dict[str, Array], about: dict[str, Any]) -> Network:
+    layers = [_from_json(values) for values in checks.items(about["layers"], "the list of layers")]
+    sides = checks.items(about["input_shape"], "the shape of a sample")
+    # Before memory is allocated: a short text can ask for any amount of it.
+    stored = {name: _stored(arrays, name, one) for name, one in Flattened(layers).shapes.items()}
+    network = Network(layers, input_shape=[checks.whole(side, "a side", 1) for side in sides])
+    for name, array in network.parameters.items():
+        array[...] = stored[name]
+    if not isinstance(about["masked"], bool):
+        raise ValueError(f"masked is {checks.shown(about['masked'])}")
+    if about["masked"]:
+        # `Network.apply` warned of unreachable classes before the network was saved.
+        network._masks.apply(
+            {name: _mask(arrays, name, w.shape) for name, w in network.weights.items()}
+        )
     return network
+
+
+def _stored(arrays: dict[str, Array], name: str, shape: tuple[int, ...]) -> Array:
+    """A parameter in the file."""
+    array = arrays[f"{_PARAMETER}{name}"]
+    if array.dtype != FLOAT32:
+        raise ValueError(f"{name} holds {array.dtype}, not float32")
+    return _shaped(array, shape, name)
 
 
 def _shaped(array: Array, shape: tuple[int, ...], name: str) -> Array:
@@ -127,12 +144,16 @@ def _to_json(layer: AnyLayer) -> dict[str, Any]:
     return {"kind": type(layer).__name__, **sizes}
 
 
-def _from_json(values: dict[str, Any]) -> AnyLayer:
+def _from_json(values: Any) -> AnyLayer:  # noqa: ANN401 - from JSON
+    if not isinstance(values, dict):
+        raise ValueError(f"{checks.shown(values)} is no layer")
     kind = {kind.__name__: kind for kind in KINDS}[values["kind"]]
     if kind is Residual:
         return Residual(
-            [_from_json(part) for part in values["body"]],
-            [_from_json(part) for part in values["shortcut"]],
+            [_from_json(part) for part in checks.items(values["body"], "a body")],
+            [_from_json(part) for part in checks.items(values["shortcut"], "a shortcut")],
         )
+    if not isinstance(values.get("bias", True), bool):
+        raise ValueError(f"the bias of a layer is {checks.shown(values['bias'])}")
     layer: AnyLayer = kind(**{name: value for name, value in values.items() if name != "kind"})
     return layer

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,58 +13,73 @@ from numpy.typing import NDArray
 from swiftforce import _core
 from swiftforce.inputs import FLOAT32, SINGLES, Array, Tensors
 from swiftforce.native import native_call
-from swiftforce.nn.samples import Samples
+from swiftforce.nn.parameters import Parameters
+from swiftforce.nn.samples import Batches, Samples
+
+
+class _Network(Protocol):
+    """What gradients need of a network."""
+
+    _handle: object
+    weights: Parameters
+    statistics: Parameters
 
 
 class GradientFunction:
     """From masked weights to the dense gradients of the mean cross entropy of the next batches.
 
-    Threads may share one: each call takes its own batches.
+    Threads may share one: each call takes its own batches. It can be pickled and copied; a copy
+    has a network of its own in another process, and shares it in this one.
 
     Parameters
     ----------
-    handle : object
-        The native network.
-    weights : Tensors
-        The network's weights, whose names and shapes calls must match.
+    network : Network
+        Calls must match the names and shapes of its weights.
     samples : Samples
-    batches : iterator of array of int64
-        Row numbers of each batch, without end.
+    batches : Batches
     batches_per_step : int
         How many batches a call averages over.
     running : bool
         Whether batch normalisation uses its running statistics.
-    normalises : bool
-        Whether the network has batch normalisation.
     """
 
     def __init__(
         self,
-        handle: object,
-        weights: Tensors,
+        network: _Network,
         samples: Samples,
-        batches: Iterator[NDArray[np.int64]],
+        batches: Batches,
         *,
         batches_per_step: int,
         running: bool,
-        normalises: bool,
     ) -> None:
-        self._handle = handle
-        self._weights = weights
+        self._network = network
+        self._weights = Tensors(network.weights, "weights", SINGLES)
         self._samples = samples
         self._batches = batches
         self._batches_per_step = batches_per_step
         self._running = running
-        self._normalises = normalises
-        self._lock = threading.Lock()
+        #: The position of the next call's first batch.
+        self._next = 0
+        self._lock = threading.RLock()
 
     def __call__(self, weights: Mapping[str, Array]) -> dict[str, NDArray[np.float32]]:
         """The gradients at these weights, as new arrays by name."""
         arrays = self._weights.matching(weights, "weights", SINGLES)
-        with self._lock:
-            batches = [next(self._batches) for _ in range(self._batches_per_step)]
-        result: dict[str, NDArray[np.float32]] = self._weights.restore(self._mean(arrays, batches))
-        return result
+        first, count = None, self._batches_per_step
+        try:
+            with self._lock:
+                first = self._next
+                self._next += count
+            batches = [self._batches.rows(first + number) for number in range(count)]
+            found: dict[str, NDArray[np.float32]]
+            found = self._weights.restore(self._mean(arrays, batches))
+            return found
+        except BaseException:
+            # A call that raises leaves its batches to the next, unless another went on meanwhile.
+            with self._lock:
+                if first is not None and self._next == first + count:
+                    self._next = first
+            raise
 
     def _mean(
         self, weights: Sequence[Array], batches: Sequence[NDArray[np.int64]]
@@ -73,7 +89,7 @@ class GradientFunction:
         The core takes batches of one size together. A shorter one, at the end of a pass over the
         samples, is a call of its own.
         """
-        if self._running or not self._normalises:
+        if self._running or not self._network.statistics:
             groups = [list(batches)]
         else:
             groups = [list(group) for _, group in groupby(batches, key=len)]
@@ -84,7 +100,7 @@ class GradientFunction:
             gradients = self._weights.empty(FLOAT32)
             with native_call(self._weights.label):
                 _core.network_gradients(
-                    self._handle,
+                    self._network._handle,
                     weights,
                     gradients,
                     *self._samples,
@@ -98,8 +114,21 @@ class GradientFunction:
     def _weighted_sum(self, parts: Sequence[tuple[float, Sequence[Array]]]) -> Sequence[Array]:
         sums = self._weights.empty(FLOAT32)
         (first_share, first), *others = parts
-        for i in range(len(sums)):
-            np.multiply(first[i], np.float32(first_share), out=sums[i])
-            for share, gradients in others:
-                np.add(sums[i], np.float32(share) * gradients[i], out=sums[i])
+        # The search finds what is not finite, and names it.
+        with np.errstate(all="ignore"):
+            for i in range(len(sums)):
+                np.multiply(first[i], np.float32(first_share), out=sums[i])
+                for share, gradients in others:
+                    np.add(sums[i], np.float32(share) * gradients[i], out=sums[i])
         return sums
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the lock, and the weights, which are the network's."""
+        made = ("_lock", "_weights")
+        return {name: value for name, value in vars(self).items() if name not in made}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Go on with the batches after those of the other."""
+        vars(self).update(state)
+        self._weights = Tensors(self._network.weights, "weights", SINGLES)
+        self._lock = threading.RLock()

@@ -16,6 +16,9 @@ from swiftforce.native import public_error
 #: Numbers that the core reads as the network's input, and as no layer.
 _INPUT, _NONE = -1, -2
 
+#: How deep residuals may be nested: Python has a limit for functions that call themselves.
+_DEEPEST = 50
+
 #: A layer as the core takes it: kind, source, addend, bias, six sizes, momentum, epsilon.
 NativeLayer = tuple[int, int, int, bool, int, int, int, int, int, int, float, float]
 
@@ -186,6 +189,8 @@ class Flattened:
         One per layer of the core.
     names : list of str
         The name of each: ``"3"``, or ``"3.body.0"`` inside a residual.
+    shapes : dict of str to tuple of int
+        The shape of each parameter, by its name.
 
     Raises
     ------
@@ -196,6 +201,7 @@ class Flattened:
     def __init__(self, layers: Sequence[AnyLayer]) -> None:
         self.native: list[NativeLayer] = []
         self.names: list[str] = []
+        self.shapes: dict[str, tuple[int, ...]] = {}
         self._extend(layers, "", _INPUT)
 
     def _extend(self, layers: Sequence[AnyLayer], prefix: str, source: int) -> int:
@@ -206,6 +212,8 @@ class Flattened:
 
     def _append(self, layer: AnyLayer, name: str, source: int) -> int:
         if isinstance(layer, Residual):
+            if name.count(".") >= 2 * _DEEPEST:
+                raise ArchitectureError(f"residuals are nested more than {_DEEPEST} deep")
             if not layer.body:
                 raise ArchitectureError(f"layer {name}: the body of a residual has no layer")
             body = self._extend(layer.body, f"{name}.body.", source)
@@ -215,6 +223,7 @@ class Flattened:
             native = _convert(layer, name, source)
         self.native.append(native)
         self.names.append(name)
+        self.shapes |= {f"{name}.{role}": one for role, one in parameter_shapes(layer).items()}
         return len(self.native) - 1
 
     def public_error(self, error: _core.NativeError) -> SwiftForceError:
@@ -224,6 +233,20 @@ class Flattened:
             reason = message.removeprefix(f"layer {index}: ")
             return ArchitectureError(f"layer {self.names[index]}: {reason}")
         return public_error(error)
+
+
+def parameter_shapes(layer: AnyLayer) -> dict[str, tuple[int, ...]]:
+    """The shape of each parameter of a layer, by its role; none for a residual itself."""
+    match layer:
+        case Linear(inputs, outputs, bias):
+            weight: tuple[int, ...] = (outputs, inputs)
+            return {"weight": weight, "bias": (outputs,)} if bias else {"weight": weight}
+        case Conv2d(channels, outputs, kernel, _, _, groups, bias):
+            weight = (outputs, channels // max(1, groups), kernel, kernel)
+            return {"weight": weight, "bias": (outputs,)} if bias else {"weight": weight}
+        case BatchNorm2d(channels):
+            return dict.fromkeys(("scale", "bias", "mean", "variance"), (channels,))
+    return {}
 
 
 def _native(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,29 +12,24 @@ from numpy.typing import NDArray
 from swiftforce import _core
 from swiftforce.errors import (
     ArchitectureError,
-    ShapeError,
-    StructureError,
-    UnreachableClassWarning,
 )
 from swiftforce.inputs import (
-    MASKS,
-    SINGLES,
     Array,
     Mask,
-    Tensors,
     check_seed,
     integer,
 )
 from swiftforce.native import native_call
 from swiftforce.nn.gradients import GradientFunction
 from swiftforce.nn.layers import AnyLayer, Flattened
+from swiftforce.nn.masks import AppliedMasks, masks_for, warn_of_unreachable_classes
 from swiftforce.nn.parameters import Parameters, parameter_groups
-from swiftforce.nn.paths import unreachable_classes
 from swiftforce.nn.records import Epoch, Evaluation
-from swiftforce.nn.samples import Samples, batches, check_inputs, check_samples
+from swiftforce.nn.samples import Batches, Samples, check_inputs, check_samples
 from swiftforce.nn.settings import Mode, TrainingSettings, at_least_one, uses_running_statistics
 from swiftforce.nn.training import train
-from swiftforce.result import PruningRecord, masks_of
+from swiftforce.result import PruningRecord
+from swiftforce.search import Turns
 
 
 class Network:
@@ -75,8 +70,9 @@ class Network:
 
     Notes
     -----
-    Threads may share a network. A lock is held for one batch at a time, so the steps of two
-    concurrent calls of `fit` alternate.
+    Threads may share a network. A lock is held for one batch at a time, so `predict` and the like
+    run between two batches of `fit`; another call of `fit` waits for its turn. A network can be
+    pickled and copied: with its parameters and masks, but no momentum.
 
     References
     ----------
@@ -114,7 +110,8 @@ class Network:
         features, self.classes = _core.network_sizes(self._handle)
         self.input_shape: tuple[int, ...] = shape or (features,)
         self.features: int = features
-        self._masks: dict[str, Mask] | None = None
+        self._masks = AppliedMasks(self._handle)
+        self._fits = Turns("call of fit on this network")
 
     @property
     def parameters(self) -> Parameters:
@@ -124,9 +121,7 @@ class Network:
     @property
     def masks(self) -> dict[str, Mask] | None:
         """Copies of the masks that are applied; None if there are none."""
-        if self._masks is None:
-            return None
-        return {name: mask.copy() for name, mask in self._masks.items()}
+        return self._masks.copies()
 
     def gradients_on(
         self,
@@ -163,9 +158,9 @@ class Network:
         callable
             ``gradients(weights)`` returns the dense gradients of the mean cross entropy at those
             weights (and the network's other parameters), as new arrays by name. Each call
-            continues with the samples after those of the call before; after the last sample the
-            first ones follow again. Make a new function for each search. The network is not
-            changed.
+            continues with the samples after those of the call before, unless that raised; after
+            the last sample the first ones follow again. Make a new function for each search. The
+            network is not changed.
 
         Raises
         ------
@@ -179,13 +174,11 @@ class Network:
         size = count if batch_size is None else at_least_one(batch_size, "batch_size")
         per_step = at_least_one(batches_per_step, "batches_per_step")
         return GradientFunction(
-            self._handle,
-            Tensors(self.weights, "weights", SINGLES),
+            self,
             samples,
-            batches(count, size, None if seed is None else check_seed(seed)),
+            Batches(count, size, None if seed is None else check_seed(seed)),
             batches_per_step=per_step,
             running=uses_running_statistics(mode),
-            normalises=bool(self.statistics),
         )
 
     def apply(self, masks: PruningRecord[Any] | Mapping[str, Mask] | None) -> None:
@@ -203,40 +196,21 @@ class Network:
         ShapeError, StructureError
             If the masks were found for another network.
         UnsupportedTypeError, LayoutError
+        InUseError
+            If a signal handler applies masks while this call does.
 
         Warns
         -----
         UnreachableClassWarning
             If no path of kept weights leads from the input to a class: its logit is the same for
-            every sample.
+            every sample. If warnings are errors, the masks are not applied.
         """
-        if masks is None:
-            self._apply(None)
-            return
-        given = masks_of(masks)
-        try:
-            arrays = Tensors(self.weights, "weights", SINGLES).matching(given, "masks", MASKS)
-        except (ShapeError, StructureError) as error:
-            raise type(error)(
-                f"{error}: these are masks of another network; search with this network's weights"
-            ) from None
-        self._apply(arrays)
-        unreachable = unreachable_classes(self.layers, self.input_shape, self._masks or {})
-        if unreachable:
-            warnings.warn(
-                f"no path of kept weights leads from the input to {len(unreachable)} of "
-                f"{self.classes} classes: {', '.join(map(str, unreachable))}",
-                UnreachableClassWarning,
-                stacklevel=2,
-            )
-
-    def _apply(self, masks: Sequence[Array] | None) -> None:
-        copies = None
         if masks is not None:
-            copies = dict(zip(self.weights, (mask.copy() for mask in masks), strict=True))
-        with native_call():
-            _core.network_apply(self._handle, masks)
-        self._masks = copies
+            masks = masks_for(self.weights, masks)
+            warn_of_unreachable_classes(
+                self.layers, self.input_shape, self.classes, masks, stacklevel=2
+            )
+        self._masks.apply(masks)
 
     def fit(
         self,
@@ -283,7 +257,8 @@ class Network:
             and time left. By default it appears once the epoch has taken two seconds, if standard
             error is a terminal or a notebook and tqdm is installed.
         on_epoch : callable, optional
-            Called with each `Epoch` as it ends: to log, to evaluate, or to stop by an exception.
+            Called with each `Epoch` as it ends: to log, to evaluate, to copy the network, or to
+            stop by an exception, after which the network keeps what it has learned so far.
 
         Returns
         -------
@@ -292,13 +267,20 @@ class Network:
         Raises
         ------
         DivergedError
-            If the loss of a batch is not finite (its step is not taken), or a parameter is not
-            finite after an epoch.
+            If the loss of a batch is not finite, or a parameter is not finite after an epoch. All
+            parameters are then as they were before the call.
+        InUseError
+            If `on_epoch` or a signal handler calls `fit` on this network.
         ImportError
             If `progress` is True and tqdm is not installed.
         HyperparameterError, SeedError
         ShapeError, UnsupportedTypeError, LayoutError, LabelError
             The message says what to do.
+
+        Notes
+        -----
+        Where Ctrl-C interrupts it, the network keeps the steps taken. Extra memory: a copy of the
+        parameters.
         """
         samples = self._check_samples(x, y)
         settings = TrainingSettings.checked(
@@ -311,13 +293,16 @@ class Network:
             gamma=gamma,
             seed=seed,
         )
-        return train(
-            self._handle,
-            self.parameters,
-            samples,
-            settings,
-            progress=progress,
-            on_epoch=on_epoch,
+        return self._fits.take(
+            lambda: train(
+                self._handle,
+                self.parameters,
+                self._masks,
+                samples,
+                settings,
+                progress=progress,
+                on_epoch=on_epoch,
+            )
         )
 
     def evaluate(self, x: Array, y: Array) -> Evaluation:
@@ -369,16 +354,25 @@ class Network:
 
     def copy(self) -> Network:
         """Return a network with the same layers, parameters and masks, and no momentum."""
-        copied = Network(self.layers, input_shape=self.input_shape, seed=self._seed)
-        copied._apply(None if self._masks is None else tuple(self._masks.values()))
-        for name, array in self.parameters.items():
-            copied.parameters[name] = array
-        return copied
+        return copy.copy(self)
 
-    __copy__ = copy
+    def __getstate__(self) -> dict[str, Any]:
+        """Layers, parameters and masks, for `pickle` and `copy`."""
+        made = {"_handle", "weights", "biases", "statistics", "_masks", "_fits"}
+        state = {name: value for name, value in vars(self).items() if name not in made}
+        parameters = {name: array.copy() for name, array in self.parameters.items()}
+        return state | {"masks": self.masks, "parameters": parameters}
 
-    def __deepcopy__(self, memo: dict[int, object]) -> Network:
-        return self.copy()
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the same network anew."""
+        masks, parameters = state.pop("masks"), state.pop("parameters")
+        Network.__init__(
+            self, state["layers"], input_shape=state["input_shape"], seed=state["_seed"]
+        )
+        vars(self).update(state)
+        self._masks.apply(masks)
+        for name, array in parameters.items():
+            self.parameters[name] = array
 
     def __repr__(self) -> str:
         """The layers, and how many weights there are."""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from swiftforce import _core
-from swiftforce.errors import ShapeError
-from swiftforce.inputs import FLOAT32, case_names
+from swiftforce.errors import ShapeError, UnsupportedTypeError
+from swiftforce.inputs import BFLOAT16, FLOAT32, case_names, write_whole
 
 #: The group of a parameter, by its role.
 _GROUPS = {
@@ -47,7 +47,13 @@ class Parameters(Mapping[str, NDArray[np.float32]]):
         numbers = np.asarray(value)
         if numbers.shape != array.shape:
             raise ShapeError(f"{name} has shape {array.shape}, not {numbers.shape}")
-        array[...] = numbers
+        if numbers.dtype.kind not in "fiub" and numbers.dtype.name != BFLOAT16:
+            raise UnsupportedTypeError(
+                f"{name} holds float32: pass real numbers, not dtype {numbers.dtype}"
+            )
+        # What is out of range warns, and may raise, before anything is written.
+        converted = numbers.astype(FLOAT32)
+        write_whole(lambda: np.copyto(array, converted))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)

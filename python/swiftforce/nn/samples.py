@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,10 +127,11 @@ def _numpy(value: Any, name: str, convert: str) -> Any:  # noqa: ANN401 - what c
     return array
 
 
-def batches(count: int, size: int, seed: int | None) -> Iterator[NDArray[np.int64]]:
-    """Row numbers of batches for scoring, without end: one pass over the samples after the other.
+@dataclass
+class Batches:
+    """Batches for scoring, without end: one pass over the samples after the other.
 
-    Parameters
+    Attributes
     ----------
     count : int
         Number of samples.
@@ -139,12 +140,23 @@ def batches(count: int, size: int, seed: int | None) -> Iterator[NDArray[np.int6
     seed : int, optional
         Selects a new order for each pass; by default rows come in order.
     """
-    number = 0
-    while True:
-        if seed is None:
-            order = np.arange(count)
-        else:
-            order = permutation(count, seed, SCORING_STREAM + number)
-        for start in range(0, count, size):
-            yield order[start : start + size]
-        number += 1
+
+    count: int
+    size: int
+    seed: int | None
+    #: A pass, and the order of its samples.
+    _order: tuple[int, NDArray[np.int64]] | None = field(default=None, repr=False)
+
+    def rows(self, position: int) -> NDArray[np.int64]:
+        """Row numbers of the batch at a position."""
+        number, index = divmod(position, -(-self.count // self.size))
+        return self._rows_of_pass(number)[index * self.size : (index + 1) * self.size]
+
+    def _rows_of_pass(self, number: int) -> NDArray[np.int64]:
+        order = self._order
+        if self.seed is None:
+            order = order or (0, np.arange(self.count))
+        elif order is None or order[0] != number:
+            order = (number, permutation(self.count, self.seed, SCORING_STREAM + number))
+        self._order = order
+        return order[1]

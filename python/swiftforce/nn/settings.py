@@ -13,6 +13,8 @@ from swiftforce.inputs import check_seed, integer
 
 #: What batch normalisation takes its statistics from: the batch, or the running statistics.
 Mode = Literal["train", "eval"]
+#: Of float32, in which the core computes.
+_LARGEST = 3.4028234663852886e38
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class TrainingSettings:
         """
         if integer(epochs, "epochs", HyperparameterError) < 0:
             raise HyperparameterError(f"epochs must not be negative, not {epochs}")
-        return cls(
+        settings = cls(
             epochs=epochs,
             batch_size=at_least_one(batch_size, "batch_size"),
             learning_rate=_not_negative(learning_rate, "learning_rate"),
@@ -61,11 +63,21 @@ class TrainingSettings:
             gamma=_not_negative(gamma, "gamma"),
             seed=check_seed(seed),
         )
+        for epoch in {0, *settings.milestones}:
+            if 0 <= epoch < epochs and not settings.rate(epoch) <= _LARGEST:
+                raise HyperparameterError(
+                    f"the learning rate of epoch {epoch + 1} would be {settings.rate(epoch)}: "
+                    "lower learning_rate or gamma"
+                )
+        return settings
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""
         passed = sum(epoch >= milestone for milestone in self.milestones)
-        return self.learning_rate * self.gamma**passed
+        try:
+            return self.learning_rate * self.gamma**passed
+        except OverflowError:
+            return math.inf
 
 
 def uses_running_statistics(mode: Mode) -> bool:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from swiftforce import _core
 from swiftforce.errors import DivergedError
+from swiftforce.inputs import write_whole
 from swiftforce.native import native_call
+from swiftforce.nn.masks import AppliedMasks
 from swiftforce.nn.records import Epoch
 from swiftforce.nn.samples import TRAINING_STREAM, Samples
 from swiftforce.nn.settings import TrainingSettings
@@ -22,6 +24,7 @@ from swiftforce.show import TrainingProgress
 def train(
     handle: object,
     parameters: Mapping[str, NDArray[np.float32]],
+    masks: AppliedMasks,
     samples: Samples,
     settings: TrainingSettings,
     *,
@@ -36,6 +39,7 @@ def train(
         The native network.
     parameters : mapping of str to array
         Views of all its parameters.
+    masks : AppliedMasks
     samples : Samples
     settings : TrainingSettings
     progress : bool, optional
@@ -44,20 +48,44 @@ def train(
     Raises
     ------
     DivergedError
-        If a loss or a parameter is not finite.
+        If a loss or a parameter is not finite. The parameters were put back then.
     """
     began = time.perf_counter()
+    restore = _restorer(parameters, masks)
     with native_call():
         _core.network_reset(handle)
     history = []
     for epoch in range(settings.epochs):
-        record = _train_epoch(handle, samples, settings, epoch, progress, began)
-        for name, array in parameters.items():
-            _check_finite(float(np.abs(array).max()), epoch, f"largest of {name}")
+        try:
+            record = _train_epoch(handle, samples, settings, epoch, progress, began)
+            for name, array in parameters.items():
+                with np.errstate(all="ignore"):
+                    largest = float(np.abs(array).max())
+                _check_finite(largest, epoch, f"largest of {name}")
+        except DivergedError:
+            restore()
+            raise
         history.append(record)
         if on_epoch is not None:
             on_epoch(record)
     return history
+
+
+def _restorer(
+    parameters: Mapping[str, NDArray[np.float32]], masks: AppliedMasks
+) -> Callable[[], None]:
+    """Make the function that puts all parameters back to what they are now."""
+    before = {name: array.copy() for name, array in parameters.items()}
+    applied = masks.arrays
+
+    def restore() -> None:
+        for name, array in parameters.items():
+            np.copyto(array, before[name])
+        if masks.arrays is not applied:
+            # Masks that a callback applied hold for the parameters of before, too.
+            masks.apply(masks.arrays)
+
+    return lambda: write_whole(restore)
 
 
 def _train_epoch(

@@ -1,38 +1,54 @@
 """What a search found: plain records, and functions that apply, show, judge and save them.
 
 `records` is at the bottom and imports nothing of its neighbours. Each other module is one thing
-that is done with a record: `masks` applies it, `mask_files` saves it, `trust` finds reasons not to
-trust it, `summary` puts it in words, `table`, `card` and `plots` show it. `Pruning` puts them
+that is done with a record: `choice` says what is searched and what is left out, `masks` applies it,
+`mask_files` saves it, `trust` finds reasons not to trust it, `summary` puts it in words, `table`,
+`card` and `plots` show it. `Pruning` puts them
 together for users. Nothing here searches.
 """
 
+from swiftforce.result.choice import Prunable, scope_of
 from swiftforce.result.masks import apply_masks, check_not_sharded, matching_masks
+from swiftforce.result.parts import has_parts, joined, part_of, with_lost_parts
 from swiftforce.result.pruning import Pruning, load
 from swiftforce.result.records import (
     Layer,
     Masks_co,
     PruningRecord,
+    Scope,
     Step,
     layers_of,
     masks_of,
-    saved_step,
     step_of,
 )
-from swiftforce.result.trust import warn_about
+from swiftforce.result.saved_steps import packed_steps, unpacked_steps
+from swiftforce.result.trust import warn_about, warn_about_parts, warn_about_scope
+from swiftforce.result.zero_scores import ZeroScores
 
 __all__ = [
+    "ZeroScores",
     "Layer",
     "Masks_co",
+    "Prunable",
     "Pruning",
     "PruningRecord",
+    "Scope",
     "Step",
     "apply_masks",
     "check_not_sharded",
+    "has_parts",
+    "joined",
     "layers_of",
     "load",
     "masks_of",
     "matching_masks",
-    "saved_step",
+    "packed_steps",
+    "part_of",
+    "scope_of",
     "step_of",
+    "unpacked_steps",
     "warn_about",
+    "warn_about_parts",
+    "warn_about_scope",
+    "with_lost_parts",
 ]

@@ -18,6 +18,7 @@ from swiftforce.result.records import Layer, PruningRecord, Step
 from swiftforce.result.summary import (
     DensityScale,
     percent,
+    scope_summary,
     share_of_scores,
     total_removed,
     total_revived,
@@ -46,7 +47,10 @@ def html_of(pruning: PruningRecord[Any]) -> str:
         _concerns(trust.texts(pruning)),
         _strip(pruning.layers, scale) if many else _table(pruning.layers, scale),
         _charts(pruning) if pruning.steps > 1 else "",
-        *(_block(escape(text), _SMALL) for text in share_of_scores(pruning)),
+        *(
+            _block(escape(text), _SMALL)
+            for text in (*scope_summary(pruning), *share_of_scores(pruning))
+        ),
     ]
     style = (
         f"max-width:56em;border:1px solid {_LINE};border-radius:6px;padding:0.8em 1.1em;"
@@ -59,8 +63,8 @@ def _head(pruning: PruningRecord[Any]) -> str:
     removed = f'<span style="font-size:1.6em">{percent(pruning.sparsity)}</span> removed'
     steps = f"{pruning.steps} steps, {pruning.schedule} schedule" if pruning.steps > 1 else "1 step"
     about = (
-        f"{pruning.keep:,} of {pruning.size:,} weights kept by <b>{escape(pruning.method)}</b>, "
-        f"{escape(steps)}"
+        f"{pruning.keep:,} of {pruning.size:,} weights kept by <b>{_text(pruning.method)}</b>, "
+        f"{_text(steps)}"
     )
     return _block(f"<b>{removed}</b> &ensp; {about}", "")
 

@@ -1,18 +1,22 @@
-"""Results in safetensors files: masks, a bit per weight, and everything else as JSON."""
+"""Results in safetensors files: masks, a bit per weight, counts of all steps, and JSON."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
+from math import prod
 from typing import Any
 
 from swiftforce.errors import MaskFileError, WeightsDifferError
-from swiftforce.files import FileFormat, packed_masks, unpacked_mask
-from swiftforce.inputs import MASKS, Array, Arrays, Tensors, differences
+from swiftforce.files import FileFormat, checks, packed_masks, unpacked_mask
+from swiftforce.inputs import MASKS, Array, Arrays, Tensors, differences, node_from
 from swiftforce.result.masks import check_not_sharded
-from swiftforce.result.records import Layer, PruningRecord, saved_step
+from swiftforce.result.parts import joined, with_lost_parts
+from swiftforce.result.records import Layer, PruningRecord, Scope
+from swiftforce.result.saved_steps import packed_steps, unpacked_steps
 
-_FORMAT = FileFormat("swiftforce-masks", 1, "masks", MaskFileError)
+_FORMAT = FileFormat("swiftforce-masks", 2, "masks", MaskFileError, oldest=1)
 
 
 def save(pruning: PruningRecord[Any], path: str | os.PathLike[str]) -> None:
@@ -31,17 +35,32 @@ def save(pruning: PruningRecord[Any], path: str | os.PathLike[str]) -> None:
     """
     masks = Tensors(pruning.masks, "masks", MASKS)
     check_not_sharded(pruning, masks, "save")
+    write(pruning, path, packed_masks(masks.arrays), masks.structure)
+
+
+def write(
+    pruning: PruningRecord[Any],
+    path: str | os.PathLike[str],
+    packed: Mapping[str, Array],
+    structure: str = "mapping",
+) -> None:
+    """Write a result to a file, with masks that `packed_masks` returned.
+
+    The errors are those of `save`.
+    """
+    counts, history = packed_steps(pruning.history)
     about = {
-        "structure": masks.structure,
+        "structure": structure,
         "method": pruning.method,
         "sparsity": pruning.sparsity,
         "steps": pruning.steps,
         "seed": pruning.seed,
         "schedule": pruning.schedule,
         "layers": [[layer.name, list(layer.shape), layer.kept] for layer in pruning.layers],
-        "history": [asdict(step) for step in pruning.history],
+        "history": history,
+        "scope": None if pruning.scope is None else asdict(pruning.scope),
     }
-    _FORMAT.write(path, packed_masks(masks.arrays), about)
+    _FORMAT.write(path, {**packed, **counts}, about)
 
 
 def read(path: str | os.PathLike[str], weights: Arrays | None = None) -> PruningRecord[Any]:
@@ -52,37 +71,83 @@ def read(path: str | os.PathLike[str], weights: Arrays | None = None) -> Pruning
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise MaskFileError(f"{path} is damaged: {error}") from None
     if weights is not None:
-        expected = {layer.name: layer.shape for layer in record.layers}
-        if found := differences(expected, Tensors(weights, "weights")):
+        tensors = Tensors(weights, "weights")
+        names = [layer.name for layer in record.layers]
+        masks = Tensors(record.masks, "masks", MASKS).arrays
+        whole = joined(dict(zip(names, masks, strict=True)), tensors.shapes)
+        if found := differences({name: mask.shape for name, mask in whole.items()}, tensors):
             raise WeightsDifferError(f"{path} holds masks of other weights: {'; '.join(found)}")
     return record
 
 
-def _record(packed: dict[str, Array], about: dict[str, Any]) -> PruningRecord[Any]:
-    layers, masks = [], []
-    for position, (name, shape, kept) in enumerate(about["layers"]):
-        mask = unpacked_mask(packed, position, name, tuple(shape), kept)
-        layers.append(Layer(name, tuple(shape), mask.size, kept))
-        masks.append(mask)
-    history = [saved_step(step) for step in about["history"]]
+def _record(arrays: dict[str, Array], about: dict[str, Any]) -> PruningRecord[Any]:
+    layers = [
+        _layer(entry, position)
+        for position, entry in enumerate(checks.items(about["layers"], "the list of layers"))
+    ]
+    names = [layer.name for layer in layers]
+    checks.distinct(names, "layers")
+    masks = [
+        unpacked_mask(arrays, position, layer.name, layer.shape, layer.kept)
+        for position, layer in enumerate(layers)
+    ]
+    history = unpacked_steps(arrays, about["history"], [layer.size for layer in layers])
+    if not history:
+        raise ValueError("no step is in it")
     return PruningRecord(
-        masks=_structured(about["structure"], [layer.name for layer in layers], masks),
-        method=about["method"],
-        layers=tuple(layers),
-        history=tuple(history),
-        seed=about["seed"],
-        schedule=about["schedule"],
+        masks=_structured(about["structure"], names, masks),
+        method=checks.text(about["method"], "the method"),
+        layers=with_lost_parts(layers, masks),
+        history=history,
+        seed=checks.whole(about["seed"], "the seed", most=2**64 - 1),
+        schedule=checks.text(about["schedule"], "the schedule"),
+        scope=_scope(about.get("scope")),
     )
 
 
-def _structured(structure: str, names: list[str], masks: list[Array]) -> Arrays:
-    match structure:
-        case "mapping":
-            return dict(zip(names, masks, strict=True))
-        case "list":
-            return masks
-        case "tuple":
-            return tuple(masks)
-        case "array":
-            return masks[0]
-    raise ValueError(f"unknown structure {structure!r}")
+def _scope(entries: Any) -> Scope | None:  # noqa: ANN401 - of a file
+    """What part of a model was searched; older files do not say."""
+    if entries is None:
+        return None
+    counts = {
+        name: checks.whole(entries[name], f"scope.{name}", most=2**63 - 1)
+        for name in ("searched", "matrices", "by_pattern", "parameters")
+    }
+    if counts["searched"] > counts["matrices"] or not counts["parameters"]:
+        raise ValueError(f"the numbers of what was searched contradict each other: {counts}")
+    largest = [
+        checks.items(one, "scope.largest", 3)
+        for one in checks.items(entries["largest"], "scope.largest")
+    ]
+    named = [
+        (
+            checks.text(name, "a matrix left out"),
+            checks.whole(size, "the size of a matrix left out", most=2**63 - 1),
+            checks.text(why, "the reason for a matrix left out"),
+        )
+        for name, size, why in largest
+    ]
+    return Scope(**counts, largest=tuple(named))
+
+
+def _layer(entry: object, position: int) -> Layer:
+    what = f"layer {position}"
+    name, sides, kept = checks.items(entry, what, 3)
+    shape = checks.shape(sides, what)
+    size = prod(shape)
+    return Layer(
+        checks.text(name, f"the name of {what}"),
+        shape,
+        size,
+        checks.whole(kept, f"the number of weights that {what} keeps", most=size),
+    )
+
+
+def _structured(structure: object, names: list[str], masks: list[Array]) -> Arrays:
+    if structure == "array" and len(masks) == 1:
+        return masks[0]
+    try:
+        return node_from(structure, names).restore(iter(masks))
+    except ValueError as error:
+        shown = checks.shown(structure)
+        raise ValueError(f"{len(masks)} masks have the structure {shown}: {error}") from None

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from swiftforce.errors import OverlapError, StructureError, WeightsDifferError
-from swiftforce.inputs import FLOATS, MASKS, Array, Arrays, Tensors, differences
+from swiftforce.errors import (
+    OverlapError,
+    StructureError,
+    UnsupportedTypeError,
+    WeightsDifferError,
+)
+from swiftforce.inputs import (
+    FLOATS,
+    MASK,
+    MASKS,
+    Array,
+    Arrays,
+    Tensors,
+    differences,
+    overlapping,
+    spans,
+    write_whole,
+)
+from swiftforce.result.parts import joined
 from swiftforce.result.records import PruningRecord
 
 
@@ -24,6 +42,7 @@ def apply_masks(
     Parameters
     ----------
     weights : mapping, sequence or array of floats
+        Mappings and sequences may hold others.
     masks : Pruning, or mapping, sequence or array of bool
         The result of a search, or masks in the structure of the weights: True where kept.
     out : same structure and types as the weights, optional
@@ -42,7 +61,8 @@ def apply_masks(
     LayoutError
         Also if an array of `out` is read-only; nothing is written then.
     OverlapError
-        If an array of `out` shares memory with other weights than its own.
+        If an array of `out` shares memory with another one, with masks, or with weights that are
+        not its own, or only in part.
 
     Examples
     --------
@@ -59,16 +79,32 @@ def apply_masks(
         targets = tensors.empty()
     else:
         targets = tensors.matching(out, "out", FLOATS, writable=True)
-        _check_outputs(tensors, targets)
-    for weight, mask, target in zip(tensors.arrays, kept, targets, strict=True):
-        if target is not weight:
-            np.copyto(target, weight)
-        np.copyto(target, target.dtype.type(0), where=~mask)
+        _check_outputs(tensors, kept, targets)
+    # All memory is there before anything is written.
+    removed = np.empty(max(tensors.sizes), MASK)
+
+    def write() -> None:
+        for weight, mask, target in zip(tensors.arrays, kept, targets, strict=True):
+            if target is not weight:
+                np.copyto(target, weight)
+            where = removed[: mask.size].reshape(mask.shape)
+            np.copyto(target, target.dtype.type(0), where=np.logical_not(mask, out=where))
+
+    write_whole(write)
     return tensors.restore(targets) if out is None else out
 
 
-def matching_masks(tensors: Tensors, masks: PruningRecord[Any] | Arrays) -> tuple[Array, ...]:
+def matching_masks(
+    tensors: Tensors, masks: PruningRecord[Any] | Arrays, role: str = "masks"
+) -> tuple[Array, ...]:
     """One mask for each tensor of weights, from a result or from masks in their structure.
+
+    Parameters
+    ----------
+    tensors : Tensors
+    masks : PruningRecord, or structure of the weights
+    role : str
+        How messages name the masks.
 
     Raises
     ------
@@ -77,9 +113,15 @@ def matching_masks(tensors: Tensors, masks: PruningRecord[Any] | Arrays) -> tupl
     ShapeError, StructureError, UnsupportedTypeError, LayoutError
     """
     if not isinstance(masks, PruningRecord):
-        return tensors.matching(masks, "masks", MASKS)
-    names = [layer.name for layer in masks.layers]
-    found = dict(zip(names, Tensors(masks.masks, "masks", MASKS).arrays, strict=True))
+        return tensors.matching(masks, role, MASKS)
+    given = Tensors(masks.masks, role, MASKS)
+    # Adapters have another name for an array that is all there is.
+    alone = tensors.structure == given.structure == "array"
+    found = dict(zip(tensors.names if alone else given.names, given.arrays, strict=True))
+    # A result of swiftforce.jax also has masks of leaves that were not searched: all True.
+    wanted = {*tensors.names, *(layer.name for layer in masks.layers)}
+    found = {name: mask for name, mask in found.items() if name in wanted}
+    found = joined(found, tensors.shapes)
     if problems := differences({name: mask.shape for name, mask in found.items()}, tensors):
         raise WeightsDifferError(
             f"the masks of {masks.method} do not fit the weights: {'; '.join(problems)}"
@@ -87,16 +129,32 @@ def matching_masks(tensors: Tensors, masks: PruningRecord[Any] | Arrays) -> tupl
     return tuple(found[name] for name in tensors.names)
 
 
-def _check_outputs(tensors: Tensors, targets: tuple[Array, ...]) -> None:
-    """Refuse an output that overlaps weights that are still to be read."""
-    for position, target in enumerate(targets):
-        for other, weight in enumerate(tensors.arrays):
-            same = other == position and target.ctypes.data == weight.ctypes.data
-            if not same and np.may_share_memory(target, weight):
-                raise OverlapError(
-                    f"{tensors.label('out', position)} shares memory with "
-                    f"{tensors.label(tensors.role, other)}"
-                )
+def _check_outputs(tensors: Tensors, masks: tuple[Array, ...], targets: tuple[Array, ...]) -> None:
+    """Refuse outputs of other types, and those that overlap what is still to be read."""
+    for position, (weight, target) in enumerate(zip(tensors.arrays, targets, strict=True)):
+        if target.dtype != weight.dtype:
+            raise UnsupportedTypeError(
+                f"{tensors.label('out', position)} has dtype {target.dtype} where "
+                f"{tensors.label(tensors.role, position)} has {weight.dtype}: numbers are not "
+                "converted"
+            )
+    places = spans(targets)
+    for (_, end, first), (start, _, second) in pairwise(places):
+        if start < end:
+            raise _overlap(tensors, second, "out", first)
+    for role, arrays in ((tensors.role, tensors.arrays), ("masks", masks)):
+        for span in spans(arrays):
+            found = overlapping(span, places)
+            # An output may be its own weights, but no part of them.
+            if found is not None and (role == "masks" or found != span):
+                raise _overlap(tensors, found[2], role, span[2])
+
+
+def _overlap(tensors: Tensors, position: int, role: str, other: int) -> OverlapError:
+    return OverlapError(
+        f"{tensors.label('out', position)} shares memory with {tensors.label(role, other)}: "
+        "pass arrays of their own, or the weights themselves"
+    )
 
 
 def check_not_sharded(pruning: PruningRecord[Any], masks: Tensors, purpose: str) -> None:

@@ -55,7 +55,7 @@ def figure_of(pruning: PruningRecord[Any]) -> NotebookFigure:
     several = pruning.steps > 1
     figure = NotebookFigure(figsize=(9.5, 6.4 if several else 3.8), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(headline(pruning), fontsize="medium")
+    figure.suptitle(headline(pruning), fontsize="medium").set_parse_math(False)
     if not several:
         _densities(figure.add_subplot(), pruning)
         return figure

@@ -10,12 +10,13 @@ import json
 import math
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from swiftforce.inputs import Arrays
+from swiftforce.inputs import Array, Arrays
 from swiftforce.result import trust
-from swiftforce.result.records import Masks_co, PruningRecord
+from swiftforce.result.records import Layer, Masks_co, PruningRecord
 from swiftforce.show import in_notebook, is_terminal, tables
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Pruning(PruningRecord[Masks_co]):
         The seed of the random method.
     schedule : str
         The name of the schedule; ``custom`` if the caller passed a list.
+    scope : Scope, optional
+        What part of the model was searched; None where only weights were given.
     """
 
     @property
@@ -74,6 +77,12 @@ class Pruning(PruningRecord[Masks_co]):
 
         save(self, path)
 
+    def _save_packed(self, path: str | os.PathLike[str], masks: Sequence[Array]) -> None:
+        """The same for a mapping of masks of which the bits are packed already."""
+        from swiftforce.result.mask_files import write
+
+        write(self, path, {f"mask.{position}": bits for position, bits in enumerate(masks)})
+
     def to_dict(self) -> dict[str, Any]:
         """Everything but the masks, as numbers, strings, lists and dicts, for an experiment's log.
 
@@ -88,7 +97,7 @@ class Pruning(PruningRecord[Masks_co]):
         >>> found["history"][0]["removed"]
         2
         """
-        return {
+        found = {
             "method": self.method,
             "schedule": self.schedule,
             "seed": self.seed,
@@ -98,15 +107,15 @@ class Pruning(PruningRecord[Masks_co]):
             "steps": self.steps,
             "degenerate": self.degenerate,
             "warnings": list(self.warnings),
-            "layers": [
-                {**asdict(layer), "shape": list(layer.shape), "density": layer.density}
-                for layer in self.layers
-            ],
+            "layers": [_json_layer(layer) for layer in self.layers],
             "history": [
                 {name: _json_value(value) for name, value in asdict(step).items()}
                 for step in self.history
             ],
         }
+        if self.scope is not None:
+            found |= {"model_sparsity": self.model_sparsity, "scope": asdict(self.scope)}
+        return found
 
     def to_json(self, *, indent: int | None = None) -> str:
         """`to_dict` as JSON.
@@ -116,7 +125,12 @@ class Pruning(PruningRecord[Masks_co]):
         indent : int, optional
             Spaces for each level; one line by default.
         """
-        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+        found = self.to_dict()
+        text = json.dumps(found, indent=indent, ensure_ascii=False, allow_nan=False)
+        if text.replace("\n", "").isprintable():
+            return text
+        # Names may hold characters that a terminal would obey.
+        return json.dumps(found, indent=indent, allow_nan=False)
 
     def plot(self) -> Figure:
         """Draw the density of each layer, and what each of several steps did.
@@ -170,7 +184,14 @@ class Pruning(PruningRecord[Masks_co]):
 
     def __repr__(self) -> str:
         """One line."""
-        return f"<Pruning {self.method}: {self.keep} of {self.size} weights kept>"
+        return f"<Pruning {tables.printable(self.method)}: {self.keep} of {self.size} weights kept>"
+
+
+def _json_layer(layer: Layer) -> dict[str, Any]:
+    """A layer; the parts that are lost only if there are any."""
+    fields = {**asdict(layer), "shape": list(layer.shape), "density": layer.density}
+    lost = fields.pop("lost")
+    return {**fields, "lost": list(lost)} if lost else fields
 
 
 def _json_value(value: Any) -> Any:  # noqa: ANN401 - of any field

@@ -44,8 +44,8 @@ class Step:
     gradient_norm : float
         Euclidean norm of all gradients; 0 where the method reads none.
     layer_kept : tuple of int
-        Weights kept of each tensor, as passed. With ranks, of the tensors on this rank; all other
-        fields are of all ranks.
+        Weights kept of each tensor, as passed. With ranks, of the tensors on this rank, or of whole
+        tensors if these are pieces; all other fields are of all ranks.
     """
 
     step: int
@@ -77,16 +77,21 @@ class Layer:
     Attributes
     ----------
     name : str
-        Its key in the mapping that was passed, or its position in the sequence.
+        Its key in the mapping that was passed, or its position in the sequence; in nested ones,
+        the keys that lead to it, with slashes between.
     shape : tuple of int
     size, kept : int
         Number of weights, and how many of them are kept.
+    lost : tuple of int
+        Positions along the first axis at which nothing is kept, if that axis may count layers,
+        experts or heads.
     """
 
     name: str
     shape: tuple[int, ...]
     size: int
     kept: int
+    lost: tuple[int, ...] = ()
 
     @property
     def density(self) -> float:
@@ -102,6 +107,45 @@ class Layer:
     def collapsed(self) -> bool:
         """Whether it has weights and none of them is kept."""
         return self.size > 0 and self.kept == 0
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What part of a model was searched.
+
+    A *matrix* here is an array of two or more dimensions that products or convolutions use; tables
+    of embeddings are none.
+
+    Attributes
+    ----------
+    searched : int
+        Number of elements of the matrices that were searched.
+    matrices : int
+        Number of elements of all matrices of the model.
+    by_pattern : int
+        Of those, how many the caller's patterns left out.
+    parameters : int
+        Number of elements of all parameters of the model.
+    largest : tuple of (str, int, str)
+        The largest matrices that the patterns did not leave out and that were not searched all the
+        same: name, number of elements, and why.
+    """
+
+    searched: int
+    matrices: int
+    by_pattern: int
+    parameters: int
+    largest: tuple[tuple[str, int, str], ...] = ()
+
+    @property
+    def share(self) -> float:
+        """Share of the elements of all matrices that was searched; 1 if there are none."""
+        return self.searched / self.matrices if self.matrices else 1.0
+
+    @property
+    def is_small(self) -> bool:
+        """Whether less than half was searched of what the patterns did not leave out."""
+        return 2 * self.searched < self.matrices - self.by_pattern
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +167,8 @@ class PruningRecord(Generic[Masks_co]):
         The seed of the random method.
     schedule : str
         The name of the schedule; ``custom`` if the caller passed a list.
+    scope : Scope, optional
+        What part of the model was searched; None where only weights were given.
     """
 
     masks: Masks_co
@@ -131,6 +177,7 @@ class PruningRecord(Generic[Masks_co]):
     history: tuple[Step, ...]
     seed: int
     schedule: str
+    scope: Scope | None = None
 
     @property
     def size(self) -> int:
@@ -144,13 +191,18 @@ class PruningRecord(Generic[Masks_co]):
 
     @property
     def density(self) -> float:
-        """Share of all weights that are kept."""
-        return self.keep / self.size
+        """Share of all weights that are kept; 1 if there are none, as on a rank without tensors."""
+        return self.keep / self.size if self.size else 1.0
 
     @property
     def sparsity(self) -> float:
         """Share of all weights that are removed."""
         return 1 - self.density
+
+    @property
+    def model_sparsity(self) -> float | None:
+        """Share of all parameters of the model that is removed; None if there is no model."""
+        return None if self.scope is None else (self.size - self.keep) / self.scope.parameters
 
     @property
     def steps(self) -> int:
@@ -174,14 +226,6 @@ def step_of(report: dict[str, Any]) -> Step:
     # Faster than Step(**report): a frozen class sets its fields one by one.
     step.__dict__.update(report)
     return step
-
-
-def saved_step(entries: dict[str, Any]) -> Step:
-    """The step that a file has the fields of; version 0.1 called the passes readings."""
-    fields = dict(entries)
-    if "readings" in fields:
-        fields["passes"] = fields.pop("readings")
-    return Step(**{**fields, "layer_kept": tuple(fields["layer_kept"])})
 
 
 def layers_of(tensors: Tensors, step: Step) -> tuple[Layer, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from swiftforce.errors import printable
 from swiftforce.inputs import method_info, methods
 from swiftforce.result.records import PruningRecord
 
@@ -20,14 +21,14 @@ _SCORE_NAMES = {
 def headline(pruning: PruningRecord[Any]) -> str:
     """The result in one line."""
     return (
-        f"{pruning.method}: {pruning.keep:,} of {pruning.size:,} weights kept "
+        f"{printable(pruning.method)}: {pruning.keep:,} of {pruning.size:,} weights kept "
         f"(sparsity {rounded(pruning.sparsity)}), {pruning.steps} step{'s' * (pruning.steps > 1)}"
     )
 
 
 def search_summary(pruning: PruningRecord[Any]) -> list[str]:
-    """What the steps did, and the share of all scores that the kept weights have."""
-    lines = []
+    """What was searched, what the steps did, and the share of all scores of the kept weights."""
+    lines = scope_summary(pruning)
     if pruning.steps > 1:
         first, last = pruning.history[0], pruning.history[-1]
         lines.append(
@@ -36,6 +37,16 @@ def search_summary(pruning: PruningRecord[Any]) -> list[str]:
             f"saliency {first.saliency:.4g} -> {last.saliency:.4g}"
         )
     return [*lines, *share_of_scores(pruning)]
+
+
+def scope_summary(pruning: PruningRecord[Any]) -> list[str]:
+    """What part of the model was searched, and how sparse the whole model is."""
+    if pruning.scope is None or pruning.model_sparsity is None:
+        return []
+    return [
+        f"searched {percent(pruning.scope.share)} of the model's matrices; whole model: "
+        f"sparsity {rounded(pruning.model_sparsity)} of {pruning.scope.parameters:,} parameters"
+    ]
 
 
 def total_removed(pruning: PruningRecord[Any]) -> int:
@@ -87,8 +98,9 @@ class DensityScale:
     """
 
     def __init__(self, pruning: PruningRecord[Any]) -> None:
+        # A rank's own tensors may keep nothing, so that the density of all is zero.
         densities = [layer.density for layer in pruning.layers if layer.kept]
-        least = min(pruning.density, *densities)
+        least = min([pruning.density or 1.0, *densities])
         self.decades = math.floor(-math.log10(least)) + 1
 
     def place(self, density: float) -> float:

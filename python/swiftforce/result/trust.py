@@ -15,10 +15,13 @@ from swiftforce.errors import (
     DegenerateSaliencyWarning,
     LayerCollapseWarning,
     MaskedGradientsWarning,
+    PartlySearchedWarning,
     SwiftForceWarning,
 )
 from swiftforce.inputs import method_info, methods
-from swiftforce.result.records import Layer, PruningRecord, Step
+from swiftforce.result.records import Layer, PruningRecord, Scope, Step
+from swiftforce.result.summary import percent
+from swiftforce.result.zero_scores import ZeroScores
 
 #: The most layers that a message names, and the most steps that it numbers.
 _NAMED = 5
@@ -31,7 +34,13 @@ class Concern(NamedTuple):
     text: str
 
 
-def concerns(layers: Sequence[Layer], history: Sequence[Step], *, free: bool) -> list[Concern]:
+def concerns(
+    layers: Sequence[Layer],
+    history: Sequence[Step],
+    *,
+    free: bool,
+    zeros: ZeroScores | None = None,
+) -> list[Concern]:
     """Find reasons not to trust a mask.
 
     Parameters
@@ -41,13 +50,20 @@ def concerns(layers: Sequence[Layer], history: Sequence[Step], *, free: bool) ->
         At least one.
     free : bool
         Whether removed weights may return.
+    zeros : ZeroScores, optional
+        Which scores of the first step were zero, and why.
     """
     found = []
-    if degenerate := [step for step in history if step.degenerate]:
+    is_explained = zeros is not None and bool(zeros.layers and zeros.factors)
+    if is_explained and zeros is not None:
+        is_all = history[0].zero_scores >= history[0].candidates
+        found.append(Concern(DegenerateSaliencyWarning, _explained(zeros, is_all=is_all)))
+    elif degenerate := [step for step in history if step.degenerate]:
         found.append(Concern(DegenerateSaliencyWarning, _degenerate(degenerate, len(history))))
     if collapsed := [layer.name for layer in layers if layer.collapsed]:
         found.append(Concern(LayerCollapseWarning, f"no weight is kept in {_listed(collapsed)}"))
-    if free and len(history) > 1 and _never_had_gradients(history):
+    found += _of_parts(layers)
+    if free and len(history) > 1 and not is_explained and _never_had_gradients(history):
         text = (
             f"removed weights had a gradient of zero in all {len(history)} steps, so none could "
             "return: pass dense gradients, not multiplied by the masks"
@@ -59,15 +75,68 @@ def concerns(layers: Sequence[Layer], history: Sequence[Step], *, free: bool) ->
 def texts(record: PruningRecord[Any]) -> tuple[str, ...]:
     """Reasons not to trust the masks of a result, in words; empty if there are none."""
     free = record.method in methods() and method_info(record.method)["free"]
-    return tuple(concern.text for concern in concerns(record.layers, record.history, free=free))
+    found = concerns(record.layers, record.history, free=free)
+    return tuple(concern.text for concern in (*found, *_of_scope(record.scope)))
 
 
 def warn_about(
-    layers: Sequence[Layer], history: Sequence[Step], *, free: bool = False, stacklevel: int
+    layers: Sequence[Layer],
+    history: Sequence[Step],
+    *,
+    free: bool = False,
+    zeros: ZeroScores | None = None,
+    stacklevel: int,
 ) -> None:
     """Issue a warning for each of the `concerns`."""
-    for concern in concerns(layers, history, free=free):
+    for concern in concerns(layers, history, free=free, zeros=zeros):
         warnings.warn(concern.text, concern.kind, stacklevel=stacklevel)
+
+
+def _explained(zeros: ZeroScores, *, is_all: bool) -> str:
+    which = f"every score of {_listed(zeros.layers)} is zero in the first step"
+    if is_all:
+        which = (
+            "every score of the first step is zero, so positions chose the weights that are kept"
+        )
+    verb = "is" if len(zeros.factors) == 1 else "are"
+    return (
+        f"{which}: {_listed(zeros.factors)} {verb} zero, as a zero-initialised head or residual "
+        "branch is, and no gradient passes: initialise other than with zeros"
+    )
+
+
+def warn_about_scope(scope: Scope | None, *, stacklevel: int) -> None:
+    """Issue a warning if less than half of a model's matrices were searched."""
+    for concern in _of_scope(scope):
+        warnings.warn(concern.text, concern.kind, stacklevel=stacklevel)
+
+
+def warn_about_parts(layers: Sequence[Layer], *, stacklevel: int) -> None:
+    """Issue a warning if parts of a layer along its first axis keep nothing."""
+    for concern in _of_parts(layers):
+        warnings.warn(concern.text, concern.kind, stacklevel=stacklevel)
+
+
+def _of_parts(layers: Sequence[Layer]) -> list[Concern]:
+    lost = [f"{layer.name}[{position}]" for layer in layers for position in layer.lost]
+    if not lost:
+        return []
+    text = (
+        f"no weight is kept in {_listed(lost)}: along the first axis, which may count layers, "
+        "experts or heads"
+    )
+    return [Concern(LayerCollapseWarning, text)]
+
+
+def _of_scope(scope: Scope | None) -> list[Concern]:
+    if scope is None or not scope.is_small:
+        return []
+    largest = "; ".join(f"{name} ({size:,}): {why}" for name, size, why in scope.largest)
+    text = (
+        f"only {percent(scope.share)} of the elements of the model's matrices were searched; the "
+        f"largest left out: {largest}. Choose them with include, or look at prunable(...)"
+    )
+    return [Concern(PartlySearchedWarning, text)]
 
 
 def _degenerate(steps: Sequence[Step], total: int) -> str:

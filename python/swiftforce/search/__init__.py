@@ -5,9 +5,12 @@ several ranks, and saved searches. The result is a record of `swiftforce.result`
 shows it.
 """
 
+from swiftforce.search.agreement import Agreement, RankSums, check_communicator
+from swiftforce.search.initial_masks import check_begins_at_masks
 from swiftforce.search.mask_search import MaskSearch
 from swiftforce.search.methods import prune
 from swiftforce.search.one_shot import magnitude, random, snip
+from swiftforce.search.pieces import Piece
 from swiftforce.search.progressive import force, grasp_it, iterative_snip
 from swiftforce.search.schedule import (
     DEFAULT_STEPS,
@@ -17,14 +20,18 @@ from swiftforce.search.schedule import (
     schedule_keeps,
 )
 from swiftforce.search.selection import permutation, prune_by_scores, saliency, select
-from swiftforce.search.shards import Agreement, Piece
+from swiftforce.search.turns import Turns
 
 __all__ = [
     "Agreement",
     "DEFAULT_STEPS",
     "MaskSearch",
     "Piece",
+    "RankSums",
     "Schedule",
+    "Turns",
+    "check_begins_at_masks",
+    "check_communicator",
     "check_steps",
     "force",
     "grasp_it",

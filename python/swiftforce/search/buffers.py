@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from swiftforce.errors import OverlapError
-from swiftforce.inputs import MASK, Array, Arrays, Tensors, lies_in, read_only, spans
+from swiftforce.inputs import MASK, Array, Arrays, Tensors, lies_in, read_only, spans, write_whole
 
 
 class SearchBuffers:
@@ -17,15 +19,16 @@ class SearchBuffers:
     ----------
     tensors : Tensors
         The dense weights.
-    masked_weights : structure of the weights, optional
-        Where the masked weights are written; new arrays by default.
-    steps : int
-        Of the whole search. A search of one step needs no masked weights to continue with.
+    masked_weights : structure of the weights or False, optional
+        Where the masked weights are written; new arrays by default, nowhere if False.
+    needs_masked : bool
+        Whether a step takes gradients at masked weights. One that begins with all weights, and
+        takes one step, does not.
 
     Attributes
     ----------
     masked : tuple of array, or None
-        The masked weights; None for a search of one step.
+        The masked weights; None if no step needs them, or if they are not wanted.
 
     Raises
     ------
@@ -34,14 +37,22 @@ class SearchBuffers:
         If an array of `masked_weights` shares memory with the weights.
     """
 
-    def __init__(self, tensors: Tensors, masked_weights: Arrays | None, *, steps: int) -> None:
+    def __init__(
+        self,
+        tensors: Tensors,
+        masked_weights: Arrays | Literal[False] | None,
+        *,
+        needs_masked: bool,
+    ) -> None:
         self._tensors = tensors
+        #: The first step whose masks there are: 0 for a search that begins at masks.
+        self._first = 1
         # By the parity of the step.
         self._masks: dict[int, tuple[Array, ...]] = {}
         self.masked: tuple[Array, ...] | None = None
-        if steps > 1 and masked_weights is None:
+        if needs_masked and masked_weights is None:
             self.masked = tensors.empty()
-        elif steps > 1:
+        elif needs_masked and masked_weights is not False:
             self.masked = self._given(masked_weights)
         self._written = [] if self.masked is None else spans(self.masked)
 
@@ -58,6 +69,27 @@ class SearchBuffers:
                 )
         return masked
 
+    def restore(self, step: int, masks: tuple[Array, ...] | None) -> None:
+        """Take over the masks after so many steps, and write the masked weights."""
+        if masks is not None:
+            self._first = min(self._first, step)
+            self._masks = {step % 2: masks}
+
+        def write() -> None:
+            for weight, masked in zip(self._tensors.arrays, self.masked or (), strict=False):
+                np.copyto(masked, weight)
+            for mask, masked in zip(masks or (), self.masked or (), strict=False):
+                np.copyto(masked, masked.dtype.type(0), where=~mask)
+
+        write_whole(write)
+
+    def current(self, step: int) -> tuple[Array, ...] | None:
+        """The masks after so many steps; None if the search begins with all weights, at its start.
+
+        They are those that the next step starts from.
+        """
+        return self.masks(step) if step >= self._first else None
+
     def masks(self, step: int) -> tuple[Array, ...]:
         """The masks of a step, which are those that the step two later writes."""
         if step % 2 not in self._masks:
@@ -69,31 +101,24 @@ class SearchBuffers:
         self._masks.pop(step % 2, None)
 
     def shown_masks(self, step: int) -> tuple[Array, ...]:
-        """The masks of a step as read-only views; all True before the first."""
-        if step:
-            return tuple([read_only(mask) for mask in self.masks(step)])
-        return tuple([read_only(np.ones(one.shape, MASK)) for one in self._tensors.arrays])
+        """The masks after so many steps as read-only views."""
+        masks = self.current(step)
+        if masks is None:
+            masks = tuple([np.ones(one.shape, MASK) for one in self._tensors.arrays])
+        return tuple([read_only(mask) for mask in masks])
 
     def shown_weights(self, step: int) -> tuple[Array, ...]:
         """The weights with those removed after a step replaced by zero, as read-only views."""
         arrays = self._tensors.arrays
-        if step and self.masked is not None:
+        masks = self.current(step)
+        if masks is not None and self.masked is not None:
             arrays = self.masked
-        elif step:
+        elif masks is not None:
             arrays = tuple(
                 np.where(mask, weight, weight.dtype.type(0))
-                for mask, weight in zip(self.masks(step), arrays, strict=True)
+                for mask, weight in zip(masks, arrays, strict=True)
             )
         return tuple([read_only(array) for array in arrays])
-
-    def restore(self, step: int, masks: tuple[Array, ...]) -> None:
-        """Take over the masks of a step, none before the first, and write the masked weights."""
-        if step:
-            self._masks = {step % 2: masks}
-        for weight, masked in zip(self._tensors.arrays, self.masked or (), strict=False):
-            np.copyto(masked, weight)
-        for mask, masked in zip(masks, self.masked or (), strict=False):
-            np.copyto(masked, masked.dtype.type(0), where=~mask)
 
     def apart(self, gradients: tuple[Array, ...]) -> tuple[Array, ...]:
         """Gradients of which none lies in the masked weights, which a step writes: copied there."""

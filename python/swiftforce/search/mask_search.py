@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic, Self, Unpack, cast, overload
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self, Unpack, cast, overload
 
 from swiftforce.distributed import Communicator
-from swiftforce.errors import SearchDoneError, StructureError
 from swiftforce.inputs import (
     Array,
     Arrays,
@@ -20,17 +18,18 @@ from swiftforce.inputs import (
     method_info,
     method_name,
 )
-from swiftforce.result import Masks_co, Pruning, Step, warn_about
-from swiftforce.search.buffers import SearchBuffers
-from swiftforce.search.gradients import checked_gradients
-from swiftforce.search.native_search import NativeSearch
+from swiftforce.result import Masks_co, Pruning, PruningRecord, Step, ZeroScores
+from swiftforce.search.agreement import Agreement
+from swiftforce.search.initial_masks import check_begins_at_masks, copied_masks, kept_by
 from swiftforce.search.options import Key, SearchOptions
-from swiftforce.search.saved_search import SavedSearch, digests
+from swiftforce.search.pieces import Piece
+from swiftforce.search.saving import Described, read
 from swiftforce.search.schedule import Schedule, plan, schedule_name
-from swiftforce.search.shards import Agreement, Piece, Shard
+from swiftforce.search.search_state import SearchState
+from swiftforce.search.shards import Shard
 
 
-class MaskSearch(Generic[Masks_co]):
+class MaskSearch(SearchState[Masks_co]):
     """A search for masks whose loop the caller owns.
 
     Parameters
@@ -38,7 +37,7 @@ class MaskSearch(Generic[Masks_co]):
     weights : mapping, sequence or array
         The dense weights that may be removed: leave out biases and the parameters of
         normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
-        C-contiguous, of any shapes. They are read in place and never written.
+        C-contiguous, of any shapes; may be nested. They are read in place and never written.
     method : str
         One of `methods`.
     sparsity : float, optional
@@ -53,15 +52,21 @@ class MaskSearch(Generic[Masks_co]):
     seed : int
         Seed of random scores, in 0 ... 2**64 - 1. The same seed gives the same scores on every
         machine.
-    masked_weights : structure of the weights, optional
+    masked_weights : structure of the weights or False, optional
         Where a search of several steps writes the masked weights, from its first step on; arrays
         of its own by default. Pass the arrays that a model computes with, and a copy of them as
-        `weights`, and the model is masked in place.
+        `weights`, and the model is masked in place. With `initial_masks` they are written at once.
+        Pass False if you mask weights yourself: the search then keeps no masked weights, and
+        computes them when they are read.
+    initial_masks : Pruning, or structure of the weights, of bool, optional
+        Masks to begin at, True where a weight is kept, as if a step had found them: the first
+        gradients are those of the masked weights, and a named schedule falls from as many weights
+        as they keep. `sparsity` and `keep` are still of all weights. Not for methods of one step.
     communicator : Communicator, optional
         The way to the other ranks, if several hold the weights: each passes its own part, which
         may be empty, and the same other arguments, and all take each step together. `sparsity`,
         `keep` and `schedule` are of the weights of all ranks, and so is a `Step`, except for
-        `layer_kept`. See `swiftforce.distributed`.
+        `layer_kept` without pieces. See `swiftforce.distributed`.
     pieces : sequence of Piece, optional
         With a communicator: where the arrays lie in tensors that all ranks name in the same order.
         By default each rank has tensors of its own, which follow those of the rank before.
@@ -70,6 +75,9 @@ class MaskSearch(Generic[Masks_co]):
     ------
     SparsityError, KeepError, StepsError, ScheduleError, SeedError, UnknownNameError
         If an argument is out of range, or a name is not known: the message says what there is.
+        Also if more weights were to be kept than `initial_masks` keep.
+    WeightsDifferError
+        If `initial_masks` is a result for other weights.
     ShapeError, StructureError, UnsupportedTypeError, LayoutError, OverlapError
         If an array does not fit: the message names it and says what to do.
     RankFailedError
@@ -134,7 +142,8 @@ class MaskSearch(Generic[Masks_co]):
         steps: int | None = None,
         schedule: Schedule = ...,
         seed: int = 0,
-        masked_weights: Arrays | None = None,
+        masked_weights: Arrays | Literal[False] | None = None,
+        initial_masks: PruningRecord[Any] | Arrays | None = None,
         communicator: Communicator | None = None,
         pieces: Sequence[Piece] | None = None,
     ) -> None: ...
@@ -149,7 +158,8 @@ class MaskSearch(Generic[Masks_co]):
         steps: int | None = None,
         schedule: Schedule = "exponential",
         seed: int = 0,
-        masked_weights: Arrays | None = None,
+        masked_weights: Arrays | Literal[False] | None = None,
+        initial_masks: PruningRecord[Any] | Arrays | None = None,
         communicator: Communicator | None = None,
         pieces: Sequence[Piece] | None = None,
     ) -> None:
@@ -160,21 +170,31 @@ class MaskSearch(Generic[Masks_co]):
             self._tensors = Tensors(weights, "weights", may_be_empty=communicator is not None)
             check_distinct(self._tensors)
             self._shard = Shard.of(communicator, self._tensors, pieces)
+            masks, kept = None, 0
+            if initial_masks is not None:
+                check_begins_at_masks(self.method, one_shot=self._info["one_shot"])
+                masks = copied_masks(self._tensors, initial_masks)
+                kept = kept_by(masks)
             if self._shard is not None:
-                agreement.settings = self._shard.settings
+                agreement.settings = (self._shard.settings, masks is None)
         if self._shard is not None:
-            self._shard.exchange_starts()
+            self._shard.exchange(kept)
         with Agreement(communicator) as agreement:
+            if self._shard is not None:
+                kept = self._shard.place()
+            self._initial = None if masks is None else kept
             self._schedule = schedule_name(schedule)
             size = self._tensors.size if self._shard is None else self._shard.total
-            self._keeps = plan(schedule, size, sparsity, keep, steps, method=self.method)
-            self._native = NativeSearch(
-                self._tensors, self.method, self._keeps, seed=self._seed, shard=self._shard
+            self._keeps = plan(
+                schedule, size, sparsity, keep, steps, method=self.method, initial=self._initial
             )
-            self._buffers = SearchBuffers(self._tensors, masked_weights, steps=self.steps)
+            self._continue_from((), masked_weights)
             agreement.settings = (self.method, self._seed, self._keeps)
-        self._digests: tuple[str, ...] | None = None
-        self._lock = threading.RLock()
+        if masks is not None:
+            # Now, since no rank can fail any more: the arrays may be the caller's.
+            self._buffers.restore(0, masks)
+        self._described: Described | None = None
+        self._zeros: ZeroScores | None = None
 
     @property
     def steps(self) -> int:
@@ -184,13 +204,13 @@ class MaskSearch(Generic[Masks_co]):
     @property
     def taken(self) -> int:
         """Number of steps taken."""
+        self._turns.check()
         return self._native.taken
 
     @property
     def history(self) -> tuple[Step, ...]:
         """What each step taken did."""
-        with self._lock:
-            return tuple([self._native.report(position + 1) for position in range(self.taken)])
+        return self._turns.take(self._reports)
 
     @property
     def done(self) -> bool:
@@ -209,20 +229,17 @@ class MaskSearch(Generic[Masks_co]):
 
     @property
     def masks(self) -> Masks_co:
-        """The masks so far, as read-only views; all True before the first step."""
+        """The masks so far, as read-only views; before the first step, those it begins at."""
         return self._restored(self._buffers.shown_masks(self.taken))
 
     @property
     def masked_weights(self) -> Arrays:
         """The weights with the removed ones replaced by zero, as read-only views.
 
-        Before the first step, the weights themselves. Compute the next gradients at these.
+        Before the first step, the weights themselves, unless the search begins at masks. Compute
+        the next gradients at these.
         """
         return self._tensors.restore(self._buffers.shown_weights(self.taken))
-
-    def _restored(self, masks: Iterable[Array]) -> Masks_co:
-        """Masks in the structure of the weights."""
-        return cast(Masks_co, self._tensors.restore(masks))
 
     def step(self, grads: Arrays | None = None) -> Step:
         """Take one step.
@@ -248,37 +265,19 @@ class MaskSearch(Generic[Masks_co]):
             The search is as it was before the call, and the step may be tried again.
         RankFailedError
             Likewise, if another rank raised one of these.
+        InUseError
+            If a communicator or a signal handler takes a step within a step. Nothing is done.
         Exception
-            Whatever a communicator raises. The search is as it was before the call, unless the
-            last exchange failed: that of how many weights each piece keeps.
+            Whatever a communicator raises. The search is as it was before the call.
         """
-        shard = self._shard
-        with self._lock:
-            with Agreement(None if shard is None else shard.communicator):
-                taken = self.taken
-                if taken == self.steps:
-                    raise SearchDoneError(f"the search has taken all of its {self.steps} steps")
-                gradients = None
-                if self.needs_gradients:
-                    given = checked_gradients(self._tensors, grads, self.method)
-                    gradients = self._buffers.apart(given)
-                before = self._buffers.masks(taken) if taken else None
-                after = self._buffers.masks(taken + 1)
-            step = self._native.step(taken + 1, gradients, before, after, self._buffers.masked)
-            if shard is not None:
-                # Now, while all ranks are here: later, one alone may ask for a result.
-                self._native.layers(step)
-            return step
-
-    def _forget_previous(self) -> None:
-        """Free the memory of the masks before the last step's, until the next step."""
-        self._buffers.release_masks(self.taken + 1)
+        return self._turns.take(lambda: self._step(grads))
 
     def save(self, path: str | os.PathLike[str], *, label: str = "") -> None:
         """Write the search as it is to a safetensors file; `resume` continues it from there.
 
         The file has a bit per weight for the masks, what the steps did, and a digest of the
-        weights, which it does not have.
+        weights, which it does not have. If several ranks share the search, all call this, and the
+        first one writes a single file, of whole tensors. Any number of ranks can continue.
 
         Parameters
         ----------
@@ -289,10 +288,10 @@ class MaskSearch(Generic[Masks_co]):
 
         Raises
         ------
-        StructureError
-            If other ranks take part: each would have to continue from the same step.
         ImportError, OSError
             If safetensors is not installed, or the file cannot be written.
+        RankFailedError
+            If another rank raised.
 
         Examples
         --------
@@ -309,22 +308,7 @@ class MaskSearch(Generic[Masks_co]):
         >>> search.taken, search.step(grads).keep, search.done
         (1, 1, True)
         """
-        if self._shard is not None:
-            raise StructureError("a search that several ranks share cannot be saved")
-        with self._lock:
-            taken = self.taken
-            saved = SavedSearch(
-                method=self.method,
-                seed=self._seed,
-                schedule=self._schedule,
-                keeps=self._keeps,
-                history=self.history,
-                masks=self._buffers.masks(taken) if taken else (),
-                label=label,
-            )
-            if self._digests is None:
-                self._digests = digests(self._tensors)
-            saved.write(path, self._tensors, self._digests)
+        self._turns.take(lambda: self._save(path, label))
 
     @classmethod
     def resume(
@@ -332,7 +316,9 @@ class MaskSearch(Generic[Masks_co]):
         path: str | os.PathLike[str],
         weights: Arrays,
         *,
-        masked_weights: Arrays | None = None,
+        masked_weights: Arrays | Literal[False] | None = None,
+        communicator: Communicator | None = None,
+        pieces: Sequence[Piece] | None = None,
         label: str = "",
     ) -> MaskSearch[Any]:
         """Continue a search that `save` wrote: the rest of it is the same, bit for bit.
@@ -343,8 +329,17 @@ class MaskSearch(Generic[Masks_co]):
             The file.
         weights : mapping, sequence or array
             The dense weights that the search began with.
-        masked_weights : structure of the weights, optional
+        masked_weights : structure of the weights or False, optional
             As for `MaskSearch`; written at once.
+        communicator : Communicator, optional
+            The way to the other ranks, if several hold the weights: each passes its own part, which
+            may be empty, and the same other arguments, and all take each step together. `sparsity`,
+            `keep` and `schedule` are of the weights of all ranks, and so is a `Step`, except for
+            `layer_kept` without pieces. See `swiftforce.distributed`.
+        pieces : sequence of Piece, optional
+            With a communicator: where the arrays lie in tensors that all ranks name in the same
+            order. By default each rank has tensors of its own, which follow those of the rank
+            before.
         label : str
             The label that the search was saved with.
 
@@ -357,8 +352,19 @@ class MaskSearch(Generic[Masks_co]):
             If the file is damaged, does not hold a search, or has another label.
         ImportError, OSError
             If safetensors is not installed, or the file cannot be read.
+        RankFailedError
+            If another rank raised.
+
+        Notes
+        -----
+        Any number of ranks continues what any other number saved, or one process, and with other
+        pieces. Without pieces, ranks may hand whole tensors to each other, but not parts of them.
+        All ranks must be able to read the file.
         """
-        saved = SavedSearch.read(path, Tensors(weights, "weights"), label=label)
+        found = read(path, weights, communicator, pieces, label)
+        saved, history = found.saved, found.history
+        structure = Tensors(weights, "weights", may_be_empty=communicator is not None)
+        begins = found.masks is not None and not history
         with saved.made_from(path):
             search: Self = cast(Any, cls)(
                 weights,
@@ -366,10 +372,15 @@ class MaskSearch(Generic[Masks_co]):
                 schedule=saved.keeps,
                 seed=saved.seed,
                 masked_weights=masked_weights,
+                initial_masks=structure.restore(found.masks or ()) if begins else None,
+                communicator=communicator,
+                pieces=pieces,
             )
-        search._schedule = saved.schedule
-        search._native = search._native.resumed(saved.history)
-        search._buffers.restore(len(saved.history), saved.masks)
+        with Agreement(communicator):
+            search._schedule = saved.schedule
+            search._described = found.described
+            search._continue_from(history, masked_weights)
+            search._buffers.restore(len(history), found.masks)
         return search
 
     def result(self, *, stacklevel: int = 2) -> Pruning[Masks_co]:
@@ -395,22 +406,3 @@ class MaskSearch(Generic[Masks_co]):
             If removed weights could return but never had a gradient.
         """
         return self._result(stacklevel + 1, copies=True)
-
-    def _result(self, stacklevel: int, *, copies: bool) -> Pruning[Masks_co]:
-        with self._lock:
-            history = self.history
-            if not history:
-                raise SearchDoneError("the search has taken no step yet, so there is no result")
-            masks = self._buffers.masks(len(history))
-            if copies:
-                masks = tuple(mask.copy() for mask in masks)
-        layers = self._native.layers(history[-1])
-        warn_about(layers, history, free=self._info["free"], stacklevel=stacklevel + 1)
-        return Pruning(
-            masks=self._restored(masks),
-            method=self.method,
-            layers=layers,
-            history=history,
-            seed=self._seed,
-            schedule=self._schedule,
-        )

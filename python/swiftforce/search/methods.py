@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Unpack, overload
 
 from swiftforce.inputs import Array, Arrays, Mask, MethodName
-from swiftforce.result import Pruning
+from swiftforce.result import Pruning, PruningRecord
 from swiftforce.search.options import Gradients, Key, PruneOptions
 from swiftforce.search.run import run
 from swiftforce.search.schedule import Schedule
@@ -45,6 +45,7 @@ def prune(
     steps: int | None = None,
     schedule: Schedule = ...,
     seed: int = 0,
+    initial_masks: PruningRecord[Any] | Arrays | None = None,
     progress: bool | None = None,
 ) -> Pruning[Any]: ...
 def prune(
@@ -57,6 +58,7 @@ def prune(
     steps: int | None = None,
     schedule: Schedule = "exponential",
     seed: int = 0,
+    initial_masks: PruningRecord[Any] | Arrays | None = None,
     progress: bool | None = None,
 ) -> Pruning[Any]:
     """Find masks by the method of the given name.
@@ -66,7 +68,7 @@ def prune(
     weights : mapping, sequence or array
         The dense weights that may be removed: leave out biases and the parameters of
         normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
-        C-contiguous, of any shapes. They are read in place and never written.
+        C-contiguous, of any shapes; may be nested. They are read in place and never written.
     gradients : callable or structure of the weights, optional
         ``gradients(masked_weights)`` returns the gradients of the loss at the masked weights, in
         the structure of the weights, averaged over the batches of the step. They must be dense:
@@ -87,6 +89,10 @@ def prune(
     seed : int
         Seed of random scores, in 0 ... 2**64 - 1. The same seed gives the same scores on every
         machine.
+    initial_masks : Pruning, or structure of the weights, of bool, optional
+        Masks to begin at, True where a weight is kept, as if a step had found them: the first
+        gradients are those of the masked weights, and a named schedule falls from as many weights
+        as they keep. `sparsity` and `keep` are still of all weights. Not for methods of one step.
     progress : bool, optional
         Whether to show a progress bar. By default one appears once the call has taken two seconds,
         if standard error is a terminal or a notebook and tqdm is installed.
@@ -100,6 +106,9 @@ def prune(
     ------
     SparsityError, KeepError, StepsError, ScheduleError, SeedError, UnknownNameError
         If an argument is out of range, or a name is not known.
+        Also if more weights were to be kept than `initial_masks` keep.
+    WeightsDifferError
+        If `initial_masks` is a result for other weights.
     MissingGradientsError
         If the method needs gradients and none are passed, or if `gradients` returns None, or is
         arrays for a search of several steps.
@@ -137,5 +146,6 @@ def prune(
         steps=steps,
         schedule=schedule,
         seed=seed,
+        initial_masks=initial_masks,
         progress=progress,
     )

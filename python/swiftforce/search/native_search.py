@@ -24,8 +24,11 @@ class NativeSearch:
     seed : int
     shard : Shard, optional
         This rank's part, if several ranks hold the weights.
-    taken : int
-        Steps that were taken before: the search continues after them.
+    history : sequence of Step
+        The steps that were taken before: the search continues after them.
+    initial : int, optional
+        Weights of all ranks that the masks keep which the search begins at. To the core they are
+        the masks of a first step, of which it has no record.
 
     Raises
     ------
@@ -41,25 +44,26 @@ class NativeSearch:
         *,
         seed: int,
         shard: Shard | None,
-        taken: int = 0,
+        history: Sequence[Step] = (),
+        initial: int | None = None,
     ) -> None:
         self._tensors = tensors
-        self._method = method
-        self._keeps = keeps
-        self._seed = seed
         self._shard = shard
-        self._steps: dict[int, Step] = {}
+        # The core has no record of earlier steps.
+        self._steps = {step.step: step for step in history}
+        self._before = () if initial is None else (initial,)
+        numbers = (*self._before, *keeps)
         try:
             self._handle = _core.search_create(
                 case_number("method", method),
                 0,
                 keeps[-1],
-                len(keeps),
-                keeps,
+                len(numbers),
+                numbers,
                 tensors.sizes,
                 seed,
                 0 if shard is None else shard.total,
-                taken,
+                len(self._before) + len(history),
             )
         except _core.NativeError as error:
             raise public_error(error, tensors.label) from None
@@ -68,29 +72,18 @@ class NativeSearch:
     def taken(self) -> int:
         """Number of steps taken."""
         with native_call():
-            return _core.search_taken(self._handle)
+            return _core.search_taken(self._handle) - len(self._before)
 
     def report(self, position: int) -> Step:
         """What the step at a position did; 1 is the first."""
         # The core keeps the record, so it also has a step whose return was interrupted.
         if position not in self._steps:
             with native_call():
-                report = _core.search_report(self._handle, position, len(self._tensors.arrays))
-            self._steps[position] = step_of(report)
+                report = _core.search_report(
+                    self._handle, position + len(self._before), len(self._tensors.arrays)
+                )
+            self._steps[position] = step_of({**report, "step": position})
         return self._steps[position]
-
-    def resumed(self, history: Sequence[Step]) -> NativeSearch:
-        """The same search after steps that were taken earlier, of which the core has no record."""
-        found = NativeSearch(
-            self._tensors,
-            self._method,
-            self._keeps,
-            seed=self._seed,
-            shard=self._shard,
-            taken=len(history),
-        )
-        found._steps = {step.step: step for step in history}
-        return found
 
     def step(
         self,
@@ -105,7 +98,7 @@ class NativeSearch:
         Parameters
         ----------
         before : tuple of array, optional
-            The masks of the previous step; None at the first.
+            The masks of the previous step; None if the search begins with all weights.
         after, masked : tuple of array
             Where the masks and, if given, the masked weights are written.
         """
@@ -120,14 +113,16 @@ class NativeSearch:
                 masked,
                 None if shard is None else shard.sum,
                 None if shard is None else shard.starts,
+                None if shard is None else shard.loops,
             )
         except _core.NativeError as error:
             raise public_error(error, self._tensors.label) from None
+        report["step"] = position
         step = self._steps[position] = step_of(report)
         return step
 
     def layers(self, step: Step) -> tuple[Layer, ...]:
         """What a step left of each tensor; for pieces, of each whole tensor."""
-        if self._shard is None or self._shard.pieces is None:
+        if self._shard is None or self._shard.blocks is None:
             return layers_of(self._tensors, step)
         return self._shard.layers(step)

@@ -51,7 +51,7 @@ def snip(
     weights : mapping, sequence or array
         The dense weights that may be removed: leave out biases and the parameters of
         normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
-        C-contiguous, of any shapes. They are read in place and never written.
+        C-contiguous, of any shapes; may be nested. They are read in place and never written.
     gradients : callable or structure of the weights
         ``gradients(masked_weights)`` returns the gradients of the loss at the masked weights, in
         the structure of the weights, averaged over the batches of the step. They must be dense:
@@ -142,7 +142,7 @@ def magnitude(
     weights : mapping, sequence or array
         The dense weights that may be removed: leave out biases and the parameters of
         normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
-        C-contiguous, of any shapes. They are read in place and never written.
+        C-contiguous, of any shapes; may be nested. They are read in place and never written.
     sparsity : float, optional
         Share of all weights to remove, in [0, 1). Give either this or `keep`.
     keep : int, optional
@@ -218,7 +218,7 @@ def random(
     weights : mapping, sequence or array
         The dense weights that may be removed: leave out biases and the parameters of
         normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
-        C-contiguous, of any shapes. They are read in place and never written.
+        C-contiguous, of any shapes; may be nested. They are read in place and never written.
     sparsity : float, optional
         Share of all weights to remove, in [0, 1). Give either this or `keep`.
     keep : int, optional

@@ -8,12 +8,13 @@ from.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TypedDict, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar
 
 from swiftforce.distributed import Communicator
 from swiftforce.inputs import Arrays, MethodName
+from swiftforce.result import PruningRecord
+from swiftforce.search.pieces import Piece
 from swiftforce.search.schedule import Schedule
-from swiftforce.search.shards import Piece
 
 #: The caller's function from masked weights to dense gradients, both in the weights' structure.
 Gradients = Callable[[Arrays], Arrays]
@@ -39,6 +40,7 @@ class StepOptions(KeepOptions, total=False):
 
     steps: int | None
     schedule: Schedule
+    initial_masks: PruningRecord[Any] | Arrays | None
     progress: bool | None
 
 
@@ -56,6 +58,7 @@ class SearchOptions(KeepOptions, total=False):
     steps: int | None
     schedule: Schedule
     seed: int
-    masked_weights: Arrays | None
+    masked_weights: Arrays | Literal[False] | None
+    initial_masks: PruningRecord[Any] | Arrays | None
     communicator: Communicator | None
     pieces: Sequence[Piece] | None

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any, Unpack, overload
 
 from swiftforce.inputs import Array, Arrays, Mask
-from swiftforce.result import Pruning
+from swiftforce.result import Pruning, PruningRecord
 from swiftforce.search.options import Gradients, Key, StepOptions
 from swiftforce.search.run import run
 from swiftforce.search.schedule import Schedule
@@ -46,6 +46,7 @@ def force(
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = ...,
+    initial_masks: PruningRecord[Any] | Arrays | None = None,
     progress: bool | None = None,
 ) -> Pruning[Any]: ...
 def force(
@@ -56,6 +57,7 @@ def force(
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
+    initial_masks: PruningRecord[Any] | Arrays | None = None,
     progress: bool | None = None,
 ) -> Pruning[Any]:
     """Find masks by FORCE: in each step all weights compete, so a removed weight may return.
@@ -68,7 +70,7 @@ def force(
     weights : mapping, sequence or array
         The dense weights that may be removed: leave out biases and the parameters of
         normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
-        C-contiguous, of any shapes. They are read in place and never written.
+        C-contiguous, of any shapes; may be nested. They are read in place and never written.
     gradients : callable or structure of the weights
         ``gradients(masked_weights)`` returns the gradients of the loss at the masked weights, in
         the structure of the weights, averaged over the batches of the step. They must be dense:
@@ -83,6 +85,10 @@ def force(
     schedule : str or sequence
         How the number of kept weights falls from step to step: one of `schedules`, or a list of
         your own (see `schedule_keeps`).
+    initial_masks : Pruning, or structure of the weights, of bool, optional
+        Masks to begin at, True where a weight is kept, as if a step had found them: the first
+        gradients are those of the masked weights, and a named schedule falls from as many weights
+        as they keep. `sparsity` and `keep` are still of all weights. Not for methods of one step.
     progress : bool, optional
         Whether to show a progress bar. By default one appears once the call has taken two seconds,
         if standard error is a terminal or a notebook and tqdm is installed.
@@ -96,6 +102,9 @@ def force(
     ------
     SparsityError, KeepError, StepsError, ScheduleError, UnknownNameError
         If an argument is out of range, or a name is not known.
+        Also if more weights were to be kept than `initial_masks` keep.
+    WeightsDifferError
+        If `initial_masks` is a result for other weights.
     MissingGradientsError
         If `gradients` returns None, or is arrays for a search of several steps.
     NonFiniteError
@@ -134,6 +143,7 @@ def force(
         keep=keep,
         steps=steps,
         schedule=schedule,
+        initial_masks=initial_masks,
         progress=progress,
     )
 
@@ -163,6 +173,7 @@ def iterative_snip(
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = ...,
+    initial_masks: PruningRecord[Any] | Arrays | None = None,
     progress: bool | None = None,
 ) -> Pruning[Any]: ...
 def iterative_snip(
@@ -173,6 +184,7 @@ def iterative_snip(
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
+    initial_masks: PruningRecord[Any] | Arrays | None = None,
     progress: bool | None = None,
 ) -> Pruning[Any]:
     """Find masks by Iterative SNIP: only survivors compete, so a removed weight never returns.
@@ -185,7 +197,7 @@ def iterative_snip(
     weights : mapping, sequence or array
         The dense weights that may be removed: leave out biases and the parameters of
         normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
-        C-contiguous, of any shapes. They are read in place and never written.
+        C-contiguous, of any shapes; may be nested. They are read in place and never written.
     gradients : callable or structure of the weights
         ``gradients(masked_weights)`` returns the gradients of the loss at the masked weights, in
         the structure of the weights, averaged over the batches of the step. They must be dense:
@@ -200,6 +212,10 @@ def iterative_snip(
     schedule : str or sequence
         How the number of kept weights falls from step to step: one of `schedules`, or a list of
         your own (see `schedule_keeps`).
+    initial_masks : Pruning, or structure of the weights, of bool, optional
+        Masks to begin at, True where a weight is kept, as if a step had found them: the first
+        gradients are those of the masked weights, and a named schedule falls from as many weights
+        as they keep. `sparsity` and `keep` are still of all weights. Not for methods of one step.
     progress : bool, optional
         Whether to show a progress bar. By default one appears once the call has taken two seconds,
         if standard error is a terminal or a notebook and tqdm is installed.
@@ -213,6 +229,9 @@ def iterative_snip(
     ------
     SparsityError, KeepError, StepsError, ScheduleError, UnknownNameError
         If an argument is out of range, or a name is not known.
+        Also if more weights were to be kept than `initial_masks` keep.
+    WeightsDifferError
+        If `initial_masks` is a result for other weights.
     MissingGradientsError
         If `gradients` returns None, or is arrays for a search of several steps.
     NonFiniteError
@@ -250,6 +269,7 @@ def iterative_snip(
         keep=keep,
         steps=steps,
         schedule=schedule,
+        initial_masks=initial_masks,
         progress=progress,
     )
 
@@ -279,6 +299,7 @@ def grasp_it(
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = ...,
+    initial_masks: PruningRecord[Any] | Arrays | None = None,
     progress: bool | None = None,
 ) -> Pruning[Any]: ...
 def grasp_it(
@@ -289,6 +310,7 @@ def grasp_it(
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
+    initial_masks: PruningRecord[Any] | Arrays | None = None,
     progress: bool | None = None,
 ) -> Pruning[Any]:
     """Find masks by the paper's GRASP-It: survivors compete by their squared gradients.
@@ -301,7 +323,7 @@ def grasp_it(
     weights : mapping, sequence or array
         The dense weights that may be removed: leave out biases and the parameters of
         normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
-        C-contiguous, of any shapes. They are read in place and never written.
+        C-contiguous, of any shapes; may be nested. They are read in place and never written.
     gradients : callable or structure of the weights
         ``gradients(masked_weights)`` returns the gradients of the loss at the masked weights, in
         the structure of the weights, averaged over the batches of the step. They must be dense:
@@ -316,6 +338,10 @@ def grasp_it(
     schedule : str or sequence
         How the number of kept weights falls from step to step: one of `schedules`, or a list of
         your own (see `schedule_keeps`).
+    initial_masks : Pruning, or structure of the weights, of bool, optional
+        Masks to begin at, True where a weight is kept, as if a step had found them: the first
+        gradients are those of the masked weights, and a named schedule falls from as many weights
+        as they keep. `sparsity` and `keep` are still of all weights. Not for methods of one step.
     progress : bool, optional
         Whether to show a progress bar. By default one appears once the call has taken two seconds,
         if standard error is a terminal or a notebook and tqdm is installed.
@@ -329,6 +355,9 @@ def grasp_it(
     ------
     SparsityError, KeepError, StepsError, ScheduleError, UnknownNameError
         If an argument is out of range, or a name is not known.
+        Also if more weights were to be kept than `initial_masks` keep.
+    WeightsDifferError
+        If `initial_masks` is a result for other weights.
     MissingGradientsError
         If `gradients` returns None, or is arrays for a search of several steps.
     NonFiniteError
@@ -365,5 +394,6 @@ def grasp_it(
         keep=keep,
         steps=steps,
         schedule=schedule,
+        initial_masks=initial_masks,
         progress=progress,
     )

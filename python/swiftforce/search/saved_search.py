@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,47 @@ from swiftforce.errors import (
     UnknownNameError,
     WeightsDifferError,
 )
-from swiftforce.files import FileFormat, packed_masks, unpacked_mask
+from swiftforce.files import FileFormat, checked_bits, checks
 from swiftforce.inputs import Array, Tensors, differences
-from swiftforce.result import Step, saved_step
+from swiftforce.result import Step, packed_steps, unpacked_steps
 
-_FORMAT = FileFormat("swiftforce-search", 1, "a search", SearchFileError)
+_FORMAT = FileFormat("swiftforce-search", 2, "a search", SearchFileError, oldest=1)
+#: Digits of the SHA-256 of earlier versions, which needs the whole tensor in one process.
+_SHA256 = 64
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The whole tensors of a search, as its file describes them.
+
+    Attributes
+    ----------
+    names : tuple of str
+    shapes : tuple of tuple of int
+    dtypes : tuple of str
+    digests : tuple of str
+        By which other values are noticed.
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[str, ...]
+    digests: tuple[str, ...]
+
+    @classmethod
+    def of(cls, tensors: Tensors, digests: Sequence[int]) -> Weights:
+        """Those of one process."""
+        return cls(
+            tensors.names,
+            tuple(array.shape for array in tensors.arrays),
+            tuple(array.dtype.name for array in tensors.arrays),
+            tuple(map(shown_digest, digests)),
+        )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of elements of each."""
+        return tuple(math.prod(shape) for shape in self.shapes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +76,13 @@ class SavedSearch:
     keeps : tuple of int
         Weights kept after each step, those still to come included.
     history : tuple of Step
-        What the steps taken did.
+        What the steps taken did, to whole tensors.
+    weights : Weights
+    kept : tuple of int
+        Weights that the masks keep of each whole tensor; none without masks.
     masks : tuple of array
-        The masks of the last step taken; none before the first.
+        The masks of the last step taken, a bit per weight; before the first, those that the
+        search begins at, if it begins at masks.
     label : str
         The caller's text, which must be the same to continue.
     """
@@ -51,11 +92,13 @@ class SavedSearch:
     schedule: str
     keeps: tuple[int, ...]
     history: tuple[Step, ...]
+    weights: Weights
+    kept: tuple[int, ...]
     masks: tuple[Array, ...]
     label: str = ""
 
-    def write(self, path: str | os.PathLike[str], weights: Tensors, digests: Sequence[str]) -> None:
-        """Write it to a file that fits only the weights with these digests.
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a file that fits only weights with these digests.
 
         Raises
         ------
@@ -64,30 +107,28 @@ class SavedSearch:
         OSError
             If the file cannot be written.
         """
+        counts, history = packed_steps(self.history)
+        weights = self.weights
+        described = zip(weights.names, weights.shapes, weights.dtypes, weights.digests, strict=True)
         about = {
             "method": self.method,
             "seed": self.seed,
             "schedule": self.schedule,
             "keeps": list(self.keeps),
-            "history": [asdict(step) for step in self.history],
+            "history": history,
             "label": self.label,
-            "weights": [
-                [name, list(array.shape), array.dtype.name, digest]
-                for name, array, digest in zip(weights.names, weights.arrays, digests, strict=True)
-            ],
+            "kept": list(self.kept),
+            "weights": [[name, list(shape), *others] for name, shape, *others in described],
         }
-        _FORMAT.write(path, packed_masks(self.masks), about)
+        masks = {f"mask.{position}": bits for position, bits in enumerate(self.masks)}
+        _FORMAT.write(path, {**masks, **counts}, about)
 
     @classmethod
-    def read(
-        cls, path: str | os.PathLike[str], weights: Tensors, *, label: str = ""
-    ) -> SavedSearch:
-        """Read what `write` wrote for these weights.
+    def read(cls, path: str | os.PathLike[str], *, label: str = "") -> SavedSearch:
+        """Read what `write` wrote.
 
         Raises
         ------
-        WeightsDifferError
-            If it was written for others.
         SearchFileError
             If the file is damaged, does not hold a search, or has another label.
         ImportError
@@ -95,13 +136,10 @@ class SavedSearch:
         OSError
             If the file cannot be read.
         """
-        packed, about = _FORMAT.read(path)
+        arrays, about = _FORMAT.read(path)
         try:
-            _check_weights(path, about["weights"], weights)
-            saved = cls._of(packed, about)
+            saved = cls._of(arrays, about)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-            if isinstance(error, WeightsDifferError):
-                raise
             raise SearchFileError(f"{path} is damaged: {error}") from None
         if saved.label != label:
             raise SearchFileError(
@@ -117,56 +155,113 @@ class SavedSearch:
         except (KeepError, ScheduleError, SeedError, StepsError, UnknownNameError) as error:
             raise SearchFileError(f"{path} is damaged: {error}") from None
 
+    @property
+    def settings(self) -> object:
+        """What must be the same in the files that ranks read."""
+        return (self.method, self.seed, self.keeps, self.history, self.weights, self.kept)
+
+    @property
+    def has_old_digests(self) -> bool:
+        """Whether an earlier version wrote the file."""
+        return any(len(digest) == _SHA256 for digest in self.weights.digests)
+
+    def check_weights(self, path: str | os.PathLike[str], weights: Weights) -> None:
+        """Refuse weights that are not those of the file; the message says what differs.
+
+        Raises
+        ------
+        WeightsDifferError
+        """
+        saved = self.weights
+        shapes = dict(zip(saved.names, saved.shapes, strict=True))
+        now = dict(zip(weights.names, weights.shapes, strict=True))
+        # Flat weights are those of a tensor in the order of its memory: shards are not flat.
+        flat = {name for name, shape in now.items() if _is_flattened(shape, shapes.get(name))}
+        found = differences({**shapes, **{name: now[name] for name in flat}}, now)
+        if not found and saved.names != weights.names:
+            found = ["the order of the tensors"]
+        if not found:
+            rest = zip(saved.names, saved.dtypes, saved.digests, strict=True)
+            for (name, dtype, digest), own in zip(
+                rest, zip(weights.dtypes, weights.digests, strict=True), strict=True
+            ):
+                if own[0] != dtype:
+                    found.append(f"{name!r} holds {own[0]} where it held {dtype}")
+                elif own[1] != digest:
+                    found.append(f"{name!r} holds other values")
+        if found:
+            raise WeightsDifferError(
+                f"{path} is of a search over other weights: {'; '.join(found)}"
+            )
+
     @classmethod
-    def _of(cls, packed: dict[str, Array], about: dict[str, Any]) -> SavedSearch:
-        history = tuple(saved_step(step) for step in about["history"])
-        keeps = tuple(about["keeps"])
-        if [step.step for step in history] != list(range(1, len(history) + 1)):
-            raise ValueError("steps are missing")
+    def _of(cls, arrays: dict[str, Array], about: dict[str, Any]) -> SavedSearch:
+        described = [
+            _weight(entry) for entry in checks.items(about["weights"], "the list of weights")
+        ]
+        weights = Weights(*(tuple(column) for column in zip(*described, strict=True)))
+        checks.distinct(weights.names, "weights")
+        history = unpacked_steps(arrays, about["history"], weights.sizes)
+        keeps = tuple(
+            checks.whole(keep, "a number of weights to keep")
+            for keep in checks.items(about["keeps"], "the schedule")
+        )
         if tuple(step.keep for step in history) != keeps[: len(history)]:
             raise ValueError("the steps did not follow the schedule")
+        for step in history:
+            if sum(step.layer_kept) != step.keep:
+                raise ValueError(f"step {step.step} keeps {sum(step.layer_kept)} weights")
+        # Without a step, masks are those that the search begins at, if it begins at masks.
+        kept = history[-1].layer_kept if history else _initial_counts(about)
+        named = zip(weights.names, weights.sizes, kept, strict=True) if kept else ()
         masks = tuple(
-            unpacked_mask(packed, position, name, tuple(shape), kept)
-            for position, ((name, shape, *_), kept) in enumerate(
-                zip(about["weights"], history[-1].layer_kept if history else (), strict=False)
-            )
+            checked_bits(arrays, position, name, size, count)
+            for position, (name, size, count) in enumerate(named)
         )
-        if history and len(masks) != len(about["weights"]):
-            raise ValueError("masks are missing")
         return cls(
-            method=about["method"],
-            seed=about["seed"],
-            schedule=about["schedule"],
+            method=checks.text(about["method"], "the method"),
+            seed=checks.whole(about["seed"], "the seed", most=2**64 - 1),
+            schedule=checks.text(about["schedule"], "the schedule"),
             keeps=keeps,
             history=history,
+            weights=weights,
+            kept=kept,
             masks=masks,
-            label=about.get("label", ""),
+            label=checks.text(about.get("label", ""), "the label"),
         )
 
 
-def _check_weights(path: str | os.PathLike[str], saved: list[Any], weights: Tensors) -> None:
-    """Refuse weights that are not those of the file; the message says what differs."""
-    found = differences({name: tuple(shape) for name, shape, *_ in saved}, weights)
-    if not found:
-        arrays = dict(zip(weights.names, weights.arrays, strict=True))
-        if tuple(arrays) != tuple(name for name, *_ in saved):
-            found = ["the order of the tensors"]
-        for name, _, dtype, digest in saved:
-            if arrays[name].dtype.name != dtype:
-                found.append(f"{name!r} holds {arrays[name].dtype.name} where it held {dtype}")
-            elif _digest(arrays[name]) != digest:
-                found.append(f"{name!r} holds other values")
-    if found:
-        raise WeightsDifferError(f"{path} is of a search over other weights: {'; '.join(found)}")
+def _is_flattened(shape: tuple[int, ...], saved: tuple[int, ...] | None) -> bool:
+    """Whether one of two shapes is that of the other tensor, flat."""
+    return (
+        saved is not None and 1 in {len(shape), len(saved)} and math.prod(shape) == math.prod(saved)
+    )
 
 
-def digests(weights: Tensors) -> tuple[str, ...]:
-    """A digest of each tensor, by which other weights are noticed."""
-    return tuple(_digest(array) for array in weights.arrays)
+def _initial_counts(about: dict[str, Any]) -> tuple[int, ...]:
+    """How many weights the masks keep that a search begins at; none if it begins with all."""
+    kept = checks.items(about.get("kept", []), "the counts of kept weights")
+    return tuple(checks.whole(count, "a count of kept weights") for count in kept)
 
 
-def _digest(array: Array) -> str:
-    """A digest of the bits of an array, whatever its type."""
+def _weight(entry: object) -> tuple[str, tuple[int, ...], str, str]:
+    """Name, shape, dtype and digest of a tensor of weights."""
+    name, shape, dtype, digest = checks.items(entry, "a tensor of weights", 4)
+    return (
+        checks.text(name, "the name of a tensor"),
+        checks.shape(shape, "a tensor of weights"),
+        checks.text(dtype, "the type of a tensor"),
+        checks.text(digest, "the digest of a tensor"),
+    )
+
+
+def shown_digest(digest: int) -> str:
+    """A digest as a file has it."""
+    return f"{digest:016x}"
+
+
+def old_digest(array: Array) -> str:
+    """The digest of a whole tensor in files of earlier versions."""
     import hashlib  # here, because not every program uses it
 
     return hashlib.sha256(np.reshape(array, -1).view(np.uint8).data).hexdigest()

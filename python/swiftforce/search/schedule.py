@@ -174,8 +174,15 @@ def plan(
     steps: int | None,
     *,
     method: str,
+    initial: int | None = None,
 ) -> tuple[int, ...]:
     """Number of weights kept after each step of a search by a method, from its caller's arguments.
+
+    Parameters
+    ----------
+    initial : int, optional
+        How many weights the masks keep that the search begins at. A schedule of a name falls from
+        there; sparsities are shares of all `n` weights.
 
     Raises
     ------
@@ -194,14 +201,32 @@ def plan(
     if isinstance(schedule, str):
         if steps is None:
             steps = 1 if one_shot else DEFAULT_STEPS
-        return named_keeps(schedule, n, require_keep(n, sparsity, keep), steps)
+        target = require_keep(n, sparsity, keep)
+        if initial is not None:
+            _check_target(target, n, initial, sparsity)
+        return named_keeps(schedule, n if initial is None else initial, target, steps)
     listed = None if one_shot else steps
     keeps = schedule_keeps(schedule, n, resolve_keep(n, sparsity, keep), listed)
+    if initial is not None and keeps[0] > initial:
+        raise ScheduleError(
+            f"step 1 of the schedule keeps {keeps[0]} weights where initial_masks keep {initial}: "
+            "each step keeps no more than are left"
+        )
     if one_shot and len(keeps) > 1:
         raise StepsError(
             f"{method} takes exactly one step, not {len(keeps)}: pass a schedule of one entry"
         )
     return keeps
+
+
+def _check_target(target: int, n: int, initial: int, sparsity: float | None) -> None:
+    """Refuse to keep more weights than the masks that the search begins at."""
+    if target <= initial:
+        return
+    kept = f"initial_masks keep {initial} of {n}: keep at most as many"
+    if sparsity is None:
+        raise KeepError(f"keep is {target} where {kept}")
+    raise SparsityError(f"a sparsity of {sparsity} keeps {target} weights where {kept}")
 
 
 def check_steps(steps: int, method: str, *, one_shot: bool) -> int:

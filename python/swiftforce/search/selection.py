@@ -22,7 +22,14 @@ from swiftforce.inputs import (
     integer,
 )
 from swiftforce.native import native_call, public_error
-from swiftforce.result import Pruning, layers_of, step_of, warn_about
+from swiftforce.result import (
+    Pruning,
+    ZeroScores,
+    layers_of,
+    step_of,
+    warn_about,
+    with_lost_parts,
+)
 from swiftforce.search.schedule import require_keep
 
 
@@ -40,7 +47,7 @@ def saliency(
     weights : mapping, sequence or array
         The dense weights that may be removed: leave out biases and the parameters of
         normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
-        C-contiguous, of any shapes. They are read in place and never written.
+        C-contiguous, of any shapes; may be nested. They are read in place and never written.
     gradients : structure of the weights, optional
         Gradients of the loss at the weights, of any of the types of weights. The criteria
         ``connection_sensitivity`` and ``squared_gradient`` need them. Arrays that are not
@@ -146,6 +153,7 @@ def prune_by_scores(
     sparsity: float | None,
     keep: int | None,
     method: str = "",
+    zeros: ZeroScores | None = None,
     stacklevel: int,
 ) -> Pruning[Any]:
     """As `select`, but returns the whole result, as a search of one step does.
@@ -154,6 +162,8 @@ def prune_by_scores(
     ----------
     method : str
         The name of what the scores are.
+    zeros : ZeroScores, optional
+        Which scores are zero, and why, for warnings.
     stacklevel : int
         Which caller the warnings point to, as in `warnings.warn`.
     """
@@ -164,8 +174,8 @@ def prune_by_scores(
         step = step_of(_core.select(tensors.arrays, masks, kept))
     except _core.NativeError as error:
         raise public_error(error, tensors.label) from None
-    layers = layers_of(tensors, step)
-    warn_about(layers, (step,), stacklevel=stacklevel + 1)
+    layers = with_lost_parts(layers_of(tensors, step), masks)
+    warn_about(layers, (step,), zeros=zeros, stacklevel=stacklevel + 1)
     return Pruning(
         masks=tensors.restore(masks),
         method=method,

@@ -1,130 +1,22 @@
-"""A rank's part of weights that several ranks hold: where it lies, and what all ranks agree on.
-
-Ranks also fail together. Code that may fail on one of them alone runs inside an `Agreement`; at
-its end each rank learns whether it succeeded on all.
-"""
+"""A rank's part of weights that several ranks hold: where it lies among the weights of all."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate
-from types import TracebackType
+from itertools import accumulate, chain
+from operator import index
 
 import numpy as np
 
 from swiftforce.distributed import Communicator
-from swiftforce.errors import (
-    ExchangeError,
-    RankFailedError,
-    ShapeError,
-    StructureError,
-    UnsupportedTypeError,
-)
+from swiftforce.errors import ExchangeError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Tensors
 from swiftforce.result import Layer, Step
+from swiftforce.search.agreement import Integers, RankSums
+from swiftforce.search.pieces import LARGEST, Block, Piece, blocks_of, halves, joined
 
-#: Sums over all ranks that might exceed 64 bits are taken modulo this.
-_MODULUS = 1 << 40
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Where the array of one rank lies in a tensor that several ranks hold together.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        The shape of the whole tensor.
-    start : int
-        Position of the array's first element in the flattened whole tensor. The array's elements
-        follow from there in memory order, whatever its own shape is.
-
-    Examples
-    --------
-    The second half of the rows of a matrix:
-
-    >>> import swiftforce as sf
-    >>> sf.Piece(shape=(4, 10), start=20)
-    Piece(shape=(4, 10), start=20)
-    """
-
-    shape: tuple[int, ...]
-    start: int = 0
-
-    @property
-    def size(self) -> int:
-        """Elements of the whole tensor."""
-        return math.prod(self.shape)
-
-
-class Agreement:
-    """Run a block that may fail on one rank alone, then learn whether it failed on any.
-
-    Without a communicator it does nothing.
-
-    Attributes
-    ----------
-    settings : object
-        What must be the same on all ranks. Compared by its `repr`.
-
-    Raises
-    ------
-    UnsupportedTypeError
-        If the communicator is none.
-    RankFailedError
-        At the end of the block, if it failed on another rank.
-    StructureError
-        At the end of the block, on all ranks, if their settings differ.
-    """
-
-    #: Bits of a digest: few enough that the sum of squares over all ranks fits into 63 bits.
-    _BITS = 20
-
-    def __init__(self, communicator: Communicator | None) -> None:
-        if communicator is not None and not isinstance(communicator, Communicator):
-            raise UnsupportedTypeError(
-                f"{communicator!r} is not a communicator: pass one of swiftforce.distributed"
-            )
-        self._communicator = communicator
-        self.settings: object = None
-
-    def __enter__(self) -> Agreement:
-        """The agreement, for its settings."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Tell the other ranks whether the block failed here, and learn whether it failed there."""
-        if self._communicator is None:
-            return
-        digest = self._digest() if error is None else 0
-        sums = np.array([1, error is not None, digest, digest * digest], np.int64)
-        self._communicator.sum_integers(sums)
-        if error is not None:
-            return
-        ranks, failed, total, squares = (int(number) for number in sums)
-        if ranks != self._communicator.size:
-            raise ExchangeError(f"a sum of 1 over all ranks is {ranks}, not the number of ranks")
-        if failed:
-            raise RankFailedError(f"{failed} of {ranks} ranks failed: their own errors say why")
-        # By the Cauchy-Schwarz inequality, the two are equal only if all digests are.
-        if ranks * squares != total * total:
-            raise StructureError(
-                "the ranks differ in method, seed, steps or schedule, in what they keep, "
-                "or in the names and shapes of whole tensors"
-            )
-
-    def _digest(self) -> int:
-        import hashlib  # here, because not every program uses it
-
-        whole = hashlib.sha256(repr(self.settings).encode()).digest()
-        return int.from_bytes(whole[:8], "little") >> (64 - self._BITS)
+#: What the core takes about pieces: their dimensions, and the extents and strides of all.
+Loops = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
 
 class Shard:
@@ -143,8 +35,10 @@ class Shard:
     ----------
     settings : object
         What must be the same on all ranks.
+    blocks : tuple of Block, or None
+        The checked pieces.
     total : int
-        Number of weights of all ranks; known after `exchange_starts`.
+        Number of weights of all ranks; known after `place`.
     starts : tuple of int
         How many of them come before each tensor; likewise.
 
@@ -158,13 +52,16 @@ class Shard:
     ) -> None:
         self.communicator = communicator
         self._tensors = tensors
-        self.pieces = None if pieces is None else _checked(pieces, tensors)
-        shapes = [tuple(map(int, piece.shape)) for piece in self.pieces or ()]
-        self.settings = None if pieces is None else (tensors.names, shapes)
+        self.blocks = None if pieces is None else blocks_of(pieces, tensors)
+        self.settings: object = None
+        if self.blocks is not None:
+            self.settings = (tensors.names, [block.shape for block in self.blocks])
         self.total = 0
         self.starts: tuple[int, ...] = ()
-        #: The whole tensors after the last step, by its position.
-        self._layers: dict[int, tuple[Layer, ...]] = {}
+        self._first = 0
+        parts = 1 if self.blocks is None else len(self.blocks)
+        self._sums = RankSums(communicator, 1 + 3 * parts)
+        self._placed: list[int] = []
 
     @classmethod
     def of(
@@ -188,85 +85,102 @@ class Shard:
             )
         return None
 
-    def exchange_starts(self) -> None:
-        """Find out, with the other ranks, where the tensors lie among the weights of all.
+    def exchange(self, kept: int) -> None:
+        """Tell the other ranks which part of the weights is here; then call `place`.
+
+        Parameters
+        ----------
+        kept : int
+            How many weights the masks keep that the search begins at.
+        """
+        self._placed = self._sums(lambda numbers: self._write_part(numbers, kept)).tolist()
+
+    def _write_part(self, numbers: Integers, kept: int) -> None:
+        """The weights kept, the elements of each tensor here, and the halves of its coverage."""
+        blocks = self.blocks
+        if blocks is None:
+            self._first = self.offset_of(self._tensors.size)
+            blocks = (Block((), 0, self._first, (self._tensors.size,), (1,)),)
+        numbers[0] = kept
+        numbers[1:] = [part for block in blocks for part in (block.size, *halves(block.coverage()))]
+
+    def offset_of(self, count: int) -> int:
+        """The sum of the counts of the ranks before this one.
+
+        Raises
+        ------
+        UnsupportedTypeError, ExchangeError
+            If the communicator returns what it cannot be.
+        """
+        offset = self.communicator.offset(count)
+        try:
+            first = index(offset)
+        except TypeError:
+            raise UnsupportedTypeError(
+                f"the offset of the communicator is {offset!r}: it must be an integer"
+            ) from None
+        if not 0 <= first <= LARGEST:
+            raise ExchangeError(f"the offset of the communicator is {first}, not in 0 ... 2**62")
+        return first
+
+    def place(self) -> int:
+        """Work out where the tensors lie; return how many weights the first masks keep in all.
 
         Raises
         ------
         StructureError
             On all ranks, if pieces do not make up their tensors, or no rank has weights.
+        ExchangeError
+            On all ranks, if the offsets of a communicator are not the sums of counts.
         """
-        if self.pieces is None:
-            first = self.communicator.offset(self._tensors.size)
-            (self.total,) = self._sums([self._tensors.size])
-            begins = list(accumulate(self._tensors.sizes, initial=first))[:-1]
+        kept, *parts = self._placed
+        held, low, high = parts[::3], parts[1::3], parts[2::3]
+        if self.blocks is None:
+            (self.total,) = held
+            whole = Block((), self.total, 0, (self.total,), (1,))
+            if joined(low[0], high[0]) != whole.whole_coverage:
+                raise ExchangeError(
+                    "the offsets of the communicator are not the sums of the counts of the ranks "
+                    "before"
+                )
+            begins = list(accumulate(self._tensors.sizes, initial=self._first))[:-1]
         else:
-            # If pieces do not overlap, each begins where another ends: the sum of (end² - begin²)
-            # over all ranks is then size² of the whole tensor.
-            sizes = self._tensors.sizes
-            squares = [
-                size * (2 * piece.start + size) % _MODULUS
-                for piece, size in zip(self.pieces, sizes, strict=True)
-            ]
-            sums = self._sums([*sizes, *squares])
-            held, squares = sums[: len(sizes)], sums[len(sizes) :]
-            for position, (piece, count) in enumerate(zip(self.pieces, held, strict=True)):
-                if count != piece.size:
+            for position, (block, count) in enumerate(zip(self.blocks, held, strict=True)):
+                label = self._tensors.label("weights", position)
+                if count != block.whole:
                     raise StructureError(
-                        f"the pieces of {self._tensors.label('weights', position)} hold {count} "
-                        f"elements on all ranks together where shape {piece.shape} has {piece.size}"
+                        f"the pieces of {label} hold {count} elements on all ranks together where "
+                        f"shape {block.shape} has {block.whole}"
                     )
-                if (squares[position] - piece.size**2) % _MODULUS:
-                    raise StructureError(
-                        f"the pieces of {self._tensors.label('weights', position)} overlap"
-                    )
-            *wholes, self.total = accumulate((piece.size for piece in self.pieces), initial=0)
-            begins = [whole + piece.start for whole, piece in zip(wholes, self.pieces, strict=True)]
+                if joined(low[position], high[position]) != block.whole_coverage:
+                    raise StructureError(f"the pieces of {label} overlap, and leave gaps")
+            *before, self.total = accumulate((block.whole for block in self.blocks), initial=0)
+            begins = [first + block.start for first, block in zip(before, self.blocks, strict=True)]
         self.starts = tuple(begins)
         if not self.total:
             raise StructureError("weights hold no elements on any rank")
+        return kept
+
+    @property
+    def loops(self) -> Loops | None:
+        """The pieces as the core takes them; None if the tensors are none."""
+        if self.blocks is None:
+            return None
+        return (
+            tuple([len(block.extents) for block in self.blocks]),
+            tuple(chain.from_iterable(block.extents for block in self.blocks)),
+            tuple(chain.from_iterable(block.strides for block in self.blocks)),
+        )
 
     def sum(self, numbers: bytearray) -> None:
         """Add up the core's int64 numbers over all ranks, in place."""
         self.communicator.sum_integers(np.frombuffer(numbers, np.int64))
 
     def layers(self, step: Step) -> tuple[Layer, ...]:
-        """What a step left of each whole tensor; the first call for a step is of all ranks."""
-        if step.step not in self._layers:
-            kept = self._sums(step.layer_kept)
-            layers = tuple(
-                Layer(name, tuple(piece.shape), piece.size, count)
-                for name, piece, count in zip(
-                    self._tensors.names, self.pieces or (), kept, strict=True
-                )
+        """What a step left of each whole tensor."""
+        return tuple(
+            Layer(name, block.shape, block.whole, kept)
+            for name, block, kept in zip(
+                self._tensors.names, self.blocks or (), step.layer_kept, strict=True
             )
-            self._layers = {step.step: layers}
-        return self._layers[step.step]
-
-    def _sums(self, counts: Sequence[int]) -> list[int]:
-        numbers = np.array(counts, np.int64)
-        self.communicator.sum_integers(numbers)
-        return [int(number) for number in numbers]
-
-
-def _checked(pieces: Sequence[Piece], tensors: Tensors) -> tuple[Piece, ...]:
-    """The pieces, one for each tensor, each inside its whole tensor."""
-    given = tuple(pieces)
-    if len(given) != len(tensors.arrays):
-        raise StructureError(
-            f"there are {len(given)} pieces for {len(tensors.arrays)} tensors: pass one for each"
         )
-    for position, (piece, size) in enumerate(zip(given, tensors.sizes, strict=True)):
-        label = tensors.label("pieces", position)
-        if not isinstance(piece, Piece):
-            raise UnsupportedTypeError(
-                f"{label} is a {type(piece).__name__}: pass a swiftforce.Piece"
-            )
-        if any(length < 0 for length in piece.shape):
-            raise ShapeError(f"{label} has the shape {piece.shape}: no length may be negative")
-        if not 0 <= piece.start <= piece.size - size:
-            raise ShapeError(
-                f"{label} has {size} elements from {piece.start} on where shape {piece.shape} "
-                f"has {piece.size}"
-            )
-    return given

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
+from swiftforce.errors import printable
 from swiftforce.show.environment import is_terminal
 
 Row = Sequence[str]
 
+__all__ = ["html", "plain", "print_result", "printable", "rendered", "show"]
+
 
 def plain(rows: Sequence[Row], *, left: int = 1) -> str:
-    """Rows as aligned columns.
+    """Rows as aligned columns, whose cells are made `printable`.
 
     Parameters
     ----------
@@ -21,6 +25,7 @@ def plain(rows: Sequence[Row], *, left: int = 1) -> str:
     left : int
         The number of columns that are aligned to the left; the rest are aligned to the right.
     """
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -32,18 +37,30 @@ def plain(rows: Sequence[Row], *, left: int = 1) -> str:
     return "\n".join(lines)
 
 
-def printable(text: str) -> str:
-    r"""Escape the characters of a text that do not print, such as line ends and colour codes.
+def html(rows: Sequence[Row], *, left: int = 1) -> str:
+    """Rows as a table of HTML with inline styles: notebooks remove style sheets.
 
-    Examples
-    --------
-    >>> from swiftforce.show.tables import printable
-    >>> printable("größe\x1b[1m")
-    'größe\\x1b[1m'
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        The first is the heading.
+    left : int
+        The number of columns that are aligned to the left; the rest are aligned to the right.
     """
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+    lines = []
+    for number, row in enumerate(rows):
+        tag = "td" if number else "th"
+        cells = "".join(
+            f'<{tag} style="padding:1px 10px 1px 0;border:none;white-space:nowrap;'
+            f'text-align:{"left" if position < left else "right"}">{cell}</{tag}>'
+            for position, cell in enumerate(escape(printable(cell)) for cell in row)
+        )
+        lines.append(f'<tr style="background:none">{cells}</tr>')
+    style = "border:none;border-collapse:collapse;margin:0;font-size:0.92em;color:inherit"
+    return (
+        '<div style="max-height:32em;overflow:auto;margin:0.6em 0">'
+        f'<table style="{style}">{"".join(lines)}</table></div>'
+    )
 
 
 def _console(**options: Any) -> Any:  # noqa: ANN401 - a class of rich
@@ -64,11 +81,11 @@ def show(title: str, rows: Sequence[Row], *, left: int = 1) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title))
+    table = Table(title=Text(printable(title)))
     for position, heading in enumerate(rows[0]):
         table.add_column(Text(heading), justify="left" if position < left else "right")
     for row in rows[1:]:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console.print(table)
 
 

@@ -24,7 +24,8 @@ from swiftforce.torch.progressive_methods import force, iterative_snip
 from swiftforce.torch.pruning import ModelPruning, load
 from swiftforce.torch.pruning_methods import prune
 from swiftforce.torch.scoring import methods
-from swiftforce.torch.sparse import apply, masks, remove, to_torch_prune
+from swiftforce.torch.sparse import apply, remove, to_torch_prune
+from swiftforce.torch.states import masks, masks_of_zeros, strip
 
 __all__ = [
     "ModelPruning",
@@ -35,11 +36,13 @@ __all__ = [
     "iterative_snip",
     "load",
     "masks",
+    "masks_of_zeros",
     "methods",
     "prunable",
     "prune",
     "remove",
     "shuffle",
+    "strip",
     "to_torch_prune",
 ]
 

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.optim import Optimizer
 
 from swiftforce.errors import MissingGradientsError, StructureError, UnsupportedTypeError
 
@@ -43,26 +42,6 @@ def check_model(model: object) -> nn.Module:
             "model is a swiftforce.nn.Network: call swiftforce.prune(net.weights, gradients)"
         )
     raise UnsupportedTypeError(f"model must be a torch.nn.Module, not {type(model).__name__}")
-
-
-def check_optimizer(optimizer: object) -> Optimizer:
-    """Return the optimizer if it is one.
-
-    Raises
-    ------
-    UnsupportedTypeError
-        If it is not an instance of `torch.optim.Optimizer`.
-    """
-    if isinstance(optimizer, Optimizer):
-        return optimizer
-    if inspect.isclass(optimizer) and issubclass(optimizer, Optimizer):
-        raise UnsupportedTypeError(
-            f"optimizer is the class {optimizer.__name__}: pass an instance, "
-            f"{optimizer.__name__}(model.parameters())"
-        )
-    raise UnsupportedTypeError(
-        f"optimizer must be a torch.optim.Optimizer, not {type(optimizer).__name__}"
-    )
 
 
 def check_objective(loss: object, batch_loss: object, batches: object, method: str) -> None:

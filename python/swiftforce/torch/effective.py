@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import CheckpointError
 
 from swiftforce.checks import EffectiveDensity, EffectiveLayer
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
@@ -18,13 +18,16 @@ from swiftforce.result import Pruning, masks_of
 from swiftforce.torch.arguments import check_model
 from swiftforce.torch.function_call import FunctionCall
 from swiftforce.torch.liveness import Liveness, UnknownPathError, map_tensors, tensors_in
-from swiftforce.torch.model_state import temporary_state
-from swiftforce.torch.parameters import prunable, unwrapped
+from swiftforce.torch.model_state import ModelState
+from swiftforce.torch.operands import operands_of, replaced
+from swiftforce.torch.parameters import prunable
 from swiftforce.torch.path_layers import metadata
 from swiftforce.torch.path_rules import COMPOSED, RULES
+from swiftforce.torch.replaced_tensors import replaced_tensors
 from swiftforce.torch.sharded import is_sharded
 from swiftforce.torch.sparse import checked_masks
-from swiftforce.torch.sparse import masks as applied
+from swiftforce.torch.states import masks as applied
+from swiftforce.torch.wrappers import unwrapped
 
 
 def effective_density(
@@ -66,7 +69,7 @@ def effective_density(
         If `model` is not a module, or it calls a function without a rule; the message names the
         function. There are no rules for `nn.LSTM`, `nn.GRU` and `nn.RNN`, comparisons, sorts,
         ``argmax``, ``item``, losses, complex numbers, scripted modules, custom autograd functions,
-        checkpoints with ``use_reentrant=True``, and anything computed without gradients.
+        activation checkpoints, and anything computed without gradients.
     StructureError, ShapeError
         If a mask fits no parameter, `inputs` contains no tensor or an empty one, or the model
         returns no tensor.
@@ -107,16 +110,19 @@ def effective_density(
     kept = _kept(model, masks)
     live = Liveness()
     device = next(iter(kept.values())).device.type
-    with (
-        temporary_state(model, (), None, train=False),
-        torch.compiler.set_stance("force_eager"),
-        torch.autocast(device, enabled=False),
-    ):
+    contexts = torch.compiler.set_stance("force_eager"), torch.autocast(device, enabled=False)
+    with ModelState(model, (), None, mode="eval", contexts=contexts):
         leaves = {name: live.start_mask(mask) for name, mask in kept.items()}
         ends = [one.sum() for one in _live_outputs(model, leaves, inputs, live)]
         # The list may be empty, hence the zero.
         total = sum(ends, torch.zeros((), requires_grad=True))
-        found = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
+        try:
+            found = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
+        except CheckpointError as error:
+            raise UnsupportedTypeError(
+                "effective_density cannot follow activation checkpointing, which computes a part "
+                "of the model twice: switch it off for this call"
+            ) from error
     joined = {name: mask & (one > 0) for (name, mask), one in zip(kept.items(), found, strict=True)}
     layers = [
         EffectiveLayer(name, tuple(mask.shape), mask.numel(), int(mask.sum()), int(on_path.sum()))
@@ -156,17 +162,33 @@ def _live_outputs(
     kwargs: dict[str, Any] = {}
     if isinstance(given, Mapping):
         args, kwargs = (), dict(given)
-    masked = {id(model.get_parameter(name)) for name in leaves}
-    # Training makes them nonzero, whatever they are now. Random rather than one, so that 1 - w is
-    # nonzero, too.
-    others = {
-        name: live.set_trained(torch.rand_like(one, dtype=torch.float32, requires_grad=False))
-        for name, one in model.named_parameters()
-        if id(one) not in masked and one.is_floating_point() and one.requires_grad
+    # Where a layer computes its weight from a parameter, the mask acts on what it computes.
+    layers, _ = operands_of(model, leaves)
+    masked = {
+        id(model.get_parameter(name)): leaf for name, leaf in leaves.items() if name not in layers
     }
+    constant = {id(model.get_parameter(name)) for name in layers}
+    parameters = {id(one) for one in model.parameters()}
+
+    def replacement(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) in masked:
+            return masked[id(tensor)]
+        is_trained = tensor.is_floating_point() and tensor.requires_grad
+        if id(tensor) in constant:
+            return tensor.detach()
+        if id(tensor) not in parameters or not is_trained:
+            return tensor
+        # Training makes them nonzero, whatever they are now. Random rather than one, so that 1 - w
+        # is nonzero, too.
+        return live.set_trained(torch.rand_like(tensor, dtype=torch.float32, requires_grad=False))
+
     try:
-        with _LivenessMode(live):
-            output = functional_call(model, {**others, **leaves}, args, kwargs)
+        with (
+            replaced_tensors(model, replacement, "effective_density"),
+            replaced(layers, leaves),
+            _LivenessMode(live),
+        ):
+            output = model(*args, **kwargs)
         returned = tuple(tensors_in(output))
         ends = [one for one in returned if live.is_tracked(one) and live.is_live(one)]
     except UnknownPathError as error:

@@ -1,82 +1,39 @@
-"""Hooks that keep the removed weights of a model at zero, also in its copies."""
+"""Hooks that keep the removed weights of a model at zero, also in its copies.
+
+A module with masks holds `MaskHooks` in an attribute, so they are copied and pickled with it, and
+its parameters, buffers and ``state_dict`` are those of a module without masks.
+
+Parameters may be replaced, by conversions of the model or by hand, and the hooks of their gradients
+are lost then. Two hooks of torch that concern all modules and all optimizers follow them: one is
+called for each parameter that is assigned to a module, the other before each optimizer's step.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Mapping
+from itertools import count
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.optim import Optimizer
-from torch.utils.hooks import RemovableHandle
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-#: The buffer of a mask is called as its parameter, with this suffix.
+from swiftforce.errors import MasksLostWarning, RemovedWeightsWarning
+from swiftforce.torch.masked_parameter import ATTRIBUTE, MaskedParameter, masked_by
+from swiftforce.torch.operands import unwatch
+from swiftforce.torch.sharded import is_sharded, local_of
+
+#: What earlier versions added to the name of a parameter for the buffer of its mask.
 SUFFIX = "_mask"
-#: The attribute of a module that holds its hooks.
-ATTRIBUTE = "_swiftforce_mask_hooks"
 
-
-class MaskedParameter:
-    """A parameter and its mask, looked up by name each time: both may be moved or replaced.
-
-    It refers to the module's dictionaries of parameters and buffers rather than to the module: a
-    deep copy then refers to those of the module's copy, whichever object is copied first.
-
-    Parameters
-    ----------
-    module : nn.Module
-    name : str
-        The name of the parameter in the module.
-    """
-
-    def __init__(self, module: nn.Module, name: str) -> None:
-        self._parameters = module._parameters
-        self._buffers = module._buffers
-        self.name = name
-
-    @property
-    def parameter(self) -> nn.Parameter:
-        """The current parameter."""
-        found = self._parameters[self.name]
-        assert found is not None
-        return found
-
-    @property
-    def mask(self) -> torch.Tensor:
-        """The current mask."""
-        found = self._buffers[self.name + SUFFIX]
-        assert found is not None
-        return found
-
-    def clear(self, tensor: torch.Tensor) -> None:
-        """Set a tensor to zero where weights are removed; a product would leave NaN behind."""
-        with torch.no_grad():
-            # Not ~mask: model.to(dtype) converts the mask, too.
-            tensor.masked_fill_(self.mask == 0, 0)
-
-    def clear_gradient(self, parameter: torch.Tensor) -> None:
-        """Clear the gradient of a parameter that was just computed."""
-        gradient = parameter.grad
-        if gradient is None:
-            return
-        if not gradient.is_sparse:
-            self.clear(gradient)
-            return
-        gradient = gradient.coalesce()
-        rows = tuple(gradient.indices())
-        gradient.values().masked_fill_(self.mask[rows] == 0, 0)
-        parameter.grad = gradient
-
-    def clear_state(self, optimizer: Optimizer) -> None:
-        """Clear the state that an optimizer keeps for each weight."""
-        if isinstance(optimizer, torch.optim.LBFGS):
-            # Its state is one flat tensor of all weights.
-            optimizer.state.clear()
-            return
-        for value in optimizer.state.get(self.parameter, {}).values():
-            if isinstance(value, torch.Tensor) and value.shape == self.parameter.shape:
-                self.clear(value)
+#: The hooks in use, by numbers in the order in which they were made: the same on all ranks.
+_in_use: WeakValueDictionary[int, MaskHooks] = WeakValueDictionary()
+_numbers = count()
 
 
 class MaskHooks:
@@ -90,76 +47,263 @@ class MaskHooks:
 
     def __init__(self, parameters: Iterable[MaskedParameter]) -> None:
         self.parameters = tuple(parameters)
-        self._gradient_hooks: list[RemovableHandle] = []
-        self._other_hooks: list[RemovableHandle] = []
-        self.attach()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> MaskHooks:
-        return MaskHooks(copy.deepcopy(self.parameters, memo))
+        return _attached(copy.deepcopy(self.parameters, memo))
 
-    def __reduce__(self) -> tuple[type[MaskHooks], tuple[tuple[MaskedParameter, ...]]]:
-        return MaskHooks, (self.parameters,)
+    def __reduce__(self) -> tuple[Any, tuple[tuple[MaskedParameter, ...]]]:
+        return _attached, (self.parameters,)
 
     def attach(self) -> None:
-        """Clear weights and their gradients, and hook the gradients of the current parameters."""
-        for hook in self._gradient_hooks:
-            hook.remove()
+        """Hook the current parameters and clear them; drop masks that have no parameter any more.
+
+        Warns
+        -----
+        MasksLostWarning
+            If masks were dropped.
+        """
         for one in self.parameters:
-            one.clear(one.parameter)
-            one.clear_gradient(one.parameter)
+            if (parameter := one.parameter) is not None:
+                one.attach(parameter)
         # The casts that autocast has cached are of the weights before.
         torch.clear_autocast_cache()
-        self._gradient_hooks = [self._gradient_hook(one) for one in self.parameters]
+        self._drop([one for one in self.parameters if one.parameter is None])
 
-    @staticmethod
-    def _gradient_hook(one: MaskedParameter) -> RemovableHandle:
-        """Hook the gradient of a parameter, even a frozen one, which may be trained later."""
-        parameter = one.parameter
-        is_trained = parameter.requires_grad
-        parameter.requires_grad_(True)
-        hook: RemovableHandle = parameter.register_post_accumulate_grad_hook(one.clear_gradient)
-        parameter.requires_grad_(is_trained)
-        # Move it to the front: hooks run in the order of the dict, and others may use the gradient.
-        hooks = parameter._post_accumulate_grad_hooks
-        others = {number: other for number, other in hooks.items() if number != hook.id}
-        for number in others:
-            del hooks[number]
-        hooks.update(others)
-        return hook
+    def follow(self) -> None:
+        """Attach the hooks again if parameters have been replaced; see `attach`."""
+        if not all(one.is_hooked for one in self.parameters):
+            self.attach()
 
-    def add_to(self, optimizer: Optimizer) -> None:
-        """Clear the state of an optimizer now, and weights after each of its steps."""
+    def follow_assignment(self, name: str, parameter: nn.Parameter | None) -> bool:
+        """Follow a parameter that is about to get that name; return whether a mask fits it."""
+        for one in self.parameters:
+            if one.name == name and parameter is not None and one.removed.shape == parameter.shape:
+                one.attach(parameter)
+                return True
+        return False
+
+    def drop_lost(self, name: str) -> None:
+        """Drop the masks of parameters that are gone, when another one is to get that name."""
+        self._drop([one for one in self.parameters if one.name == name or one.parameter is None])
+
+    def _drop(self, lost: list[MaskedParameter]) -> None:
+        self.parameters = tuple(one for one in self.parameters if one not in lost)
+        for one in lost:
+            one.unhook()
+        if names := [one.label for one in lost if one.elsewhere is None]:
+            warnings.warn(
+                f"{', '.join(names)} had a mask, and its module has no such parameter of that "
+                "shape any more (weight_norm computes a weight from other parameters, for "
+                "example): nothing keeps removed weights at zero there; apply masks to the "
+                "parameters that the module has now",
+                MasksLostWarning,
+                stacklevel=2,
+            )
+
+    def add_to(self, optimizer: Optimizer, copies: Mapping[str, torch.Tensor]) -> None:
+        """Clear weights after each step of an optimizer, and its state after it was loaded.
+
+        `copies` are the tensors that it trains in place of weights, by the labels of these.
+        """
+        followed = [(one, copies.get(one.label)) for one in self.parameters]
 
         def after_step(*_: object) -> None:
-            for one in self.parameters:
-                one.clear(one.parameter)
+            for one, trained in followed:
+                for tensor in (one.parameter_anywhere, trained):
+                    if tensor is not None:
+                        one.clear(tensor)
 
         def after_loading(optimizer: Optimizer) -> None:
-            for one in self.parameters:
-                one.clear_state(optimizer)
+            for one, trained in followed:
+                for tensor in state_of(optimizer, (one.parameter_anywhere, trained)):
+                    one.clear(tensor)
+            forget_history(optimizer)
 
-        after_loading(optimizer)
-        self._other_hooks += [
+        hooks = (
             optimizer.register_step_post_hook(after_step),
             optimizer.register_load_state_dict_post_hook(after_loading),
-        ]
-
-    def add(self, hook: RemovableHandle) -> None:
-        """Add a hook that `remove` removes as well."""
-        self._other_hooks.append(hook)
+        )
+        for one in self.parameters:
+            one.optimizer_hooks += hooks
 
     def remove(self) -> None:
         """Remove all hooks."""
-        for hook in (*self._gradient_hooks, *self._other_hooks):
-            hook.remove()
+        for one in self.parameters:
+            one.unhook()
+            for hook in one.optimizer_hooks:
+                hook.remove()
 
 
-def add_mask_hooks(module: nn.Module, names: Iterable[str]) -> MaskHooks:
-    """Add hooks to a module for its parameters of these names, whose masks are in its buffers."""
-    hooks = MaskHooks(MaskedParameter(module, name) for name in names)
-    hooks.add(module.register_load_state_dict_post_hook(_attach_again))
-    setattr(module, ATTRIBUTE, hooks)
+def state_of(optimizer: Optimizer, trained: Iterable[torch.Tensor | None]) -> list[torch.Tensor]:
+    """What an optimizer keeps for each weight of the tensors it trains, except in whole numbers.
+
+    Whole numbers are codes, as of optimizers with 8-bit state, where 0 need not mean zero.
+    """
+    return [
+        value
+        for tensor in trained
+        if tensor is not None
+        for value in optimizer.state.get(tensor, {}).values()
+        if (type(value) is torch.Tensor or is_sharded(value))
+        and value.shape == tensor.shape
+        and value.is_floating_point()
+    ]
+
+
+def forget_history(optimizer: Optimizer) -> None:
+    """Clear the state of LBFGS, which is one flat tensor of all weights."""
+    if isinstance(optimizer, torch.optim.LBFGS):
+        optimizer.state.clear()
+
+
+def _attached(parameters: Iterable[MaskedParameter]) -> MaskHooks:
+    """Hooks of a module's copy."""
+    hooks = MaskHooks(parameters)
+    hooks.attach()
+    use(hooks)
     return hooks
+
+
+def use(hooks: MaskHooks) -> None:
+    """Follow the parameters of these hooks from now on."""
+    number = next(_numbers)
+    if number == 0:
+        register_module_parameter_registration_hook(_on_assignment)
+        register_optimizer_step_pre_hook(_before_step)
+    _in_use[number] = hooks
+
+
+def _before_step(*_: object) -> None:
+    """Follow parameters before an optimizer changes them."""
+    if torch.compiler.is_compiling():
+        return
+    for hooks in list(_in_use.values()):
+        hooks.follow()
+
+
+def _on_assignment(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+    """Follow a parameter that is about to be assigned to a module.
+
+    The mask goes with the name, and also with the parameter: code that exchanges modules, as for
+    quantisation, assigns the parameters of the old ones to the new ones.
+    """
+    if torch.compiler.is_compiling():
+        return
+    hooks = mask_hooks_of(module)
+    if hooks is not None and hooks.follow_assignment(name, parameter):
+        return
+    owners = masked_by(parameter) if parameter is not None else []
+    if parameter is not None and owners:
+        adopted = owners[0].adopted(module, name)
+        adopted.attach(parameter)
+        if hooks is None:
+            put(MaskHooks([adopted]), module)
+        else:
+            hooks.parameters += (adopted,)
+    elif hooks is not None:
+        hooks.drop_lost(name)
+
+
+def put(hooks: MaskHooks, module: nn.Module) -> None:
+    """Make these the hooks of a module."""
+    setattr(module, ATTRIBUTE, hooks)
+    clean_loads(module)
+    _forget(module._load_state_dict_post_hooks, _after_load)
+    module.register_load_state_dict_post_hook(_after_load)
+    use(hooks)
+
+
+def take(module: nn.Module) -> None:
+    """Take the hooks off a module."""
+    hooks = mask_hooks_of(module)
+    if hooks is not None:
+        hooks.remove()
+        unwatch(module)
+        delattr(module, ATTRIBUTE)
+        for parameter in module._parameters.values():
+            for one in masked_by(parameter) if parameter is not None else ():
+                one.unhook()  # That of a module that this one has taken the place of.
+    _forget(module._load_state_dict_post_hooks, _after_load)
+    _forget(module._load_state_dict_pre_hooks, _before_load)
+
+
+def clean_loads(module: nn.Module) -> None:
+    """Clear removed weights in each state that is loaded into a module, and warn of it."""
+    _forget(module._load_state_dict_pre_hooks, _before_load)
+    module.register_load_state_dict_pre_hook(_before_load)
+
+
+def _forget(table: dict[int, Any], function: Any) -> None:  # noqa: ANN401 - any function
+    """Remove a function from a table of hooks; a copied module has no handle of it."""
+    for number, hook in list(table.items()):
+        if getattr(hook, "hook", hook) is function:
+            del table[number]
+
+
+def _before_load(module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
+    """Take masks over from a state that holds them; set removed weights to zero in the state.
+
+    `state` is a copy that torch makes for each call, so it may be changed. This is called for the
+    outermost module first: those inside find a state without masks and without removed weights.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    changes: dict[str, torch.Tensor] = {}
+    masked = masked_parameters(module)
+    for name, one in masked.items():
+        key = prefix + name
+        if (mask := _saved_mask(module, name, state, key)) is not None:
+            changes[name] = _removed_by(mask, one)
+        removed = changes.get(name, one.removed)
+        value = state.get(key)
+        if not isinstance(value, torch.Tensor) or value.shape != removed.shape:
+            continue
+        if value.is_meta or is_sharded(value) != is_sharded(removed):
+            continue
+        removed = removed.to(value.device)
+        if alive := int(local_of((value != 0) & removed).sum()):
+            state[key] = value.detach().masked_fill(removed, 0)
+            found[name] = alive, int(local_of(removed).sum())
+    if found:
+        name, (alive, removed_there) = max(found.items(), key=lambda item: item[1])
+        warnings.warn(
+            f"the state that is loaded has {sum(alive for alive, _ in found.values()):,} values "
+            f"other than zero where masks remove weights ({name}: {alive:,} of "
+            f"{removed_there:,}), and they are set to zero: the state is dense, or of other masks; "
+            "to keep its values, apply its own masks first, or call swiftforce.torch.remove(model)",
+            RemovedWeightsWarning,
+            stacklevel=6 + prefix.count("."),  # The caller: torch calls itself for each level.
+        )
+    for name, removed in changes.items():
+        masked[name].removed = removed
+        del state[prefix + name + SUFFIX]
+
+
+def _saved_mask(
+    module: nn.Module, name: str, state: Mapping[str, Any], key: str
+) -> torch.Tensor | None:
+    """The mask that an earlier version saved beside a parameter, unless it is the module's own."""
+    path, _, own = name.rpartition(".")
+    mask, value = state.get(key + SUFFIX), state.get(key)
+    if not isinstance(mask, torch.Tensor) or not isinstance(value, torch.Tensor):
+        return None
+    is_own = own + SUFFIX in module.get_submodule(path)._buffers
+    return mask if mask.shape == value.shape and not is_own else None
+
+
+def _removed_by(mask: torch.Tensor, one: MaskedParameter) -> torch.Tensor:
+    with torch.no_grad():
+        return torch.empty_like(one.removed).copy_(mask == 0)
+
+
+def _after_load(module: nn.Module, _: object) -> None:
+    """Attach the hooks to parameters that were just loaded."""
+    hooks = mask_hooks_of(module)
+    if hooks is not None:
+        hooks.attach()
+
+
+#: Its name in models that an earlier version pickled, which `MaskedParameter` refuses.
+_attach_again = _after_load
 
 
 def mask_hooks_of(module: nn.Module) -> MaskHooks | None:
@@ -169,17 +313,15 @@ def mask_hooks_of(module: nn.Module) -> MaskHooks | None:
 
 
 def masked_parameters(model: nn.Module) -> dict[str, MaskedParameter]:
-    """The parameters of a model that have masks, by their names."""
-    return {
-        f"{path}.{one.name}" if path else one.name: one
-        for path, module in model.named_modules()
-        if (hooks := mask_hooks_of(module)) is not None
-        for one in hooks.parameters
-    }
-
-
-def _attach_again(module: nn.Module, _: object) -> None:
-    """Attach the hooks to parameters that were just loaded, and clear them."""
-    hooks = mask_hooks_of(module)
-    if hooks is not None:
-        hooks.attach()
+    """The parameters of a model that have masks, by their names; shared ones by the first."""
+    found: dict[str, MaskedParameter] = {}
+    seen: set[int] = set()
+    for path, module in model.named_modules():
+        if (hooks := mask_hooks_of(module)) is None:
+            continue
+        hooks.follow()
+        for one in hooks.parameters:
+            if id(one.parameter) not in seen:
+                seen.add(id(one.parameter))
+                found[f"{path}.{one.name}" if path else one.name] = one
+    return found

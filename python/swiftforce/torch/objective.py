@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import nn
 
 from swiftforce.errors import (
-    BatchesError,
     MissingGradientsError,
     NonFiniteError,
     ShapeError,
     StructureError,
 )
 from swiftforce.torch.arguments import check_batch_part, output_error
+from swiftforce.torch.batch_parts import described, size_of
 
 #: ``loss(output, target)``: the mean loss over a batch.
 Loss = Callable[[Any, Any], torch.Tensor]
-#: ``batch_loss(model, batch)``: the mean loss over a batch.
-BatchLoss = Callable[[nn.Module, Any], torch.Tensor]
+#: ``batch_loss(model, batch)``: the mean loss over a batch, or that and its number of samples.
+BatchLoss = Callable[[nn.Module, Any], torch.Tensor | tuple[torch.Tensor, int]]
 
 
 class Objective:
@@ -48,7 +49,10 @@ class Objective:
         device: torch.device,
         temperature: float = 1.0,
     ) -> None:
-        self._model = model
+        self.model = model
+        #: Called before each batch.
+        self.begin_batch: Callable[[], None] = lambda: None
+        self._samples: int | None = None
         self._loss = loss
         self._batch_loss = batch_loss
         self._device = device
@@ -73,8 +77,12 @@ class Objective:
         """
         # The weights were changed in place, so the casts that autocast has cached are stale.
         torch.clear_autocast_cache()
+        self.begin_batch()
+        self._samples = None
         if self._batch_loss is not None:
-            value = self._batch_loss(self._model, batch)
+            value: Any = self._batch_loss(self.model, batch)
+            if isinstance(value, tuple) and len(value) == 2 and _is_count(value[1]):
+                value, self._samples = value[0], int(value[1])
         else:
             pair = self.pair(batch)
             try:
@@ -85,7 +93,7 @@ class Objective:
                     check_batch_part(part, what)
                 raise
         if not isinstance(value, torch.Tensor) or value.numel() != 1:
-            raise ShapeError(f"the loss must be a tensor of one number, not {_described(value)}")
+            raise ShapeError(f"the loss must be a tensor of one number, not {described(value)}")
         if not value.requires_grad:
             raise MissingGradientsError(
                 "the loss has no autograd graph, so it depends on no parameter: do not detach it "
@@ -98,14 +106,24 @@ class Objective:
             )
         return value
 
+    def samples(self, batch: Any) -> int:  # noqa: ANN401 - the caller's
+        """The number of samples of the batch that was just computed.
+
+        Raises
+        ------
+        BatchesError
+            If `batch_loss` did not return it, and the batch does not tell.
+        """
+        return size_of(batch) if self._samples is None else self._samples
+
     def _of_pair(self, input: Any, target: Any) -> torch.Tensor:  # noqa: ANN401
-        output = self._model(input)
+        output = self.model(input)
         assert self._loss is not None
         if self._temperature != 1:
             if not isinstance(output, torch.Tensor):
                 raise StructureError(
                     "grasp divides the model's output by a temperature, which needs a tensor and "
-                    f"not {_described(output)}: pass batch_loss(model, batch)"
+                    f"not {described(output)}: pass batch_loss(model, batch)"
                 )
             output = output / self._temperature
         try:
@@ -125,7 +143,7 @@ class Objective:
         """
         if not isinstance(batch, Sequence) or len(batch) != 2:
             raise StructureError(
-                f"loss(output, target) needs batches of (input, target), not {_described(batch)}: "
+                f"loss(output, target) needs batches of (input, target), not {described(batch)}: "
                 "pass batch_loss(model, batch), which takes any batch"
             )
         first, second = (
@@ -135,48 +153,7 @@ class Objective:
         return first, second
 
 
-def input_of(batch: Any) -> torch.Tensor:  # noqa: ANN401 - the caller's
-    """The first tensor of a batch that has dimensions.
-
-    Raises
-    ------
-    BatchesError
-        If there is none, or it has no samples.
-    UnsupportedTypeError
-        If there is an array of another framework instead.
-    """
-    for part in _leaves(batch):
-        if isinstance(part, torch.Tensor) and part.dim():
-            if not len(part):
-                raise BatchesError(
-                    f"a batch has no samples ({_described(part)}): leave empty batches out"
-                )
-            return part
-    for part in _leaves(batch):
-        check_batch_part(part, "input")
-    raise BatchesError(
-        f"there is no tensor in a batch ({_described(batch)}), so its number of samples is unknown"
-    )
-
-
-def size_of(batch: Any) -> int:  # noqa: ANN401 - the caller's
-    """The number of samples in a batch, its weight in a mean: the length of its first tensor."""
-    return len(input_of(batch))
-
-
-def _leaves(batch: Any) -> Iterator[Any]:  # noqa: ANN401
-    if isinstance(batch, Mapping):
-        batch = tuple(batch.values())
-    if isinstance(batch, Sequence) and not isinstance(batch, (str, bytes)):
-        for part in batch:
-            yield from _leaves(part)
-    else:
-        yield batch
-
-
-def _described(value: object) -> str:
+def _is_count(value: object) -> bool:
     if isinstance(value, torch.Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
-    if isinstance(value, Sequence):
-        return f"a {type(value).__name__} of {len(value)}"
-    return f"a {type(value).__name__}"
+        return value.numel() == 1 and not value.is_floating_point()
+    return isinstance(value, Integral) and int(value) > 0

@@ -3,45 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import nn
 
-from swiftforce.adapters import Patterns, listed, matching
+from swiftforce.adapters import Patterns, Reason, as_patterns, choose, listed, matching
 from swiftforce.errors import StructureError, UnsupportedTypeError
+from swiftforce.result import Prunable
 from swiftforce.torch.arguments import check_model
-
-#: The modules whose weights are pruned, and the names of these weights in the module.
-WEIGHTS: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
-    (nn.Linear, ("weight",)),
-    (nn.modules.conv._ConvNd, ("weight",)),
-    (
-        nn.MultiheadAttention,
-        ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"),
-    ),
-)
-#: A parameter that is also the weight of one of these is not pruned.
-TABLES = (nn.Embedding, nn.EmbeddingBag)
-
-#: Prefixes that DistributedDataParallel and torch.compile add to the names of parameters.
-WRAPPERS = ("module.", "_orig_mod.")
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside the wrappers of DistributedDataParallel and torch.compile."""
-    while True:
-        if isinstance(model, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
-            model = model.module
-        elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
-            model = inner
-        else:
-            return model
-
-
-def parallel_of(model: nn.Module) -> nn.parallel.DistributedDataParallel | None:
-    """The model as DistributedDataParallel, if it is one, compiled or not; else None."""
-    inner = getattr(model, "_orig_mod", model)
-    return inner if isinstance(inner, nn.parallel.DistributedDataParallel) else None
+from swiftforce.torch.candidates import candidates_of
+from swiftforce.torch.wrappers import unwrapped
 
 
 def prunable(
@@ -49,15 +21,18 @@ def prunable(
     *,
     include: Patterns | None = None,
     exclude: Patterns = (),
-) -> dict[str, nn.Parameter]:
-    """The parameters that `prune` searches.
+) -> Prunable[nn.Parameter]:
+    """The parameters that `prune` searches, and why it leaves the others out.
 
-    By default these are the weights of `nn.Linear`, of convolutions and transposed convolutions of
-    any number of dimensions, and the projections of `nn.MultiheadAttention`, if they are trained
-    (``requires_grad``). Biases, normalisation layers, recurrent layers and embeddings are not among
-    them; neither is a weight that an embedding shares, or one that is computed from other
-    parameters (as by `torch.nn.utils.parametrizations` and `torch.nn.utils.prune`). Choose such
-    parameters by name with `include`.
+    By default these are the trained parameters (``requires_grad``) of two or more dimensions that a
+    matrix product or a convolution uses, wherever they are kept: in `nn.Linear` and convolutions,
+    attention, recurrent layers, or as parameters of the model's own modules, such as experts. The
+    type of a module decides, or else the name and the shape of the parameter.
+
+    Biases, scales, normalisation layers, embeddings, position tables and the routers of experts are
+    not among them; neither is a weight that an embedding shares, nor one from which its layer
+    computes the weight that acts, so that a removed weight would not be zero there: by weight
+    standardisation, for example. Choose such parameters by name with `include`.
 
     Parameters
     ----------
@@ -71,9 +46,10 @@ def prunable(
 
     Returns
     -------
-    dict of name to nn.Parameter
-        In the model's order. A parameter that several modules share appears once, by its first
-        name.
+    Prunable
+        A dict of parameters by name, in the model's order. ``print`` and notebooks show it as a
+        table of all parameters: chosen and left out, and why. A parameter that several modules
+        share appears once, by its first name; patterns may use the others, too.
 
     Raises
     ------
@@ -92,28 +68,48 @@ def prunable(
     >>> model = nn.Sequential(nn.Linear(8, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
     >>> list(sft.prunable(model))
     ['0.weight', '3.weight']
-    >>> list(sft.prunable(model, exclude="3.*"))
-    ['0.weight']
+    >>> print(sft.prunable(model, exclude="3.*"))
+    1 of 6 arrays are prunable: 32 of 54 numbers, 80 % of the elements of matrices
+              name      shape   why                         numbers
+    pruned    0.weight  (4, 8)  its layer multiplies by it       32
+    left out  3.weight  (2, 4)  matched by exclude                8
+    left out  4 others          a vector or a number             14
     """
-    model = unwrapped(check_model(model))
+    return chosen_of(model, as_patterns(include), as_patterns(exclude) or ())
+
+
+def chosen_of(
+    model: nn.Module,
+    include: Patterns | None,
+    exclude: Patterns,
+    observed: Mapping[str, Reason] | None = None,
+) -> Prunable[nn.Parameter]:
+    """The parameters to prune, some of which were observed in a forward pass."""
+    wrapped = check_model(model)
+    model = unwrapped(wrapped)
     _check_not_flattened(model)
     named = dict(model.named_parameters())
-    if include is None:
-        wanted = _default(model)
-        chosen = {name: one for name, one in named.items() if id(one) in wanted}
-    else:
-        matched = matching(tuple(named), include, "include")
-        chosen = {name: one for name, one in named.items() if name in matched}
-        for name, parameter in chosen.items():
-            if not parameter.is_floating_point():
-                raise UnsupportedTypeError(_not_floating(name, parameter))
-    left_out = matching(tuple(named), exclude, "exclude")
-    chosen = {name: one for name, one in chosen.items() if name not in left_out}
-    if not chosen:
-        raise _nothing_to_prune(model, named)
-    for name, parameter in chosen.items():
+    observed = observed or {}
+    candidates = [
+        replace(one, known=observed.get(one.name, one.known))
+        for one in candidates_of(model, wrapped)
+    ]
+    if include is not None:
+        # A pattern that matches a number of another type deserves more than "matches nothing".
+        every = [one.name for one in candidates]
+        others = {one.name: (*one.aliases, *one.spellings) for one in candidates}
+        matched = matching(every, include, "include", others=others)
+        for name in every:
+            if name in matched and not named[name].is_floating_point():
+                raise UnsupportedTypeError(_not_floating(name, named[name]))
+    try:
+        decisions = choose(candidates, include, exclude, nothing="nothing to prune")
+    except StructureError:
+        raise _nothing_to_prune(model, named) from None
+    found = Prunable(named, decisions)
+    for name, parameter in found.items():
         _check_has_values(name, parameter)
-    return chosen
+    return found
 
 
 def _nothing_to_prune(model: nn.Module, named: Mapping[str, nn.Parameter]) -> Exception:
@@ -123,7 +119,7 @@ def _nothing_to_prune(model: nn.Module, named: Mapping[str, nn.Parameter]) -> Ex
             return UnsupportedTypeError(_not_floating(name, parameter))
     floating = [name for name, one in named.items() if one.is_floating_point()]
     return StructureError(
-        f"{type(model).__name__} has no weight to prune: no trained weight of a linear layer or a "
+        f"{type(model).__name__} has no weight to prune: no trained matrix of a product or a "
         f"convolution is left; choose others with include, of: {listed(floating) or 'none'}"
     )
 
@@ -149,26 +145,6 @@ def _check_not_flattened(model: nn.Module) -> None:
             "FullyShardedDataParallel flattens parameters, so they have no masks of their own: use "
             "torch.distributed.fsdp.fully_shard, or prune the model before it is wrapped"
         )
-
-
-def _default(model: nn.Module) -> set[int]:
-    """Identities of the parameters that are pruned by default."""
-    modules = tuple(model.modules())
-    tables = {id(module.weight) for module in modules if isinstance(module, TABLES)}
-    weights = {
-        id(parameter)
-        for module in modules
-        for parameter in _weights(module)
-        if parameter.requires_grad and parameter.is_floating_point()
-    }
-    return weights - tables
-
-
-def _weights(module: nn.Module) -> Iterator[nn.Parameter]:
-    own = dict(module.named_parameters(recurse=False))
-    for kind, names in WEIGHTS:
-        if isinstance(module, kind):
-            yield from (own[name] for name in names if name in own)
 
 
 def _check_has_values(name: str, parameter: nn.Parameter) -> None:

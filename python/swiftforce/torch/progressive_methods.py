@@ -11,9 +11,10 @@ from torch import nn
 from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
 from swiftforce.search import Schedule
+from swiftforce.torch.initial_masks import InitialMasks
+from swiftforce.torch.model_state import Mode
 from swiftforce.torch.objective import BatchLoss, Loss
 from swiftforce.torch.pruning import ModelPruning
-from swiftforce.torch.scoring import Mode
 from swiftforce.torch.search import run_search
 
 
@@ -27,6 +28,7 @@ def force(
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
+    initial_masks: InitialMasks | None = None,
     batches_per_step: int = 1,
     mode: Mode | None = None,
     include: Patterns | None = None,
@@ -52,8 +54,9 @@ def force(
         ``loss(output, target)`` returns the mean loss over the batch, a tensor of one number, such
         as `torch.nn.functional.cross_entropy`. Input and target are moved to the model's device.
     batch_loss : callable, optional
-        Instead of `loss`: ``batch_loss(model, batch)`` returns the mean loss over the batch. It
-        moves the batch to the device itself, and may use autocast.
+        Instead of `loss`: ``batch_loss(model, batch)`` returns the mean loss over the batch, or
+        that and the number of samples. It moves the batch to the device itself, and may use
+        autocast. For ``synflow`` it says how the model is called.
     sparsity : float, optional
         Share of the prunable weights to remove, in [0, 1). Pass either `sparsity` or `keep`.
     keep : int, optional
@@ -64,12 +67,19 @@ def force(
     schedule : str or sequence
         How many weights each step keeps: one of `swiftforce.schedules`, or a list of sparsities or
         numbers of weights, one for each step.
+    initial_masks : Pruning, or mapping of name to bool tensor, optional
+        Masks to begin at, True where a weight is kept, as if a step had found them: the first
+        gradients are those of the masked model, and a named schedule falls from as many weights as
+        they keep. `sparsity` and `keep` are still of all prunable weights. Not for methods of one
+        step.
     batches_per_step : int
         Number of batches that the gradients of a step are averaged over. A batch weighs by its
-        number of samples, the length of its first tensor.
-    mode : {"train", "eval"}, optional
-        Mode of the model while it is scored: by default "train", as in the paper of FORCE;
-        ``synflow`` always uses "eval".
+        number of samples: the length of its first tensor, or of a list of samples. A weight that
+        one of them does not reach, such as that of an expert, has a gradient of zero there.
+    mode : {"train", "eval", "as_is"}, optional
+        Mode of the model while it is scored, set by its own ``train`` or ``eval``: by default
+        "train", as in the paper of FORCE, and for ``synflow`` "eval". "as_is" keeps the flags of
+        all modules, such as those of batch normalisation that is frozen.
     include : str or sequence of str, optional
         Patterns of parameter names, as in `fnmatch`: prune the floating-point parameters that one
         of them matches, frozen ones too, instead of those that `prunable` takes by default.
@@ -82,7 +92,9 @@ def force(
         File that the search is saved to after each step. If it exists, the search resumes from it
         and skips the batches of the steps taken; a finished search is read from it at once,
         whatever the batches are. Weights and arguments must be the same; the masks are, too, if
-        the loss does not depend on chance. Remove the file to start a new search.
+        the loss does not depend on chance. Remove the file to start a new search. If several ranks
+        search, the first one writes, all must be able to read the file, and there may be other
+        numbers of them when the search resumes.
     progress : bool, optional
         Whether to show a progress bar. By default one appears once the call has taken two seconds,
         if standard error is a terminal or a notebook and tqdm is installed.
@@ -101,9 +113,10 @@ def force(
     UnknownNameError
         If there is no such schedule or mode, or a pattern matches no parameter.
     BatchesError
-        If there are no batches, or they run out and cannot be iterated again.
+        If there are no batches, they run out and cannot be iterated again, or the number of samples
+        in one is needed and unknown.
     MissingGradientsError
-        If batches or a loss are missing, or the loss does not depend on a parameter.
+        If batches or a loss are missing, or no batch of the search reaches a parameter.
     UnsupportedTypeError
         If an argument has the wrong type, or a parameter is not floating-point.
     StructureError
@@ -126,6 +139,8 @@ def force(
     -----
     DegenerateSaliencyWarning, LayerCollapseWarning, MaskedGradientsWarning
         See `swiftforce.MaskSearch.result`.
+    PartlySearchedWarning
+        If less than half of the model's matrices were searched, and not because of the patterns.
 
     References
     ----------
@@ -150,6 +165,7 @@ def force(
         keep=keep,
         steps=steps,
         schedule=schedule,
+        initial_masks=initial_masks,
         batches_per_step=batches_per_step,
         mode=mode,
         include=include,
@@ -170,6 +186,7 @@ def iterative_snip(
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
+    initial_masks: InitialMasks | None = None,
     batches_per_step: int = 1,
     mode: Mode | None = None,
     include: Patterns | None = None,
@@ -195,8 +212,9 @@ def iterative_snip(
         ``loss(output, target)`` returns the mean loss over the batch, a tensor of one number, such
         as `torch.nn.functional.cross_entropy`. Input and target are moved to the model's device.
     batch_loss : callable, optional
-        Instead of `loss`: ``batch_loss(model, batch)`` returns the mean loss over the batch. It
-        moves the batch to the device itself, and may use autocast.
+        Instead of `loss`: ``batch_loss(model, batch)`` returns the mean loss over the batch, or
+        that and the number of samples. It moves the batch to the device itself, and may use
+        autocast. For ``synflow`` it says how the model is called.
     sparsity : float, optional
         Share of the prunable weights to remove, in [0, 1). Pass either `sparsity` or `keep`.
     keep : int, optional
@@ -207,12 +225,19 @@ def iterative_snip(
     schedule : str or sequence
         How many weights each step keeps: one of `swiftforce.schedules`, or a list of sparsities or
         numbers of weights, one for each step.
+    initial_masks : Pruning, or mapping of name to bool tensor, optional
+        Masks to begin at, True where a weight is kept, as if a step had found them: the first
+        gradients are those of the masked model, and a named schedule falls from as many weights as
+        they keep. `sparsity` and `keep` are still of all prunable weights. Not for methods of one
+        step.
     batches_per_step : int
         Number of batches that the gradients of a step are averaged over. A batch weighs by its
-        number of samples, the length of its first tensor.
-    mode : {"train", "eval"}, optional
-        Mode of the model while it is scored: by default "train", as in the paper of FORCE;
-        ``synflow`` always uses "eval".
+        number of samples: the length of its first tensor, or of a list of samples. A weight that
+        one of them does not reach, such as that of an expert, has a gradient of zero there.
+    mode : {"train", "eval", "as_is"}, optional
+        Mode of the model while it is scored, set by its own ``train`` or ``eval``: by default
+        "train", as in the paper of FORCE, and for ``synflow`` "eval". "as_is" keeps the flags of
+        all modules, such as those of batch normalisation that is frozen.
     include : str or sequence of str, optional
         Patterns of parameter names, as in `fnmatch`: prune the floating-point parameters that one
         of them matches, frozen ones too, instead of those that `prunable` takes by default.
@@ -225,7 +250,9 @@ def iterative_snip(
         File that the search is saved to after each step. If it exists, the search resumes from it
         and skips the batches of the steps taken; a finished search is read from it at once,
         whatever the batches are. Weights and arguments must be the same; the masks are, too, if
-        the loss does not depend on chance. Remove the file to start a new search.
+        the loss does not depend on chance. Remove the file to start a new search. If several ranks
+        search, the first one writes, all must be able to read the file, and there may be other
+        numbers of them when the search resumes.
     progress : bool, optional
         Whether to show a progress bar. By default one appears once the call has taken two seconds,
         if standard error is a terminal or a notebook and tqdm is installed.
@@ -244,9 +271,10 @@ def iterative_snip(
     UnknownNameError
         If there is no such schedule or mode, or a pattern matches no parameter.
     BatchesError
-        If there are no batches, or they run out and cannot be iterated again.
+        If there are no batches, they run out and cannot be iterated again, or the number of samples
+        in one is needed and unknown.
     MissingGradientsError
-        If batches or a loss are missing, or the loss does not depend on a parameter.
+        If batches or a loss are missing, or no batch of the search reaches a parameter.
     UnsupportedTypeError
         If an argument has the wrong type, or a parameter is not floating-point.
     StructureError
@@ -269,6 +297,8 @@ def iterative_snip(
     -----
     DegenerateSaliencyWarning, LayerCollapseWarning, MaskedGradientsWarning
         See `swiftforce.MaskSearch.result`.
+    PartlySearchedWarning
+        If less than half of the model's matrices were searched, and not because of the patterns.
 
     References
     ----------
@@ -293,6 +323,7 @@ def iterative_snip(
         keep=keep,
         steps=steps,
         schedule=schedule,
+        initial_masks=initial_masks,
         batches_per_step=batches_per_step,
         mode=mode,
         include=include,

@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import nn
 
-from swiftforce.errors import WeightsDifferError
-from swiftforce.inputs import MASKS, Tensors
+from swiftforce.errors import StructureError, WeightsDifferError
+from swiftforce.inputs import MASKS, Array, Tensors
 from swiftforce.result import Pruning
 from swiftforce.result import load as load_pruning
 from swiftforce.torch.arguments import check_model
-from swiftforce.torch.parameters import unwrapped
-from swiftforce.torch.sharded import gathered
+from swiftforce.torch.sharded import is_sharded, mesh_ranks
 from swiftforce.torch.sparse import checked_masks
+from swiftforce.torch.wrappers import unwrapped
+
+
+class ShardedMasks(dict[str, torch.Tensor]):
+    """Masks of which each rank has its shard, and the first rank also whole ones, to save them.
+
+    Attributes
+    ----------
+    packed : sequence of array, or None
+        On the first rank: the whole masks, a bit per weight.
+    """
+
+    packed: Sequence[Array] | None = None
+
+    @classmethod
+    def of(
+        cls, masks: Mapping[str, torch.Tensor], packed: Sequence[Array] | None
+    ) -> dict[str, torch.Tensor]:
+        """Masks and, if they are sharded, the whole ones."""
+        found = cls(masks)
+        if not any(map(is_sharded, masks.values())):
+            return dict(masks)
+        found.packed = packed
+        return found
 
 
 class ModelPruning(Pruning[dict[str, torch.Tensor]]):
@@ -41,8 +66,9 @@ class ModelPruning(Pruning[dict[str, torch.Tensor]]):
         """Write masks and history to a safetensors file.
 
         `swiftforce.torch.load` reads it as masks of a model, `swiftforce.load` as numpy arrays.
-        Sharded masks are gathered, so all ranks must call this, each with a path of its own. The
-        file is written under a temporary name and then renamed.
+        The file is written under a temporary name and then renamed. If the masks are sharded, the
+        first rank writes whole masks, whether the others call this or not; on them, it does
+        nothing.
 
         Parameters
         ----------
@@ -51,15 +77,23 @@ class ModelPruning(Pruning[dict[str, torch.Tensor]]):
 
         Raises
         ------
+        StructureError
+            If masks were sharded by the caller, and so no rank has whole ones.
         ImportError
             If safetensors is not installed.
         OSError
             If the file cannot be written.
         """
-        masks = {
-            name: gathered(mask).cpu().contiguous().numpy() for name, mask in self.masks.items()
-        }
-        Pruning(**{**vars(self), "masks": masks}).save(path)
+        if not any(map(is_sharded, self.masks.values())):
+            masks = {name: mask.cpu().contiguous().numpy() for name, mask in self.masks.items()}
+            Pruning(**{**vars(self), "masks": masks}).save(path)
+        elif not isinstance(self.masks, ShardedMasks):
+            raise StructureError(
+                "the masks are sharded, and no rank has whole ones: call full_tensor() of each on "
+                "all ranks, and save what it returns on one"
+            )
+        elif self.masks.packed is not None:
+            self._save_packed(path, self.masks.packed)
 
 
 def load(path: str | os.PathLike[str], model: nn.Module) -> ModelPruning:
@@ -119,4 +153,8 @@ def load(path: str | os.PathLike[str], model: nn.Module) -> ModelPruning:
             )
     arrays = Tensors(found.masks, "masks", MASKS).arrays
     masks = {layer.name: mask for layer, mask in zip(found.layers, arrays, strict=True)}
-    return ModelPruning(**{**vars(found), "masks": checked_masks(model, masks)})
+    packed = None
+    if (ranks := mesh_ranks(model)) is not None and ranks.rank == 0:
+        packed = [np.packbits(mask, bitorder="little") for mask in arrays]
+    checked = ShardedMasks.of(checked_masks(model, masks), packed)
+    return ModelPruning(**{**vars(found), "masks": checked})

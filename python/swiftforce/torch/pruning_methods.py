@@ -11,9 +11,11 @@ from torch import nn
 from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
 from swiftforce.search import Schedule
+from swiftforce.torch.initial_masks import InitialMasks
+from swiftforce.torch.model_state import Mode
 from swiftforce.torch.objective import BatchLoss, Loss
 from swiftforce.torch.pruning import ModelPruning
-from swiftforce.torch.scoring import MethodName, Mode
+from swiftforce.torch.scoring import MethodName
 from swiftforce.torch.search import run_search
 
 
@@ -28,6 +30,7 @@ def prune(
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
+    initial_masks: InitialMasks | None = None,
     batches_per_step: int = 1,
     mode: Mode | None = None,
     include: Patterns | None = None,
@@ -40,12 +43,15 @@ def prune(
 ) -> ModelPruning:
     """Find masks for the weights of a model, which is left unchanged.
 
-    Weights, statistics of batch normalisation, training flags, gradients, ``requires_grad`` and the
-    states of random number generators are restored, also after an exception or Ctrl-C. The model is
-    not copied: masked weights are written into its parameters, and restored afterwards. `apply`
-    removes the weights from the model. Weights may be float16, bfloat16, float32 or float64. The
-    ranks of DistributedDataParallel find one mask together, and with `fully_shard` each rank gets
-    its shard of the masks.
+    All of the model is restored bit for bit, whoever changed it, also after an exception or Ctrl-C
+    (a second one waits): parameters and buffers, those too that the forward pass writes, training
+    flags, caches and other attributes, gradients, ``requires_grad`` and the states of random number
+    generators. Lists of numbers or texts that the model has noted stay. Masked weights are written
+    into the model's parameters; of all parameters and buffers one copy is kept in host memory,
+    except for ``magnitude`` and ``random``, which do not run the model. `apply` removes the weights
+    from the model. Weights may be float16, bfloat16, float32 or float64. The ranks of
+    DistributedDataParallel find one mask together. If parameters are sharded, by `fully_shard`, by
+    tensor parallelism or by both, each rank gets its shard of the masks.
 
     Parameters
     ----------
@@ -59,10 +65,13 @@ def prune(
         ``loss(output, target)`` returns the mean loss over the batch, a tensor of one number, such
         as `torch.nn.functional.cross_entropy`. Input and target are moved to the model's device.
     batch_loss : callable, optional
-        Instead of `loss`: ``batch_loss(model, batch)`` returns the mean loss over the batch. It
-        moves the batch to the device itself, and may use autocast.
+        Instead of `loss`: ``batch_loss(model, batch)`` returns the mean loss over the batch, or
+        that and the number of samples. It moves the batch to the device itself, and may use
+        autocast. For ``synflow`` it says how the model is called.
     method : str
-        One of `methods`. ``synflow`` needs no loss, and uses only the shape of an input.
+        One of `methods`. ``synflow`` needs no loss, and replaces floating-point inputs by ones; a
+        batch that is a mapping is passed as keyword arguments, and the sum is over the ``logits``
+        of a model that names them, else over all outputs but ``loss``.
     sparsity : float, optional
         Share of the prunable weights to remove, in [0, 1). Pass either `sparsity` or `keep`.
     keep : int, optional
@@ -73,12 +82,19 @@ def prune(
     schedule : str or sequence
         How many weights each step keeps: one of `swiftforce.schedules`, or a list of sparsities or
         numbers of weights, one for each step.
+    initial_masks : Pruning, or mapping of name to bool tensor, optional
+        Masks to begin at, True where a weight is kept, as if a step had found them: the first
+        gradients are those of the masked model, and a named schedule falls from as many weights as
+        they keep. `sparsity` and `keep` are still of all prunable weights. Not for methods of one
+        step.
     batches_per_step : int
         Number of batches that the gradients of a step are averaged over. A batch weighs by its
-        number of samples, the length of its first tensor.
-    mode : {"train", "eval"}, optional
-        Mode of the model while it is scored: by default "train", as in the paper of FORCE;
-        ``synflow`` always uses "eval".
+        number of samples: the length of its first tensor, or of a list of samples. A weight that
+        one of them does not reach, such as that of an expert, has a gradient of zero there.
+    mode : {"train", "eval", "as_is"}, optional
+        Mode of the model while it is scored, set by its own ``train`` or ``eval``: by default
+        "train", as in the paper of FORCE, and for ``synflow`` "eval". "as_is" keeps the flags of
+        all modules, such as those of batch normalisation that is frozen.
     include : str or sequence of str, optional
         Patterns of parameter names, as in `fnmatch`: prune the floating-point parameters that one
         of them matches, frozen ones too, instead of those that `prunable` takes by default.
@@ -96,7 +112,9 @@ def prune(
         File that the search is saved to after each step. If it exists, the search resumes from it
         and skips the batches of the steps taken; a finished search is read from it at once,
         whatever the batches are. Weights and arguments must be the same; the masks are, too, if
-        the loss does not depend on chance. Remove the file to start a new search.
+        the loss does not depend on chance. Remove the file to start a new search. If several ranks
+        search, the first one writes, all must be able to read the file, and there may be other
+        numbers of them when the search resumes.
     progress : bool, optional
         Whether to show a progress bar. By default one appears once the call has taken two seconds,
         if standard error is a terminal or a notebook and tqdm is installed.
@@ -115,9 +133,10 @@ def prune(
     UnknownNameError
         If there is no such method, schedule or mode, or a pattern matches no parameter.
     BatchesError
-        If there are no batches, or they run out and cannot be iterated again.
+        If there are no batches, they run out and cannot be iterated again, or the number of samples
+        in one is needed and unknown.
     MissingGradientsError
-        If batches or a loss are missing, or the loss does not depend on a parameter.
+        If batches or a loss are missing, or no batch of the search reaches a parameter.
     UnsupportedTypeError
         If an argument has the wrong type, or a parameter is not floating-point.
     StructureError
@@ -140,6 +159,8 @@ def prune(
     -----
     DegenerateSaliencyWarning, LayerCollapseWarning, MaskedGradientsWarning
         See `swiftforce.MaskSearch.result`.
+    PartlySearchedWarning
+        If less than half of the model's matrices were searched, and not because of the patterns.
     StepsIgnoredWarning
         If a one-shot method is given another number of steps than one.
 
@@ -171,6 +192,7 @@ def prune(
         keep=keep,
         steps=steps,
         schedule=schedule,
+        initial_masks=initial_masks,
         batches_per_step=batches_per_step,
         mode=mode,
         include=include,

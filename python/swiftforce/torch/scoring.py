@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from math import inf
 from typing import Any, Literal, cast
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from swiftforce.adapters import endless
+from swiftforce.distributed import Communicator
 from swiftforce.errors import (
     HyperparameterError,
     MissingGradientsError,
@@ -26,14 +27,18 @@ from swiftforce.inputs import canonical_name, integer, method_info, schedules
 from swiftforce.inputs import methods as core_methods
 from swiftforce.search import Schedule, check_steps
 from swiftforce.torch.arguments import check_objective
-from swiftforce.torch.gradients import Parameters, hessian_gradients, mean_gradients, synaptic_flow
-from swiftforce.torch.objective import BatchLoss, Loss, Objective, input_of
-from swiftforce.torch.parameters import unwrapped
+from swiftforce.torch.batch_parts import with_tensors
+from swiftforce.torch.gradients import Averaging, Parameters, hessian_gradients, mean_gradients
+from swiftforce.torch.model_state import Mode
+from swiftforce.torch.objective import BatchLoss, Loss, Objective
 from swiftforce.torch.ranks import Ranks
+from swiftforce.torch.reached import Reached, unreached_error
+from swiftforce.torch.second_derivatives import contexts
 from swiftforce.torch.sharded import Sharding
+from swiftforce.torch.synaptic_flow import check_example, synaptic_flow
+from swiftforce.torch.wrappers import unwrapped
 
 MethodName = Literal[CoreMethodName, "grasp", "synflow"]
-Mode = Literal["train", "eval"]
 
 #: Methods whose scores this package computes; the core selects by them.
 GRASP, SYNFLOW = "grasp", "synflow"
@@ -81,18 +86,28 @@ class Method:
     needs_batches: bool
     steps: int | None = None
 
-    def is_train(self, mode: str | None) -> bool:
-        """Whether the model is scored in training mode.
+    @property
+    def takes_gradients(self) -> bool:
+        """Whether its scores are computed from the loss of batches."""
+        return self.needs_batches and not self.is_flow
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether its scores are those of the synaptic flow."""
+        return self.name == SYNFLOW
+
+    def mode_of(self, mode: str | None) -> Mode:
+        """The mode that the model is scored in.
 
         Raises
         ------
         UnknownNameError
         """
         if mode is not None:
-            mode = canonical_name("mode", mode, ("train", "eval"))
+            mode = canonical_name("mode", mode, ("train", "eval", "as_is"))
         if self.name == SYNFLOW and mode == "train":
             raise UnknownNameError("synflow scores the model in eval mode: leave mode out")
-        return mode != "eval" and self.name != SYNFLOW
+        return cast(Mode, mode or ("eval" if self.name == SYNFLOW else "train"))
 
     def steps_of(self, steps: int | None, schedule: Schedule) -> int | None:
         """The number of steps to search with; None for the core's default, or a list's length.
@@ -154,18 +169,20 @@ class Method:
                     "synflow needs batches for the shape of an input: pass a DataLoader, or a list "
                     "of one tensor"
                 )
-            return _SynapticFlow(batches, model, parameters, device)
+            return _SynapticFlow(batches, model, parameters, device, batch_loss)
         check_objective(loss, batch_loss, batches, self.name)
         assert batches is not None
         if temperature is None:
             temperature = GRASP_TEMPERATURE if self.name == GRASP and loss is not None else 1.0
         objective = Objective(model, loss, batch_loss, device=device, temperature=temperature)
-        weighs = count > 1 or ranks is not None or sharding is not None
-        if self.name == GRASP:
-            derive = partial(hessian_gradients, ranks=ranks, weighs=weighs)
-        else:
-            derive = partial(mean_gradients, ranks=ranks, weighs=weighs, sharding=sharding)
-        return _Derivatives(batches, count, partial(derive, objective, parameters))
+        how = Averaging(
+            Reached(parameters),
+            ranks,
+            sharding,
+            weighs=count > 1 or ranks is not None or sharding is not None,
+            method=self.name,
+        )
+        return _Derivatives(batches, count, objective, parameters, how)
 
 
 def method_of(name: str) -> Method:
@@ -199,15 +216,34 @@ class Scoring:
     def __init__(self, batches: Iterable[Any], count: int) -> None:
         self._queue: Iterator[Any] = endless(batches)
         self._count = count
+        self._skipped = False
 
     def __call__(self) -> list[torch.Tensor] | None:
         """Gradients of the next step, one for each parameter."""
         return None
 
+    @property
+    def contexts(self) -> tuple[AbstractContextManager[Any], ...]:
+        """What the steps are taken inside of."""
+        return ()
+
+    def begin_batches_by(self, begin_batch: Callable[[], None]) -> None:
+        """Call a function before each batch."""
+
+    def check_reached(self) -> None:
+        """Refuse parameters that no batch has reached.
+
+        Raises
+        ------
+        MissingGradientsError
+            On all ranks.
+        """
+
     def skip(self, steps: int) -> None:
         """Consume the batches of that many steps."""
         for _ in range(steps):
             deque(self._take(), maxlen=0)
+        self._skipped = self._skipped or steps > 0
 
     def _take(self) -> Iterator[Any]:
         """The batches of the next step."""
@@ -221,13 +257,40 @@ class _Derivatives(Scoring):
         self,
         batches: Iterable[Any],
         count: int,
-        derive: Callable[[Iterable[Any]], list[torch.Tensor]],
+        objective: Objective,
+        parameters: Parameters,
+        how: Averaging,
     ) -> None:
         super().__init__(batches, count)
-        self._derive = derive
+        self._objective = objective
+        self._parameters = parameters
+        self._how = how
+
+    @property
+    def contexts(self) -> tuple[AbstractContextManager[Any], ...]:
+        return contexts() if self._how.method == GRASP else ()
+
+    def begin_batches_by(self, begin_batch: Callable[[], None]) -> None:
+        self._objective.begin_batch = begin_batch
 
     def __call__(self) -> list[torch.Tensor]:
-        return self._derive(self._take())
+        derive = hessian_gradients if self._how.method == GRASP else mean_gradients
+        return derive(self._objective, self._parameters, self._take(), self._how)
+
+    def check_reached(self) -> None:
+        if self._skipped:
+            self._how.reached.add_all()
+        ranks, sharding = self._how.ranks, self._how.sharding
+        communicators: tuple[Communicator, ...] = () if ranks is None else (ranks.communicator,)
+        if sharding is not None:
+            communicators = sharding.all_ranks
+        missing = self._how.reached.missing(communicators)
+        if missing:
+            compute = None if sharding is not None else self._compute_once_more
+            raise unreached_error(missing, self._parameters, compute)
+
+    def _compute_once_more(self) -> None:
+        self._objective(next(self._queue))
 
 
 class _SynapticFlow(Scoring):
@@ -239,14 +302,28 @@ class _SynapticFlow(Scoring):
         model: nn.Module,
         parameters: Parameters,
         device: torch.device,
+        batch_loss: BatchLoss | None,
     ) -> None:
         super().__init__(batches, 0)
         self._model = model
         self._parameters = parameters
         self._device = device
-        self._example: torch.Tensor | None = None
+        self._batch_loss = batch_loss
+        self._example: Any = None
+
+    @property
+    def contexts(self) -> tuple[AbstractContextManager[Any], ...]:
+        return (torch.compiler.set_stance("force_eager"),)
+
+    def begin_batches_by(self, begin_batch: Callable[[], None]) -> None:
+        self._begin_batch = begin_batch
 
     def __call__(self) -> list[torch.Tensor]:
+        self._begin_batch()
         if self._example is None:
-            self._example = input_of(next(self._queue)).to(self._device)
-        return synaptic_flow(unwrapped(self._model), self._parameters, self._example)
+            self._example = next(self._queue)
+            check_example(self._example)
+            if self._batch_loss is None:
+                self._example = with_tensors(self._example, lambda one: one.to(self._device))
+        model = unwrapped(self._model)
+        return synaptic_flow(model, self._parameters, self._example, self._batch_loss)

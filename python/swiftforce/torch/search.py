@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from swiftforce import _core
@@ -15,19 +18,29 @@ from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Array, Mask
-from swiftforce.result import Layer, Pruning
-from swiftforce.search import Agreement, MaskSearch, Schedule, prune_by_scores
+from swiftforce.result import (
+    Layer,
+    Prunable,
+    Pruning,
+    ZeroScores,
+    warn_about_parts,
+    warn_about_scope,
+    with_lost_parts,
+)
+from swiftforce.search import Agreement, MaskSearch, RankSums, Schedule, prune_by_scores
 from swiftforce.show import bar
 from swiftforce.torch.arguments import check_model
-from swiftforce.torch.gradients import Parameters
-from swiftforce.torch.model_state import temporary_state
+from swiftforce.torch.initial_masks import InitialMasks, digest, flat_masks
+from swiftforce.torch.model_state import ModelState
 from swiftforce.torch.objective import BatchLoss, Loss
-from swiftforce.torch.parameters import parallel_of, prunable
-from swiftforce.torch.pruning import ModelPruning
-from swiftforce.torch.ranks import ranks_of
+from swiftforce.torch.observation import searched
+from swiftforce.torch.operands import operands_of, replaced
+from swiftforce.torch.pruning import ModelPruning, ShardedMasks
+from swiftforce.torch.ranks import Ranks, ranks_of
 from swiftforce.torch.scoring import GRASP, SYNFLOW, Scoring, method_of
-from swiftforce.torch.sharded import sharding_of
+from swiftforce.torch.sharded import Sharding, mesh_ranks, sharding_of
 from swiftforce.torch.weight_buffers import WeightBuffers
+from swiftforce.torch.wrappers import scored, unwrapped
 
 #: Flat masks by parameter name.
 Masks = dict[str, Mask]
@@ -44,6 +57,7 @@ def run_search(
     keep: int | None,
     steps: int | None,
     schedule: Schedule,
+    initial_masks: InitialMasks | None,
     batches_per_step: int,
     mode: str | None,
     include: Patterns | None,
@@ -58,75 +72,166 @@ def run_search(
 
     Warnings point to the caller of the public function that calls this.
     """
-    model = check_model(model)
     ranks = ranks_of(model, communicator)
-    with Agreement(None if ranks is None else ranks.communicator) as agreement:
-        row = method_of(method)
-        train = row.is_train(mode)
-        parameters = prunable(model, include=include, exclude=exclude)
-        sharding = sharding_of(parameters, communicator)
-        if sharding is not None and row.name in {GRASP, SYNFLOW}:
-            raise UnsupportedTypeError(
-                f"{row.name} does not work on sharded parameters: prune the model before it is "
-                "sharded"
+    mesh = mesh_ranks(model) if ranks is None else None
+    group = mesh if ranks is None else ranks.communicator
+    given = batches
+    with ExitStack() as generators:
+        with Agreement(group) as agreement:
+            model = check_model(model)
+            row = method_of(method)
+            how_scored = row.mode_of(mode)
+            parameters, batches = searched(
+                model,
+                row,
+                batches,
+                (loss, batch_loss),
+                (include, exclude),
+                mode=how_scored,
+                stack=generators,
             )
-        if checkpoint is not None and (row.name == GRASP or ranks or sharding):
-            raise StructureError(
-                "checkpoint is for a search of several steps in one process: leave it out"
+            sharding = sharding_of(parameters, communicator, mesh)
+            _check_can(row.name, sharding, checkpoint)
+            inner = scored(model)  # Gradients are averaged over ranks here, not by DDP.
+            names = parameters if row.name != SYNFLOW else ()
+            layers, operands = operands_of(unwrapped(model), names)
+            weights = {**parameters, **operands}
+            scoring = row.scoring(
+                inner,
+                weights,
+                batches,
+                loss=loss,
+                batch_loss=batch_loss,
+                batches_per_step=batches_per_step,
+                temperature=temperature,
+                ranks=ranks,
+                sharding=sharding,
             )
-        # Gradients are averaged over ranks here: DDP expects a backward pass of its own.
-        parallel = parallel_of(model)
-        inner = model if parallel is None else parallel.module
-        scoring = row.scoring(
-            inner,
-            parameters,
-            batches,
-            loss=loss,
-            batch_loss=batch_loss,
-            batches_per_step=batches_per_step,
-            temperature=temperature,
-            ranks=ranks,
-            sharding=sharding,
+            steps = row.steps_of(steps, schedule)
+            buffers = WeightBuffers(
+                weights,
+                masked=(steps != 1 or initial_masks is not None) and not row.is_one_shot,
+                written=row.needs_batches,
+            )
+            begins_at = flat_masks(initial_masks, row, inner, buffers)
+            # Methods that need no batches do not run the model, so its state cannot change.
+            state = ModelState(
+                inner if row.needs_batches else nn.Module(),
+                weights.values() if row.needs_batches else (),
+                given,
+                mode=how_scored,
+                weights=buffers,
+                contexts=(replaced(layers, weights), *scoring.contexts),
+            )
+            shapes = [(name, tuple(one.shape), str(one.dtype)) for name, one in weights.items()]
+            how = (row.name, how_scored, batches_per_step, temperature, seed)
+            # Ranks with copies of a model have the same masks; with shards, the search compares.
+            begins = begins_at is not None if sharding is not None else digest(begins_at)
+            wanted = (sparsity, keep, steps, schedule, begins, checkpoint is not None)
+            agreement.settings = (how, wanted, shapes)
+        with Agreement(group), state:
+            packed = None
+            scoring.begin_batches_by(state.begin_batch)
+            others = {name: one for name, one in inner.named_parameters() if name not in parameters}
+            if ranks is not None:
+                ranks.check_equal(buffers.dense.values(), "weights")
+            if row.core is None:
+                found = _by_products(buffers, scoring, sparsity, keep, others)
+            else:
+                label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*how)
+                if begins_at is not None:
+                    # Each rank has shards of its own, and all give the file the same label.
+                    label += f", from the masks {'of all ranks' if sharding else begins}"
+                search = MaskSearch(
+                    buffers.dense,
+                    method=row.core,
+                    sparsity=sparsity,
+                    keep=keep,
+                    steps=steps,
+                    schedule=schedule,
+                    seed=seed,
+                    masked_weights=buffers.masked,
+                    initial_masks=begins_at,
+                    communicator=sharding.communicator if sharding is not None else None,
+                    pieces=sharding.pieces if sharding is not None else None,
+                )
+                run = _Run(row.name, scoring, buffers, sharding, ranks, group)
+                found, packed = run.finish(search, checkpoint, label, others, progress)
+            if ranks is not None:
+                ranks.check_equal(found.masks.values(), "masks")
+            pruning = _of_model(found, row.name, parameters, buffers, packed)
+            warn_about_parts(pruning.layers, stacklevel=4)
+            warn_about_scope(parameters.scope, stacklevel=4)
+            return pruning
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the steps of a search need."""
+
+    method: str
+    scoring: Scoring
+    buffers: WeightBuffers
+    sharding: Sharding | None
+    ranks: Ranks | None
+    group: Communicator | None
+
+    def finish(
+        self,
+        search: MaskSearch[Masks],
+        checkpoint: str | os.PathLike[str] | None,
+        label: str,
+        others: Mapping[str, nn.Parameter],
+        progress: bool | None,
+    ) -> tuple[Pruning[Masks], Sequence[Array] | None]:
+        """Search to the end; the result and, on the first rank that has shards, whole masks."""
+        self.buffers.load_masked()
+        if checkpoint is not None and _exists(checkpoint, self.group):
+            search = _resumed(search, checkpoint, label, self.buffers, self.sharding)
+            self.scoring.skip(search.taken)
+        steps = range(search.taken, search.steps)
+        for _ in bar(steps, description=self.method, shown=progress):
+            search.step(self.buffers.gradients(self.scoring()))
+            self.buffers.load_masked()
+            # Computing gradients comes next and needs the most memory.
+            search._forget_previous()
+            if checkpoint is not None and _writes(self.ranks, self.sharding):
+                search.save(checkpoint, label=label)
+        self.scoring.check_reached()  # Before warnings of what follows from it.
+        with Agreement(self.group):
+            found = search._result(5, copies=False, others=others)
+        is_shared = self.sharding is not None and self.sharding.is_first_copy
+        return found, search._whole_masks() if is_shared else None
+
+
+def _check_can(
+    method: str, sharding: Sharding | None, checkpoint: str | os.PathLike[str] | None
+) -> None:
+    """Refuse what GraSP and SynFlow cannot do."""
+    if sharding is not None and method in {GRASP, SYNFLOW}:
+        raise UnsupportedTypeError(
+            f"{method} does not work on sharded parameters: prune the model before it is sharded"
         )
-        steps = row.steps_of(steps, schedule)
-        buffers = WeightBuffers(parameters, masked=steps != 1 and not row.is_one_shot)
-        shapes = [(name, tuple(one.shape)) for name, one in parameters.items()]
-        how = (row.name, "train" if train else "eval", batches_per_step, temperature, seed)
-        agreement.settings = (how, sparsity, keep, steps, schedule, shapes)
-    with temporary_state(inner, parameters.values(), batches, train=train), buffers:
-        if ranks is not None:
-            ranks.check_equal(buffers.dense.values(), "weights")
-        if row.core is None:
-            found = _by_products(buffers, scoring, sparsity, keep)
-        else:
-            search = MaskSearch(
-                buffers.dense,
-                method=row.core,
-                sparsity=sparsity,
-                keep=keep,
-                steps=steps,
-                schedule=schedule,
-                seed=seed,
-                masked_weights=buffers.masked,
-                communicator=sharding.communicator if sharding is not None else None,
-                pieces=sharding.pieces if sharding is not None else None,
-            )
-            label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*how)
-            if checkpoint is not None and Path(checkpoint).exists():
-                search = _resumed(search, checkpoint, label, buffers)
-                scoring.skip(search.taken)
-            remaining = range(search.taken, search.steps)
-            for _ in bar(remaining, description=row.name, shown=progress):
-                search.step(buffers.gradients(scoring()))
-                buffers.load_masked()
-                # Computing gradients comes next and needs the most memory.
-                search._forget_previous()
-                if checkpoint is not None:
-                    search.save(checkpoint, label=label)
-            found = search._result(4, copies=False)
-        if ranks is not None:
-            ranks.check_equal(found.masks.values(), "masks")
-        return _of_model(found, row.name, parameters, buffers)
+    if checkpoint is not None and method == GRASP:
+        raise StructureError("checkpoint is for a search of several steps: leave it out")
+
+
+def _writes(ranks: Ranks | None, sharding: Sharding | None) -> bool:
+    """Whether this rank takes part in writing a checkpoint: one copy of a model is enough."""
+    if sharding is not None:
+        return sharding.is_first_copy
+    return ranks is None or ranks.communicator.rank == 0
+
+
+def _exists(checkpoint: str | os.PathLike[str], group: Communicator | None) -> bool:
+    """Whether there is a checkpoint, as the first rank sees it: it is the one that writes."""
+    if group is None:
+        return Path(checkpoint).exists()
+
+    def look(numbers: NDArray[np.int64]) -> None:
+        numbers[0] = group.rank == 0 and Path(checkpoint).exists()
+
+    return bool(RankSums(group)(look)[0])
 
 
 def _resumed(
@@ -134,10 +239,16 @@ def _resumed(
     checkpoint: str | os.PathLike[str],
     label: str,
     buffers: WeightBuffers,
+    sharding: Sharding | None,
 ) -> MaskSearch[Masks]:
     """The search in a checkpoint file, which must have the same arguments as `search`."""
     found: MaskSearch[Masks] = MaskSearch.resume(
-        checkpoint, buffers.dense, masked_weights=buffers.masked, label=label
+        checkpoint,
+        buffers.dense,
+        masked_weights=buffers.masked,
+        communicator=None if sharding is None else sharding.communicator,
+        pieces=None if sharding is None else sharding.pieces,
+        label=label,
     )
     if found.keeps != search.keeps:
         raise SearchFileError(
@@ -150,13 +261,26 @@ def _resumed(
 
 
 def _by_products(
-    buffers: WeightBuffers, scoring: Scoring, sparsity: float | None, keep: int | None
+    buffers: WeightBuffers,
+    scoring: Scoring,
+    sparsity: float | None,
+    keep: int | None,
+    others: Mapping[str, nn.Parameter],
 ) -> Pruning[Masks]:
     """The masks that keep the largest scores ``w * (H g)``, whatever their sign."""
     products = buffers.gradients(scoring())
+    scoring.check_reached()
     assert products is not None
     scores = {name: _product(weight, products[name]) for name, weight in buffers.dense.items()}
-    return prune_by_scores(scores, sparsity=sparsity, keep=keep, method=GRASP, stacklevel=5)
+    zeros = ZeroScores.of(tuple(scores), tuple(buffers.dense.values()), tuple(products.values()))
+    return prune_by_scores(
+        scores,
+        sparsity=sparsity,
+        keep=keep,
+        method=GRASP,
+        zeros=zeros.with_factors(others) if zeros.layers else None,
+        stacklevel=5,
+    )
 
 
 def _product(first: Array, second: Array) -> Array:
@@ -166,12 +290,21 @@ def _product(first: Array, second: Array) -> Array:
 
 
 def _of_model(
-    found: Pruning[Masks], method: str, parameters: Parameters, buffers: WeightBuffers
+    found: Pruning[Masks],
+    method: str,
+    parameters: Prunable[nn.Parameter],
+    buffers: WeightBuffers,
+    packed: Sequence[Array] | None,
 ) -> ModelPruning:
     """The same result with tensors of the parameters' shapes as masks."""
     layers = [
         Layer(layer.name, tuple(parameter.shape), layer.size, layer.kept)
         for layer, parameter in zip(found.layers, parameters.values(), strict=True)
     ]
-    changes = {"method": method, "masks": buffers.masks(found.masks), "layers": tuple(layers)}
+    changes = {
+        "method": method,
+        "masks": ShardedMasks.of(buffers.masks(found.masks), packed),
+        "layers": with_lost_parts(layers, found.masks.values()),
+        "scope": parameters.scope,
+    }
     return ModelPruning(**{**vars(found), **changes})

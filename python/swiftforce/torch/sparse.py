@@ -9,7 +9,7 @@ with a mask: a removed weight leaves no NaN behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,18 +18,25 @@ from torch import nn
 from torch.nn.utils import prune as torch_prune
 from torch.optim import Optimizer
 
-from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
+from swiftforce.errors import LayoutError, ShapeError, StructureError, UnsupportedTypeError
 from swiftforce.result import Pruning, masks_of
-from swiftforce.torch.arguments import check_model, check_optimizer
+from swiftforce.torch.all_or_nothing import all_or_nothing
+from swiftforce.torch.arguments import check_model
 from swiftforce.torch.mask_hooks import (
-    ATTRIBUTE,
-    SUFFIX,
-    add_mask_hooks,
+    MaskHooks,
+    clean_loads,
+    forget_history,
     mask_hooks_of,
     masked_parameters,
+    put,
+    state_of,
+    take,
 )
-from swiftforce.torch.parameters import WRAPPERS, unwrapped
-from swiftforce.torch.sharded import sharded_as
+from swiftforce.torch.masked_parameter import MaskedParameter
+from swiftforce.torch.operands import watch_if_computed
+from swiftforce.torch.optimizers import copies, followed
+from swiftforce.torch.sharded import is_sharded, sharded_as
+from swiftforce.torch.wrappers import unwrapped
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -37,14 +44,16 @@ Model = TypeVar("Model", bound=nn.Module)
 def apply(
     model: Model,
     masks: Pruning[Any] | Mapping[str, Any],
-    optimizer: Optimizer | Iterable[Optimizer] = (),
+    optimizer: Optimizer | Iterable[Optimizer] | None = None,
 ) -> Model:
     """Remove weights from a model, and keep them exactly zero while it is trained.
 
-    The training loop does not change. Masks become buffers beside their parameters (``weight_mask``
-    beside ``weight``), so they are moved, saved and loaded with the model; copies of the model
-    (`copy.deepcopy`, `torch.save` of the whole model) keep their removed weights zero, too. New
-    masks replace the masks before; weights that those removed are zero at first.
+    The training loop does not change, and neither do the model's parameters, buffers and
+    ``state_dict``: a saved state is that of a plain model some of whose weights are zero. Save the
+    masks beside it (`ModelPruning.save`) to resume, or take them from its zeros
+    (`masks_of_zeros`). Copies of the model (`copy.deepcopy`, `torch.save` of the whole model) keep
+    their removed weights zero, too. New masks replace the masks before; weights that those removed
+    are zero at first.
 
     Parameters
     ----------
@@ -55,10 +64,10 @@ def apply(
         of the parameter.
     optimizer : torch.optim.Optimizer or iterable of them, optional
         The optimizers that train these weights: their state is cleared where weights are removed,
-        and removed weights are set to zero after each of their steps. It can be left out if
-        gradients come from ``backward`` and the optimizer has no state yet and does not move a
-        weight whose gradient is always zero: SGD, Adam, AdamW and all others that treat each weight
-        separately, with momentum and weight decay.
+        and removed weights are set to zero after each of their steps. Those inside wrappers are
+        found. It can be left out if gradients come from ``backward`` and the optimizer has no state
+        yet and does not move a weight whose gradient is always zero: SGD, Adam, AdamW and all
+        others that treat each weight separately, with momentum and weight decay.
 
     Returns
     -------
@@ -68,17 +77,29 @@ def apply(
     Raises
     ------
     StructureError
-        If the model has no parameter of a mask's name, or an optimizer trains none of the
-        parameters with masks.
+        If the model has no parameter of a mask's name, two names of one parameter have different
+        masks, or an optimizer trains none of the parameters with masks.
     ShapeError
         If a mask has another shape than its parameter.
     UnsupportedTypeError
-        If a mask is not of bools, or `model` or `optimizer` has the wrong type, such as a class.
+        If a mask is not of bools, its parameter is not floating-point or was made in inference
+        mode, `model` or `optimizer` has the wrong type, such as a class, or the optimizer cannot be
+        followed.
+    LayoutError
+        If elements of a parameter share memory.
 
     Notes
     -----
-    After an error, nothing has changed. A model may be compiled or wrapped before or after this
-    call; shard it before.
+    After an error, nothing has changed; for that, all that is set to zero is copied to the host
+    until this returns. A model may be compiled or wrapped before or after this call; shard it
+    before.
+
+    Parameters that are replaced later (by conversions of the model, by assignment) keep their
+    masks, and a `MasksLostWarning` says so if one cannot. A state that is loaded is cleared where
+    weights are removed, with a `RemovedWeightsWarning` if it was not zero there.
+
+    Optimizers that train copies of the weights, in float32 for example, are recognised if the
+    copies have the weights' shapes and values; the copies are masked as well.
 
     Examples
     --------
@@ -92,28 +113,106 @@ def apply(
     4
     """
     inner = unwrapped(check_model(model))
-    checked = checked_masks(inner, masks_of(masks))
-    weights = [inner.get_parameter(name) for name in checked]
-    given = optimizer if isinstance(optimizer, Iterable) else (optimizer,)
-    optimizers = [check_optimizer(one) for one in given]
-    for one in optimizers:
-        trained = {id(weight) for group in one.param_groups for weight in group["params"]}
-        if weights and not any(id(weight) in trained for weight in weights):
-            raise StructureError(
-                f"{type(one).__name__} trains none of the parameters with masks: make it from "
-                "this model's parameters"
-            )
-    remove(inner)
-    by_path: dict[str, list[str]] = {}
-    for name, mask in checked.items():
-        path, _, own = name.rpartition(".")
-        inner.get_submodule(path).register_buffer(own + SUFFIX, mask)
-        by_path.setdefault(path, []).append(own)
-    for path, names in by_path.items():
-        hooks = add_mask_hooks(inner.get_submodule(path), names)
-        for one in optimizers:
-            hooks.add_to(one)
+    with torch.inference_mode(False):
+        checked = checked_masks(inner, masks_of(masks))
+        weights = {name: inner.get_parameter(name) for name in checked}
+        _check_can_be_masked(weights, checked)
+        given = optimizer if isinstance(optimizer, Iterable) else (optimizer,)
+        chains = [followed(one) for one in given] if optimizer is not None else []
+        trained = [(chain, copies(chain, weights, inner)) for chain in chains]
+        _install(inner, checked, trained)
     return model
+
+
+def _check_can_be_masked(
+    weights: Mapping[str, nn.Parameter], masks: Mapping[str, torch.Tensor]
+) -> None:
+    """Refuse parameters that hooks or zeros cannot be written to."""
+    first: dict[int, str] = {}
+    for name, weight in weights.items():
+        if not (weight.is_floating_point() or weight.is_complex()):
+            raise UnsupportedTypeError(
+                f"{name} has dtype {weight.dtype}, which is not floating-point: leave its mask out"
+            )
+        if weight.is_inference():
+            raise UnsupportedTypeError(
+                f"{name} was made in torch.inference_mode, so it cannot be trained: make the model "
+                "outside of it, or copy the model with copy.deepcopy"
+            )
+        shares = not is_sharded(weight) and any(
+            stride == 0 and size > 1
+            for stride, size in zip(weight.stride(), weight.shape, strict=True)
+        )
+        if shares:
+            raise LayoutError(
+                f"elements of {name} share memory (strides {weight.stride()}): replace the "
+                "parameter by its .contiguous() copy"
+            )
+        other = first.setdefault(id(weight), name)
+        if other != name and not torch.equal(masks[other], masks[name]):
+            raise StructureError(
+                f"{other} and {name} are one parameter, but have different masks: leave one out"
+            )
+
+
+def _install(
+    model: nn.Module,
+    masks: Mapping[str, torch.Tensor],
+    trained: Iterable[tuple[list[Optimizer], Mapping[str, torch.Tensor]]],
+) -> None:
+    """Put hooks on a model and its optimizers in place of those before, and clear what they hold.
+
+    `trained` has the optimizers, and the tensors that they train in place of weights.
+    """
+    before = [hooks for module in model.modules() if (hooks := mask_hooks_of(module))]
+    by_module: dict[nn.Module, list[MaskedParameter]] = {}
+    for name, mask in masks.items():
+        path, _, own = name.rpartition(".")
+        module = model.get_submodule(path)
+        masked = MaskedParameter(module._parameters, own, name, ~mask)
+        by_module.setdefault(module, []).append(masked)
+    pairs = [(one, copied) for chain, copied in trained for one in chain]
+    with all_or_nothing(model, [one for one, _ in pairs]) as keep:
+        for module, parameters in by_module.items():
+            hooks = MaskHooks(parameters)
+            put(hooks, module)
+            for one, copied in pairs:
+                hooks.add_to(one, copied)
+        for parameters in by_module.values():
+            for masked in parameters:
+                _clear(masked, pairs, keep)
+        for one, _ in pairs:
+            forget_history(one)
+        torch.clear_autocast_cache()  # It holds casts of the weights before.
+        for old in before:
+            old.remove()
+        for module in model.modules():
+            if module not in by_module:
+                take(module)
+        for module in by_module:
+            watch_if_computed(module)
+        if masks:
+            clean_loads(model)
+
+
+def _clear(
+    masked: MaskedParameter,
+    pairs: Iterable[tuple[Optimizer, Mapping[str, torch.Tensor]]],
+    keep: Callable[[torch.Tensor], None],
+) -> None:
+    """Clear a parameter and all that belongs to it, and hook its gradient."""
+    weight = masked.parameter
+    assert weight is not None
+    tensors = [weight, *(copied[masked.label] for _, copied in pairs if masked.label in copied)]
+    states = [one for optimizer, _ in pairs for one in state_of(optimizer, tensors)]
+    gradients = [one.grad for one in tensors if one.grad is not None]
+    for tensor in (*tensors, *states, *gradients):
+        keep(tensor)
+    masked.attach(weight)
+    for tensor in (*tensors[1:], *states):
+        masked.clear(tensor)
+    for tensor in tensors[1:]:
+        masked.clear_gradient(tensor)
 
 
 def checked_masks(model: nn.Module, masks: Mapping[str, Any]) -> dict[str, torch.Tensor]:
@@ -136,13 +235,10 @@ def checked_masks(model: nn.Module, masks: Mapping[str, Any]) -> dict[str, torch
             f"for example, {', '.join(map(repr, list(named)[:3]))}"
         )
     checked = {}
-    known = masked_parameters(model)
     for name, mask in masks.items():
-        path, _, own = name.rpartition(".")
-        if name not in known and hasattr(model.get_submodule(path), own + SUFFIX):
-            raise StructureError(
-                f"the model already has an attribute {name}{SUFFIX}: rename it, since the mask of "
-                f"{name} needs that name"
+        if isinstance(named[name], nn.parameter.UninitializedParameter):
+            raise UnsupportedTypeError(
+                f"{name} has no values yet: run one batch through the model first"
             )
         tensor = mask if isinstance(mask, torch.Tensor) else torch.from_numpy(np.array(mask))
         if tensor.dtype != torch.bool:
@@ -152,59 +248,17 @@ def checked_masks(model: nn.Module, masks: Mapping[str, Any]) -> dict[str, torch
                 f"masks[{name!r}] has shape {tuple(tensor.shape)} where the parameter has "
                 f"{tuple(named[name].shape)}"
             )
-        # A copy, in the memory format of the parameter.
-        checked[name] = torch.empty_like(named[name], dtype=torch.bool, requires_grad=False)
+        # A copy, in the memory format of the parameter; it needs memory also where that has none.
+        like = torch.empty_like(named[name], dtype=torch.bool, requires_grad=False)
+        checked[name] = torch.empty_like(like, device="cpu") if like.is_meta else like
         checked[name].copy_(sharded_as(tensor, named[name]))
     return checked
-
-
-def masks(source: nn.Module | Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """The masks of a model, or of a saved one.
-
-    Parameters
-    ----------
-    source : nn.Module or mapping
-        A model that masks were applied to, or its ``state_dict``. To resume a saved run, call
-        ``apply(model, masks(state), optimizer)`` and then ``model.load_state_dict(state)``.
-
-    Returns
-    -------
-    dict of name to bool tensor
-        The masks themselves, not copies, by parameter name; empty if there are none.
-
-    Raises
-    ------
-    UnsupportedTypeError
-        If `source` is neither.
-    """
-    if not isinstance(source, Mapping):
-        inner = unwrapped(check_model(source))
-        return {name: one.mask for name, one in masked_parameters(inner).items()}
-    state = _without_wrappers(source)
-    return {
-        name.removesuffix(SUFFIX): mask
-        for name, mask in state.items()
-        if name.endswith(SUFFIX)
-        and isinstance(parameter := state.get(name.removesuffix(SUFFIX)), torch.Tensor)
-        and isinstance(mask, torch.Tensor)
-        and mask.dtype == torch.bool
-        and mask.shape == parameter.shape
-    }
-
-
-def _without_wrappers(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A state dict without the name prefixes of DistributedDataParallel and torch.compile."""
-    for prefix in WRAPPERS:
-        if state and all(name.startswith(prefix) for name in state):
-            return _without_wrappers({name.removeprefix(prefix): state[name] for name in state})
-    return state
 
 
 def remove(model: nn.Module) -> None:
     """Take the masks off a model: removed weights are zero, but training may change them again.
 
-    The model is changed in place: it has the parameters and buffers again that it had before
-    `apply`.
+    The model is changed in place.
 
     Parameters
     ----------
@@ -217,12 +271,7 @@ def remove(model: nn.Module) -> None:
         If `model` is not a `torch.nn.Module`.
     """
     for module in unwrapped(check_model(model)).modules():
-        hooks = mask_hooks_of(module)
-        if hooks is not None:
-            hooks.remove()
-            delattr(module, ATTRIBUTE)
-            for one in hooks.parameters:
-                delattr(module, one.name + SUFFIX)
+        take(module)
 
 
 def to_torch_prune(model: nn.Module) -> None:

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from swiftforce.errors import NonFiniteError
-from swiftforce.inputs import Array
+from swiftforce.inputs import Array, Mask, Tensors, check_distinct
 from swiftforce.search import saliency
 from swiftforce.torch.memory import array_of, flattened, order_of, tensor_of, unflattened
-from swiftforce.torch.sharded import from_local, local_of
+from swiftforce.torch.sharded import from_local, is_sharded, local_of, placed_as
+from swiftforce.torch.snapshot import Memory
 
 
 class WeightBuffers:
@@ -32,8 +33,11 @@ class WeightBuffers:
     parameters : mapping of name to nn.Parameter
         The parameters that are searched.
     masked : bool
-        Whether masked weights will be written. If not, nothing is copied on the CPU: the dense
-        weights are the parameters' own memory.
+        Whether masked weights will be written.
+    written : bool
+        Whether something else may write the parameters: the forward pass of a model, for example to
+        normalise a weight. If neither is so, nothing is copied on the CPU: the dense weights are
+        the parameters' own memory.
 
     Attributes
     ----------
@@ -43,16 +47,27 @@ class WeightBuffers:
         Where masked weights are written; None if they are not.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], *, masked: bool) -> None:
+    def __init__(
+        self, parameters: Mapping[str, nn.Parameter], *, masked: bool, written: bool
+    ) -> None:
         self._parameters = parameters
+        self._memories = {
+            name: Memory(one) for name, one in parameters.items() if not is_sharded(one)
+        }
         self._locals = {name: local_of(one) for name, one in parameters.items()}
         self._orders = {name: order_of(one, name) for name, one in self._locals.items()}
         on_host = {name: self._on_host(name) for name in parameters}
-        self.masked: dict[str, Array] | None = None
+        self.masked: dict[str, Array] | None = on_host if masked else None
         self.dense = on_host
-        if masked:
-            self.masked = on_host
-            self.dense = {name: array.copy() for name, array in on_host.items()}
+        self._written: dict[str, Array] | None = None
+        if masked or written:
+            self._written = on_host
+            check_distinct(Tensors(on_host, "weights", may_be_empty=True))  # Copies would not tell.
+            # Those of other devices have been copied to the host already.
+            self.dense = {
+                name: array.copy() if masked or self._locals[name].device.type == "cpu" else array
+                for name, array in on_host.items()
+            }
 
     def _on_host(self, name: str) -> Array:
         flat = flattened(self._locals[name], self._orders[name])
@@ -63,8 +78,9 @@ class WeightBuffers:
         if tensors is None:
             return None
         return {
-            name: array_of(flattened(local_of(tensor), self._orders[name]).cpu(), name)
-            for name, tensor in zip(self._locals, tensors, strict=True)
+            name: array_of(flattened(local, self._orders[name]).cpu(), name)
+            for (name, one), tensor in zip(self._parameters.items(), tensors, strict=True)
+            for local in (local_of(placed_as(tensor, one)),)
         }
 
     def masks(self, arrays: Mapping[str, Array]) -> dict[str, torch.Tensor]:
@@ -76,8 +92,20 @@ class WeightBuffers:
             found[name] = from_local(mask, self._parameters[name])
         return found
 
+    def flat_masks(self, masks: Mapping[str, torch.Tensor]) -> dict[str, Mask]:
+        """Masks of the parameters' shapes as flat arrays, in the order of their weights."""
+        return {
+            name: flattened(local_of(masks[name]), order).cpu().numpy()
+            for name, order in self._orders.items()
+        }
+
     def load_masked(self) -> None:
-        """Copy the masked weights into the parameters that are not on the CPU."""
+        """Copy the masked weights into the parameters that are not on the CPU.
+
+        Parameters whose memory the forward pass has replaced get their own back.
+        """
+        for memory in self._memories.values():
+            memory.put_back()
         if self.masked is not None:
             self._copy_to_devices(self.masked)
 
@@ -97,12 +125,15 @@ class WeightBuffers:
         trace: TracebackType | None,
     ) -> None:
         """Restore the dense weights. If one of them made the loss non-finite, raise that error."""
-        if self.masked is not None:
-            self._restore(self.masked)
+        for memory in self._memories.values():
+            memory.put_back()
+        if self._written is not None:
+            self._restore(self._written)
         if isinstance(error, NonFiniteError) and error.tensor == "loss":
             saliency(self.dense, criterion="magnitude")  # Raises, and names the weight.
 
-    def _restore(self, masked: Mapping[str, Array]) -> None:
+    def _restore(self, written: Mapping[str, Array]) -> None:
         for name, array in self.dense.items():
-            np.copyto(masked[name], array)
+            if written[name] is not array:
+                np.copyto(written[name], array)
         self._copy_to_devices(self.dense)

@@ -1,0 +1,186 @@
+"""Random selections and searches, each compared with the oracle bit for bit.
+
+    python Tests/fuzz/masks.py --cases 1000000 --seed 0
+
+Case i of a seed is the same on every machine, so `--first i --cases 1` repeats it. Every second
+case runs with subnormal numbers flushed to zero on the calling thread, which must change nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "python" / "support"))
+
+import oracle
+import swiftforce as sf
+from kinds import KINDS, SIZES, cut, shaped
+from matrix import DTYPES, made, widened
+
+#: How many cases one task of a process runs.
+TASK = 2_000
+METHODS = tuple(oracle.METHODS)
+
+
+class DifferenceError(Exception):
+    """A case whose result is not the oracle's."""
+
+
+@contextmanager
+def flushed(flag: bool) -> Iterator[None]:
+    """Flush subnormal numbers to zero on this thread, as torch and -ffast-math do."""
+    if flag and not torch.set_flush_denormal(True):
+        raise RuntimeError("this CPU cannot flush subnormal numbers")
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def size_of_case(rng: np.random.Generator) -> int:
+    """Mostly small, now and then around the edges of vectors and blocks."""
+    return int(rng.choice(SIZES)) if rng.random() < 0.03 else int(rng.integers(1, 120))
+
+
+def tensors(n: int, places: list[int], dtype: Any, rng: np.random.Generator) -> list[Any]:
+    """Values of some kind as tensors."""
+    return shaped(cut(made(str(rng.choice(sorted(KINDS))), n, dtype, rng), places))
+
+
+def check(name: str, found: list[Any], expected: list[Any]) -> None:
+    """Raise unless the masks are the same bits."""
+    if len(found) != len(expected) or any(
+        a.shape != b.shape or a.tobytes() != b.tobytes()
+        for a, b in zip(found, expected, strict=True)
+    ):
+        raise DifferenceError(f"{name}: {found} instead of {expected}")
+
+
+def selection(rng: np.random.Generator, flush: bool) -> str:
+    """One selection by scores of the caller's, of any type."""
+    n = size_of_case(rng)
+    places = sorted(rng.integers(0, n + 1, rng.integers(0, 4)).tolist())
+    scores = tensors(n, places, DTYPES[rng.integers(4)], rng)
+    keep = int(rng.integers(1, n + 1))
+    expected = oracle.select(widened(*scores), keep)
+    with flushed(flush):
+        found = sf.select(scores, keep=keep)
+    check("select", found, expected)
+    return "select"
+
+
+def search(rng: np.random.Generator, flush: bool) -> str:
+    """One search step by step, by any method: masks, counts and masked weights."""
+    n = size_of_case(rng)
+    places = sorted(rng.integers(0, n + 1, rng.integers(0, 4)).tolist())
+    method = METHODS[rng.integers(len(METHODS))]
+    saliency, nested, one_shot = oracle.METHODS[method]
+    steps = 1 if one_shot else int(rng.integers(1, 5))
+    keeps = sorted(rng.integers(1, n + 1, steps).tolist(), reverse=True)
+    seed = int(rng.integers(2**63))
+    weights = tensors(n, places, DTYPES[rng.integers(4)], rng)
+    takes = saliency in ("connection_sensitivity", "squared_gradient")
+    dtype = DTYPES[rng.integers(4)]
+    with flushed(flush):
+        run = sf.MaskSearch(weights, method=method, schedule=keeps, seed=seed)
+    masks = [np.ones(weight.shape, bool) for weight in weights]
+    for keep in keeps:
+        gradients = tensors(n, places, dtype, rng) if takes else None
+        before, candidates = masks, masks if nested else None
+        scores = scores_of(saliency, weights, gradients, seed)
+        if not all(np.isfinite(score).all() for score in scores):
+            with flushed(flush):
+                try:
+                    run.step(gradients)
+                except sf.NonFiniteError:
+                    return f"{method}, not finite"
+            raise DifferenceError(f"{method}: scores that are not finite were taken")
+        masks = oracle.select(scores, keep, candidates)
+        with flushed(flush):
+            step = run.step(gradients)
+        check(method, run.masks, masks)
+        old, new = oracle.join(before), oracle.join(masks)
+        counts = (keep, int((old & ~new).sum()), int((~old & new).sum()))
+        if (step.keep, step.removed, step.revived) != counts:
+            raise DifferenceError(f"{method}: {step} instead of {counts}")
+        if step.threshold != oracle.join(scores)[new].min():
+            raise DifferenceError(f"{method}: threshold {step.threshold!r}")
+    if not one_shot:
+        check(method, run.result().masks, masks)
+    return method
+
+
+def scores_of(
+    saliency: str, weights: list[Any], gradients: list[Any] | None, seed: int
+) -> list[Any]:
+    """The scores in float32, or in float64 where a tensor that they are computed from is."""
+    if saliency == "squared_gradient":
+        weights = [np.zeros(weight.shape, np.float32) for weight in weights]
+    wide = widened(*weights, *(gradients or []))
+    with np.errstate(over="ignore"):
+        return oracle.scores(saliency, wide[: len(weights)], wide[len(weights) :], seed)
+
+
+def case(seed: int, number: int) -> str:
+    """Run one case; what it was."""
+    rng = np.random.default_rng((seed, number))
+    body = selection if number % 4 == 0 else search
+    return body(rng, flush=bool(number % 8 >= 4))
+
+
+def task(seed: int, first: int, count: int) -> tuple[Counter[str], list[str]]:
+    """Run some cases in this process: what they were, and the failures."""
+    warnings.simplefilter("ignore", sf.SwiftForceWarning)
+    done: Counter[str] = Counter()
+    failures = []
+    for number in range(first, first + count):
+        try:
+            done[case(seed, number)] += 1
+        except Exception as error:
+            failures.append(f"case {number}: {type(error).__name__}: {error}"[:500])
+    return done, failures
+
+
+def main() -> int:
+    """Run all cases and print how many there were; 1 if one failed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--cases", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    given = parser.parse_args()
+    started = time.monotonic()
+    starts = range(given.first, given.first + given.cases, TASK)
+    counts = [min(TASK, given.first + given.cases - start) for start in starts]
+    done: Counter[str] = Counter()
+    failures: list[str] = []
+    with ProcessPoolExecutor(given.processes) as pool:
+        for found, failed in pool.map(task, [given.seed] * len(counts), starts, counts):
+            done += found
+            for line in failed[: max(0, 20 - len(failures))]:
+                print(line, flush=True)
+            failures += failed
+    minutes = (time.monotonic() - started) / 60
+    print(f"{done.total() + len(failures)} cases of seed {given.seed} in {minutes:.1f} minutes")
+    print(", ".join(f"{name}: {count}" for name, count in sorted(done.items())))
+    print(f"{len(failures)} failed")
+    return bool(failures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

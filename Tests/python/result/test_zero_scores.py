@@ -1,0 +1,108 @@
+"""A layer of zeros is named as the cause of scores that are all zero."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import swiftforce as sf
+
+
+def told(call: Any) -> list[tuple[type, str]]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call()
+    return [(one.category, str(one.message)) for one in caught]
+
+
+def gradients(weights: Any) -> Any:
+    """Those of a chain of layers, at a last layer of zeros."""
+    return {name: np.zeros_like(one) for name, one in weights.items() if name != "head"} | {
+        "head": np.ones_like(weights["head"])
+    }
+
+
+def test_weights_of_zeros_are_named_once() -> None:
+    weights = {"body": np.ones((4, 4), np.float32), "head": np.zeros((4, 2), np.float32)}
+    found = told(lambda: sf.force(weights, gradients, keep=8, steps=3))
+    kinds = [kind for kind, _ in found]
+    assert kinds == [sf.DegenerateSaliencyWarning, sf.LayerCollapseWarning]
+    assert "every score of the first step is zero" in found[0][1]
+    assert "head is zero" in found[0][1]
+
+
+def test_layers_behind_one_branch_of_zeros_are_named() -> None:
+    weights = {
+        name: np.full((4, 4), name != "branch.out", np.float32)
+        for name in ("body", "branch.in", "branch.out")
+    }
+    given = {
+        name: np.full((4, 4), name != "branch.in", np.float32)
+        for name in ("body", "branch.in", "branch.out")
+    }
+    (kind, text), *_ = told(lambda: sf.snip(weights, given, keep=8))
+    assert kind is sf.DegenerateSaliencyWarning
+    assert text.startswith("every score of branch.in, branch.out is zero in the first step")
+    assert "branch.out is zero" in text
+
+
+def test_gradients_of_zeros_alone_are_told_as_before() -> None:
+    weights = {"a": np.ones(4, np.float32), "b": np.ones(4, np.float32)}
+    found = told(lambda: sf.snip(weights, {k: 0 * v for k, v in weights.items()}, keep=2))
+    assert "chosen by their positions" in found[0][1]
+
+
+@pytest.mark.parametrize("method", ["force", "snip", "grasp", "synflow"])
+@pytest.mark.parametrize("where", ["head", "norm", "scale"])
+def test_torch_looks_at_all_parameters(method: str, where: str) -> None:
+    torch = pytest.importorskip("torch")
+    import swiftforce.torch as sft
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.norm = nn.Linear(6, 6), nn.BatchNorm1d(6)
+            self.gamma, self.head = nn.Parameter(torch.ones(6)), nn.Linear(6, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.gamma * self.norm(self.body(x)))
+
+    torch.manual_seed(0)
+    model = Block()
+    zero = {"head": model.head.weight, "norm": model.norm.weight, "scale": model.gamma}[where]
+    nn.init.zeros_(zero)
+    if where == "norm":
+        nn.init.zeros_(model.norm.bias)
+    batches = [(torch.randn(8, 6), torch.randint(3, (8,)))]
+    steps = {"steps": 2} if method in {"force", "synflow"} else {}
+    found = told(
+        lambda: sft.prune(
+            model, batches, nn.CrossEntropyLoss(), method=method, sparsity=0.5, **steps
+        )
+    )
+    name = {"head": "head.weight", "norm": "norm.weight", "scale": "gamma"}[where]
+    texts = [text for kind, text in found if kind is sf.DegenerateSaliencyWarning]
+    assert len(texts) == 1
+    assert f"{name} is zero" in texts[0]
+
+
+def test_jax_looks_at_all_leaves() -> None:
+    pytest.importorskip("jax")
+    import jax.numpy as jnp
+    import swiftforce.jax as sfj
+
+    params = {
+        "body": {"kernel": jnp.ones((4, 3))},
+        "norm": {"scale": jnp.zeros(3)},
+        "head": {"kernel": jnp.ones((3, 2))},
+    }
+
+    def loss(params: Any, batch: Any) -> Any:
+        hidden = batch @ params["body"]["kernel"] * params["norm"]["scale"]
+        return (hidden @ params["head"]["kernel"] - 1.0).mean()
+
+    found = told(lambda: sfj.prune(params, loss, [jnp.ones((5, 4))], sparsity=0.5, steps=2))
+    assert any("norm/scale is zero" in text for _, text in found)

@@ -1,0 +1,156 @@
+"""Ctrl-C at any moment, also the second one, leaves a model as it was, and is raised."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import swiftforce.torch as sft  # noqa: E402
+import torch_models  # noqa: E402
+from swiftforce.torch import interrupts, model_state, snapshot, weight_buffers  # noqa: E402
+from torch import nn  # noqa: E402
+from torch.nn.functional import cross_entropy  # noqa: E402
+from torch_models import batches, bits  # noqa: E402
+
+pytestmark = [
+    pytest.mark.usefixtures("one_torch_thread"),
+    pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning"),
+]
+_FILES = {one.__file__ for one in (interrupts, model_state, snapshot, weight_buffers)}
+
+
+@pytest.fixture(autouse=True)
+def _python_handler() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(*torch_models.mlp(), nn.BatchNorm1d(torch_models.CLASSES))
+
+
+def state(net: nn.Module) -> Any:
+    tensors = [bits(one) for one in net.state_dict().values()]
+    flags = [module.training for module in net.modules()]
+    return (
+        tensors,
+        flags,
+        [one.requires_grad for one in net.parameters()],
+        bits(torch.get_rng_state()),
+    )
+
+
+class Sends:
+    """Sends signals when the functions of certain files begin: number `at`, and the next ones."""
+
+    def __init__(self, at: int, times: int) -> None:
+        self.left, self.times = at, times
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> None:
+        if event != "call" or frame.f_code.co_filename not in _FILES or not self.times:
+            return
+        self.left -= 1
+        if self.left <= 0:
+            self.times -= 1
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_signal_while_the_state_is_saved_or_restored(times: int) -> None:
+    net = model()
+    before, interrupted = state(net), 0
+    for at in range(1, 2000):
+        sends = Sends(at, times)
+        sys.setprofile(sends)
+        try:
+            sft.prune(net, batches(), cross_entropy, sparsity=0.5, steps=2)
+        except KeyboardInterrupt:
+            interrupted += 1
+        finally:
+            sys.setprofile(None)
+        assert state(net) == before, at
+        if sends.times == times:
+            break  # There are fewer calls.
+    assert interrupted == at - 1 > 100
+
+
+def test_the_second_interrupt_waits_until_all_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first comes in the loss, the others when each weight has been put back."""
+    net = model()
+    before, copyto, sent = state(net), weight_buffers.np.copyto, []
+
+    def copies(*given: Any) -> None:
+        copyto(*given)
+        sent.append(1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        if not torch.equal(bits_of(net), dense):
+            monkeypatch.setattr(weight_buffers.np, "copyto", copies)
+            os.kill(os.getpid(), signal.SIGINT)
+        return cross_entropy(output, target)
+
+    def bits_of(net: nn.Module) -> torch.Tensor:
+        return torch.cat([one.detach().flatten().clone() for one in net.parameters()])
+
+    dense = bits_of(net)
+    with pytest.raises(KeyboardInterrupt):
+        sft.prune(net, batches(), loss, sparsity=0.5, steps=3)
+    assert sent == [1, 1]
+    assert state(net) == before
+
+
+class TimedOutError(Exception):
+    """What a handler of the caller raises."""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="there are no alarms")
+def test_handlers_of_other_signals_wait_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, copyto = model(), weight_buffers.np.copyto
+    before = state(net)
+
+    def expire(number: int, frame: FrameType | None) -> None:
+        raise TimedOutError
+
+    def copies(*given: Any) -> None:
+        os.kill(os.getpid(), signal.SIGALRM)
+        copyto(*given)
+
+    monkeypatch.setattr(weight_buffers.np, "copyto", copies)
+    handler = signal.signal(signal.SIGALRM, expire)
+    try:
+        with pytest.raises(TimedOutError):
+            sft.prune(net, batches(), cross_entropy, method="snip", sparsity=0.5)
+        assert signal.getsignal(signal.SIGALRM) is expire
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+    assert state(net) == before
+
+
+def test_a_loss_that_catches_an_interrupt_can_be_interrupted_again() -> None:
+    seen = []
+
+    def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        seen.append(1)
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            if len(seen) == 2:
+                raise
+        return cross_entropy(output, target)
+
+    with pytest.raises(KeyboardInterrupt):
+        sft.prune(model(), batches(), loss, sparsity=0.5, steps=9)
+    assert len(seen) == 2

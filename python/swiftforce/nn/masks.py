@@ -1,0 +1,106 @@
+"""The masks of a network: those that the core applies, and copies of them for whoever asks."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from swiftforce import _core
+from swiftforce.errors import ShapeError, StructureError, UnreachableClassWarning
+from swiftforce.inputs import MASKS, SINGLES, Mask, Tensors, write_whole
+from swiftforce.native import native_call
+from swiftforce.nn.layers import AnyLayer
+from swiftforce.nn.parameters import Parameters
+from swiftforce.nn.paths import unreachable_classes
+from swiftforce.result import PruningRecord, masks_of
+from swiftforce.search import Turns
+
+
+class AppliedMasks:
+    """The masks that are applied to a native network.
+
+    Parameters
+    ----------
+    handle : object
+        The native network.
+
+    Attributes
+    ----------
+    arrays : dict of str to array of bool, or None
+        None if there are none. Nothing writes to them.
+    """
+
+    def __init__(self, handle: object) -> None:
+        self._handle = handle
+        self._turns = Turns("call of apply on this network")
+        self.arrays: dict[str, Mask] | None = None
+
+    def apply(self, masks: Mapping[str, Mask] | None) -> None:
+        """Apply copies of masks in place of earlier ones; None takes them away.
+
+        Raises
+        ------
+        InUseError
+            If it is called from within another such call.
+        """
+        self._turns.take(lambda: self._apply(_copies(masks)))
+
+    def _apply(self, masks: dict[str, Mask] | None) -> None:
+        def work() -> None:
+            with native_call():
+                _core.network_apply(self._handle, None if masks is None else (*masks.values(),))
+            self.arrays = masks
+
+        write_whole(work)
+
+    def copies(self) -> dict[str, Mask] | None:
+        """Copies of the masks; None if there are none."""
+        return _copies(self.arrays)
+
+
+def _copies(masks: Mapping[str, Mask] | None) -> dict[str, Mask] | None:
+    return None if masks is None else {name: mask.copy() for name, mask in masks.items()}
+
+
+def masks_for(
+    weights: Parameters, masks: PruningRecord[Any] | Mapping[str, Mask]
+) -> dict[str, Mask]:
+    """The masks of a result, or masks as they are, in the order of a network's weights.
+
+    Raises
+    ------
+    ShapeError, StructureError, UnsupportedTypeError, LayoutError
+    """
+    try:
+        arrays = Tensors(weights, "weights", SINGLES).matching(masks_of(masks), "masks", MASKS)
+    except (ShapeError, StructureError) as error:
+        raise type(error)(
+            f"{error}: these are masks of another network; search with this network's weights"
+        ) from None
+    return dict(zip(weights, arrays, strict=True))
+
+
+def warn_of_unreachable_classes(
+    layers: Sequence[AnyLayer],
+    input_shape: tuple[int, ...],
+    classes: int,
+    masks: Mapping[str, Mask],
+    *,
+    stacklevel: int,
+) -> None:
+    """Warn of classes that no path of kept weights leads to.
+
+    Parameters
+    ----------
+    stacklevel : int
+        Which caller the warning points to, as in `warnings.warn`.
+    """
+    unreachable = unreachable_classes(layers, input_shape, masks)
+    if unreachable:
+        warnings.warn(
+            f"no path of kept weights leads from the input to {len(unreachable)} of "
+            f"{classes} classes: {', '.join(map(str, unreachable))}",
+            UnreachableClassWarning,
+            stacklevel=stacklevel + 1,
+        )

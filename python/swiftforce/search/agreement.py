@@ -1,0 +1,214 @@
+"""Ranks fail together: an error on one of them is an error on all, at the next sum.
+
+Code that may fail on one rank alone runs inside an `Agreement`, or fills the numbers of a
+`RankSums`. After a sum, what a rank does next depends on the sums alone, which are the same on all.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from operator import index
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swiftforce.distributed import Communicator
+from swiftforce.errors import (
+    ExchangeError,
+    RankFailedError,
+    StructureError,
+    UnsupportedTypeError,
+)
+
+Integers = NDArray[np.int64]
+
+
+class _Open(threading.local):
+    """The agreements that this thread is inside of."""
+
+    def __init__(self) -> None:
+        self.agreements: list[Agreement] = []
+
+
+_OPEN = _Open()
+
+
+def check_communicator(communicator: object) -> None:
+    """Refuse what is neither a communicator nor None.
+
+    Raises
+    ------
+    UnsupportedTypeError
+    """
+    if communicator is not None and not isinstance(communicator, Communicator):
+        raise UnsupportedTypeError(
+            f"{communicator!r} is not a communicator: pass one of swiftforce.distributed"
+        )
+
+
+class RankSums:
+    """Sums of integers over all ranks that also say whether a rank failed.
+
+    Parameters
+    ----------
+    communicator : Communicator
+    count : int
+        How many numbers a sum has at most; the same on all ranks. By default as many as an
+        `Agreement` sends: then the end of an agreement on a rank that has failed is what other
+        ranks meet here.
+    """
+
+    #: Numbers of an agreement: a digest in words of 16 bits, and the squares of the words. 2**31
+    #: of the squares fit into 63 bits.
+    WORDS = 4
+
+    #: Numbers before those of the caller: the ranks, those that failed, and the sizes they know.
+    _HEAD = 3
+
+    def __init__(self, communicator: Communicator, count: int = 2 * WORDS) -> None:
+        self._communicator = communicator
+        self._numbers = np.zeros(self._HEAD + count, np.int64)
+        #: The number of ranks, as the last sum says.
+        self.ranks = 0
+
+    def __call__(self, fill: Callable[[Integers], object], count: int | None = None) -> Integers:
+        """The sums of what `fill` writes into an array of zeros; overwritten by the next call.
+
+        Parameters
+        ----------
+        fill : callable
+            If it raises on one rank, all ranks raise.
+        count : int, optional
+            How many numbers to add up; all by default.
+
+        Raises
+        ------
+        RankFailedError
+            If another rank failed.
+        ExchangeError
+            On all ranks, if the sums cannot be those of the numbers of ranks.
+        """
+        numbers = self._numbers if count is None else self._numbers[: self._HEAD + count]
+        numbers[:] = 0
+        failure: BaseException | None = None
+        try:
+            numbers[2] = self._size()
+            fill(numbers[self._HEAD :])
+        except BaseException as error:
+            failure = error
+            numbers[:] = 0
+            numbers[1] = 1
+        numbers[0] = 1
+        if failure is not None:
+            # If the sum fails, too, the other ranks cannot be told.
+            with suppress(Exception):
+                self._communicator.sum_integers(numbers)
+            self._note_failure()
+            raise failure
+        self._communicator.sum_integers(numbers)
+        ranks, failed, sizes = (int(number) for number in numbers[: self._HEAD])
+        if failed:
+            self._note_failure()
+            raise RankFailedError(f"{failed} of {ranks} ranks failed: their own errors say why")
+        if ranks < 1 or sizes != ranks**2:
+            raise ExchangeError(
+                f"a sum of 1 over all ranks is {ranks}, not the number of ranks, which is "
+                f"{sizes / ranks if ranks else 0:g} by their communicators"
+            )
+        self.ranks = ranks
+        return numbers[self._HEAD :]
+
+    def _note_failure(self) -> None:
+        """All ranks know: the agreements around this sum need not tell them again."""
+        for agreement in _OPEN.agreements:
+            if agreement.communicator is self._communicator:
+                agreement.is_over = True
+
+    def _size(self) -> int:
+        size = self._communicator.size
+        try:
+            return index(size)
+        except TypeError:
+            raise UnsupportedTypeError(
+                f"the size of the communicator is {size!r}: it must be an integer"
+            ) from None
+
+
+class Agreement:
+    """Run a block that may fail on one rank alone, then learn whether it failed on any.
+
+    Without a communicator it does nothing. Agreements may be nested. If a rank fails between two
+    sums of a block, the other ranks learn it at the end of the next agreement inside the block.
+
+    Attributes
+    ----------
+    communicator : Communicator, or None
+    settings : object
+        What must be the same on all ranks. Compared by its `repr`.
+    is_over : bool
+        Whether all ranks know already that one of them has failed.
+
+    Raises
+    ------
+    UnsupportedTypeError
+        If the communicator is none.
+    RankFailedError
+        At the end of the block, if it failed on another rank.
+    StructureError
+        At the end of the block, on all ranks, if their settings differ.
+    """
+
+    def __init__(self, communicator: Communicator | None) -> None:
+        check_communicator(communicator)
+        self.communicator = communicator
+        self._sums = None if communicator is None else RankSums(communicator)
+        self.settings: object = None
+        self.is_over = False
+
+    def __enter__(self) -> Agreement:
+        """The agreement, for its settings."""
+        _OPEN.agreements.append(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Tell the other ranks whether the block failed here, and learn whether it failed there."""
+        _OPEN.agreements.remove(self)
+        if self._sums is None:
+            return
+        if error is not None:
+            if not self.is_over:
+                with suppress(_BlockError):
+                    self._sums(_fail)
+            return
+        sums = self._sums(self._write_digest)
+        words, squares = np.split(sums, 2)
+        # By the Cauchy-Schwarz inequality, the two are equal only if the words of all ranks are.
+        for word, square in zip(words.tolist(), squares.tolist(), strict=True):
+            if self._sums.ranks * square != word**2:
+                raise StructureError(
+                    "the ranks differ in method, seed, steps or schedule, in what they keep, "
+                    "or in the names and shapes of whole tensors"
+                )
+
+    def _write_digest(self, numbers: Integers) -> None:
+        import hashlib  # here, because not every program uses it
+
+        digest = hashlib.sha256(repr(self.settings).encode("utf-8", "surrogatepass")).digest()
+        words = np.frombuffer(digest, "<u2", RankSums.WORDS).astype(np.int64)
+        numbers[:] = [*words, *words**2]
+
+
+class _BlockError(Exception):
+    """Stands for the error of a block, which goes on by itself."""
+
+
+def _fail(_: Integers) -> None:
+    raise _BlockError

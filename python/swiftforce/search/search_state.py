@@ -1,0 +1,182 @@
+"""What a search is between two steps, and what is done with it, for arguments that were checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Generic, Literal, cast
+
+from swiftforce.errors import SearchDoneError, StructureError
+from swiftforce.inputs import Array, Arrays, MethodInfo, Tensors
+from swiftforce.result import (
+    Masks_co,
+    Pruning,
+    Step,
+    ZeroScores,
+    warn_about,
+    with_lost_parts,
+)
+from swiftforce.search.agreement import Agreement
+from swiftforce.search.buffers import SearchBuffers
+from swiftforce.search.gathering import gathered_masks, wholes_of
+from swiftforce.search.gradients import checked_gradients
+from swiftforce.search.native_search import NativeSearch
+from swiftforce.search.saved_search import SavedSearch
+from swiftforce.search.saving import Described
+from swiftforce.search.shards import Shard
+from swiftforce.search.turns import Turns
+
+
+class SearchState(Generic[Masks_co]):
+    """The state of a `MaskSearch`, which has the public methods, and checks what they are given."""
+
+    method: str
+    _info: MethodInfo
+    _seed: int
+    _schedule: str
+    _keeps: tuple[int, ...]
+    _tensors: Tensors
+    _shard: Shard | None
+    #: How many weights the masks keep that the search begins at; None if it begins with all.
+    _initial: int | None
+    _described: Described | None
+    _zeros: ZeroScores | None
+
+    def _continue_from(
+        self, history: Sequence[Step], masked_weights: Arrays | Literal[False] | None = None
+    ) -> None:
+        """Make what a search writes, for one that has taken these steps."""
+        self._native = NativeSearch(
+            self._tensors,
+            self.method,
+            self._keeps,
+            seed=self._seed,
+            shard=self._shard,
+            history=history,
+            initial=self._initial,
+        )
+        self._buffers = SearchBuffers(
+            self._tensors,
+            masked_weights,
+            needs_masked=len(self._keeps) > 1 or self._initial is not None,
+        )
+        self._turns = Turns("call on this search", waits=self._shard is None)
+
+    def _reports(self) -> tuple[Step, ...]:
+        return tuple(map(self._native.report, range(1, self._native.taken + 1)))
+
+    def _restored(self, masks: Iterable[Array]) -> Masks_co:
+        """Masks in the structure of the weights."""
+        return cast(Masks_co, self._tensors.restore(masks))
+
+    def _step(self, grads: Arrays | None) -> Step:
+        shard = self._shard
+        with Agreement(None if shard is None else shard.communicator):
+            taken = self._native.taken
+            if taken == len(self._keeps):
+                raise SearchDoneError(f"the search has taken all of its {len(self._keeps)} steps")
+            gradients = None
+            if self._info["needs_gradients"]:
+                given = checked_gradients(self._tensors, grads, self.method)
+                gradients = self._buffers.apart(given)
+            before = self._buffers.current(taken)
+            after = self._buffers.masks(taken + 1)
+        step = self._native.step(taken + 1, gradients, before, after, self._buffers.masked)
+        if not taken and gradients is not None:
+            self._zeros = self._zero_scores(step, gradients)
+        return step
+
+    def _forget_previous(self) -> None:
+        """Free the memory of the masks before the last step's, until the next step."""
+        self._buffers.release_masks(self._native.taken + 1)
+
+    def _save(self, path: str | os.PathLike[str], label: str) -> None:
+        with Agreement(None if self._shard is None else self._shard.communicator) as agreement:
+            history = self._reports()
+            masks = self._buffers.current(len(history))
+            agreement.settings = ("save", label, len(history))
+        if self._described is None:
+            self._described = Described(self._tensors, self._shard)
+        saved = SavedSearch(
+            method=self.method,
+            seed=self._seed,
+            schedule=self._schedule,
+            keeps=self._keeps,
+            history=history,
+            weights=self._described.weights,
+            kept=(),
+            masks=(),
+            label=label,
+        )
+        self._described.write(path, masks, saved)
+
+    def _zero_scores(self, step: Step, gradients: Sequence[Array]) -> ZeroScores | None:
+        """Which tensors have no score above zero, if there may be any."""
+        arrays = self._tensors.arrays
+        if step.zero_scores < min((one.size for one in arrays if one.size), default=0):
+            return None
+        return ZeroScores.of(self._tensors.names, arrays, gradients)
+
+    def _result(
+        self, stacklevel: int, *, copies: bool, others: Mapping[str, Any] | None = None
+    ) -> Pruning[Masks_co]:
+        """The result; `others` are arrays of the model by name that were not searched."""
+        history, masks = self._turns.take(lambda: self._found(copies=copies))
+        layers = with_lost_parts(self._native.layers(history[-1]), masks)
+        zeros = self._zeros
+        if zeros is not None and zeros.layers:
+            zeros = zeros.with_factors(others or {})
+        free = self._info["free"]
+        warn_about(layers, history, free=free, zeros=zeros, stacklevel=stacklevel + 1)
+        return Pruning(
+            masks=self._restored(masks),
+            method=self.method,
+            layers=layers,
+            history=history,
+            seed=self._seed,
+            schedule=self._schedule,
+        )
+
+    def _found(self, *, copies: bool) -> tuple[tuple[Step, ...], tuple[Array, ...]]:
+        history = self._reports()
+        if not history:
+            raise SearchDoneError("the search has taken no step yet, so there is no result")
+        masks = self._buffers.masks(len(history))
+        return history, tuple([mask.copy() for mask in masks]) if copies else masks
+
+    def _whole_masks(self) -> tuple[Array, ...] | None:
+        """The masks of the whole tensors, a bit per weight, on the first rank that shares it.
+
+        All ranks call it; the others get None.
+        """
+        assert self._shard is not None
+        wholes = wholes_of(self._shard, self._tensors)
+        return gathered_masks(self._shard, self._buffers.masks(self._native.taken), wholes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The search between two steps, for `pickle` and `copy`; its arrays are its own.
+
+        Raises
+        ------
+        StructureError
+            If other ranks take part: a communicator belongs to its process.
+        """
+        if self._shard is not None:
+            raise StructureError(
+                "a search that several ranks share cannot be pickled or copied: its communicator "
+                "belongs to this process"
+            )
+        return self._turns.take(self._state)
+
+    def _state(self) -> dict[str, Any]:
+        history = self._reports()
+        masks = self._buffers.current(len(history))
+        made = {"_native": history, "_buffers": masks and tuple([mask.copy() for mask in masks])}
+        return {key: value for key, value in vars(self).items() if key != "_turns"} | made
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Go on from where the other search was."""
+        vars(self).update(state)
+        history, masks = state["_native"], state["_buffers"]
+        self._continue_from(history)
+        self._buffers.restore(len(history), masks)

@@ -1,0 +1,171 @@
+"""A parameter and its mask: what is cleared, and the hook that clears its gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from swiftforce.errors import StructureError
+from swiftforce.torch.sharded import is_sharded, sharded_as
+
+#: The attribute of a module that holds its hooks.
+ATTRIBUTE = "_swiftforce_mask_hooks"
+#: Marks a parameter whose gradient is hooked. `torch.utils.swap_tensors`, by which a model may be
+#: converted, moves attributes with the memory that they belong to, but leaves the table of hooks.
+MARK = "_swiftforce_is_hooked"
+
+
+class MaskedParameter:
+    """A parameter and its mask. The parameter is looked up by name each time: it may be replaced.
+
+    It refers to the module's dictionary of parameters rather than to the module: a deep copy then
+    refers to that of the module's copy, whichever object is copied first.
+
+    Parameters
+    ----------
+    parameters : dict
+        The parameters of the module itself.
+    name : str
+        The name of the parameter in the module.
+    label : str
+        Its name in the model, for messages.
+    removed : bool tensor
+        True where a weight is removed, in the shape of the parameter.
+
+    Attributes
+    ----------
+    elsewhere : MaskedParameter, optional
+        The same parameter in another module, which has the mask as well.
+    optimizer_hooks : list of RemovableHandle
+        Hooks of optimizers that clear the parameter.
+    """
+
+    def __init__(
+        self,
+        parameters: dict[str, nn.Parameter | None],
+        name: str,
+        label: str,
+        removed: torch.Tensor,
+    ) -> None:
+        self._parameters = parameters
+        self.name = name
+        self.label = label
+        self.removed = removed
+        self.elsewhere: MaskedParameter | None = None
+        self.optimizer_hooks: list[RemovableHandle] = []
+        self._hook: RemovableHandle | None = None
+
+    def __reduce__(self) -> tuple[type[MaskedParameter], tuple[Any, ...]]:
+        return MaskedParameter, (self._parameters, self.name, self.label, self.removed)
+
+    def __setstate__(self, state: object) -> None:
+        """Refuse what an earlier version pickled: its masks were buffers."""
+        raise StructureError(
+            "this model was saved as a whole by an earlier version of swiftforce: load it with "
+            "that version, and save model.state_dict(), which this version reads"
+        )
+
+    @property
+    def parameter(self) -> nn.Parameter | None:
+        """The current parameter; None if there is none of its name and shape."""
+        found = self._parameters.get(self.name)
+        fits = isinstance(found, torch.Tensor) and found.shape == self.removed.shape
+        return found if fits else None
+
+    @property
+    def parameter_anywhere(self) -> nn.Parameter | None:
+        """The current parameter; that of another module if this one has it no longer."""
+        found = self.parameter
+        if found is None and self.elsewhere is not None:
+            return self.elsewhere.parameter_anywhere
+        return found
+
+    @property
+    def mask(self) -> torch.Tensor:
+        """The mask, as a new tensor: True where a weight is kept."""
+        return ~self.removed
+
+    @property
+    def is_hooked(self) -> bool:
+        """Whether the gradient of the current parameter is hooked."""
+        found = self._parameters.get(self.name)
+        if found is None or self._hook is None:
+            return False
+        hooks = found._post_accumulate_grad_hooks
+        return hooks is not None and self._hook.id in hooks and MARK in found.__dict__
+
+    def clear(self, tensor: torch.Tensor) -> None:
+        """Set a tensor to zero where weights are removed; a product would leave NaN behind."""
+        if tensor.is_meta:
+            return
+        if self.removed.device != tensor.device:
+            self.removed = self.removed.to(tensor.device)
+        with torch.no_grad():
+            tensor.masked_fill_(self.removed, 0)
+
+    def clear_gradient(self, parameter: torch.Tensor) -> None:
+        """Clear the gradient of a parameter that was just computed."""
+        gradient = parameter.grad
+        if gradient is None:
+            return
+        if not gradient.is_sparse:
+            self.clear(gradient)
+            return
+        gradient = gradient.coalesce()
+        rows = tuple(gradient.indices())
+        gradient.values().masked_fill_(self.removed.to(gradient.device)[rows], 0)
+        parameter.grad = gradient
+
+    def hook_gradient(self, parameter: nn.Parameter) -> None:
+        """Hook the gradient of a parameter, even a frozen one, which may be trained later."""
+        self.unhook()
+        if parameter._post_accumulate_grad_hooks is not None:
+            # After a swap of its memory, torch has forgotten the table of hooks.
+            parameter._post_accumulate_grad_hooks = parameter._post_accumulate_grad_hooks
+        is_trained = parameter.requires_grad
+        parameter.requires_grad_(True)
+        self._hook = parameter.register_post_accumulate_grad_hook(self.clear_gradient)
+        parameter.requires_grad_(is_trained)
+        setattr(parameter, MARK, True)
+        # Move it to the front: hooks run in the order of the dict, and others may use the gradient.
+        hooks = parameter._post_accumulate_grad_hooks
+        others = {number: other for number, other in hooks.items() if number != self._hook.id}
+        for number in others:
+            del hooks[number]
+        hooks.update(others)
+
+    def unhook(self) -> None:
+        """Remove the hook of the gradient."""
+        if self._hook is None:
+            return
+        self._hook.remove()
+        self._hook = None
+        parameter = self._parameters.get(self.name)
+        if parameter is not None and not masked_by(parameter):
+            parameter.__dict__.pop(MARK, None)
+
+    def adopted(self, module: nn.Module, name: str) -> MaskedParameter:
+        """The same parameter in another module, or by another name, where it takes this place."""
+        adopted = MaskedParameter(module._parameters, name, self.label, self.removed)
+        adopted.optimizer_hooks = self.optimizer_hooks
+        self.elsewhere = adopted
+        return adopted
+
+    def attach(self, parameter: nn.Parameter) -> None:
+        """Hook the gradient of a parameter, and clear the parameter and the gradient it has."""
+        if is_sharded(self.removed) and not is_sharded(parameter):
+            return  # fully_shard puts whole parameters in place of its shards for a while.
+        self.removed = sharded_as(self.removed, parameter)
+        self.clear(parameter)
+        self.clear_gradient(parameter)
+        self.hook_gradient(parameter)
+
+
+def masked_by(parameter: torch.Tensor) -> list[MaskedParameter]:
+    """What clears the gradient of a parameter: one for each module that it has a mask in."""
+    hooks = getattr(parameter, "_post_accumulate_grad_hooks", None) or {}
+    owners = (getattr(hook, "__self__", None) for hook in hooks.values())
+    return [one for one in owners if isinstance(one, MaskedParameter)]
