@@ -23,7 +23,7 @@ help:
 	@echo "make test        every Swift test and every pytest"
 	@echo "make test-fast   the tests to run after each edit: pytest in a minute, see CONTRIBUTING.md"
 	@echo "make test-zoo    60 architectures of timm, torchvision, transformers: an hour, each week"
-	@echo "make fuzz        random searches, damaged files, killed writers: half an hour; CASES=1000000"
+	@echo "make fuzz        random searches, damaged files, killed writers: an hour; see CONTRIBUTING.md"
 	@echo "make bench       masks, networks, searches on torch: what they cost; half an hour, 12 GB"
 	@echo "make pictures    what results look like in a notebook and on a terminal, for the docs"
 	@echo "make build       the extension in .venv, and nothing else"
@@ -57,11 +57,15 @@ test-fast: $(TOOLS) | data
 test-zoo: $(ZOO)
 	$(BIN)/python -m pytest Tests/zoo $(OPTIONS)
 
-# SEED=1: other cases. docs/RELIABILITY.md has what was run.
+# SEED=1: other cases. docs/RELIABILITY.md says what was run.
 CASES ?= 1000000
+FILES ?= 350000
+KILLS ?= 500
 SEED ?= 0
 fuzz: $(TOOLS)
 	$(BIN)/python Tests/fuzz/masks.py --cases $(CASES) --seed $(SEED)
+	$(BIN)/python Tests/fuzz/files.py --cases $(FILES) --seed $(SEED)
+	$(BIN)/python Tests/fuzz/kills.py --kills $(KILLS) --seed $(SEED)
 
 # QUICK=1: seconds, small sizes, no page and no picture.
 ifdef QUICK
