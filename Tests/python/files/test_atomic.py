@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import subprocess
@@ -158,6 +159,42 @@ def test_a_group_that_cannot_be_kept_is_not_replaced_by_another(
     assert whole(other).st_mode & 0o777 == expected
 
 
+@pytest.mark.parametrize(
+    "code", [errno.EINVAL, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS]
+)
+def test_an_owner_that_the_system_refuses(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Containers know no number of some owners, and some file systems know no owners."""
+    target = tmp_path / "masks.bin"
+    target.write_bytes(b"old")
+    target.chmod(0o640)
+
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "chown", refuse)
+    with atomic_write(target) as aside:
+        aside.write_bytes(b"new")
+    assert target.read_bytes() == b"new"
+    assert target.stat().st_mode & 0o777 == 0o640
+
+
+def test_other_errors_of_the_owner_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "masks.bin"
+    target.write_bytes(b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "chown", fail)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)), atomic_write(target) as aside:
+        aside.write_bytes(b"new")
+    assert target.read_bytes() == b"old"
+
+
 #: An access list of version 2: the owner, user 4321 who may read, the group, the mask, others.
 ACCESS_LIST = struct.pack("<I", 2) + b"".join(
     struct.pack("<HHI", tag, allowed, who)
@@ -182,6 +219,26 @@ def test_the_access_list_stays(tmp_path: Path) -> None:
         aside.write_bytes(b"new")
     assert os.getxattr(target, "system.posix_acl_access") == ACCESS_LIST
     assert target.read_bytes() == b"new"
+
+
+def test_an_access_list_that_is_refused_gives_the_group_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bits of the group are then those of the list, which the group alone may not have."""
+    target = tmp_path / "masks.bin"
+    target.write_bytes(b"old")
+    try:
+        os.setxattr(target, "system.posix_acl_access", ACCESS_LIST)
+    except (AttributeError, OSError):
+        pytest.skip("a file system without access lists")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "setxattr", refuse)
+    with atomic_write(target) as aside:
+        aside.write_bytes(b"new")
+    assert target.stat().st_mode & 0o777 == 0o600
 
 
 # ------------------------------------------------------------------------- the disk

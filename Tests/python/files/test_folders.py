@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from swiftforce.files import atomic_folder, folders
+from swiftforce.files import atomic_folder, atomic_write, folders
 from swiftforce.files.temporary import PREFIX
 
 NAMES = ("a.bin", "b.bin", "index.json")
@@ -132,19 +133,146 @@ def test_who_may_read_files_and_folder_stays(old: Path) -> None:
     assert modes == [0o750, 0o700, 0o600]
 
 
-def test_what_others_create_meanwhile_stays(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def create(folder: Path) -> None:
+    (folder / "late.txt").write_text("late")
+    (folder / "inner/a.bin").write_text("late")
+    (folder / "fresh/deep").mkdir(parents=True)
+    (folder / "fresh/deep/b.bin").write_text("late")
+    (folder / "empty").mkdir()
+    (folder / "to_file").symlink_to("late.txt")
+    (folder / "to_folder").symlink_to("fresh")
+
+
+def replace(folder: Path) -> None:
+    for name in ("notes.txt", "inner/deep/more.txt"):
+        (folder / "aside").write_text("replaced")
+        (folder / "aside").replace(folder / name)
+    (folder / "link").unlink()
+    (folder / "link").symlink_to("a.bin")
+
+
+def delete(folder: Path) -> None:
+    (folder / "link").unlink()
+    (folder / "inner/deep/more.txt").unlink()
+    (folder / "inner/deep").rmdir()
+
+
+def change_kinds(folder: Path) -> None:
+    (folder / "notes.txt").unlink()
+    (folder / "notes.txt").mkdir()
+    (folder / "notes.txt/one").write_text("late")
+    (folder / "inner").rename(folder / "other")
+    (folder / "inner").write_text("late")
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """All that others put into the folder: the targets of links, and the content of files."""
+    return {
+        str(path.relative_to(folder)): str(path.readlink())
+        if path.is_symlink()
+        else path.read_text()
+        if path.is_file()
+        else "folder"
+        for path in folder.rglob("*")
+        if path.parent != folder or path.name not in NAMES
+    }
+
+
+@pytest.mark.parametrize("change", [create, replace, delete, change_kinds])
+def test_what_others_do_meanwhile_is_not_undone(
+    change: Callable[[Path], None], old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = old.with_name("same")
+    shutil.copytree(old, same, symlinks=True)
+    change(same)
     exchange = folders._exchange
 
     def late(target: Path, new: Path) -> bool:
-        (target / "late.txt").write_text("late")
-        (target / "inner/late.txt").write_text("late")
+        change(target)
         return exchange(target, new)
 
     monkeypatch.setattr(folders, "_exchange", late)
+    inode = old.stat().st_ino
     with atomic_folder(old) as folder:
         write(folder, "new")
-    added = {"late.txt": "late", "inner/late.txt": "late"}
-    assert contents(old) == expected("new") | added
+    assert old.stat().st_ino != inode
+    assert tree(old) == tree(same)
+    assert {name: (old / name).read_text() for name in NAMES} == dict.fromkeys(NAMES, "new")
+
+
+def test_what_others_do_after_the_exchange_is_newer(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange = folders._exchange
+
+    def both(target: Path, new: Path) -> bool:
+        (target / "notes.txt").unlink()
+        (target / "log.txt").write_text("before")
+        done = exchange(target, new)
+        for name in ("notes.txt", "log.txt"):
+            (target / "aside").write_text("after")
+            (target / "aside").replace(target / name)
+        return done
+
+    monkeypatch.setattr(folders, "_exchange", both)
+    with atomic_folder(old) as folder:
+        write(folder, "new")
+    # The link names the notes.
+    after = dict.fromkeys(("notes.txt", "log.txt", "link"), "after")
+    assert contents(old) == expected("new") | after
+
+
+def test_a_writer_at_work_keeps_its_folder(old: Path) -> None:
+    for place in (old, old / "inner"):
+        inode = old.stat().st_ino
+        with atomic_write(place / "masks.bin") as aside:
+            with atomic_folder(old) as folder:
+                write(folder, "new")
+            aside.write_text("new")
+        assert old.stat().st_ino == inode
+        (place / "masks.bin").unlink()
+    assert contents(old) == expected("new")
+
+
+# ------------------------------------------------------------------------- who may read it
+
+
+@pytest.mark.parametrize("whose", [".", "inner"])
+def test_a_folder_whose_group_cannot_be_kept_is_not_exchanged(
+    whose: str, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.geteuid():
+        pytest.skip("only the superuser may give a folder to any group")
+    os.chown(old / whose, 4321, 1234)
+    (old / whose).chmod(0o770)
+    before = (old / whose).stat()
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "chown", refuse)
+    with atomic_folder(old) as folder:
+        write(folder, "new")
+    after = (old / whose).stat()
+    for field in ("st_ino", "st_uid", "st_gid", "st_mode"):
+        assert getattr(after, field) == getattr(before, field)
+    assert contents(old) == expected("new")
+
+
+def test_new_files_get_the_group_that_the_folder_gives(old: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only the superuser may give a folder to any group")
+    os.chown(old, 4321, 1234)
+    old.chmod(0o2770)
+    (old / "a.bin").unlink()
+    with atomic_folder(old) as folder:
+        write(folder, "new")
+    assert (old / "a.bin").stat().st_gid == 1234
+    status = old.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (4321, 1234, 0o2770)
+
+
+# ------------------------------------------------------------------------- killed writers
 
 
 KILLED = """

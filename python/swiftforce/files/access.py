@@ -1,23 +1,30 @@
-"""Who may read and write a file: kept when another file replaces it."""
+"""Who may read and write a file or folder: kept when another one replaces it."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-#: The attribute in which Linux keeps the access list of a file.
-_ACCESS_LIST = "system.posix_acl_access"
-_GROUP_BITS = stat.S_IRWXG
+#: The attributes in which Linux keeps the access list, and that for new files of a folder.
+_ACCESS_LISTS = ("system.posix_acl_access", "system.posix_acl_default")
+#: What systems say if something cannot be kept. Containers know no number of some owners: EINVAL.
+_REFUSALS = (errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 
 
-def keep_access(old: Path, new: Path) -> None:
-    """Give a file the owner, group, mode and access list of another.
+def keep_access(old: Path, new: Path) -> bool:
+    """Give a file or folder the owner, group, mode and access lists of another.
 
     Only the superuser may give a file to another owner, and only members may give it to a group. If
-    the group cannot be kept, it is not the new group's turn: its members get what all others have.
+    the group or an access list cannot be kept, the new group gets what all others have.
+
+    Returns
+    -------
+    bool
+        Whether all of it was kept.
 
     Raises
     ------
@@ -25,27 +32,54 @@ def keep_access(old: Path, new: Path) -> None:
     """
     status = old.stat()
     # Refused: the writer then owns the file, as it owns any other that it writes.
-    with suppress(PermissionError):
+    with _refusals_allowed():
         os.chown(new, status.st_uid, -1)
-    with suppress(PermissionError):
+    with _refusals_allowed():
         os.chown(new, -1, status.st_gid)
+    found = new.stat()
     mode = stat.S_IMODE(status.st_mode)
-    if new.stat().st_gid != status.st_gid:
-        for_others = (mode & stat.S_IRWXO) << 3
-        new.chmod((mode & ~_GROUP_BITS) | (mode & for_others))
-        return
-    new.chmod(mode)
-    _keep_access_list(old, new)
+    kept = found.st_gid == status.st_gid and _keep_access_lists(old, new)
+    if not kept:
+        _remove_access_lists(new)
+        mode = (mode & ~stat.S_IRWXG) | (mode & (mode & stat.S_IRWXO) << 3)
+    # Where all files of a mount have one mode, it cannot be set.
+    if stat.S_IMODE(new.stat().st_mode) != mode:
+        new.chmod(mode)
+    return kept and found.st_uid == status.st_uid
 
 
-def _keep_access_list(old: Path, new: Path) -> None:
-    """Copy the access list; without one, remove what the folder gave to the new file."""
-    if not hasattr(os, "getxattr"):
-        return
+@contextmanager
+def _refusals_allowed() -> Iterator[None]:
     try:
-        os.setxattr(new, _ACCESS_LIST, os.getxattr(old, _ACCESS_LIST))
+        yield
     except OSError as error:
-        if error.errno not in (errno.ENODATA, errno.ENOTSUP):
+        if not isinstance(error, PermissionError) and error.errno not in _REFUSALS:
             raise
-        with suppress(OSError):
-            os.removexattr(new, _ACCESS_LIST)
+
+
+def _keep_access_lists(old: Path, new: Path) -> bool:
+    """Copy the access lists, or remove what the folder gave; False if that is refused."""
+    if not hasattr(os, "getxattr"):
+        return True
+    _remove_access_lists(new)
+    for name in _ACCESS_LISTS:
+        try:
+            value = os.getxattr(old, name)
+        except OSError as error:
+            if error.errno not in (errno.ENODATA, errno.ENOTSUP):
+                raise
+            continue
+        try:
+            os.setxattr(new, name, value)
+        except OSError as error:
+            if error.errno not in _REFUSALS:
+                raise
+            return False
+    return True
+
+
+def _remove_access_lists(path: Path) -> None:
+    if hasattr(os, "removexattr"):
+        for name in _ACCESS_LISTS:
+            with suppress(OSError):
+                os.removexattr(path, name)

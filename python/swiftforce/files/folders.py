@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from swiftforce.files.access import keep_access
 from swiftforce.files.atomic import flush
-from swiftforce.files.temporary import PREFIX, temporary_folder
+from swiftforce.files.temporary import PREFIX, delete_abandoned, temporary_folder
 
 #: The most files that are linked. A larger folder is hardly one of a checkpoint.
 _MOST = 10_000
@@ -31,8 +32,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Where two folders cannot be exchanged, the files are renamed one after the other. JSON files,
     such as the index of a checkpoint, are then deleted first and renamed last, so that an index
     never names files of which some are old. That is so for the current folder, which a shell would
-    lose; for a mount, or a folder in one that cannot be written to; for more than 10,000 files; and
-    on file systems that cannot link or exchange, such as NFS.
+    lose; for a mount, or a folder in one that cannot be written to; for a folder whose owner or
+    group the new one would not have, or in which another writer is at work; for more than 10,000
+    files; and on file systems that cannot link or exchange, such as NFS.
+
+    An exchanged folder has another inode: another process whose current folder it was has lost it.
 
     Raises
     ------
@@ -40,10 +44,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         If the files cannot be written.
     """
     target = Path(os.path.realpath(path))
-    exchanged = _may_be_exchanged(target)
-    with temporary_folder(target.parent if exchanged else target) as aside:
-        new = aside / target.name
-        new.mkdir()
+    with _new_folder(target) as (new, exchanged):
         yield new
         names = sorted(file.name for file in new.iterdir())
         for name in names:
@@ -53,12 +54,29 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         flush(new)
         if not target.exists():
             new.rename(target)
-        elif not (exchanged and _link_others(target, new, names) and _exchange(target, new)):
+        elif not (exchanged and _replace_folder(target, new, names)):
             _rename_each(new, target, names)
-        else:
-            _rescue(new, target, names)
         flush(target)
         flush(target.parent)
+
+
+@contextmanager
+def _new_folder(target: Path) -> Iterator[tuple[Path, bool]]:
+    """A folder to write to, and whether it may become the target.
+
+    Its group and access list are those of the target, so that new files get them.
+    """
+    if _may_be_exchanged(target):
+        with temporary_folder(target.parent) as aside:
+            new = aside / target.name
+            new.mkdir()
+            if not target.exists() or keep_access(target, new):
+                yield new, True
+                return
+    with temporary_folder(target) as aside:
+        new = aside / target.name
+        new.mkdir()
+        yield new, False
 
 
 def _may_be_exchanged(target: Path) -> bool:
@@ -73,25 +91,51 @@ def _may_be_exchanged(target: Path) -> bool:
     )
 
 
-def _link_others(target: Path, new: Path, names: Sequence[str]) -> bool:
-    """Link all that stays to the new folder; False if that cannot be done."""
-    if sum(len(files) for _, _, files in os.walk(target)) > _MOST:
-        return False
-
-    def left_out(folder: str, entries: list[str]) -> set[str]:
-        abandoned = {entry for entry in entries if entry.startswith(PREFIX)}
-        return abandoned | (set(names) if Path(folder) == target else set())
-
+def _replace_folder(target: Path, new: Path, names: Sequence[str]) -> bool:
+    """Put a new folder in the place of the old one; False if that cannot be done."""
     try:
-        shutil.copytree(
-            target, new, symlinks=True, ignore=left_out, copy_function=os.link, dirs_exist_ok=True
-        )
-        for folder, _, _ in os.walk(new):
-            keep_access(target / Path(folder).relative_to(new), Path(folder))
-            flush(Path(folder))
+        if not _link_others(target, new, names):
+            return False
+        linked = _entries(new, names)
     except OSError:  # the error of shutil is one, too
         return False
+    if not _exchange(target, new):
+        return False
+    _catch_up(new, target, linked, names)
     return True
+
+
+def _link_others(target: Path, new: Path, names: Sequence[str]) -> bool:
+    """Link all that stays to the new folder; False if it would not be the same there.
+
+    Raises
+    ------
+    OSError
+        If something cannot be linked.
+    """
+    count = 0
+    for folder, folders, files in os.walk(target):
+        delete_abandoned(Path(folder))
+        count += len(files)
+        # A writer that is at work would not find its temporary folder.
+        if count > _MOST or any(Path(folder, name).exists() for name in _temporary(folders)):
+            return False
+
+    def left_out(folder: str, entries: list[str]) -> set[str]:
+        return _temporary(entries) | (set(names) if Path(folder) == target else set())
+
+    shutil.copytree(
+        target, new, symlinks=True, ignore=left_out, copy_function=os.link, dirs_exist_ok=True
+    )
+    for folder, _, _ in os.walk(new):
+        if not keep_access(target / Path(folder).relative_to(new), Path(folder)):
+            return False
+        flush(Path(folder))
+    return True
+
+
+def _temporary(names: Sequence[str]) -> set[str]:
+    return {name for name in names if name.startswith(PREFIX)}
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -108,15 +152,43 @@ def _exchange(one: Path, other: Path) -> bool:
     return False
 
 
-def _rescue(old: Path, target: Path, names: Sequence[str]) -> None:
-    """Move what others have created in the old folder after it was linked."""
-    for folder, _, files in os.walk(old):
-        place = target / Path(folder).relative_to(old)
-        for file in files:
-            if not os.path.lexists(place / file) and file not in names:
-                with suppress(OSError):
-                    place.mkdir(parents=True, exist_ok=True)
-                    Path(folder, file).rename(place / file)
+def _entries(top: Path, names: Sequence[str]) -> dict[str, int]:
+    """The inode of all in a folder, 0 for folders, by path; without the files of these names."""
+    found: dict[str, int] = {}
+    for folder, folders, files in os.walk(top):
+        for name in (*folders, *files):
+            path = str(Path(folder, name).relative_to(top))
+            inode = _inode(top / path)
+            if path not in names and inode is not None:
+                found[path] = inode
+    return found
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return 0 if stat.S_ISDIR(status.st_mode) else status.st_ino
+
+
+def _catch_up(old: Path, target: Path, linked: Mapping[str, int], names: Sequence[str]) -> None:
+    """Repeat what others did in the old folder between the links and the exchange.
+
+    What they did in the new folder since then is newer, and stays.
+    """
+    found = _entries(old, names)
+    for path, inode in reversed(list(linked.items())):  # what is in a folder before the folder
+        gone = path not in found or (found[path] == 0) != (inode == 0)
+        if gone and _inode(target / path) == inode:
+            with suppress(OSError):  # a folder with newer files stays
+                (target / path).unlink() if inode else (target / path).rmdir()
+    for path, inode in found.items():
+        # A new folder is moved with all that is in it.
+        changed = linked.get(path) != inode and _inode(old / path) is not None
+        if changed and _inode(target / path) in (None, linked.get(path)):
+            with suppress(OSError):
+                (old / path).rename(target / path)
 
 
 def _rename_each(new: Path, target: Path, names: Sequence[str]) -> None:

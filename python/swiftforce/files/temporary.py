@@ -29,7 +29,7 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     OSError
         If nothing can be created there.
     """
-    _delete_abandoned(parent)
+    delete_abandoned(parent)
     folder, lock = _locked_folder(parent)
     try:
         yield folder
@@ -64,7 +64,7 @@ def _open_folder(folder: Path) -> int | None:
         return None
 
 
-def _delete_abandoned(parent: Path) -> None:
+def delete_abandoned(parent: Path) -> None:
     """Delete the folders that no process has locked; leave those that cannot be deleted."""
     with suppress(OSError), os.scandir(parent) as entries:
         for name in [entry.name for entry in entries if entry.name.startswith(PREFIX)]:
