@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Generic, Literal, cast
 
 from swiftforce.errors import SearchDoneError, StructureError
@@ -83,7 +84,9 @@ class SearchState(Generic[Masks_co]):
             after = self._buffers.masks(taken + 1)
         step = self._native.step(taken + 1, gradients, before, after, self._buffers.masked)
         if not taken and gradients is not None:
-            self._zeros = self._zero_scores(step, gradients)
+            # The step is taken, and warnings alone tell of these: they must not make it fail.
+            with suppress(Exception):
+                self._zeros = self._zero_scores(step, gradients)
         return step
 
     def _forget_previous(self) -> None:
@@ -112,10 +115,21 @@ class SearchState(Generic[Masks_co]):
 
     def _zero_scores(self, step: Step, gradients: Sequence[Array]) -> ZeroScores | None:
         """Which tensors have no score above zero, if there may be any."""
-        arrays = self._tensors.arrays
-        if step.zero_scores < min((one.size for one in arrays if one.size), default=0):
+        tensors = self._tensors
+        blocks = None if self._shard is None else self._shard.blocks
+        # Of a tensor with other pieces on other ranks, nothing is known here.
+        wholes = [
+            place
+            for place, array in enumerate(tensors.arrays)
+            if array.size and (blocks is None or array.size == blocks[place].whole)
+        ]
+        if not wholes or step.zero_scores < min(tensors.sizes[place] for place in wholes):
             return None
-        return ZeroScores.of(self._tensors.names, arrays, gradients)
+        return ZeroScores.of(
+            [tensors.names[place] for place in wholes],
+            [tensors.arrays[place] for place in wholes],
+            [gradients[place] for place in wholes],
+        )
 
     def _result(
         self, stacklevel: int, *, copies: bool, others: Mapping[str, Any] | None = None
