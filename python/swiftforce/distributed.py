@@ -10,10 +10,11 @@ and, if scores are equal, 50 more, whatever the number of weights, tensors and r
 exact up to there; digests travel in words of 16 and 32 bits, so the sums of 2**30 ranks fit.
 
 If one rank raises, whether its arguments are wrong, its memory is short or a user interrupts it,
-it raises its own error, and the others raise a `RankFailedError` at their next sum. Two cases are
-out of reach: a rank that dies, or that raises in the caller's code between two calls, cannot be
-told from a slow one; and if a sum itself fails, the library that carries it decides who learns of
-it. Set the timeout of that library.
+it raises its own error, and the others raise a `RankFailedError` at their next sum. Three cases
+are out of reach: a rank that dies, or that raises in the caller's code between two calls, cannot
+be told from a slow one; Ctrl-C on one rank alone while `step` scores its weights, or in the moment
+before a sum that is sized by the tensors or is an offset, reaches no other; and if a sum itself
+fails, the library that carries it decides who learns of it. Set the timeout of that library.
 """
 
 from __future__ import annotations

@@ -231,7 +231,7 @@ def test_complex_weights(options: dict[str, Any]) -> None:
     with pytest.raises(sf.UnsupportedTypeError) as caught:
         sfj.prune(params, method="magnitude", keep=1, **options)
     assert str(caught.value) == (
-        "dense/kernel holds complex numbers, and complex weights cannot be pruned: "
+        "dense/kernel has dtype complex64, and complex weights cannot be pruned: "
         "store the real and the imaginary part as two leaves, or exclude it"
     )
 

@@ -105,6 +105,32 @@ def test_masks_that_a_callback_applied_hold_after_a_divergence() -> None:
         assert array.tobytes() == np.where(kept, before[name], np.float32(0)).tobytes()
 
 
+@pytest.mark.parametrize("error", [sf.AllocationError, sf.InUseError, MemoryError])
+@pytest.mark.parametrize("masked", [False, True])
+def test_an_error_of_the_engine_puts_all_parameters_back(
+    error: type[Exception], masked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, (x, y) = network(), blobs(64)
+    before = {name: array.copy() for name, array in net.parameters.items()}
+    masks = half(net) if masked else {}
+    native, calls = _core.network_train, []
+
+    def train(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 6:
+            raise error("no memory")
+        return native(*arguments)
+
+    monkeypatch.setattr(_core, "network_train", train)
+    with pytest.raises(error):
+        net.fit(
+            x, y, epochs=3, batch_size=16, on_epoch=lambda _: net.apply(masks) if masked else None
+        )
+    for name, array in net.parameters.items():
+        kept = masks.get(name, True)
+        assert array.tobytes() == np.where(kept, before[name], np.float32(0)).tobytes()
+
+
 def test_rates_that_would_overflow_are_refused_before_the_first_step() -> None:
     net, (x, y) = network(), blobs(20)
     before = parameters(net)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import swiftforce as sf
+from ranks import Group, Member
+from swiftforce.search import search_state
 
 
 def told(call: Any) -> list[tuple[type, str]]:
@@ -46,6 +48,42 @@ def test_layers_behind_one_branch_of_zeros_are_named() -> None:
     assert kind is sf.DegenerateSaliencyWarning
     assert text.startswith("every score of branch.in, branch.out is zero in the first step")
     assert "branch.out is zero" in text
+
+
+def test_an_empty_tensor_is_no_tensor_of_zeros() -> None:
+    weights = {"empty": np.ones(0, "f4"), "one": np.ones(1, "f4"), "w": np.float32([1, 0, 2])}
+    grads = {"empty": np.ones(0, "f4"), "one": np.ones(1, "f4"), "w": np.float32([0, 1, 2])}
+    assert told(lambda: sf.force(weights, lambda _: grads, keep=2, steps=1)) == []
+
+
+def test_a_piece_of_zeros_is_not_a_tensor_of_zeros() -> None:
+    halves = np.zeros(4, np.float32), np.ones(4, np.float32)
+
+    def work(member: Member) -> int:
+        half = halves[member.rank]
+        search = sf.MaskSearch(
+            {"w": half},
+            keep=2,
+            communicator=member,
+            pieces=[sf.Piece((8,), 4 * member.rank)],
+            steps=1,
+        )
+        search.step({"w": np.ones(4, np.float32)})
+        return search.result().keep  # a warning would be an error
+
+    assert Group(2).run(work) == [2, 2]
+
+
+@pytest.mark.parametrize("error", [MemoryError, ValueError])
+def test_a_step_that_is_taken_does_not_fail_for_what_warnings_say(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(search_state.ZeroScores, "of", fails)
+    search = sf.MaskSearch(np.zeros(4, np.float32), keep=2, steps=2)
+    assert search.step(np.ones(4, np.float32)).step == search.taken == 1
 
 
 def test_gradients_of_zeros_alone_are_told_as_before() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import swiftforce as sf
 from ranks import Group, Member, results
-from swiftforce.search import Agreement, RankSums, mask_search, search_state
+from swiftforce.search import Agreement, RankSums, search_state
 from swiftforce.search.pieces import halves, joined
 
 
@@ -141,15 +141,14 @@ def test_offsets_of_numpy_integers() -> None:
 def test_what_fails_inside_a_search_on_one_rank_fails_on_all(
     name: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = mask_search if hasattr(mask_search, name) else search_state
-    whole, failing = getattr(module, name), threading.local()
+    whole, failing = getattr(search_state, name), threading.local()
 
     def fails(*args: Any, **named: Any) -> Any:
         if getattr(failing, "here", False):
             raise error
         return whole(*args, **named)
 
-    monkeypatch.setattr(module, name, fails)
+    monkeypatch.setattr(search_state, name, fails)
 
     def work(member: Member) -> str:
         failing.here = member.rank == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,7 @@ def test_a_native_refusal_tells_the_others() -> None:
                     search._buffers.masks(1),
                     [shared.view(bool)[:3]],
                     None,
-                    search._shard.sum,
+                    partial(search._shard.sum, agreement.Watch(None)),
                     search._shard.starts,
                     search._shard.loops,
                 )

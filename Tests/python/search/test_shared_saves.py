@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import swiftforce as sf
 from ranks import Group, Member, results
+from swiftforce.search import search_state
 
 pytest.importorskip("safetensors")
 
@@ -232,3 +233,43 @@ def test_a_file_that_cannot_be_written_fails_on_all_ranks(tmp_path: Path) -> Non
     first, second = run(work, 2)
     assert isinstance(first, OSError)
     assert type(second) is sf.RankFailedError
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_arrays_of_the_caller_are_as_before_where_another_rank_cannot_resume(
+    taken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, failing = tmp_path / "search.safetensors", threading.local()
+    saved_by(2, runs, taken, path)
+    whole, made = search_state.SearchBuffers, []
+
+    def buffers(*args: Any, **named: Any) -> Any:
+        if failing.here:
+            raise MemoryError
+        made.append(args)
+        return whole(*args, **named)
+
+    monkeypatch.setattr(search_state, "SearchBuffers", buffers)
+
+    def work(member: Member) -> Any:
+        parts, pieces = runs(numbers(0), member.rank, 2)
+        masked = {name: np.full_like(part, 7) for name, part in parts.items()}
+        for failing.here, error in ((member.rank == 1, True), (False, False)):
+            try:
+                search = sf.MaskSearch.resume(
+                    path,
+                    parts,
+                    communicator=member,
+                    pieces=pieces,
+                    masked_weights=masked,
+                    label="mine",
+                )
+            except (MemoryError, sf.RankFailedError):
+                assert error
+                assert all((array == 7).all() for array in masked.values())
+        for name, array in search.masked_weights.items():
+            assert array.tobytes() == masked[name].tobytes()
+        return search.taken
+
+    assert results(run(work, 2)) == [taken, taken]
+    assert len(made) == 3  # one for each search: the masked weights are there once

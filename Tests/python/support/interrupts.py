@@ -12,6 +12,8 @@ from typing import Any
 import swiftforce
 
 _PACKAGE = str(Path(swiftforce.__file__).parent)
+#: Lines that no call comes before: one ends a turn, the other makes a sum of the core.
+_AFTER_NO_CALL = ("self._thread = None", "self.communicator.sum_integers(values)")
 
 
 def interrupted_calls(make: Callable[[], Any], call: Callable[[Any], object]) -> Iterator[Any]:
@@ -23,13 +25,13 @@ def interrupted_calls(make: Callable[[], Any], call: Callable[[Any], object]) ->
     while True:
         line += 1
         subject = make()
-        if not _is_interrupted(lambda: call(subject), line):  # noqa: B023 - called at once
+        if not is_interrupted(lambda: call(subject), line):  # noqa: B023 - called at once
             assert line > 5, "the call ran no lines of the package"
             return
         yield subject
 
 
-def _is_interrupted(call: Callable[[], object], number: int) -> bool:
+def is_interrupted(call: Callable[[], object], number: int) -> bool:
     """Whether a call has so many lines; it is interrupted at the last of them."""
     count = 0
     seen: set[tuple[int, int]] = set()
@@ -61,5 +63,5 @@ def _can_be_interrupted(frame: FrameType, seen: set[tuple[int, int]]) -> bool:
     place = (id(frame), frame.f_lineno)
     again = place in seen
     seen.add(place)
-    # A line of `with` that comes again is the end of its block; the other ends a turn.
-    return not (again and text.startswith("with ")) and text != "self._thread = None"
+    # A line of `with` that comes again is the end of its block.
+    return not (again and text.startswith("with ")) and text not in _AFTER_NO_CALL

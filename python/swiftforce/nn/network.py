@@ -268,7 +268,8 @@ class Network:
         ------
         DivergedError
             If the loss of a batch is not finite, or a parameter is not finite after an epoch. All
-            parameters are then as they were before the call.
+            parameters are then as they were before the call, and so they are after any other
+            error of swiftforce between two calls of `on_epoch`, and if memory is short.
         InUseError
             If `on_epoch` or a signal handler calls `fit` on this network.
         ImportError

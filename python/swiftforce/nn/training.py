@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swiftforce import _core
-from swiftforce.errors import DivergedError
+from swiftforce.errors import DivergedError, SwiftForceError
 from swiftforce.inputs import write_whole
 from swiftforce.native import native_call
 from swiftforce.nn.masks import AppliedMasks
@@ -48,7 +48,8 @@ def train(
     Raises
     ------
     DivergedError
-        If a loss or a parameter is not finite. The parameters were put back then.
+        If a loss or a parameter is not finite. The parameters were put back then, as they are
+        after any error of the engine.
     """
     began = time.perf_counter()
     restore = _restorer(parameters, masks)
@@ -62,7 +63,7 @@ def train(
                 with np.errstate(all="ignore"):
                     largest = float(np.abs(array).max())
                 _check_finite(largest, epoch, f"largest of {name}")
-        except DivergedError:
+        except (SwiftForceError, MemoryError):
             restore()
             raise
         history.append(record)
@@ -79,11 +80,12 @@ def _restorer(
     applied = masks.arrays
 
     def restore() -> None:
+        # Masks that a callback applied hold for the parameters of before, too. Nothing here takes
+        # new memory, which may be short.
+        kept = (masks.arrays or {}) if masks.arrays is not applied else {}
         for name, array in parameters.items():
-            np.copyto(array, before[name])
-        if masks.arrays is not applied:
-            # Masks that a callback applied hold for the parameters of before, too.
-            masks.apply(masks.arrays)
+            array.fill(0)
+            np.copyto(array, before[name], where=kept.get(name, True))
 
     return lambda: write_whole(restore)
 

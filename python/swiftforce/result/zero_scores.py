@@ -33,11 +33,14 @@ class ZeroScores:
         cls, names: Sequence[str], weights: Sequence[Array], gradients: Sequence[Array]
     ) -> ZeroScores:
         """Those of one step, whose scores are products of weights and gradients."""
-        factors = [name for name, one in zip(names, weights, strict=True) if not one.any()]
+        # An empty tensor has no score.
+        factors = [
+            name for name, one in zip(names, weights, strict=True) if one.size and not one.any()
+        ]
         layers = [
             name
             for name, one in zip(names, gradients, strict=True)
-            if name in factors or not one.any()
+            if name in factors or (one.size and not one.any())
         ]
         return cls(tuple(layers), tuple(factors))
 

@@ -2,6 +2,8 @@
 
 Code that may fail on one rank alone runs inside an `Agreement`, or fills the numbers of a
 `RankSums`. After a sum, what a rank does next depends on the sums alone, which are the same on all.
+Between two sums, a `Watch` tells of what interrupts a rank. Both send `SUM` numbers, as the core
+does first in a step.
 """
 
 from __future__ import annotations
@@ -25,15 +27,26 @@ from swiftforce.errors import (
 
 Integers = NDArray[np.int64]
 
+#: How many numbers a sum has that tells of a failure: those of the core's `StepAgreement`. The
+#: first of any sum counts the ranks that failed.
+SUM = 13
+
 
 class _Open(threading.local):
-    """The agreements that this thread is inside of."""
+    """The agreements and watches that this thread is inside of."""
 
     def __init__(self) -> None:
-        self.agreements: list[Agreement] = []
+        self.agreements: list[Agreement | Watch] = []
 
 
 _OPEN = _Open()
+
+
+def _note_failure(communicator: Communicator) -> None:
+    """All ranks know: the agreements around this sum need not tell them again."""
+    for agreement in _OPEN.agreements:
+        if agreement.communicator is communicator:
+            agreement.is_over = True
 
 
 def check_communicator(communicator: object) -> None:
@@ -56,21 +69,22 @@ class RankSums:
     ----------
     communicator : Communicator
     count : int
-        How many numbers a sum has at most; the same on all ranks. By default as many as an
-        `Agreement` sends: then the end of an agreement on a rank that has failed is what other
-        ranks meet here.
+        How many numbers a sum has at most; the same on all ranks. All that fit into `SUM` numbers
+        send so many: then the end of an agreement on a rank that has failed is what other ranks
+        meet here.
     """
 
     #: Numbers of an agreement: a digest in words of 16 bits, and the squares of the words. 2**31
     #: of the squares fit into 63 bits.
     WORDS = 4
 
-    #: Numbers before those of the caller: the ranks, those that failed, and the sizes they know.
+    #: Numbers before those of the caller: ranks that failed, all ranks, and the sizes they know.
     _HEAD = 3
 
     def __init__(self, communicator: Communicator, count: int = 2 * WORDS) -> None:
         self._communicator = communicator
-        self._numbers = np.zeros(self._HEAD + count, np.int64)
+        self._count = count
+        self._numbers = np.zeros(max(self._HEAD + count, SUM), np.int64)
         #: The number of ranks, as the last sum says.
         self.ranks = 0
 
@@ -91,27 +105,28 @@ class RankSums:
         ExchangeError
             On all ranks, if the sums cannot be those of the numbers of ranks.
         """
-        numbers = self._numbers if count is None else self._numbers[: self._HEAD + count]
-        numbers[:] = 0
+        end = self._HEAD + (self._count if count is None else count)
+        numbers = self._numbers[: max(end, SUM)]
         failure: BaseException | None = None
         try:
+            numbers[:] = 0
             numbers[2] = self._size()
-            fill(numbers[self._HEAD :])
+            fill(numbers[self._HEAD : end])
         except BaseException as error:
             failure = error
             numbers[:] = 0
-            numbers[1] = 1
-        numbers[0] = 1
+            numbers[0] = 1
+        numbers[1] = 1
         if failure is not None:
             # If the sum fails, too, the other ranks cannot be told.
             with suppress(Exception):
                 self._communicator.sum_integers(numbers)
-            self._note_failure()
+            _note_failure(self._communicator)
             raise failure
         self._communicator.sum_integers(numbers)
-        ranks, failed, sizes = (int(number) for number in numbers[: self._HEAD])
+        failed, ranks, sizes = (int(number) for number in numbers[: self._HEAD])
         if failed:
-            self._note_failure()
+            _note_failure(self._communicator)
             raise RankFailedError(f"{failed} of {ranks} ranks failed: their own errors say why")
         if ranks < 1 or sizes != ranks**2:
             raise ExchangeError(
@@ -119,13 +134,7 @@ class RankSums:
                 f"{sizes / ranks if ranks else 0:g} by their communicators"
             )
         self.ranks = ranks
-        return numbers[self._HEAD :]
-
-    def _note_failure(self) -> None:
-        """All ranks know: the agreements around this sum need not tell them again."""
-        for agreement in _OPEN.agreements:
-            if agreement.communicator is self._communicator:
-                agreement.is_over = True
+        return numbers[self._HEAD : end]
 
     def _size(self) -> int:
         size = self._communicator.size
@@ -204,6 +213,59 @@ class Agreement:
         digest = hashlib.sha256(repr(self.settings).encode("utf-8", "surrogatepass")).digest()
         words = np.frombuffer(digest, "<u2", RankSums.WORDS).astype(np.int64)
         numbers[:] = [*words, *words**2]
+
+
+class Watch:
+    """Run a block of several sums; if it fails between two of them, tell the other ranks.
+
+    Unlike an `Agreement` it adds no sum where the block succeeds. What all ranks raise after the
+    same sum, all tell of, in one sum more. Without a communicator it does nothing.
+
+    Parameters
+    ----------
+    communicator : Communicator, optional
+    by_core : bool
+        Whether the sums to come are the core's, which agreements around them do not learn of.
+
+    Attributes
+    ----------
+    communicator : Communicator, or None
+    is_over : bool
+        Whether all ranks know already that one of them has failed.
+    expected : int
+        How many numbers the next sum of the other ranks has; 0 once they cannot be told.
+    """
+
+    def __init__(self, communicator: Communicator | None, *, by_core: bool = False) -> None:
+        check_communicator(communicator)
+        self.communicator = communicator
+        self._by_core = by_core
+        self.is_over = False
+        self.expected = SUM
+
+    def __enter__(self) -> Watch:
+        """The watch."""
+        _OPEN.agreements.append(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Tell the other ranks whether the block failed here."""
+        _OPEN.agreements.remove(self)
+        communicator = self.communicator
+        if error is None or communicator is None or self.is_over or not self.expected:
+            return
+        # If the sum fails, too, the other ranks cannot be told.
+        with suppress(Exception):
+            numbers = np.zeros(self.expected, np.int64)
+            numbers[:2] = 1
+            communicator.sum_integers(numbers)
+        if not self._by_core:
+            _note_failure(communicator)
 
 
 class _BlockError(Exception):

@@ -75,11 +75,15 @@ class SearchBuffers:
             self._first = min(self._first, step)
             self._masks = {step % 2: masks}
 
+        kept = masks or (True,) * len(self._tensors.arrays)
+
         def write() -> None:
-            for weight, masked in zip(self._tensors.arrays, self.masked or (), strict=False):
-                np.copyto(masked, weight)
-            for mask, masked in zip(masks or (), self.masked or (), strict=False):
-                np.copyto(masked, masked.dtype.type(0), where=~mask)
+            # Without new memory, which may be short once something is written.
+            for weight, masked, mask in zip(
+                self._tensors.arrays, self.masked or (), kept, strict=False
+            ):
+                masked.fill(0)
+                np.copyto(masked, weight, where=mask)
 
         write_whole(write)
 

@@ -15,7 +15,7 @@ import numpy as np
 from swiftforce.inputs import FLOATS, Array, Tensors
 from swiftforce.search.agreement import Agreement, Integers, RankSums
 from swiftforce.search.pieces import Block, halves, joined
-from swiftforce.search.shards import Shard
+from swiftforce.search.shards import Shard, checked_offset
 
 #: Weights whose masks are gathered at a time, and how many of them one number holds: few enough
 #: that no number is negative.
@@ -57,17 +57,17 @@ class Wholes:
 def wholes_of(shard: Shard, tensors: Tensors) -> Wholes:
     """The whole tensors; if ranks have tensors of their own, those of all ranks, flat.
 
-    All ranks call it.
+    All ranks call it, after an `Agreement`: the offset of a communicator is a sum, too.
     """
     if shard.blocks is not None:
         dtypes = tuple(array.dtype.name for array in tensors.arrays)
         shapes = tuple(block.shape for block in shard.blocks)
         return Wholes(tensors.names, shapes, dtypes, 0, shard.blocks)
-    first = 0
+    first, offset = 0, shard.communicator.offset(len(tensors.arrays))
 
     def count_tensors(numbers: Integers) -> None:
         nonlocal first
-        first = shard.offset_of(len(tensors.arrays))
+        first = checked_offset(offset)
         numbers[0] = len(tensors.arrays)
 
     total = int(RankSums(shard.communicator, 1)(count_tensors)[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self, Unpack, cast, overload
+from typing import Any, Literal, Unpack, cast, overload
 
 from swiftforce.distributed import Communicator
 from swiftforce.inputs import (
@@ -12,21 +12,14 @@ from swiftforce.inputs import (
     Arrays,
     Mask,
     MethodName,
-    Tensors,
-    check_distinct,
-    check_seed,
-    method_info,
-    method_name,
 )
-from swiftforce.result import Masks_co, Pruning, PruningRecord, Step, ZeroScores
-from swiftforce.search.agreement import Agreement
-from swiftforce.search.initial_masks import check_begins_at_masks, copied_masks, kept_by
+from swiftforce.result import Masks_co, Pruning, PruningRecord, Step
+from swiftforce.search.agreement import Watch
 from swiftforce.search.options import Key, SearchOptions
 from swiftforce.search.pieces import Piece
-from swiftforce.search.saving import Described, read
-from swiftforce.search.schedule import Schedule, plan, schedule_name
+from swiftforce.search.saving import read
+from swiftforce.search.schedule import Schedule
 from swiftforce.search.search_state import SearchState
-from swiftforce.search.shards import Shard
 
 
 class MaskSearch(SearchState[Masks_co]):
@@ -163,38 +156,19 @@ class MaskSearch(SearchState[Masks_co]):
         communicator: Communicator | None = None,
         pieces: Sequence[Piece] | None = None,
     ) -> None:
-        with Agreement(communicator) as agreement:
-            self.method = method_name(method)
-            self._info = method_info(self.method)
-            self._seed = check_seed(seed)
-            self._tensors = Tensors(weights, "weights", may_be_empty=communicator is not None)
-            check_distinct(self._tensors)
-            self._shard = Shard.of(communicator, self._tensors, pieces)
-            masks, kept = None, 0
-            if initial_masks is not None:
-                check_begins_at_masks(self.method, one_shot=self._info["one_shot"])
-                masks = copied_masks(self._tensors, initial_masks)
-                kept = kept_by(masks)
-            if self._shard is not None:
-                agreement.settings = (self._shard.settings, masks is None)
-        if self._shard is not None:
-            self._shard.exchange(kept)
-        with Agreement(communicator) as agreement:
-            if self._shard is not None:
-                kept = self._shard.place()
-            self._initial = None if masks is None else kept
-            self._schedule = schedule_name(schedule)
-            size = self._tensors.size if self._shard is None else self._shard.total
-            self._keeps = plan(
-                schedule, size, sparsity, keep, steps, method=self.method, initial=self._initial
-            )
-            self._continue_from((), masked_weights)
-            agreement.settings = (self.method, self._seed, self._keeps)
-        if masks is not None:
-            # Now, since no rank can fail any more: the arrays may be the caller's.
-            self._buffers.restore(0, masks)
-        self._described: Described | None = None
-        self._zeros: ZeroScores | None = None
+        self._begin(
+            weights,
+            method=method,
+            sparsity=sparsity,
+            keep=keep,
+            steps=steps,
+            schedule=schedule,
+            seed=seed,
+            masked_weights=masked_weights,
+            initial_masks=initial_masks,
+            communicator=communicator,
+            pieces=pieces,
+        )
 
     @property
     def steps(self) -> int:
@@ -361,26 +335,22 @@ class MaskSearch(SearchState[Masks_co]):
         pieces. Without pieces, ranks may hand whole tensors to each other, but not parts of them.
         All ranks must be able to read the file.
         """
-        found = read(path, weights, communicator, pieces, label)
-        saved, history = found.saved, found.history
-        structure = Tensors(weights, "weights", may_be_empty=communicator is not None)
-        begins = found.masks is not None and not history
-        with saved.made_from(path):
-            search: Self = cast(Any, cls)(
-                weights,
-                method=saved.method,
-                schedule=saved.keeps,
-                seed=saved.seed,
-                masked_weights=masked_weights,
-                initial_masks=structure.restore(found.masks or ()) if begins else None,
-                communicator=communicator,
-                pieces=pieces,
-            )
-        with Agreement(communicator):
-            search._schedule = saved.schedule
-            search._described = found.described
-            search._continue_from(history, masked_weights)
-            search._buffers.restore(len(history), found.masks)
+        search: MaskSearch[Any] = cls.__new__(cls)
+        with Watch(communicator):
+            found = read(path, weights, communicator, pieces, label)
+            saved = found.saved
+            with saved.made_from(path):
+                search._begin(
+                    weights,
+                    method=cast(MethodName, saved.method),
+                    schedule=saved.keeps,
+                    seed=saved.seed,
+                    masked_weights=masked_weights,
+                    communicator=communicator,
+                    pieces=pieces,
+                    resumed=found,
+                )
+        search._schedule = saved.schedule
         return search
 
     def result(self, *, stacklevel: int = 2) -> Pruning[Masks_co]:

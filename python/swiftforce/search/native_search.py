@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from swiftforce import _core
 from swiftforce.inputs import Array, Tensors, case_number
 from swiftforce.native import native_call, public_error
 from swiftforce.result import Layer, Step, layers_of, step_of
+from swiftforce.search.agreement import Watch
 from swiftforce.search.shards import Shard
 
 
@@ -92,6 +94,7 @@ class NativeSearch:
         before: tuple[Array, ...] | None,
         after: tuple[Array, ...],
         masked: tuple[Array, ...] | None,
+        watch: Watch,
     ) -> Step:
         """Take the step at a position: from the masks before it, write those after it.
 
@@ -101,6 +104,8 @@ class NativeSearch:
             The masks of the previous step; None if the search begins with all weights.
         after, masked : tuple of array
             Where the masks and, if given, the masked weights are written.
+        watch : Watch
+            The one that this is called in: from the first sum on, the core tells the other ranks.
         """
         shard = self._shard
         try:
@@ -111,7 +116,7 @@ class NativeSearch:
                 before,
                 after,
                 masked,
-                None if shard is None else shard.sum,
+                None if shard is None else partial(shard.sum, watch),
                 None if shard is None else shard.starts,
                 None if shard is None else shard.loops,
             )

@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Generic, Literal, cast
 
+from swiftforce.distributed import Communicator
 from swiftforce.errors import SearchDoneError, StructureError
-from swiftforce.inputs import Array, Arrays, MethodInfo, Tensors
+from swiftforce.inputs import (
+    Array,
+    Arrays,
+    MethodInfo,
+    MethodName,
+    Tensors,
+    check_distinct,
+    check_seed,
+    method_info,
+    method_name,
+)
 from swiftforce.result import (
     Masks_co,
     Pruning,
+    PruningRecord,
     Step,
     ZeroScores,
     warn_about,
     with_lost_parts,
 )
-from swiftforce.search.agreement import Agreement
+from swiftforce.search.agreement import Agreement, Watch
 from swiftforce.search.buffers import SearchBuffers
 from swiftforce.search.gathering import gathered_masks, wholes_of
 from swiftforce.search.gradients import checked_gradients
+from swiftforce.search.initial_masks import check_begins_at_masks, copied_masks, kept_by
 from swiftforce.search.native_search import NativeSearch
+from swiftforce.search.pieces import Piece
 from swiftforce.search.saved_search import SavedSearch
-from swiftforce.search.saving import Described
+from swiftforce.search.saving import Described, Resumed
+from swiftforce.search.schedule import Schedule, plan, schedule_name
 from swiftforce.search.shards import Shard
 from swiftforce.search.turns import Turns
 
@@ -41,6 +57,62 @@ class SearchState(Generic[Masks_co]):
     _initial: int | None
     _described: Described | None
     _zeros: ZeroScores | None
+
+    def _begin(
+        self,
+        weights: Arrays,
+        *,
+        method: MethodName,
+        sparsity: float | None = None,
+        keep: int | None = None,
+        steps: int | None = None,
+        schedule: Schedule,
+        seed: int,
+        masked_weights: Arrays | Literal[False] | None,
+        initial_masks: PruningRecord[Any] | Arrays | None = None,
+        communicator: Communicator | None,
+        pieces: Sequence[Piece] | None,
+        resumed: Resumed | None = None,
+    ) -> None:
+        """Check the arguments of `MaskSearch`, and go on from what a file holds, if it is given."""
+        history: tuple[Step, ...] = ()
+        masks: tuple[Array, ...] | None = None
+        if resumed is not None:
+            history, masks = resumed.history, resumed.masks
+        with Watch(communicator):
+            with Agreement(communicator) as agreement:
+                self.method = method_name(method)
+                self._info = method_info(self.method)
+                self._seed = check_seed(seed)
+                self._tensors = Tensors(weights, "weights", may_be_empty=communicator is not None)
+                check_distinct(self._tensors)
+                self._shard = Shard.of(communicator, self._tensors, pieces)
+                begins = not history and (masks is not None or initial_masks is not None)
+                if begins:
+                    check_begins_at_masks(self.method, one_shot=self._info["one_shot"])
+                if initial_masks is not None:
+                    masks = copied_masks(self._tensors, initial_masks)
+                kept = kept_by(masks) if begins and masks is not None else 0
+                if self._shard is not None:
+                    agreement.settings = (self._shard.settings, begins)
+            if self._shard is not None:
+                self._shard.exchange(kept)
+            with Agreement(communicator) as agreement:
+                if self._shard is not None:
+                    kept = self._shard.place()
+                self._initial = kept if begins else None
+                self._schedule = schedule_name(schedule)
+                size = self._tensors.size if self._shard is None else self._shard.total
+                self._keeps = plan(
+                    schedule, size, sparsity, keep, steps, method=self.method, initial=self._initial
+                )
+                self._continue_from(history, masked_weights)
+                self._described = None if resumed is None else resumed.described
+                self._zeros = None
+                agreement.settings = (self.method, self._seed, self._keeps)
+        if masks is not None or resumed is not None:
+            # Now, since no rank can fail any more: the arrays may be the caller's.
+            self._buffers.restore(len(history), masks)
 
     def _continue_from(
         self, history: Sequence[Step], masked_weights: Arrays | Literal[False] | None = None
@@ -70,20 +142,24 @@ class SearchState(Generic[Masks_co]):
         return cast(Masks_co, self._tensors.restore(masks))
 
     def _step(self, grads: Arrays | None) -> Step:
-        shard = self._shard
-        with Agreement(None if shard is None else shard.communicator):
-            taken = self._native.taken
-            if taken == len(self._keeps):
-                raise SearchDoneError(f"the search has taken all of its {len(self._keeps)} steps")
-            gradients = None
-            if self._info["needs_gradients"]:
-                given = checked_gradients(self._tensors, grads, self.method)
-                gradients = self._buffers.apart(given)
-            before = self._buffers.current(taken)
-            after = self._buffers.masks(taken + 1)
-        step = self._native.step(taken + 1, gradients, before, after, self._buffers.masked)
+        communicator = None if self._shard is None else self._shard.communicator
+        with Watch(communicator, by_core=True) as watch:
+            with Agreement(communicator):
+                taken, steps = self._native.taken, len(self._keeps)
+                if taken == steps:
+                    raise SearchDoneError(f"the search has taken all of its {steps} steps")
+                gradients = None
+                if self._info["needs_gradients"]:
+                    given = checked_gradients(self._tensors, grads, self.method)
+                    gradients = self._buffers.apart(given)
+                before = self._buffers.current(taken)
+                after = self._buffers.masks(taken + 1)
+            masked = self._buffers.masked
+            step = self._native.step(taken + 1, gradients, before, after, masked, watch)
         if not taken and gradients is not None:
-            self._zeros = self._zero_scores(step, gradients)
+            # The step is taken, and warnings alone tell of these: they must not make it fail.
+            with suppress(Exception):
+                self._zeros = self._zero_scores(step, gradients)
         return step
 
     def _forget_previous(self) -> None:
@@ -91,6 +167,10 @@ class SearchState(Generic[Masks_co]):
         self._buffers.release_masks(self._native.taken + 1)
 
     def _save(self, path: str | os.PathLike[str], label: str) -> None:
+        with Watch(None if self._shard is None else self._shard.communicator):
+            self._write(path, label)
+
+    def _write(self, path: str | os.PathLike[str], label: str) -> None:
         with Agreement(None if self._shard is None else self._shard.communicator) as agreement:
             history = self._reports()
             masks = self._buffers.current(len(history))
@@ -112,10 +192,21 @@ class SearchState(Generic[Masks_co]):
 
     def _zero_scores(self, step: Step, gradients: Sequence[Array]) -> ZeroScores | None:
         """Which tensors have no score above zero, if there may be any."""
-        arrays = self._tensors.arrays
-        if step.zero_scores < min((one.size for one in arrays if one.size), default=0):
+        tensors = self._tensors
+        blocks = None if self._shard is None else self._shard.blocks
+        # Of a tensor with other pieces on other ranks, nothing is known here.
+        wholes = [
+            place
+            for place, array in enumerate(tensors.arrays)
+            if array.size and (blocks is None or array.size == blocks[place].whole)
+        ]
+        if not wholes or step.zero_scores < min(tensors.sizes[place] for place in wholes):
             return None
-        return ZeroScores.of(self._tensors.names, arrays, gradients)
+        return ZeroScores.of(
+            [tensors.names[place] for place in wholes],
+            [tensors.arrays[place] for place in wholes],
+            [gradients[place] for place in wholes],
+        )
 
     def _result(
         self, stacklevel: int, *, copies: bool, others: Mapping[str, Any] | None = None

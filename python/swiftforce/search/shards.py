@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate, chain
 from operator import index
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from swiftforce.distributed import Communicator
 from swiftforce.errors import ExchangeError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Tensors
 from swiftforce.result import Layer, Step
-from swiftforce.search.agreement import Integers, RankSums
+from swiftforce.search.agreement import Integers, RankSums, Watch
 from swiftforce.search.pieces import LARGEST, Block, Piece, blocks_of, halves, joined
 
 #: What the core takes about pieces: their dimensions, and the extents and strides of all.
@@ -41,6 +42,8 @@ class Shard:
         Number of weights of all ranks; known after `place`.
     starts : tuple of int
         How many of them come before each tensor; likewise.
+    loops : tuple, or None
+        The pieces as the core takes them; likewise. None if the tensors are none.
 
     Raises
     ------
@@ -62,6 +65,7 @@ class Shard:
         parts = 1 if self.blocks is None else len(self.blocks)
         self._sums = RankSums(communicator, 1 + 3 * parts)
         self._placed: list[int] = []
+        self.loops: Loops | None = None
 
     @classmethod
     def of(
@@ -88,40 +92,29 @@ class Shard:
     def exchange(self, kept: int) -> None:
         """Tell the other ranks which part of the weights is here; then call `place`.
 
+        Call it after an `Agreement`: the offset of a communicator is a sum, too.
+
         Parameters
         ----------
         kept : int
             How many weights the masks keep that the search begins at.
         """
-        self._placed = self._sums(lambda numbers: self._write_part(numbers, kept)).tolist()
+        size = self._tensors.size
+        offset = self.communicator.offset(size) if self.blocks is None else 0
+
+        def write_part(numbers: Integers) -> None:
+            self._first = checked_offset(offset)
+            self._write_part(numbers, kept)
+
+        self._placed = self._sums(write_part).tolist()
 
     def _write_part(self, numbers: Integers, kept: int) -> None:
         """The weights kept, the elements of each tensor here, and the halves of its coverage."""
         blocks = self.blocks
         if blocks is None:
-            self._first = self.offset_of(self._tensors.size)
             blocks = (Block((), 0, self._first, (self._tensors.size,), (1,)),)
         numbers[0] = kept
         numbers[1:] = [part for block in blocks for part in (block.size, *halves(block.coverage()))]
-
-    def offset_of(self, count: int) -> int:
-        """The sum of the counts of the ranks before this one.
-
-        Raises
-        ------
-        UnsupportedTypeError, ExchangeError
-            If the communicator returns what it cannot be.
-        """
-        offset = self.communicator.offset(count)
-        try:
-            first = index(offset)
-        except TypeError:
-            raise UnsupportedTypeError(
-                f"the offset of the communicator is {offset!r}: it must be an integer"
-            ) from None
-        if not 0 <= first <= LARGEST:
-            raise ExchangeError(f"the offset of the communicator is {first}, not in 0 ... 2**62")
-        return first
 
     def place(self) -> int:
         """Work out where the tensors lie; return how many weights the first masks keep in all.
@@ -159,22 +152,22 @@ class Shard:
         self.starts = tuple(begins)
         if not self.total:
             raise StructureError("weights hold no elements on any rank")
+        if self.blocks is not None:
+            self.loops = (
+                tuple([len(block.extents) for block in self.blocks]),
+                tuple(chain.from_iterable(block.extents for block in self.blocks)),
+                tuple(chain.from_iterable(block.strides for block in self.blocks)),
+            )
         return kept
 
-    @property
-    def loops(self) -> Loops | None:
-        """The pieces as the core takes them; None if the tensors are none."""
-        if self.blocks is None:
-            return None
-        return (
-            tuple([len(block.extents) for block in self.blocks]),
-            tuple(chain.from_iterable(block.extents for block in self.blocks)),
-            tuple(chain.from_iterable(block.strides for block in self.blocks)),
-        )
-
-    def sum(self, numbers: bytearray) -> None:
+    def sum(self, watch: Watch, numbers: bytearray) -> None:
         """Add up the core's int64 numbers over all ranks, in place."""
-        self.communicator.sum_integers(np.frombuffer(numbers, np.int64))
+        # To the core, an error before the sum would be one of the sum, and it would tell nobody.
+        # Neither can the watch if a signal came while the core worked: it raises before this line.
+        watch.expected = len(numbers) // 8
+        values = np.frombuffer(numbers, np.int64)
+        watch.expected = 0
+        self.communicator.sum_integers(values)
 
     def layers(self, step: Step) -> tuple[Layer, ...]:
         """What a step left of each whole tensor."""
@@ -184,3 +177,22 @@ class Shard:
                 self._tensors.names, self.blocks or (), step.layer_kept, strict=True
             )
         )
+
+
+def checked_offset(offset: object) -> int:
+    """What the offset of a communicator returned, as an integer.
+
+    Raises
+    ------
+    UnsupportedTypeError, ExchangeError
+        If it cannot be an offset.
+    """
+    try:
+        first = index(cast(Any, offset))
+    except TypeError:
+        raise UnsupportedTypeError(
+            f"the offset of the communicator is {offset!r}: it must be an integer"
+        ) from None
+    if not 0 <= first <= LARGEST:
+        raise ExchangeError(f"the offset of the communicator is {first}, not in 0 ... 2**62")
+    return first
