@@ -9,15 +9,15 @@ import sys
 import pytest
 import short_memory
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_AS")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs limits of Linux")
 LIMITS = (0.3, 1, 2, 3.5, 6, 10, 18, 33, 70, 400)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("threads", "kind"), [(1, "AS"), (3, "AS"), (3, "DATA")])
 @pytest.mark.parametrize("scenario", short_memory.scenarios())
-def test_a_call_succeeds_or_raises_memory_error(scenario, threads):
-    program = [sys.executable, short_memory.__file__, scenario, str(threads)]
+def test_a_call_succeeds_or_raises_memory_error(scenario, threads, kind):
+    program = [sys.executable, short_memory.__file__, scenario, str(threads), kind]
     done = subprocess.run(
         [*program, ",".join(map(str, LIMITS))],
         check=True,
