@@ -40,9 +40,10 @@ public enum LibraryCalls {
   }
 }
 
-/// A product that is large enough for BLAS to map its memory.
+/// A product that is large enough for BLAS to map its memory: OpenBLAS computes some of up to a
+/// million multiplications without.
 private let firstProduct: @convention(c) () -> Void = {
-  let size: Int32 = 64
+  let size: Int32 = 160
   let matrix = [Float](repeating: 0, count: Int(size * size))
   var product = matrix
   unsafe matrix.withUnsafeBufferPointer { matrix in
