@@ -3,12 +3,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-/* OpenBLAS maps 128 MiB for each thread that is in a product. If it cannot, it tries again for ever,
-   so that the memory has to be known to be there before it is called. */
+/* OpenBLAS maps 128 MiB for each thread that is in a product. If it cannot, it tries again for
+   ever, so that the memory has to be known to be there before it is called. */
 #define CALL_MEMORY ((size_t)136 << 20)
 
 /* How long a fork or the end of the process waits for calls under way, in seconds. A product takes
@@ -22,19 +21,24 @@ static int called_before;
 static int forks_waiting;
 static int process_ends;
 
-/* Whether the library can map memory for `count` more threads. Without a limit of the address space
-   it always can. */
+static void *map(size_t bytes) {
+  void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+  return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* Whether the library can map memory for `count` more threads. The only way to know is to map it:
+   RLIMIT_AS, RLIMIT_DATA, and the kernel's accounting (vm.overcommit_memory) each may refuse it. */
 static int has_memory(int count) {
-  struct rlimit limit;
-  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return 1;
-  if (count > 4096 || limit.rlim_cur / CALL_MEMORY < (rlim_t)count) return 0;
-  void *parts[4096];
-  int mapped = 0;
-  while (mapped < count) {
-    void *part = mmap(NULL, CALL_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
-    if (part == MAP_FAILED) break;
-    parts[mapped++] = part;
+  void *all = map(CALL_MEMORY * (size_t)count);
+  if (all) {
+    munmap(all, CALL_MEMORY * (size_t)count);
+    return 1;
   }
+  /* The kernel may refuse one mapping that is larger than the machine's memory, and allow many. */
+  void *parts[1024];
+  if (count == 1 || count > 1024) return 0;
+  int mapped = 0;
+  while (mapped < count && (parts[mapped] = map(CALL_MEMORY))) mapped++;
   for (int i = 0; i < mapped; i++) munmap(parts[i], CALL_MEMORY);
   return mapped == count;
 }
@@ -91,8 +95,8 @@ static void wait_for_calls(void) {
   while (threads_inside > 0 && pthread_cond_timedwait(&changed, &mutex, &end) == 0) continue;
 }
 
-/* At the end of a process OpenBLAS joins its threads and unmaps its memory: a call that is under way
-   would crash, or the process would never end. */
+/* At the end of a process OpenBLAS joins its threads and unmaps its memory: a call that is under
+   way would crash, or the process would never end. */
 static void before_exit(void) {
   pthread_mutex_lock(&mutex);
   process_ends = 1;

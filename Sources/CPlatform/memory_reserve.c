@@ -6,12 +6,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* For what does not grow with the arguments of a call: tables of the Swift runtime, closures, texts,
-   the objects of threads. */
+/* For what does not grow with the arguments of a call: tables of the Swift runtime, closures,
+   texts, the objects of threads. */
 #define FIXED ((size_t)1 << 20)
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-/* What calls hold, in no order. The first is the fixed amount. */
+/* What calls hold, the most recent first, in a ring that begins with the fixed amount. */
 static platform_reserve held = {NULL, &held, &held, 1};
 /* Whether the fixed amount was given away; most calls need to know nothing else. */
 static atomic_int is_spent;
@@ -70,7 +70,8 @@ void platform_let_go(platform_reserve *reserve) {
   free(memory);
 }
 
-/* Releases one reserve: those of calls first, then the fixed amount. Returns 0 if there is none. */
+/* Releases one reserve: that of the most recent call, or the fixed one if no call holds any.
+   Returns 0 if there is none. */
 static int release_one(void) {
   pthread_mutex_lock(&mutex);
   platform_reserve *reserve = held.next != &held ? held.next : &held;
@@ -125,8 +126,8 @@ void *__wrap__ZnwmSt11align_val_t(size_t bytes, size_t alignment) {
   return memory;
 }
 
-/* Another thread may have held the mutex, and threads that are gone hold nothing back. The memory of
-   the calling thread's reserves is released when they are let go. */
+/* Another thread may have held the mutex, and threads that are gone hold nothing back. The memory
+   of the calling thread's reserves is released when they are let go. */
 static void before_fork(void) { pthread_mutex_lock(&mutex); }
 static void after_fork(void) { pthread_mutex_unlock(&mutex); }
 static void after_fork_in_child(void) {

@@ -143,20 +143,14 @@ struct Fault: Error {
 /// converts what it throws to a status and an error record. Every exported function is a call of
 /// this one.
 ///
-/// - Parameter memory: what the body allocates at most, besides what it holds itself; nil: the body
-///   makes sure of all memory itself.
+/// - Parameter body: makes sure itself of the memory that it allocates.
 func status(
-  _ record: UnsafeMutablePointer<sf_error>?, memory: Int? = 0,
-  _ body: (FloatingPoint) throws(Fault) -> Void
+  _ record: UnsafeMutablePointer<sf_error>?, _ body: (FloatingPoint) throws(Fault) -> Void
 ) -> Int32 {
   guard unsafe isAligned(record) else { return Int32(bitPattern: SF_MISALIGNED.rawValue) }
   let outcome = FloatingPoint.ieee { environment in
     do throws(Fault) {
-      guard let memory else {
-        try body(environment)
-        return Fault(SF_OK, "")
-      }
-      try holding(memory) { () throws(Fault) in try body(environment) }
+      try body(environment)
       return Fault(SF_OK, "")
     } catch {
       return error
@@ -166,10 +160,13 @@ func status(
   return Int32(bitPattern: outcome.status.rawValue)
 }
 
+/// The same, while memory is held for the body.
+///
+/// - Parameter memory: what the body allocates at most, besides what it holds itself.
 func status(
   _ record: UnsafeMutablePointer<sf_error>?, memory: Int = 0, _ body: () throws(Fault) -> Void
 ) -> Int32 {
-  unsafe status(record, memory: memory) { (_: FloatingPoint) throws(Fault) in try body() }
+  unsafe status(record) { (_: FloatingPoint) throws(Fault) in try holding(memory, body) }
 }
 
 /// Calls the core or the engine and converts the error it throws.

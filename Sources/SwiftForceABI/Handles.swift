@@ -40,6 +40,9 @@ final class Handles<Object>: Sendable {
     self.kind = kind
   }
 
+  /// What adding an object allocates at most, in bytes: a table that is twice as large.
+  var growth: Int { objects.withLock { $0.count } * 64 }
+
   /// Adds an object and returns its handle.
   func add(_ object: Object) -> Int64 {
     let added = Synchronized(object)

@@ -15,7 +15,7 @@ public func networkCreate(
 ) -> Int32 {
   // A count that is out of range is refused before anything is allocated.
   let memory = (1...1 << 24).contains(count) ? NetworkMemory.creation(layers: Int(count)) : 0
-  return unsafe status(error, memory: memory) { () throws(Fault) in
+  return unsafe status(error, memory: memory + networks.growth) { () throws(Fault) in
     let layers = unsafe try required(layers, "layers")
     let handle = unsafe try required(network, "network")
     let count = try counted(count, atLeast: 1, size: 1 << 38, "the number of layers")

@@ -35,6 +35,9 @@ enum MemoryBound {
   /// Lists of `count` numbers.
   static func numbers(_ count: Int64, lists: Int) -> Int { self.count(count) * lists * 8 }
 
+  /// What a search keeps of so many steps.
+  static func reports(_ steps: Int64) -> Int { count(steps) * MemoryLayout<Report>.stride }
+
   /// Selecting, or computing scores, with arguments that were checked.
   static func selection(_ weights: Arrays, _ gradients: Arrays? = nil) -> Int {
     SelectionMemory.bound(

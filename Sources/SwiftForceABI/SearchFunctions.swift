@@ -12,7 +12,9 @@ public func searchCreate(
   _ search: UnsafeMutablePointer<Int64>?, _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   let steps = unsafe isAligned(options) ? options?.pointee.steps ?? 0 : 0
-  let memory = MemoryBound.numbers(tensors, lists: 2) + MemoryBound.numbers(steps, lists: 3)
+  let memory =
+    MemoryBound.numbers(tensors, lists: 2) + MemoryBound.numbers(steps, lists: 3)
+    + MemoryBound.reports(steps) + searches.growth
   return unsafe status(error, memory: memory) { () throws(Fault) in
     let options = unsafe try required(options, "options").pointee
     let sizes = unsafe try required(sizes, "sizes")
@@ -69,7 +71,7 @@ public func searchStepShared(
   _ report: UnsafeMutablePointer<sf_report>?, _ layerKept: UnsafeMutablePointer<Int64>?,
   _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
-  unsafe status(error, memory: nil) { (environment: FloatingPoint) throws(Fault) in
+  unsafe status(error) { (environment: FloatingPoint) throws(Fault) in
     let given = unsafe try required(ranks, "ranks").pointee
     let ranks = unsafe try shared(given, environment)
     var isTaking = false

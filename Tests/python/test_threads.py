@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import oracle
 import pytest
 import swiftforce as sf
+from swiftforce import nn
 
 SIZE = 400_000
 PROGRAM = """
@@ -77,6 +79,24 @@ def test_several_python_threads_call_at_once():
         thread.join()
     for i, (weights, gradients) in enumerate(data):
         oracle.assert_same_masks(found[i], expected(weights, gradients, 1000 + i))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_threads_of_openblas_that_were_switched_on_are_switched_off():
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    paths = {line.split()[-1] for line in lines if "/libopenblas" in line}
+    if not paths:
+        pytest.skip("the extension contains OpenBLAS")
+    libraries = [ctypes.CDLL(path) for path in paths]
+    net = nn.Network([nn.Linear(3, 2)])
+    try:
+        for library in libraries:
+            library.openblas_set_num_threads(2)
+        net.predict(np.ones((5, 3), np.float32))
+        assert 1 in [library.openblas_get_num_threads() for library in libraries]
+    finally:
+        for library in libraries:
+            library.openblas_set_num_threads(1)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -27,8 +27,10 @@ static PyMethodDef methods[] = {
     {"search_create", core_search_create, METH_VARARGS,
      "search_create(method, schedule, keep, steps, keeps, sizes, seed, total, taken) -> search."},
     {"search_step", core_search_step, METH_VARARGS,
-     "search_step(search, weights, gradients, previous, masks, masked, sum, starts) -> report; fills"
-     " masks, masked. sum(bytearray) adds up int64 over all ranks, in place; starts None: no ranks."},
+     "search_step(search, weights, gradients, previous, masks, masked, sum, starts, pieces)"
+     " -> report; fills masks, masked. sum(bytearray) adds up int64 over all ranks, in place;"
+     " starts None: no ranks. pieces: dimensions of each, extents and strides of all; None: whole"
+     " tensors."},
     {"search_taken", core_search_taken, METH_VARARGS, "search_taken(search) -> steps taken."},
     {"search_report", core_search_report, METH_VARARGS,
      "search_report(search, step, tensors) -> report of a step that was taken."},

@@ -96,7 +96,8 @@ static int pieces_from(PyObject *lists, Py_ssize_t tensors, int64_t *pieces[3]) 
   return 1;
 }
 
-/* Tells the other ranks that this one cannot take the step, and keeps the exception that says why. */
+/* Tells the other ranks that this one cannot take the step, and keeps the exception that says
+ * why. */
 static void report_failure(rank_exchange *exchange) {
   PyObject *type, *value, *trace;
   const int64_t start = 0;
@@ -113,7 +114,7 @@ static void report_failure(rank_exchange *exchange) {
 
 PyObject *core_search_step(PyObject *module, PyObject *args) {
   PyObject *capsule, *weight_list, *gradient_list, *previous_list, *mask_list, *masked_list;
-  PyObject *start_list, *piece_lists = Py_None;
+  PyObject *start_list, *piece_lists;
   rank_exchange exchange = {0};
   int64_t *starts = NULL, *pieces[3] = {0};
   Py_ssize_t start_count = 0;

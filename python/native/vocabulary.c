@@ -1,5 +1,6 @@
 /* The names, tables and arithmetic of the method: axes, CPU levels, threads, methods, schedules,
- * permutations; and the floating-point registers. What must not live here: anything that reads weights. */
+ * permutations; and the floating-point registers. What must not live here: anything that reads
+ * weights. */
 #include "shim.h"
 
 PyObject *core_names(PyObject *module, PyObject *args) {

@@ -1,12 +1,13 @@
 /* Calls of a library with state of its own (OpenBLAS), which must not be under way when the process
-   forks or ends, and which needs much memory for each thread that calls it. What must not live here:
-   the calls themselves. */
+   forks or ends, and which needs much memory for each thread that calls it. What must not live
+   here: the calls themselves. */
 #ifndef SWIFTFORCE_LIBRARY_CALLS_H
 #define SWIFTFORCE_LIBRARY_CALLS_H
 
 /* Announces calls on `most` threads at a time. Returns how many threads may call: `most`, or one if
-   there is not enough memory for all, after waiting for calls of other threads if need be. A fork waits for the calls that were announced, and so does the end of the process. Once
-   the process ends, this function does not return. */
+   there is not enough memory for all, after waiting for calls of other threads if need be. A fork
+   waits for the calls that were announced, and so does the end of the process. Once the process
+   ends, this function does not return. */
 int platform_begin_calls(int most);
 
 /* The calls that were granted have returned. */

@@ -1,6 +1,13 @@
 /* Memory that is held back for a call. Swift cannot report that an allocation failed: it ends the
    process. So a call holds back, before it begins, as much as it may need, and the first allocation
-   that fails gets it. What must not live here: how much a call needs. */
+   that fails gets it.
+
+   This has limits. Between the release of a reserve and the allocation that failed, another thread
+   may take the memory. One call may get what another holds. And what is held is not written to:
+   where the kernel promises more memory than there is (vm.overcommit_memory 0 or 1), or a cgroup
+   has a limit, it may still end the process when memory is first used.
+
+   What must not live here: how much a call needs. */
 #ifndef SWIFTFORCE_MEMORY_RESERVE_H
 #define SWIFTFORCE_MEMORY_RESERVE_H
 

@@ -336,8 +336,9 @@ int32_t sf_search_step(int64_t search, const sf_step_arrays *arrays, sf_report *
                        int64_t *layer_kept, sf_error *error);
 /* Like sf_search_step, together with the other ranks. The masks are those that one search over the
    weights of all ranks would find. The report is about all ranks and equal on each; layer_kept is
-   about the tensors of this rank, or about whole tensors if these are pieces. If one rank returns a status other than SF_OK, all do, unless
-   that status is SF_EXCHANGE_FAILED, or `ranks` itself is invalid. */
+   about the tensors of this rank, or about whole tensors if these are pieces. If one rank returns a
+   status other than SF_OK, all do, unless that status is SF_EXCHANGE_FAILED, or `ranks` itself is
+   invalid. */
 int32_t sf_search_step_shared(int64_t search, const sf_step_arrays *arrays, const sf_ranks *ranks,
                               sf_report *report, int64_t *layer_kept, sf_error *error);
 /* Sets *taken to the number of steps taken and *steps to that of all steps. keeps: NULL, or *steps

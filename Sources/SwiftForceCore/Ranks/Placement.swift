@@ -7,6 +7,8 @@
 public struct Placement: Sendable {
   /// The position of the first element.
   public let start: Int
+  /// Whether extents say how many elements there are.
+  private let isBlock: Bool
   /// How many elements lie at consecutive positions.
   private let run: Int
   /// How such runs repeat, outermost first.
@@ -20,6 +22,7 @@ public struct Placement: Sendable {
   /// A tensor whose elements lie at consecutive positions.
   public init(start: Int) {
     self.start = start
+    isBlock = false
     run = .max
     levels = []
   }
@@ -32,6 +35,7 @@ public struct Placement: Sendable {
   public init(start: Int, extents: [Int], strides: [Int]) {
     var levels = zip(extents, strides).map { Level(extent: $0, stride: $1) }
     self.start = start
+    isBlock = true
     if let last = levels.last, last.stride == 1 {
       run = last.extent
       levels.removeLast()
@@ -76,7 +80,8 @@ public struct Placement: Sendable {
   /// `total`, or are not those of `size` elements.
   func end(_ size: Int, of total: Int) -> Int? {
     guard start >= 0, start <= total else { return nil }
-    guard !levels.isEmpty || run != .max else { return size <= total - start ? start + size : nil }
+    guard isBlock else { return size <= total - start ? start + size : nil }
+    guard run >= 0, run <= total else { return nil }
     var (elements, span) = (run, run)
     for level in levels.reversed() {
       guard level.extent >= 0, level.stride >= span || level.extent <= 1 else { return nil }

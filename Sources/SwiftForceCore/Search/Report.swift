@@ -4,7 +4,8 @@
 /// What one selection did.
 ///
 /// Counts are exact. Sums are binary64, taken in a fixed order. If several ranks select together,
-/// the report covers all of them and is the same on each, except for `layerKept` of tensors that are no pieces.
+/// the report covers all of them and is the same on each, except for `layerKept` of tensors that
+/// are no pieces.
 public struct Report: Sendable, Equatable {
   /// Position in the search; 1 is the first.
   public var step = 1

@@ -13,7 +13,8 @@
 ///
 /// The weights may be distributed over several ranks. Each rank takes every step with a search over
 /// its own tensors. All ranks find the masks and, except for `layerKept` of tensors that are no
-/// pieces, the reports of one search over all tensors; sums in a report may differ from it in the last bits.
+/// pieces, the reports of one search over all tensors; sums in a report may differ from it in the
+/// last bits.
 public struct Search: Sendable {
   public let method: Method
   /// Weights kept after each step.
@@ -69,6 +70,8 @@ public struct Search: Sendable {
     self.seed = seed
     self.keeps = keeps
     earlier = taken
+    // A step must not allocate them: how many there are is in no bound of its memory.
+    reports.reserveCapacity(keeps.count - taken)
   }
 
   /// How many steps were taken, including those of an earlier search.

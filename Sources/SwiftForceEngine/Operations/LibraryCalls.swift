@@ -1,6 +1,6 @@
-// How the engine enters BLAS: on its own threads alone, one call for each of them. What must not live
-// here: the products (MatrixProduct.swift), and waiting for a fork or for the end of the process
-// (CPlatform).
+// How the engine enters BLAS: on its own threads alone, one call for each of them. What must not
+// live here: the products (MatrixProduct.swift), and waiting for a fork or for the end of the
+// process (CPlatform).
 
 internal import CBLAS
 import CPlatform
@@ -15,10 +15,12 @@ public enum LibraryCalls {
   /// Makes OpenBLAS use no threads of its own, in the whole process.
   public static func useCallingThreadOnly() { openblas_set_num_threads(1) }
 
-  /// Makes sure that BLAS has the memory that one call needs.
+  /// Makes sure that BLAS has the memory that one call needs, and uses no threads of its own: a
+  /// library that shares it (threadpoolctl, numpy) may have switched them on again.
   ///
   /// - Throws: `.noMemory`.
   static func prepare() throws(SFError) {
+    if openblas_get_num_threads() != 1 { useCallingThreadOnly() }
     guard platform_first_call(firstProduct) == 1 else { throw .noMemory(bytes: memory) }
   }
 
@@ -38,9 +40,10 @@ public enum LibraryCalls {
   }
 }
 
-/// A product that is large enough for BLAS to map its memory.
+/// A product that is large enough for BLAS to map its memory: OpenBLAS computes some of up to a
+/// million multiplications without.
 private let firstProduct: @convention(c) () -> Void = {
-  let size: Int32 = 64
+  let size: Int32 = 160
   let matrix = [Float](repeating: 0, count: Int(size * size))
   var product = matrix
   unsafe matrix.withUnsafeBufferPointer { matrix in

@@ -251,6 +251,27 @@ import Testing
     #expect(end(0, [-1, 5], [20, 1], -5) == nil)
     #expect(end(0, [.max, .max], [.max, 1], 1) == nil)
     #expect(end(-1, [5], [1], 5) == nil)
+    #expect(end(0, [2, 1, 1], [1, .min, 1], 2) == 2)
+    #expect(end(0, [2, .min], [1, 1], 0) == nil)
+    #expect(end(0, [.max], [1], 5) == nil)
+  }
+
+  @Test func oddBlocksAreRefused() {
+    let odd = [Int.min, Int.min + 1, -2, -1, 0, 1, 2, Int.max - 1, Int.max]
+    for extents in pairs(odd) {
+      for strides in pairs(odd) {
+        for size in [0, 1, 2, 4] {
+          let end = Placement(start: 3, extents: extents, strides: strides).end(size, of: 100)
+          let isEmpty = extents.contains(0)
+          let isLarge = !isEmpty && extents.contains { $0 > 2 }
+          if isLarge || isEmpty != (size == 0) || extents.contains(where: { $0 < 0 }) {
+            #expect(end == nil, "\(size) elements in \(extents), \(strides)")
+          }
+          if let end { #expect((3...10).contains(end), "\(extents), \(strides)") }
+        }
+      }
+    }
+    func pairs(_ numbers: [Int]) -> [[Int]] { numbers.flatMap { a in numbers.map { [a, $0] } } }
   }
 
   @Test func aSharedSearchNeedsTheOthers() throws {

@@ -1,4 +1,4 @@
-"""Calls under limits of the address space: a program with a scenario and a number of threads.
+"""Calls under limits of memory: a program with a scenario, threads, a kind of limit, and limits.
 
 For each limit a process of its own makes the call. Whatever the limit, it must succeed or raise
 MemoryError, and with enough memory the same call must then succeed with the right result.
@@ -20,9 +20,12 @@ from typing import Any
 
 import numpy as np
 import swiftforce as sf
-from swiftforce import nn
+from swiftforce import _core, nn
+from swiftforce.native import native_call
 
 TENSORS = 20_000
+#: For each kind of limit what it counts, by its name in /proc/self/status.
+COUNTED = {"AS": "VmSize", "DATA": "VmData"}
 ENDINGS = {0: "succeeded", 1: "MemoryError", 2: "another error", 3: "wrong after MemoryError"}
 
 
@@ -103,12 +106,45 @@ def stepped(**options: Any) -> Callable[[], Any]:
     return call
 
 
+def many_steps() -> Callable[[], Any]:
+    """So many steps that their records need more memory than a call may use unasked."""
+    steps, before = 45_000, 20_000
+    search = _core.search_create(2, 0, 1, 0, (1,) * steps, (1,), 0, 0, 0)
+    ones, masks = [np.ones(1, np.float32)], [[np.ones(1, np.bool_)] for _ in range(2)]
+
+    def until(end: int) -> int:
+        with native_call():
+            for step in range(_core.search_taken(search), end):
+                previous, new = masks[step % 2] if step else None, masks[1 - step % 2]
+                _core.search_step(search, ones, ones, previous, new, None, None, None, None)
+        return _core.search_taken(search)
+
+    until(before)
+    return lambda: until(steps)
+
+
+def many_searches() -> Callable[[], Any]:
+    """So many at a time that their table needs more memory than a call may use unasked."""
+    alive: list[Any] = []
+
+    def until(end: int) -> int:
+        with native_call():
+            while len(alive) < end:
+                alive.append(_core.search_create(0, 0, 1, 1, None, (1,), 0, 0, 0))
+        return len(alive)
+
+    until(95_000)
+    return lambda: until(105_000)
+
+
 def scenarios() -> dict[str, Callable[[], Callable[[], Any]]]:
     """For each name what prepares a call without a limit, and returns the call."""
 
     found: dict[str, Callable[[], Callable[[], Any]]] = {
         "step": stepped,
         "shared step": lambda: stepped(communicator=Alone()),
+        "many steps": many_steps,
+        "many searches": many_searches,
         "search": lambda: lambda: sf.force(many(), lambda _: many(2.0), keep=9, steps=2).masks,
         "schedule": lambda: lambda: sf.schedule_keeps("linear", 10**9, keep=5, steps=10**6),
         "long search": lambda: (
@@ -162,26 +198,30 @@ def in_child(work: Callable[[], bytes]) -> bytes:
     return found
 
 
-def ending(call: Callable[[], Any], expected: bytes, megabytes: float) -> int:
+def ending(call: Callable[[], Any], expected: bytes, kind: str, megabytes: float) -> int:
     """What the call does under the limit, and after it."""
-    base = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    unlimited = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (base + int(megabytes * 2**20), unlimited[1]))
+    status = Path("/proc/self/status").read_text()
+    base = int(status.split(f"{COUNTED[kind]}:")[1].split()[0]) * 1024
+    limit = getattr(resource, f"RLIMIT_{kind}")
+    unlimited = resource.getrlimit(limit)
+    resource.setrlimit(limit, (base + int(megabytes * 2**20), unlimited[1]))
     try:
         result, code = call(), 0
     except MemoryError:
         code = 1
     except BaseException as error:  # whatever it is, the parent has to hear of it
-        resource.setrlimit(resource.RLIMIT_AS, unlimited)
+        resource.setrlimit(limit, unlimited)
         print(repr(error), file=sys.stderr)
         return 2
-    resource.setrlimit(resource.RLIMIT_AS, unlimited)
+    resource.setrlimit(limit, unlimited)
     if code:
         result = call()
     return code if digest(result) == expected else 3
 
 
-def endings(prepare: Callable[[], Callable[[], Any]], limits: list[float]) -> Iterator[str]:
+def endings(
+    prepare: Callable[[], Callable[[], Any]], kind: str, limits: list[float]
+) -> Iterator[str]:
     expected = in_child(lambda: digest(prepare()()))
     call = prepare()
     for megabytes in limits:
@@ -189,7 +229,7 @@ def endings(prepare: Callable[[], Callable[[], Any]], limits: list[float]) -> It
         if child == 0:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             signal.alarm(100)
-            os._exit(ending(call, expected, megabytes))
+            os._exit(ending(call, expected, kind, megabytes))
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
             yield f"signal {os.WTERMSIG(status)} at {megabytes} MB"
@@ -200,5 +240,5 @@ def endings(prepare: Callable[[], Callable[[], Any]], limits: list[float]) -> It
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     sf.set_num_threads(int(sys.argv[2]))
-    limits = [float(text) for text in sys.argv[3].split(",")]
-    print(json.dumps(collections.Counter(endings(scenarios()[sys.argv[1]], limits))))
+    limits = [float(text) for text in sys.argv[4].split(",")]
+    print(json.dumps(collections.Counter(endings(scenarios()[sys.argv[1]], sys.argv[3], limits))))
