@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import swiftforce as sf
 
 torch = pytest.importorskip("torch")
 
@@ -68,6 +69,14 @@ def test_what_products_multiply_by_is_searched(way: str) -> None:
 def test_what_they_do_not_is_left_out(way: str) -> None:
     found = sft.prune(Raw(OTHERS[way]), batches(), F.cross_entropy, method="snip", sparsity=0.5)
     assert list(found.masks) == ["head.weight"]
+
+
+def test_include_searches_what_is_computed_and_warns() -> None:
+    model = Raw(OTHERS["standardised"])
+    options: dict[str, Any] = {"method": "snip", "sparsity": 0.5, "include": ["own", "head.weight"]}
+    with pytest.warns(sf.MasksLostWarning, match=r"^own: the layer computes its weight from"):
+        found = sft.prune(model, batches(), F.cross_entropy, **options)
+    assert list(found.masks) == ["own", "head.weight"]
 
 
 def test_what_no_batch_reaches_stays() -> None:

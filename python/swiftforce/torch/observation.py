@@ -71,7 +71,12 @@ def _may_tell(parameters: Prunable[nn.Parameter]) -> bool:
     """Whether a forward pass may tell more about the parameters of a model."""
     if any(map(is_sharded, parameters.values())):
         return False  # The forward pass uses other tensors, which are gathered from all ranks.
-    return any(one.reason in _DOUBTS for one in parameters.decisions)
+    return bool(_doubts(parameters))
+
+
+def _doubts(parameters: Prunable[nn.Parameter]) -> list[str]:
+    """Parameters that patterns have not left out, and of which only a forward pass tells more."""
+    return [one.name for one in parameters.decisions if one.found in _DOUBTS and not one.by_pattern]
 
 
 def observe(
@@ -87,8 +92,8 @@ def observe(
     """
     model = objective.model
     named = dict(unwrapped(model).named_parameters())
-    doubts = [one.name for one in parameters.decisions if one.reason in _DOUBTS]
-    certain = [one.name for one in parameters.decisions if one.reason is Reason.LAYER]
+    doubts = _doubts(parameters)
+    certain = [one.name for one in parameters.decisions if one.found is Reason.LAYER]
     watch = ProductWatch({name: named[name] for name in (*doubts, *certain)}, certain)
     contexts = eager(), watch
     with ModelState(model, parameters.values(), None, mode=mode, contexts=contexts):

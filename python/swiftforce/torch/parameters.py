@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from torch import nn
@@ -121,10 +121,10 @@ def computed_names(model: nn.Module) -> list[str]:
     return [name for name, reason in reasons.items() if reason is Reason.COMPUTED]
 
 
-def warn_about_computed(model: nn.Module, names: Iterable[str], *, stacklevel: int) -> None:
+def warn_about_computed(parameters: Prunable[nn.Parameter], *, stacklevel: int) -> None:
     """Warn of parameters that are searched where removed weights do not act as zeros."""
-    searched = set(names)
-    if found := [name for name in computed_names(model) if name in searched]:
+    searched = [one for one in parameters.decisions if one.chosen]
+    if found := [one.name for one in searched if one.found is Reason.COMPUTED]:
         warnings.warn(
             f"{listed(found)}: the layer computes its weight from this parameter, so removed "
             "weights are zero in the parameter, but not in what the layer multiplies by: leave it "

@@ -40,7 +40,7 @@ from swiftforce.torch.ranks import Ranks, ranks_of
 from swiftforce.torch.scoring import GRASP, SYNFLOW, Scoring, method_of
 from swiftforce.torch.sharded import Sharding, mesh_ranks, sharding_of
 from swiftforce.torch.weight_buffers import WeightBuffers
-from swiftforce.torch.wrappers import scored, unwrapped
+from swiftforce.torch.wrappers import scored
 
 #: Flat masks by parameter name.
 Masks = dict[str, Mask]
@@ -159,8 +159,7 @@ def run_search(
             pruning = _of_model(found, row.name, parameters, buffers, packed)
             warn_about_parts(pruning.layers, stacklevel=4)
             warn_about_scope(parameters.scope, stacklevel=4)
-            if include is not None:
-                warn_about_computed(unwrapped(model), parameters, stacklevel=4)
+            warn_about_computed(parameters, stacklevel=4)
             return pruning
 
 
