@@ -75,8 +75,12 @@ def _may_tell(parameters: Prunable[nn.Parameter]) -> bool:
 
 
 def _doubts(parameters: Prunable[nn.Parameter]) -> list[str]:
-    """Parameters that patterns have not left out, and of which only a forward pass tells more."""
-    return [one.name for one in parameters.decisions if one.found in _DOUBTS and not one.by_pattern]
+    """Parameters that may be searched, and of which only a forward pass tells more."""
+    return [
+        one.name
+        for one in parameters.decisions
+        if one.found in _DOUBTS and (one.chosen or one.reason in _DOUBTS)
+    ]
 
 
 def observe(

@@ -81,6 +81,10 @@ _COPIES = frozenset(
         "sqrt",
         "dropout",
         "native_dropout",
+        "fake_quantize_per_tensor_affine_cachemask",
+        "fake_quantize_per_channel_affine_cachemask",
+        "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams",
+        "_fused_moving_avg_obs_fq_helper",
     ]
 )
 #: Operations that give a multiple of their first operand: zeros stay zeros.
