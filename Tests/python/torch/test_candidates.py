@@ -82,14 +82,6 @@ class Dynamic(nn.Linear):
         return linear(x, self.weight + x.mean(), self.bias)
 
 
-class Quantised(nn.Linear):
-    """Zero is a code of fake quantisation, so zeros stay zeros."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        weight = torch.fake_quantize_per_tensor_affine(self.weight, 0.1, 3, -128, 127)
-        return linear(x, weight, self.bias)
-
-
 class Inner(nn.Conv2d):
     """Transforms its weight in a method that torch's forward pass calls."""
 
@@ -120,7 +112,6 @@ def test_experts_are_weights_and_routers_are_not() -> None:
         (Conv1D(3, 2), Reason.LAYER),
         (Padded(2, 3, 3), Reason.LAYER),
         (Scaled(4, 3), Reason.LAYER),
-        (Quantised(4, 3), Reason.LAYER),
         (Standardised(2, 3, 3), Reason.COMPUTED),
         (Inner(2, 3, 3), Reason.COMPUTED),
         (Dynamic(4, 3), Reason.COMPUTED),

@@ -44,6 +44,7 @@ PRODUCTS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "normalised": lambda x, w: F.linear(x, F.normalize(w, dim=1)),
     "convolution": lambda x, w: F.conv1d(x[..., None], w[..., None])[..., 0],
     "batched": lambda x, w: torch.bmm(x[None], w[None])[0],
+    "quantised": lambda x, w: x @ torch.fake_quantize_per_tensor_affine(w, 0.1, 3, -128, 127),
     "gathered": lambda x, w: x @ w[torch.arange(6)],
     "modulated": lambda x, w: (x[:, None] @ (w * x.mean(1)[:, None, None]))[:, 0],
 }
