@@ -275,7 +275,7 @@ class UnreachableClassWarning(SwiftForceWarning):
 
 
 class MasksLostWarning(SwiftForceWarning):
-    """Masks no longer keep weights at zero, or a saved state lacks them."""
+    """Masks do not keep the weights that act at zero, or a saved state lacks them."""
 
 
 class RemovedWeightsWarning(SwiftForceWarning):

@@ -82,6 +82,15 @@ class Dynamic(nn.Linear):
         return linear(x, self.weight + x.mean(), self.bias)
 
 
+class Inner(nn.Conv2d):
+    """Transforms its weight in a method that torch's forward pass calls."""
+
+    def _conv_forward(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        return super()._conv_forward(x, weight - weight.mean(), bias)
+
+
 class Strange(nn.Linear):
     def forward(self, x: torch.Tensor, more: torch.Tensor) -> torch.Tensor:
         return linear(x, self.weight + more)
@@ -103,7 +112,8 @@ def test_experts_are_weights_and_routers_are_not() -> None:
         (Conv1D(3, 2), Reason.LAYER),
         (Padded(2, 3, 3), Reason.LAYER),
         (Scaled(4, 3), Reason.LAYER),
-        (Standardised(2, 3, 3), Reason.ACTING),
+        (Standardised(2, 3, 3), Reason.COMPUTED),
+        (Inner(2, 3, 3), Reason.COMPUTED),
         (Dynamic(4, 3), Reason.COMPUTED),
         (Strange(4, 3), Reason.UNKNOWN),
     ],

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import swiftforce as sf
 
 torch = pytest.importorskip("torch")
 
@@ -43,6 +44,7 @@ PRODUCTS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "normalised": lambda x, w: F.linear(x, F.normalize(w, dim=1)),
     "convolution": lambda x, w: F.conv1d(x[..., None], w[..., None])[..., 0],
     "batched": lambda x, w: torch.bmm(x[None], w[None])[0],
+    "quantised": lambda x, w: x @ torch.fake_quantize_per_tensor_affine(w, 0.1, 3, -128, 127),
     "gathered": lambda x, w: x @ w[torch.arange(6)],
     "modulated": lambda x, w: (x[:, None] @ (w * x.mean(1)[:, None, None]))[:, 0],
 }
@@ -68,6 +70,14 @@ def test_what_products_multiply_by_is_searched(way: str) -> None:
 def test_what_they_do_not_is_left_out(way: str) -> None:
     found = sft.prune(Raw(OTHERS[way]), batches(), F.cross_entropy, method="snip", sparsity=0.5)
     assert list(found.masks) == ["head.weight"]
+
+
+def test_include_searches_what_is_computed_and_warns() -> None:
+    model = Raw(OTHERS["standardised"])
+    options: dict[str, Any] = {"method": "snip", "sparsity": 0.5, "include": ["own", "head.weight"]}
+    with pytest.warns(sf.MasksLostWarning, match=r"^own: the layer computes its weight from"):
+        found = sft.prune(model, batches(), F.cross_entropy, **options)
+    assert list(found.masks) == ["own", "head.weight"]
 
 
 def test_what_no_batch_reaches_stays() -> None:

@@ -54,6 +54,8 @@ class Decision:
     reason : Reason
     is_matrix : bool
         Whether products or convolutions use it, as far as is known.
+    found : Reason
+        What it is, whatever the patterns say of it.
     aliases : tuple of str
         Other names of the same array.
     """
@@ -63,6 +65,7 @@ class Decision:
     chosen: bool
     reason: Reason
     is_matrix: bool
+    found: Reason
     aliases: tuple[str, ...] = ()
 
     @property
@@ -142,7 +145,7 @@ def _decision(
     candidate: Candidate, rule: NameRule, included: set[str] | None, excluded: set[str]
 ) -> Decision:
     name = candidate.name
-    reason = candidate.known or rule.reason(name)
+    reason = found = candidate.known or rule.reason(name)
     is_matrix = reason in MATRICES
     if reason in WEIGHTS and not candidate.trained:
         reason = Reason.FROZEN
@@ -154,4 +157,4 @@ def _decision(
             chosen, reason = False, Reason.NOT_INCLUDED
     if chosen and name in excluded:
         chosen, reason = False, Reason.EXCLUDED
-    return Decision(name, candidate.shape, chosen, reason, is_matrix, candidate.aliases)
+    return Decision(name, candidate.shape, chosen, reason, is_matrix, found, candidate.aliases)

@@ -11,7 +11,6 @@ class Reason(StrEnum):
     # Pruned.
     LAYER = "its layer multiplies by it"
     NAME = "a weight by its name and shape"
-    ACTING = "its layer computes from it what it multiplies by, which the mask acts on"
     INCLUDED = "matched by include"
     # Left out by the caller's patterns.
     NOT_INCLUDED = "not matched by include"
@@ -42,9 +41,9 @@ class Reason(StrEnum):
 #: The reasons of arrays that products or convolutions use: the matrices of a model.
 MATRICES = frozenset(
     {
-        *(Reason.LAYER, Reason.NAME, Reason.ACTING, Reason.ROUTER),
+        *(Reason.LAYER, Reason.NAME, Reason.ROUTER),
         *(Reason.COMPUTED, Reason.UNKNOWN, Reason.QUANTISED),
     }
 )
 #: Of those, the reasons of arrays that are pruned by default if they are trained.
-WEIGHTS = frozenset({Reason.LAYER, Reason.NAME, Reason.ACTING})
+WEIGHTS = frozenset({Reason.LAYER, Reason.NAME})

@@ -10,8 +10,7 @@ from torch import nn
 from torch.nn.utils.parametrize import ParametrizationList
 
 from swiftforce.adapters import Candidate, NameRule, Reason
-from swiftforce.torch.operands import has_own_forward, operand_of
-from swiftforce.torch.products import keeps_zeros, multiplies_by
+from swiftforce.torch.layer_trials import keeps_zeros, may_compute, multiplies_by
 from swiftforce.torch.sharded import is_sharded
 
 #: Modules that multiply by their parameters, and patterns of the names of these in the module.
@@ -144,7 +143,7 @@ def _is_of_layer(module: nn.Module, own: str) -> bool:
 
 def _of_layer(module: nn.Module, own: str) -> Reason:
     """What the weight of a layer is: a subclass may compute another from it."""
-    if not has_own_forward(module, own):
+    if not may_compute(module, own):
         return Reason.LAYER
     found = multiplies_by(module, own)
     if found is None:
@@ -152,9 +151,7 @@ def _of_layer(module: nn.Module, own: str) -> Reason:
         parameter = module._parameters[own]
         is_hidden = parameter is not None and is_sharded(parameter)
         return Reason.LAYER if is_hidden else Reason.UNKNOWN
-    if found:
-        return Reason.LAYER
-    return Reason.COMPUTED if operand_of(module) is None else Reason.ACTING
+    return Reason.LAYER if found else Reason.COMPUTED
 
 
 def _of_parametrizations(module: ParametrizationList, own: str) -> Reason | None:

@@ -19,8 +19,7 @@ from swiftforce.torch.arguments import check_model
 from swiftforce.torch.function_call import FunctionCall
 from swiftforce.torch.liveness import Liveness, UnknownPathError, map_tensors, tensors_in
 from swiftforce.torch.model_state import ModelState
-from swiftforce.torch.operands import operands_of, replaced
-from swiftforce.torch.parameters import prunable
+from swiftforce.torch.parameters import computed_names, prunable
 from swiftforce.torch.path_layers import metadata
 from swiftforce.torch.path_rules import COMPOSED, RULES
 from swiftforce.torch.replaced_tensors import replaced_tensors
@@ -50,7 +49,8 @@ def effective_density(
     masks : Pruning, or mapping of name to bool tensor or array, optional
         True where a weight is kept, in the parameters' shapes. By default the masks that are
         applied to the model; if there are none, all `prunable` weights are kept. A parameter
-        without a mask counts as kept.
+        without a mask counts as kept; so does all of one from which its layer computes the weight
+        that it multiplies by, as in weight standardisation, whatever its mask.
     inputs : tensor, sequence, mapping, or shape
         The model's inputs: a tensor (of a batch ``(x, y)``, the ``x``), a sequence of arguments, a
         mapping of keyword arguments, or a sequence of integers, which is the shape of a
@@ -147,7 +147,12 @@ def _kept(
         raise UnsupportedTypeError(
             f"{sharded[0]} is sharded: call effective_density on the model before it is sharded"
         )
-    return kept
+    # What a layer computes from zeros need not be zero, so all of its weights act.
+    computed = {id(model.get_parameter(name)) for name in computed_names(model)}
+    return {
+        name: torch.ones_like(mask) if id(model.get_parameter(name)) in computed else mask
+        for name, mask in kept.items()
+    }
 
 
 def _live_outputs(
@@ -162,20 +167,13 @@ def _live_outputs(
     kwargs: dict[str, Any] = {}
     if isinstance(given, Mapping):
         args, kwargs = (), dict(given)
-    # Where a layer computes its weight from a parameter, the mask acts on what it computes.
-    layers, _ = operands_of(model, leaves)
-    masked = {
-        id(model.get_parameter(name)): leaf for name, leaf in leaves.items() if name not in layers
-    }
-    constant = {id(model.get_parameter(name)) for name in layers}
+    masked = {id(model.get_parameter(name)): leaf for name, leaf in leaves.items()}
     parameters = {id(one) for one in model.parameters()}
 
     def replacement(tensor: torch.Tensor) -> torch.Tensor:
         if id(tensor) in masked:
             return masked[id(tensor)]
         is_trained = tensor.is_floating_point() and tensor.requires_grad
-        if id(tensor) in constant:
-            return tensor.detach()
         if id(tensor) not in parameters or not is_trained:
             return tensor
         # Training makes them nonzero, whatever they are now. Random rather than one, so that 1 - w
@@ -183,11 +181,7 @@ def _live_outputs(
         return live.set_trained(torch.rand_like(tensor, dtype=torch.float32, requires_grad=False))
 
     try:
-        with (
-            replaced_tensors(model, replacement, "effective_density"),
-            replaced(layers, leaves),
-            _LivenessMode(live),
-        ):
+        with replaced_tensors(model, replacement, "effective_density"), _LivenessMode(live):
             output = model(*args, **kwargs)
         returned = tuple(tensors_in(output))
         ends = [one for one in returned if live.is_tracked(one) and live.is_live(one)]

@@ -25,7 +25,6 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from swiftforce.errors import MasksLostWarning, RemovedWeightsWarning
 from swiftforce.torch.masked_parameter import ATTRIBUTE, MaskedParameter, masked_by
-from swiftforce.torch.operands import unwatch
 from swiftforce.torch.sharded import is_sharded, local_of
 
 #: What earlier versions added to the name of a parameter for the buffer of its mask.
@@ -218,7 +217,6 @@ def take(module: nn.Module) -> None:
     hooks = mask_hooks_of(module)
     if hooks is not None:
         hooks.remove()
-        unwatch(module)
         delattr(module, ATTRIBUTE)
         for parameter in module._parameters.values():
             for one in masked_by(parameter) if parameter is not None else ():

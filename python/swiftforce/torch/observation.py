@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-import torch
 from torch import nn
 
 from swiftforce.adapters import Patterns, PeekedBatches, Reason, as_patterns
 from swiftforce.result import Prunable
 from swiftforce.torch.arguments import check_objective
+from swiftforce.torch.eager import eager
 from swiftforce.torch.model_state import ModelState, forked_generators
 from swiftforce.torch.objective import BatchLoss, Loss, Objective
 from swiftforce.torch.parameters import chosen_of
@@ -64,10 +64,6 @@ def searched(
         device = next(iter(parameters.values())).device
         objective = Objective(scored(model), *losses, device=device)
         parameters = choose(observe(parameters, objective, batches.first, mode=mode))
-    elif method.is_flow:
-        # The flow is computed at other weights than those that the layers compute.
-        acting = [one.name for one in parameters.decisions if one.reason is Reason.ACTING]
-        parameters = choose(dict.fromkeys(acting, Reason.COMPUTED))
     return parameters, batches
 
 
@@ -75,7 +71,16 @@ def _may_tell(parameters: Prunable[nn.Parameter]) -> bool:
     """Whether a forward pass may tell more about the parameters of a model."""
     if any(map(is_sharded, parameters.values())):
         return False  # The forward pass uses other tensors, which are gathered from all ranks.
-    return any(one.reason in _DOUBTS for one in parameters.decisions)
+    return bool(_doubts(parameters))
+
+
+def _doubts(parameters: Prunable[nn.Parameter]) -> list[str]:
+    """Parameters that may be searched, and of which only a forward pass tells more."""
+    return [
+        one.name
+        for one in parameters.decisions
+        if one.found in _DOUBTS and (one.chosen or one.reason in _DOUBTS)
+    ]
 
 
 def observe(
@@ -91,10 +96,10 @@ def observe(
     """
     model = objective.model
     named = dict(unwrapped(model).named_parameters())
-    doubts = [one.name for one in parameters.decisions if one.reason in _DOUBTS]
-    certain = [one.name for one in parameters.decisions if one.reason is Reason.LAYER]
+    doubts = _doubts(parameters)
+    certain = [one.name for one in parameters.decisions if one.found is Reason.LAYER]
     watch = ProductWatch({name: named[name] for name in (*doubts, *certain)}, certain)
-    contexts = torch.compiler.set_stance("force_eager"), watch
+    contexts = eager(), watch
     with ModelState(model, parameters.values(), None, mode=mode, contexts=contexts):
         objective(batch)
     found = {}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 
 from torch import nn
 
-from swiftforce.adapters import Patterns, Reason, as_patterns, choose, listed, matching
-from swiftforce.errors import StructureError, UnsupportedTypeError
+from swiftforce.adapters import NameRule, Patterns, Reason, as_patterns, choose, listed, matching
+from swiftforce.errors import MasksLostWarning, StructureError, UnsupportedTypeError
 from swiftforce.result import Prunable
 from swiftforce.torch.arguments import check_model
 from swiftforce.torch.candidates import candidates_of
@@ -110,6 +111,27 @@ def chosen_of(
     for name, parameter in found.items():
         _check_has_values(name, parameter)
     return found
+
+
+def computed_names(model: nn.Module) -> list[str]:
+    """The parameters from which layers compute the weights that they multiply by."""
+    candidates = candidates_of(model, model)
+    rule = NameRule({one.name: one.shape for one in candidates})
+    reasons = {one.name: one.known or rule.reason(one.name) for one in candidates}
+    return [name for name, reason in reasons.items() if reason is Reason.COMPUTED]
+
+
+def warn_about_computed(parameters: Prunable[nn.Parameter], *, stacklevel: int) -> None:
+    """Warn of parameters that are searched where removed weights do not act as zeros."""
+    searched = [one for one in parameters.decisions if one.chosen]
+    if found := [one.name for one in searched if one.found is Reason.COMPUTED]:
+        warnings.warn(
+            f"{listed(found)}: the layer computes its weight from this parameter, so removed "
+            "weights are zero in the parameter, but not in what the layer multiplies by: leave it "
+            "out of include to prune what stays sparse",
+            MasksLostWarning,
+            stacklevel=stacklevel + 1,
+        )
 
 
 def _nothing_to_prune(model: nn.Module, named: Mapping[str, nn.Parameter]) -> Exception:

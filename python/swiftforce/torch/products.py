@@ -7,12 +7,10 @@ Module types and names do not tell, so operations are watched as torch dispatche
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from swiftforce.torch.liveness import tensors_in
@@ -83,6 +81,10 @@ _COPIES = frozenset(
         "sqrt",
         "dropout",
         "native_dropout",
+        "fake_quantize_per_tensor_affine_cachemask",
+        "fake_quantize_per_channel_affine_cachemask",
+        "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams",
+        "_fused_moving_avg_obs_fq_helper",
     ]
 )
 #: Operations that give a multiple of their first operand: zeros stay zeros.
@@ -215,82 +217,3 @@ def _names_in(storages: Storages, tensor: object) -> Names:
         return storages[tensor.untyped_storage()._cdata][1]
     except (KeyError, NotImplementedError, RuntimeError):
         return frozenset()
-
-
-def multiplies_by(module: nn.Module, own: str) -> bool | None:
-    """Whether a linear layer or a convolution multiplies by its parameter itself.
-
-    The layer runs without values (on the device ``meta``), in a copy that shares nothing with it.
-
-    Returns
-    -------
-    bool or None
-        None if that cannot be found out, because it takes other inputs or needs values.
-    """
-    try:
-        layer = _without_values(module)
-        weight = layer._parameters[own]
-        assert weight is not None
-        with torch.no_grad(), ProductWatch({own: weight}) as watch:
-            layer(sample_for(layer))
-    except Exception:  # Whatever the layer's own code raises.
-        return None
-    return own in watch.multiplied
-
-
-def sample_for(layer: nn.Module) -> torch.Tensor:
-    """Two samples of the smallest inputs of a linear layer or a convolution, without values."""
-    weight = layer._parameters["weight"]
-    assert weight is not None
-    if isinstance(layer, nn.Linear):
-        return weight.new_empty((2, layer.in_features))
-    assert isinstance(layer, nn.modules.conv._ConvNd)
-    sides = zip(layer.kernel_size, layer.dilation, layer.stride, strict=True)
-    lengths = [dilation * (length - 1) + 1 + stride for length, dilation, stride in sides]
-    return weight.new_empty((2, layer.in_channels, *lengths))
-
-
-def keeps_zeros(parametrizations: nn.Module, own: str) -> bool:
-    """Whether a parametrized weight is zero where its original is, as by weight norm."""
-    try:
-        copied = _without_values(parametrizations)
-        original = copied._parameters[own]
-        assert original is not None
-        with torch.no_grad(), ProductWatch({own: original}) as watch:
-            weight = copied()
-            return weight.shape == original.shape and own in watch.names(weight)
-    except Exception:  # Whatever the parametrization's own code raises.
-        return False
-
-
-def _without_values(module: nn.Module) -> nn.Module:
-    def empty(tensor: torch.Tensor) -> torch.Tensor:
-        return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
-
-    return copied_layer(module, parameter=empty, buffer=empty)
-
-
-def copied_layer(
-    module: nn.Module,
-    *,
-    parameter: Callable[[torch.Tensor], torch.Tensor],
-    buffer: Callable[[torch.Tensor], torch.Tensor],
-) -> nn.Module:
-    """A copy without hooks, in eval mode, with other parameters and buffers."""
-    copied = type(module).__new__(type(module))
-    state = dict(module.__dict__)
-    state.pop("forward", None)  # What a library put before the forward of the class.
-    for name, value in state.items():
-        if name.endswith("_hooks") and isinstance(value, dict):
-            state[name] = OrderedDict()
-    state["training"] = False
-    for kind, change in (("_parameters", parameter), ("_buffers", buffer)):
-        state[kind] = {
-            name: None if one is None else change(one) for name, one in state[kind].items()
-        }
-    state["_modules"] = {
-        name: None if one is None else copied_layer(one, parameter=parameter, buffer=buffer)
-        for name, one in state["_modules"].items()
-    }
-    object.__setattr__(copied, "__dict__", state)
-    return copied

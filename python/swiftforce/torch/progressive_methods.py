@@ -141,6 +141,8 @@ def force(
         See `swiftforce.MaskSearch.result`.
     PartlySearchedWarning
         If less than half of the model's matrices were searched, and not because of the patterns.
+    MasksLostWarning
+        If `include` names a parameter from which a layer computes the weight that acts.
 
     References
     ----------
@@ -299,6 +301,8 @@ def iterative_snip(
         See `swiftforce.MaskSearch.result`.
     PartlySearchedWarning
         If less than half of the model's matrices were searched, and not because of the patterns.
+    MasksLostWarning
+        If `include` names a parameter from which a layer computes the weight that acts.
 
     References
     ----------

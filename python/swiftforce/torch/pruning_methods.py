@@ -161,6 +161,8 @@ def prune(
         See `swiftforce.MaskSearch.result`.
     PartlySearchedWarning
         If less than half of the model's matrices were searched, and not because of the patterns.
+    MasksLostWarning
+        If `include` names a parameter from which a layer computes the weight that acts.
     StepsIgnoredWarning
         If a one-shot method is given another number of steps than one.
 

@@ -34,13 +34,13 @@ from swiftforce.torch.initial_masks import InitialMasks, digest, flat_masks
 from swiftforce.torch.model_state import ModelState
 from swiftforce.torch.objective import BatchLoss, Loss
 from swiftforce.torch.observation import searched
-from swiftforce.torch.operands import operands_of, replaced
+from swiftforce.torch.parameters import warn_about_computed
 from swiftforce.torch.pruning import ModelPruning, ShardedMasks
 from swiftforce.torch.ranks import Ranks, ranks_of
 from swiftforce.torch.scoring import GRASP, SYNFLOW, Scoring, method_of
 from swiftforce.torch.sharded import Sharding, mesh_ranks, sharding_of
 from swiftforce.torch.weight_buffers import WeightBuffers
-from swiftforce.torch.wrappers import scored, unwrapped
+from swiftforce.torch.wrappers import scored
 
 #: Flat masks by parameter name.
 Masks = dict[str, Mask]
@@ -93,12 +93,9 @@ def run_search(
             sharding = sharding_of(parameters, communicator, mesh)
             _check_can(row.name, sharding, checkpoint)
             inner = scored(model)  # Gradients are averaged over ranks here, not by DDP.
-            names = parameters if row.name != SYNFLOW else ()
-            layers, operands = operands_of(unwrapped(model), names)
-            weights = {**parameters, **operands}
             scoring = row.scoring(
                 inner,
-                weights,
+                parameters,
                 batches,
                 loss=loss,
                 batch_loss=batch_loss,
@@ -109,7 +106,7 @@ def run_search(
             )
             steps = row.steps_of(steps, schedule)
             buffers = WeightBuffers(
-                weights,
+                parameters,
                 masked=(steps != 1 or initial_masks is not None) and not row.is_one_shot,
                 written=row.needs_batches,
             )
@@ -117,13 +114,13 @@ def run_search(
             # Methods that need no batches do not run the model, so its state cannot change.
             state = ModelState(
                 inner if row.needs_batches else nn.Module(),
-                weights.values() if row.needs_batches else (),
+                parameters.values() if row.needs_batches else (),
                 given,
                 mode=how_scored,
                 weights=buffers,
-                contexts=(replaced(layers, weights), *scoring.contexts),
+                contexts=scoring.contexts,
             )
-            shapes = [(name, tuple(one.shape), str(one.dtype)) for name, one in weights.items()]
+            shapes = [(name, tuple(one.shape), str(one.dtype)) for name, one in parameters.items()]
             how = (row.name, how_scored, batches_per_step, temperature, seed)
             # Ranks with copies of a model have the same masks; with shards, the search compares.
             begins = begins_at is not None if sharding is not None else digest(begins_at)
@@ -162,6 +159,7 @@ def run_search(
             pruning = _of_model(found, row.name, parameters, buffers, packed)
             warn_about_parts(pruning.layers, stacklevel=4)
             warn_about_scope(parameters.scope, stacklevel=4)
+            warn_about_computed(parameters, stacklevel=4)
             return pruning
 
 

@@ -33,7 +33,6 @@ from swiftforce.torch.mask_hooks import (
     take,
 )
 from swiftforce.torch.masked_parameter import MaskedParameter
-from swiftforce.torch.operands import watch_if_computed
 from swiftforce.torch.optimizers import copies, followed
 from swiftforce.torch.sharded import is_sharded, sharded_as
 from swiftforce.torch.wrappers import unwrapped
@@ -189,8 +188,6 @@ def _install(
         for module in model.modules():
             if module not in by_module:
                 take(module)
-        for module in by_module:
-            watch_if_computed(module)
         if masks:
             clean_loads(model)
 
