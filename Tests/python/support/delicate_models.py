@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from collections import Counter, OrderedDict, UserDict, defaultdict, deque
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,6 +31,62 @@ class Delicate(nn.Module):
         return self.head(self.between(self.body(x)))
 
     def between(self, x: torch.Tensor) -> torch.Tensor:
+        return x.relu()
+
+
+class Registry(dict[str, Any]):
+    """A dictionary whose constructor takes something else, and which refuses changes."""
+
+    def __init__(self, title: str, owner: Any) -> None:
+        super().__init__()
+        self.title, self.owner = title, owner
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        raise TypeError
+
+    clear = copy = __iter__ = items = update = None  # type: ignore[assignment]
+
+
+class Ordered(OrderedDict[str, Any]):
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(first=first, second=second)
+
+
+class Growing(list[Any]):
+    def __init__(self, first: Any, *, limit: int) -> None:
+        super().__init__([first])
+        self.limit = limit
+
+    def clear(self) -> None:
+        raise TypeError
+
+
+class Holds(Delicate):
+    """Holds containers of all kinds, with constructors of their own, and writes into each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.registry = Registry("registry", self)
+        dict.__setitem__(self.registry, "weight", self.body.weight)
+        self.ordered, self.growing = Ordered(1, 2), Growing(0, limit=3)
+        self.plain = [1, 2]
+        self.others = [deque([1, 2], maxlen=2), defaultdict(list), Counter("a"), UserDict(a=1)]
+        self.names = {"a"}
+
+    def between(self, x: torch.Tensor) -> torch.Tensor:
+        dict.__setitem__(self.registry, "seen", x)
+        dict.pop(self.registry, "weight", None)
+        self.registry.title += "!"
+        self.ordered.move_to_end("first")
+        self.ordered["third"] = 3
+        self.growing.append(len(x))
+        self.growing.limit += 1
+        self.plain.append(1)
+        self.others[0].append(3)
+        self.others[1]["a"].append(1)
+        self.others[2]["a"] += 1
+        self.others[3]["b"] = x
+        self.names.add("b")
         return x.relu()
 
 

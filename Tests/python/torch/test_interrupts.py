@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import numpy as np  # noqa: E402
 import swiftforce.torch as sft  # noqa: E402
 import torch_models  # noqa: E402
 from swiftforce.torch import interrupts, model_state, snapshot, weight_buffers  # noqa: E402
@@ -154,3 +156,79 @@ def test_a_loss_that_catches_an_interrupt_can_be_interrupted_again() -> None:
     with pytest.raises(KeyboardInterrupt):
         sft.prune(model(), batches(), loss, sparsity=0.5, steps=9)
     assert len(seen) == 2
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="there are no such signals")
+@pytest.mark.parametrize("names", [("SIGINT", "SIGUSR1"), ("SIGUSR1", "SIGINT")])
+@pytest.mark.parametrize("raises", [{"SIGINT"}, {"SIGUSR1"}, {"SIGINT", "SIGUSR1"}], ids=repr)
+def test_all_signals_that_waited_are_handled(
+    names: tuple[str, str], raises: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, copyto, seen, left = model(), weight_buffers.np.copyto, [], list(names)
+    before = state(net)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        seen.append(signal.Signals(number).name)
+        if seen[-1] in raises:
+            raise TimedOutError(seen[-1])
+
+    def copies(*given: Any) -> None:
+        while left:
+            os.kill(os.getpid(), getattr(signal, left.pop(0)))
+        copyto(*given)
+
+    monkeypatch.setattr(weight_buffers.np, "copyto", copies)
+    handlers = {name: signal.signal(getattr(signal, name), handle) for name in names}
+    try:
+        with pytest.raises(TimedOutError) as caught:
+            sft.prune(net, batches(), cross_entropy, method="snip", sparsity=0.5)
+    finally:
+        for name, handler in handlers.items():
+            signal.signal(getattr(signal, name), handler)
+    assert tuple(seen) == names
+    assert str(caught.value) == [name for name in names if name in raises][-1]
+    assert state(net) == before
+
+
+class Own(nn.Module):
+    """Its name does not tell what the parameter is: the first batch does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(6, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.kernel
+
+
+class Drawn:
+    """Batches that draw from all random number generators."""
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for x, y in batches():
+            yield x + torch.rand(()) + np.random.rand() + random.random(), y
+
+
+@pytest.mark.parametrize("sparsity", [0.5, 2.0])
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(torch, "set_rng_state"), (np.random, "set_state"), (random, "setstate")],
+)
+def test_all_generators_are_restored_whichever_is_interrupted(
+    module: Any, name: str, sparsity: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def generators() -> Any:
+        return bits(torch.get_rng_state()), repr(np.random.get_state()), random.getstate()
+
+    net, put_back = Own(), getattr(module, name)
+
+    def puts_back(*given: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        put_back(*given)
+
+    monkeypatch.setattr(module, name, puts_back)
+    before = generators()
+    with pytest.raises(KeyboardInterrupt):
+        sft.prune(net, Drawn(), cross_entropy, sparsity=sparsity, steps=2)
+    monkeypatch.undo()
+    assert generators() == before

@@ -19,6 +19,7 @@ torch = pytest.importorskip("torch")
 
 import swiftforce.torch as sft  # noqa: E402
 import torch_models  # noqa: E402
+from swiftforce.torch.model_state import ModelState  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
 from torch.utils.data import DataLoader, TensorDataset  # noqa: E402
@@ -353,3 +354,21 @@ def test_an_optimizer_in_the_backward_pass_takes_no_step() -> None:
     before = state(model)
     sft.prune(model, batches(), loss=cross_entropy, sparsity=0.5, steps=2)
     assert state(model) == before
+
+
+def test_what_the_contexts_put_into_a_model_stays_until_they_are_left() -> None:
+    """The caches of earlier batches are dropped, as a model in eval mode may keep."""
+    model = torch_models.mlp()
+
+    @contextmanager
+    def marked() -> Iterator[None]:
+        model.mark = 1
+        yield
+        del model.mark
+
+    with ModelState(model, model.parameters(), None, mode="eval", contexts=[marked()]) as inside:
+        model.cache = 2
+        inside.begin_batch()
+        assert model.mark == 1
+        assert not hasattr(model, "cache")
+    assert not hasattr(model, "mark")

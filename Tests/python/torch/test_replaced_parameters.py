@@ -14,7 +14,9 @@ import swiftforce as sf
 torch = pytest.importorskip("torch")
 
 import swiftforce.torch as sft  # noqa: E402
+from swiftforce.torch.mask_hooks import masked_parameters  # noqa: E402
 from torch import nn  # noqa: E402
+from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
 from torch.nn.utils import parametrizations, parametrize  # noqa: E402
 from torch.nn.utils import prune as torch_prune  # noqa: E402
@@ -295,7 +297,80 @@ def test_a_mask_that_has_no_parameter_any_more_is_said_to_be_lost(
     assert list(sft.masks(model)) == ["2.weight"]  # And no further warning.
 
 
+# ------------------------------------------------------------------------------ codes
+
+CODES = {
+    "int8": lambda: torch.arange(1, 49, dtype=torch.int8).view(8, 6),
+    "uint8": lambda: torch.arange(1, 49, dtype=torch.uint8).view(8, 6),
+    "bool": lambda: torch.ones(8, 6, dtype=torch.bool),
+}
+
+
+def assign(model: nn.Module, codes: torch.Tensor) -> None:
+    model[0].weight = nn.Parameter(codes, requires_grad=False)
+
+
+def put_in(model: nn.Module, codes: torch.Tensor) -> None:
+    model[0]._parameters["weight"] = nn.Parameter(codes, requires_grad=False)
+    sft.masks(model)
+
+
+def load(model: nn.Module, codes: torch.Tensor) -> None:
+    model.requires_grad_(False).load_state_dict(
+        {**mlp().state_dict(), "0.weight": codes, "2.weight": model[2].weight}, assign=True
+    )
+
+
+@pytest.mark.parametrize("kind", CODES)
+@pytest.mark.parametrize("place", [assign, put_in, load])
+def test_codes_in_place_of_a_weight_are_not_overwritten(
+    place: Callable[[nn.Module, torch.Tensor], None], kind: str
+) -> None:
+    model, _ = masked()
+    codes = CODES[kind]()
+    before = codes.clone()
+    with pytest.warns(sf.MasksLostWarning, match=r"^0\.weight had a mask") as caught:
+        place(model, codes)
+    assert len(caught) == 1
+    assert model[0].weight.dtype == codes.dtype
+    assert torch.equal(codes, before)
+    assert torch.equal(model[0].weight, before)
+    assert list(sft.masks(model)) == ["2.weight"]
+
+
+def test_a_step_of_another_model_says_nothing_and_its_own_says_it_once() -> None:
+    (model, masks), (other, others) = masked(), masked()
+    sft.apply(model, masks, optimizer := AlwaysMoves([model[0].bias, model[2].weight]))
+    codes = CODES["uint8"]()
+    model[0]._parameters["weight"] = nn.Parameter(codes, requires_grad=False)
+    train(other, adam(other))  # Warnings are errors.
+    assert clean(other, others)
+    with pytest.warns(sf.MasksLostWarning, match=r"^0\.weight had a mask") as caught:
+        optimizer.step()
+    assert len(caught) == 1
+    assert torch.equal(codes, CODES["uint8"]())
+    assert list(sft.masks(model)) == ["2.weight"]
+    assert not model[2].weight[~masks["2.weight"]].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.complex64])
+def test_other_floating_point_weights_keep_the_mask(dtype: torch.dtype) -> None:
+    model, masks = masked()
+    model[0].weight = nn.Parameter(torch.ones(8, 6).to(dtype), requires_grad=False)
+    assert torch.equal(model[0].weight.to(torch.complex64) != 0, masks["0.weight"])
+    assert_same(sft.masks(model), masks)
+
+
 # ------------------------------------------------------------------------------ devices
+
+
+def test_a_mask_stays_with_its_weight_when_a_copy_on_another_device_is_cleared() -> None:
+    model, _ = masked()
+    one = masked_parameters(model)["0.weight"]
+    before = one.removed
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        one.clear(torch.ones(8, 6, device="cuda"))
+    assert one.removed is before
 
 
 def test_masks_of_a_model_without_memory_are_kept() -> None:

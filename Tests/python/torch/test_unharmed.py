@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict, UserDict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -52,10 +53,18 @@ def parts(value: Any, seen: set[int]) -> Any:  # noqa: PLR0911 - by type
         held = {name: getattr(value, name) for name in getattr(type(value), "__slots__", ())}
         held |= vars(value)
         return type(value), [(name, parts(held[name], seen)) for name in sorted(held)]
-    if isinstance(value, dict):
+    if isinstance(value, OrderedDict):
         return id(value), [(key, parts(one, seen)) for key, one in value.items()]
+    if isinstance(value, dict):
+        own = parts(vars(value), seen) if hasattr(value, "__dict__") else None
+        return id(value), own, [(key, parts(one, seen)) for key, one in dict.items(value)]
+    if isinstance(value, (set, deque)):
+        return id(value), list(value)
+    if isinstance(value, UserDict):
+        return parts(value.data, seen)
     if isinstance(value, (list, tuple)):
-        return id(value), [parts(one, seen) for one in value]
+        own = parts(vars(value), seen) if hasattr(value, "__dict__") else None
+        return id(value), own, [parts(one, seen) for one in value]
     if hasattr(value, "getstate"):
         return value.getstate()
     if isinstance(value, torch.Generator):
@@ -185,9 +194,35 @@ def test_a_model_made_in_inference_mode_is_named() -> None:
     assert [bits(one) for one in model.parameters()] == before
 
 
-def test_what_a_model_notes_for_its_user_stays() -> None:
+def test_what_a_model_notes_is_as_before() -> None:
     model = Delicate()
-    model.notes = []
+    model.notes = ["a"]
     model.register_forward_hook(lambda net, given, out: net.notes.append(len(out)))
     pruned("force")(model)
-    assert model.notes == [6, 6, 6]
+    assert model.notes == ["a"]
+
+
+class Trainer:
+    """An object of a script that its model refers to; it counts, and has much data."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.samples = Samples()
+
+
+class Samples:
+    def __iter__(self) -> Any:
+        raise AssertionError
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("call", ["force-train", "force-eval", "effective_density"])
+def test_objects_of_the_models_package_are_not_followed(call: str) -> None:
+    model, trainer = Delicate(), Trainer()
+    model.trainer = trainer
+    model.register_forward_hook(lambda net, given, out: net.trainer.batches.append(len(out)))
+    CALLS[call](model)
+    assert model.trainer is trainer
+    assert trainer.batches

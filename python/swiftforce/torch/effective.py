@@ -16,6 +16,7 @@ from swiftforce.checks import EffectiveDensity, EffectiveLayer
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
 from swiftforce.result import Pruning, masks_of
 from swiftforce.torch.arguments import check_model
+from swiftforce.torch.eager import eager
 from swiftforce.torch.function_call import FunctionCall
 from swiftforce.torch.liveness import Liveness, UnknownPathError, map_tensors, tensors_in
 from swiftforce.torch.model_state import ModelState
@@ -110,7 +111,7 @@ def effective_density(
     kept = _kept(model, masks)
     live = Liveness()
     device = next(iter(kept.values())).device.type
-    contexts = torch.compiler.set_stance("force_eager"), torch.autocast(device, enabled=False)
+    contexts = eager(), torch.autocast(device, enabled=False)
     with ModelState(model, (), None, mode="eval", contexts=contexts):
         leaves = {name: live.start_mask(mask) for name, mask in kept.items()}
         ends = [one.sum() for one in _live_outputs(model, leaves, inputs, live)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
-from types import CodeType, FrameType
-from typing import Any
+from contextlib import ExitStack
+from types import CodeType, FrameType, TracebackType
+from typing import Any, Self
 
 Handler = Callable[[int, FrameType | None], Any]
 
@@ -23,10 +24,13 @@ class Interrupts:
     ----------
     protected : code objects
         The functions during which signals wait.
+    holds : bool
+        Whether signals wait after a handler has raised, until the next call of `deliver`.
     """
 
-    def __init__(self, *protected: CodeType) -> None:
+    def __init__(self, *protected: CodeType, holds: bool = True) -> None:
         self._protected = frozenset(protected)
+        self._holds = holds
         self._handlers: dict[int, Handler] = {}
         self._waiting: list[tuple[int, FrameType | None]] = []
         self._raised = False
@@ -50,17 +54,21 @@ class Interrupts:
         self.deliver()
 
     def deliver(self) -> None:
-        """Run the handlers of signals that waited; they usually raise."""
+        """Run the handlers of all signals that waited, then raise the last error of them."""
         self._raised = False
         while self._waiting:
-            number, frame = self._waiting.pop(0)
-            self._handlers[number](number, frame)
+            self._raised = self._holds
+            waiting, self._waiting = self._waiting, []
+            with ExitStack() as stack:  # It calls the last one first, and all, whichever raises.
+                for number, frame in reversed(waiting):
+                    stack.callback(self._handlers[number], number, frame)
+            self._raised = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._raised or self._is_protected(frame):
             self._waiting.append((number, frame))
             return
-        self._raised = True
+        self._raised = self._holds
         self._handlers[number](number, frame)
         self._raised = False  # It did not raise.
 
@@ -70,3 +78,32 @@ class Interrupts:
                 return True
             frame = frame.f_back
         return False
+
+
+class ProtectedStack(ExitStack):
+    """An exit stack at whose end signals wait until all is done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        ends = ProtectedStack.__enter__.__code__, ProtectedStack.__exit__.__code__
+        self._interrupts = Interrupts(*ends, holds=False)
+
+    def __enter__(self) -> Self:
+        try:
+            self._interrupts.install()
+            self._interrupts.deliver()
+        except BaseException:
+            self._interrupts.uninstall()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        try:
+            return super().__exit__(kind, error, trace)
+        finally:
+            self._interrupts.uninstall()

@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from swiftforce.errors import MasksLostWarning, RemovedWeightsWarning
-from swiftforce.torch.masked_parameter import ATTRIBUTE, MaskedParameter, masked_by
+from swiftforce.torch.masked_parameter import ATTRIBUTE, MaskedParameter, clear, masked_by
 from swiftforce.torch.sharded import is_sharded, local_of
 
 #: What earlier versions added to the name of a parameter for the buffer of its mask.
@@ -76,7 +76,7 @@ class MaskHooks:
     def follow_assignment(self, name: str, parameter: nn.Parameter | None) -> bool:
         """Follow a parameter that is about to get that name; return whether a mask fits it."""
         for one in self.parameters:
-            if one.name == name and parameter is not None and one.removed.shape == parameter.shape:
+            if one.name == name and parameter is not None and one.fits(parameter):
                 one.attach(parameter)
                 return True
         return False
@@ -92,9 +92,10 @@ class MaskHooks:
         if names := [one.label for one in lost if one.elsewhere is None]:
             warnings.warn(
                 f"{', '.join(names)} had a mask, and its module has no such parameter of that "
-                "shape any more (weight_norm computes a weight from other parameters, for "
-                "example): nothing keeps removed weights at zero there; apply masks to the "
-                "parameters that the module has now",
+                "shape in floating point any more (weight_norm computes a weight from other "
+                "parameters, and quantisation puts integers in its place, for example): nothing "
+                "keeps removed weights at zero there; apply masks to the parameters that the "
+                "module has now",
                 MasksLostWarning,
                 stacklevel=2,
             )
@@ -172,12 +173,14 @@ def use(hooks: MaskHooks) -> None:
     _in_use[number] = hooks
 
 
-def _before_step(*_: object) -> None:
+def _before_step(optimizer: Optimizer, *_: object) -> None:
     """Follow parameters before an optimizer changes them."""
     if torch.compiler.is_compiling():
         return
+    trained = {id(one) for group in optimizer.param_groups for one in group["params"]}
     for hooks in list(_in_use.values()):
-        hooks.follow()
+        if any(one.is_trained_with(trained) for one in hooks.parameters):
+            hooks.follow()
 
 
 def _on_assignment(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
@@ -191,7 +194,8 @@ def _on_assignment(module: nn.Module, name: str, parameter: nn.Parameter | None)
     hooks = mask_hooks_of(module)
     if hooks is not None and hooks.follow_assignment(name, parameter):
         return
-    owners = masked_by(parameter) if parameter is not None else []
+    found = masked_by(parameter) if parameter is not None else []
+    owners = [one for one in found if parameter is not None and one.fits(parameter)]
     if parameter is not None and owners:
         adopted = owners[0].adopted(module, name)
         adopted.attach(parameter)
@@ -253,13 +257,14 @@ def _before_load(module: nn.Module, state: dict[str, Any], prefix: str, *_: obje
             changes[name] = _removed_by(mask, one)
         removed = changes.get(name, one.removed)
         value = state.get(key)
-        if not isinstance(value, torch.Tensor) or value.shape != removed.shape:
+        if not isinstance(value, torch.Tensor) or not one.fits(value):
             continue
         if value.is_meta or is_sharded(value) != is_sharded(removed):
             continue
         removed = removed.to(value.device)
         if alive := int(local_of((value != 0) & removed).sum()):
-            state[key] = value.detach().masked_fill(removed, 0)
+            state[key] = value.detach().clone()
+            clear(state[key], removed)
             found[name] = alive, int(local_of(removed).sum())
     if found:
         name, (alive, removed_there) = max(found.items(), key=lambda item: item[1])

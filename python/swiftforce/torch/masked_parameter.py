@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import torch
@@ -70,10 +71,24 @@ class MaskedParameter:
 
     @property
     def parameter(self) -> nn.Parameter | None:
-        """The current parameter; None if there is none of its name and shape."""
+        """The current parameter; None if there is none of its name that the mask fits."""
         found = self._parameters.get(self.name)
-        fits = isinstance(found, torch.Tensor) and found.shape == self.removed.shape
-        return found if fits else None
+        return found if found is not None and self.fits(found) else None
+
+    def fits(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor holds weights in the mask's shape: whole numbers are codes of weights.
+
+        A code of 0 need not mean zero, and whole numbers have no gradient that could be hooked.
+        """
+        return tensor.shape == self.removed.shape and holds_weights(tensor)
+
+    def is_trained_with(self, tensors: Container[int]) -> bool:
+        """Whether one of these tensors, by their ids, is a parameter of the module.
+
+        So it is if the module has no parameter of the name any more: another one may have it.
+        """
+        gone = self._parameters.get(self.name) is None
+        return gone or any(id(one) in tensors for one in self._parameters.values())
 
     @property
     def parameter_anywhere(self) -> nn.Parameter | None:
@@ -101,22 +116,21 @@ class MaskedParameter:
         """Set a tensor to zero where weights are removed; a product would leave NaN behind."""
         if tensor.is_meta:
             return
-        if self.removed.device != tensor.device:
-            self.removed = self.removed.to(tensor.device)
-        with torch.no_grad():
-            tensor.masked_fill_(self.removed, 0)
+        clear(tensor, self.removed.to(tensor.device))
 
     def clear_gradient(self, parameter: torch.Tensor) -> None:
         """Clear the gradient of a parameter that was just computed."""
         gradient = parameter.grad
         if gradient is None:
             return
+        if not parameter.is_meta:
+            self.removed = self.removed.to(parameter.device)  # The model may have been moved.
         if not gradient.is_sparse:
             self.clear(gradient)
             return
         gradient = gradient.coalesce()
         rows = tuple(gradient.indices())
-        gradient.values().masked_fill_(self.removed.to(gradient.device)[rows], 0)
+        gradient.values().masked_fill_(self.removed[rows], 0)
         parameter.grad = gradient
 
     def hook_gradient(self, parameter: nn.Parameter) -> None:
@@ -159,9 +173,25 @@ class MaskedParameter:
         if is_sharded(self.removed) and not is_sharded(parameter):
             return  # fully_shard puts whole parameters in place of its shards for a while.
         self.removed = sharded_as(self.removed, parameter)
+        if not parameter.is_meta:
+            self.removed = self.removed.to(parameter.device)
         self.clear(parameter)
         self.clear_gradient(parameter)
         self.hook_gradient(parameter)
+
+
+def clear(tensor: torch.Tensor, removed: torch.Tensor) -> None:
+    """Set a tensor to zero where another is True."""
+    with torch.no_grad():
+        is_float8 = tensor.is_floating_point() and tensor.element_size() == 1
+        if is_float8:  # torch fills none of them; zero has no bits set.
+            tensor = tensor.view(torch.uint8)
+        tensor.masked_fill_(removed, 0)
+
+
+def holds_weights(tensor: torch.Tensor) -> bool:
+    """Whether a tensor holds floating-point or complex numbers."""
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def masked_by(parameter: torch.Tensor) -> list[MaskedParameter]:

@@ -108,10 +108,10 @@ class ModelState:
             one.requires_grad_(True)
         stack.callback(set_mode, self._model, train=self._model.training)
         self._set_mode()
-        if not self._model.training:
-            self._caches = Structure(Parts(self._model, own=True), own=True)
         for context in self._contexts:
             stack.enter_context(context)
+        if not self._model.training:  # What the contexts put into the model is no cache.
+            self._caches = Structure(Parts(self._model, own=True), own=True)
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
 

@@ -46,8 +46,9 @@ def prune(
     All of the model is restored bit for bit, whoever changed it, also after an exception or Ctrl-C
     (a second one waits): parameters and buffers, those too that the forward pass writes, training
     flags, caches and other attributes, gradients, ``requires_grad`` and the states of random number
-    generators. Lists of numbers or texts that the model has noted stay. Masked weights are written
-    into the model's parameters; of all parameters and buffers one copy is kept in host memory,
+    generators. Objects that the model refers to, other than modules, containers, functions, tensors
+    and numpy arrays, are left as the forward pass leaves them. Masked weights are written into the
+    model's parameters; of all parameters and buffers one copy is kept in host memory,
     except for ``magnitude`` and ``random``, which do not run the model. `apply` removes the weights
     from the model. Weights may be float16, bfloat16, float32 or float64. The ranks of
     DistributedDataParallel find one mask together. If parameters are sharded, by `fully_shard`, by

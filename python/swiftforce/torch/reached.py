@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from swiftforce.distributed import Communicator
 from swiftforce.errors import MissingGradientsError
+from swiftforce.torch.eager import eager
 
 _NAMED = 3
 
@@ -69,7 +70,7 @@ def unreached_error(
     if compute is None:
         return MissingGradientsError(f"no batch gave a gradient to {shown}")
     watched = _Uses([parameters[name] for name in names])
-    with watched, torch.compiler.set_stance("force_eager"):
+    with watched, eager():
         compute()
     if watched.with_gradients:
         return MissingGradientsError(

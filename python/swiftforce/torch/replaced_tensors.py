@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 
 from swiftforce.errors import UnsupportedTypeError
+from swiftforce.torch.containers import contents, put
 from swiftforce.torch.snapshot import Parts, Structure, attributes, set_attribute
 
 
@@ -54,26 +54,17 @@ def replaced_tensors(
             )
     try:
         for one in parts.objects:
-            for name, value in _changes(attributes(one), new):
-                set_attribute(one, name, value)
+            for name, value in attributes(one).items():
+                if (other := _changed(value, new)) is not value:
+                    set_attribute(one, name, other)
         for container in parts.containers:
-            if isinstance(container, set):
-                found = {new.get(id(one), one) for one in container}
-                container.clear()
-                container.update(found)
-            else:
-                for key, value in _changes(container, new):
-                    container[key] = value
+            before = contents(container)
+            held = [_changed(one, new) for one in before]  # Of a dictionary, pairs.
+            if any(a is not b for a, b in zip(held, before, strict=True)):
+                put(container, held)
         yield
     finally:
         structure.restore()
-
-
-def _changes(holder: Any, new: dict[int, torch.Tensor]) -> list[tuple[Any, Any]]:  # noqa: ANN401
-    """Keys or positions of a container, and what is to be there instead."""
-    items = enumerate(holder) if isinstance(holder, (list, deque)) else holder.items()
-    changed = ((key, value, _changed(value, new)) for key, value in items)
-    return [(key, other) for key, value, other in changed if other is not value]
 
 
 def _changed(value: Any, new: dict[int, torch.Tensor]) -> Any:  # noqa: ANN401

@@ -28,6 +28,7 @@ from swiftforce.inputs import methods as core_methods
 from swiftforce.search import Schedule, check_steps
 from swiftforce.torch.arguments import check_objective
 from swiftforce.torch.batch_parts import with_tensors
+from swiftforce.torch.eager import eager
 from swiftforce.torch.gradients import Averaging, Parameters, hessian_gradients, mean_gradients
 from swiftforce.torch.model_state import Mode
 from swiftforce.torch.objective import BatchLoss, Loss, Objective
@@ -313,7 +314,7 @@ class _SynapticFlow(Scoring):
 
     @property
     def contexts(self) -> tuple[AbstractContextManager[Any], ...]:
-        return (torch.compiler.set_stance("force_eager"),)
+        return (eager(),)
 
     def begin_batches_by(self, begin_batch: Callable[[], None]) -> None:
         self._begin_batch = begin_batch

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,8 @@ from swiftforce.search import Agreement, MaskSearch, RankSums, Schedule, prune_b
 from swiftforce.show import bar
 from swiftforce.torch.arguments import check_model
 from swiftforce.torch.initial_masks import InitialMasks, digest, flat_masks
-from swiftforce.torch.model_state import ModelState
+from swiftforce.torch.interrupts import ProtectedStack
+from swiftforce.torch.model_state import ModelState, forked_generators
 from swiftforce.torch.objective import BatchLoss, Loss
 from swiftforce.torch.observation import searched
 from swiftforce.torch.parameters import warn_about_computed
@@ -76,7 +76,8 @@ def run_search(
     mesh = mesh_ranks(model) if ranks is None else None
     group = mesh if ranks is None else ranks.communicator
     given = batches
-    with ExitStack() as generators:
+    with ProtectedStack() as generators:
+        generators.enter_context(forked_generators(given))
         with Agreement(group) as agreement:
             model = check_model(model)
             row = method_of(method)

@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
+from swiftforce.torch.eager import eager
 from swiftforce.torch.replaced_tensors import replaced_tensors
 
 _HALVES = (torch.float16, torch.bfloat16)
@@ -19,10 +20,7 @@ _HALVES = (torch.float16, torch.bfloat16)
 
 def contexts() -> tuple[AbstractContextManager[Any], ...]:
     """Fused and compiled functions have no second derivative: others take their places."""
-    return (
-        sdpa_kernel(SDPBackend.MATH),
-        torch.compiler.set_stance("force_eager"),
-    )
+    return sdpa_kernel(SDPBackend.MATH), eager()
 
 
 class Differentiable(TorchFunctionMode):

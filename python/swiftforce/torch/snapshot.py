@@ -1,14 +1,16 @@
 """Everything that a model consists of, as it was: attributes, containers, tensors, generators.
 
-A forward pass may write any of it: statistics, momentum encoders, caches, counters. What is not
-followed: objects of other packages than the module that holds them (a trainer, a tokenizer).
+A forward pass may write any of it: statistics, momentum encoders, caches, counters. Followed are
+modules with their attributes and slots, containers, functions with what they refer to by closures,
+tensors and numpy arrays. Random number generators are restored. Other objects are not followed, of
+whatever class: a trainer, a data set, a tokenizer, a configuration.
 """
 
 from __future__ import annotations
 
 import copyreg
 import random
-from collections import UserDict, UserList, deque
+from collections import UserDict, UserList
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -20,12 +22,13 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
+from swiftforce.torch.containers import contents, is_container, is_unchanged, put
 from swiftforce.torch.sharded import is_sharded
 
 #: The attributes that every module has.
 _OF_MODULES = frozenset(vars(nn.Module()))
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, type, torch.dtype, torch.device)
-#: Objects whose attributes are followed, whatever package they are from.
+#: Modules, and containers that keep what they hold in attributes.
 _FOLLOWED = (nn.Module, SimpleNamespace, UserDict, UserList)
 _MISSING = object()
 
@@ -36,7 +39,7 @@ class Parts:
     Attributes
     ----------
     objects : list
-        Modules and other objects with attributes.
+        Modules, and containers that keep what they hold in attributes.
     containers : list of dict, list, set or deque
     tensors : list of tensor
         Parameters, buffers and others, each once.
@@ -53,39 +56,29 @@ class Parts:
         self.arrays: list[np.ndarray[Any, Any]] = []
         self.others: list[Any] = []
         seen: set[int] = set()
-        left: list[tuple[Any, str]] = [(model, "")]
-        if own:
-            left = [(module, "") for module in model.modules()]
+        left: list[Any] = list(model.modules()) if own else [model]
         while left:
-            value, package = left.pop()
-            if isinstance(value, _ATOMS) or id(value) in seen:
-                continue
-            seen.add(id(value))
-            if isinstance(value, nn.Module):
-                package = _package(value)
-            left += [(one, package) for one in self._follow(value, package, own=own)]
+            value = left.pop()
+            if not isinstance(value, _ATOMS) and id(value) not in seen:
+                seen.add(id(value))
+                left += self._follow(value, own=own)
 
-    def _follow(  # noqa: PLR0911 - by type
-        self,
-        value: Any,  # noqa: ANN401
-        package: str,
-        *,
-        own: bool,
-    ) -> Iterable[Any]:
+    def _follow(self, value: Any, *, own: bool) -> Iterable[Any]:  # noqa: ANN401, PLR0911 - by type
         """Record a value, and return what it holds."""
         if isinstance(value, torch.Tensor):
             self.tensors.append(value)
             if is_traceable_wrapper_subclass(value):
                 return [getattr(value, name) for name in value.__tensor_flatten__()[0]]
             return ()
-        if isinstance(value, dict):
+        if is_container(value):
             self.containers.append(value)
-            return list(value.values())
-        if isinstance(value, (list, set, deque)):
-            self.containers.append(value)
-            return list(value)
-        if isinstance(value, (tuple, frozenset)):
-            return value
+            held = contents(value)
+            inside = [one for _, one in held] if isinstance(value, dict) else held
+            return [*inside, getattr(value, "__dict__", None)]  # Subclasses have attributes.
+        if issubclass(type(value), tuple):
+            return tuple.__iter__(value)
+        if issubclass(type(value), frozenset):
+            return frozenset.__iter__(value)
         if isinstance(value, MethodType):
             return (value.__self__,)
         if isinstance(value, partial):
@@ -97,10 +90,7 @@ class Parts:
         if isinstance(value, np.ndarray):
             self.arrays.append(value)
             return ()
-        is_followed = isinstance(value, _FOLLOWED) or (
-            package != "torch" and _package(value) == package and not callable_only(value)
-        )
-        if not is_followed:
+        if not isinstance(value, _FOLLOWED):
             self.others.append(value)
             return ()
         self.objects.append(value)
@@ -115,15 +105,6 @@ def _content(cell: CellType) -> Any:  # noqa: ANN401
         return cell.cell_contents
     except ValueError:  # It is empty.
         return _MISSING
-
-
-def callable_only(value: object) -> bool:
-    """Whether a value has no attributes to follow: a function, for example."""
-    return not hasattr(value, "__dict__") and not copyreg._slotnames(type(value))  # type: ignore[attr-defined]
-
-
-def _package(value: object) -> str:
-    return type(value).__module__.partition(".")[0]
 
 
 def attributes(value: object) -> dict[str, Any]:
@@ -163,7 +144,7 @@ class Structure:
         self._left_out = left_out
         # Parameters that are sharded are swapped by those who shard them.
         self._containers = [
-            (one, one.copy()) for one in parts.containers if not _holds_sharded(one)
+            (one, contents(one)) for one in parts.containers if not _holds_sharded(one)
         ]
 
     def restore(self) -> None:
@@ -171,8 +152,8 @@ class Structure:
         with ExitStack() as stack:
             for one, kind, before in self._objects:
                 stack.callback(self._restore_object, one, kind, before)
-            for container, contents in self._containers:
-                stack.callback(_restore_container, container, contents)
+            for container, held in self._containers:
+                stack.callback(_restore_container, container, held)
 
     def _restore_object(self, one: Any, kind: type, before: dict[str, Any]) -> None:  # noqa: ANN401
         if type(one) is not kind:
@@ -192,35 +173,13 @@ class Structure:
 
 def _holds_sharded(container: Any) -> bool:  # noqa: ANN401
     return isinstance(container, dict) and any(
-        isinstance(one, torch.Tensor) and is_sharded(one) for one in container.values()
+        isinstance(one, torch.Tensor) and is_sharded(one) for _, one in contents(container)
     )
 
 
-def _restore_container(container: Any, contents: Any) -> None:  # noqa: ANN401
-    if _items(container) == _items(contents) or _is_log(container, contents):
-        return
-    container.clear()
-    if isinstance(container, (dict, set)):
-        container.update(contents)
-    else:
-        container.extend(contents)
-
-
-def _is_log(container: Any, before: Any) -> bool:  # noqa: ANN401
-    """Whether a list has only grown by numbers and texts: what a model noted for its user."""
-    return (
-        isinstance(container, list)
-        and _items(container[: len(before)]) == _items(before)
-        and all(isinstance(one, _ATOMS) for one in container[len(before) :])
-    )
-
-
-def _items(container: Any) -> Any:  # noqa: ANN401
-    """What a container holds, by identity, in order."""
-    if isinstance(container, dict):
-        return [(id(key), id(value)) for key, value in container.items()]
-    found = [id(one) for one in container]
-    return set(found) if isinstance(container, set) else found
+def _restore_container(container: Any, held: list[Any]) -> None:  # noqa: ANN401
+    if not is_unchanged(container, held):
+        put(container, held)
 
 
 class Memory:
@@ -337,7 +296,7 @@ class Snapshot:
         self._tensors = [
             KeptTensor(one, copies=id(one) not in left_out) for one in self.parts.tensors
         ]
-        self._arrays = [(one, one.copy()) for one in self.parts.arrays]
+        self._arrays = [(one, np.array(one)) for one in self.parts.arrays]
         self._generators = [put_back for one in self.parts.others for put_back in _generators(one)]
 
     def suspend(self) -> None:
