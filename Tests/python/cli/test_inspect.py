@@ -138,3 +138,33 @@ def test_masks_and_weights_exclude_each_other(arguments: tuple[str, ...]) -> Non
     with pytest.raises(SystemExit) as ended:
         cli.main(["inspect", *arguments])
     assert ended.value.code == 2
+
+
+BUFFERS = {
+    "bn.running_mean": np.ones(50, np.float32),
+    "bn.running_var": np.ones(50, np.float32),
+    "bn.num_batches_tracked": np.array([3]),
+    "batch_stats/bn/mean": np.ones((2, 50), np.float32),
+}
+
+
+@pytest.mark.usefixtures("pruning")
+def test_buffers_are_no_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    weights = {"fc.weight": np.arange(12, dtype=np.float32).reshape(4, 3), "fc.bias": np.ones(4)}
+    write(Path("w.safetensors"), {**weights, **BUFFERS})
+    arguments = ["prune", "--weights", "w.safetensors", "--method", "magnitude", "--sparsity"]
+    assert cli.main([*arguments, "0.5", "--output", "out.safetensors"]) == 0
+    assert "of 16 parameters" in capsys.readouterr().out
+    assert cli.main(["inspect", "--weights", "w.safetensors"]) == 0
+    shown = capsys.readouterr().out
+    assert "12 of 16 numbers" in shown
+    assert "4 others" in shown
+    assert "a buffer, not a parameter" in shown
+
+
+@pytest.mark.parametrize("pattern", ["*.running_mean", "bn.*", "batch_stats*"])
+@pytest.mark.usefixtures("pruning")
+def test_include_takes_no_buffer(pattern: str, capsys: pytest.CaptureFixture[str]) -> None:
+    write(Path("w.safetensors"), {"fc.weight": np.ones((4, 3), np.float32), **BUFFERS})
+    assert cli.main(["inspect", "--weights", "w.safetensors", "--include", pattern]) == 1
+    assert "matches nothing" in capsys.readouterr().err
