@@ -69,6 +69,17 @@ def test_every_decision_has_a_reason() -> None:
     assert [name for name, one in found.items() if one.by_pattern] == ["a.weight"]
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 40])
+def test_many_other_names_are_counted_in_brief(count: int) -> None:
+    names = tuple(f"decoder.layers.{i}.shared_weight" for i in range(count))
+    one, *_ = choose([Candidate("a.weight", (2, 2), aliases=names)], None, (), nothing="")
+    assert one.why == str(one.reason) + f"; is tied to {', '.join(names)}" * (count > 0)
+    if count < 2:
+        assert one.brief == one.why
+    else:
+        assert one.brief == f"{one.reason}; is tied to {count} others"
+
+
 def test_include_says_what_it_leaves_out() -> None:
     found = {one.name: one.reason for one in choose(CANDIDATES, "a.*", "*.bias", nothing="")}
     assert found["a.weight"] is Reason.INCLUDED

@@ -58,7 +58,14 @@ def test_masks_of_anything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     [
         (("no.safetensors",), "no.safetensors: No such file or directory"),
         ((".",), ".: Is a directory"),
-        (("w.safetensors",), "w.safetensors is not a file of masks"),
+        (
+            ("w.safetensors",),
+            "w.safetensors is not a file of masks (for a checkpoint: swiftforce inspect --weights "
+            "w.safetensors)\n",
+        ),
+        (("other",), "other is not a file of masks\n"),
+        (("cut.safetensors",), "cut.safetensors is damaged: it ends within its header\n"),
+        (("short.safetensors",), "short.safetensors is damaged: "),
         (("w.npz",), "w.npz is an npz file of numpy, not safetensors: convert it"),
         (("m.safetensors", "--plot", "no/m.png"), "there is no folder 'no' for the picture"),
         (("m.safetensors", "--plot", "m.nonsense"), "'m.nonsense' has no suffix of a picture"),
@@ -73,6 +80,10 @@ def test_what_cannot_be_shown_is_one_line(
         pytest.importorskip("matplotlib")
     write(Path("w.safetensors"), tensors(1))
     np.savez("w.npz", **tensors(1))
+    Path("other").write_text("some text, which is longer than a length")
+    content = Path("m.safetensors").read_bytes()
+    Path("cut.safetensors").write_bytes(content[:60])
+    Path("short.safetensors").write_bytes(content[:-1])
     assert cli.main(["inspect", *arguments]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -138,3 +149,52 @@ def test_masks_and_weights_exclude_each_other(arguments: tuple[str, ...]) -> Non
     with pytest.raises(SystemExit) as ended:
         cli.main(["inspect", *arguments])
     assert ended.value.code == 2
+
+
+@pytest.mark.usefixtures("pruning")
+def test_a_search_is_no_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
+    search = sf.MaskSearch(prunable(1), sparsity=0.5, method="magnitude")
+    search.save("s.safetensors")
+    assert cli.main(["inspect", "s.safetensors"]) == 1
+    assert capsys.readouterr().err.endswith("s.safetensors is not a file of masks\n")
+
+
+@pytest.mark.usefixtures("pruning")
+def test_a_header_as_long_as_a_pickle_begins_is_no_pickle(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    header = b'{"fc.weight":{"dtype":"F32","shape":[4,3],"data_offsets":[0,48]}}'.ljust(0x280)
+    Path("w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(48))
+    assert Path("w.safetensors").read_bytes().startswith(b"\x80\x02")
+    assert cli.main(["inspect", "--weights", "w.safetensors"]) == 0
+    assert "12 of 12 numbers" in capsys.readouterr().out
+
+
+BUFFERS = {
+    "bn.running_mean": np.ones(50, np.float32),
+    "bn.running_var": np.ones(50, np.float32),
+    "bn.num_batches_tracked": np.array([3]),
+    "batch_stats/bn/mean": np.ones((2, 50), np.float32),
+}
+
+
+@pytest.mark.usefixtures("pruning")
+def test_buffers_are_no_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    weights = {"fc.weight": np.arange(12, dtype=np.float32).reshape(4, 3), "fc.bias": np.ones(4)}
+    write(Path("w.safetensors"), {**weights, **BUFFERS})
+    arguments = ["prune", "--weights", "w.safetensors", "--method", "magnitude", "--sparsity"]
+    assert cli.main([*arguments, "0.5", "--output", "out.safetensors"]) == 0
+    assert "of 16 parameters" in capsys.readouterr().out
+    assert cli.main(["inspect", "--weights", "w.safetensors"]) == 0
+    shown = capsys.readouterr().out
+    assert "12 of 16 numbers" in shown
+    assert "4 others" in shown
+    assert "a buffer, not a parameter" in shown
+
+
+@pytest.mark.parametrize("pattern", ["*.running_mean", "bn.*", "batch_stats*"])
+@pytest.mark.usefixtures("pruning")
+def test_include_takes_no_buffer(pattern: str, capsys: pytest.CaptureFixture[str]) -> None:
+    write(Path("w.safetensors"), {"fc.weight": np.ones((4, 3), np.float32), **BUFFERS})
+    assert cli.main(["inspect", "--weights", "w.safetensors", "--include", pattern]) == 1
+    assert "matches nothing" in capsys.readouterr().err

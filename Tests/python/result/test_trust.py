@@ -31,7 +31,7 @@ def warned(search: Callable[[], sf.Pruning]) -> tuple[sf.Pruning, list[str]]:
             lambda: sf.force(
                 WEIGHTS, lambda masked: {n: w * 0 for n, w in masked.items()}, keep=2, steps=3
             ),
-            3,
+            2,
         ),
     ],
 )
@@ -55,7 +55,41 @@ def test_a_step_that_removed_nothing_says_nothing_of_gradients() -> None:
     assert (found.warnings, told) == ((), [])
 
 
-@pytest.mark.filterwarnings("ignore::swiftforce.MaskedGradientsWarning")
+@pytest.mark.parametrize("kept", [0.5, 0.2, 0.1, 0.05])
+@pytest.mark.parametrize("method", [sf.force, sf.iterative_snip])
+def test_weights_of_zero_are_not_taken_for_masked_gradients(
+    method: Callable[..., sf.Pruning], kept: float
+) -> None:
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=2000).astype(np.float32)
+    weights[rng.permutation(2000)[:1800]] = 0
+    dense = rng.normal(size=2000).astype(np.float32)
+    found, told = warned(lambda: method(weights, lambda _: dense, keep=int(kept * 2000), steps=5))
+    assert found.warnings == tuple(told)
+    assert not any("removed weights" in text for text in told)
+
+
+@pytest.mark.parametrize("zeros", [0, 500])
+def test_masked_gradients_are_told_beside_weights_of_zero(zeros: int) -> None:
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=2000).astype(np.float32)
+    weights[:zeros] = 0
+    dense = rng.normal(size=2000).astype(np.float32)
+    with pytest.warns(sf.MaskedGradientsWarning, match="score of zero in all 5 steps") as caught:
+        sf.force(weights, lambda masked: dense * (masked != 0), keep=200, steps=5)
+    assert len(caught) == 1
+
+
+def test_masked_gradients_are_told_where_a_search_begins_at_masks() -> None:
+    weights = np.arange(1, 101, dtype=np.float32)
+    start = weights > 50
+    with pytest.warns(sf.MaskedGradientsWarning):
+        search = sf.MaskSearch(weights, keep=50, steps=3, method="force", initial_masks=start)
+        while search.taken < search.steps:
+            search.step(search.masked_weights)
+        search.result()
+
+
 def test_steps_are_numbered_up_to_five() -> None:
     weights = np.float32([1, 2, 3])
     with pytest.warns(sf.DegenerateSaliencyWarning, match=r"^7 of 7 steps \(1, 2, 3, 4, 5, ...\)"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,50 @@ def test_weights_of_zeros_are_named_once() -> None:
     assert kinds == [sf.DegenerateSaliencyWarning, sf.LayerCollapseWarning]
     assert "every score of the first step is zero" in found[0][1]
     assert "head is zero" in found[0][1]
+
+
+def test_a_result_and_its_file_name_them_as_the_warning_did(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    weights = {"body": np.ones((4, 4), np.float32), "head": np.zeros((4, 2), np.float32)}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = sf.force(weights, gradients, keep=8, steps=3)
+    texts = tuple(str(one.message) for one in caught)
+    found.save(tmp_path / "m")
+    loaded = sf.load(tmp_path / "m")
+    assert found.warnings == loaded.warnings == texts
+    assert found.zeros == loaded.zeros
+    assert "head is zero" in f"{found}"
+
+
+def test_a_file_that_does_not_name_them_tells_nothing_untrue(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    weights = {"body": np.ones((4, 4), np.float32), "head": np.zeros((4, 2), np.float32)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = sf.force(weights, gradients, keep=8, steps=3)
+    replace(found, zeros=None).save(tmp_path / "m")
+    assert not any("removed weights" in text for text in sf.load(tmp_path / "m").warnings)
+
+
+@pytest.mark.parametrize("method", ["force", "snip"])
+def test_results_of_models_name_them_as_the_warning_did(method: str, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    import swiftforce.torch as sft
+    from torch import nn
+
+    model = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 3))
+    nn.init.zeros_(model[1].weight)
+    batches = [(torch.randn(8, 6), torch.randint(3, (8,)))]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = sft.prune(model, batches, nn.CrossEntropyLoss(), method=method, sparsity=0.5)
+    found.save(tmp_path / "m")
+    texts = {str(one.message) for one in caught}
+    assert any("1.weight is zero" in text for text in found.warnings)
+    assert set(found.warnings) <= texts
+    assert sft.load(tmp_path / "m", model).warnings == found.warnings
 
 
 def test_layers_behind_one_branch_of_zeros_are_named() -> None:

@@ -11,11 +11,12 @@ from swiftforce.adapters.batches import PeekedBatches, endless
 from swiftforce.adapters.choice import Candidate, Decision, choose
 from swiftforce.adapters.names import NameRule, is_weight
 from swiftforce.adapters.patterns import Patterns, as_patterns, listed, matches, matching
-from swiftforce.adapters.reasons import Reason
+from swiftforce.adapters.reasons import NO_PARAMETERS, Reason
 
 __all__ = [
     "Candidate",
     "Decision",
+    "NO_PARAMETERS",
     "NameRule",
     "Patterns",
     "PeekedBatches",

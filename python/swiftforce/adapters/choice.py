@@ -85,6 +85,12 @@ class Decision:
             f"{self.reason}; is tied to {', '.join(self.aliases)}" if self.aliases else self.reason
         )
 
+    @property
+    def brief(self) -> str:
+        """As `why`, but several other names are counted."""
+        more = len(self.aliases)
+        return f"{self.reason}; is tied to {more} others" if more > 1 else self.why
+
 
 def choose(
     candidates: Sequence[Candidate],

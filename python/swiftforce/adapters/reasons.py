@@ -24,7 +24,7 @@ class Reason(StrEnum):
     # Not matrices of products.
     TIED = "an embedding that a layer shares"
     TABLE = "an embedding or a table"
-    POSITION = "of positions"
+    POSITION = "a table of positions"
     TOKEN = "learned tokens"
     NORM = "of a normalisation"
     BIAS = "a bias"
@@ -36,6 +36,8 @@ class Reason(StrEnum):
     UNUSED = "no product or convolution uses it"
     COMPLEX = "complex numbers"
     NOT_FLOATING = "not floating-point"
+    # No parameters.
+    BUFFER = "a buffer, not a parameter"
 
 
 #: The reasons of arrays that products or convolutions use: the matrices of a model.
@@ -47,3 +49,5 @@ MATRICES = frozenset(
 )
 #: Of those, the reasons of arrays that are pruned by default if they are trained.
 WEIGHTS = frozenset({Reason.LAYER, Reason.NAME})
+#: The reasons of arrays that are no parameters of a model.
+NO_PARAMETERS = frozenset({Reason.NOT_FLOATING, Reason.BUFFER})

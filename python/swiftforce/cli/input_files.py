@@ -63,8 +63,10 @@ def _format(path: Path) -> str | None:
         start = file.read(8)
     if start.startswith(b"\x93NUMPY"):
         return "npy"
-    # Older versions of torch write pickles, newer ones zip archives with a pickle.
-    if start.startswith(b"\x80\x02"):
+    # Older versions of torch write pickles, newer ones zip archives with a pickle. The first two
+    # bytes of a pickle alone may be the length of a safetensors header; the number that torch
+    # writes first begins with the others.
+    if start.startswith(b"\x80\x02\x8a\x0a"):
         return "torch"
     if start.startswith(b"PK\x03\x04"):
         return _format_in_zip(path)

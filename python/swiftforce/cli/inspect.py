@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from pathlib import Path
+from typing import Any
 
 import swiftforce
 from swiftforce.cli.input_files import check_format, open_checkpoint
 from swiftforce.cli.prune import add_patterns, add_weights
 from swiftforce.errors import MaskFileError, printable
-from swiftforce.files import is_same_file
-from swiftforce.result import Prunable
+from swiftforce.files import is_checkpoint, is_same_file
+from swiftforce.result import Prunable, Pruning
 from swiftforce.show import plots, tables
 
 
@@ -56,7 +58,7 @@ def _inspect(options: argparse.Namespace) -> None:
         if is_same_file(options.plot, [options.masks]):
             raise MaskFileError(f"{options.plot} is the file of masks: draw to another path")
     check_format(options.masks)
-    pruning = swiftforce.load(options.masks)
+    pruning = _loaded(options.masks)
     if options.plot is not None:
         plots.save(pruning.plot(), options.plot)
     if options.json:
@@ -65,6 +67,18 @@ def _inspect(options: argparse.Namespace) -> None:
     tables.print_result(pruning)
     if options.plot is not None:
         print(f"picture: {printable(str(options.plot))}")
+
+
+def _loaded(path: Path) -> Pruning[Any]:
+    """The content of a file of masks; for a checkpoint, the message says what shows it."""
+    try:
+        return swiftforce.load(path)
+    except MaskFileError as error:
+        if not is_checkpoint(path):
+            raise
+        raise MaskFileError(
+            f"{error} (for a checkpoint: swiftforce inspect --weights {shlex.quote(str(path))})"
+        ) from None
 
 
 def _inspect_weights(options: argparse.Namespace) -> None:

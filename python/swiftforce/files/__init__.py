@@ -17,7 +17,13 @@ from swiftforce.files.atomic import (
 )
 from swiftforce.files.checkpoints import PRUNABLE_DTYPES, Checkpoint, dtype_of
 from swiftforce.files.folders import atomic_folder
-from swiftforce.files.formats import FileFormat, checked_bits, packed_masks, unpacked_mask
+from swiftforce.files.formats import (
+    FileFormat,
+    checked_bits,
+    is_checkpoint,
+    packed_masks,
+    unpacked_mask,
+)
 from swiftforce.files.headers import TensorInfo
 from swiftforce.files.reading import StableFile, open_regular
 
@@ -34,6 +40,7 @@ __all__ = [
     "checked_bits",
     "checks",
     "dtype_of",
+    "is_checkpoint",
     "is_same_file",
     "open_regular",
     "packed_masks",

@@ -33,6 +33,9 @@ from swiftforce.inputs import BFLOAT16, Array
 #: The dtypes of weights that can be pruned: their names in safetensors files and in numpy.
 PRUNABLE_DTYPES = {"F16": "float16", "BF16": BFLOAT16, "F32": "float32", "F64": "float64"}
 
+#: Names of buffers, which lie beside parameters in checkpoints of torch.
+_BUFFERS = {"running_mean", "running_var", "num_batches_tracked", "inv_freq"}
+
 #: Bytes copied at a time, and those of a cache line.
 _PIECE, _LINE = 1 << 20, 64
 
@@ -123,8 +126,8 @@ class Checkpoint:
             Candidate(
                 name,
                 info.shape,
-                _known(info.dtype, len(info.shape)),
-                floating=info.dtype in PRUNABLE_DTYPES,
+                _known(name, info),
+                floating=info.dtype in PRUNABLE_DTYPES and not _is_buffer(name),
             )
             for name, info in self.tensors.items()
         ]
@@ -217,14 +220,23 @@ class Checkpoint:
         return found
 
 
-def _known(dtype: str, dimensions: int) -> Reason | None:
-    """What the dtype of a tensor says; None for one that may be pruned."""
+def _is_buffer(name: str) -> bool:
+    """Whether a name is that of a buffer of torch's layers, or of statistics of flax's."""
+    parts = re.split("[./]", name)
+    return parts[-1] in _BUFFERS or "batch_stats" in parts
+
+
+def _known(name: str, info: TensorInfo) -> Reason | None:
+    """What the name and the dtype of a tensor say; None for one that may be pruned."""
+    dtype = info.dtype
+    if _is_buffer(name):
+        return Reason.BUFFER
     if dtype in PRUNABLE_DTYPES:
         return None
     if dtype.startswith("C"):
         return Reason.COMPLEX
     is_quantised = dtype != "BOOL" and not dtype.endswith(("16", "32", "64"))
-    return Reason.QUANTISED if is_quantised and dimensions > 1 else Reason.NOT_FLOATING
+    return Reason.QUANTISED if is_quantised and len(info.shape) > 1 else Reason.NOT_FLOATING
 
 
 def _merge(found: dict[str, TensorInfo], tensors: Mapping[str, TensorInfo]) -> None:

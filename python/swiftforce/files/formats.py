@@ -18,6 +18,9 @@ from swiftforce.files.reading import open_regular
 from swiftforce.inputs import Array
 from swiftforce.version import __version__
 
+#: What the names of swiftforce's formats begin with.
+_OWN = "swiftforce-"
+
 #: Bits of a mask that are counted at a time.
 _CHUNK = 1 << 23
 
@@ -112,16 +115,48 @@ class FileFormat:
 
     def _envelope(self, file: BinaryIO, path: str | os.PathLike[str]) -> dict[str, str]:
         """The metadata in the header, so that files of other formats are not read any further."""
-        length = int.from_bytes(file.read(LENGTH), "little")
         try:
-            if length > LONGEST:
-                raise ValueError(f"a header of {length} bytes")
-            envelope: dict[str, str] = json.loads(
-                json.loads(file.read(length))["__metadata__"][self.name]
-            )
-        except (LookupError, RecursionError, TypeError, ValueError):
-            raise self.error(f"{path} is not a file of {self.content}") from None
+            metadata = _metadata(file)
+            if metadata is None or self.name not in metadata:
+                raise self.error(f"{path} is not a file of {self.content}")
+            envelope: dict[str, str] = json.loads(metadata[self.name])
+        except (RecursionError, TypeError, ValueError) as error:
+            raise self.error(f"{path} is damaged: {error}") from None
         return envelope
+
+
+def is_checkpoint(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins as a safetensors file does that swiftforce did not write.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read, or is no regular file.
+    """
+    try:
+        with open_regular(path) as file:
+            metadata = _metadata(file)
+    except (RecursionError, ValueError):
+        return False
+    return metadata is not None and not any(name.startswith(_OWN) for name in metadata)
+
+
+def _metadata(file: BinaryIO) -> dict[str, Any] | None:
+    """The metadata of a safetensors file; None if the file is of another kind.
+
+    Raises
+    ------
+    RecursionError, ValueError
+        If the header is damaged.
+    """
+    length = int.from_bytes(file.read(LENGTH), "little")
+    header = file.read(length) if length <= LONGEST else b""
+    if not header.startswith(b"{"):
+        return None
+    if len(header) < length:
+        raise ValueError("it ends within its header")
+    metadata = json.loads(header).get("__metadata__")
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _digest(text: str, arrays: Mapping[str, Array]) -> str:

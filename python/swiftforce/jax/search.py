@@ -200,7 +200,7 @@ def prunable(
               name       shape   why                             numbers
     pruned    fc/kernel  (4, 2)  a weight by its name and shape        8
     left out  embed      (9, 4)  an embedding or a table              36
-    left out  1 others           a vector or a number                  2
+    left out  1 other            a vector or a number                  2
     """
     leaves = Leaves(params)
     check_params(leaves.by_name)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TypeVar
 
-from swiftforce.adapters import Decision, Reason
+from swiftforce.adapters import NO_PARAMETERS, Decision, Reason
 from swiftforce.result.records import Scope
 from swiftforce.result.summary import percent
 from swiftforce.show import tables
@@ -15,13 +15,15 @@ T = TypeVar("T")
 
 #: The most matrices that a scope names.
 _NAMED = 5
+#: Reasons of which a table counts the arrays in one line.
+_COUNTED = (Reason.VECTOR, Reason.BUFFER)
 
 
 class Prunable(dict[str, T]):
     """The arrays that a search is over, by name: a dict that shows itself as a table.
 
     ``print`` and notebooks show which arrays of the model are pruned, which are left out, and why.
-    Arrays of fewer than two dimensions are counted in one line.
+    Arrays of fewer than two dimensions are counted in one line, and so are buffers in files.
 
     Parameters
     ----------
@@ -63,7 +65,7 @@ def scope_of(decisions: Sequence[Decision]) -> Scope:
         searched=sum(one.size for one in matrices if one.chosen),
         matrices=sum(one.size for one in matrices),
         by_pattern=sum(one.size for one in matrices if one.by_pattern),
-        parameters=sum(one.size for one in decisions if one.reason is not Reason.NOT_FLOATING),
+        parameters=sum(one.size for one in decisions if one.reason not in NO_PARAMETERS),
         largest=tuple((one.name, one.size, one.why) for one in missing[:_NAMED]),
     )
 
@@ -78,15 +80,16 @@ def _headline(scope: Scope, decisions: Sequence[Decision]) -> str:
 
 
 def _rows(decisions: Sequence[Decision]) -> list[tables.Row]:
-    """A row for each array, first those that are chosen; one for all vectors."""
+    """A row for each array, first those that are chosen; one for all vectors, one for buffers."""
     rows: list[tables.Row] = [("", "name", "shape", "why", "numbers")]
-    vectors = [one for one in decisions if one.reason is Reason.VECTOR]
-    shown = [one for one in decisions if one.reason is not Reason.VECTOR]
+    shown = [one for one in decisions if one.reason not in _COUNTED]
     for one in sorted(shown, key=lambda one: not one.chosen):
         which = "pruned" if one.chosen else "left out"
-        name, why = tables.printable(one.name), tables.printable(one.why)
+        name, why = tables.printable(one.name), tables.printable(one.brief)
         rows.append((which, name, str(one.shape), why, f"{one.size:,}"))
-    if vectors:
-        total = sum(one.size for one in vectors)
-        rows.append(("left out", f"{len(vectors)} others", "", Reason.VECTOR.value, f"{total:,}"))
+    for reason in _COUNTED:
+        sizes = [one.size for one in decisions if one.reason is reason]
+        if sizes:
+            others = f"{len(sizes)} other{'s' * (len(sizes) > 1)}"
+            rows.append(("left out", others, "", reason.value, f"{sum(sizes):,}"))
     return rows

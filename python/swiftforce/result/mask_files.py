@@ -15,6 +15,7 @@ from swiftforce.result.masks import check_not_sharded
 from swiftforce.result.parts import joined, with_lost_parts
 from swiftforce.result.records import Layer, PruningRecord, Scope
 from swiftforce.result.saved_steps import packed_steps, unpacked_steps
+from swiftforce.result.zero_scores import ZeroScores
 
 _FORMAT = FileFormat("swiftforce-masks", 2, "masks", MaskFileError, oldest=1)
 
@@ -59,6 +60,7 @@ def write(
         "layers": [[layer.name, list(layer.shape), layer.kept] for layer in pruning.layers],
         "history": history,
         "scope": None if pruning.scope is None else asdict(pruning.scope),
+        "zeros": None if pruning.zeros is None else asdict(pruning.zeros),
     }
     _FORMAT.write(path, {**packed, **counts}, about)
 
@@ -102,6 +104,7 @@ def _record(arrays: dict[str, Array], about: dict[str, Any]) -> PruningRecord[An
         seed=checks.whole(about["seed"], "the seed", most=2**64 - 1),
         schedule=checks.text(about["schedule"], "the schedule"),
         scope=_scope(about.get("scope")),
+        zeros=_zeros(about.get("zeros")),
     )
 
 
@@ -128,6 +131,20 @@ def _scope(entries: Any) -> Scope | None:  # noqa: ANN401 - of a file
         for name, size, why in largest
     ]
     return Scope(**counts, largest=tuple(named))
+
+
+def _zeros(entries: Any) -> ZeroScores | None:  # noqa: ANN401 - of a file
+    """Why scores were zero; older files do not say."""
+    if entries is None:
+        return None
+    named = {
+        name: tuple(
+            checks.text(one, f"a name in zeros.{name}")
+            for one in checks.items(entries[name], f"zeros.{name}")
+        )
+        for name in ("layers", "factors")
+    }
+    return ZeroScores(**named)
 
 
 def _layer(entry: object, position: int) -> Layer:

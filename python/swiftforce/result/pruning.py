@@ -49,6 +49,9 @@ class Pruning(PruningRecord[Masks_co]):
         The name of the schedule; ``custom`` if the caller passed a list.
     scope : Scope, optional
         What part of the model was searched; None where only weights were given.
+    zeros : ZeroScores, optional
+        Tensors whose every score was zero at the first step, and the tensors of zeros that cause
+        it; None where this is not known.
     """
 
     @property

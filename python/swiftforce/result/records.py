@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from swiftforce.inputs import Tensors
+from swiftforce.result.zero_scores import ZeroScores
 
 #: The structure of masks: a dict, list or tuple of arrays, one array, or what an adapter returns.
 Masks_co = TypeVar("Masks_co", covariant=True)
@@ -169,6 +170,9 @@ class PruningRecord(Generic[Masks_co]):
         The name of the schedule; ``custom`` if the caller passed a list.
     scope : Scope, optional
         What part of the model was searched; None where only weights were given.
+    zeros : ZeroScores, optional
+        Tensors whose every score was zero at the first step, and the tensors of zeros that cause
+        it; None where this is not known.
     """
 
     masks: Masks_co
@@ -178,6 +182,7 @@ class PruningRecord(Generic[Masks_co]):
     seed: int
     schedule: str
     scope: Scope | None = None
+    zeros: ZeroScores | None = None
 
     @property
     def size(self) -> int:

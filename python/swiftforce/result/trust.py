@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from swiftforce.errors import (
@@ -65,8 +64,9 @@ def concerns(
     found += _of_parts(layers)
     if free and len(history) > 1 and not is_explained and _never_had_gradients(history):
         text = (
-            f"removed weights had a gradient of zero in all {len(history)} steps, so none could "
-            "return: pass dense gradients, not multiplied by the masks"
+            f"removed weights had a score of zero in all {len(history)} steps, so none could "
+            "return: pass dense gradients, not multiplied by the masks (weights that are zero "
+            "themselves also have a score of zero)"
         )
         found.append(Concern(MaskedGradientsWarning, text))
     return found
@@ -75,7 +75,7 @@ def concerns(
 def texts(record: PruningRecord[Any]) -> tuple[str, ...]:
     """Reasons not to trust the masks of a result, in words; empty if there are none."""
     free = record.method in methods() and method_info(record.method)["free"]
-    found = concerns(record.layers, record.history, free=free)
+    found = concerns(record.layers, record.history, free=free, zeros=record.zeros)
     return tuple(concern.text for concern in (*found, *_of_scope(record.scope)))
 
 
@@ -160,10 +160,18 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _never_had_gradients(history: Sequence[Step]) -> bool:
-    """Whether at every step all removed weights may have had a score of zero."""
+    """Whether at every step all removed weights may have had a score of zero, due to the masks."""
     # All weights compete in the first step, those of other ranks included.
-    size = history[0].candidates
-    return not any(step.revived for step in history) and all(
-        size > before.keep and step.zero_scores >= size - before.keep
-        for before, step in pairwise(history)
+    first = history[0]
+    size = first.candidates
+    # Scores that are zero before any mask have another cause: weights or gradients of zero.
+    is_dense = first.keep + first.removed - first.revived == size
+    explained = first.zero_scores if is_dense else 0
+    removed = [size - step.keep for step in history[:-1]]
+    return (
+        not any(step.revived for step in history)
+        and max(removed) > explained
+        and all(
+            0 < count <= step.zero_scores for count, step in zip(removed, history[1:], strict=True)
+        )
     )

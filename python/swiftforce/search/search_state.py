@@ -226,6 +226,7 @@ class SearchState(Generic[Masks_co]):
             history=history,
             seed=self._seed,
             schedule=self._schedule,
+            zeros=zeros,
         )
 
     def _found(self, *, copies: bool) -> tuple[tuple[Step, ...], tuple[Array, ...]]:

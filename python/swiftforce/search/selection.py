@@ -183,6 +183,7 @@ def prune_by_scores(
         history=(step,),
         seed=0,
         schedule="exponential",
+        zeros=zeros,
     )
 
 
