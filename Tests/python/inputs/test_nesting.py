@@ -180,7 +180,19 @@ def test_structures_that_differ(gradients: Any, text: str) -> None:
         ({"a": [W, None]}, sf.UnsupportedTypeError, r"^weights\['a'\]\[1\] is a NoneType"),
         ({"a": {"w": W.astype(int)}}, sf.UnsupportedTypeError, r"\['a'\]\['w'\] has dtype int64"),
         ({"a": {"w": np.ones((2, 3), "f4").T}}, sf.LayoutError, r"\['a'\]\['w'\] is not C-contig"),
-        ({"a": {"b": W}, "a/b": V}, sf.StructureError, "equal as text"),
+        (
+            {"a": [[1.0, 2.0], [3.0, 4.0]]},
+            sf.UnsupportedTypeError,
+            r"^weights\['a'\] is a list, not",
+        ),
+        ([[[[1], [2]], ((3,), (4,))]], sf.UnsupportedTypeError, r"^weights\[0\] is a list, not"),
+        ({"a": [[1.0], W]}, sf.UnsupportedTypeError, r"^weights\['a'\]\[0\] is a list, not"),
+        (
+            {"a": {"b": W}, "c": V, "a/b": V},
+            sf.StructureError,
+            "equal as text: 'a/b'; keys of nested mappings are joined with '/': rename one of",
+        ),
+        ({1: W, "1": V, "c": V}, sf.StructureError, "equal as text: '1'; keys"),
         ({"a": {}, "b": [()]}, sf.StructureError, "hold no elements"),
         (
             {"a": {"w": W}, "b": (W,)},
@@ -205,7 +217,9 @@ def test_structures_that_contain_themselves() -> None:
     deep: Any = W
     for _ in range(5000):
         deep = [deep]
-    for weights in (circle, deep):
+    twice: list[Any] = []
+    twice += [twice, [1.0, twice]]
+    for weights in (circle, deep, twice):
         with pytest.raises(sf.StructureError, match="nested more than 100 deep"):
             sf.magnitude(weights, keep=1)
 

@@ -169,6 +169,29 @@ def test_other_weights_are_refused(
     assert str(tmp_path / "s") in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        ("force, seed 1", "it says 'seed 0' where this one says 'seed 1'"),
+        ("snip, seed 1", "it says 'force, seed 0' where this one says 'snip, seed 1'"),
+        ("force, seed 0, again", "it says nothing where this one says 'again'"),
+        ("force", "it says 'seed 0' where this one says nothing"),
+        ("", "it says 'force, seed 0' where this one says nothing"),
+        ("force, seed 0, ", "it says nothing where this one says nothing"),
+    ],
+)
+def test_only_the_parts_of_a_label_that_differ_are_named(
+    label: str, text: str, tmp_path: Path
+) -> None:
+    weights, _ = weights_and_gradients()
+    path = tmp_path / "search"
+    sf.MaskSearch(weights, sparsity=0.5).save(path, label="force, seed 0")
+    with pytest.raises(sf.SearchFileError) as caught:
+        sf.MaskSearch.resume(path, weights, label=label)
+    expected = f"{path} is of another search: {text}; remove the file to start a new search"
+    assert str(caught.value) == expected
+
+
 # ------------------------------------------------------------------------- files that are wrong
 
 

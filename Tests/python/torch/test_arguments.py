@@ -63,7 +63,7 @@ def test_a_batch_loss_that_is_not_a_function() -> None:
 @pytest.mark.parametrize("loss", [cross_entropy, nn.CrossEntropyLoss()])
 def test_loss_and_batches_that_are_swapped(loss: Any) -> None:
     text = message(sf.UnsupportedTypeError, lambda: sft.prune(mlp(), loss, batches(), sparsity=0.5))
-    assert text == "loss and batches are swapped: the order is prune(model, batches, loss)"
+    assert text == "loss and batches are swapped: the order is (model, batches, loss)"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_loss_and_batches_that_are_swapped(loss: Any) -> None:
         (
             (cross_entropy,),
             "batches is the function cross_entropy, not an iterable of batches: the order is "
-            "prune(model, batches, loss)",
+            "(model, batches, loss)",
         ),
         ((3, cross_entropy), "batches must be an iterable such as a DataLoader, not int"),
     ],
@@ -239,10 +239,33 @@ def test_what_is_not_a_module(call: str, model: Any, text: str) -> None:
     assert message(sf.UnsupportedTypeError, lambda: CALLS[call](model)) == text
 
 
+@pytest.mark.filterwarnings("ignore:`?torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("compiled", ["script", "trace"])
+def test_a_model_of_torchscript(call: str, compiled: str) -> None:
+    model = mlp()
+    model = (
+        torch.jit.script(model) if compiled == "script" else torch.jit.trace(model, batches()[0][0])
+    )
+    text = message(sf.UnsupportedTypeError, lambda: CALLS[call](model))
+    assert text.startswith("model is a module of TorchScript: prune it before torch.jit.script")
+
+
 def test_a_model_without_prunable_weights_names_its_parameters() -> None:
     text = message(sf.StructureError, lambda: sft.prunable(nn.Embedding(2, 2)))
     assert text.startswith("Embedding has no weight to prune")
     assert "choose others with include, of: weight" in text
+
+
+@pytest.mark.parametrize("call", ["prune", "prunable"])
+def test_a_frozen_model_is_named_as_such(call: str) -> None:
+    model = mlp().requires_grad_(False)
+    text = message(sf.StructureError, lambda: CALLS[call](model))
+    assert text == (
+        "Sequential has no weight to prune: no parameter is trained (requires_grad is False); "
+        "call requires_grad_(True) before, or choose frozen parameters with include"
+    )
+    assert list(sft.prunable(model, include="0.*")) == ["0.weight", "0.bias"]
 
 
 def test_a_complex_weight_is_not_cast() -> None:

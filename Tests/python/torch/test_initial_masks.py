@@ -76,8 +76,9 @@ def test_a_checkpoint_is_of_one_beginning(tmp_path: Path) -> None:
     found = sft.force(net, batches(), LOSS, initial_masks=first, **options)
     again = sft.force(net, batches(), LOSS, initial_masks=first, **options)
     assert again.history == found.history
-    for masks in (other, None):
-        with pytest.raises(sf.SearchFileError, match="labelled"):
+    for masks, now in ((other, "'from the masks .*'"), (None, "nothing")):
+        text = f"it says 'from the masks [^,]*' where this one says {now}; remove the file to start"
+        with pytest.raises(sf.SearchFileError, match=text):
             sft.force(net, batches(), LOSS, initial_masks=masks, **options)
 
 

@@ -176,19 +176,20 @@ def test_a_search_that_was_stopped_resumes_to_the_bit(
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "text"),
     [
-        {"method": "synflow"},
-        {"seed": 2},
-        {"sparsity": 0.6},
-        {"batches_per_step": 2},
-        {"mode": "eval"},
+        ({"method": "force"}, "it says 'iterative_snip' where this one says 'force'"),
+        ({"method": "synflow"}, "it says 'iterative_snip, train mode.* says 'synflow, "),
+        ({"seed": 2}, r"it says 'seed \d' where this one says 'seed 2'"),
+        ({"sparsity": 0.6}, ""),
+        ({"batches_per_step": 2}, "it says '1 batches per step' where this one says '2 batches"),
+        ({"mode": "eval"}, "it says 'train mode' where this one says 'eval mode'"),
     ],
 )
-def test_a_checkpoint_of_another_search_is_refused(changes: Any, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_search_is_refused(changes: Any, text: str, tmp_path: Path) -> None:
     path = tmp_path / "search.safetensors"
     searched(path, method="iterative_snip")
-    with pytest.raises(sf.SearchFileError, match="another search"):
+    with pytest.raises(sf.SearchFileError, match=f"another search: .*{text}"):
         searched(path, **{"method": "iterative_snip"} | changes)
 
 

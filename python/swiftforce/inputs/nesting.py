@@ -200,9 +200,20 @@ def _is_structure(value: object) -> bool:
         return False
     if is_mapping(value):
         return True
-    if not is_sequence(value):
+    return is_sequence(value) and not _is_of_numbers(value)
+
+
+def _is_of_numbers(value: Sequence[Any], depth: int = _DEEPEST) -> bool:
+    """Whether a sequence is an array written as lists: it holds numbers, or such sequences."""
+    # A sequence that is deeper, or contains itself, is refused as a structure.
+    if not value or depth == 0:
         return False
-    return not value or any(is_array(one) or is_mapping(one) or is_sequence(one) for one in value)
+    return not any(
+        is_array(one)
+        or is_mapping(one)
+        or (is_sequence(one) and not _is_of_numbers(one, depth - 1))
+        for one in value
+    )
 
 
 def listed(keys: Sequence[Hashable], most: int = 3) -> str:

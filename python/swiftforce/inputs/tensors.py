@@ -6,6 +6,7 @@ is converted: an array that does not fit is an error that names it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
@@ -76,7 +77,11 @@ class Tensors:
         if self.size == 0 and not may_be_empty:
             raise StructureError(f"{role} hold no elements")
         if len(self._paths) > 1 and len(set(self.names)) != len(self.names):
-            raise StructureError(f"two of the names of {role} are equal as text: {self.names}")
+            twice = [name for name, count in Counter(self.names).items() if count > 1]
+            raise StructureError(
+                f"two of the names of {role} are equal as text: {listed(twice)}; keys of nested "
+                "mappings are joined with '/': rename one of them"
+            )
 
     @property
     def structure(self) -> Any:  # noqa: ANN401 - JSON

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -142,8 +143,10 @@ class SavedSearch:
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise SearchFileError(f"{path} is damaged: {error}") from None
         if saved.label != label:
+            was, now = _differing_parts(saved.label, label)
             raise SearchFileError(
-                f"{path} is of another search: it is labelled {saved.label!r}, not {label!r}"
+                f"{path} is of another search: it says {was} where this one says {now}; remove the "
+                "file to start a new search"
             )
         return saved
 
@@ -229,6 +232,18 @@ class SavedSearch:
             masks=masks,
             label=checks.text(about.get("label", ""), "the label"),
         )
+
+
+def _differing_parts(label: str, other: str) -> tuple[str, str]:
+    """The parts of two labels, between commas, that are not the same, each side for a message."""
+    pairs = zip_longest(label.split(", "), other.split(", "), fillvalue=None)
+    was, now = zip(*(pair for pair in pairs if pair[0] != pair[1]), strict=True)
+    return _quoted(was), _quoted(now)
+
+
+def _quoted(parts: Sequence[str | None]) -> str:
+    text = ", ".join(part for part in parts if part)
+    return repr(text) if text else "nothing"
 
 
 def _is_flattened(shape: tuple[int, ...], saved: tuple[int, ...] | None) -> bool:

@@ -23,8 +23,13 @@ def check_model(model: object) -> nn.Module:
     Raises
     ------
     UnsupportedTypeError
-        If it is not an instance of `torch.nn.Module`.
+        If it is not an instance of `torch.nn.Module`, or is compiled by TorchScript, which has
+        neither hooks nor parameters that can be replaced.
     """
+    if isinstance(model, torch.jit.ScriptModule):
+        raise UnsupportedTypeError(
+            "model is a module of TorchScript: prune it before torch.jit.script or torch.jit.trace"
+        )
     if isinstance(model, nn.Module):
         return model
     if inspect.isclass(model) and issubclass(model, nn.Module):
@@ -57,11 +62,11 @@ def check_objective(loss: object, batch_loss: object, batches: object, method: s
     if batches is not None and callable(batches) and not _is_iterable(batches):
         if loss is not None and not callable(loss):
             raise UnsupportedTypeError(
-                "loss and batches are swapped: the order is prune(model, batches, loss)"
+                "loss and batches are swapped: the order is (model, batches, loss)"
             )
         raise UnsupportedTypeError(
             f"batches is {_name_of(batches)}, not an iterable of batches: the order is "
-            "prune(model, batches, loss)"
+            "(model, batches, loss)"
         )
     if batches is None:
         raise MissingGradientsError(f"the method {method!r} needs batches: pass a DataLoader")

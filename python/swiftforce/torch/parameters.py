@@ -106,7 +106,7 @@ def chosen_of(
     try:
         decisions = choose(candidates, include, exclude, nothing="nothing to prune")
     except StructureError:
-        raise _nothing_to_prune(model, named) from None
+        raise _nothing_to_prune(model, named, include) from None
     found = Prunable(named, decisions)
     for name, parameter in found.items():
         _check_has_values(name, parameter)
@@ -134,14 +134,22 @@ def warn_about_computed(parameters: Prunable[nn.Parameter], *, stacklevel: int) 
         )
 
 
-def _nothing_to_prune(model: nn.Module, named: Mapping[str, nn.Parameter]) -> Exception:
+def _nothing_to_prune(
+    model: nn.Module, named: Mapping[str, nn.Parameter], include: Patterns | None
+) -> Exception:
     """The error for a model that has no prunable weight."""
     for name, parameter in named.items():
         if parameter.is_complex():
             return UnsupportedTypeError(_not_floating(name, parameter))
+    kind = type(model).__name__
     floating = [name for name, one in named.items() if one.is_floating_point()]
+    if include is None and named and not any(one.requires_grad for one in named.values()):
+        return StructureError(
+            f"{kind} has no weight to prune: no parameter is trained (requires_grad is False); "
+            "call requires_grad_(True) before, or choose frozen parameters with include"
+        )
     return StructureError(
-        f"{type(model).__name__} has no weight to prune: no trained matrix of a product or a "
+        f"{kind} has no weight to prune: no trained matrix of a product or a "
         f"convolution is left; choose others with include, of: {listed(floating) or 'none'}"
     )
 
