@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 
 import swiftforce.torch as sft  # noqa: E402
 import torch_models  # noqa: E402
+from delicate_models import Notes  # noqa: E402
 from path_models import MODELS, Function, by_gradients, linear, random_masks  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
@@ -76,17 +77,17 @@ def test_the_default_type_does_not_matter(dtype: torch.dtype) -> None:
             if dtype == torch.float64:
                 torch_models.assert_same(found.masks, by_gradients(model, masks, *inputs))
             assert found.effective
-        seen = []
+        notes = Notes()
 
         def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
-            seen.append(x.dtype)
+            notes.taken.append(x.dtype)
             whole = torch.zeros(len(x), 3)
             whole[:, :2] = m.a(x)
             return m.b(whole)
 
         model = Function(forward, a=linear(3, 2), b=linear(3, 1))
         assert sft.effective_density(model, inputs=(1, 3)).effective == 8
-        assert seen == [torch.float32]
+        assert notes.taken == [torch.float32]
     finally:
         torch.set_default_dtype(torch.float32)
 

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 
 import swiftforce.torch as sft  # noqa: E402
 import torch_models  # noqa: E402
+from delicate_models import Notes  # noqa: E402
 from swiftforce.torch.objective import size_of  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
@@ -36,10 +37,10 @@ class Recording(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = mlp()
-        self.seen: list[float] = []
+        self.notes = Notes()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.seen.append(float(x[0, 0]))
+        self.notes.taken.append(float(x[0, 0]))
         return self.body(x)
 
 
@@ -49,7 +50,7 @@ def order_seen(data: Any, **options: Any) -> list[int]:
     model = Recording()
     given = {"loss": cross_entropy, "sparsity": 0.5, **options}
     sft.prune(model, data, **given)
-    return [firsts.index(first) for first in model.seen]
+    return [firsts.index(first) for first in model.notes.taken]
 
 
 def five() -> torch_models.Batches:
