@@ -43,7 +43,6 @@ def test_a_search_warns_at_the_line_that_asks_for_the_result() -> None:
     assert [warning.category for warning in caught] == [
         sf.DegenerateSaliencyWarning,
         sf.LayerCollapseWarning,
-        sf.MaskedGradientsWarning,
     ]
     assert {warning.filename for warning in caught} == {__file__}
     assert "2 of 2 steps (1, 2) had fewer" in str(caught[0].message)
