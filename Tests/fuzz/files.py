@@ -8,7 +8,6 @@ machine, so `--first i --cases 1` repeats it.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import os
@@ -17,18 +16,16 @@ import signal
 import sys
 import tarfile
 import tempfile
-import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import swiftforce as sf
+from campaign import run
 from mutations import bent, damaged, other_header, resealed, text_of, zipped
 from swiftforce import cli, datasets, nn
 from swiftforce.files import Checkpoint
@@ -331,38 +328,5 @@ def _limit_memory() -> None:
     )
 
 
-def main() -> int:
-    """Run all cases and print how many there were; 1 if one failed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--cases", type=int, default=350_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--first", type=int, default=0, help="number of the first case")
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
-    given = parser.parse_args()
-    started = time.monotonic()
-    starts = range(given.first, given.first + given.cases, TASK)
-    counts = [min(TASK, given.first + given.cases - start) for start in starts]
-    done: Counter[str] = Counter()
-    failures: list[str] = []
-    with ProcessPoolExecutor(given.processes, max_tasks_per_child=50) as pool:
-        tasks = [pool.submit(task, given.seed, *some) for some in zip(starts, counts, strict=True)]
-        for start, one in zip(starts, tasks, strict=True):
-            try:
-                found, failed = one.result()
-            except BrokenProcessPool:
-                found, failed = Counter(), [f"a process ended in the cases from {start} on"]
-            done += found
-            for line in failed[: max(0, 20 - len(failures))]:
-                print(line, flush=True)
-            failures += failed
-    minutes = (time.monotonic() - started) / 60
-    print(f"{given.cases} cases of seed {given.seed} in {minutes:.1f} minutes")
-    print(", ".join(f"{name}: {count}" for name, count in sorted(done.items())))
-    print(f"{len(failures)} failed")
-    return bool(failures)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(task, description=__doc__, cases=350_000, size=TASK, tasks=50))

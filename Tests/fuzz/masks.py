@@ -8,14 +8,10 @@ case runs with subnormal numbers flushed to zero on the calling thread, which mu
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
-import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "python" / "support"))
 
 import oracle
 import swiftforce as sf
+from campaign import run
 from kinds import KINDS, SIZES, cut, shaped
 from matrix import DTYPES, made, widened
 
@@ -154,33 +151,5 @@ def task(seed: int, first: int, count: int) -> tuple[Counter[str], list[str]]:
     return done, failures
 
 
-def main() -> int:
-    """Run all cases and print how many there were; 1 if one failed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--cases", type=int, default=1_000_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--first", type=int, default=0, help="number of the first case")
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
-    given = parser.parse_args()
-    started = time.monotonic()
-    starts = range(given.first, given.first + given.cases, TASK)
-    counts = [min(TASK, given.first + given.cases - start) for start in starts]
-    done: Counter[str] = Counter()
-    failures: list[str] = []
-    with ProcessPoolExecutor(given.processes) as pool:
-        for found, failed in pool.map(task, [given.seed] * len(counts), starts, counts):
-            done += found
-            for line in failed[: max(0, 20 - len(failures))]:
-                print(line, flush=True)
-            failures += failed
-    minutes = (time.monotonic() - started) / 60
-    print(f"{done.total() + len(failures)} cases of seed {given.seed} in {minutes:.1f} minutes")
-    print(", ".join(f"{name}: {count}" for name, count in sorted(done.items())))
-    print(f"{len(failures)} failed")
-    return bool(failures)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(task, description=__doc__, cases=1_000_000, size=TASK, tasks=None))
