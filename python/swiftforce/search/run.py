@@ -23,6 +23,8 @@ def run(
     search = MaskSearch(weights, **options)
     if search.needs_gradients:
         check_gradients(gradients, search.method, search.steps)
+    if search.steps == 1 and progress is None:
+        progress = False  # A bar of one step would only appear when it is over.
     for _ in bar(range(search.steps), description=search.method, shown=progress):
         if search.needs_gradients:
             search.step(gradients_at(gradients, search.masked_weights))
