@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,7 @@ from swiftforce.adapters import Patterns, PeekedBatches, Reason, as_patterns
 from swiftforce.result import Prunable
 from swiftforce.torch.arguments import check_objective
 from swiftforce.torch.eager import eager
-from swiftforce.torch.model_state import ModelState, forked_generators
+from swiftforce.torch.model_state import ModelState
 from swiftforce.torch.objective import BatchLoss, Loss, Objective
 from swiftforce.torch.parameters import chosen_of
 from swiftforce.torch.products import ProductWatch
@@ -33,11 +32,11 @@ def searched(
     patterns: tuple[Patterns | None, Patterns],
     *,
     mode: str,
-    stack: ExitStack,
 ) -> tuple[Prunable[nn.Parameter], Iterable[Any] | None]:
     """The parameters that a method searches, and the batches for it.
 
-    Where names alone say that parameters are weights, the first batch decides.
+    Where names alone say that parameters are weights, the first batch decides. The caller restores
+    the states of random number generators, which looking at it may change.
 
     Parameters
     ----------
@@ -50,8 +49,6 @@ def searched(
         ``include`` and ``exclude``.
     mode : {"train", "eval", "as_is"}
         The mode that the model is scored in.
-    stack : ExitStack
-        Restores the states of random number generators at the end of the search.
     """
     include, exclude = (as_patterns(one) for one in patterns)
     choose = partial(chosen_of, model, include, exclude or ())
@@ -59,7 +56,6 @@ def searched(
     if method.takes_gradients and _may_tell(parameters):
         check_objective(*losses, batches, method.name)
         assert batches is not None
-        stack.enter_context(forked_generators(batches))
         batches = PeekedBatches(batches)
         device = next(iter(parameters.values())).device
         objective = Objective(scored(model), *losses, device=device)

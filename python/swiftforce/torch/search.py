@@ -89,7 +89,6 @@ def run_search(
                 (loss, batch_loss),
                 (include, exclude),
                 mode=how_scored,
-                stack=generators,
             )
             sharding = sharding_of(parameters, communicator, mesh)
             _check_can(row.name, sharding, checkpoint)
@@ -153,6 +152,8 @@ def run_search(
                     communicator=sharding.communicator if sharding is not None else None,
                     pieces=sharding.pieces if sharding is not None else None,
                 )
+                if begins_at is not None:
+                    buffers.load_masked()
                 run = _Run(row.name, scoring, buffers, sharding, ranks, group)
                 found, packed = run.finish(search, checkpoint, label, others, progress)
             if ranks is not None:
@@ -184,7 +185,6 @@ class _Run:
         progress: bool | None,
     ) -> tuple[Pruning[Masks], Sequence[Array] | None]:
         """Search to the end; the result and, on the first rank that has shards, whole masks."""
-        self.buffers.load_masked()
         if checkpoint is not None and _exists(checkpoint, self.group):
             search = _resumed(search, checkpoint, label, self.buffers, self.sharding)
             self.scoring.skip(search.taken)
