@@ -136,9 +136,6 @@ def run_search(
                 found = _by_products(buffers, scoring, sparsity, keep, others)
             else:
                 label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*how)
-                if begins_at is not None:
-                    # Each rank has shards of its own, and all give the file the same label.
-                    label += f", from the masks {'of all ranks' if sharding else begins}"
                 search = MaskSearch(
                     buffers.dense,
                     method=row.core,
@@ -153,6 +150,8 @@ def run_search(
                     pieces=sharding.pieces if sharding is not None else None,
                 )
                 if begins_at is not None:
+                    # Each rank has shards of its own, and all give the file the same label.
+                    label += f", from the masks {'of all ranks' if sharding else begins}"
                     buffers.load_masked()
                 run = _Run(row.name, scoring, buffers, sharding, ranks, group)
                 found, packed = run.finish(search, checkpoint, label, others, progress)
