@@ -1,7 +1,7 @@
 // How a convolution is divided into strips that fit in cache, and how a strip's source is copied so
 // that every tap reads one contiguous run. What must not live here: sums of products.
 
-/// Adjacent targets of one row, for some of the samples.
+/// Adjacent targets of one row, for some blocks of samples.
 struct Strip: Sendable {
   /// The index of its source's layout in `StripPlan.layouts`.
   let layout: Int
@@ -9,22 +9,21 @@ struct Strip: Sendable {
   let row: Int
   let column: Int
   let columns: Int
-  let samples: Range<Int>
-
-  /// Elements of each channel.
-  var length: Int { columns * samples.count }
+  let blocks: Range<Int>
 }
 
 /// The strips of a convolution for a batch, and the layouts of their copied sources.
 ///
 /// The source of a strip is copied channel by channel: for each row of taps, the columns that any
-/// of its taps reads, grouped by phase, with `samples` elements each. A tap is then a fixed offset:
-/// the inner loop computes no index, padding is zeros in the copy, and reads are contiguous.
+/// of its taps reads, grouped by phase, with the samples of all its blocks. A tap is then a fixed
+/// offset: the inner loop computes no index, padding is zeros in the copy, and reads are contiguous.
 struct StripPlan: Sendable {
   /// The taps of rows and columns, and the offset of each tap in a copied channel.
   struct SourceLayout: Sendable {
     let rows: TapClass
     let columns: TapClass
+    /// Elements of a column.
+    let samples: Int
     /// The columns of each phase: the first is `first` + the strip's column, there are `extra` more
     /// than the strip has, and they begin at offset `start` of a row of taps.
     let phases: [(phase: Int, first: Int, extra: Int, start: Int)]
@@ -40,15 +39,12 @@ struct StripPlan: Sendable {
 
   let layouts: [SourceLayout]
   let strips: [Strip]
-  let batch: Int
-  /// The samples and columns of the largest strip.
-  let samples: Int
-  let columns: Int
-  /// The sizes of the source's and the target's image.
-  let sourceHeight: Int
-  let sourceWidth: Int
-  let targetWidth: Int
-  let targetHeight: Int
+  /// How many samples are adjacent.
+  let lanes: Int
+  let source: StridedImage
+  let target: StridedImage
+  /// Elements of each target channel of the longest strip.
+  let length: Int
   /// Elements of the largest copied channel of all layouts.
   let channelLength: Int
 
@@ -56,38 +52,35 @@ struct StripPlan: Sendable {
   ///   - length: the desired length of a strip, which a short row may not reach.
   ///   - kernelWidth: the columns of the kernel.
   init(
-    rows: [TapClass], columns: [TapClass], height: Int, width: Int, batch: Int, length: Int,
+    rows: [TapClass], columns: [TapClass], source: Shape, target: Shape, batch: Int, length: Int,
     kernelWidth: Int
   ) {
-    let parts = (batch + max(length, 128) - 1) / max(length, 128)
-    let samples = (batch + parts - 1) / parts
-    let desired = parts > 1 ? 1 : max(1, length / samples)
-    let widest = columns.map(\.count).max() ?? 1
-    let pieces = (widest + desired - 1) / desired
-    let maximum = (widest + pieces - 1) / pieces
-    self.batch = batch
-    self.samples = samples
-    self.columns = maximum
-    sourceHeight = rows[0].sources
-    sourceWidth = columns[0].sources
-    targetHeight = height
-    targetWidth = width
+    lanes = target.lanes(batch: batch)
+    let blocks = (batch + lanes - 1) / lanes
+    let size = StripSize(
+      widest: columns.map(\.count).max() ?? 1, blocks: blocks, lanes: lanes, length: length)
+    self.source = StridedImage(source, lanes: lanes)
+    self.target = StridedImage(target, lanes: lanes)
+    self.length = size.columns * size.blocks * lanes
     var layouts: [SourceLayout] = []
     var strips: [Strip] = []
-    for rowClass in rows {
-      for columnClass in columns {
-        layouts.append(
-          SourceLayout(
-            rows: rowClass, columns: columnClass, maximum: maximum, samples: samples,
-            kernelWidth: kernelWidth))
+    // Rows follow each other, so that what two strips read is still in cache.
+    for first in stride(from: 0, to: blocks, by: size.blocks) {
+      let blocks = first..<min(first + size.blocks, blocks)
+      let begin = blocks.count == size.blocks ? 0 : layouts.count
+      if first == 0 || begin > 0 {
+        layouts += StripPlan.layouts(
+          rows, columns, maximum: size.columns, samples: blocks.count * lanes,
+          kernelWidth: kernelWidth)
+      }
+      for (i, rowClass) in rows.enumerated() {
         for row in 0..<rowClass.count {
-          for column in stride(from: 0, to: columnClass.count, by: maximum) {
-            for first in stride(from: 0, to: batch, by: samples) {
+          for (j, columnClass) in columns.enumerated() {
+            for column in stride(from: 0, to: columnClass.count, by: size.columns) {
               strips.append(
                 Strip(
-                  layout: layouts.count - 1, row: row, column: column,
-                  columns: min(maximum, columnClass.count - column),
-                  samples: first..<min(first + samples, batch)))
+                  layout: begin + i * columns.count + j, row: row, column: column,
+                  columns: min(size.columns, columnClass.count - column), blocks: blocks))
             }
           }
         }
@@ -98,34 +91,89 @@ struct StripPlan: Sendable {
     channelLength = layouts.map(\.channelLength).max() ?? 0
   }
 
-  /// Elements of each target channel of the longest strip.
-  var length: Int { columns * samples }
+  private static func layouts(
+    _ rows: [TapClass], _ columns: [TapClass], maximum: Int, samples: Int, kernelWidth: Int
+  ) -> [SourceLayout] {
+    rows.flatMap { rows in
+      columns.map { columns in
+        SourceLayout(
+          rows: rows, columns: columns, maximum: maximum, samples: samples,
+          kernelWidth: kernelWidth)
+      }
+    }
+  }
 
-  /// The index of a strip's first element in a target channel, and the distance between its
-  /// columns.
-  func target(of strip: Strip) -> (start: Int, step: Int) {
+  /// Elements of each target channel of a strip.
+  func length(of strip: Strip) -> Int { strip.columns * strip.blocks.count * lanes }
+
+  /// The index of a strip's first element in the target, for its first channel, and the distance
+  /// between its columns.
+  func place(of strip: Strip) -> (start: Int, step: Int) {
     let layout = layouts[strip.layout]
     let row = layout.rows.target(strip.row)
     let column = layout.columns.target(strip.column)
     return (
-      (row * targetWidth + column) * batch + strip.samples.lowerBound, layout.columns.step * batch
+      strip.blocks.lowerBound * target.block + (row * target.width + column) * lanes,
+      layout.columns.step * lanes
     )
   }
 }
 
+/// The sizes of an image in memory, in elements.
+struct StridedImage: Sendable {
+  let width: Int
+  let row: Int
+  let channel: Int
+  let block: Int
+
+  init(_ shape: Shape, lanes: Int) {
+    width = shape.dimensions[2]
+    row = width * lanes
+    channel = shape.dimensions[1] * row
+    block = shape.dimensions[0] * channel
+  }
+}
+
+/// How many columns and blocks a strip has.
+struct StripSize {
+  let columns: Int
+  let blocks: Int
+
+  /// Whole rows if possible: the copy of a strip has some columns more than the strip.
+  ///
+  /// - Parameters:
+  ///   - widest: the columns of the widest row.
+  ///   - length: the desired number of elements.
+  init(widest: Int, blocks: Int, lanes: Int, length: Int) {
+    let pieces = max(1, length / lanes)
+    columns = StripSize.part(of: widest, atMost: pieces)
+    self.blocks = StripSize.part(of: blocks, atMost: max(1, pieces / columns))
+  }
+
+  /// The size of equal parts.
+  private static func part(of count: Int, atMost limit: Int) -> Int {
+    let parts = (count + limit - 1) / limit
+    return (count + parts - 1) / parts
+  }
+}
+
 extension StripPlan {
-  /// The bytes that the plans of a convolution take, forward and backward, at most. Lists that grow
-  /// take up to three times what they hold.
-  static func tables(_ rows: ConvolutionSide, _ columns: ConvolutionSide, batch: Int) -> Int {
-    let parts = Double(batch / 128 + 1)
-    let strips = Double(2 * rows.outputs * columns.outputs + rows.inputs * columns.inputs) * parts
-    let taps = rows.kernel * columns.kernel + rows.kernel + columns.kernel
-    let classes =
-      min(rows.stride, rows.inputs) * min(columns.stride, columns.inputs)
-      + min(rows.stride, rows.kernel) + min(columns.stride, columns.kernel)
-    let bytes = strips * Double(MemoryLayout<Strip>.stride) + Double(taps * 64 + classes * 512)
+  /// The bytes that the plan of a convolution takes, at most. Lists that grow take up to three times
+  /// what they hold.
+  static func tables(
+    rows: [TapClass], columns: [TapClass], batch: Int, length: Int, kernelWidth: Int
+  ) -> Int {
+    let lanes = min(batch, Shape.imageLanes)
+    let blocks = (batch + lanes - 1) / lanes
+    let size = StripSize(
+      widest: columns.map(\.count).max() ?? 1, blocks: blocks, lanes: lanes, length: length)
+    let across = columns.reduce(0) { $0 + ($1.count + size.columns - 1) / size.columns }
+    let down = rows.reduce(0) { $0 + $1.count }
+    let strips = Double(down * across) * Double((blocks + size.blocks - 1) / size.blocks)
+    let taps = rows.reduce(0) { $0 + $1.taps.count } * columns.reduce(0) { $0 + $1.taps.count }
+    let tables = rows.count * columns.count * 1024 + taps * 32 + (down + across) * 64
     // In binary64, and no more than any memory: images and batches may be very large.
-    return Int(min(3 * bytes, 0x1p58))
+    return Int(min(3 * (strips * Double(MemoryLayout<Strip>.stride) + Double(tables)), 0x1p58))
   }
 }
 
@@ -133,6 +181,7 @@ extension StripPlan.SourceLayout {
   init(rows: TapClass, columns: TapClass, maximum: Int, samples: Int, kernelWidth: Int) {
     self.rows = rows
     self.columns = columns
+    self.samples = samples
     var phases: [(phase: Int, first: Int, extra: Int, start: Int)] = []
     var rowLength = 0
     for phase in Set(columns.taps.map(\.phase)).sorted() {
@@ -167,49 +216,33 @@ extension StripPlan.SourceLayout {
 }
 
 extension StripPlan {
-  /// Copies the source of a strip: the first `channels` channels of `source`.
+  /// Copies the source of a strip: some of the channels of `source`.
   func copy<Element>(
-    _ strip: Strip, channels: Int, from source: Vector<Element>, to target: Vector<Element>
+    _ strip: Strip, channels: Range<Int>, from source: Vector<Element>, to target: Vector<Element>,
+    _ context: ExecutionContext<Element>
   ) {
     let layout = layouts[strip.layout]
-    let rows = layout.rows.valid(strip.row)
-    let image = sourceHeight * sourceWidth * batch
-    for channel in 0..<channels {
-      for number in rows {
-        guard let row = layout.rows.source(strip.row, layout.rows.taps[number]) else { continue }
-        let from = channel * image + row * sourceWidth * batch
-        let to = channel * layout.channelLength + number * layout.rowLength
-        for phase in layout.phases {
-          copy(
-            strip, phase.phase, strip.column + phase.first, strip.columns + phase.extra,
-            step: layout.columns.sourceStep, from: source, at: from, to: target,
-            at: to + phase.start)
-        }
+    let step = layout.columns.sourceStep
+    let start = strip.blocks.lowerBound * self.source.block
+      + channels.lowerBound * self.source.channel
+    for number in layout.rows.valid(strip.row) {
+      guard let row = layout.rows.source(strip.row, layout.rows.taps[number]) else { continue }
+      for phase in layout.phases {
+        // Columns step * (first + i) + phase of the row, with zeros for those outside the image.
+        let first = strip.column + phase.first
+        let count = strip.columns + phase.extra
+        let begin = min(count, max(0, -first))
+        let columns = (self.source.width - phase.phase + step - 1) / step
+        let end = max(begin, min(count, columns - first))
+        let column = begin < end ? step * (first + begin) + phase.phase : 0
+        unsafe context.tiles.copy(
+          source.base + start + row * self.source.row + column * lanes,
+          strides: (self.source.channel, step * lanes, self.source.block),
+          into: target.base + number * layout.rowLength + phase.start,
+          strides: (layout.channelLength, layout.samples, lanes), channels: channels.count,
+          columns: end - begin, blocks: strip.blocks.count, lanes: lanes,
+          zeros: (begin, count - end))
       }
-    }
-  }
-
-  /// Copies `count` columns step * (first + i) + phase of a row, with zeros for columns outside the
-  /// image. Copied columns are `samples` apart, even if the strip has fewer.
-  private func copy<Element>(
-    _ strip: Strip, _ phase: Int, _ first: Int, _ count: Int, step: Int,
-    from source: Vector<Element>, at from: Int, to target: Vector<Element>, at to: Int
-  ) {
-    let begin = min(count, max(0, -first))
-    let end = max(begin, min(count, (sourceWidth - phase + step - 1) / step - first))
-    if begin > 0 { target.clear(to..<to + begin * samples) }
-    if end < count { target.clear(to + end * samples..<to + count * samples) }
-    let start = from + strip.samples.lowerBound
-    let width = strip.samples.count
-    guard begin < end else { return }
-    if step == 1 && width == batch {
-      let at = start + (first + begin) * batch
-      target.copy(source, at..<at + (end - begin) * width, to: to + begin * width)
-      return
-    }
-    for i in begin..<end {
-      let at = start + (step * (first + i) + phase) * batch
-      target.copy(source, at..<at + width, to: to + i * samples)
     }
   }
 }

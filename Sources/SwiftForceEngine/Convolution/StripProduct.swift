@@ -87,7 +87,7 @@ struct StripProduct<Element: BLASScalar> {
   /// Computes target = packed weights times source, plus the bias.
   ///
   /// - Parameters:
-  ///   - source: (channels, height, width, batch) of the source's image.
+  ///   - source: the source's image.
   ///   - bias: one element per target channel, or nil.
   ///   - workspace: begins with the packed weights.
   func run(
@@ -123,16 +123,13 @@ struct StripProduct<Element: BLASScalar> {
     } else if taps.isEmpty {
       sums.clear(0..<sums.count)
     }
-    let image = plan.sourceHeight * plan.sourceWidth * plan.batch
     let positions = layout.positions[taps].map { $0 * rows }
     let offsets = Array(layout.offsets[taps])
     for first in Swift.stride(from: 0, to: sources, by: block) where !taps.isEmpty {
       let count = min(block, sources - first)
-      plan.copy(
-        strip, channels: count, from: source.part(first * image..<(first + count) * image), to: copy
-      )
+      plan.copy(strip, channels: first..<first + count, from: source, to: copy, context)
       multiply(
-        copy, channelLength: layout.channelLength, length: strip.length, channels: count,
+        copy, channelLength: layout.channelLength, length: plan.length(of: strip), channels: count,
         offsets: offsets, positions: positions,
         weights: weights.part(
           (channels.lowerBound * sources + first * rows) * self.taps..<packedCount),
@@ -173,21 +170,12 @@ struct StripProduct<Element: BLASScalar> {
   private func write(
     _ strip: Strip, _ channels: Range<Int>, _ sums: Vector<Element>, to target: Vector<Element>
   ) {
-    let (start, step) = plan.target(of: strip)
-    let image = plan.targetHeight * plan.targetWidth * plan.batch
-    let width = strip.samples.count
-    for (number, channel) in channels.enumerated() {
-      let from = number * sumStride
-      let to = channel * image + start
-      if step == width {
-        target.copy(sums, from..<from + strip.length, to: to)
-      } else {
-        for column in 0..<strip.columns {
-          target.copy(
-            sums, from + column * width..<from + (column + 1) * width, to: to + column * step)
-        }
-      }
-    }
+    let (start, step) = plan.place(of: strip)
+    unsafe context.tiles.copy(
+      sums.base, strides: (sumStride, strip.blocks.count * plan.lanes, plan.lanes),
+      into: target.base + start + channels.lowerBound * plan.target.channel,
+      strides: (plan.target.channel, step, plan.target.block), channels: channels.count,
+      columns: strip.columns, blocks: strip.blocks.count, lanes: plan.lanes, zeros: (0, 0))
   }
 }
 

@@ -25,6 +25,15 @@ struct TapClass: Sendable, Equatable {
 
   func target(_ i: Int) -> Int { start + step * i }
 
+  /// The targets whose tap reads no padding.
+  func targets(_ tap: Tap) -> Range<Int> {
+    // Of the sources sourceStep * (i + shift) + phase, the first that is not negative, and the
+    // first that is outside.
+    let begin = min(count, max(0, -tap.shift))
+    let end = (sources - tap.phase + sourceStep - 1) / sourceStep - tap.shift
+    return begin..<max(begin, min(count, end))
+  }
+
   /// The taps of target i that read no padding. They are contiguous in `taps`.
   func valid(_ i: Int) -> Range<Int> {
     guard let first = taps.firstIndex(where: { source(i, $0) != nil }) else { return 0..<0 }

@@ -33,6 +33,11 @@ public protocol TileLoops<Element> {
   static func transpose(
     _ source: UnsafePointer<Element>, sourceStride: Int,
     into target: UnsafeMutablePointer<Element>, targetStride: Int)
+
+  static func copy(
+    _ source: UnsafePointer<Element>, strides from: (channel: Int, column: Int, block: Int),
+    into target: UnsafeMutablePointer<Element>, strides to: (channel: Int, column: Int, block: Int),
+    channels: Int, columns: Int, blocks: Int, lanes: Int, zeros: (before: Int, after: Int))
 }
 
 extension SwiftForceKernels.ConvolutionTiles: TileLoops {}

@@ -114,7 +114,6 @@ struct WeightGradient<Element: BLASScalar> {
     copy: Vector<Element>, transposed: Vector<Element>, square: Vector<Element>,
     sums: Vector<Element>, unused: Int
   ) {
-    let image = plan.sourceHeight * plan.sourceWidth * plan.batch
     for strip in plan.strips {
       let layout = plan.layouts[strip.layout]
       let taps = layout.taps(ofRow: strip.row)
@@ -122,9 +121,7 @@ struct WeightGradient<Element: BLASScalar> {
       transpose(strip, item.blocks, outputGradient, square: square, into: transposed)
       for first in stride(from: item.inputs.lowerBound, to: item.inputs.upperBound, by: block) {
         let count = min(block, item.inputs.upperBound - first)
-        plan.copy(
-          strip, channels: count, from: source.part(first * image..<(first + count) * image),
-          to: copy)
+        plan.copy(strip, channels: first..<first + count, from: source, to: copy, context)
         let table = TapTable(
           layout, taps, channels: count, first: first, kernel: self.taps, stride: padded,
           group: context.tiles.taps, unused: unused)
@@ -138,9 +135,9 @@ struct WeightGradient<Element: BLASScalar> {
     _ strip: Strip, _ blocks: Range<Int>, _ outputGradient: Vector<Element>,
     square: Vector<Element>, into transposed: Vector<Element>
   ) {
-    let image = plan.targetHeight * plan.targetWidth * plan.batch
-    let start = plan.target(of: strip).start
-    let (lanes, columns, length) = (lanes, columns, strip.length)
+    let image = plan.target.channel
+    let start = plan.place(of: strip).start
+    let (lanes, columns, length) = (lanes, columns, plan.length(of: strip))
     for (number, block) in blocks.enumerated() {
       let target = transposed.part(
         number * length.roundedUp(toMultipleOf: lanes) * columns..<transposed.count)
@@ -149,7 +146,7 @@ struct WeightGradient<Element: BLASScalar> {
         for position in stride(from: 0, to: length, by: lanes) {
           let rows = max(0, min(lanes, outputs - channel))
           let width = min(lanes, length - position)
-          let at = channel * image + start + position
+          let at = start + channel * image + place(position, in: strip)
           var from = unsafe outputGradient.base + (rows > 0 ? at : 0)
           var step = image
           if rows < lanes || width < lanes {
@@ -169,12 +166,23 @@ struct WeightGradient<Element: BLASScalar> {
     }
   }
 
+  /// Where a number of a strip lies in a channel of the target. As many as a vector has follow it,
+  /// if the strip has as many: in one block, columns are adjacent, and several blocks have 16
+  /// samples each, a multiple of every vector.
+  private func place(_ position: Int, in strip: Strip) -> Int {
+    let blocks = strip.blocks.count
+    if blocks == 1 { return position }
+    let (piece, sample) = position.quotientAndRemainder(dividingBy: plan.lanes)
+    return piece / blocks * plan.lanes + piece % blocks * plan.target.block + sample
+  }
+
   private func correlate(
     _ strip: Strip, _ blocks: Range<Int>, _ table: TapTable, _ copy: Vector<Element>,
     _ transposed: Vector<Element>, _ sums: Vector<Element>
   ) {
     let tiles = context.tiles
-    let rounded = strip.length.roundedUp(toMultipleOf: lanes)
+    let length = plan.length(of: strip)
+    let rounded = length.roundedUp(toMultipleOf: lanes)
     let columns = columns
     unsafe table.offsets.withUnsafeBufferPointer { offsets in
       unsafe table.positions.withUnsafeBufferPointer { positions in
@@ -182,8 +190,8 @@ struct WeightGradient<Element: BLASScalar> {
           return
         }
         for (number, block) in blocks.enumerated() {
-          for position in stride(from: 0, to: strip.length, by: WeightGradient.segment) {
-            let count = min(WeightGradient.segment, strip.length - position)
+          for position in stride(from: 0, to: length, by: WeightGradient.segment) {
+            let count = min(WeightGradient.segment, length - position)
             for tap in stride(from: 0, to: table.offsets.count, by: tiles.taps) {
               unsafe tiles.correlate(
                 copy.base + position, offsets: offsets + tap,

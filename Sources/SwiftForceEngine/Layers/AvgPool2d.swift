@@ -1,38 +1,36 @@
 // Average pooling. What must not live here: other kinds of pooling.
 
 import SwiftForceCore
+import SwiftForceKernels
 
 /// y = the mean of the x in a window.
 struct AvgPool2d: Layer {
-  private let windows: PoolingWindows
+  private let channels: Int
+  private let windows: PoolWindows
 
   init(_ description: LayerDescription, _ input: Shape) throws(LayerFault) {
-    windows = try PoolingWindows(description, input)
+    (channels, windows) = try description.makeWindows(input)
   }
 
-  var outputShape: Shape { windows.outputShape }
+  var outputShape: Shape { Shape(dimensions: [channels, windows.rows, windows.columns]) }
 
   var needs: LayerNeeds { LayerNeeds() }
 
-  func tables(batch: Int, workers: Int) -> Int { windows.tables(workers: workers) }
-
   func forward<Element>(_ pass: Pass<Element>) {
-    let weight = 1 / Element(windows.kernel * windows.kernel)
-    windows.forEach(team: pass.context.team) { _, output, window in
-      let target = pass.output.row(output)
-      target.assign(pass.input.row(window[0]), times: weight)
-      for row in window.dropFirst() { target.add(pass.input.row(row), times: weight) }
+    pass.output.forEachPart(channels: channels, team: pass.context.team) { block, channel in
+      pass.output.part(block: block, channel: channel, of: channels).assignMeans(
+        of: pass.input.part(block: block, channel: channel, of: channels), windows,
+        lanes: pass.input.lanes)
     }
   }
 
   func backward<Element>(_ pass: Pass<Element>, _ gradients: BackwardPass<Element>) {
     guard let gradient = gradients.inputGradient else { return }
-    let weight = 1 / Element(windows.kernel * windows.kernel)
-    gradient.elements.clear(0..<gradient.elements.count)
-    windows.forEach(team: pass.context.team) { _, output, window in
-      for row in window {
-        gradient.row(row).add(gradients.outputGradient.row(output), times: weight)
-      }
+    let outputGradient = gradients.outputGradient
+    gradient.forEachPart(channels: channels, team: pass.context.team) { block, channel in
+      gradient.part(block: block, channel: channel, of: channels).assignGradientOfMeans(
+        outputGradient.part(block: block, channel: channel, of: channels), windows,
+        lanes: gradient.lanes)
     }
   }
 }

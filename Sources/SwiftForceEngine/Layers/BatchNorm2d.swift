@@ -44,20 +44,20 @@ struct BatchNorm2d: Layer {
 
   func forward<Element>(_ pass: Pass<Element>) {
     pass.context.team.forEach(channels) { _, channel in
-      let input = values(pass.input, channel)
+      let input = pass.input.channel(channel, of: channels)
       let (mean, deviation, variance) = statistics(pass, channel, of: input)
       pass.saved[channel] = Element(mean)
       pass.saved[channels + channel] = Element(1 / deviation)
       pass.saved[2 * channels + channel] = Element(variance)
       let scale = Double(pass.parameters[0][channel])
-      values(pass.output, channel).assignNormalized(
+      pass.output.channel(channel, of: channels).assignNormalized(
         input, mean: Element(mean), factor: Element(scale / deviation),
         shift: pass.parameters[1][channel])
     }
   }
 
   private func statistics<Element>(
-    _ pass: Pass<Element>, _ channel: Int, of input: Vector<Element>
+    _ pass: Pass<Element>, _ channel: Int, of input: Channel<Element>
   ) -> (mean: Double, deviation: Double, unbiased: Double) {
     switch pass.normalization {
     case .running:
@@ -65,9 +65,9 @@ struct BatchNorm2d: Layer {
       return (Double(mean), (Double(variance) + epsilon).squareRoot(), Double(variance))
     case .batch:
       let (mean, variance) = input.moments
-      let count = Double(input.count)
+      let count = Double(input.runs.numbers)
       // One number has no unbiased variance.
-      let unbiased = input.count > 1 ? variance * count / (count - 1) : variance
+      let unbiased = count > 1 ? variance * count / (count - 1) : variance
       return (mean, (variance + epsilon).squareRoot(), unbiased)
     }
   }
@@ -77,8 +77,8 @@ struct BatchNorm2d: Layer {
   /// dy.
   func backward<Element>(_ pass: Pass<Element>, _ gradients: BackwardPass<Element>) {
     pass.context.team.forEach(channels) { _, channel in
-      let input = values(pass.input, channel)
-      let outputGradient = values(gradients.outputGradient, channel)
+      let input = pass.input.channel(channel, of: channels)
+      let outputGradient = gradients.outputGradient.channel(channel, of: channels)
       let mean = pass.saved[channel]
       let inverse = Double(pass.saved[channels + channel])
       let sums = outputGradient.normalizationSums(input, mean: mean)
@@ -89,8 +89,8 @@ struct BatchNorm2d: Layer {
       }
       guard let target = gradients.inputGradient else { return }
       let factor = Double(pass.parameters[0][channel]) * inverse
-      let correction = pass.normalization == .batch ? factor / Double(input.count) : 0
-      values(target, channel).assignNormalizationGradient(
+      let correction = pass.normalization == .batch ? factor / Double(input.runs.numbers) : 0
+      target.channel(channel, of: channels).assignNormalizationGradient(
         outputGradient, input, mean: mean, factor: Element(factor),
         slope: Element(correction * sums.products * inverse * inverse),
         shift: Element(correction * sums.gradients))
@@ -105,12 +105,5 @@ struct BatchNorm2d: Layer {
       let (before, now) = (Double(variance[channel]), Double(pass.saved[2 * channels + channel]))
       variance[channel] = Element(before + momentum * (now - before))
     }
-  }
-
-  private func values<Element: BLASScalar>(
-    _ matrix: Matrix<Element>, _ channel: Int
-  ) -> Vector<Element> {
-    let rows = matrix.rows / channels
-    return matrix.rows(channel * rows..<(channel + 1) * rows)
   }
 }

@@ -85,63 +85,71 @@ struct Conv2d: Layer {
   }
 
   func tables(batch: Int, workers: Int) -> Int {
-    StripPlan.tables(rows, columns, batch: batch) + workers * WeightGradient<Float>.tables(taps)
+    if isDepthwise { return Depthwise.tables(rows, columns) }
+    func plan(_ rows: [TapClass], _ columns: [TapClass], targets: Int) -> Int {
+      StripPlan.tables(
+        rows: rows, columns: columns, batch: batch,
+        length: StripProduct<Float>.length(targets: targets), kernelWidth: self.columns.kernel)
+    }
+    return plan(rows.forward, columns.forward, targets: outputs)
+      + plan(rows.backward, columns.backward, targets: inputs)
+      + workers * WeightGradient<Float>.tables(taps)
   }
 
   func forward<Element>(_ pass: Pass<Element>) {
     let bias = hasBias ? pass.parameters[1] : nil
     if isDepthwise {
-      depthwise(pass).forward(
-        pass.input.elements, weights: pass.parameters[0], bias: bias, team: pass.context.team,
-        into: pass.output.elements)
+      depthwise.forward(
+        pass.input, weights: pass.parameters[0], bias: bias, team: pass.context.team,
+        into: pass.output)
       return
     }
-    let product = outputProduct(batch: pass.input.columns, pass.context)
+    let product = outputProduct(batch: pass.input.batch, pass.context)
     product.pack(pass.parameters[0], isTransposed: false, into: pass.workspace)
     product.run(
       pass.input.elements, bias: bias, workspace: pass.workspace, into: pass.output.elements)
   }
 
   func backward<Element>(_ pass: Pass<Element>, _ gradients: BackwardPass<Element>) {
-    let outputGradient = gradients.outputGradient.elements
+    let outputGradient = gradients.outputGradient
     if let gradient = gradients.parameterGradients[0] {
       if isDepthwise {
-        depthwise(pass).weightGradient(
-          pass.input.elements, outputGradient: outputGradient, team: pass.context.team,
+        depthwise.weightGradient(
+          pass.input, outputGradient: outputGradient, team: pass.context.team,
           accumulate: gradients.accumulates, into: gradient)
       } else {
-        weightGradient(batch: pass.input.columns, pass.context).run(
-          pass.input.elements, outputGradient: outputGradient, workspace: pass.workspace,
+        weightGradient(batch: pass.input.batch, pass.context).run(
+          pass.input.elements, outputGradient: outputGradient.elements, workspace: pass.workspace,
           accumulate: gradients.accumulates, into: gradient)
       }
     }
     if hasBias, let gradient = gradients.parameterGradients[1] {
-      gradient.assignRowSums(
-        of: outputGradient.matrix(rows: outputs, columns: outputGradient.count / outputs),
-        accumulate: gradients.accumulates)
+      gradient.assignChannelSums(of: outputGradient, accumulate: gradients.accumulates)
     }
-    guard let gradient = gradients.inputGradient?.elements else { return }
+    guard let gradient = gradients.inputGradient else { return }
     if isDepthwise {
-      depthwise(pass).inputGradient(
+      depthwise.inputGradient(
         outputGradient, weights: pass.parameters[0], team: pass.context.team, into: gradient)
       return
     }
-    let product = inputProduct(batch: pass.input.columns, pass.context)
+    let product = inputProduct(batch: pass.input.batch, pass.context)
     product.pack(pass.parameters[0], isTransposed: true, into: pass.workspace)
-    product.run(outputGradient, bias: nil, workspace: pass.workspace, into: gradient)
+    product.run(
+      outputGradient.elements, bias: nil, workspace: pass.workspace, into: gradient.elements)
   }
 
-  private func depthwise<Element>(_ pass: Pass<Element>) -> Depthwise {
-    Depthwise(channels: inputs, rows: rows, columns: columns, batch: pass.input.columns)
+  private var depthwise: Depthwise {
+    Depthwise(channels: inputs, rows: rows, columns: columns)
   }
+
+  private var inputShape: Shape { Shape(dimensions: [inputs, rows.inputs, columns.inputs]) }
 
   private func plan(forward: Bool, batch: Int, length: Int) -> StripPlan {
     StripPlan(
       rows: forward ? rows.forward : rows.backward,
       columns: forward ? columns.forward : columns.backward,
-      height: forward ? rows.outputs : rows.inputs,
-      width: forward ? columns.outputs : columns.inputs, batch: batch, length: length,
-      kernelWidth: columns.kernel)
+      source: forward ? inputShape : outputShape, target: forward ? outputShape : inputShape,
+      batch: batch, length: length, kernelWidth: columns.kernel)
   }
 
   private func outputProduct<Element>(

@@ -5,12 +5,11 @@ import SwiftForceCore
 /// y = the mean of all x of a channel: from (channels, height, width) to (channels).
 struct GlobalAvgPool2d: Layer {
   private let channels: Int
-  private let positions: Int
 
   init(_ description: LayerDescription, _ input: Shape) throws(LayerFault) {
     try description.allowOnly()
     let image = try input.image(for: .globalAvgPool2d)
-    (channels, positions) = (image.channels, image.height * image.width)
+    channels = image.channels
   }
 
   var outputShape: Shape { Shape(dimensions: [channels]) }
@@ -18,22 +17,27 @@ struct GlobalAvgPool2d: Layer {
   var needs: LayerNeeds { LayerNeeds() }
 
   func forward<Element>(_ pass: Pass<Element>) {
-    pass.context.team.forEach(channels) { _, channel in
-      let target = pass.output.row(channel)
-      target.assign(pass.input.row(channel * positions), times: 1 / Element(positions))
-      for position in 1..<max(positions, 1) {
-        target.add(pass.input.row(channel * positions + position), times: 1 / Element(positions))
-      }
+    let lanes = pass.input.lanes
+    pass.input.forEachPart(channels: channels, team: pass.context.team) { block, channel in
+      samples(ofBlock: block, lanes, channel, of: pass.output).assignMean(
+        of: pass.input.part(block: block, channel: channel, of: channels), lanes: lanes)
     }
   }
 
   func backward<Element>(_ pass: Pass<Element>, _ gradients: BackwardPass<Element>) {
     guard let gradient = gradients.inputGradient else { return }
-    pass.context.team.forEach(channels) { _, channel in
-      for position in 0..<positions {
-        gradient.row(channel * positions + position).assign(
-          gradients.outputGradient.row(channel), times: 1 / Element(positions))
-      }
+    let lanes = gradient.lanes
+    gradient.forEachPart(channels: channels, team: pass.context.team) { block, channel in
+      gradient.part(block: block, channel: channel, of: channels).assignGradientOfMean(
+        samples(ofBlock: block, lanes, channel, of: gradients.outputGradient), lanes: lanes)
     }
+  }
+
+  /// The means of one channel for the samples of a block of the image.
+  private func samples<Element>(
+    ofBlock block: Int, _ lanes: Int, _ channel: Int, of means: Activation<Element>
+  ) -> Vector<Element> {
+    let start = channel * means.lanes + block * lanes
+    return means.elements.part(start..<start + lanes)
   }
 }

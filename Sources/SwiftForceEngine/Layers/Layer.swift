@@ -5,7 +5,7 @@
 import SwiftForceCore
 
 /// The size of one sample between two layers, slowest dimension first: (features) or (channels,
-/// height, width). The batch is stored innermost.
+/// height, width). `Activation` says how samples are stored.
 struct Shape: Sendable, Equatable {
   var dimensions: [Int]
 
@@ -74,14 +74,13 @@ struct ExecutionContext<Element: BLASScalar> {
   let tiles: any TileLoops<Element>.Type
 }
 
-/// The arguments of a forward pass over samples that are computed together. Activations are
-/// (features, batch): feature-major with the batch innermost.
+/// The arguments of a forward pass over samples that are computed together.
 struct Pass<Element: BLASScalar> {
-  let input: Matrix<Element>
+  let input: Activation<Element>
   /// The second input of `add`.
-  let addend: Matrix<Element>?
+  let addend: Activation<Element>?
   /// Written by `forward`, read by `backward`.
-  let output: Matrix<Element>
+  let output: Activation<Element>
   /// The layer's parameters, in the order in which it describes them.
   let parameters: [Vector<Element>]
   /// `needs.saved` elements, which `forward` writes and `backward` reads.
@@ -94,12 +93,13 @@ struct Pass<Element: BLASScalar> {
 
 /// The additional arguments of a backward pass.
 struct BackwardPass<Element: BLASScalar> {
-  /// The loss's gradient at the layer's output.
-  let outputGradient: Matrix<Element>
+  /// The loss's gradient at the layer's output; zero where there is no sample. The gradients of
+  /// inputs must be zero there, too.
+  let outputGradient: Activation<Element>
   /// Set to the loss's gradient at the layer's first input; nil if no layer below needs it.
-  let inputGradient: Matrix<Element>?
+  let inputGradient: Activation<Element>?
   /// Set to the gradient at the second input of `add`; nil if no layer below needs it.
-  let addendGradient: Matrix<Element>?
+  let addendGradient: Activation<Element>?
   /// Set to the gradients of the parameters, in their order; nil for those not computed.
   let parameterGradients: [Vector<Element>?]
   /// Whether parameter gradients are added to the existing ones, as for all micro-batches but the

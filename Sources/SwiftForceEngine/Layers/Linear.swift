@@ -2,11 +2,12 @@
 
 import SwiftForceCore
 
-/// y = W x + b for every sample: Y(outputs, batch) = W(outputs, inputs) X(inputs, batch) + b.
+/// y = W x + b for every sample: Y(outputs, lanes) = W(outputs, inputs) X(inputs, lanes) + b.
 ///
 /// Parameters: the weight (outputs, inputs), prunable, and the bias (outputs) if it has one. An
-/// image is treated as its features.
+/// image is treated as its features, which are copied if it has several blocks.
 struct Linear: Layer {
+  private let inputShape: Shape
   let inputs: Int
   let outputs: Int
   let hasBias: Bool
@@ -15,6 +16,7 @@ struct Linear: Layer {
     try description.allowOnly(\.inputs, \.outputs, \.hasBias)
     (inputs, outputs) = (description.inputs, description.outputs)
     hasBias = description.hasBias
+    inputShape = input
     try checkSize(inputs, "inputs")
     try checkSize(outputs, "outputs")
     guard inputs == input.features else {
@@ -31,30 +33,57 @@ struct Linear: Layer {
     return hasBias ? [weight, ParameterDescription(role: .bias, shape: [outputs])] : [weight]
   }
 
+  /// The features of an image.
+  func workspace<Element>(batch: Int, _ context: ExecutionContext<Element>) -> Int {
+    inputShape.lanes(batch: batch) < batch ? inputs * Shape.padded(batch: batch) : 0
+  }
+
   /// One product, added to the bias.
   func forward<Element>(_ pass: Pass<Element>) {
-    if hasBias { pass.output.fillColumns(with: pass.parameters[1]) }
-    pass.output.assignProduct(
-      weight(of: pass).asStored, pass.input.asStored, accumulate: hasBias,
+    let output = pass.output.elements.matrix(rows: outputs, columns: pass.output.lanes)
+    if hasBias { output.fillColumns(with: pass.parameters[1]) }
+    output.assignProduct(
+      weight(of: pass).asStored, input(of: pass).asStored, accumulate: hasBias,
       team: pass.context.team)
   }
 
   /// dW = dY X^T, db = the row sums of dY, dX = W^T dY.
   func backward<Element>(_ pass: Pass<Element>, _ gradients: BackwardPass<Element>) {
-    let outputGradient = gradients.outputGradient
+    let outputGradient = gradients.outputGradient.elements.matrix(
+      rows: outputs, columns: pass.output.lanes)
     if let gradient = gradients.parameterGradients[0] {
       gradient.matrix(rows: outputs, columns: inputs).assignProduct(
-        outputGradient.asStored, pass.input.transposed, accumulate: gradients.accumulates,
+        outputGradient.asStored, input(of: pass).transposed, accumulate: gradients.accumulates,
         team: pass.context.team)
     }
     if hasBias, let gradient = gradients.parameterGradients[1] {
-      gradient.assignRowSums(of: outputGradient, accumulate: gradients.accumulates)
+      gradient.assignChannelSums(
+        of: gradients.outputGradient, accumulate: gradients.accumulates)
     }
-    if let gradient = gradients.inputGradient {
-      gradient.assignProduct(
-        weight(of: pass).transposed, outputGradient.asStored, accumulate: false,
-        team: pass.context.team)
-    }
+    guard let gradient = gradients.inputGradient else { return }
+    let copy = gradient.matrix == nil ? features(of: gradient, pass) : nil
+    let target = copy ?? gradient
+    target.elements.matrix(rows: inputs, columns: target.lanes).assignProduct(
+      weight(of: pass).transposed, outputGradient.asStored, accumulate: false,
+      team: pass.context.team)
+    if let copy { gradient.assign(copy, pass.context) }
+  }
+
+  /// The input as (inputs, lanes), a copy if it has several blocks.
+  private func input<Element>(of pass: Pass<Element>) -> Matrix<Element> {
+    if let matrix = pass.input.matrix { return matrix }
+    let copy = features(of: pass.input, pass)
+    copy.assign(pass.input, pass.context)
+    return copy.elements.matrix(rows: inputs, columns: copy.lanes)
+  }
+
+  /// Scratch memory for the features of an image.
+  private func features<Element>(
+    of image: Activation<Element>, _ pass: Pass<Element>
+  ) -> Activation<Element> {
+    Activation(
+      pass.workspace.part(0..<image.elements.count), shape: Shape(dimensions: [inputs]),
+      batch: image.batch)
   }
 
   private func weight<Element>(of pass: Pass<Element>) -> Matrix<Element> {

@@ -47,7 +47,8 @@ struct ActivationPlan: Sendable {
 /// as any of them is; the same holds for gradients.
 private struct AllocationList {
   let architecture: Architecture
-  let batch: Int
+  /// The samples that memory is needed for, those of the gap included.
+  let padded: Int
   let includesBackward: Bool
   var allocations: [MemoryPlan.Allocation] = []
   /// The allocation of each value.
@@ -59,7 +60,7 @@ private struct AllocationList {
 
   init(_ architecture: Architecture, batch: Int, includesBackward: Bool) {
     self.architecture = architecture
-    self.batch = batch
+    padded = Shape.padded(batch: batch)
     self.includesBackward = includesBackward
     gradients = [Int?](repeating: nil, count: architecture.shapes.count)
     for value in architecture.shapes.indices { addValue(value) }
@@ -77,7 +78,7 @@ private struct AllocationList {
       allocations[shared].last = max(allocations[shared].last, needed)
       values.append(shared)
     } else {
-      values.append(add(architecture.shapes[value].features * batch, made, needed))
+      values.append(add(architecture.shapes[value].features * padded, made, needed))
     }
   }
 
@@ -120,7 +121,7 @@ private struct AllocationList {
       gradients[value] = shared
     } else {
       let written = readers.last.map { 2 * layers - $0 } ?? layers
-      gradients[value] = add(architecture.shapes[value].features * batch, written, made)
+      gradients[value] = add(architecture.shapes[value].features * padded, written, made)
     }
   }
 
@@ -139,7 +140,7 @@ private struct AllocationList {
       let isFirst =
         architecture.readers[value].last == layer
         && architecture.sources[layer].firstIndex(of: value) == position
-      return isFirst ? nil : add(architecture.shapes[value].features * batch, time, time)
+      return isFirst ? nil : add(architecture.shapes[value].features * padded, time, time)
     }
   }
 

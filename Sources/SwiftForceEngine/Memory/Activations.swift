@@ -46,21 +46,21 @@ final class Activations<Element: BLASScalar> {
   }
 
   /// A value, as `Architecture` numbers them.
-  func value(_ value: Int) -> Matrix<Element> {
-    matrix(at: current.values[value], rows: architecture.shapes[value].features)
+  func value(_ value: Int) -> Activation<Element> {
+    activation(at: current.values[value], architecture.shapes[value])
   }
 
   /// The gradient at a value; nil where it is not needed.
-  func gradient(_ value: Int) -> Matrix<Element>? {
-    current.gradients[value].map { matrix(at: $0, rows: architecture.shapes[value].features) }
+  func gradient(_ value: Int) -> Activation<Element>? {
+    current.gradients[value].map { activation(at: $0, architecture.shapes[value]) }
   }
 
   /// Where a layer writes the gradient of the value that it reads at `position` of its sources, if
   /// that gradient is added to what other layers wrote; nil where the layer is the first to write.
-  func partialGradient(_ layer: Int, _ position: Int) -> Matrix<Element>? {
+  func partialGradient(_ layer: Int, _ position: Int) -> Activation<Element>? {
     let value = architecture.sources[layer][position]
     return current.partialGradients[layer][position].map {
-      matrix(at: $0, rows: architecture.shapes[value].features)
+      activation(at: $0, architecture.shapes[value])
     }
   }
 
@@ -80,8 +80,9 @@ final class Activations<Element: BLASScalar> {
     return plan
   }
 
-  private func matrix(at offset: Int, rows: Int) -> Matrix<Element> {
-    let batch = planned.batch
-    return arena.vector(at: offset, count: rows * batch).matrix(rows: rows, columns: batch)
+  private func activation(at offset: Int, _ shape: Shape) -> Activation<Element> {
+    let count = shape.features * Shape.padded(batch: planned.batch)
+    return Activation(
+      arena.vector(at: offset, count: count), shape: shape, batch: planned.batch)
   }
 }

@@ -19,7 +19,7 @@ extension Network {
     let pass = try NetworkPass(self, parameters: ownParameters, normalization: .running)
     defer { pass.end() }
     try pass.forEachMicroBatch(of: batch, samples: Architecture.microBatch) { range, output in
-      output.transpose(into: logits.part(range.lowerBound * classes..<range.upperBound * classes))
+      output.writeSamples(to: logits.part(range.lowerBound * classes..<range.upperBound * classes))
     }
   }
 

@@ -37,7 +37,7 @@ struct NetworkPass<Element: BLASScalar> {
   /// Computes the outputs, some samples at a time, and passes each part's outputs to `body`.
   func forEachMicroBatch(
     of batch: CheckedBatch<Element>, samples: Int,
-    _ body: (_ range: Range<Int>, _ logits: Matrix<Element>) -> Void
+    _ body: (_ range: Range<Int>, _ logits: Activation<Element>) -> Void
   ) throws(SFError) {
     for start in stride(from: 0, to: batch.count, by: samples) {
       let range = start..<min(start + samples, batch.count)
@@ -90,7 +90,7 @@ struct NetworkPass<Element: BLASScalar> {
   }
 
   func loss(
-    _ batch: CheckedBatch<Element>, _ range: Range<Int>, _ logits: Matrix<Element>
+    _ batch: CheckedBatch<Element>, _ range: Range<Int>, _ logits: Activation<Element>
   ) -> SoftmaxCrossEntropy<Element> {
     let labels = activations.labels.part(0..<range.count)
     batch.gatherLabels(range, into: labels)
@@ -105,8 +105,10 @@ struct NetworkPass<Element: BLASScalar> {
     }
   }
 
-  /// Runs some samples through all layers and returns the logits, (classes, samples).
-  private func forward(_ batch: CheckedBatch<Element>, _ range: Range<Int>) -> Matrix<Element> {
+  /// Runs some samples through all layers and returns the logits.
+  private func forward(
+    _ batch: CheckedBatch<Element>, _ range: Range<Int>
+  ) -> Activation<Element> {
     batch.gather(range, into: activations.value(0))
     for (position, layer) in architecture.layers.enumerated() { layer.forward(pass(position)) }
     return activations.value(architecture.layers.count)

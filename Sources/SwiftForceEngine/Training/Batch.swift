@@ -128,21 +128,30 @@ extension Batch {
 }
 
 extension CheckedBatch {
-  /// Writes the samples in `range` as the columns of a (features, range.count) matrix.
-  func gather(_ range: Range<Int>, into target: Matrix<Element>) {
-    assert(target.rows == features && target.columns == range.count, "a matrix of another size")
-    let start = range.lowerBound
+  /// Writes the samples in `range`, and zeros where there is no sample.
+  func gather(_ range: Range<Int>, into target: Activation<Element>) {
+    assert(target.features == features && target.batch == range.count, "another size")
+    for block in 0..<target.blocks {
+      let part = target.part(block: block)
+      let samples = target.samples(ofBlock: block)
+      if samples.count < target.lanes { part.clear(0..<part.count) }
+      gather(range.lowerBound + samples.lowerBound, samples.count, into: part, target.lanes)
+    }
+  }
+
+  /// Writes some samples as columns of rows of `lanes` elements.
+  private func gather(_ first: Int, _ count: Int, into target: Vector<Element>, _ lanes: Int) {
     guard let rows else {
       unsafe Element.gatherTransposed(
-        inputs + start * features, features: features, rows: nil, count: range.count,
-        into: target.elements.base)
+        inputs + first * features, sourceStride: features, features: features, rows: nil,
+        count: count, into: target.base, targetStride: lanes)
       return
     }
     unsafe rows.withUnsafeBufferPointer { rows in
       guard let base = rows.baseAddress else { return }
       unsafe Element.gatherTransposed(
-        inputs, features: features, rows: base + start, count: range.count,
-        into: target.elements.base)
+        inputs, sourceStride: features, features: features, rows: base + first, count: count,
+        into: target.base, targetStride: lanes)
     }
   }
 

@@ -57,4 +57,23 @@ public enum ReferenceTiles<Element: Scalar> {
       }
     }
   }
+
+  @unsafe public static func copy(
+    _ source: UnsafePointer<Element>, strides from: (channel: Int, column: Int, block: Int),
+    into target: UnsafeMutablePointer<Element>, strides to: (channel: Int, column: Int, block: Int),
+    channels: Int, columns: Int, blocks: Int, lanes: Int, zeros: (before: Int, after: Int)
+  ) {
+    for channel in 0..<channels {
+      for column in -zeros.before..<columns + zeros.after {
+        for block in 0..<blocks {
+          for l in 0..<lanes {
+            let place = channel * to.channel + (zeros.before + column) * to.column
+            let read = channel * from.channel + column * from.column + block * from.block + l
+            unsafe target[place + block * to.block + l] =
+              (0..<columns).contains(column) ? source[read] : 0
+          }
+        }
+      }
+    }
+  }
 }

@@ -17,7 +17,8 @@
 /// Every loop trusts its pointers: they must point to as many elements as the counts say, and an
 /// array that is written must not overlap another argument unless a requirement allows it. Nothing
 /// allocates, nothing keeps state, and the result depends on the arguments alone. Matrices are
-/// row-major and contiguous; `columns` is the batch, the innermost dimension of every activation.
+/// row-major and contiguous. Samples are the innermost dimension of every activation: `lanes` of them
+/// are adjacent.
 /// (`Codable` is needed because SIMD vectors require it of their elements.)
 public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyable, Sendable {
   /// e to the power of `x`, from the platform's libm.
@@ -39,68 +40,94 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
     _ values: UnsafePointer<Self>, rows: Int, columns: Int,
     into target: UnsafeMutablePointer<Self>)
 
-  /// target[r] = the sum of row r; with `accumulate`, that is added to target[r].
+  /// target[r] = the sum of row r; with `accumulate`, that is added to target[r]. Row r lies in
+  /// `runs`, which begin at r * runs.length; gaps must hold zeros.
   static func sumRows(
-    _ matrix: UnsafePointer<Self>, rows: Int, columns: Int, accumulate: Bool,
+    _ source: UnsafePointer<Self>, rows: Int, runs: ChannelRuns, accumulate: Bool,
     into target: UnsafeMutablePointer<Self>)
 
   // ScalarArithmetic.swift
-
-  /// target[i] += source[i] * factor.
-  static func add(
-    _ source: UnsafePointer<Self>, times factor: Self, count: Int,
-    to target: UnsafeMutablePointer<Self>)
 
   /// target[i] = first[i] + second[i]; the target may be either of them.
   static func addArrays(
     _ first: UnsafePointer<Self>, _ second: UnsafePointer<Self>, count: Int,
     into target: UnsafeMutablePointer<Self>)
 
-  /// target[i] = source[i] * factor.
-  static func multiply(
-    _ source: UnsafePointer<Self>, by factor: Self, count: Int,
-    into target: UnsafeMutablePointer<Self>)
+  // ScalarDepthwise.swift
 
-  /// The sum of first[i] * second[i].
-  static func dot(
-    _ first: UnsafePointer<Self>, _ second: UnsafePointer<Self>, count: Int
-  ) -> Self
+  /// output += input * weights, for `count` runs of one channel. The input's columns are `step`
+  /// positions apart.
+  static func addTaps(
+    _ input: UnsafePointer<Self>, weights: UnsafePointer<Self>, runs: UnsafePointer<TapRun>,
+    count: Int, step: Int, lanes: Int, to output: UnsafeMutablePointer<Self>)
+
+  /// input += output * weights, for the gradient of the input.
+  static func addTransposedTaps(
+    _ output: UnsafePointer<Self>, weights: UnsafePointer<Self>, runs: UnsafePointer<TapRun>,
+    count: Int, step: Int, lanes: Int, to input: UnsafeMutablePointer<Self>)
+
+  /// gradient[tap] += the sum of input * outputGradient over the runs of the tap.
+  static func addTapProducts(
+    _ input: UnsafePointer<Self>, outputGradient: UnsafePointer<Self>,
+    runs: UnsafePointer<TapRun>, count: Int, step: Int, lanes: Int,
+    to gradient: UnsafeMutablePointer<Self>)
 
   // ScalarNormalization.swift
 
-  /// Mean and (biased) variance, in two passes.
+  /// Mean and (biased) variance over all samples, in two passes.
   static func moments(
-    _ source: UnsafePointer<Self>, count: Int
+    _ source: UnsafePointer<Self>, runs: ChannelRuns
   ) -> (mean: Double, variance: Double)
 
-  /// target[i] = (source[i] - mean) * factor + shift; the target may be the source.
+  /// target[i] = (source[i] - mean) * factor + shift, and 0 where there is no sample; the target
+  /// may be the source.
   static func normalize(
-    _ source: UnsafePointer<Self>, mean: Self, factor: Self, shift: Self, count: Int,
+    _ source: UnsafePointer<Self>, mean: Self, factor: Self, shift: Self, runs: ChannelRuns,
     into target: UnsafeMutablePointer<Self>)
 
-  /// The sums of gradient[i] and of gradient[i] * (source[i] - mean).
+  /// The sums of gradient[i] and of gradient[i] * (source[i] - mean) over all samples.
   static func normalizationSums(
-    _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, count: Int
+    _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, runs: ChannelRuns
   ) -> (gradients: Double, products: Double)
 
-  /// target[i] = gradient[i] * factor - ((source[i] - mean) * slope + shift); the target may be the
-  /// gradient.
+  /// target[i] = gradient[i] * factor - ((source[i] - mean) * slope + shift), and 0 where there is
+  /// no sample; the target may be the gradient.
   static func normalizationGradient(
     _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, factor: Self,
-    slope: Self, shift: Self, count: Int, into target: UnsafeMutablePointer<Self>)
+    slope: Self, shift: Self, runs: ChannelRuns, into target: UnsafeMutablePointer<Self>)
 
-  // ScalarPooling.swift
+  // ScalarPooling.swift: one channel of one block, with 1 ... 16 lanes
 
-  /// target[i] = the larger of source[i] and target[i]; NaN if either is NaN.
-  static func keepMaximum(
-    _ source: UnsafePointer<Self>, count: Int, in target: UnsafeMutablePointer<Self>)
+  /// target = the largest number of each window; NaN if any is NaN.
+  static func maxPool(
+    _ source: UnsafePointer<Self>, windows: PoolWindows, lanes: Int,
+    into target: UnsafeMutablePointer<Self>)
 
-  /// If source[i] is the maximum, adds remaining[i] to target[i] and sets remaining[i] to 0.
-  ///
-  /// - Parameter remaining: the gradients of the maxima that were not passed to any source yet.
-  static func passToMaximum(
-    _ remaining: UnsafeMutablePointer<Self>, maximum: UnsafePointer<Self>,
-    source: UnsafePointer<Self>, count: Int, to target: UnsafeMutablePointer<Self>)
+  /// target = the sum of the gradients of windows whose first largest number is there.
+  static func maxPoolGradient(
+    _ outputGradient: UnsafePointer<Self>, output: UnsafePointer<Self>,
+    source: UnsafePointer<Self>, windows: PoolWindows, lanes: Int,
+    into target: UnsafeMutablePointer<Self>)
+
+  /// target = the mean of each window.
+  static func averagePool(
+    _ source: UnsafePointer<Self>, windows: PoolWindows, lanes: Int,
+    into target: UnsafeMutablePointer<Self>)
+
+  /// target = the sum of the shares of the gradients of all windows that it is in.
+  static func averagePoolGradient(
+    _ outputGradient: UnsafePointer<Self>, windows: PoolWindows, lanes: Int,
+    into target: UnsafeMutablePointer<Self>)
+
+  /// target[l] = the mean of source[p, l] over the positions p.
+  static func averagePositions(
+    _ source: UnsafePointer<Self>, positions: Int, lanes: Int,
+    into target: UnsafeMutablePointer<Self>)
+
+  /// target[p, l] = outputGradient[l] / positions.
+  static func averagePositionsGradient(
+    _ outputGradient: UnsafePointer<Self>, positions: Int, lanes: Int,
+    into target: UnsafeMutablePointer<Self>)
 
   // ScalarPacking.swift
 
@@ -128,26 +155,29 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
 
   // ScalarTranspose.swift
 
-  /// target[f, s] = source[row(s), f] for s in 0 ..< count, f in 0 ..< features. row(s) is rows[s],
-  /// or s if `rows` is nil.
+  /// target[f * targetStride + s] = source[row(s) * sourceStride + f] for s in 0 ..< count, f in
+  /// 0 ..< features. row(s) is rows[s], or s if `rows` is nil.
   static func gatherTransposed(
-    _ source: UnsafePointer<Self>, features: Int, rows: UnsafePointer<Int64>?, count: Int,
-    into target: UnsafeMutablePointer<Self>)
+    _ source: UnsafePointer<Self>, sourceStride: Int, features: Int,
+    rows: UnsafePointer<Int64>?, count: Int, into target: UnsafeMutablePointer<Self>,
+    targetStride: Int)
 
   // ScalarSoftmax.swift
 
-  /// Softmax cross entropy of a (classes, columns) matrix of logits: the summed loss, and how many
-  /// columns have their largest logit at the label. If several logits are largest, the first
-  /// counts.
+  /// Softmax cross entropy of the first columns of a (classes, stride) matrix of logits: the summed
+  /// loss, and how many columns have their largest logit at the label. If several logits are
+  /// largest, the first counts.
   ///
   /// - Parameters:
   ///   - labels: one per column, each in 0 ..< classes.
   ///   - weight: the factor of the gradient of each column.
-  ///   - gradient: receives weight * (softmax - one-hot label), of the size of the logits; or nil.
+  ///   - gradient: receives weight * (softmax - one-hot label), of the size of the logits, and zeros
+  ///     in the remaining columns; or nil.
   ///   - workspace: 2 * columns elements, overwritten.
   static func softmaxCrossEntropy(
-    _ logits: UnsafePointer<Self>, classes: Int, columns: Int, labels: UnsafePointer<Int64>,
-    weight: Double, gradient: UnsafeMutablePointer<Self>?, workspace: UnsafeMutablePointer<Self>
+    _ logits: UnsafePointer<Self>, classes: Int, columns: Int, stride: Int,
+    labels: UnsafePointer<Int64>, weight: Double, gradient: UnsafeMutablePointer<Self>?,
+    workspace: UnsafeMutablePointer<Self>
   ) -> (loss: Double, correct: Int)
 
   // ScalarDescent.swift

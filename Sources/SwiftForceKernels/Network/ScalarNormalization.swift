@@ -1,96 +1,103 @@
-// Batch normalisation of one channel, whose numbers are contiguous. What must not live here:
-// running statistics, and where the numbers of a channel lie.
+// Batch normalisation of one channel, whose numbers lie in runs. What must not live here: running
+// statistics.
 
 extension Scalar {
   @specialized(where Self == Float)
   @specialized(where Self == Double)
   public static func moments(
-    _ source: UnsafePointer<Self>, count: Int
+    _ source: UnsafePointer<Self>, runs: ChannelRuns
   ) -> (mean: Double, variance: Double) {
-    let mean = unsafe total(source, count: count) / Double(count)
-    let center = Self(mean)
-    var squares = 0.0
-    for start in Swift.stride(from: 0, to: count, by: blockLength) {
-      unsafe squares += Double(
-        squaredDistances(source + start, from: center, count: min(blockLength, count - start)))
-    }
-    return (mean, squares / Double(count))
-  }
-
-  @inline(__always)
-  private static func squaredDistances(
-    _ values: UnsafePointer<Self>, from center: Self, count: Int
-  ) -> Self {
-    var lanes = SIMD8<Self>()
-    let bytes = unsafe UnsafeRawPointer(values)
-    let middle = SIMD8<Self>(repeating: center)
-    let whole = count & ~7
-    for i in Swift.stride(from: 0, to: whole, by: 8) {
-      let offset = i &* MemoryLayout<Self>.stride
-      let d = unsafe bytes.loadUnaligned(fromByteOffset: offset, as: SIMD8<Self>.self) - middle
-      lanes += d * d
-    }
-    for i in whole..<count {
-      let d = unsafe values[i] - center
-      lanes[i - whole] += d * d
-    }
-    return lanes.sum()
+    let count = Double(runs.numbers)
+    let mean = unsafe sum(source, runs, squaresFrom: nil) / count
+    return unsafe (mean, sum(source, runs, squaresFrom: Self(mean)) / count)
   }
 
   @specialized(where Self == Float)
   @specialized(where Self == Double)
   public static func normalize(
-    _ source: UnsafePointer<Self>, mean: Self, factor: Self, shift: Self, count: Int,
+    _ source: UnsafePointer<Self>, mean: Self, factor: Self, shift: Self, runs: ChannelRuns,
     into target: UnsafeMutablePointer<Self>
   ) {
-    for i in 0..<count { unsafe target[i] = (source[i] - mean) * factor + shift }
+    for run in 0..<runs.count {
+      let from = unsafe source + run &* runs.stride
+      let to = unsafe target + run &* runs.stride
+      for i in 0..<runs.length { unsafe to[i] = (from[i] - mean) * factor + shift }
+    }
+    unsafe clearGap(runs, in: target)
+  }
+
+  /// Sets the numbers that belong to no sample to zero.
+  @inline(__always)
+  private static func clearGap(_ runs: ChannelRuns, in target: UnsafeMutablePointer<Self>) {
+    guard runs.gap > 0 else { return }
+    let last = unsafe target + (runs.count - 1) &* runs.stride
+    for start in Swift.stride(from: 0, to: runs.length, by: 16) {
+      for l in 16 - runs.gap..<16 { unsafe last[start + l] = 0 }
+    }
   }
 
   @specialized(where Self == Float)
   @specialized(where Self == Double)
   public static func normalizationSums(
-    _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, count: Int
+    _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, runs: ChannelRuns
   ) -> (gradients: Double, products: Double) {
     var (gradients, products) = (0.0, 0.0)
-    for start in Swift.stride(from: 0, to: count, by: blockLength) {
-      let length = min(blockLength, count - start)
-      let sums = unsafe centeredSums(gradient + start, source + start, mean: mean, count: length)
-      gradients += Double(sums.0)
-      products += Double(sums.1)
+    var sums = (gradients: SIMD16<Self>(), products: SIMD16<Self>())
+    var added = 0
+    for run in 0..<runs.count {
+      let hasGap = runs.gap > 0 && run == runs.count - 1
+      for start in Swift.stride(from: 0, to: runs.length, by: blockLength) {
+        let count = min(blockLength, runs.length - start)
+        if added + count > blockLength || hasGap {
+          gradients += Double(sums.gradients.sum())
+          products += Double(sums.products.sum())
+          (sums, added) = ((SIMD16(), SIMD16()), 0)
+        }
+        let at = run &* runs.stride + start
+        unsafe add(gradient + at, source + at, mean: mean, count: count, to: &sums)
+        added += count
+        if hasGap {
+          for l in 16 - runs.gap..<16 { (sums.gradients[l], sums.products[l]) = (0, 0) }
+        }
+      }
     }
-    return (gradients, products)
+    return (gradients + Double(sums.gradients.sum()), products + Double(sums.products.sum()))
   }
 
   @inline(__always)
-  private static func centeredSums(
-    _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, count: Int
-  ) -> (Self, Self) {
-    var (sums, products) = (SIMD8<Self>(), SIMD8<Self>())
+  private static func add(
+    _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, count: Int,
+    to sums: inout (gradients: SIMD16<Self>, products: SIMD16<Self>)
+  ) {
     let (g, x) = unsafe (UnsafeRawPointer(gradient), UnsafeRawPointer(source))
-    let middle = SIMD8<Self>(repeating: mean)
-    let whole = count & ~7
-    for i in Swift.stride(from: 0, to: whole, by: 8) {
+    let middle = SIMD16<Self>(repeating: mean)
+    let whole = count & ~15
+    for i in Swift.stride(from: 0, to: whole, by: 16) {
       let offset = i &* MemoryLayout<Self>.stride
-      let slope = unsafe g.loadUnaligned(fromByteOffset: offset, as: SIMD8<Self>.self)
-      let value = unsafe x.loadUnaligned(fromByteOffset: offset, as: SIMD8<Self>.self)
-      sums += slope
-      products += slope * (value - middle)
+      let slope = unsafe g.loadUnaligned(fromByteOffset: offset, as: SIMD16<Self>.self)
+      let value = unsafe x.loadUnaligned(fromByteOffset: offset, as: SIMD16<Self>.self)
+      sums.gradients += slope
+      sums.products += slope * (value - middle)
     }
     for i in whole..<count {
-      unsafe sums[i - whole] += gradient[i]
-      unsafe products[i - whole] += gradient[i] * (source[i] - mean)
+      unsafe sums.gradients[i - whole] += gradient[i]
+      unsafe sums.products[i - whole] += gradient[i] * (source[i] - mean)
     }
-    return (sums.sum(), products.sum())
   }
 
   @specialized(where Self == Float)
   @specialized(where Self == Double)
   public static func normalizationGradient(
     _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, factor: Self,
-    slope: Self, shift: Self, count: Int, into target: UnsafeMutablePointer<Self>
+    slope: Self, shift: Self, runs: ChannelRuns, into target: UnsafeMutablePointer<Self>
   ) {
-    for i in 0..<count {
-      unsafe target[i] = gradient[i] * factor - ((source[i] - mean) * slope + shift)
+    for run in 0..<runs.count {
+      let at = run &* runs.stride
+      let (g, x, to) = unsafe (gradient + at, source + at, target + at)
+      for i in 0..<runs.length {
+        unsafe to[i] = g[i] * factor - ((x[i] - mean) * slope + shift)
+      }
     }
+    unsafe clearGap(runs, in: target)
   }
 }

@@ -1,4 +1,4 @@
-// Softmax cross entropy over a matrix whose columns are samples. It proceeds row by row, so every
+// Softmax cross entropy over a matrix whose first columns are samples. It proceeds row by row, so every
 // loop runs along contiguous memory. What must not live here: other losses.
 
 #if canImport(Glibc)
@@ -13,30 +13,33 @@ extension Scalar {
   @specialized(where Self == Float)
   @specialized(where Self == Double)
   public static func softmaxCrossEntropy(
-    _ logits: UnsafePointer<Self>, classes: Int, columns: Int, labels: UnsafePointer<Int64>,
-    weight: Double, gradient: UnsafeMutablePointer<Self>?, workspace: UnsafeMutablePointer<Self>
+    _ logits: UnsafePointer<Self>, classes: Int, columns: Int, stride: Int,
+    labels: UnsafePointer<Int64>, weight: Double, gradient: UnsafeMutablePointer<Self>?,
+    workspace: UnsafeMutablePointer<Self>
   ) -> (loss: Double, correct: Int) {
     let largest = unsafe workspace
     let sums = unsafe workspace + columns
-    unsafe maxima(logits, classes: classes, columns: columns, into: largest)
+    unsafe maxima(logits, classes: classes, columns: columns, stride: stride, into: largest)
     unsafe exponentials(
-      logits, classes: classes, columns: columns, largest: largest, sums: sums, into: gradient)
+      logits, classes: classes, columns: columns, stride: stride, largest: largest, sums: sums,
+      into: gradient)
     var loss = 0.0
     var correct = 0
     for column in 0..<columns {
       let label = unsafe Int(labels[column])
-      let z = unsafe logits[label * columns + column]
+      let z = unsafe logits[label * stride + column]
       // log(sum exp(z - largest)) + (largest - z_label), in binary64, since many losses are summed.
       unsafe loss += log(Double(sums[column])) + (Double(largest[column]) - Double(z))
       // If the sum is NaN, some logit is NaN and there is no largest one.
       let isLargest = unsafe z == largest[column] && !sums[column].isNaN
-      if unsafe isLargest && !contains(z, above: label, in: logits + column, columns: columns) {
+      if unsafe isLargest && !contains(z, above: label, in: logits + column, stride: stride) {
         correct += 1
       }
     }
     if let gradient = unsafe gradient {
       unsafe normalise(
-        gradient, classes: classes, columns: columns, sums: sums, weight: weight, labels: labels)
+        gradient, classes: classes, columns: columns, stride: stride, sums: sums, weight: weight,
+        labels: labels)
     }
     return (loss, correct)
   }
@@ -45,20 +48,20 @@ extension Scalar {
   /// to.
   @inline(__always)
   static func contains(
-    _ value: Self, above label: Int, in logits: UnsafePointer<Self>, columns: Int
+    _ value: Self, above label: Int, in logits: UnsafePointer<Self>, stride: Int
   ) -> Bool {
-    for c in 0..<label where unsafe logits[c * columns] == value { return true }
+    for c in 0..<label where unsafe logits[c * stride] == value { return true }
     return false
   }
 
   @inline(__always)
   static func maxima(
-    _ logits: UnsafePointer<Self>, classes: Int, columns: Int,
+    _ logits: UnsafePointer<Self>, classes: Int, columns: Int, stride: Int,
     into largest: UnsafeMutablePointer<Self>
   ) {
     unsafe largest.update(from: logits, count: columns)
     for c in 1..<max(classes, 1) {
-      let row = unsafe logits + c * columns
+      let row = unsafe logits + c * stride
       for column in 0..<columns {
         let (x, y) = unsafe (row[column], largest[column])
         unsafe largest[column] = x > y ? x : y
@@ -70,34 +73,37 @@ extension Scalar {
   /// Subtracting the largest logit keeps every term in [0, 1] and the sum at 1 or more.
   @inline(__always)
   static func exponentials(
-    _ logits: UnsafePointer<Self>, classes: Int, columns: Int, largest: UnsafePointer<Self>,
-    sums: UnsafeMutablePointer<Self>, into terms: UnsafeMutablePointer<Self>?
+    _ logits: UnsafePointer<Self>, classes: Int, columns: Int, stride: Int,
+    largest: UnsafePointer<Self>, sums: UnsafeMutablePointer<Self>,
+    into terms: UnsafeMutablePointer<Self>?
   ) {
     unsafe sums.update(repeating: 0, count: columns)
     for c in 0..<classes {
-      let row = unsafe logits + c * columns
+      let row = unsafe logits + c * stride
       for column in 0..<columns {
         let term = unsafe exponential(row[column] - largest[column])
         unsafe sums[column] += term
-        if let terms = unsafe terms { unsafe terms[c * columns + column] = term }
+        if let terms = unsafe terms { unsafe terms[c * stride + column] = term }
       }
     }
   }
 
-  /// Turns the exponentials into weight * (softmax - one-hot label). It overwrites `sums`.
+  /// Turns the exponentials into weight * (softmax - one-hot label), and clears the remaining
+  /// columns. It overwrites `sums`.
   @inline(__always)
   static func normalise(
-    _ gradient: UnsafeMutablePointer<Self>, classes: Int, columns: Int,
+    _ gradient: UnsafeMutablePointer<Self>, classes: Int, columns: Int, stride: Int,
     sums: UnsafeMutablePointer<Self>, weight: Double, labels: UnsafePointer<Int64>
   ) {
     let weight = Self(weight)
     for column in 0..<columns { unsafe sums[column] = weight / sums[column] }
     for c in 0..<classes {
-      let row = unsafe gradient + c * columns
+      let row = unsafe gradient + c * stride
       for column in 0..<columns { unsafe row[column] *= sums[column] }
+      unsafe (row + columns).update(repeating: 0, count: stride - columns)
     }
     for column in 0..<columns {
-      unsafe gradient[Int(labels[column]) * columns + column] -= weight
+      unsafe gradient[Int(labels[column]) * stride + column] -= weight
     }
   }
 }
