@@ -28,6 +28,23 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
   /// not vectorised with a branch.
   static func select(_ x: Self, mask: UInt8) -> Self
 
+  /// The larger number of each lane; NaN if either is NaN. Comparisons of vectors are requirements,
+  /// because those of generic vectors are calls for each lane.
+  static func larger(_ x: SIMD16<Self>, _ y: SIMD16<Self>) -> SIMD16<Self>
+
+  /// `x`, and zeros for negative lanes; NaN stays NaN.
+  static func rectified(_ x: SIMD16<Self>) -> SIMD16<Self>
+
+  /// The lanes of `gradient`, and zeros where those of `output` are zero or less.
+  static func rectifierGradient(
+    _ gradient: SIMD16<Self>, _ output: SIMD16<Self>
+  ) -> SIMD16<Self>
+
+  /// The lanes of `values` where x equals y, and zeros.
+  static func select(
+    _ values: SIMD16<Self>, where x: SIMD16<Self>, is y: SIMD16<Self>
+  ) -> SIMD16<Self>
+
   // ScalarRows.swift
 
   /// target[i] = Self(source[i] * factor).
@@ -144,11 +161,11 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
 
   // ScalarRectifier.swift
 
-  /// target[i] = max(source[i], 0); NaN stays NaN.
+  /// target[i] = max(source[i], 0); NaN stays NaN. The target may be the source.
   static func rectify(
     _ source: UnsafePointer<Self>, count: Int, into target: UnsafeMutablePointer<Self>)
 
-  /// target[i] = 0 if output[i] <= 0, else gradient[i].
+  /// target[i] = 0 if output[i] <= 0, else gradient[i]. The target may be the gradient.
   static func rectifierGradient(
     _ gradient: UnsafePointer<Self>, output: UnsafePointer<Self>, count: Int,
     into target: UnsafeMutablePointer<Self>)
@@ -209,6 +226,30 @@ extension Float: Scalar {
   public static func select(_ x: Float, mask: UInt8) -> Float {
     Float(bitPattern: x.bitPattern & (mask == 0 ? 0 : ~0))
   }
+
+  @inline(__always)
+  public static func larger(_ x: SIMD16<Float>, _ y: SIMD16<Float>) -> SIMD16<Float> {
+    x.replacing(with: y, where: (x .<= y) .| (y .!= y))
+  }
+
+  @inline(__always)
+  public static func select(
+    _ values: SIMD16<Float>, where x: SIMD16<Float>, is y: SIMD16<Float>
+  ) -> SIMD16<Float> {
+    SIMD16<Float>().replacing(with: values, where: x .== y)
+  }
+
+  @inline(__always)
+  public static func rectified(_ x: SIMD16<Float>) -> SIMD16<Float> {
+    x.replacing(with: 0, where: x .< 0)
+  }
+
+  @inline(__always)
+  public static func rectifierGradient(
+    _ gradient: SIMD16<Float>, _ output: SIMD16<Float>
+  ) -> SIMD16<Float> {
+    gradient.replacing(with: 0, where: output .<= 0)
+  }
 }
 
 extension Double: Scalar {
@@ -218,5 +259,29 @@ extension Double: Scalar {
   @inline(__always)
   public static func select(_ x: Double, mask: UInt8) -> Double {
     Double(bitPattern: x.bitPattern & (mask == 0 ? 0 : ~0))
+  }
+
+  @inline(__always)
+  public static func larger(_ x: SIMD16<Double>, _ y: SIMD16<Double>) -> SIMD16<Double> {
+    x.replacing(with: y, where: (x .<= y) .| (y .!= y))
+  }
+
+  @inline(__always)
+  public static func select(
+    _ values: SIMD16<Double>, where x: SIMD16<Double>, is y: SIMD16<Double>
+  ) -> SIMD16<Double> {
+    SIMD16<Double>().replacing(with: values, where: x .== y)
+  }
+
+  @inline(__always)
+  public static func rectified(_ x: SIMD16<Double>) -> SIMD16<Double> {
+    x.replacing(with: 0, where: x .< 0)
+  }
+
+  @inline(__always)
+  public static func rectifierGradient(
+    _ gradient: SIMD16<Double>, _ output: SIMD16<Double>
+  ) -> SIMD16<Double> {
+    gradient.replacing(with: 0, where: output .<= 0)
   }
 }

@@ -91,10 +91,19 @@ extension Scalar {
     _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, factor: Self,
     slope: Self, shift: Self, runs: ChannelRuns, into target: UnsafeMutablePointer<Self>
   ) {
+    let (means, factors) = (SIMD16<Self>(repeating: mean), SIMD16<Self>(repeating: factor))
+    let (slopes, shifts) = (SIMD16<Self>(repeating: slope), SIMD16<Self>(repeating: shift))
     for run in 0..<runs.count {
       let at = run &* runs.stride
       let (g, x, to) = unsafe (gradient + at, source + at, target + at)
-      for i in 0..<runs.length {
+      // The compiler's own vectors would not be used where the target is the gradient.
+      let whole = runs.length & ~15
+      for i in Swift.stride(from: 0, to: whole, by: 16) {
+        let centered = unsafe load(x + i, 16) - means
+        unsafe store(
+          load(g + i, 16) * factors - (centered * slopes + shifts), 16, to: to + i)
+      }
+      for i in whole..<runs.length {
         unsafe to[i] = g[i] * factor - ((x[i] - mean) * slope + shift)
       }
     }

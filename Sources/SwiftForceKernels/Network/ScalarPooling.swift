@@ -46,9 +46,7 @@ extension Scalar {
         for i in 0..<windows.kernel {
           for j in 0..<windows.kernel {
             let x = unsafe load(source + (first &+ i &* windows.width &+ j) &* lanes, lanes)
-            // Written so that a NaN on either side is the result: it must reach the loss, which
-            // detects it.
-            largest = x.replacing(with: largest, where: (x .<= largest) .| (largest .!= largest))
+            largest = larger(x, largest)
           }
         }
         unsafe store(largest, lanes, to: target + (row &* windows.columns &+ column) &* lanes)
@@ -88,7 +86,7 @@ extension Scalar {
             let position = (row &* windows.width &+ column) &* windows.stride
             let at = (position &+ i &* windows.width &+ j) &* lanes
             let x = unsafe load(source + at, lanes)
-            let taken = SIMD16<Self>().replacing(with: remaining, where: x .== maximum)
+            let taken = select(remaining, where: x, is: maximum)
             unsafe store(load(target + at, lanes) + taken, lanes, to: target + at)
             remaining -= taken
           }
@@ -190,28 +188,6 @@ extension Scalar {
     let share = unsafe load(outputGradient, lanes) * weight
     for position in 0..<positions {
       unsafe store(share, lanes, to: target + position &* lanes)
-    }
-  }
-
-  /// The numbers of one position: all sixteen, or fewer and zeros.
-  @inline(__always)
-  static func load(_ source: UnsafePointer<Self>, _ lanes: Int) -> SIMD16<Self> {
-    if lanes == 16 {
-      return unsafe UnsafeRawPointer(source).loadUnaligned(as: SIMD16<Self>.self)
-    }
-    var values = SIMD16<Self>()
-    for l in 0..<lanes { unsafe values[l] = source[l] }
-    return values
-  }
-
-  @inline(__always)
-  static func store(
-    _ values: SIMD16<Self>, _ lanes: Int, to target: UnsafeMutablePointer<Self>
-  ) {
-    if lanes == 16 {
-      unsafe UnsafeMutableRawPointer(target).storeBytes(of: values, as: SIMD16<Self>.self)
-    } else {
-      for l in 0..<lanes { unsafe target[l] = values[l] }
     }
   }
 }

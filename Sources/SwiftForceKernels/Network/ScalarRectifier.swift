@@ -7,7 +7,12 @@ extension Scalar {
   public static func rectify(
     _ source: UnsafePointer<Self>, count: Int, into target: UnsafeMutablePointer<Self>
   ) {
-    for i in 0..<count {
+    // The compiler's own vectors would not be used where the target is the source.
+    let whole = count & ~15
+    for i in Swift.stride(from: 0, to: whole, by: 16) {
+      unsafe store(rectified(load(source + i, 16)), 16, to: target + i)
+    }
+    for i in whole..<count {
       let x = unsafe source[i]
       // Written so that a NaN stays NaN: it must reach the loss, which detects it.
       unsafe target[i] = x < 0 ? 0 : x
@@ -20,7 +25,12 @@ extension Scalar {
     _ gradient: UnsafePointer<Self>, output: UnsafePointer<Self>, count: Int,
     into target: UnsafeMutablePointer<Self>
   ) {
-    for i in 0..<count {
+    let whole = count & ~15
+    for i in Swift.stride(from: 0, to: whole, by: 16) {
+      let (g, y) = unsafe (load(gradient + i, 16), load(output + i, 16))
+      unsafe store(rectifierGradient(g, y), 16, to: target + i)
+    }
+    for i in whole..<count {
       let (g, y) = unsafe (gradient[i], output[i])
       unsafe target[i] = y <= 0 ? 0 : g
     }
