@@ -15,7 +15,9 @@ struct Depthwise {
   /// The bytes of the list of runs, at most: a list that grows takes up to three times what it
   /// holds.
   static func tables(_ rows: ConvolutionSide, _ columns: ConvolutionSide) -> Int {
-    3 * MemoryLayout<TapRun>.stride * rows.outputs * rows.kernel * columns.kernel + 1024
+    // In binary64, and no more than any memory: images and kernels may be very large.
+    let runs = Double(rows.outputs) * Double(rows.kernel * columns.kernel)
+    return Int(min(3 * runs * Double(MemoryLayout<TapRun>.stride) + 1024, 0x1p58))
   }
 
   func forward<Element: BLASScalar>(

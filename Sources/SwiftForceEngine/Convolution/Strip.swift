@@ -160,20 +160,25 @@ struct StripSize {
 extension StripPlan {
   /// The bytes that the plan of a convolution takes, at most. Lists that grow take up to three times
   /// what they hold.
+  ///
+  /// - Parameters:
+  ///   - isForward: whether outputs are the targets, else inputs.
+  ///   - length: the desired length of a strip.
   static func tables(
-    rows: [TapClass], columns: [TapClass], batch: Int, length: Int, kernelWidth: Int
+    _ rows: ConvolutionSide, _ columns: ConvolutionSide, isForward: Bool, batch: Int, length: Int
   ) -> Int {
+    func classes(_ side: ConvolutionSide) -> Int { isForward ? 1 : min(side.stride, side.inputs) }
+    let widest = isForward ? columns.outputs : columns.inputs / classes(columns) + 1
     let lanes = min(batch, Shape.imageLanes)
     let blocks = (batch + lanes - 1) / lanes
-    let size = StripSize(
-      widest: columns.map(\.count).max() ?? 1, blocks: blocks, lanes: lanes, length: length)
-    let across = columns.reduce(0) { $0 + ($1.count + size.columns - 1) / size.columns }
-    let down = rows.reduce(0) { $0 + $1.count }
-    let strips = Double(down * across) * Double((blocks + size.blocks - 1) / size.blocks)
-    let taps = rows.reduce(0) { $0 + $1.taps.count } * columns.reduce(0) { $0 + $1.taps.count }
-    let tables = rows.count * columns.count * 1024 + taps * 32 + (down + across) * 64
+    let size = StripSize(widest: widest, blocks: blocks, lanes: lanes, length: length)
+    let across = classes(columns) * ((widest + size.columns - 1) / size.columns)
+    let down = isForward ? rows.outputs : rows.inputs
     // In binary64, and no more than any memory: images and batches may be very large.
-    return Int(min(3 * (strips * Double(MemoryLayout<Strip>.stride) + Double(tables)), 0x1p58))
+    let strips = Double(down * across) * Double((blocks + size.blocks - 1) / size.blocks)
+    let taps = rows.kernel * columns.kernel + rows.kernel + columns.kernel
+    let layouts = Double(classes(rows)) * Double(classes(columns)) * 1024 + Double(taps) * 64
+    return Int(min(3 * (strips * Double(MemoryLayout<Strip>.stride) + layouts), 0x1p58))
   }
 }
 
@@ -223,7 +228,8 @@ extension StripPlan {
   ) {
     let layout = layouts[strip.layout]
     let step = layout.columns.sourceStep
-    let start = strip.blocks.lowerBound * self.source.block
+    let start =
+      strip.blocks.lowerBound * self.source.block
       + channels.lowerBound * self.source.channel
     for number in layout.rows.valid(strip.row) {
       guard let row = layout.rows.source(strip.row, layout.rows.taps[number]) else { continue }

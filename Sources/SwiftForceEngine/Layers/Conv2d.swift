@@ -86,13 +86,12 @@ struct Conv2d: Layer {
 
   func tables(batch: Int, workers: Int) -> Int {
     if isDepthwise { return Depthwise.tables(rows, columns) }
-    func plan(_ rows: [TapClass], _ columns: [TapClass], targets: Int) -> Int {
+    func plan(isForward: Bool) -> Int {
       StripPlan.tables(
-        rows: rows, columns: columns, batch: batch,
-        length: StripProduct<Float>.length(targets: targets), kernelWidth: self.columns.kernel)
+        rows, columns, isForward: isForward, batch: batch,
+        length: StripProduct<Float>.length(targets: isForward ? outputs : inputs))
     }
-    return plan(rows.forward, columns.forward, targets: outputs)
-      + plan(rows.backward, columns.backward, targets: inputs)
+    return plan(isForward: true) + plan(isForward: false)
       + workers * WeightGradient<Float>.tables(taps)
   }
 

@@ -33,6 +33,9 @@ struct Architecture: Sendable {
     var layers: [any Layer] = []
     var sources: [[Int]] = []
     var shapes = [try Architecture.inputShape(inputShape, of: descriptions)]
+    if Architecture.readsFeatures(descriptions) {
+      shapes[0] = Shape(dimensions: [shapes[0].features])
+    }
     var needsGradient = [false]
     for (position, description) in descriptions.enumerated() {
       let read = try Architecture.values(readBy: description, at: position)
@@ -106,6 +109,14 @@ struct Architecture: Sendable {
       return Shape(dimensions: [description.inputs])
     }
     throw .badArchitecture(layer: 0, reason: "a network needs at least one linear layer")
+  }
+
+  /// Whether the input is read as features alone, so that its image need not be kept.
+  private static func readsFeatures(_ descriptions: [LayerDescription]) -> Bool {
+    descriptions.enumerated().allSatisfy { position, description in
+      let readsInput = (description.source ?? position - 1) == -1 || description.addend == -1
+      return !readsInput || description.kind == .flatten || description.kind == .linear
+    }
   }
 
   /// BLAS takes its sizes as 32-bit integers.

@@ -73,7 +73,7 @@ struct LayerTests {
     #expect(Set(LayerTests.all.map(\.description.kind)) == Set(LayerKind.allCases))
   }
 
-  @Test(arguments: all, [1, 2, 5, 11])
+  @Test(arguments: all, [1, 2, 5, 11, 16, 19, 35])
   func gradientsAreTheDerivatives(form: LayerCase, batch: Int) throws {
     let bench = try LayerBench<Double>(form, batch: batch)
     bench.run()
@@ -85,6 +85,58 @@ struct LayerTests {
       let slopes = centralDifferences(of: bench.objective, by: arena.all, at: moved)
       #expect(relativeError(moved.map { gradient[$0] }, slopes) < 1e-8)
     }
+  }
+
+  /// A sample's output and gradient are the same alone, in a block that is full, and beside a gap.
+  @Test(arguments: all.filter { !$0.couplesSamples }, [16, 37])
+  func samplesAreComputedOneByOne(form: LayerCase, batch: Int) throws {
+    let together = try LayerBench<Double>(form, batch: batch)
+    together.run()
+    let shape = together.layer.outputShape
+    let outputs = together.samples(together.output, shape)
+    let slopes = together.samples(together.outputGradient, shape)
+    let inputs = together.inputs.map { together.samples($0, form.shape) }
+    let gradients = together.inputGradients.map { together.samples($0, form.shape) }
+    for sample in [0, 15, batch - 1] {
+      func column(_ numbers: [Double]) -> [Double] {
+        stride(from: sample, to: numbers.count, by: batch).map { numbers[$0] }
+      }
+      let alone = try LayerBench<Double>(form, batch: 1)
+      for (arena, numbers) in zip(alone.inputs, inputs) { arena.all.write(column(numbers)) }
+      for (arena, other) in zip(alone.parameters, together.parameters) {
+        arena.all.write(other.values)
+      }
+      alone.outputGradient.all.write(column(slopes))
+      alone.run()
+      #expect(relativeError(column(outputs), alone.output.values) < 1e-13)
+      for (numbers, arena) in zip(gradients, alone.inputGradients) {
+        #expect(relativeError(column(numbers), arena.values) < 1e-13)
+      }
+    }
+  }
+
+  /// What lies in a gap reaches no gradient, and gradients there are zero.
+  @Test(arguments: all, [17, 30])
+  func gapsDoNotMatter(form: LayerCase, batch: Int) throws {
+    let bench = try LayerBench<Double>(form, batch: batch)
+    bench.run()
+    let (outputs, gradients) = (
+      bench.samples(bench.output, bench.layer.outputShape), bench.gradients
+    )
+    for (arena, gradient) in zip(bench.inputs, bench.inputGradients) {
+      let view = Activation(gradient.all, shape: form.shape, batch: batch)
+      #expect(view.gapNumbers.count == form.shape.features * (32 - batch))
+      #expect(view.gapNumbers.allSatisfy { $0 == 0 })
+      let input = Activation(arena.all, shape: form.shape, batch: batch)
+      for feature in 0..<input.features {
+        for lane in batch..<32 { arena.all.write(1e6, at: input.place(feature, lane)) }
+      }
+    }
+    bench.run()
+    #expect(bench.samples(bench.output, bench.layer.outputShape) == outputs)
+    #expect(bench.gradients == gradients)
+    let output = Activation(bench.output.all, shape: bench.layer.outputShape, batch: batch)
+    #expect(output.gapNumbers.allSatisfy { $0.isFinite })
   }
 
   @Test(arguments: all)
@@ -122,7 +174,7 @@ struct LayerTests {
   func nonFiniteInputsPropagate(form: LayerCase) throws {
     let bench = try LayerBench<Double>(form, batch: 4)
     for input in bench.inputs {
-      let place = bench.place(feature: 0, sample: 2)
+      let place = 2
       let value = input.values[place]
       input.all.write(.nan, at: place)
       bench.forward()

@@ -5,18 +5,19 @@ import Testing
 @testable import SwiftForceEngine
 
 struct LinearTests {
-  @Test(arguments: [1, 3, 16])
+  @Test(arguments: [1, 3, 16, 20])
   func isWeightTimesInputPlusBias(batch: Int) throws {
     let bench = try LayerBench<Double>(LayerCase(.linear(4, 3), [4]), batch: batch)
     bench.forward()
     let (x, w, b) = (
-      bench.inputs[0].values, bench.parameters[0].values, bench.parameters[1].values
+      bench.samples(bench.inputs[0], bench.inputShape), bench.parameters[0].values,
+      bench.parameters[1].values
     )
     let expected = (0..<3 * batch).map { position in
       let (row, sample) = position.quotientAndRemainder(dividingBy: batch)
       return (0..<4).reduce(b[row]) { $0 + w[row * 4 + $1] * x[$1 * batch + sample] }
     }
-    #expect(relativeError(bench.output.values, expected) < 1e-14)
+    #expect(relativeError(bench.samples(bench.output, bench.layer.outputShape), expected) < 1e-14)
   }
 
   @Test func asksForWeightAndBias() throws {

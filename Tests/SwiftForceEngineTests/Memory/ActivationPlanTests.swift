@@ -99,6 +99,17 @@ struct ActivationPlanTests {
     #expect(deep.training > 5 * deep.evaluation)
   }
 
+  /// The lanes of the last block that have no sample take memory, too.
+  @Test func gapsAreCounted() throws {
+    let architecture = try Architecture(imageNetworks[3].layers, inputShape: imageNetworks[3].shape)
+    func count(_ batch: Int) -> Int {
+      ActivationPlan(architecture, batch: batch, includesBackward: true, workspace: 0).count
+    }
+    #expect(count(17) == count(32))
+    #expect(count(16) < count(17))
+    #expect(count(15) < count(16))
+  }
+
   @Test func workspaceFollowsAllBuffers() throws {
     let architecture = try Architecture(imageNetworks[3].layers, inputShape: imageNetworks[3].shape)
     let plan = plan(architecture, includesBackward: true)

@@ -26,13 +26,17 @@ struct VectorOperationsTests {
   }
 
   @Test(arguments: lengths, [false, true])
-  func sumsRows(columns: Int, accumulate: Bool) throws {
-    let matrix = try Arena<Double>(uniform(3 * columns, seed: 2))
+  func sumsChannels(batch: Int, accumulate: Bool) throws {
+    let batch = batch + 1
+    let shape = Shape(dimensions: [3, 2, 1])
+    let matrix = try Arena<Double>(uniform(6 * Shape.padded(batch: batch), seed: 2))
+    let gradient = Activation(matrix.all, shape: shape, batch: batch)
+    gradient.clearGap()
     let target = try Arena<Double>([10, 20, 30])
-    target.all.assignRowSums(
-      of: matrix.all.matrix(rows: 3, columns: columns), accumulate: accumulate)
+    target.all.assignChannelSums(of: gradient, accumulate: accumulate)
+    let samples = gradient.samples
     for row in 0..<3 {
-      let sum = matrix.values[row * columns..<(row + 1) * columns].reduce(0, +)
+      let sum = samples[row * 2 * batch..<(row + 1) * 2 * batch].reduce(0, +)
       let expected = accumulate ? Double(10 * (row + 1)) + sum : sum
       #expect((target.values[row] - expected).magnitude < 1e-13)
     }
@@ -63,15 +67,20 @@ struct VectorOperationsTests {
     #expect(target.values == zip(output.values, gradient.values).map { $0 > 0 ? $1 : 0 })
   }
 
-  @Test(arguments: [1, 5, 8, 13, 16, 24], [1, 2, 7, 8, 9, 20])
-  func transposes(rows: Int, columns: Int) throws {
-    let matrix = try Arena<Float>(uniform(rows * columns, seed: 5))
+  @Test(arguments: [1, 5, 8, 13, 16, 24], [1, 2, 7, 8, 9, 20, 35])
+  func writesSamples(rows: Int, columns: Int) throws {
+    let matrix = try Arena<Float>(uniform(rows * Shape.padded(batch: columns), seed: 5))
     let target = try Arena<Float>(count: rows * columns)
-    matrix.all.matrix(rows: rows, columns: columns).transpose(into: target.all)
-    let expected = (0..<columns).flatMap { column in
-      (0..<rows).map { matrix.values[$0 * columns + column] }
+    for dimensions in [[rows], [rows, 1, 1]] {
+      let shape = Shape(dimensions: dimensions)
+      let activation = Activation(matrix.all, shape: shape, batch: columns)
+      activation.writeSamples(to: target.all)
+      let samples = activation.samples
+      let expected = (0..<columns).flatMap { column in
+        (0..<rows).map { samples[$0 * columns + column] }
+      }
+      #expect(target.values == expected)
     }
-    #expect(target.values == expected)
   }
 
   /// A selection by bits: removed positions become +0 whatever they hold, and kept positions do not

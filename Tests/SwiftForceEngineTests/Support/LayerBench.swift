@@ -38,6 +38,7 @@ final class LayerBench<Element: BLASScalar> {
   let layer: any Layer
   let normalization: Normalization
   let batch: Int
+  let inputShape: Shape
   /// One, or two for `add`.
   let inputs: [Arena<Element>]
   let output: Arena<Element>
@@ -56,7 +57,9 @@ final class LayerBench<Element: BLASScalar> {
     normalization = form.normalization
     self.batch = batch
     context = ExecutionContext(team: Team(workers: workers), tiles: Element.tiles(at: level))
-    let (size, outputs) = (form.shape.features * batch, layer.outputShape.features * batch)
+    let padded = Shape.padded(batch: batch)
+    let (size, outputs) = (form.shape.features * padded, layer.outputShape.features * padded)
+    inputShape = form.shape
     inputs = try (0..<sources).map { try Arena(uniform(size, seed: UInt64(21 + $0))) }
     inputGradients = try (0..<sources).map { _ in try Arena(count: size) }
     output = try Arena(count: outputs)
@@ -71,16 +74,21 @@ final class LayerBench<Element: BLASScalar> {
     workspaceCount = layer.workspace(batch: batch, context)
     workspace = try Arena(count: workspaceCount + 64)
     workspace.all.fill(with: -77)
+    activation(outputGradient, layer.outputShape).clearGap()
     forget()
   }
 
-  /// The index of one feature of one sample.
-  func place(feature: Int, sample: Int) -> Int { feature * batch + sample }
+  /// The numbers of the samples, as (features, batch).
+  func samples(_ arena: Arena<Element>, _ shape: Shape) -> [Element] {
+    withExtendedLifetime(arena) { activation(arena, shape).samples }
+  }
 
   func pass(output target: Arena<Element>? = nil) -> Pass<Element> {
     Pass(
-      input: matrix(inputs[0]), addend: inputs.count > 1 ? matrix(inputs[1]) : nil,
-      output: matrix(target ?? output), parameters: parameters.map(\.all), saved: saved.all,
+      input: activation(inputs[0], inputShape),
+      addend: inputs.count > 1 ? activation(inputs[1], inputShape) : nil,
+      output: activation(target ?? output, layer.outputShape), parameters: parameters.map(\.all),
+      saved: saved.all,
       normalization: normalization, workspace: workspace.vector(at: 0, count: workspaceCount),
       context: context)
   }
@@ -100,9 +108,10 @@ final class LayerBench<Element: BLASScalar> {
     layer.backward(
       pass(),
       BackwardPass(
-        outputGradient: matrix(outputGradient),
-        inputGradient: wantsInput ? matrix(target ?? inputGradients[0]) : nil,
-        addendGradient: wantsInput && inputs.count > 1 ? matrix(inputGradients[1]) : nil,
+        outputGradient: activation(outputGradient, layer.outputShape),
+        inputGradient: wantsInput ? activation(target ?? inputGradients[0], inputShape) : nil,
+        addendGradient: wantsInput && inputs.count > 1
+          ? activation(inputGradients[1], inputShape) : nil,
         parameterGradients: gradientPlaces(wantsParameters), accumulates: accumulates))
   }
 
@@ -141,7 +150,40 @@ final class LayerBench<Element: BLASScalar> {
     workspace.vector(at: workspaceCount, count: 64).values.allSatisfy { $0 == -77 }
   }
 
-  private func matrix(_ arena: Arena<Element>) -> Matrix<Element> {
-    arena.all.matrix(rows: arena.count / batch, columns: batch)
+  private func activation(_ arena: Arena<Element>, _ shape: Shape) -> Activation<Element> {
+    Activation(arena.all, shape: shape, batch: batch)
+  }
+}
+
+extension Activation where Element: BLASScalar {
+  /// The index of a feature of a sample, by the definition.
+  func place(_ feature: Int, _ sample: Int) -> Int {
+    ((sample / lanes) * features + feature) * lanes + sample % lanes
+  }
+
+  /// The numbers of the samples, as (features, batch).
+  var samples: [Element] {
+    (0..<features).flatMap { feature in
+      (0..<batch).map { elements[place(feature, $0)] }
+    }
+  }
+
+  /// The numbers that belong to no sample.
+  var gapNumbers: [Element] {
+    (0..<features).flatMap { feature in
+      (batch..<blocks * lanes).map { elements[place(feature, $0)] }
+    }
+  }
+
+  func write(samples: [Element]) {
+    for (i, value) in samples.enumerated() {
+      elements.write(value, at: place(i / batch, i % batch))
+    }
+  }
+
+  func clearGap() {
+    for feature in 0..<features {
+      for lane in batch..<blocks * lanes { elements.write(0, at: place(feature, lane)) }
+    }
   }
 }

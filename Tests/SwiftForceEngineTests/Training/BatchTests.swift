@@ -56,22 +56,30 @@ struct BatchTests {
     try check(needsLabels: false)
   }
 
-  @Test(arguments: [nil, [3, 0, 5, 5, 1, 2, 4, 0, 3, 1]] as [[Int64]?])
-  func gathersColumnsInOrder(rows: [Int64]?) throws {
+  static let shapes = [Shape(dimensions: [3]), Shape(dimensions: [3, 1, 1])]
+
+  @Test(
+    arguments: [nil, [3, 0, 5, 5, 1, 2, 4, 0, 3, 1], (0..<40).map { $0 % 6 }] as [[Int64]?], shapes)
+  func gathersSamplesInOrder(rows: [Int64]?, shape: Shape) throws {
     let order = rows ?? [0, 1, 2, 3, 4, 5]
     let range = 1..<order.count
-    let target = try Arena<Double>(count: 3 * range.count)
+    let target = try Arena<Double>(count: 3 * Shape.padded(batch: range.count))
+    target.all.fill(with: .nan)
+    let activation = Activation(target.all, shape: shape, batch: range.count)
     let labels = try Arena<Int64>(count: range.count)
     try data.withBatch(rows: rows) { batch in
       let batch = try batch.checked(features: 3, classes: 4, needsLabels: true)
-      batch.gather(range, into: target.all.matrix(rows: 3, columns: range.count))
+      batch.gather(range, into: activation)
       batch.gatherLabels(range, into: labels.all)
     }
     let inputs = data.inputs.values
     let expected = (0..<3).flatMap { feature in
       range.map { inputs[Int(order[$0]) * 3 + feature] }
     }
-    #expect(target.values == expected)
+    withExtendedLifetime(target) {
+      #expect(activation.samples == expected)
+      #expect(areExactZeros(activation.gapNumbers))
+    }
     #expect(labels.values == range.map { data.labels.values[Int(order[$0])] })
   }
 

@@ -15,21 +15,24 @@ import Testing
 struct LossTests {
   /// - Parameter logits: (classes, labels.count), row by row.
   private func loss<Element: BLASScalar>(
-    _ logits: [Element], labels: [Int64], weight: Double = 1
+    _ logits: [Element], labels: [Int64], weight: Double = 1, isImage: Bool = false
   ) throws -> (result: BatchResult, gradient: [Element]) {
     let columns = labels.count
-    let logits = try Arena(logits)
-    let gradient = try Arena([Element](repeating: .nan, count: logits.count))
-    let rows = logits.count / columns
+    let classes = logits.count / columns
+    let shape = Shape(dimensions: isImage ? [classes, 1, 1] : [classes])
+    let memory = try (0..<2).map { _ in
+      try Arena([Element](repeating: .nan, count: classes * Shape.padded(batch: columns)))
+    }
+    let views = memory.map { Activation($0.all, shape: shape, batch: columns) }
+    views[0].write(samples: logits)
     let labels = try Arena(labels)
     let workspace = try Arena<Element>(count: 2 * columns)
     let loss = SoftmaxCrossEntropy(
-      logits: logits.all.matrix(rows: rows, columns: columns), labels: labels.all,
-      workspace: workspace.all)
-    let result = loss.sum(
-      gradient: gradient.all.matrix(rows: rows, columns: columns), weight: weight)
+      logits: views[0], labels: labels.all, workspace: workspace.all)
+    let result = loss.sum(gradient: views[1], weight: weight)
     #expect(identical(loss.sum(gradient: nil, weight: weight), result))
-    return withExtendedLifetime((logits, labels, workspace)) { (result, gradient.values) }
+    #expect(areExactZeros(views[1].gapNumbers))
+    return withExtendedLifetime((memory, labels, workspace)) { (result, views[1].samples) }
   }
 
   /// Equal, where NaN equals NaN.
@@ -49,14 +52,15 @@ struct LossTests {
     #expect(odds.result.correct == 1)
   }
 
-  @Test(arguments: [1, 2, 7, 8, 9, 33])
-  func gradientIsTheDerivative(columns: Int) throws {
+  @Test(arguments: [1, 2, 7, 8, 9, 16, 33], [false, true])
+  func gradientIsTheDerivative(columns: Int, isImage: Bool) throws {
     let logits = try Arena<Double>(uniform(5 * columns, seed: 1))
     let labels = (0..<columns).map { Int64($0 * 3 % 5) }
     let weight = 1 / Double(columns)
-    let got = try loss(logits.values, labels: labels, weight: weight).gradient
+    let got = try loss(logits.values, labels: labels, weight: weight, isImage: isImage).gradient
     let slopes = try centralDifferences(
-      of: { try loss(logits.values, labels: labels).result.loss * weight }, by: logits.all)
+      of: { try loss(logits.values, labels: labels, isImage: isImage).result.loss * weight },
+      by: logits.all)
     #expect(relativeError(got, slopes) < 1e-7)
   }
 
