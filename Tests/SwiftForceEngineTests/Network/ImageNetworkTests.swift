@@ -39,7 +39,7 @@ struct ImageNetworkTests {
       let slopes = try network.parameters.map { parameter in
         try centralDifferences(
           of: { try network.loss(batch) }, by: parameter.view,
-          at: places(parameter.view.count, atMost: 12), step: 1e-7)
+          at: places(parameter.view.count, atMost: 12), step: 2e-7)
       }
       let (result, gradients) = try network.gradients(batch)
       #expect(network.values == before)
