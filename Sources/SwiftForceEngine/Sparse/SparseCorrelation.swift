@@ -1,0 +1,74 @@
+// The gradients of kept weights, tile by tile. What must not live here: outputs and gradients of
+// inputs (SparseProduct.swift).
+
+import SwiftForceCore
+
+/// The products of a source and the gradient of a target, summed for each kept weight.
+struct SparseCorrelation<Element: BLASScalar> {
+  let lists: SparseLists
+  let batch: SparseBatch
+  /// Elements of a channel of the target.
+  let targetSize: Int
+  let loops: any SparseLoops<Element>.Type
+  let team: Team
+
+  private var plan: ListPlan { lists.plan }
+
+  private var places: PointPlaces {
+    PointPlaces(plan: plan, batch: batch, targetSize: targetSize)
+  }
+
+  /// Points of a tile: enough to outweigh the reduction at its end.
+  static var points: Int { 16 }
+
+  func run(
+    _ source: Vector<Element>, outputGradient: Vector<Element>, accumulate: Bool,
+    into target: Vector<Element>
+  ) {
+    assert(source.count == batch.elements(features: plan.sources * plan.points.sourceSize))
+    assert(outputGradient.count == batch.elements(features: plan.targets * targetSize))
+    assert(target.count == lists.entries.count)
+    let parts = min(plan.targets, team.workers == 1 ? 1 : 4 * team.workers)
+    team.forEach(parts) { _, part in
+      let channels = plan.targets * part / parts..<plan.targets * (part + 1) / parts
+      if !accumulate { target.clear(lists.entries(of: channels)) }
+      for number in plan.points.classes.indices {
+        add(number, channels, source, outputGradient, to: target)
+      }
+    }
+  }
+
+  /// Adds the products of all points of a class.
+  private func add(
+    _ number: Int, _ channels: Range<Int>, _ source: Vector<Element>,
+    _ outputGradient: Vector<Element>, to target: Vector<Element>
+  ) {
+    let form = plan.points.classes[number]
+    let items = form.points.count * batch.parts
+    let size = SparseCorrelation.points
+    guard !form.rows.isEmpty else { return }
+    unsafe withUnsafeTemporaryAllocation(of: Int.self, capacity: 2 * size) { offsets in
+      guard let sources = offsets.baseAddress else { return }
+      let targets = unsafe sources + size
+      for start in stride(from: 0, to: items, by: size) {
+        let count = min(size, items - start)
+        for t in 0..<count {
+          let place = places.place(start + t, form)
+          unsafe sources[t] = place.source
+          unsafe targets[t] = place.target
+        }
+        let first = channels.lowerBound
+        for chunk in 0..<plan.chunks {
+          let segments = lists.segments(number, chunks: chunk..<chunk + 1)
+          unsafe loops.correlate(
+            source.base, sourceOffsets: sources, unit: batch.lanes,
+            with: outputGradient.base + first * targetSize * batch.lanes, gradientOffsets: targets,
+            gradientStride: targetSize * batch.lanes, points: count, entries: lists.entries.base,
+            starts: lists.starts.base + first * plan.groups, startStride: plan.groups,
+            segments: segments.base, segmentCount: segments.count / 2, channels: channels.count,
+            into: target.base)
+        }
+      }
+    }
+  }
+}

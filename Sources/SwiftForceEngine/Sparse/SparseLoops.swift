@@ -1,0 +1,63 @@
+// The inner loops of sparse layers as a protocol, and the choice of the loops for a CPU level. What
+// must not live here: the loops themselves (SwiftForceKernels).
+
+import SwiftForceCore
+import SwiftForceKernels
+
+#if arch(x86_64)
+  import SwiftForceKernelsV3
+  import SwiftForceKernelsV4
+#endif
+
+/// The inner loops of sparse layers. See `SparseTiles`.
+public protocol SparseLoops<Element> {
+  associatedtype Element
+
+  static var points: Int { get }
+
+  static func multiply(
+    _ source: UnsafePointer<Element>, sourceOffsets: UnsafePointer<Int>, unit: Int,
+    entries: UnsafePointer<Int32>, values: UnsafePointer<Element>, starts: UnsafePointer<Int32>,
+    startStride: Int, segments: UnsafePointer<Int32>, segmentCount: Int, channels: Int,
+    bias: UnsafePointer<Element>?, accumulate: Bool, into target: UnsafeMutablePointer<Element>,
+    targetOffsets: UnsafePointer<Int>, targetStride: Int)
+
+  static func correlate(
+    _ source: UnsafePointer<Element>, sourceOffsets: UnsafePointer<Int>, unit: Int,
+    with gradient: UnsafePointer<Element>, gradientOffsets: UnsafePointer<Int>, gradientStride: Int,
+    points: Int, entries: UnsafePointer<Int32>, starts: UnsafePointer<Int32>, startStride: Int,
+    segments: UnsafePointer<Int32>, segmentCount: Int, channels: Int,
+    into target: UnsafeMutablePointer<Element>)
+
+  static func gather(
+    _ values: UnsafePointer<Element>, order: UnsafePointer<Int32>, count: Int,
+    into target: UnsafeMutablePointer<Element>)
+
+  static func scatter(
+    _ values: UnsafePointer<Element>, order: UnsafePointer<Int32>, count: Int,
+    into target: UnsafeMutablePointer<Element>)
+}
+
+extension SwiftForceKernels.SparseTiles: SparseLoops {}
+
+#if arch(x86_64)
+  extension SwiftForceKernelsV3.SparseTiles: SparseLoops {}
+  extension SwiftForceKernelsV4.SparseTiles: SparseLoops {}
+#endif
+
+extension SwiftForceKernels.ReferenceSparseTiles: SparseLoops {}
+
+extension CPULevel {
+  /// The inner loops of sparse layers in binary32 at this level.
+  var sparseLoops: any SparseLoops<Float>.Type {
+    switch self {
+    case .v2: SwiftForceKernels.SparseTiles.self
+    #if arch(x86_64)
+      case .v3: SwiftForceKernelsV3.SparseTiles.self
+      case .v4: SwiftForceKernelsV4.SparseTiles.self
+    #else
+      default: SwiftForceKernels.SparseTiles.self
+    #endif
+    }
+  }
+}

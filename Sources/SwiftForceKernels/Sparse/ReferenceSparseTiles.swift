@@ -1,0 +1,79 @@
+// A reference implementation of the inner loops of sparse layers, for any type, one number at a
+// time. Tests use it in Double to check gradients, and compare the loops of every CPU level with
+// it. Nothing that ships runs it. What must not live here: optimisations by hand.
+
+/// What `SparseTiles` computes, for any type and with the same order of sums over a list.
+public enum ReferenceSparseTiles<Element: Scalar> {
+  public static var lanes: Int { 16 }
+  /// One, because a point that is computed twice would be added twice.
+  public static var points: Int { 1 }
+
+  @specialized(where Element == Double)
+  @unsafe public static func multiply(
+    _ source: UnsafePointer<Element>, sourceOffsets: UnsafePointer<Int>, unit: Int,
+    entries: UnsafePointer<Int32>, values: UnsafePointer<Element>, starts: UnsafePointer<Int32>,
+    startStride: Int, segments: UnsafePointer<Int32>, segmentCount: Int, channels: Int,
+    bias: UnsafePointer<Element>?, accumulate: Bool, into target: UnsafeMutablePointer<Element>,
+    targetOffsets: UnsafePointer<Int>, targetStride: Int
+  ) {
+    for channel in 0..<channels {
+      let starts = unsafe starts + channel * startStride
+      for t in 0..<points {
+        let to = unsafe target + channel * targetStride + targetOffsets[t]
+        let from = unsafe source + sourceOffsets[t]
+        for l in 0..<lanes {
+          var sum: Element = unsafe bias.map { unsafe $0[channel] } ?? 0
+          if accumulate { unsafe sum = to[l] }
+          for segment in 0..<segmentCount {
+            let first = unsafe Int(starts[Int(segments[2 * segment])])
+            let end = unsafe Int(starts[Int(segments[2 * segment + 1])])
+            for i in first..<end { unsafe sum += values[i] * from[Int(entries[i]) * unit + l] }
+          }
+          unsafe to[l] = sum
+        }
+      }
+    }
+  }
+
+  @specialized(where Element == Double)
+  @unsafe public static func correlate(
+    _ source: UnsafePointer<Element>, sourceOffsets: UnsafePointer<Int>, unit: Int,
+    with gradient: UnsafePointer<Element>, gradientOffsets: UnsafePointer<Int>, gradientStride: Int,
+    points: Int, entries: UnsafePointer<Int32>, starts: UnsafePointer<Int32>, startStride: Int,
+    segments: UnsafePointer<Int32>, segmentCount: Int, channels: Int,
+    into target: UnsafeMutablePointer<Element>
+  ) {
+    for channel in 0..<channels {
+      let starts = unsafe starts + channel * startStride
+      for segment in 0..<segmentCount {
+        let first = unsafe Int(starts[Int(segments[2 * segment])])
+        let end = unsafe Int(starts[Int(segments[2 * segment + 1])])
+        for i in first..<end {
+          var sum: Element = 0
+          for t in 0..<points {
+            let from = unsafe source + sourceOffsets[t] + Int(entries[i]) * unit
+            let by = unsafe gradient + channel * gradientStride + gradientOffsets[t]
+            for l in 0..<lanes { unsafe sum += from[l] * by[l] }
+          }
+          unsafe target[i] += sum
+        }
+      }
+    }
+  }
+
+  @specialized(where Element == Double)
+  @unsafe public static func gather(
+    _ values: UnsafePointer<Element>, order: UnsafePointer<Int32>, count: Int,
+    into target: UnsafeMutablePointer<Element>
+  ) {
+    for i in 0..<count { unsafe target[i] = values[Int(order[i])] }
+  }
+
+  @specialized(where Element == Double)
+  @unsafe public static func scatter(
+    _ values: UnsafePointer<Element>, order: UnsafePointer<Int32>, count: Int,
+    into target: UnsafeMutablePointer<Element>
+  ) {
+    for i in 0..<count { unsafe target[Int(order[i])] = values[i] }
+  }
+}
