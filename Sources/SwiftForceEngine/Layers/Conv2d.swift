@@ -67,6 +67,10 @@ struct Conv2d: Layer {
 
   var needs: LayerNeeds { LayerNeeds(readsInput: true) }
 
+  var sparseSizes: SparseSizes? {
+    isDepthwise ? nil : SparseSizes(inputs: inputs, outputs: outputs, rows: rows, columns: columns)
+  }
+
   var parameters: [ParameterDescription] {
     let fan = (isDepthwise ? 1 : inputs) * taps
     let weight = ParameterDescription(
@@ -103,6 +107,10 @@ struct Conv2d: Layer {
         into: pass.output)
       return
     }
+    if let sparse = pass.sparse(.forward, isFlat: false), let values = pass.sparse?.values {
+      sparse.forward(pass.input.elements, values: values, bias: bias, into: pass.output.elements)
+      return
+    }
     let product = outputProduct(batch: pass.input.batch, pass.context)
     product.pack(pass.parameters[0], isTransposed: false, into: pass.workspace)
     product.run(
@@ -111,7 +119,11 @@ struct Conv2d: Layer {
 
   func backward<Element>(_ pass: Pass<Element>, _ gradients: BackwardPass<Element>) {
     let outputGradient = gradients.outputGradient
-    if let gradient = gradients.parameterGradients[0] {
+    if let gradient = gradients.keptGradient {
+      pass.sparse(.weightGradient, isFlat: false)?.weightGradient(
+        pass.input.elements, outputGradient: outputGradient.elements,
+        accumulate: gradients.accumulates, into: gradient)
+    } else if let gradient = gradients.parameterGradients[0] {
       if isDepthwise {
         depthwise.weightGradient(
           pass.input, outputGradient: outputGradient, team: pass.context.team,
@@ -129,6 +141,12 @@ struct Conv2d: Layer {
     if isDepthwise {
       depthwise.inputGradient(
         outputGradient, weights: pass.parameters[0], team: pass.context.team, into: gradient)
+      return
+    }
+    if let sparse = pass.sparse(.inputGradient, isFlat: false), let layer = pass.sparse {
+      sparse.inputGradient(
+        outputGradient.elements, values: layer.values, workspace: layer.ordered,
+        into: gradient.elements)
       return
     }
     let product = inputProduct(batch: pass.input.batch, pass.context)

@@ -72,6 +72,8 @@ struct ExecutionContext<Element: BLASScalar> {
   let team: Team
   /// The inner loops of convolutions.
   let tiles: any TileLoops<Element>.Type
+  /// The inner loops of sparse layers.
+  let sparseLoops: any SparseLoops<Element>.Type
 }
 
 /// The arguments of a forward pass over samples that are computed together.
@@ -83,12 +85,28 @@ struct Pass<Element: BLASScalar> {
   let output: Activation<Element>
   /// The layer's parameters, in the order in which it describes them.
   let parameters: [Vector<Element>]
+  /// The kept weights, if the layer is masked and computes over them.
+  let sparse: SparseLayer<Element>?
   /// `needs.saved` elements, which `forward` writes and `backward` reads.
   let saved: Vector<Element>
   let normalization: Normalization
   /// Scratch memory: at least as many elements as the layer's `workspace`.
   let workspace: Vector<Element>
   let context: ExecutionContext<Element>
+}
+
+extension Pass {
+  /// What computes a product over kept weights; nil if it is computed over all weights.
+  ///
+  /// - Parameter isFlat: whether the layer reads and writes features.
+  func sparse(_ product: SparseProducts, isFlat: Bool) -> SparseComputation<Element>? {
+    guard let sparse, sparse.products.contains(product), input.batch >= SparseBatch.width else {
+      return nil
+    }
+    return SparseComputation(
+      weights: sparse.weights, batch: SparseBatch(samples: input.batch, isFlat: isFlat),
+      loops: context.sparseLoops, team: context.team)
+  }
 }
 
 /// The additional arguments of a backward pass.
@@ -102,6 +120,8 @@ struct BackwardPass<Element: BLASScalar> {
   let addendGradient: Activation<Element>?
   /// Set to the gradients of the parameters, in their order; nil for those not computed.
   let parameterGradients: [Vector<Element>?]
+  /// Set to the gradient of the kept weights; nil if that of all weights is wanted.
+  let keptGradient: Vector<Element>?
   /// Whether parameter gradients are added to the existing ones, as for all micro-batches but the
   /// first.
   let accumulates: Bool
@@ -119,6 +139,9 @@ protocol Layer: Sendable {
   var parameters: [ParameterDescription] { get }
 
   var needs: LayerNeeds { get }
+
+  /// The sizes of its product with the weight; nil if that cannot run over kept weights alone.
+  var sparseSizes: SparseSizes? { get }
 
   /// The number of elements of scratch memory that `forward` and `backward` need.
   func workspace<Element>(batch: Int, _ context: ExecutionContext<Element>) -> Int
@@ -139,6 +162,8 @@ protocol Layer: Sendable {
 
 extension Layer {
   var parameters: [ParameterDescription] { [] }
+
+  var sparseSizes: SparseSizes? { nil }
 
   func workspace<Element>(batch: Int, _ context: ExecutionContext<Element>) -> Int { 0 }
 

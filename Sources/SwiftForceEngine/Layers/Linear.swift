@@ -28,6 +28,11 @@ struct Linear: Layer {
 
   var needs: LayerNeeds { LayerNeeds(readsInput: true) }
 
+  var sparseSizes: SparseSizes? {
+    let side = ConvolutionSide(inputs: 1, kernel: 1, stride: 1, padding: 0)
+    return SparseSizes(inputs: inputs, outputs: outputs, rows: side, columns: side)
+  }
+
   var parameters: [ParameterDescription] {
     let weight = ParameterDescription(role: .weight, shape: [outputs, inputs], fanIn: inputs)
     return hasBias ? [weight, ParameterDescription(role: .bias, shape: [outputs])] : [weight]
@@ -40,6 +45,12 @@ struct Linear: Layer {
 
   /// One product, added to the bias.
   func forward<Element>(_ pass: Pass<Element>) {
+    if let sparse = pass.sparse(.forward, isFlat: true), let values = pass.sparse?.values {
+      sparse.forward(
+        input(of: pass).elements, values: values, bias: hasBias ? pass.parameters[1] : nil,
+        into: pass.output.elements)
+      return
+    }
     let output = pass.output.elements.matrix(rows: outputs, columns: pass.output.lanes)
     if hasBias { output.fillColumns(with: pass.parameters[1]) }
     output.assignProduct(
@@ -51,7 +62,11 @@ struct Linear: Layer {
   func backward<Element>(_ pass: Pass<Element>, _ gradients: BackwardPass<Element>) {
     let outputGradient = gradients.outputGradient.elements.matrix(
       rows: outputs, columns: pass.output.lanes)
-    if let gradient = gradients.parameterGradients[0] {
+    if let gradient = gradients.keptGradient {
+      pass.sparse(.weightGradient, isFlat: true)?.weightGradient(
+        input(of: pass).elements, outputGradient: outputGradient.elements,
+        accumulate: gradients.accumulates, into: gradient)
+    } else if let gradient = gradients.parameterGradients[0] {
       gradient.matrix(rows: outputs, columns: inputs).assignProduct(
         outputGradient.asStored, input(of: pass).transposed, accumulate: gradients.accumulates,
         team: pass.context.team)
@@ -63,9 +78,15 @@ struct Linear: Layer {
     guard let gradient = gradients.inputGradient else { return }
     let copy = gradient.matrix == nil ? features(of: gradient, pass) : nil
     let target = copy ?? gradient
-    target.elements.matrix(rows: inputs, columns: target.lanes).assignProduct(
-      weight(of: pass).transposed, outputGradient.asStored, accumulate: false,
-      team: pass.context.team)
+    if let sparse = pass.sparse(.inputGradient, isFlat: true), let layer = pass.sparse {
+      sparse.inputGradient(
+        outputGradient.elements, values: layer.values, workspace: layer.ordered,
+        into: target.elements)
+    } else {
+      target.elements.matrix(rows: inputs, columns: target.lanes).assignProduct(
+        weight(of: pass).transposed, outputGradient.asStored, accumulate: false,
+        team: pass.context.team)
+    }
     if let copy { gradient.assign(copy, pass.context) }
   }
 

@@ -8,6 +8,7 @@ final class Activations<Element: BLASScalar> {
   private let architecture: Architecture
   private var arena: Arena<Element>
   private var labelArena: Arena<Int64>
+  private var denseGradientArena: Arena<Element>
   private var plan: ActivationPlan?
   private var planned = (batch: 0, includesBackward: false, workers: 0)
 
@@ -15,6 +16,7 @@ final class Activations<Element: BLASScalar> {
     self.architecture = architecture
     arena = try Arena(count: 0)
     labelArena = try Arena(count: 0)
+    denseGradientArena = try Arena(count: 0)
   }
 
   /// Reserves memory for samples that are computed together. Its previous contents are lost.
@@ -44,6 +46,16 @@ final class Activations<Element: BLASScalar> {
     self.plan = plan
     planned = (batch, includesBackward, workers)
   }
+
+  /// Reserves memory for `denseGradient`. Its previous contents are lost.
+  ///
+  /// - Throws: `.noMemory`.
+  func prepareDenseGradient(count: Int) throws(SFError) {
+    if count > denseGradientArena.count { denseGradientArena = try Arena(count: count) }
+  }
+
+  /// Memory for the gradient of all weights of a layer that otherwise computes over kept ones.
+  var denseGradient: Vector<Element> { denseGradientArena.all }
 
   /// A value, as `Architecture` numbers them.
   func value(_ value: Int) -> Activation<Element> {

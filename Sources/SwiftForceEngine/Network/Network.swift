@@ -20,6 +20,8 @@ public final class Network<Element: BLASScalar> {
   /// Views into `parameterArena`, by layer.
   let ownParameters: ByLayer<Vector<Element>>
   var optimizer: Optimizer<Element>?
+  /// For each layer its kept weights, if masks are applied and it computes over them.
+  var sparse: [SparseLayer<Element>?]
   /// A byte per element of the trained part of `parameterArena`; 1 where there is no weight.
   var mask: Arena<UInt8>?
 
@@ -43,6 +45,7 @@ public final class Network<Element: BLASScalar> {
     let layout = ParameterLayout(architecture)
     self.layout = layout
     activations = try Activations(architecture)
+    sparse = [SparseLayer<Element>?](repeating: nil, count: architecture.layers.count)
     parameterArena = try Arena(count: layout.count)
     let views = layout.views(of: parameterArena)
     ownParameters = ByLayer(views, layout: layout, layers: layers.count)
@@ -85,33 +88,33 @@ public final class Network<Element: BLASScalar> {
   /// the caller has written something else in between. Without masks the weights stay as they are:
   /// zeros that training may change.
   ///
-  /// - Parameter masks: one per prunable weight, copied; they replace those of an earlier call.
-  ///   nil: no masks.
+  /// - Parameters:
+  ///   - masks: one per prunable weight, copied; they replace those of an earlier call. nil: no
+  ///     masks.
+  ///   - isSparse: whether layers that are faster with kept weights alone compute with them.
   /// - Throws: `.sizeMismatch`, `.noMemory`.
   /// - Complexity: O(n) for n parameters.
-  public func apply(masks: [Mask]?) throws(SFError) {
+  public func apply(masks: [Mask]?, isSparse: Bool = true) throws(SFError) {
     guard let masks else {
-      mask = nil
+      try change(mask: nil, sparse: sparse.map { _ in nil })
       return
     }
     try layout.check(sizes: masks.map(\.count), of: .masks)
-    let mask: Arena<UInt8>
-    if let present = self.mask { mask = present } else { mask = try makeMask() }
+    let mask = try Arena<UInt8>(count: layout.trainedCount)
+    mask.all.fill(with: 1)
     for (view, source) in zip(weightViews(of: mask), masks) {
       view.assign(unsafe Vector(source.address, count: source.count))
     }
-    self.mask = mask
+    let sparse = isSparse ? try sparseLayers(weightViews(of: mask)) : self.sparse.map { _ in nil }
+    try change(mask: mask, sparse: sparse)
     trained.clear(whereRemovedBy: mask.all)
-    optimizer?.clear(whereRemovedBy: mask)
+    optimizer?.clearMomentum(whereRemovedBy: mask)
   }
 
   /// Sets all momentum to zero, as in a new optimizer.
-  public func resetOptimizer() { optimizer?.reset() }
-
-  private func makeMask() throws(SFError) -> Arena<UInt8> {
-    let mask = try Arena<UInt8>(count: layout.trainedCount)
-    mask.all.fill(with: 1)
-    return mask
+  public func resetOptimizer() {
+    optimizer?.reset()
+    for layer in sparse { layer?.momentum?.fill(with: 0) }
   }
 
   private func weightViews<Value>(of arena: Arena<Value>) -> [Vector<Value>] {

@@ -16,7 +16,8 @@ extension Network {
     guard !overflow, logits.count == expected else {
       throw .sizeMismatch(.logits, tensor: nil, got: logits.count, expected: expected)
     }
-    let pass = try NetworkPass(self, parameters: ownParameters, normalization: .running)
+    let pass = try NetworkPass(
+      self, parameters: ownParameters, sparse: sparse, normalization: .running)
     defer { pass.end() }
     try pass.forEachMicroBatch(of: batch, samples: Architecture.microBatch) { range, output in
       output.writeSamples(to: logits.part(range.lowerBound * classes..<range.upperBound * classes))
@@ -28,7 +29,8 @@ extension Network {
   /// - Throws: the errors of `Batch`.
   public func evaluate(batch: Batch<Element>) throws(SFError) -> BatchResult {
     let batch = try batch.checked(features: features, classes: classes, needsLabels: true)
-    let pass = try NetworkPass(self, parameters: ownParameters, normalization: .running)
+    let pass = try NetworkPass(
+      self, parameters: ownParameters, sparse: sparse, normalization: .running)
     defer { pass.end() }
     var total = BatchResult(loss: 0, correct: 0)
     try pass.forEachMicroBatch(of: batch, samples: Architecture.microBatch) { range, output in
@@ -61,9 +63,10 @@ extension Network {
     try layout.check(sizes: targets.map(\.count), of: .gradients)
     let batch = try batch.checked(features: features, classes: classes, needsLabels: true)
     let parameters = weights.map(self.parameters(withWeights:)) ?? ownParameters
+    let none = [SparseLayer<Element>?](repeating: nil, count: architecture.layers.count)
     let pass = try NetworkPass(
-      self, parameters: parameters, gradients: weightGradients(targets),
-      normalization: normalization)
+      self, parameters: parameters, sparse: weights == nil ? sparse : none,
+      gradients: weightGradients(targets), normalization: normalization)
     defer { pass.end() }
     return try pass.accumulate(batch, together: together)
   }
@@ -80,28 +83,35 @@ extension Network {
   public func train(batch: Batch<Element>, sgd: SGD) throws(SFError) -> BatchResult {
     try sgd.check(for: Element.self)
     let batch = try batch.checked(features: features, classes: classes, needsLabels: true)
-    let optimizer: Optimizer<Element>
-    if let present = self.optimizer { optimizer = present } else { optimizer = try .init(layout) }
-    self.optimizer = optimizer
+    let optimizer = try prepareOptimizer()
     let pass = try NetworkPass(
-      self, parameters: ownParameters,
+      self, parameters: ownParameters, sparse: sparse,
       gradients: ByLayer(
-        layout.trainedViews(of: optimizer.gradients), layout: layout,
-        layers: architecture.layers.count),
-      normalization: .batch)
+        optimizer.gradientViews, layout: layout, layers: architecture.layers.count),
+      trains: true, normalization: .batch)
     defer { pass.end() }
     try pass.reserveMemory(for: batch, together: nil)
-    if let mask { trained.clear(whereRemovedBy: mask.all) }
+    if let mask { optimizer.clear(trained, whereRemovedBy: mask) }
     let result = try pass.accumulate(batch, together: nil)
     if result.loss.isFinite {
       pass.updateRunningStatistics()
       optimizer.step(trained, mask: mask, sgd)
+      pass.stepKept(sgd)
     }
     return result
   }
 }
 
 extension Network {
+  /// The optimizer, and the state of the layers that train compactly; new ones have no momentum.
+  private func prepareOptimizer() throws(SFError) -> Optimizer<Element> {
+    for case let layer? in sparse where layer.trainsCompactly { try layer.prepareTraining() }
+    if let optimizer { return optimizer }
+    let new = try Optimizer<Element>(layout, without: compactTensors(sparse))
+    optimizer = new
+    return new
+  }
+
   /// The caller's weights and the network's other parameters.
   private func parameters(withWeights weights: [Vector<Element>]) -> ByLayer<Vector<Element>> {
     var remaining = weights[...]

@@ -11,24 +11,39 @@ struct NetworkPass<Element: BLASScalar> {
   private let parameters: ByLayer<Vector<Element>>
   /// Where gradients are written; nil if only forward passes are run.
   private let gradients: ByLayer<Vector<Element>?>?
+  /// For each layer its kept weights, if it computes over them.
+  private let sparse: [SparseLayer<Element>?]
+  /// Whether gradients of kept weights are wanted from the layers that train compactly.
+  private let trains: Bool
   private let normalization: Normalization
   private let context: ExecutionContext<Element>
 
   /// - Throws: `.badEnvironment` if an environment variable for threads or the CPU level is
   ///   invalid; `.noMemory` if BLAS lacks the memory that it needs.
+  /// - Parameters:
+  ///   - sparse: the kept weights of `parameters`, by layer; their values are copied from there.
+  ///   - trains: whether layers that train compactly write gradients to their `SparseLayer`.
   init(
     _ network: Network<Element>, parameters: ByLayer<Vector<Element>>,
-    gradients: ByLayer<Vector<Element>?>? = nil, normalization: Normalization
+    sparse: [SparseLayer<Element>?], gradients: ByLayer<Vector<Element>?>? = nil,
+    trains: Bool = false, normalization: Normalization
   ) throws(SFError) {
     architecture = network.architecture
     activations = network.activations
     self.parameters = parameters
     self.gradients = gradients
+    self.sparse = sparse
+    self.trains = trains
     self.normalization = normalization
     try LibraryCalls.prepare()
     context = ExecutionContext(
       team: Team(workers: try Threads.current()),
-      tiles: Element.tiles(at: try CPULevel.current()))
+      tiles: Element.tiles(at: try CPULevel.current()),
+      sparseLoops: Element.sparseLoops(at: try CPULevel.current()))
+    for (position, layer) in sparse.enumerated() {
+      guard let layer else { continue }
+      computation(layer).pack(parameters[position][0], into: layer.values)
+    }
   }
 
   /// Joins the threads. The pass must not be used afterwards.
@@ -68,6 +83,35 @@ struct NetworkPass<Element: BLASScalar> {
     // Both sizes: the memory grows to what the larger one needs, and never shrinks.
     for samples in [rest, samples] where samples > 0 {
       try activations.prepare(batch: samples, includesBackward: gradients != nil, context)
+      if trains && samples < SparseBatch.width {
+        let sizes = sparse.indices.filter { keptGradient($0) != nil }.map {
+          parameters[$0][0].count
+        }
+        try activations.prepareDenseGradient(count: 2 * (sizes.max() ?? 0))
+      }
+    }
+  }
+
+  /// Where a layer that trains compactly keeps its gradient.
+  private func keptGradient(_ position: Int) -> Vector<Element>? {
+    guard trains, let layer = sparse[position], layer.trainsCompactly else { return nil }
+    return layer.gradient
+  }
+
+  private func computation(
+    _ layer: SparseLayer<Element>, samples: Int = SparseBatch.width
+  ) -> SparseComputation<Element> {
+    SparseComputation(
+      weights: layer.weights, batch: SparseBatch(samples: samples, isFlat: false),
+      loops: context.sparseLoops, team: context.team)
+  }
+
+  /// Takes a step of all layers that train compactly, and writes their weights to the network's.
+  func stepKept(_ sgd: SGD) {
+    for (position, layer) in sparse.enumerated() {
+      guard let layer, layer.trainsCompactly else { continue }
+      layer.step(sgd)
+      computation(layer).scatter(layer.values, into: parameters[position][0])
     }
   }
 
@@ -122,12 +166,17 @@ struct NetworkPass<Element: BLASScalar> {
         activations.partialGradient(position, source)
           ?? activations.gradient(architecture.sources[position][source])
       }
+      let kept = keptGradient(position)
+      let small = kept.flatMap { _ in smallBatchGradient(position, outputGradient) }
+      var own = gradients?[position] ?? []
+      if let small { own[0] = small }
       architecture.layers[position].backward(
         pass(position),
         BackwardPass(
           outputGradient: outputGradient, inputGradient: targets[0],
-          addendGradient: targets.count > 1 ? targets[1] : nil,
-          parameterGradients: gradients?[position] ?? [], accumulates: accumulates))
+          addendGradient: targets.count > 1 ? targets[1] : nil, parameterGradients: own,
+          keptGradient: small == nil ? kept : nil, accumulates: accumulates))
+      if let small, let kept { gather(small, position, into: kept, accumulates: accumulates) }
       for (source, value) in architecture.sources[position].enumerated() {
         guard let partial = activations.partialGradient(position, source),
           let sum = activations.gradient(value)
@@ -137,13 +186,38 @@ struct NetworkPass<Element: BLASScalar> {
     }
   }
 
+  /// Memory for the gradient of all weights of a layer, of zeros, if the batch is too small for the
+  /// sparse loops.
+  private func smallBatchGradient(
+    _ position: Int, _ outputGradient: Activation<Element>
+  ) -> Vector<Element>? {
+    guard outputGradient.batch < SparseBatch.width else { return nil }
+    let gradient = activations.denseGradient.part(0..<parameters[position][0].count)
+    gradient.fill(with: 0)
+    return gradient
+  }
+
+  /// Sets the gradient of a layer's kept weights to that in `dense`, or adds it.
+  private func gather(
+    _ dense: Vector<Element>, _ position: Int, into kept: Vector<Element>, accumulates: Bool
+  ) {
+    guard let layer = sparse[position] else { return }
+    guard accumulates else {
+      computation(layer).pack(dense, into: kept)
+      return
+    }
+    let added = activations.denseGradient.part(dense.count..<dense.count + kept.count)
+    computation(layer).pack(dense, into: added)
+    kept.assignSum(kept, added)
+  }
+
   private func pass(_ position: Int) -> Pass<Element> {
     let sources = architecture.sources[position]
     return Pass(
       input: activations.value(sources[0]),
       addend: sources.count > 1 ? activations.value(sources[1]) : nil,
       output: activations.value(position + 1), parameters: parameters[position],
-      saved: activations.saved(position), normalization: normalization,
+      sparse: sparse[position], saved: activations.saved(position), normalization: normalization,
       workspace: activations.workspace, context: context)
   }
 }

@@ -10,6 +10,9 @@ public protocol BLASScalar: Scalar {
   /// The inner loops of convolutions at a CPU level.
   static func tiles(at level: CPULevel) -> any TileLoops<Self>.Type
 
+  /// The inner loops of sparse layers at a CPU level.
+  static func sparseLoops(at level: CPULevel) -> any SparseLoops<Self>.Type
+
   /// C = A B + beta C for row-major matrices, with A and B transposed first if asked. If beta is
   /// zero, C is written and not read.
   ///
@@ -27,6 +30,10 @@ public protocol BLASScalar: Scalar {
 extension Float: BLASScalar {
   public static func tiles(at level: CPULevel) -> any TileLoops<Float>.Type { level.tiles }
 
+  public static func sparseLoops(at level: CPULevel) -> any SparseLoops<Float>.Type {
+    level.sparseLoops
+  }
+
   public static func gemm(
     transposeA: Bool, transposeB: Bool, m: Int32, n: Int32, k: Int32,
     a: UnsafePointer<Float>, lda: Int32, b: UnsafePointer<Float>, ldb: Int32,
@@ -41,6 +48,10 @@ extension Float: BLASScalar {
 extension Double: BLASScalar {
   public static func tiles(at level: CPULevel) -> any TileLoops<Double>.Type {
     ReferenceTiles<Double>.self
+  }
+
+  public static func sparseLoops(at level: CPULevel) -> any SparseLoops<Double>.Type {
+    ReferenceSparseTiles<Double>.self
   }
 
   public static func gemm(

@@ -72,7 +72,8 @@ final class SparseWeights: @unchecked Sendable {
     let shape = KernelShape(inputs: inputs, rows: rows.kernel, columns: columns.kernel)
     let kept = try KeptWeights(mask, shape)
     count = kept.count
-    let plans = ListPlan.forward(inputs, outputs, rows, columns, kept)
+    let plans =
+      ListPlan.forward(inputs, outputs, rows, columns, kept)
       + ListPlan.backward(inputs, outputs, rows, columns, kept)
     let memory = try Arena<Int32>(count: plans.reduce(0) { $0 + $1.elements })
     var end = 0

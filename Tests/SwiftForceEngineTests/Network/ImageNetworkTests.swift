@@ -10,7 +10,8 @@ extension Network {
   /// The mean loss, batches normalised by themselves, from a pass that only goes forward.
   fileprivate func loss(_ batch: Batch<Element>) throws -> Double {
     let checked = try batch.checked(features: features, classes: classes, needsLabels: true)
-    let pass = try NetworkPass(self, parameters: ownParameters, normalization: .batch)
+    let pass = try NetworkPass(
+      self, parameters: ownParameters, sparse: sparse, normalization: .batch)
     defer { pass.end() }
     var total = 0.0
     try pass.forEachMicroBatch(of: checked, samples: checked.count) { range, logits in
@@ -73,13 +74,6 @@ struct ImageNetworkTests {
       }
     }
     #expect(network.values == before)
-  }
-
-  /// Small derivatives of a large network are only as accurate as its loss.
-  private func absoluteError(_ got: [Double], _ expected: [Double]) -> Double {
-    guard got.count == expected.count else { return .infinity }
-    let errors = zip(got, expected).map { ($0 - $1).magnitude }
-    return errors.contains { $0.isNaN } ? .nan : errors.max() ?? 0
   }
 
   /// Parts that are normalised together count as separate batches of their size.

@@ -56,7 +56,8 @@ final class LayerBench<Element: BLASScalar> {
     layer = try form.description.makeLayer([Shape](repeating: form.shape, count: sources))
     normalization = form.normalization
     self.batch = batch
-    context = ExecutionContext(team: Team(workers: workers), tiles: Element.tiles(at: level))
+    context = ExecutionContext(team: Team(workers: workers), tiles: Element.tiles(at: level),
+      sparseLoops: Element.sparseLoops(at: level))
     let padded = Shape.padded(batch: batch)
     let (size, outputs) = (form.shape.features * padded, layer.outputShape.features * padded)
     inputShape = form.shape
@@ -87,7 +88,7 @@ final class LayerBench<Element: BLASScalar> {
     Pass(
       input: activation(inputs[0], inputShape),
       addend: inputs.count > 1 ? activation(inputs[1], inputShape) : nil,
-      output: activation(target ?? output, layer.outputShape), parameters: parameters.map(\.all),
+      output: activation(target ?? output, layer.outputShape), parameters: parameters.map(\.all), sparse: nil,
       saved: saved.all,
       normalization: normalization, workspace: workspace.vector(at: 0, count: workspaceCount),
       context: context)
@@ -112,7 +113,8 @@ final class LayerBench<Element: BLASScalar> {
         inputGradient: wantsInput ? activation(target ?? inputGradients[0], inputShape) : nil,
         addendGradient: wantsInput && inputs.count > 1
           ? activation(inputGradients[1], inputShape) : nil,
-        parameterGradients: gradientPlaces(wantsParameters), accumulates: accumulates))
+        parameterGradients: gradientPlaces(wantsParameters), keptGradient: nil,
+        accumulates: accumulates))
   }
 
   func run() {

@@ -102,6 +102,13 @@ final class DataSet<Element: BLASScalar> {
   }
 }
 
+/// The largest difference. Small derivatives of a large network are only as accurate as its loss.
+func absoluteError<Element: Scalar>(_ got: [Element], _ expected: [Element]) -> Element {
+  guard got.count == expected.count else { return .infinity }
+  let errors = zip(got, expected).map { ($0 - $1).magnitude }
+  return errors.contains { $0.isNaN } ? .nan : errors.max() ?? 0
+}
+
 /// Numbers in -1 ..< 1.
 func uniform<Element: Scalar>(_ count: Int, seed: UInt64) -> [Element] {
   var generator = Generator(seed: seed)

@@ -1,0 +1,40 @@
+// Which products of a masked layer run over its kept weights. What must not live here: the products.
+
+import SwiftForceCore
+
+/// The sizes of a layer that can run over kept weights.
+struct SparseSizes: Sendable, Equatable {
+  let inputs: Int
+  let outputs: Int
+  let rows: ConvolutionSide
+  let columns: ConvolutionSide
+
+  /// The products that are faster over this share of the weights.
+  ///
+  /// A kept weight costs as much as a few weights of the dense kernels, which reuse what they load.
+  /// How many was measured (`python -m benchmarks.sparse`); the choice depends on sizes alone, so
+  /// that the same network computes the same on every machine.
+  ///
+  /// - Parameter density: kept weights / weights.
+  func products(density: Double) -> SparseProducts {
+    guard
+      SparseWeights.supports(inputs: inputs, outputs: outputs, rows: rows, columns: columns)
+    else { return [] }
+    var products: SparseProducts = []
+    if density <= SparseSizes.forwardLimit { products.insert([.forward, .inputGradient]) }
+    if density <= SparseSizes.weightGradientLimit { products.insert(.weightGradient) }
+    return products
+  }
+
+  private static let forwardLimit = 0.5
+  private static let weightGradientLimit = 0.4
+}
+
+extension SparseWeights {
+  /// The kept weights of a layer of these sizes.
+  convenience init(mask: Vector<UInt8>, _ sizes: SparseSizes) throws(SFError) {
+    try self.init(
+      mask: mask, inputs: sizes.inputs, outputs: sizes.outputs, rows: sizes.rows,
+      columns: sizes.columns)
+  }
+}

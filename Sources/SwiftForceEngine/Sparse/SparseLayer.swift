@@ -1,0 +1,74 @@
+// The kept weights of one layer of a network, and what training keeps of them. What must not live
+// here: the lists that are computed with (SparseWeights.swift), and the choice of kernels
+// (SparseChoice.swift).
+
+import SwiftForceCore
+
+/// Products of a layer that run over kept weights alone; the others run over all weights.
+struct SparseProducts: OptionSet, Sendable, Equatable {
+  let rawValue: Int
+
+  /// The outputs.
+  static let forward = SparseProducts(rawValue: 1)
+  /// The gradient of the inputs.
+  static let inputGradient = SparseProducts(rawValue: 2)
+  /// The gradient of the weights.
+  static let weightGradient = SparseProducts(rawValue: 4)
+}
+
+/// The kept weights of a layer as compact arrays, in the order of `SparseWeights.positions`.
+///
+/// The network's dense weights are what callers see and may write to. Each call copies the kept ones
+/// to `values` first, and a training step copies them back.
+final class SparseLayer<Element: BLASScalar> {
+  let weights: SparseWeights
+  let products: SparseProducts
+  let values: Vector<Element>
+  /// Scratch memory of the gradient of the inputs.
+  let ordered: Vector<Element>
+  private let memory: Arena<Element>
+  private var training: Arena<Element>?
+
+  /// - Throws: `.noMemory`.
+  init(_ weights: SparseWeights, _ products: SparseProducts) throws(SFError) {
+    self.weights = weights
+    self.products = products
+    let count = weights.count.roundedUp(toMultipleOf: 16)
+    memory = try Arena(count: count + weights.orderedCount)
+    values = memory.vector(at: 0, count: weights.count)
+    ordered = memory.vector(at: count, count: weights.orderedCount)
+  }
+
+  /// Whether training keeps nothing of removed weights.
+  var trainsCompactly: Bool { products.contains(.weightGradient) }
+
+  /// Makes the memory for gradient and momentum, if it is not there.
+  ///
+  /// - Throws: `.noMemory`.
+  func prepareTraining() throws(SFError) {
+    if training == nil { training = try Arena(count: 2 * gradientOffset) }
+  }
+
+  private var gradientOffset: Int { weights.count.roundedUp(toMultipleOf: 16) }
+
+  /// The gradient of the last step; nil before training is prepared.
+  var gradient: Vector<Element>? { training?.vector(at: 0, count: weights.count) }
+
+  var momentum: Vector<Element>? { training?.vector(at: gradientOffset, count: weights.count) }
+
+  /// A step of stochastic gradient descent on the values.
+  func step(_ sgd: SGD) {
+    guard let gradient, let momentum else { return }
+    unsafe Element.descend(
+      values.base, velocity: momentum.base, gradient: gradient.base, mask: nil,
+      count: values.count, learningRate: sgd.learningRate, momentum: sgd.momentum,
+      weightDecay: sgd.weightDecay)
+  }
+}
+
+extension SparseWeights {
+  /// Elements of scratch memory for values in the order of the transposed lists.
+  var orderedCount: Int {
+    backward.reduce(0) { $0 + $1.order.count.roundedUp(toMultipleOf: 16) }
+  }
+}
