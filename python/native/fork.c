@@ -12,7 +12,7 @@
    again. The name is that of a variable of the runtime's `Threading` library, which is linked
    statically; if a version of Swift has no such variable, the link fails and this file has to be
    looked at. */
-extern __thread unsigned runtime_thread __asm__(
+__attribute__((visibility("hidden"))) extern __thread unsigned runtime_thread __asm__(
     "_ZZN5swift14threading_impl5linux13ulock_get_tidEvE3tid");
 
 static void forget_thread(void) { runtime_thread = 0; }
