@@ -208,6 +208,10 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
     gradient: UnsafePointer<Self>, mask: UnsafePointer<UInt8>?, count: Int,
     learningRate: Double, momentum: Double, weightDecay: Double)
 
+  /// mask[i] = 1 where source[i] is not zero, else 0.
+  static func markNonzero(
+    _ source: UnsafePointer<Self>, count: Int, in mask: UnsafeMutablePointer<UInt8>)
+
   /// values[i] = +0 where mask[i] is 0. All other values keep every bit.
   static func clear(
     _ values: UnsafeMutablePointer<Self>, whereRemoved mask: UnsafePointer<UInt8>, count: Int)
