@@ -23,7 +23,7 @@ help:
 	@echo "make test        every Swift test and every pytest"
 	@echo "make test-fast   the tests to run after each edit: pytest in a minute, see CONTRIBUTING.md"
 	@echo "make test-zoo    60 architectures of timm, torchvision, transformers: an hour, each week"
-	@echo "make fuzz        random searches, damaged files, killed writers: an hour; see CONTRIBUTING.md"
+	@echo "make fuzz        random searches, damaged files, killed writers, short memory: an hour; see CONTRIBUTING.md"
 	@echo "make bench       masks, networks, searches on torch: what they cost; half an hour, 12 GB"
 	@echo "make pictures    what results look like in a notebook and on a terminal, for the docs"
 	@echo "make build       the extension in .venv, and nothing else"
@@ -48,7 +48,7 @@ notebooks: $(TOOLS) | data
 
 test: $(TOOLS) | data
 	swift test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 test-fast: $(TOOLS) | data
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto
@@ -66,6 +66,7 @@ fuzz: $(TOOLS)
 	$(BIN)/python Tests/fuzz/masks.py --cases $(CASES) --seed $(SEED)
 	$(BIN)/python Tests/fuzz/files.py --cases $(FILES) --seed $(SEED)
 	$(BIN)/python Tests/fuzz/kills.py --kills $(KILLS) --seed $(SEED)
+	$(BIN)/python -m pytest -m long --numprocesses auto
 
 # QUICK=1: seconds, small sizes, no page and no picture.
 ifdef QUICK

@@ -3,11 +3,12 @@
 
 import CPlatform
 import CSwiftForce
+import SwiftForceCore
 import Synchronization
 
 /// An object that several threads may use, one call at a time.
 final class Synchronized<Object>: @unchecked Sendable {
-  private let lock = Mutex(())
+  private let lock = Lock()
   /// The thread that holds the lock; 0 if none does.
   private let owner = Atomic<UInt>(0)
   private var object: Object
@@ -23,7 +24,7 @@ final class Synchronized<Object>: @unchecked Sendable {
     guard owner.load(ordering: .relaxed) != thread else {
       throw Fault(SF_IN_USE, "a call on the same object is under way in this thread")
     }
-    try lock.withLock { (_) throws(Fault) in
+    try lock.withLock { () throws(Fault) in
       owner.store(thread, ordering: .relaxed)
       defer { owner.store(0, ordering: .relaxed) }
       try body(&object)
@@ -32,22 +33,24 @@ final class Synchronized<Object>: @unchecked Sendable {
 }
 
 /// The live objects of one kind.
-final class Handles<Object>: Sendable {
+final class Handles<Object>: @unchecked Sendable {
   private let kind: String
-  private let objects = Mutex<[Int64: Synchronized<Object>]>([:])
+  private let lock = Lock()
+  /// Read and written under the lock alone.
+  private var objects: [Int64: Synchronized<Object>] = [:]
 
   init(_ kind: String) {
     self.kind = kind
   }
 
   /// What adding an object allocates at most, in bytes: a table that is twice as large.
-  var growth: Int { objects.withLock { $0.count } * 64 }
+  var growth: Int { lock.withLock { objects.count } * 64 }
 
   /// Adds an object and returns its handle.
   func add(_ object: Object) -> Int64 {
     let added = Synchronized(object)
     let handle = nextHandle.wrappingAdd(1, ordering: .relaxed).newValue
-    objects.withLock { $0[handle] = added }
+    lock.withLock { objects[handle] = added }
     return handle
   }
 
@@ -55,13 +58,13 @@ final class Handles<Object>: Sendable {
   /// releases it.
   subscript(handle: Int64) -> Synchronized<Object> {
     get throws(Fault) {
-      guard let found = objects.withLock({ $0[handle] }) else { throw unknown(handle) }
+      guard let found = lock.withLock({ objects[handle] }) else { throw unknown(handle) }
       return found
     }
   }
 
   func release(_ handle: Int64) throws(Fault) {
-    guard objects.withLock({ $0.removeValue(forKey: handle) }) != nil else {
+    guard lock.withLock({ objects.removeValue(forKey: handle) }) != nil else {
       throw unknown(handle)
     }
   }

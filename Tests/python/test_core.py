@@ -42,7 +42,7 @@ READELF = shutil.which("readelf") or shutil.which("llvm-readelf")
 @pytest.mark.skipif(sys.platform == "darwin", reason="reads the symbols of an ELF file")
 def test_one_symbol_is_exported() -> None:
     shown = subprocess.run(
-        [str(NM), "-D", "--defined-only", _core.__file__],
+        [str(NM), "-D", "--defined-only", "--extern-only", _core.__file__],
         capture_output=True,
         text=True,
         check=True,

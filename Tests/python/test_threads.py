@@ -121,6 +121,32 @@ def test_a_forked_child_works_after_the_parent_used_threads():
     oracle.assert_same_masks(sf.snip(weights, gradients, keep=777).masks, wanted)
 
 
+#: What is computed first in a child makes tables of the Swift runtime, which all threads want.
+FORKS = """
+import os, signal, sys
+import numpy as np
+import swiftforce as sf
+
+sf.set_num_threads(2)
+arrays = np.random.default_rng(0).standard_normal((2, 500_000), dtype=np.float32)
+for _ in range(int(sys.argv[1])):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        sf.snip(*arrays, keep=500)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        sys.exit("a child waited for ever")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("forks", [100, pytest.param(10_000, marks=pytest.mark.long)])
+def test_the_first_call_is_made_in_a_child(forks):
+    subprocess.run([sys.executable, "-c", FORKS, str(forks)], check=True)
+
+
 def test_memory_mapped_arrays_are_read_in_place(tmp_path: Path):
     weights, gradients = arrays()
     mapped = []

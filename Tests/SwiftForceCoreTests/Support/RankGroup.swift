@@ -1,7 +1,5 @@
 // Ranks as threads of the test, whose sums are barriers. What must not live here: expectations.
 
-import Synchronization
-
 @testable import SwiftForceCore
 
 #if canImport(Glibc)
@@ -13,9 +11,11 @@ import Synchronization
 #endif
 
 /// Ranks that run concurrently and sum the arrays that they pass.
-final class RankGroup: Sendable {
+final class RankGroup: @unchecked Sendable {
   let count: Int
-  private let state = Mutex(State())
+  private let lock = Lock()
+  /// Read and written under the lock alone.
+  private var state = State()
 
   private struct State {
     var arrived = 0
@@ -32,7 +32,7 @@ final class RankGroup: Sendable {
   }
 
   /// The number of elements of each complete sum.
-  var lengths: [Int] { state.withLock(\.lengths) }
+  var lengths: [Int] { lock.withLock { state.lengths } }
 
   /// The connection of one rank to the others.
   func ranks(starts: [Int]) -> Ranks { ranks(starts.map { Placement(start: $0) }) }
@@ -46,7 +46,7 @@ final class RankGroup: Sendable {
 
   /// The sum over all ranks; nil if lengths differ or another rank does not take part in time.
   private func sum(_ numbers: [Int64]) -> [Int64]? {
-    let turn: Int? = state.withLock { state in
+    let turn: Int? = lock.withLock {
       if state.arrived == 0 { state.sums = [Int64](repeating: 0, count: numbers.count) }
       guard state.sums.count == numbers.count else { return nil }
       for (i, number) in numbers.enumerated() { state.sums[i] += number }
@@ -63,7 +63,7 @@ final class RankGroup: Sendable {
     guard let turn else { return nil }
     for _ in 0..<200_000 {
       // The next sum cannot complete before this rank has read this one.
-      let sums = state.withLock { $0.formed > turn ? $0.last : nil }
+      let sums = lock.withLock { state.formed > turn ? state.last : nil }
       if let sums { return sums }
       usleep(100)
     }

@@ -69,6 +69,8 @@ class Tensors:
             )
         #: The keys and positions that lead to each array.
         self._paths = ((role,),) if self._node is None else tuple(self._node.paths())
+        #: The name of each tensor in reports: the keys that lead to it, with slashes between.
+        self.names = tuple(["/".join(map(str, path)) for path in self._paths])
         self.arrays = tuple(
             checked_array(item, kind, role, i, self.label) for i, item in enumerate(items)
         )
@@ -87,11 +89,6 @@ class Tensors:
     def structure(self) -> Any:  # noqa: ANN401 - JSON
         """The structure as JSON: its kind, or for a nested one what is at each key."""
         return "array" if self._node is None else self._node.described()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The name of each tensor in reports: the keys that lead to it, with slashes between."""
-        return tuple(["/".join(map(str, path)) for path in self._paths])
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
