@@ -32,6 +32,10 @@ struct SparseCorrelation<Element: BLASScalar> {
     team.forEach(parts) { _, part in
       let channels = plan.targets * part / parts..<plan.targets * (part + 1) / parts
       if !accumulate { target.clear(lists.entries(of: channels)) }
+      if let regions = plan.regions, batch.lanes == SparseBatch.width {
+        add(regions, channels, source, outputGradient, to: target)
+        return
+      }
       for number in plan.points.classes.indices {
         add(number, channels, source, outputGradient, to: target)
       }
@@ -67,6 +71,34 @@ struct SparseCorrelation<Element: BLASScalar> {
             starts: lists.starts.base + first * plan.groups, startStride: plan.groups,
             segments: segments.base, segmentCount: segments.count / 2, channels: channels.count,
             into: target.base)
+        }
+      }
+    }
+  }
+
+  /// Adds the products of all regions.
+  private func add(
+    _ regions: SparseRegions, _ channels: Range<Int>, _ source: Vector<Element>,
+    _ outputGradient: Vector<Element>, to target: Vector<Element>
+  ) {
+    let (lanes, size) = (batch.lanes, targetSize * batch.lanes)
+    let first = channels.lowerBound
+    for part in 0..<batch.parts {
+      let from = part * batch.step(features: plan.sources * plan.points.sourceSize)
+      let to = part * batch.step(features: plan.targets * targetSize) + first * size
+      for region in regions.regions {
+        for chunk in 0..<plan.chunks {
+          let segments = lists.regionSegments(region.form, chunk: chunk)
+          unsafe loops.correlateRegion(
+            source.base + from + region.origin * lanes, rowStride: regions.rowStride * lanes,
+            columnStep: regions.columnStep,
+            with: outputGradient.base + to + region.target * lanes,
+            gradientRowStride: regions.targetRowStride * lanes,
+            gradientColumnStride: regions.targetColumnStep * lanes, gradientStride: size,
+            firstRow: region.firstRow, firstColumn: region.firstColumn,
+            entries: lists.entries.base, starts: lists.starts.base + first * plan.groups,
+            startStride: plan.groups, segments: segments.base, segmentCount: segments.count / 3,
+            channels: channels.count, into: target.base)
         }
       }
     }
