@@ -18,9 +18,6 @@ struct SparseCorrelation<Element: BLASScalar> {
     PointPlaces(plan: plan, batch: batch, targetSize: targetSize)
   }
 
-  /// Points of a tile: enough to outweigh the reduction at its end.
-  static var points: Int { 16 }
-
   func run(
     _ source: Vector<Element>, outputGradient: Vector<Element>, accumulate: Bool,
     into target: Vector<Element>
@@ -49,15 +46,15 @@ struct SparseCorrelation<Element: BLASScalar> {
   ) {
     let form = plan.points.classes[number]
     let items = form.points.count * batch.parts
-    let size = SparseCorrelation.points
+    let size = loops.points
     guard !form.rows.isEmpty else { return }
     unsafe withUnsafeTemporaryAllocation(of: Int.self, capacity: 2 * size) { offsets in
       guard let sources = offsets.baseAddress else { return }
       let targets = unsafe sources + size
       for start in stride(from: 0, to: items, by: size) {
         let count = min(size, items - start)
-        for t in 0..<count {
-          let place = places.place(start + t, form)
+        for t in 0..<size {
+          let place = places.place(start + min(t, count - 1), form)
           unsafe sources[t] = place.source
           unsafe targets[t] = place.target
         }
@@ -67,7 +64,7 @@ struct SparseCorrelation<Element: BLASScalar> {
           unsafe loops.correlate(
             source.base, sourceOffsets: sources, unit: batch.lanes,
             with: outputGradient.base + first * targetSize * batch.lanes, gradientOffsets: targets,
-            gradientStride: targetSize * batch.lanes, points: count, entries: lists.entries.base,
+            gradientStride: targetSize * batch.lanes, count: count, entries: lists.entries.base,
             starts: lists.starts.base + first * plan.groups, startStride: plan.groups,
             segments: segments.base, segmentCount: segments.count / 2, channels: channels.count,
             into: target.base)

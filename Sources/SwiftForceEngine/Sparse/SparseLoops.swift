@@ -27,7 +27,7 @@ public protocol SparseLoops<Element> {
   static func correlate(
     _ source: UnsafePointer<Element>, sourceOffsets: UnsafePointer<Int>, unit: Int,
     with gradient: UnsafePointer<Element>, gradientOffsets: UnsafePointer<Int>, gradientStride: Int,
-    points: Int, entries: UnsafePointer<Int32>, starts: UnsafePointer<Int32>, startStride: Int,
+    count: Int, entries: UnsafePointer<Int32>, starts: UnsafePointer<Int32>, startStride: Int,
     segments: UnsafePointer<Int32>, segmentCount: Int, channels: Int,
     into target: UnsafeMutablePointer<Element>)
 

@@ -39,7 +39,7 @@ public enum ReferenceSparseTiles<Element: Scalar> {
   @unsafe public static func correlate(
     _ source: UnsafePointer<Element>, sourceOffsets: UnsafePointer<Int>, unit: Int,
     with gradient: UnsafePointer<Element>, gradientOffsets: UnsafePointer<Int>, gradientStride: Int,
-    points: Int, entries: UnsafePointer<Int32>, starts: UnsafePointer<Int32>, startStride: Int,
+    count: Int, entries: UnsafePointer<Int32>, starts: UnsafePointer<Int32>, startStride: Int,
     segments: UnsafePointer<Int32>, segmentCount: Int, channels: Int,
     into target: UnsafeMutablePointer<Element>
   ) {
@@ -50,7 +50,7 @@ public enum ReferenceSparseTiles<Element: Scalar> {
         let end = unsafe Int(starts[Int(segments[2 * segment + 1])])
         for i in first..<end {
           var sum: Element = 0
-          for t in 0..<points {
+          for t in 0..<count {
             let from = unsafe source + sourceOffsets[t] + Int(entries[i]) * unit
             let by = unsafe gradient + channel * gradientStride + gradientOffsets[t]
             for l in 0..<lanes { unsafe sum += from[l] * by[l] }

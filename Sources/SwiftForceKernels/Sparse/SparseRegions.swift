@@ -71,31 +71,32 @@ extension SparseTiles {
       of: SixteenLanes.self, capacity: PendingSums.capacity
     ) { buffer in
       guard let buffer = buffer.baseAddress else { return }
+      let pending = unsafe PendingSums(buffer)
       for channel in 0..<channels {
         let starts = unsafe starts + channel &* startStride
         let tile = unsafe FullRegion(
           gradient + channel &* gradientStride, rowStride: gradientRowStride,
           columnStride: gradientColumnStride, firstRow: firstRow, firstColumn: firstColumn)
-        var pending = unsafe PendingSums(buffer)
-        var end = 0
+        var (count, end) = (0, 0)
         for segment in 0..<segmentCount {
           var range = unsafe Segment(segments + 3 &* segment, starts)
           end = range.end
           while range.first < end {
-            range.end = min(end, range.first &+ PendingSums.capacity &- pending.count)
+            range.end = min(end, range.first &+ PendingSums.capacity &- count)
             if columnStep == 1 {
-              unsafe loop.sum(tile, range, step: SixteenLanes.bytes, buffer + pending.count)
+              unsafe loop.sum(tile, range, step: SixteenLanes.bytes, buffer + count)
             } else {
-              unsafe loop.sum(tile, range, step: 2 &* SixteenLanes.bytes, buffer + pending.count)
+              unsafe loop.sum(tile, range, step: 2 &* SixteenLanes.bytes, buffer + count)
             }
-            pending.count &+= range.end &- range.first
+            count &+= range.end &- range.first
             range.first = range.end
-            if pending.count == PendingSums.capacity {
-              unsafe pending.add(to: target + (range.first &- pending.count))
+            if count == PendingSums.capacity {
+              unsafe pending.add(count, to: target + (range.first &- count))
+              count = 0
             }
           }
         }
-        unsafe pending.add(to: target + (end &- pending.count))
+        if count > 0 { unsafe pending.add(count, to: target + (end &- count)) }
       }
     }
   }
@@ -103,10 +104,6 @@ extension SparseTiles {
 
 extension SixteenLanes {
   fileprivate static var bytes: Int { MemoryLayout<SixteenLanes>.size }
-
-  /// The sums of lanes that are eight apart.
-  @inline(__always)
-  fileprivate var folded: SIMD8<Float> { lowHalf + highHalf }
 }
 
 /// A range of entries, and the part of the region that they are for.
@@ -203,52 +200,5 @@ private enum Windows {
       unsafe sums += 1
       i &+= 1
     }
-  }
-}
-
-/// Vectors whose lanes are still to be added up.
-@safe private struct PendingSums {
-  private let buffer: UnsafeMutablePointer<SixteenLanes>
-  var count = 0
-
-  /// As many as fit on the stack.
-  static var capacity: Int { 16 }
-
-  @inline(__always)
-  init(_ buffer: UnsafeMutablePointer<SixteenLanes>) { unsafe self.buffer = buffer }
-
-  /// Adds the sums to adjacent elements, and empties the buffer.
-  @inline(__always)
-  mutating func add(to target: UnsafeMutablePointer<Float>) {
-    var done = 0
-    while done &+ 4 <= count {
-      let place = unsafe UnsafeMutableRawPointer(target + done)
-      let before = unsafe UnsafeRawPointer(place).loadUnaligned(as: SIMD4<Float>.self)
-      unsafe place.storeBytes(of: before + sumOfFour(buffer + done), as: SIMD4<Float>.self)
-      done &+= 4
-    }
-    while done < count {
-      let eight = unsafe buffer[done].folded
-      let four = eight.lowHalf + eight.highHalf
-      let two = four.evenHalf + four.oddHalf
-      unsafe target[done] += two.x + two.y
-      done &+= 1
-    }
-    count = 0
-  }
-
-  @inline(__always)
-  private func sumOfFour(_ vectors: UnsafeMutablePointer<SixteenLanes>) -> SIMD4<Float> {
-    let (a, b) = unsafe (vectors[0].folded, vectors[1].folded)
-    let (c, d) = unsafe (vectors[2].folded, vectors[3].folded)
-    let ac =
-      SIMD8(lowHalf: a.lowHalf, highHalf: c.lowHalf)
-      + SIMD8(lowHalf: a.highHalf, highHalf: c.highHalf)
-    let bd =
-      SIMD8(lowHalf: b.lowHalf, highHalf: d.lowHalf)
-      + SIMD8(lowHalf: b.highHalf, highHalf: d.highHalf)
-    let (x, y) = (ac.evenHalf + ac.oddHalf, bd.evenHalf + bd.oddHalf)
-    let (p, q) = (x.evenHalf + x.oddHalf, y.evenHalf + y.oddHalf)
-    return SIMD4(p.x, q.x, p.y, q.y)
   }
 }
