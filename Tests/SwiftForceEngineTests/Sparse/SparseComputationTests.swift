@@ -48,7 +48,8 @@ struct SparseComputationTests {
     cases += [
       SparseCase(inputs: 200, outputs: 3, image: [5, 6], batch: 16, density: 1),
       SparseCase(inputs: 2, outputs: 150, stride: 2, image: [6, 5], batch: 20, density: 0.3),
-      SparseCase(inputs: 1, outputs: 1, kernel: 1, padding: 0, image: [1, 1], batch: 1, density: 1),
+      SparseCase(
+        inputs: 1, outputs: 1, kernel: 1, padding: 0, image: [1, 1], batch: 1, density: 1),
     ]
     return cases
   }()
