@@ -38,8 +38,7 @@ struct NetworkPass<Element: BLASScalar> {
     try LibraryCalls.prepare()
     context = ExecutionContext(
       team: Team(workers: try Threads.current()),
-      tiles: Element.tiles(at: try CPULevel.current()),
-      sparseLoops: Element.sparseLoops(at: try CPULevel.current()))
+      tiles: Element.tiles(at: try CPULevel.current()))
     for (position, layer) in sparse.enumerated() {
       guard let layer else { continue }
       computation(layer).pack(parameters[position][0], into: layer.values)
@@ -103,7 +102,7 @@ struct NetworkPass<Element: BLASScalar> {
   ) -> SparseComputation<Element> {
     SparseComputation(
       weights: layer.weights, batch: SparseBatch(samples: samples, isFlat: false),
-      loops: context.sparseLoops, team: context.team)
+      loops: layer.loops, team: context.team)
   }
 
   /// Writes the gradients of kept weights to the places for those of all weights, with zeros

@@ -37,9 +37,10 @@ struct SparseSizes: Sendable, Equatable {
 
 extension SparseWeights {
   /// The kept weights of a layer of these sizes.
-  convenience init(mask: Vector<UInt8>, _ sizes: SparseSizes) throws(SFError) {
+  convenience init(mask: Vector<UInt8>, _ sizes: SparseSizes, _ region: RegionSize) throws(SFError)
+  {
     try self.init(
       mask: mask, inputs: sizes.inputs, outputs: sizes.outputs, rows: sizes.rows,
-      columns: sizes.columns)
+      columns: sizes.columns, region: region)
   }
 }
