@@ -115,12 +115,17 @@ struct NetworkPass<Element: BLASScalar> {
     }
   }
 
-  /// Takes a step of all layers that train compactly, and writes their weights to the network's.
+  /// Takes a step of all layers that train compactly.
   func stepKept(_ sgd: SGD) {
+    for case let layer? in sparse where layer.trainsCompactly { layer.step(sgd) }
+  }
+
+  /// Sets the network's weights to those of the layers that train compactly, and to zeros where
+  /// weights are removed.
+  func writeKept() {
     for (position, layer) in sparse.enumerated() {
       guard let layer, layer.trainsCompactly else { continue }
-      layer.step(sgd)
-      computation(layer).scatter(layer.values, into: parameters[position][0])
+      computation(layer).unpack(layer.values, into: parameters[position][0])
     }
   }
 
