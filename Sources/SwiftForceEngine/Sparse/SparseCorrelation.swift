@@ -25,9 +25,10 @@ struct SparseCorrelation<Element: BLASScalar> {
     assert(source.count == batch.elements(features: plan.sources * plan.points.sourceSize))
     assert(outputGradient.count == batch.elements(features: plan.targets * targetSize))
     assert(target.count == lists.entries.count)
-    let parts = min(plan.targets, team.workers == 1 ? 1 : 4 * team.workers)
+    // Each part reads the whole source, so there are no more parts than workers.
+    let parts = min(plan.targets, team.workers)
     team.forEach(parts) { _, part in
-      let channels = plan.targets * part / parts..<plan.targets * (part + 1) / parts
+      let channels = boundary(part, of: parts)..<boundary(part + 1, of: parts)
       if !accumulate { target.clear(lists.entries(of: channels)) }
       if let regions = plan.regions, batch.lanes == SparseBatch.width {
         add(regions, channels, source, outputGradient, to: target)
@@ -37,6 +38,21 @@ struct SparseCorrelation<Element: BLASScalar> {
         add(number, channels, source, outputGradient, to: target)
       }
     }
+  }
+
+  /// The first channel of a part; all parts have about as many kept weights.
+  private func boundary(_ part: Int, of parts: Int) -> Int {
+    if part == parts { return plan.targets }
+    var (low, high) = (0, plan.targets)
+    while low < high {
+      let middle = (low + high) / 2
+      if lists.entries(of: 0..<middle).count * parts < part * lists.entries.count {
+        low = middle + 1
+      } else {
+        high = middle
+      }
+    }
+    return low
   }
 
   /// Adds the products of all points of a class.
