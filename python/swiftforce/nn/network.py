@@ -212,7 +212,7 @@ class Network:
         2.weight  100.00%   60    dense            dense             dense
         """
         with native_call():
-            found = _core.network_plan(self._handle, len(self.weights))
+            found = _core.network_plan(self._handle)
         return layer_plans({name: array.size for name, array in self.weights.items()}, found)
 
     def apply(
