@@ -59,11 +59,16 @@ def run_in_process(
 def extra_peak(call: Call) -> int:
     """Peak resident memory of a call minus the resident memory before it, in bytes."""
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-    before = _status("VmRSS")
+    before = resident()
     result = call()
     found = _status("VmHWM") - before
     del result
     return found
+
+
+def resident() -> int:
+    """Resident memory of this process, in bytes."""
+    return _status("VmRSS")
 
 
 def _call(what: str, data: Problem, keep: int) -> Call:

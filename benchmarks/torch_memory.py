@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks import memory, reference
 from benchmarks.classifiers import Kind
-from benchmarks.measure import Call
+from benchmarks.measure import Call, repeated
 from benchmarks.plan import keep_for
 from benchmarks.torch_models import batches_of, gradients, model_of, reference_steps, size_of
 
@@ -40,16 +40,6 @@ def extra_memory(
     """
     arguments = (what, kind.family, kind.depth, n, threads, sparsity)
     return memory.run_in_process("benchmarks.torch_memory", *arguments, environment=MALLOC_SETTINGS)
-
-
-def repeated(call: Call, times: int) -> Call:
-    """A call that repeats another and discards the results."""
-
-    def several() -> None:
-        for _ in range(times):
-            call()
-
-    return several
 
 
 def _call(what: str, model: torch.nn.Module, n: int, sparsity: float) -> Call:
