@@ -114,7 +114,7 @@ private func record(of parameter: Parameter<Float>) -> sf_parameter {
 
 @_cdecl("sf_network_apply")
 public func networkApply(
-  _ network: Int64, _ masks: UnsafePointer<sf_array>?, _ tensors: Int64,
+  _ network: Int64, _ masks: UnsafePointer<sf_array>?, _ tensors: Int64, _ sparse: Int32,
   _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   unsafe status(error, memory: MemoryBound.arguments(tensors, lists: 2)) { () throws(Fault) in
@@ -122,7 +122,32 @@ public func networkApply(
       unsafe masks == nil
       ? nil : try Arrays(masks, tensors, SF_OPERAND_MASKS, types: [SF_TYPE_MASK])
     try networks[network].use { (network) throws(Fault) in
-      try mappingErrors { () throws(SFError) in try network.apply(masks: masks?.masks) }
+      try holding(network.applicationBound) { () throws(Fault) in
+        try mappingErrors { () throws(SFError) in
+          try network.apply(masks: masks?.masks, isSparse: sparse != 0)
+        }
+      }
+    }
+  }
+}
+
+@_cdecl("sf_network_plan")
+public func networkPlan(
+  _ network: Int64, _ plans: UnsafeMutablePointer<sf_weight_plan>?, _ count: Int64,
+  _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { () throws(Fault) in
+    let plans = unsafe try required(plans, "plans")
+    try networks[network].use { (network) throws(Fault) in
+      let all = network.plan
+      guard count == Int64(all.count) else {
+        throw Fault(
+          SF_BAD_COUNT, "count must be \(all.count), the number of prunable weights, not \(count)")
+      }
+      for (position, plan) in all.enumerated() {
+        unsafe plans[position] = sf_weight_plan(
+          kept: Int64(plan.kept), products: Int32(plan.products.rawValue), reserved: 0)
+      }
     }
   }
 }

@@ -9,7 +9,7 @@ import SwiftForceEngine
 public func networkGradients(
   _ network: Int64, _ weights: UnsafePointer<sf_array>?, _ gradients: UnsafePointer<sf_array>?,
   _ tensors: Int64, _ batch: UnsafePointer<sf_batch>?, _ running: Int32,
-  _ result: UnsafeMutablePointer<sf_batch_result>?, _ error: UnsafeMutablePointer<sf_error>?
+  _ ofZeros: Int32, _ result: UnsafeMutablePointer<sf_batch_result>?, _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   unsafe status(error, memory: MemoryBound.arguments(tensors, lists: 3)) { () throws(Fault) in
     let weights =
@@ -26,7 +26,8 @@ public func networkGradients(
         let outcome = try mappingErrors { () throws(SFError) in
           try network.gradients(
             at: weights?.tensors, into: gradients.mutableTensors, batch: samples.batch,
-            together: samples.together, normalization: running == 0 ? .batch : .running)
+            together: samples.together, normalization: running == 0 ? .batch : .running,
+            ofZeros: ofZeros != 0)
         }
         unsafe result.pointee = record(of: outcome)
       }

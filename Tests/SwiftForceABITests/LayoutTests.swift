@@ -118,6 +118,16 @@ import Testing
       ] == [0, 8, 16, 20, 24])
   }
 
+  @Test func weightPlan() {
+    #expect(MemoryLayout<sf_weight_plan>.size == 16)
+    #expect(
+      [
+        MemoryLayout<sf_weight_plan>.offset(of: \.kept),
+        MemoryLayout<sf_weight_plan>.offset(of: \.products),
+        MemoryLayout<sf_weight_plan>.offset(of: \.reserved),
+      ] == [0, 8, 12])
+  }
+
   @Test func batch() {
     #expect(unsafe MemoryLayout<sf_batch>.size == 56)
     #expect(

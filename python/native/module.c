@@ -42,12 +42,14 @@ static PyMethodDef methods[] = {
     {"network_parameters", core_network_parameters, METH_VARARGS,
      "network_parameters(network) -> ((view, layer, role, shape), ...)."},
     {"network_apply", core_network_apply, METH_VARARGS,
-     "network_apply(network, masks): removes weights; None lifts the masks."},
+     "network_apply(network, masks, sparse): removes weights; None lifts the masks."},
+    {"network_plan", core_network_plan, METH_VARARGS,
+     "network_plan(network, count): (kept, products) of each prunable weight."},
     {"network_reset", core_network_reset, METH_VARARGS,
      "network_reset(network): forgets the momentum."},
     {"network_gradients", core_network_gradients, METH_VARARGS,
-     "network_gradients(network, weights, gradients, inputs, labels, rows, together, running)"
-     " -> (loss, correct)."},
+     "network_gradients(network, weights, gradients, inputs, labels, rows, together, running,"
+     " of_zeros) -> (loss, correct)."},
     {"network_train", core_network_train, METH_VARARGS,
      "network_train(network, inputs, labels, rows, learning_rate, momentum, weight_decay)"
      " -> (loss, correct)."},

@@ -174,17 +174,44 @@ PyObject *core_network_apply(PyObject *module, PyObject *args) {
   held_arrays masks = {0};
   sf_error error;
   int32_t status;
+  int sparse;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "OO:network_apply", &capsule, &mask_list)) return NULL;
+  if (!PyArg_ParseTuple(args, "OOp:network_apply", &capsule, &mask_list, &sparse)) return NULL;
   int64_t handle = handle_from(capsule, network_name);
   if (!handle) return NULL;
   if (!acquire_arrays(mask_list, 0, &masks)) goto done;
   Py_BEGIN_ALLOW_THREADS
-  status = sf_network_apply(handle, masks.arrays, masks.count, &error);
+  status = sf_network_apply(handle, masks.arrays, masks.count, sparse, &error);
   Py_END_ALLOW_THREADS
   if (check_status(module, status, &error)) result = Py_NewRef(Py_None);
 done:
   release_arrays(&masks);
+  return result;
+}
+
+PyObject *core_network_plan(PyObject *module, PyObject *args) {
+  PyObject *capsule;
+  long long count;
+  sf_error error;
+  int32_t status;
+  PyObject *result = NULL;
+  if (!PyArg_ParseTuple(args, "OL:network_plan", &capsule, &count)) return NULL;
+  int64_t handle = handle_from(capsule, network_name);
+  if (!handle) return NULL;
+  if (count < 0 || count > PY_SSIZE_T_MAX / (long long)sizeof(sf_weight_plan) - 1) count = 0;
+  sf_weight_plan *plans = PyMem_Calloc((size_t)count + 1, sizeof(sf_weight_plan));
+  if (!plans) return PyErr_NoMemory();
+  Py_BEGIN_ALLOW_THREADS
+  status = sf_network_plan(handle, plans, count, &error);
+  Py_END_ALLOW_THREADS
+  if (!check_status(module, status, &error)) goto done;
+  result = PyTuple_New((Py_ssize_t)count);
+  for (long long i = 0; result && i < count; i++) {
+    PyObject *item = Py_BuildValue("(Li)", (long long)plans[i].kept, (int)plans[i].products);
+    if (!item || PyTuple_SetItem(result, (Py_ssize_t)i, item) < 0) Py_CLEAR(result);
+  }
+done:
+  PyMem_Free(plans);
   return result;
 }
 

@@ -110,6 +110,7 @@ PyObject *core_network_create(PyObject *module, PyObject *args);
 PyObject *core_network_sizes(PyObject *module, PyObject *args);
 PyObject *core_network_parameters(PyObject *module, PyObject *args);
 PyObject *core_network_apply(PyObject *module, PyObject *args);
+PyObject *core_network_plan(PyObject *module, PyObject *args);
 PyObject *core_network_reset(PyObject *module, PyObject *args);
 
 PyObject *core_network_gradients(PyObject *module, PyObject *args);

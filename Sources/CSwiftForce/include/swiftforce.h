@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 /* Increased whenever a struct or a prototype below changes. */
-#define SF_ABI_VERSION 6
+#define SF_ABI_VERSION 7
 
 /* ------------------------------------------------------------------------------ vocabulary */
 
@@ -238,6 +238,13 @@ typedef struct sf_parameter {
   int64_t shape[4]; /* the first `rank` entries */
 } sf_parameter;
 
+/* What a network computes over the kept weights of a layer alone. */
+typedef struct sf_weight_plan {
+  int64_t kept;     /* weights that its mask keeps, or all */
+  int32_t products; /* the sum of 1 (outputs), 2 (gradients of inputs), 4 (gradients of weights) */
+  int32_t reserved; /* 0 */
+} sf_weight_plan;
+
 /* Samples of a data set. Row r is inputs[r * features ...] with label labels[r]. */
 typedef struct sf_batch {
   const float *inputs;   /* samples x features, row by row */
@@ -272,6 +279,7 @@ SF_STATIC_ASSERT(sizeof(sf_ranks) == 48, "layout of sf_ranks");
 SF_STATIC_ASSERT(sizeof(sf_report) == 112, "layout of sf_report");
 SF_STATIC_ASSERT(sizeof(sf_layer) == 80, "layout of sf_layer");
 SF_STATIC_ASSERT(sizeof(sf_parameter) == 56, "layout of sf_parameter");
+SF_STATIC_ASSERT(sizeof(sf_weight_plan) == 16, "layout of sf_weight_plan");
 SF_STATIC_ASSERT(sizeof(sf_batch) == 56, "layout of sf_batch");
 SF_STATIC_ASSERT(sizeof(sf_sgd) == 24, "layout of sf_sgd");
 SF_STATIC_ASSERT(sizeof(sf_batch_result) == 16, "layout of sf_batch_result");
@@ -362,13 +370,20 @@ int32_t sf_network_sizes(int64_t network, int64_t *features, int64_t *classes, s
 int32_t sf_network_parameters(int64_t network, sf_parameter *parameters, int64_t capacity,
                               int64_t *count, sf_error *error);
 /* masks: one per prunable weight, or NULL to remove all masks. Masked weights become exactly
-   zero. */
-int32_t sf_network_apply(int64_t network, const sf_array *masks, int64_t tensors, sf_error *error);
+   zero. sparse: 1 to compute over kept weights alone where that is faster, 0 to compute over all
+   weights. */
+int32_t sf_network_apply(int64_t network, const sf_array *masks, int64_t tensors, int32_t sparse,
+                         sf_error *error);
+/* What is computed over kept weights alone. plans: `count` entries, as many as there are prunable
+   weights, in their order. */
+int32_t sf_network_plan(int64_t network, sf_weight_plan *plans, int64_t count, sf_error *error);
 /* Writes the gradients of the mean loss over the batch, one array per prunable weight, at the
    weights passed (NULL: the network's own). The network does not change. running: 1 to normalise
-   with the running statistics, 0 with those of the batch. */
+   with the running statistics, 0 with those of the batch. of_zeros: 0 if the gradients of weights
+   that are zero are not needed and may be given as zeros; with weights that were passed. */
 int32_t sf_network_gradients(int64_t network, const sf_array *weights, const sf_array *gradients,
                              int64_t tensors, const sf_batch *batch, int32_t running,
+                             int32_t of_zeros,
                              sf_batch_result *result, sf_error *error);
 /* Takes one step of stochastic gradient descent. The result is that of the batch before the
    step. */

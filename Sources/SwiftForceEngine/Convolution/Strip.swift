@@ -16,7 +16,8 @@ struct Strip: Sendable {
 ///
 /// The source of a strip is copied channel by channel: for each row of taps, the columns that any
 /// of its taps reads, grouped by phase, with the samples of all its blocks. A tap is then a fixed
-/// offset: the inner loop computes no index, padding is zeros in the copy, and reads are contiguous.
+/// offset: the inner loop computes no index, padding is zeros in the copy, and reads are
+/// contiguous.
 struct StripPlan: Sendable {
   /// The taps of rows and columns, and the offset of each tap in a copied channel.
   struct SourceLayout: Sendable {
@@ -158,8 +159,8 @@ struct StripSize {
 }
 
 extension StripPlan {
-  /// The bytes that the plan of a convolution takes, at most. Lists that grow take up to three times
-  /// what they hold.
+  /// The bytes that the plan of a convolution takes, at most. Lists that grow take up to three
+  /// times what they hold.
   ///
   /// - Parameters:
   ///   - isForward: whether outputs are the targets, else inputs.

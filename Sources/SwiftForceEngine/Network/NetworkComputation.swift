@@ -52,23 +52,31 @@ extension Network {
   ///   - together: how many samples are normalised together; nil: the whole batch. It makes no
   ///     difference if no layer normalises by the batch.
   ///   - normalization: which statistics are used. Running statistics do not change.
+  ///   - ofZeros: whether the gradients of weights that are zero, of those passed, are needed;
+  ///     otherwise they may be given as zeros, which is faster.
   /// - Throws: `.sizeMismatch`, `.badCount` for `together`, `.noMemory`; the errors of `Batch`.
   /// - Complexity: O(batch * n) for n weights; memory as documented for the network.
   public func gradients(
     at weights: [Vector<Element>]?, into targets: [Vector<Element>], batch: Batch<Element>,
-    together: Int? = nil, normalization: Normalization = .batch
+    together: Int? = nil, normalization: Normalization = .batch, ofZeros: Bool = true
   ) throws(SFError) -> BatchResult {
     if let together, together < 1 { throw .badCount(together) }
     if let weights { try layout.check(sizes: weights.map(\.count), of: .weights) }
     try layout.check(sizes: targets.map(\.count), of: .gradients)
     let batch = try batch.checked(features: features, classes: classes, needsLabels: true)
     let parameters = weights.map(self.parameters(withWeights:)) ?? ownParameters
-    let none = [SparseLayer<Element>?](repeating: nil, count: architecture.layers.count)
+    let sparse = try weights.map(sparseLayers(ofNonzero:)) ?? self.sparse
+    let ofKept = weights != nil && !ofZeros
+    if ofKept {
+      for case let layer? in sparse where layer.trainsCompactly { try layer.prepareTraining() }
+    }
     let pass = try NetworkPass(
-      self, parameters: parameters, sparse: weights == nil ? sparse : none,
-      gradients: weightGradients(targets), normalization: normalization)
+      self, parameters: parameters, sparse: sparse, gradients: weightGradients(targets),
+      trains: ofKept, normalization: normalization)
     defer { pass.end() }
-    return try pass.accumulate(batch, together: together)
+    let result = try pass.accumulate(batch, together: together)
+    pass.unpackKeptGradients()
+    return result
   }
 
   /// Takes one step of stochastic gradient descent over all trained parameters.

@@ -19,6 +19,39 @@ extension Network {
     return layers
   }
 
+  /// The kept weights of the layers that are faster without their zeros.
+  ///
+  /// - Parameter weights: one per prunable weight.
+  /// - Throws: `.noMemory`.
+  func sparseLayers(
+    ofNonzero weights: [Vector<Element>]
+  ) throws(SFError) -> [SparseLayer<Element>?] {
+    let arena = try Arena<UInt8>(count: weights.reduce(0) { $0 + $1.count })
+    var (masks, end): ([Vector<UInt8>], Int) = ([], 0)
+    for vector in weights {
+      let mask = arena.vector(at: end, count: vector.count)
+      unsafe Element.markNonzero(vector.base, count: vector.count, in: mask.base)
+      masks.append(mask)
+      end += vector.count
+    }
+    return try withExtendedLifetime(arena) { () throws(SFError) in try sparseLayers(masks) }
+  }
+
+  /// The weights that each prunable tensor keeps, and the products that are computed over them.
+  public var plan: [(kept: Int, products: SparseProducts)] {
+    layout.entries.filter(\.isWeight).map { entry in
+      if let layer = sparse[entry.layer] { return (layer.weights.count, layer.products) }
+      let mask = mask?.vector(at: entry.offset, count: entry.count)
+      return (mask?.countOnes ?? entry.count, [])
+    }
+  }
+
+  /// What applying masks allocates at most besides arenas, in bytes.
+  public var applicationBound: Int {
+    let positions = architecture.layers.compactMap(\.sparseSizes).map(\.positions).max() ?? 0
+    return NetworkMemory.creation(layers: architecture.layers.count) + 1024 * positions
+  }
+
   /// The tensors, by their index in the layout, of which only kept weights are trained.
   func compactTensors(_ sparse: [SparseLayer<Element>?]) -> Set<Int> {
     Set(

@@ -106,6 +106,16 @@ struct NetworkPass<Element: BLASScalar> {
       loops: context.sparseLoops, team: context.team)
   }
 
+  /// Writes the gradients of kept weights to the places for those of all weights, with zeros
+  /// elsewhere.
+  func unpackKeptGradients() {
+    for (position, layer) in sparse.enumerated() {
+      guard let layer, let kept = keptGradient(position), let target = gradients?[position][0]
+      else { continue }
+      computation(layer).unpack(kept, into: target)
+    }
+  }
+
   /// Takes a step of all layers that train compactly, and writes their weights to the network's.
   func stepKept(_ sgd: SGD) {
     for (position, layer) in sparse.enumerated() {

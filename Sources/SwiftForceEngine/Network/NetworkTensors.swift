@@ -14,7 +14,7 @@ extension Network where Element == Float {
   /// - Throws: `.badType` unless all are float32; the errors of the method for vectors.
   public func gradients(
     at weights: [Tensor]?, into targets: [MutableTensor], batch: Batch<Float>, together: Int? = nil,
-    normalization: Normalization = .batch
+    normalization: Normalization = .batch, ofZeros: Bool = true
   ) throws(SFError) -> BatchResult {
     var own: [Vector<Float>]?
     if let weights {
@@ -24,7 +24,8 @@ extension Network where Element == Float {
     var found: [Vector<Float>] = []
     for (i, tensor) in targets.enumerated() { found.append(try tensor.floats(.gradients, i)) }
     return try gradients(
-      at: own, into: found, batch: batch, together: together, normalization: normalization)
+      at: own, into: found, batch: batch, together: together, normalization: normalization,
+      ofZeros: ofZeros)
   }
 
   /// Computes the outputs of every sample. See `forward(batch:into:)` for a vector.

@@ -1,5 +1,6 @@
-// The kernels' loops as operations on activations, and on channels of them. What must not live here:
-// the loops themselves (SwiftForceKernels), and operations on plain vectors (VectorOperations).
+// The kernels' loops as operations on activations, and on channels of them. What must not live
+// here: the loops themselves (SwiftForceKernels), and operations on plain vectors
+// (VectorOperations).
 
 import SwiftForceCore
 import SwiftForceKernels

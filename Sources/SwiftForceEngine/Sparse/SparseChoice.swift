@@ -26,6 +26,11 @@ struct SparseSizes: Sendable, Equatable {
     return products
   }
 
+  /// Positions of the images, of which tables are made, and of the kernel.
+  var positions: Int {
+    rows.inputs * columns.inputs + rows.outputs * columns.outputs + rows.kernel * columns.kernel
+  }
+
   private static let forwardLimit = 0.5
   private static let weightGradientLimit = 0.4
 }

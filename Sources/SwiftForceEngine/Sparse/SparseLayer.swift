@@ -5,8 +5,10 @@
 import SwiftForceCore
 
 /// Products of a layer that run over kept weights alone; the others run over all weights.
-struct SparseProducts: OptionSet, Sendable, Equatable {
-  let rawValue: Int
+public struct SparseProducts: OptionSet, Sendable, Equatable {
+  public let rawValue: Int
+
+  public init(rawValue: Int) { self.rawValue = rawValue }
 
   /// The outputs.
   static let forward = SparseProducts(rawValue: 1)

@@ -17,9 +17,8 @@
 /// Every loop trusts its pointers: they must point to as many elements as the counts say, and an
 /// array that is written must not overlap another argument unless a requirement allows it. Nothing
 /// allocates, nothing keeps state, and the result depends on the arguments alone. Matrices are
-/// row-major and contiguous. Samples are the innermost dimension of every activation: `lanes` of them
-/// are adjacent.
-/// (`Codable` is needed because SIMD vectors require it of their elements.)
+/// row-major and contiguous. Samples are the innermost dimension of every activation: `lanes` of
+/// them are adjacent. (`Codable` is needed because SIMD vectors require it of their elements.)
 public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyable, Sendable {
   /// e to the power of `x`, from the platform's libm.
   static func exponential(_ x: Self) -> Self
@@ -188,8 +187,8 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
   /// - Parameters:
   ///   - labels: one per column, each in 0 ..< classes.
   ///   - weight: the factor of the gradient of each column.
-  ///   - gradient: receives weight * (softmax - one-hot label), of the size of the logits, and zeros
-  ///     in the remaining columns; or nil.
+  ///   - gradient: receives weight * (softmax - one-hot label), of the size of the logits, and
+  ///     zeros in the remaining columns; or nil.
   ///   - workspace: 2 * columns elements, overwritten.
   static func softmaxCrossEntropy(
     _ logits: UnsafePointer<Self>, classes: Int, columns: Int, stride: Int,
@@ -207,6 +206,10 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
     _ weights: UnsafeMutablePointer<Self>, velocity: UnsafeMutablePointer<Self>,
     gradient: UnsafePointer<Self>, mask: UnsafePointer<UInt8>?, count: Int,
     learningRate: Double, momentum: Double, weightDecay: Double)
+
+  /// mask[i] = 1 where source[i] is not zero, else 0.
+  static func markNonzero(
+    _ source: UnsafePointer<Self>, count: Int, in mask: UnsafeMutablePointer<UInt8>)
 
   /// values[i] = +0 where mask[i] is 0. All other values keep every bit.
   static func clear(

@@ -64,7 +64,7 @@ extension Scalar {
       let from = unsafe source + column &* sourceStep
       let to = unsafe target + column &* targetStep
       if lanes == 16 {
-        unsafe store(load(to, 16) + load(from, 16) * factor, 16, to: to)
+        unsafe store(load(to) + load(from) * factor, to: to)
       } else {
         for l in 0..<lanes { unsafe to[l] += from[l] * weight }
       }
@@ -82,17 +82,20 @@ extension Scalar {
       let run = unsafe runs[number]
       let x = unsafe input + run.input &* lanes
       let g = unsafe outputGradient + run.output &* lanes
-      var sums = SIMD16<Self>()
-      for column in 0..<run.columns {
-        let from = unsafe x + column &* step &* lanes
-        let by = unsafe g + column &* lanes
-        if lanes == 16 {
-          unsafe sums += load(from, 16) * load(by, 16)
-        } else {
-          for l in 0..<lanes { unsafe sums[l] += from[l] * by[l] }
+      if lanes == 16 {
+        var sums = SIMD16<Self>()
+        for column in 0..<run.columns {
+          unsafe sums += load(x + column &* step &* 16) * load(g + column &* 16)
         }
+        unsafe gradient[run.tap] += sums.sum()
+      } else {
+        var sum: Self = 0
+        for column in 0..<run.columns {
+          let (from, by) = unsafe (x + column &* step &* lanes, g + column &* lanes)
+          for l in 0..<lanes { unsafe sum += from[l] * by[l] }
+        }
+        unsafe gradient[run.tap] += sum
       }
-      unsafe gradient[run.tap] += sums.sum()
     }
   }
 }

@@ -35,4 +35,12 @@ extension Scalar {
   ) {
     for i in 0..<count { unsafe values[i] = select(values[i], mask: mask[i]) }
   }
+
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
+  public static func markNonzero(
+    _ source: UnsafePointer<Self>, count: Int, in mask: UnsafeMutablePointer<UInt8>
+  ) {
+    for i in 0..<count { unsafe mask[i] = source[i] == 0 ? 0 : 1 }
+  }
 }

@@ -99,9 +99,9 @@ extension Scalar {
       // The compiler's own vectors would not be used where the target is the gradient.
       let whole = runs.length & ~15
       for i in Swift.stride(from: 0, to: whole, by: 16) {
-        let centered = unsafe load(x + i, 16) - means
+        let centered = unsafe load(x + i) - means
         unsafe store(
-          load(g + i, 16) * factors - (centered * slopes + shifts), 16, to: to + i)
+          load(g + i) * factors - (centered * slopes + shifts), to: to + i)
       }
       for i in whole..<runs.length {
         unsafe to[i] = g[i] * factor - ((x[i] - mean) * slope + shift)

@@ -28,28 +28,29 @@ extension Scalar {
     into target: UnsafeMutablePointer<Self>
   ) {
     if lanes == 16 {
-      unsafe maxima(source, windows, 16, target)
-    } else {
-      unsafe maxima(source, windows, lanes, target)
+      return unsafe maxima(SixteenSamples<Self>.self, source, windows, 16, target)
+    }
+    for l in 0..<lanes {
+      unsafe maxima(OneSample<Self>.self, source + l, windows, lanes, target + l)
     }
   }
 
   @inline(__always)
-  private static func maxima(
-    _ source: UnsafePointer<Self>, _ windows: PoolWindows, _ lanes: Int,
+  private static func maxima<Group: SampleGroup>(
+    _: Group.Type, _ source: UnsafePointer<Self>, _ windows: PoolWindows, _ lanes: Int,
     _ target: UnsafeMutablePointer<Self>
-  ) {
+  ) where Group.Number == Self {
     for row in 0..<windows.rows {
       for column in 0..<windows.columns {
         let first = (row &* windows.width &+ column) &* windows.stride
-        var largest = unsafe load(source + first &* lanes, lanes)
+        var largest = unsafe Group(source + first &* lanes)
         for i in 0..<windows.kernel {
           for j in 0..<windows.kernel {
-            let x = unsafe load(source + (first &+ i &* windows.width &+ j) &* lanes, lanes)
-            largest = larger(x, largest)
+            let at = (first &+ i &* windows.width &+ j) &* lanes
+            largest = unsafe Group(source + at).larger(largest)
           }
         }
-        unsafe store(largest, lanes, to: target + (row &* windows.columns &+ column) &* lanes)
+        unsafe largest.store(to: target + (row &* windows.columns &+ column) &* lanes)
       }
     }
   }
@@ -63,32 +64,35 @@ extension Scalar {
   ) {
     unsafe target.update(repeating: 0, count: windows.height * windows.width * lanes)
     if lanes == 16 {
-      unsafe passToMaxima(outputGradient, output, source, windows, 16, target)
-    } else {
-      unsafe passToMaxima(outputGradient, output, source, windows, lanes, target)
+      return unsafe passToMaxima(
+        SixteenSamples<Self>.self, outputGradient, output, source, windows, 16, target)
+    }
+    for l in 0..<lanes {
+      unsafe passToMaxima(
+        OneSample<Self>.self, outputGradient + l, output + l, source + l, windows, lanes,
+        target + l)
     }
   }
 
   @inline(__always)
-  private static func passToMaxima(
-    _ outputGradient: UnsafePointer<Self>, _ output: UnsafePointer<Self>,
+  private static func passToMaxima<Group: SampleGroup>(
+    _: Group.Type, _ outputGradient: UnsafePointer<Self>, _ output: UnsafePointer<Self>,
     _ source: UnsafePointer<Self>, _ windows: PoolWindows, _ lanes: Int,
     _ target: UnsafeMutablePointer<Self>
-  ) {
+  ) where Group.Number == Self {
     for row in 0..<windows.rows {
       for column in 0..<windows.columns {
         let window = (row &* windows.columns &+ column) &* lanes
-        let maximum = unsafe load(output + window, lanes)
+        let maximum = unsafe Group(output + window)
         // What no number of the window has received yet.
-        var remaining = unsafe load(outputGradient + window, lanes)
+        var remaining = unsafe Group(outputGradient + window)
+        let first = (row &* windows.width &+ column) &* windows.stride
         for i in 0..<windows.kernel {
           for j in 0..<windows.kernel {
-            let position = (row &* windows.width &+ column) &* windows.stride
-            let at = (position &+ i &* windows.width &+ j) &* lanes
-            let x = unsafe load(source + at, lanes)
-            let taken = select(remaining, where: x, is: maximum)
-            unsafe store(load(target + at, lanes) + taken, lanes, to: target + at)
-            remaining -= taken
+            let at = (first &+ i &* windows.width &+ j) &* lanes
+            let taken = unsafe remaining.select(where: Group(source + at), is: maximum)
+            unsafe (Group(target + at) + taken).store(to: target + at)
+            remaining = remaining - taken
           }
         }
       }
@@ -102,29 +106,30 @@ extension Scalar {
     into target: UnsafeMutablePointer<Self>
   ) {
     if lanes == 16 {
-      unsafe averages(source, windows, 16, target)
-    } else {
-      unsafe averages(source, windows, lanes, target)
+      return unsafe averages(SixteenSamples<Self>.self, source, windows, 16, target)
+    }
+    for l in 0..<lanes {
+      unsafe averages(OneSample<Self>.self, source + l, windows, lanes, target + l)
     }
   }
 
   @inline(__always)
-  private static func averages(
-    _ source: UnsafePointer<Self>, _ windows: PoolWindows, _ lanes: Int,
+  private static func averages<Group: SampleGroup>(
+    _: Group.Type, _ source: UnsafePointer<Self>, _ windows: PoolWindows, _ lanes: Int,
     _ target: UnsafeMutablePointer<Self>
-  ) {
-    let weight = SIMD16<Self>(repeating: 1 / Self(windows.kernel * windows.kernel))
+  ) where Group.Number == Self {
+    let weight = 1 / Self(windows.kernel * windows.kernel)
     for row in 0..<windows.rows {
       for column in 0..<windows.columns {
         let first = (row &* windows.width &+ column) &* windows.stride
-        var sum = SIMD16<Self>()
+        var sum = Group()
         for i in 0..<windows.kernel {
           for j in 0..<windows.kernel {
             let at = (first &+ i &* windows.width &+ j) &* lanes
-            unsafe sum += load(source + at, lanes) * weight
+            sum = unsafe sum + Group(source + at) * weight
           }
         }
-        unsafe store(sum, lanes, to: target + (row &* windows.columns &+ column) &* lanes)
+        unsafe sum.store(to: target + (row &* windows.columns &+ column) &* lanes)
       }
     }
   }
@@ -137,27 +142,28 @@ extension Scalar {
   ) {
     unsafe target.update(repeating: 0, count: windows.height * windows.width * lanes)
     if lanes == 16 {
-      unsafe passToAll(outputGradient, windows, 16, target)
-    } else {
-      unsafe passToAll(outputGradient, windows, lanes, target)
+      return unsafe passToAll(SixteenSamples<Self>.self, outputGradient, windows, 16, target)
+    }
+    for l in 0..<lanes {
+      unsafe passToAll(OneSample<Self>.self, outputGradient + l, windows, lanes, target + l)
     }
   }
 
   @inline(__always)
-  private static func passToAll(
-    _ outputGradient: UnsafePointer<Self>, _ windows: PoolWindows, _ lanes: Int,
+  private static func passToAll<Group: SampleGroup>(
+    _: Group.Type, _ outputGradient: UnsafePointer<Self>, _ windows: PoolWindows, _ lanes: Int,
     _ target: UnsafeMutablePointer<Self>
-  ) {
-    let weight = SIMD16<Self>(repeating: 1 / Self(windows.kernel * windows.kernel))
+  ) where Group.Number == Self {
+    let weight = 1 / Self(windows.kernel * windows.kernel)
     for row in 0..<windows.rows {
       for column in 0..<windows.columns {
         let window = (row &* windows.columns &+ column) &* lanes
-        let share = unsafe load(outputGradient + window, lanes) * weight
+        let share = unsafe Group(outputGradient + window) * weight
         let first = (row &* windows.width &+ column) &* windows.stride
         for i in 0..<windows.kernel {
           for j in 0..<windows.kernel {
             let at = (first &+ i &* windows.width &+ j) &* lanes
-            unsafe store(load(target + at, lanes) + share, lanes, to: target + at)
+            unsafe (Group(target + at) + share).store(to: target + at)
           }
         }
       }
@@ -170,12 +176,25 @@ extension Scalar {
     _ source: UnsafePointer<Self>, positions: Int, lanes: Int,
     into target: UnsafeMutablePointer<Self>
   ) {
-    let weight = SIMD16<Self>(repeating: 1 / Self(positions))
-    var sum = SIMD16<Self>()
-    for position in 0..<positions {
-      unsafe sum += load(source + position &* lanes, lanes) * weight
+    if lanes == 16 {
+      return unsafe average(SixteenSamples<Self>.self, source, positions, 16, target)
     }
-    unsafe store(sum, lanes, to: target)
+    for l in 0..<lanes {
+      unsafe average(OneSample<Self>.self, source + l, positions, lanes, target + l)
+    }
+  }
+
+  @inline(__always)
+  private static func average<Group: SampleGroup>(
+    _: Group.Type, _ source: UnsafePointer<Self>, _ positions: Int, _ lanes: Int,
+    _ target: UnsafeMutablePointer<Self>
+  ) where Group.Number == Self {
+    let weight = 1 / Self(positions)
+    var sum = Group()
+    for position in 0..<positions {
+      sum = unsafe sum + Group(source + position &* lanes) * weight
+    }
+    unsafe sum.store(to: target)
   }
 
   @specialized(where Self == Float)
@@ -184,10 +203,20 @@ extension Scalar {
     _ outputGradient: UnsafePointer<Self>, positions: Int, lanes: Int,
     into target: UnsafeMutablePointer<Self>
   ) {
-    let weight = SIMD16<Self>(repeating: 1 / Self(positions))
-    let share = unsafe load(outputGradient, lanes) * weight
-    for position in 0..<positions {
-      unsafe store(share, lanes, to: target + position &* lanes)
+    if lanes == 16 {
+      return unsafe spread(SixteenSamples<Self>.self, outputGradient, positions, 16, target)
     }
+    for l in 0..<lanes {
+      unsafe spread(OneSample<Self>.self, outputGradient + l, positions, lanes, target + l)
+    }
+  }
+
+  @inline(__always)
+  private static func spread<Group: SampleGroup>(
+    _: Group.Type, _ outputGradient: UnsafePointer<Self>, _ positions: Int, _ lanes: Int,
+    _ target: UnsafeMutablePointer<Self>
+  ) where Group.Number == Self {
+    let share = unsafe Group(outputGradient) * (1 / Self(positions))
+    for position in 0..<positions { unsafe share.store(to: target + position &* lanes) }
   }
 }

@@ -10,7 +10,7 @@ extension Scalar {
     // The compiler's own vectors would not be used where the target is the source.
     let whole = count & ~15
     for i in Swift.stride(from: 0, to: whole, by: 16) {
-      unsafe store(rectified(load(source + i, 16)), 16, to: target + i)
+      unsafe store(rectified(load(source + i)), to: target + i)
     }
     for i in whole..<count {
       let x = unsafe source[i]
@@ -27,8 +27,8 @@ extension Scalar {
   ) {
     let whole = count & ~15
     for i in Swift.stride(from: 0, to: whole, by: 16) {
-      let (g, y) = unsafe (load(gradient + i, 16), load(output + i, 16))
-      unsafe store(rectifierGradient(g, y), 16, to: target + i)
+      let (g, y) = unsafe (load(gradient + i), load(output + i))
+      unsafe store(rectifierGradient(g, y), to: target + i)
     }
     for i in whole..<count {
       let (g, y) = unsafe (gradient[i], output[i])

@@ -1,5 +1,5 @@
-// Softmax cross entropy over a matrix whose first columns are samples. It proceeds row by row, so every
-// loop runs along contiguous memory. What must not live here: other losses.
+// Softmax cross entropy over a matrix whose first columns are samples. It proceeds row by row, so
+// every loop runs along contiguous memory. What must not live here: other losses.
 
 #if canImport(Glibc)
   import Glibc

@@ -1,4 +1,5 @@
-// Sums over the runs of a channel, in a fixed order. What must not live here: what the sums are for.
+// Sums over the runs of a channel, in a fixed order. What must not live here: what the sums are
+// for.
 
 extension Scalar {
   /// How many numbers are summed in this type; the sums of such blocks are added in binary64. A

@@ -73,7 +73,7 @@ import CSwiftForce
 
   func apply(_ error: Slot) -> Int32 {
     withExtendedLifetime(self) {
-      unsafe sf_network_apply(network, maskList.pointer, tensors, error.pointer)
+      unsafe sf_network_apply(network, maskList.pointer, tensors, 1, error.pointer)
     }
   }
 
@@ -81,7 +81,7 @@ import CSwiftForce
     withExtendedLifetime(self) {
       unsafe sf_network_gradients(
         network, weightList.pointer, gradientList.pointer, tensors,
-        UnsafePointer(batch.pointer), running, result.pointer, error.pointer)
+        UnsafePointer(batch.pointer), running, 1, result.pointer, error.pointer)
     }
   }
 

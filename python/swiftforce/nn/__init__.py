@@ -23,6 +23,7 @@ from swiftforce.nn.lenet import lenet5, lenet_300_100
 from swiftforce.nn.network import Network
 from swiftforce.nn.parameters import Parameters
 from swiftforce.nn.paths import Paths as Paths
+from swiftforce.nn.plan import LayerPlan, NetworkPlan
 from swiftforce.nn.records import Epoch, Evaluation
 from swiftforce.nn.resnet import resnet
 from swiftforce.nn.vgg import small_vgg, vgg
@@ -36,9 +37,11 @@ __all__ = [
     "Evaluation",
     "Flatten",
     "GlobalAvgPool2d",
+    "LayerPlan",
     "Linear",
     "MaxPool2d",
     "Network",
+    "NetworkPlan",
     "Parameters",
     "ReLU",
     "Residual",

@@ -64,6 +64,19 @@ class GradientFunction:
 
     def __call__(self, weights: Mapping[str, Array]) -> dict[str, NDArray[np.float32]]:
         """The gradients at these weights, as new arrays by name."""
+        return self._next_gradients(weights, of_zeros=True)
+
+    def of_nonzero(self, weights: Mapping[str, Array]) -> dict[str, NDArray[np.float32]]:
+        """The same without the gradients of weights that are zero: those may be zeros, too.
+
+        A method that scores only what is left, by products with the weights, calls this instead:
+        it costs less the more weights are zero.
+        """
+        return self._next_gradients(weights, of_zeros=False)
+
+    def _next_gradients(
+        self, weights: Mapping[str, Array], *, of_zeros: bool
+    ) -> dict[str, NDArray[np.float32]]:
         arrays = self._weights.matching(weights, "weights", SINGLES)
         first, count = None, self._batches_per_step
         try:
@@ -72,7 +85,7 @@ class GradientFunction:
                 self._next += count
             batches = [self._batches.rows(first + number) for number in range(count)]
             found: dict[str, NDArray[np.float32]]
-            found = self._weights.restore(self._mean(arrays, batches))
+            found = self._weights.restore(self._mean(arrays, batches, of_zeros=of_zeros))
             return found
         except BaseException:
             # A call that raises leaves its batches to the next, unless another went on meanwhile.
@@ -82,7 +95,11 @@ class GradientFunction:
             raise
 
     def _mean(
-        self, weights: Sequence[Array], batches: Sequence[NDArray[np.int64]]
+        self,
+        weights: Sequence[Array],
+        batches: Sequence[NDArray[np.int64]],
+        *,
+        of_zeros: bool,
     ) -> Sequence[Array]:
         """Gradients of the mean loss over batches, each of which is normalised by itself.
 
@@ -107,6 +124,7 @@ class GradientFunction:
                     rows,
                     len(group[0]),
                     self._running,
+                    of_zeros,
                 )
             parts.append((len(rows) / total, gradients))
         return parts[0][1] if len(parts) == 1 else _core.ieee(lambda: self._weighted_sum(parts))

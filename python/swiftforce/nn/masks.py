@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from swiftforce import _core
-from swiftforce.errors import ShapeError, StructureError, UnreachableClassWarning
+from swiftforce.errors import (
+    HyperparameterError,
+    ShapeError,
+    StructureError,
+    UnreachableClassWarning,
+)
 from swiftforce.inputs import MASKS, SINGLES, Mask, Tensors, write_whole
 from swiftforce.native import native_call
 from swiftforce.nn.layers import AnyLayer
@@ -15,6 +20,9 @@ from swiftforce.nn.parameters import Parameters
 from swiftforce.nn.paths import unreachable_classes
 from swiftforce.result import PruningRecord, masks_of
 from swiftforce.search import Turns
+
+#: How masked layers compute: over kept weights alone where that is faster, or over all weights.
+Kernels = Literal["auto", "dense"]
 
 
 class AppliedMasks:
@@ -29,28 +37,41 @@ class AppliedMasks:
     ----------
     arrays : dict of str to array of bool, or None
         None if there are none. Nothing writes to them.
+    kernels : {"auto", "dense"}
+        How the last masks were applied.
     """
 
     def __init__(self, handle: object) -> None:
         self._handle = handle
         self._turns = Turns("call of apply on this network")
         self.arrays: dict[str, Mask] | None = None
+        self.kernels: Kernels = "auto"
 
-    def apply(self, masks: Mapping[str, Mask] | None) -> None:
+    def apply(self, masks: Mapping[str, Mask] | None, kernels: Kernels = "auto") -> None:
         """Apply copies of masks in place of earlier ones; None takes them away.
+
+        Parameters
+        ----------
+        masks : mapping of str to array of bool, or None
+        kernels : {"auto", "dense"}
+            Whether layers may compute over kept weights alone.
 
         Raises
         ------
         InUseError
             If it is called from within another such call.
         """
-        self._turns.take(lambda: self._apply(_copies(masks)))
+        if kernels not in ("auto", "dense"):
+            raise HyperparameterError(f"kernels must be 'auto' or 'dense', not {kernels!r}")
+        self._turns.take(lambda: self._apply(_copies(masks), kernels))
 
-    def _apply(self, masks: dict[str, Mask] | None) -> None:
+    def _apply(self, masks: dict[str, Mask] | None, kernels: Kernels) -> None:
         def work() -> None:
+            arrays = None if masks is None else (*masks.values(),)
             with native_call():
-                _core.network_apply(self._handle, None if masks is None else (*masks.values(),))
+                _core.network_apply(self._handle, arrays, kernels == "auto")
             self.arrays = masks
+            self.kernels = kernels
 
         write_whole(work)
 

@@ -22,8 +22,14 @@ from swiftforce.inputs import (
 from swiftforce.native import native_call
 from swiftforce.nn.gradients import GradientFunction
 from swiftforce.nn.layers import AnyLayer, Flattened
-from swiftforce.nn.masks import AppliedMasks, masks_for, warn_of_unreachable_classes
+from swiftforce.nn.masks import (
+    AppliedMasks,
+    Kernels,
+    masks_for,
+    warn_of_unreachable_classes,
+)
 from swiftforce.nn.parameters import Parameters, parameter_groups
+from swiftforce.nn.plan import NetworkPlan, layer_plans
 from swiftforce.nn.records import Epoch, Evaluation
 from swiftforce.nn.samples import Batches, Samples, check_inputs, check_samples
 from swiftforce.nn.settings import Mode, TrainingSettings, at_least_one, uses_running_statistics
@@ -181,8 +187,43 @@ class Network:
             running=uses_running_statistics(mode),
         )
 
-    def apply(self, masks: PruningRecord[Any] | Mapping[str, Mask] | None) -> None:
+    def plan(self) -> NetworkPlan:
+        """How each layer with a weight computes.
+
+        Masked layers compute over their kept weights alone where that is faster: `apply` decides it
+        for each layer, and for each of its three products, by its density and its sizes. The
+        results are the same up to the order of sums. Batches of fewer than 16 samples are computed
+        over all weights.
+
+        Returns
+        -------
+        NetworkPlan
+            A sequence of `LayerPlan`, which prints as a table.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from swiftforce import nn
+        >>> net = nn.Network([nn.Linear(40, 30), nn.ReLU(), nn.Linear(30, 2)])
+        >>> net.apply({"0.weight": np.eye(30, 40, dtype=bool), "2.weight": np.ones((2, 30), bool)})
+        >>> net.plan()
+        weight     kept     of  outputs  input gradients  weight gradients
+        0.weight  2.50%  1,200   sparse           sparse            sparse
+        2.weight  100.00%   60    dense            dense             dense
+        """
+        with native_call():
+            found = _core.network_plan(self._handle, len(self.weights))
+        return layer_plans({name: array.size for name, array in self.weights.items()}, found)
+
+    def apply(
+        self,
+        masks: PruningRecord[Any] | Mapping[str, Mask] | None,
+        *,
+        kernels: Kernels = "auto",
+    ) -> None:
         """Remove weights: they become exactly zero and stay zero during training.
+
+        Layers then compute over their kept weights alone where that is faster (see `plan`).
 
         Parameters
         ----------
@@ -190,12 +231,14 @@ class Network:
             What a search returned, or its masks: True where a weight is kept, one array for each
             of `weights`. Masks are copied and replace earlier ones. None takes the masks away;
             removed weights stay zero until training changes them.
+        kernels : {"auto", "dense"}
+            ``"dense"``: every layer computes over all weights, as without masks. To compare.
 
         Raises
         ------
         ShapeError, StructureError
             If the masks were found for another network.
-        UnsupportedTypeError, LayoutError
+        UnsupportedTypeError, LayoutError, HyperparameterError
         InUseError
             If a signal handler applies masks while this call does.
 
@@ -210,7 +253,7 @@ class Network:
             warn_of_unreachable_classes(
                 self.layers, self.input_shape, self.classes, masks, stacklevel=2
             )
-        self._masks.apply(masks)
+        self._masks.apply(masks, kernels)
 
     def fit(
         self,
@@ -362,16 +405,18 @@ class Network:
         made = {"_handle", "weights", "biases", "statistics", "_masks", "_fits"}
         state = {name: value for name, value in vars(self).items() if name not in made}
         parameters = {name: array.copy() for name, array in self.parameters.items()}
-        return state | {"masks": self.masks, "parameters": parameters}
+        kept = {"masks": self.masks, "kernels": self._masks.kernels}
+        return state | kept | {"parameters": parameters}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make the same network anew."""
         masks, parameters = state.pop("masks"), state.pop("parameters")
+        kernels = state.pop("kernels", "auto")
         Network.__init__(
             self, state["layers"], input_shape=state["input_shape"], seed=state["_seed"]
         )
         vars(self).update(state)
-        self._masks.apply(masks)
+        self._masks.apply(masks, kernels)
         for name, array in parameters.items():
             self.parameters[name] = array
 

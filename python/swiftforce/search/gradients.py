@@ -28,6 +28,18 @@ def check_gradients(gradients: Gradients | Arrays | None, method: str, steps: in
         )
 
 
+def needed_gradients(gradients: Gradients | Arrays | None, method: str) -> Any:  # noqa: ANN401
+    """The caller's function, or what it offers for a method that reads fewer gradients.
+
+    Iterative SNIP multiplies the gradients of survivors by the weights, so it needs none of weights
+    that are zero. A function may have an ``of_nonzero`` that leaves those out, as that of
+    `swiftforce.nn.Network.gradients_on` has.
+    """
+    if method != "iterative_snip":
+        return gradients
+    return getattr(gradients, "of_nonzero", gradients)
+
+
 def gradients_at(gradients: Gradients | Arrays | None, masked_weights: Arrays) -> Any:  # noqa: ANN401
     """The gradients of a step: what the caller's function returns, or the caller's arrays.
 

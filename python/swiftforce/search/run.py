@@ -6,7 +6,7 @@ from typing import Any
 
 from swiftforce.inputs import Arrays
 from swiftforce.result import Pruning
-from swiftforce.search.gradients import check_gradients, gradients_at
+from swiftforce.search.gradients import check_gradients, gradients_at, needed_gradients
 from swiftforce.search.mask_search import MaskSearch
 from swiftforce.search.options import Gradients
 from swiftforce.show import bar
@@ -23,6 +23,7 @@ def run(
     search = MaskSearch(weights, **options)
     if search.needs_gradients:
         check_gradients(gradients, search.method, search.steps)
+        gradients = needed_gradients(gradients, search.method)
     if search.steps == 1 and progress is None:
         progress = False  # A bar of one step would only appear when it is over.
     for _ in bar(range(search.steps), description=search.method, shown=progress):
