@@ -18,6 +18,9 @@ from benchmarks.arrays import Problem, problem
 from benchmarks.measure import Call
 
 STATUS = Path("/proc/self/status")
+#: Makes the C library return freed memory of this size or more. What it keeps otherwise depends on
+#: which thread freed it, and varies between two runs by more than what is measured.
+MALLOC_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "262144"}
 #: Elements of a problem that is solved first, so that one-time allocations are not counted.
 WARM_UP_SIZE = 300_000
 

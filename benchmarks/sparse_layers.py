@@ -129,12 +129,17 @@ def steps_of(layer: Layer, net: nn.Network, n: int) -> Call:
     return repeated(training_step(net, *samples_of(net, n)), layer.times)
 
 
-def beyond(times: Times, without: Sequence[Times]) -> tuple[float, float]:
-    """Median and best of runs less those of the networks without the layer."""
-    return (
-        times.median - sum(other.median for other in without) / len(without),
-        times.best - sum(other.best for other in without) / len(without),
-    )
+def figures_of(layer: Layer, times: Times, without: Sequence[Times] = ()) -> tuple[float, float]:
+    """Median and best of one computation of the layer.
+
+    Parameters
+    ----------
+    without : sequence of Times
+        Of the networks without it, if these are times of a network with it.
+    """
+    median = times.median - sum(other.median for other in without) / max(1, len(without))
+    best = times.best - sum(other.best for other in without) / max(1, len(without))
+    return median / layer.times, best / layer.times
 
 
 # ------------------------------------------------------------------------- torch
@@ -180,9 +185,8 @@ def csr_products(task: dict[str, Any]) -> Call:
     columns = x.t().contiguous()
     gradient = torch.randn_like(weight @ columns)
     zeros = torch.zeros_like(weight.values())
-    zero = torch.sparse_csr_tensor(
-        weight.crow_indices(), weight.col_indices(), zeros, weight.shape
-    )
+    places = weight.crow_indices(), weight.col_indices()
+    zero = torch.sparse_csr_tensor(*places, zeros, weight.shape, check_invariants=False)
 
     def products() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         of_weights = torch.sparse.sampled_addmm(zero, gradient, x, beta=0.0)
@@ -206,7 +210,12 @@ def check_layer(layer: Layer, sparsity: float, n: int) -> None:
     RuntimeError
         If they differ.
     """
-    nets = [masked(layer, sparsity, kernels) for kernels in ("auto", "dense")]
-    check_logits(nets[0], samples_of(nets[0], n)[0])
-    steps = [training_step(net, *samples_of(net, n), rate=0.1) for net in nets]
-    check_losses(*([step() for _ in range(3)] for step in steps))
+    kernels: tuple[Kernels, ...] = ("auto", "dense")
+    losses = {}
+    for kernel in kernels:
+        net = masked(layer, sparsity, kernel)
+        x, y = samples_of(net, n)
+        check_logits(net, x)
+        step = training_step(net, x, y, rate=0.1)
+        losses[kernel] = [step() for _ in range(3)][-1]
+    check_losses(losses)

@@ -16,7 +16,6 @@ from swiftforce import nn
 from benchmarks import memory
 from benchmarks.arrays import Array
 from benchmarks.classifiers import Kind, samples
-from benchmarks.torch_memory import MALLOC_SETTINGS
 
 #: Images of one pixel: the outputs of layers take no memory, and weights are the same.
 IMAGE = (3, 1, 1)
@@ -35,7 +34,7 @@ def resident_memory(kind: Kind, masks: Mapping[str, Array] | None, threads: int)
         np.savez(file, *(masks or {}).values())
         found = memory.run_in_process(
             *("benchmarks.sparse_memory", kind.family, kind.depth, file, threads),
-            environment=MALLOC_SETTINGS,
+            environment=memory.MALLOC_SETTINGS,
         )
     return None if found is None else found["resident"]
 

@@ -20,6 +20,7 @@ import torch
 
 SPARSEPROP = "sparseprop"
 SPARSELAB = "sparselab"
+LIBRARIES = (SPARSEPROP, SPARSELAB)
 #: sparseprop's own rule in `swap_modules_with_sparse`: less sparse layers stay dense.
 LEAST_SPARSITY = 0.8
 #: Largest difference of results, relative to the largest result.
@@ -31,7 +32,7 @@ class PeerProcess:
 
     Parameters
     ----------
-    python : Path
+    python : str
         The Python to run.
     library : {"sparseprop", "sparselab"}
     task : dict
@@ -44,13 +45,12 @@ class PeerProcess:
         If the library is missing or computes something else.
     """
 
-    def __init__(self, python: Path, library: str, task: dict[str, Any], threads: int) -> None:
+    def __init__(self, python: str, library: str, task: dict[str, Any], threads: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "task.pt"
             torch.save(task, file)
             self._process = subprocess.Popen(
-                [python, "-W", "ignore", "-m", "benchmarks.sparse_peers", library, file]
-                + [str(threads)],
+                [python, "-m", "benchmarks.sparse_peers", library, str(file), str(threads)],
                 cwd=Path(__file__).parents[1],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -84,7 +84,7 @@ class PeerProcess:
             raise RuntimeError("a peer's process failed; its message is above")
 
 
-def version_in(python: Path, library: str) -> str:
+def version_in(python: str, library: str) -> str:
     """The version of a library in the environment of a Python."""
     code = f"from importlib.metadata import version; print(version({library!r}))"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
@@ -121,7 +121,7 @@ def layer_call(library: ModuleType, task: dict[str, Any]) -> Callable[[], object
         y = layer(x)
         found = y, torch.autograd.grad(y, x, gradient)[0]
         if all(map(_close, found, wanted)):
-            calls.append(_products(layer, values, x, gradient, task["times"]))
+            calls.append(_products(layer, (x, values), gradient, task["times"]))
     if not calls:
         raise RuntimeError(f"{library.__name__} and torch compute different results")
     return min(calls, key=_seconds)
@@ -192,11 +192,11 @@ def _sparselab_linear(
 
 
 def _products(
-    layer: torch.nn.Module, values: torch.Tensor, x: torch.Tensor, gradient: torch.Tensor, times: int
+    layer: torch.nn.Module, inputs: tuple[torch.Tensor, ...], gradient: torch.Tensor, times: int
 ) -> Callable[[], None]:
     def call() -> None:
         for _ in range(times):
-            torch.autograd.grad(layer(x), (x, values), gradient)
+            torch.autograd.grad(layer(inputs[0]), inputs, gradient)
 
     return call
 

@@ -21,9 +21,6 @@ GRADIENTS = "forward and backward"
 PRUNE = "sft.prune"
 #: Bytes of the returned masks for each weight.
 MASK = {GRADIENTS: 0, PRUNE: 1, reference.NAME: 4}
-#: Makes the C library return freed memory of this size or more. What it keeps otherwise depends on
-#: which thread freed it, and varies between two runs by more than what is measured.
-MALLOC_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "262144"}
 #: A search uses all of its memory from its third step on.
 STEPS = 4
 
@@ -39,7 +36,7 @@ def extra_memory(
         ``extra`` bytes, ``masks`` among them that the call returns, ``weights`` to compare with.
     """
     arguments = (what, kind.family, kind.depth, n, threads, sparsity)
-    return memory.run_in_process("benchmarks.torch_memory", *arguments, environment=MALLOC_SETTINGS)
+    return memory.run_in_process("benchmarks.torch_memory", *arguments, environment=memory.MALLOC_SETTINGS)
 
 
 def _call(what: str, model: torch.nn.Module, n: int, sparsity: float) -> Call:
