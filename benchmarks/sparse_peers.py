@@ -7,15 +7,16 @@ says what it is ready for, and computes it once for each line that it reads.
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import Any
 
+import numpy as np
 import torch
 
 SPARSEPROP = "sparseprop"
@@ -94,7 +95,7 @@ def version_in(python: str, library: str) -> str:
 # ------------------------------------------------------------------------- in the peer's process
 
 
-def layer_call(library: ModuleType, task: dict[str, Any]) -> Callable[[], object]:
+def layer_call(library: str, task: dict[str, Any]) -> Callable[[], object]:
     """The three products of one layer.
 
     Parameters
@@ -103,19 +104,14 @@ def layer_call(library: ModuleType, task: dict[str, Any]) -> Callable[[], object
         ``weight``, masked, of a convolution or a linear layer; ``x``; ``stride``; ``padding``;
         ``times``: how often a call computes.
     """
-    weight, x = task["weight"], task["x"].requires_grad_()
+    x = task["x"].requires_grad_()
     dense = _dense_layer(task)
     expected = dense(x)
     gradient = torch.randn_like(expected).contiguous()
     layers = (
-        [_sparselab_linear(library, weight)]
-        if library.__name__ == SPARSELAB
-        else _sparseprop_layers(library, dense)
+        [_sparselab_linear(task["weight"])] if library == SPARSELAB else _sparseprop_layers(dense)
     )
-    wanted = (
-        expected,
-        torch.autograd.grad(expected, x, gradient)[0],
-    )
+    wanted = expected, torch.autograd.grad(expected, x, gradient)[0]
     calls = []
     for layer, values in layers:
         y = layer(x)
@@ -123,29 +119,31 @@ def layer_call(library: ModuleType, task: dict[str, Any]) -> Callable[[], object
         if all(map(_close, found, wanted)):
             calls.append(_products(layer, (x, values), gradient, task["times"]))
     if not calls:
-        raise RuntimeError(f"{library.__name__} and torch compute different results")
+        raise RuntimeError(f"{library} and torch compute different results")
     return min(calls, key=_seconds)
 
 
-def network_call(library: ModuleType, task: dict[str, Any]) -> Callable[[], object]:
-    """A step of training.
+def network_call(_: str, task: dict[str, Any]) -> Callable[[], object]:
+    """A step of training with sparseprop, which chooses for each layer what is faster.
 
     Parameters
     ----------
     task : dict
         ``module`` with masked weights, ``x``, ``y``.
     """
+    from sparseprop.modules import sparsify_if_faster
+    from sparseprop.utils import sparsity
     from torch.nn.functional import cross_entropy
 
     module, x, y = task["module"], task["x"], task["y"]
     shapes = _input_shapes(module, x[:1])
     expected = module(x[:16]).detach()
     for name, layer in list(module.named_modules()):
-        if name in shapes and library.sparsity(layer) > LEAST_SPARSITY:
-            faster = library.modules.sparsify_if_faster(layer, (len(x), *shapes[name]))
+        if name in shapes and sparsity(layer) > LEAST_SPARSITY:
+            faster = sparsify_if_faster(layer, (len(x), *shapes[name]))
             module.set_submodule(name, faster)
     if not _close(module(x[:16]), expected):
-        raise RuntimeError(f"{library.__name__} and torch compute different logits")
+        raise RuntimeError("sparseprop and torch compute different logits")
     optimizer = torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
 
     def step() -> None:
@@ -169,25 +167,25 @@ def _dense_layer(task: dict[str, Any]) -> torch.nn.Module:
     return layer
 
 
-def _sparseprop_layers(
-    library: ModuleType, dense: torch.nn.Module
-) -> list[tuple[torch.nn.Module, torch.Tensor]]:
+def _sparseprop_layers(dense: torch.nn.Module) -> list[tuple[torch.nn.Module, torch.Tensor]]:
     """Every variant of sparseprop for a layer, with its kept weights."""
+    from sparseprop.modules import SparseConv2d, SparseLinear
+
     if isinstance(dense, torch.nn.Linear):
-        layers = [library.modules.SparseLinear.from_dense(dense)]
+        layers = [SparseLinear.from_dense(dense)]
     else:
-        layers = [library.modules.SparseConv2d.from_dense(dense, over) for over in (False, True)]
+        layers = [SparseConv2d.from_dense(dense, over) for over in (False, True)]
     return [(layer, layer.W_val) for layer in layers]
 
 
-def _sparselab_linear(
-    library: ModuleType, weight: torch.Tensor
-) -> tuple[torch.nn.Module, torch.Tensor]:
+def _sparselab_linear(weight: torch.Tensor) -> tuple[torch.nn.Module, torch.Tensor]:
     """A linear layer of sparselab with these weights in place of its own random ones."""
+    import sparselab
+
     outputs, inputs = weight.shape
-    layer = library.SparseLinear(inputs, outputs, bias=False)
-    layer._csr = library.layout.from_dense(weight)
-    layer._values = torch.nn.Parameter(torch.from_numpy(layer._csr.values))
+    layer = sparselab.SparseLinear(inputs, outputs, bias=False)
+    layer._csr = sparselab.layout.from_dense(weight)
+    layer._values = torch.nn.Parameter(torch.from_numpy(np.asarray(layer._csr.values)))
     return layer, layer._values
 
 
@@ -225,8 +223,6 @@ def _close(found: torch.Tensor, expected: torch.Tensor) -> bool:
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    import time
-
     call()
     start = time.perf_counter()
     call()
@@ -236,10 +232,9 @@ def _seconds(call: Callable[[], object]) -> float:
 def _main() -> None:
     name, file, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
-    library = importlib.import_module(name)
     output, sys.stdout = sys.stdout, sys.stderr  # libraries print, too
     task = torch.load(file, weights_only=False)
-    call = (network_call if "module" in task else layer_call)(library, task)
+    call = (network_call if "module" in task else layer_call)(name, task)
     call()
     print("ready", file=output, flush=True)
     for _ in sys.stdin:

@@ -36,7 +36,9 @@ def extra_memory(
         ``extra`` bytes, ``masks`` among them that the call returns, ``weights`` to compare with.
     """
     arguments = (what, kind.family, kind.depth, n, threads, sparsity)
-    return memory.run_in_process("benchmarks.torch_memory", *arguments, environment=memory.MALLOC_SETTINGS)
+    return memory.run_in_process(
+        "benchmarks.torch_memory", *arguments, environment=memory.MALLOC_SETTINGS
+    )
 
 
 def _call(what: str, model: torch.nn.Module, n: int, sparsity: float) -> Call:
