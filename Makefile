@@ -68,17 +68,20 @@ fuzz: $(TOOLS)
 	$(BIN)/python Tests/fuzz/kills.py --kills $(KILLS) --seed $(SEED)
 	$(BIN)/python -m pytest -m long --numprocesses auto
 
-# QUICK=1: seconds, small sizes, no page and no picture.
+# QUICK=1: seconds, small sizes, no page and no picture. PEERS="--sparseprop PYTHON": libraries that
+# have an environment of their own, see docs/PERFORMANCE.md.
 ifdef QUICK
 bench: $(TOOLS)
 	$(BIN)/python -m benchmarks.selection --quick --again
 	$(BIN)/python -m benchmarks.engine --quick --again
+	$(BIN)/python -m benchmarks.sparse --quick --again
 	$(BIN)/python -m benchmarks.torch_force --quick --again
 else
 bench: $(TOOLS)
 	$(BIN)/python -m benchmarks.selection \
 	  --document docs/PERFORMANCE.md --picture docs/performance.png
 	$(BIN)/python -m benchmarks.engine --document docs/PERFORMANCE.md
+	$(BIN)/python -m benchmarks.sparse --document docs/PERFORMANCE.md $(PEERS)
 	$(BIN)/python -m benchmarks.torch_force --document docs/PERFORMANCE.md
 endif
 

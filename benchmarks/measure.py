@@ -80,6 +80,16 @@ def in_turn(
     return {name: Times(tuple(times)) for name, times in found.items()}
 
 
+def repeated(call: Call, times: int) -> Call:
+    """A call that repeats another and discards the results."""
+
+    def several() -> None:
+        for _ in range(times):
+            call()
+
+    return several
+
+
 class BetweenSteps:
     """Batches for a loop, with other calls timed before each step of the loop.
 
@@ -150,4 +160,4 @@ def _cpu() -> str:
                 return line.split(":", 1)[1].strip()
     except OSError:
         pass
-    return platform.machine_facts()
+    return platform.machine()

@@ -18,6 +18,9 @@ from benchmarks.arrays import Problem, problem
 from benchmarks.measure import Call
 
 STATUS = Path("/proc/self/status")
+#: Makes the C library return freed memory of this size or more. What it keeps otherwise depends on
+#: which thread freed it, and varies between two runs by more than what is measured.
+MALLOC_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "262144"}
 #: Elements of a problem that is solved first, so that one-time allocations are not counted.
 WARM_UP_SIZE = 300_000
 
@@ -59,11 +62,16 @@ def run_in_process(
 def extra_peak(call: Call) -> int:
     """Peak resident memory of a call minus the resident memory before it, in bytes."""
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-    before = _status("VmRSS")
+    before = resident()
     result = call()
     found = _status("VmHWM") - before
     del result
     return found
+
+
+def resident() -> int:
+    """Resident memory of this process, in bytes."""
+    return _status("VmRSS")
 
 
 def _call(what: str, data: Problem, keep: int) -> Call:

@@ -25,6 +25,8 @@ class Reference:
         With the initial weights; it is copied and never changed.
     names : iterable of str
         Names of the parameters to prune.
+    weights_return : bool
+        Whether removed weights compete again, as in FORCE, or not, as in Iterative SNIP.
 
     Attributes
     ----------
@@ -34,9 +36,12 @@ class Reference:
         Masks of the last step: 1 where a weight is kept, else 0.
     """
 
-    def __init__(self, dense: torch.nn.Module, names: Iterable[str]) -> None:
+    def __init__(
+        self, dense: torch.nn.Module, names: Iterable[str], *, weights_return: bool = True
+    ) -> None:
         self._dense = dense
         self._weights = {name: dense.get_parameter(name).detach() for name in names}
+        self._weights_return = weights_return
         self.scores: dict[str, torch.Tensor] = {}
         self.masks: dict[str, torch.Tensor] = {}
 
@@ -50,6 +55,9 @@ class Reference:
             name: torch.abs(weight * network.get_parameter(name).grad)
             for name, weight in self._weights.items()
         }
+        if not self._weights_return:
+            for name, mask in self.masks.items():
+                self.scores[name] *= mask
         all_scores = torch.cat([torch.flatten(score) for score in self.scores.values()])
         best, _ = torch.topk(all_scores, keep, sorted=True)
         threshold = best[-1]

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks import memory, reference
 from benchmarks.classifiers import Kind
-from benchmarks.measure import Call
+from benchmarks.measure import Call, repeated
 from benchmarks.plan import keep_for
 from benchmarks.torch_models import batches_of, gradients, model_of, reference_steps, size_of
 
@@ -21,9 +21,6 @@ GRADIENTS = "forward and backward"
 PRUNE = "sft.prune"
 #: Bytes of the returned masks for each weight.
 MASK = {GRADIENTS: 0, PRUNE: 1, reference.NAME: 4}
-#: Makes the C library return freed memory of this size or more. What it keeps otherwise depends on
-#: which thread freed it, and varies between two runs by more than what is measured.
-MALLOC_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "262144"}
 #: A search uses all of its memory from its third step on.
 STEPS = 4
 
@@ -39,17 +36,9 @@ def extra_memory(
         ``extra`` bytes, ``masks`` among them that the call returns, ``weights`` to compare with.
     """
     arguments = (what, kind.family, kind.depth, n, threads, sparsity)
-    return memory.run_in_process("benchmarks.torch_memory", *arguments, environment=MALLOC_SETTINGS)
-
-
-def repeated(call: Call, times: int) -> Call:
-    """A call that repeats another and discards the results."""
-
-    def several() -> None:
-        for _ in range(times):
-            call()
-
-    return several
+    return memory.run_in_process(
+        "benchmarks.torch_memory", *arguments, environment=memory.MALLOC_SETTINGS
+    )
 
 
 def _call(what: str, model: torch.nn.Module, n: int, sparsity: float) -> Call:
