@@ -31,7 +31,7 @@ def run(task: Task, *, description: str | None, cases: int, size: int, tasks: in
     size : int
         How many of them one call of `task` runs.
     tasks : int, optional
-        After how many calls a process makes way for a new one; by default it stays.
+        After how many calls processes make way for new ones; by default they stay.
 
     Returns
     -------
@@ -51,17 +51,21 @@ def run(task: Task, *, description: str | None, cases: int, size: int, tasks: in
     starts = range(given.first, end, size)
     done: Counter[str] = Counter()
     failures: list[str] = []
-    with ProcessPoolExecutor(given.processes, max_tasks_per_child=tasks) as pool:
-        calls = [pool.submit(task, given.seed, one, min(size, end - one)) for one in starts]
-        for start, call in zip(starts, calls, strict=True):
-            try:
-                found, failed = call.result()
-            except BrokenProcessPool:
-                found, failed = Counter(), [f"a process ended in the cases from {start} on"]
-            done += found
-            for line in failed[: max(0, SHOWN - len(failures))]:
-                print(line, flush=True)
-            failures += failed
+    # The pool's own limit of tasks for each process can leave it without one, waiting for ever
+    # (https://github.com/python/cpython/issues/115634).
+    together = len(starts) if tasks is None else tasks * given.processes
+    for group in (starts[i : i + together] for i in range(0, len(starts), together)):
+        with ProcessPoolExecutor(given.processes) as pool:
+            calls = [pool.submit(task, given.seed, one, min(size, end - one)) for one in group]
+            for start, call in zip(group, calls, strict=True):
+                try:
+                    found, failed = call.result()
+                except BrokenProcessPool:
+                    found, failed = Counter(), [f"a process ended in the cases from {start} on"]
+                done += found
+                for line in failed[: max(0, SHOWN - len(failures))]:
+                    print(line, flush=True)
+                failures += failed
     minutes = (time.monotonic() - started) / 60
     print(f"{given.cases} cases of seed {given.seed} in {minutes:.1f} minutes")
     print(", ".join(f"{name}: {count}" for name, count in sorted(done.items())))
