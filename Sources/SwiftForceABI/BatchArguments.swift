@@ -47,11 +47,14 @@ import SwiftForceEngine
 
   /// Runs `body` while the memory for lists and tables is held back that a call with this batch
   /// needs.
+  ///
+  /// - Parameter makesLists: whether it makes lists of kept weights.
   func holdingMemory(
-    for network: Network<Float>, _ body: () throws(Fault) -> Void
+    for network: Network<Float>, makesLists: Bool = false, _ body: () throws(Fault) -> Void
   ) throws(Fault) {
     let count = unsafe Int(given.count)
-    try holding(network.memoryBound(count: count, isNormalized: true), body)
+    let lists = makesLists ? network.listsBound : 0
+    try holding(network.memoryBound(count: count, isNormalized: true) + lists, body)
   }
 
   /// Refuses outputs that overlap the samples or the network's parameters, and samples that overlap

@@ -122,7 +122,8 @@ public func networkApply(
       unsafe masks == nil
       ? nil : try Arrays(masks, tensors, SF_OPERAND_MASKS, types: [SF_TYPE_MASK])
     try networks[network].use { (network) throws(Fault) in
-      try holding(network.applicationBound) { () throws(Fault) in
+      let makesLists = masks != nil && sparse != 0
+      try holding(makesLists ? network.listsBound : 0) { () throws(Fault) in
         try mappingErrors { () throws(SFError) in
           try network.apply(masks: masks?.masks, isSparse: sparse != 0)
         }

@@ -22,7 +22,8 @@ public func networkGradients(
     let result = unsafe try required(result, "result")
     try Region.checkDisjoint([weights, gradients])
     try networks[network].use { (network) throws(Fault) in
-      try samples.holdingMemory(for: network) { () throws(Fault) in
+      let makesLists = weights != nil
+      try samples.holdingMemory(for: network, makesLists: makesLists) { () throws(Fault) in
         try samples.checkDisjoint(from: gradients, and: network)
         let outcome = try mappingErrors { () throws(SFError) in
           try network.gradients(

@@ -270,7 +270,7 @@ import Testing
     #expect(storage.isUnwritten)
     #expect(outcome { call.apply($0) }.isOK)
     #expect(result(2) == SF_OK)
-    #expect(storage.values == [3, 3, 3, 3])  // half of six weights, twice
+    #expect(storage.values == [3, 0, 3, 0])  // half of six weights, twice
     #expect(storage.isIntact)
   }
 }

@@ -27,7 +27,7 @@ final class Activations<Element: BLASScalar> {
   ) throws(SFError) {
     let workers = context.team.workers
     guard plan == nil || planned != (batch, includesBackward, workers) else { return }
-    guard Architecture.validSizes.contains(batch) else {
+    guard Architecture.validSizes.contains(Shape.padded(batch: batch)) else {
       throw .noMemory(bytes: Int.max)
     }
     let workspaces = architecture.layers.map {

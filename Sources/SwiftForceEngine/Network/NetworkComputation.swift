@@ -100,6 +100,7 @@ extension Network {
     defer { pass.end() }
     try pass.reserveMemory(for: batch, together: nil)
     if let mask { optimizer.clear(trained, whereRemovedBy: mask) }
+    if pass.isPartlySmall(batch, together: nil) { pass.writeKept() }
     let result = try pass.accumulate(batch, together: nil)
     if result.loss.isFinite {
       pass.updateRunningStatistics()

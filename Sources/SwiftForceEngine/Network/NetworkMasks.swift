@@ -48,10 +48,11 @@ extension Network {
     }
   }
 
-  /// What applying masks allocates at most besides arenas, in bytes.
-  public var applicationBound: Int {
-    let positions = architecture.layers.compactMap(\.sparseSizes).map(\.positions).max() ?? 0
-    return NetworkMemory.creation(layers: architecture.layers.count) + 1024 * positions
+  /// What lists of kept weights allocate at most besides arenas, in bytes.
+  public var listsBound: Int {
+    architecture.layers.reduce(NetworkMemory.creation(layers: architecture.layers.count)) {
+      $0 + ($1.sparseSizes?.tables ?? 0)
+    }
   }
 
   /// The tensors, by their index in the layout, of which only kept weights are trained.

@@ -82,13 +82,17 @@ struct NetworkPass<Element: BLASScalar> {
     // Both sizes: the memory grows to what the larger one needs, and never shrinks.
     for samples in [rest, samples] where samples > 0 {
       try activations.prepare(batch: samples, includesBackward: gradients != nil, context)
-      if trains && samples < SparseBatch.width {
-        let sizes = sparse.indices.filter { keptGradient($0) != nil }.map {
-          parameters[$0][0].count
-        }
-        try activations.prepareDenseGradient(count: 2 * (sizes.max() ?? 0))
-      }
     }
+    if trains && isPartlySmall(batch, together: together) {
+      let sizes = sparse.indices.filter { keptGradient($0) != nil }.map { parameters[$0][0].count }
+      try activations.prepareDenseGradient(count: 2 * (sizes.max() ?? 0))
+    }
+  }
+
+  /// Whether samples are computed together that are too few for the sparse loops.
+  func isPartlySmall(_ batch: CheckedBatch<Element>, together: Int?) -> Bool {
+    let samples = samplesTogether(in: batch, together: together)
+    return samples < SparseBatch.width || (1..<SparseBatch.width).contains(batch.count % samples)
   }
 
   /// Where a layer that trains compactly keeps its gradient.

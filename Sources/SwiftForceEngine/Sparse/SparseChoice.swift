@@ -31,9 +31,10 @@ struct SparseSizes: Sendable, Equatable {
     return rows.stride * columns.stride == 1 ? 0.6 : 0.5
   }
 
-  /// Positions of the images, of which tables are made, and of the kernel.
-  var positions: Int {
-    rows.inputs * columns.inputs + rows.outputs * columns.outputs + rows.kernel * columns.kernel
+  /// The bytes of the tables of points and regions that lists of kept weights have, at most.
+  var tables: Int {
+    let positions = rows.inputs * columns.inputs + rows.outputs * columns.outputs
+    return 32 * positions + 2048 * rows.kernel * columns.kernel + (1 << 14)
   }
 }
 

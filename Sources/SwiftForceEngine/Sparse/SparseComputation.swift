@@ -16,9 +16,7 @@ struct SparseComputation<Element: BLASScalar> {
   let team: Team
 
   /// Elements of scratch memory that `inputGradient` needs.
-  var workspace: Int {
-    weights.backward.reduce(0) { $0 + $1.order.count.roundedUp(toMultipleOf: 16) }
-  }
+  var workspace: Int { weights.orderedCount }
 
   /// target = the weights times the source, plus the bias.
   ///

@@ -31,10 +31,12 @@ struct SparsePoints: Sendable {
     var classes: [PointClass] = []
     var targets: [Int32] = []
     var origins: [Int32] = []
+    targets.reserveCapacity(rows.count * columns.count)
+    origins.reserveCapacity(rows.count * columns.count)
     for (validRows, rowIndices) in SparsePoints.groups(rows) {
       for (validColumns, columnIndices) in SparsePoints.groups(columns) {
         let first = targets.count
-        for (row, column) in SparsePoints.path(rowIndices, columnIndices) {
+        SparsePoints.traverse(rowIndices, columnIndices) { row, column in
           targets.append(Int32(rows.target(row) * targetWidth + columns.target(column)))
           origins.append(
             Int32(rows.sourceStep * row * columns.sources + columns.sourceStep * column))
@@ -65,16 +67,16 @@ struct SparsePoints: Sendable {
     return groups
   }
 
-  /// All pairs of a row and a column.
-  private static func path(_ rows: [Int], _ columns: [Int]) -> [(Int, Int)] {
-    var path: [(Int, Int)] = []
+  /// Calls `body` with all pairs of a row and a column.
+  private static func traverse(
+    _ rows: [Int], _ columns: [Int], _ body: (_ row: Int, _ column: Int) -> Void
+  ) {
     for first in stride(from: 0, to: rows.count, by: 2) {
       let pair = rows[first..<min(first + 2, rows.count)]
       for column in first % 4 == 0 ? columns : columns.reversed() {
-        for row in pair { path.append((row, column)) }
+        for row in pair { body(row, column) }
       }
     }
-    return path
   }
 
   /// The number of taps of every target that reads no padding.
@@ -93,22 +95,22 @@ struct SparsePoints: Sendable {
     }
   }
 
-  /// How many different positions of each channel `count` successive points of a class read, at
-  /// most, if the batch has many blocks.
+  /// How many different positions of each channel `count` successive points with the most taps
+  /// read, if the batch has many blocks.
   func positions(readBy count: Int) -> Int {
+    func taps(_ form: PointClass) -> Int { form.rows.count * form.columns.count }
+    guard let form = classes.max(by: { taps($0) < taps($1) }) else { return 0 }
     let offsets = offsets
-    return classes.map { form in
-      var positions = Set<Int>()
-      for item in 0..<count {
-        let (block, point) = item.quotientAndRemainder(dividingBy: form.points.count)
-        let origin = block * sourceSize + Int(origins[form.points.lowerBound + point])
-        for row in form.rows {
-          for column in form.columns {
-            positions.insert(origin + offsets[row * columns.taps.count + column])
-          }
+    var positions = Set<Int>()
+    for item in 0..<count {
+      let (block, point) = item.quotientAndRemainder(dividingBy: form.points.count)
+      let origin = block * sourceSize + Int(origins[form.points.lowerBound + point])
+      for row in form.rows {
+        for column in form.columns {
+          positions.insert(origin + offsets[row * columns.taps.count + column])
         }
       }
-      return positions.count
-    }.max() ?? 0
+    }
+    return positions.count
   }
 }

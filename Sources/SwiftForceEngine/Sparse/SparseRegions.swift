@@ -54,6 +54,7 @@ struct SparseRegions: Sendable {
     }
     var regions: [Region] = []
     var forms: [[Run]] = []
+    regions.reserveCapacity(vertical.count * horizontal.count)
     for row in vertical {
       for column in horizontal {
         let runs = SparseRegions.runs(row.forms, column.forms)

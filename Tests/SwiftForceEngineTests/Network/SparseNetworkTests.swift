@@ -132,4 +132,21 @@ struct SparseNetworkTests {
       #expect(absoluteError(found, expected) < 1e-5)
     }
   }
+
+  /// Also in batches that are too small for the sparse loops, alone or at the end of others.
+  @Test(arguments: [7, 265]) func whatIsWrittenToRemovedWeightsHasNoEffect(batch: Int) throws {
+    let layers: [LayerDescription] = [.linear(6, 9), .relu, .linear(9, 4)]
+    let networks = try (0..<2).map { _ in try makeNetwork(layers, as: Float.self) }
+    let masks = masks(of: networks[0], density: 0.2)
+    for network in networks { try apply(masks, to: network, isSparse: true) }
+    for (parameter, mask) in zip(networks[0].weightParameters, masks) {
+      for (i, kept) in mask.enumerated() where kept == 0 { parameter.view.write(.nan, at: i) }
+    }
+    let data = try DataSet<Float>(samples: batch, features: 6, classes: 4)
+    try data.withBatch { batch in
+      let results = try networks.map { try $0.train(batch: batch, sgd: sgd) }
+      #expect(results[0] == results[1])
+    }
+    #expect(networks[0].values == networks[1].values)
+  }
 }

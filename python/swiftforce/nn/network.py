@@ -58,7 +58,9 @@ class Network:
     weights : Parameters
         The parameters that can be pruned, by name: ``"0.weight"`` is the weight of the first layer,
         ``"3.body.0.weight"`` that of the first layer in a residual. They are views of the network's
-        memory: writing to them changes the network.
+        memory: writing to them changes the network. Write to kept weights alone while masks are
+        applied: what is written to a removed weight is set to zero by the next training step, and
+        may or may not count until then.
     biases : Parameters
         The other trained parameters: biases, and the scales and biases of batch normalisation.
     statistics : Parameters

@@ -35,7 +35,7 @@ def needed_gradients(gradients: Gradients | Arrays | None, method: str) -> Any: 
     that are zero. A function may have an ``of_nonzero`` that leaves those out, as that of
     `swiftforce.nn.Network.gradients_on` has.
     """
-    if method != "iterative_snip":
+    if method != "iterative_snip" or not callable(gradients):
         return gradients
     return getattr(gradients, "of_nonzero", gradients)
 
