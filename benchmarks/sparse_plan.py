@@ -76,7 +76,7 @@ class Plan:
     memory_targets: Targets = ((0.99, 0.03), (0.995, 0.02))
     threads: int = 2
     repeats: int = 3
-    layer_repeats: int = 7
+    layer_repeats: int = 5
     inference_repeats: int = 11
 
 
