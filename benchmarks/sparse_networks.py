@@ -11,6 +11,7 @@ import swiftforce as sf
 import torch
 from swiftforce import _core, nn
 from swiftforce.native import native_call
+from swiftforce.nn.paths import unreachable_classes
 from swiftforce.nn.samples import check_samples
 
 from benchmarks.arrays import Array
@@ -40,6 +41,11 @@ def force_masks(kind: Kind, sparsities: tuple[float, ...], steps: int) -> dict[f
     steps : int
         Steps to the last sparsity by the exponential schedule, without those that are added to
         reach the others.
+
+    Raises
+    ------
+    RuntimeError
+        If half of the classes have lost all paths: the network would be fast for a wrong reason.
     """
     net = kind.make()
     size = sum(weight.size for weight in net.weights.values())
@@ -52,6 +58,9 @@ def force_masks(kind: Kind, sparsities: tuple[float, ...], steps: int) -> dict[f
     for keep in schedule:
         search.step(gradients(search.masked_weights))
         if keep in wanted:
+            lost = unreachable_classes(net.layers, net.input_shape, search.masks)
+            if 2 * len(lost) >= net.classes:
+                raise RuntimeError(f"{kind} has lost the paths to {len(lost)} classes")
             found[wanted[keep]] = {name: mask.copy() for name, mask in search.masks.items()}
     return found
 
