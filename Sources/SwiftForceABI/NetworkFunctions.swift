@@ -133,21 +133,26 @@ public func networkApply(
 
 @_cdecl("sf_network_plan")
 public func networkPlan(
-  _ network: Int64, _ plans: UnsafeMutablePointer<sf_weight_plan>?, _ count: Int64,
-  _ error: UnsafeMutablePointer<sf_error>?
+  _ network: Int64, _ plans: UnsafeMutablePointer<sf_weight_plan>?, _ capacity: Int64,
+  _ count: UnsafeMutablePointer<Int64>?, _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   unsafe status(error) { () throws(Fault) in
-    let plans = unsafe try required(plans, "plans")
+    let plans = unsafe try optional(plans, "plans")
+    let count = unsafe try required(count, "count")
     try networks[network].use { (network) throws(Fault) in
       let all = network.plan
-      guard count == Int64(all.count) else {
-        throw Fault(
-          SF_BAD_COUNT, "count must be \(all.count), the number of prunable weights, not \(count)")
+      if let plans = unsafe plans {
+        guard capacity >= Int64(all.count) else {
+          throw Fault(
+            SF_BAD_COUNT,
+            "capacity must be at least \(all.count), the number of weights, not \(capacity)")
+        }
+        for (position, plan) in all.enumerated() {
+          unsafe plans[position] = sf_weight_plan(
+            kept: Int64(plan.kept), products: Int32(plan.products.rawValue), reserved: 0)
+        }
       }
-      for (position, plan) in all.enumerated() {
-        unsafe plans[position] = sf_weight_plan(
-          kept: Int64(plan.kept), products: Int32(plan.products.rawValue), reserved: 0)
-      }
+      unsafe count.pointee = Int64(all.count)
     }
   }
 }

@@ -9,7 +9,8 @@ import SwiftForceEngine
 public func networkGradients(
   _ network: Int64, _ weights: UnsafePointer<sf_array>?, _ gradients: UnsafePointer<sf_array>?,
   _ tensors: Int64, _ batch: UnsafePointer<sf_batch>?, _ running: Int32,
-  _ ofZeros: Int32, _ result: UnsafeMutablePointer<sf_batch_result>?, _ error: UnsafeMutablePointer<sf_error>?
+  _ ofZeros: Int32, _ result: UnsafeMutablePointer<sf_batch_result>?,
+  _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   unsafe status(error, memory: MemoryBound.arguments(tensors, lists: 3)) { () throws(Fault) in
     let weights =

@@ -249,6 +249,32 @@ import Testing
   }
 }
 
+@Suite struct NetworkPlanFunctionTests {
+  @Test func saysWhatIsComputedOverKeptWeights() {
+    let call = NetworkCall()
+    let count = Cell<Int64>(-1)
+    let storage = Memory<UInt64>([UInt64](repeating: 5, count: 4), guardedBy: 6)
+    func result(_ capacity: Int64, isNull: Bool = false) -> sf_status {
+      withExtendedLifetime((call, count, storage)) {
+        outcome {
+          unsafe sf_network_plan(
+            call.network, isNull ? nil : UnsafeMutablePointer(bitPattern: storage.address),
+            capacity, count.pointer, $0.pointer)
+        }.status
+      }
+    }
+    for capacity in [1, 0, -1, .min] as [Int64] { #expect(result(capacity) == SF_BAD_COUNT) }
+    #expect(storage.isUnwritten && count.isUnwritten)
+    #expect(result(-3, isNull: true) == SF_OK)
+    #expect(count.value == 2)
+    #expect(storage.isUnwritten)
+    #expect(outcome { call.apply($0) }.isOK)
+    #expect(result(2) == SF_OK)
+    #expect(storage.values == [3, 3, 3, 3])  // half of six weights, twice
+    #expect(storage.isIntact)
+  }
+}
+
 @Suite struct NetworkMaskFunctionTests {
   @Test func removedWeightsBecomeZero() {
     let call = NetworkCall()

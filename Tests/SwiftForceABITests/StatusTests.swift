@@ -64,7 +64,7 @@ private let refusals: [(function: String, status: sf_status, call: @Sendable (Sl
     "sf_network_parameters", SF_NULL_POINTER,
     { unsafe sf_network_parameters(1, nil, 0, nil, $0.pointer) }
   ),
-  ("sf_network_plan", SF_BAD_HANDLE, { unsafe sf_network_plan(0, nil, 0, $0.pointer) }),
+  ("sf_network_plan", SF_NULL_POINTER, { unsafe sf_network_plan(0, nil, 0, nil, $0.pointer) }),
   ("sf_network_apply", SF_BAD_HANDLE, { unsafe sf_network_apply(0, nil, 0, 1, $0.pointer) }),
   (
     "sf_network_gradients", SF_NULL_POINTER,

@@ -246,7 +246,7 @@ def test_outputs_that_are_inputs() -> None:
         lambda: _core.search_step(
             new_search(), ones, ones, None, [np.ones(4, M)], ones, None, None, None
         ),
-        lambda: _core.network_gradients(network, None, weights, x, y, None, 0, False),
+        lambda: _core.network_gradients(network, None, weights, x, y, None, 0, False, True),
         lambda: _core.network_forward(network, x, x.reshape(-1)[:9].reshape(3, 3)),
     ):
         with pytest.raises(_core.NativeError) as caught:

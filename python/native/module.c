@@ -44,7 +44,7 @@ static PyMethodDef methods[] = {
     {"network_apply", core_network_apply, METH_VARARGS,
      "network_apply(network, masks, sparse): removes weights; None lifts the masks."},
     {"network_plan", core_network_plan, METH_VARARGS,
-     "network_plan(network, count): (kept, products) of each prunable weight."},
+     "network_plan(network): (kept, products) of each prunable weight."},
     {"network_reset", core_network_reset, METH_VARARGS,
      "network_reset(network): forgets the momentum."},
     {"network_gradients", core_network_gradients, METH_VARARGS,

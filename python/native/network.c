@@ -191,22 +191,25 @@ done:
 
 PyObject *core_network_plan(PyObject *module, PyObject *args) {
   PyObject *capsule;
-  long long count;
+  int64_t count = 0;
   sf_error error;
   int32_t status;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "OL:network_plan", &capsule, &count)) return NULL;
+  if (!PyArg_ParseTuple(args, "O:network_plan", &capsule)) return NULL;
   int64_t handle = handle_from(capsule, network_name);
   if (!handle) return NULL;
-  if (count < 0 || count > PY_SSIZE_T_MAX / (long long)sizeof(sf_weight_plan) - 1) count = 0;
+  Py_BEGIN_ALLOW_THREADS
+  status = sf_network_plan(handle, NULL, 0, &count, &error);
+  Py_END_ALLOW_THREADS
+  if (!check_status(module, status, &error)) return NULL;
   sf_weight_plan *plans = PyMem_Calloc((size_t)count + 1, sizeof(sf_weight_plan));
   if (!plans) return PyErr_NoMemory();
   Py_BEGIN_ALLOW_THREADS
-  status = sf_network_plan(handle, plans, count, &error);
+  status = sf_network_plan(handle, plans, count, &count, &error);
   Py_END_ALLOW_THREADS
   if (!check_status(module, status, &error)) goto done;
   result = PyTuple_New((Py_ssize_t)count);
-  for (long long i = 0; result && i < count; i++) {
+  for (int64_t i = 0; result && i < count; i++) {
     PyObject *item = Py_BuildValue("(Li)", (long long)plans[i].kept, (int)plans[i].products);
     if (!item || PyTuple_SetItem(result, (Py_ssize_t)i, item) < 0) Py_CLEAR(result);
   }

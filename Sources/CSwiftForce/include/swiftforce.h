@@ -374,9 +374,10 @@ int32_t sf_network_parameters(int64_t network, sf_parameter *parameters, int64_t
    weights. */
 int32_t sf_network_apply(int64_t network, const sf_array *masks, int64_t tensors, int32_t sparse,
                          sf_error *error);
-/* What is computed over kept weights alone. plans: `count` entries, as many as there are prunable
-   weights, in their order. */
-int32_t sf_network_plan(int64_t network, sf_weight_plan *plans, int64_t count, sf_error *error);
+/* What is computed over kept weights alone. plans: NULL, or `capacity` entries. Sets *count to the
+   number of prunable weights, in whose order the entries are. */
+int32_t sf_network_plan(int64_t network, sf_weight_plan *plans, int64_t capacity, int64_t *count,
+                        sf_error *error);
 /* Writes the gradients of the mean loss over the batch, one array per prunable weight, at the
    weights passed (NULL: the network's own). The network does not change. running: 1 to normalise
    with the running statistics, 0 with those of the batch. of_zeros: 0 if the gradients of weights

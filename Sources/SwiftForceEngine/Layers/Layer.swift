@@ -72,8 +72,6 @@ struct ExecutionContext<Element: BLASScalar> {
   let team: Team
   /// The inner loops of convolutions.
   let tiles: any TileLoops<Element>.Type
-  /// The inner loops of sparse layers.
-  let sparseLoops: any SparseLoops<Element>.Type
 }
 
 /// The arguments of a forward pass over samples that are computed together.
@@ -105,7 +103,7 @@ extension Pass {
     }
     return SparseComputation(
       weights: sparse.weights, batch: SparseBatch(samples: input.batch, isFlat: isFlat),
-      loops: context.sparseLoops, team: context.team)
+      loops: sparse.loops, team: context.team)
   }
 }
 

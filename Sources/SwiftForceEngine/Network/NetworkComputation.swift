@@ -106,6 +106,7 @@ extension Network {
       optimizer.step(trained, mask: mask, sgd)
       pass.stepKept(sgd)
     }
+    pass.writeKept()
     return result
   }
 }

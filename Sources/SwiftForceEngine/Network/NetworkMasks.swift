@@ -7,14 +7,16 @@ extension Network {
   /// The kept weights of the layers that are faster with them alone.
   ///
   /// - Parameter masks: one per prunable weight.
-  /// - Throws: `.noMemory`.
+  /// - Throws: `.noMemory`; `.badEnvironment` if the variable for the CPU level is invalid.
   func sparseLayers(_ masks: [Vector<UInt8>]) throws(SFError) -> [SparseLayer<Element>?] {
+    let loops = Element.sparseLoops(at: try CPULevel.current())
     var layers = [SparseLayer<Element>?](repeating: nil, count: architecture.layers.count)
     for (entry, mask) in zip(layout.entries.filter(\.isWeight), masks) {
       guard let sizes = architecture.layers[entry.layer].sparseSizes else { continue }
       let products = sizes.products(density: Double(mask.countOnes) / Double(mask.count))
       guard !products.isEmpty else { continue }
-      layers[entry.layer] = try SparseLayer(SparseWeights(mask: mask, sizes), products)
+      layers[entry.layer] = try SparseLayer(
+        SparseWeights(mask: mask, sizes, loops.region), products, loops)
     }
     return layers
   }

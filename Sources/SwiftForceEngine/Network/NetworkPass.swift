@@ -38,8 +38,7 @@ struct NetworkPass<Element: BLASScalar> {
     try LibraryCalls.prepare()
     context = ExecutionContext(
       team: Team(workers: try Threads.current()),
-      tiles: Element.tiles(at: try CPULevel.current()),
-      sparseLoops: Element.sparseLoops(at: try CPULevel.current()))
+      tiles: Element.tiles(at: try CPULevel.current()))
     for (position, layer) in sparse.enumerated() {
       guard let layer else { continue }
       computation(layer).pack(parameters[position][0], into: layer.values)
@@ -103,7 +102,7 @@ struct NetworkPass<Element: BLASScalar> {
   ) -> SparseComputation<Element> {
     SparseComputation(
       weights: layer.weights, batch: SparseBatch(samples: samples, isFlat: false),
-      loops: context.sparseLoops, team: context.team)
+      loops: layer.loops, team: context.team)
   }
 
   /// Writes the gradients of kept weights to the places for those of all weights, with zeros
@@ -116,12 +115,17 @@ struct NetworkPass<Element: BLASScalar> {
     }
   }
 
-  /// Takes a step of all layers that train compactly, and writes their weights to the network's.
+  /// Takes a step of all layers that train compactly.
   func stepKept(_ sgd: SGD) {
+    for case let layer? in sparse where layer.trainsCompactly { layer.step(sgd) }
+  }
+
+  /// Sets the network's weights to those of the layers that train compactly, and to zeros where
+  /// weights are removed.
+  func writeKept() {
     for (position, layer) in sparse.enumerated() {
       guard let layer, layer.trainsCompactly else { continue }
-      layer.step(sgd)
-      computation(layer).scatter(layer.values, into: parameters[position][0])
+      computation(layer).unpack(layer.values, into: parameters[position][0])
     }
   }
 

@@ -20,26 +20,29 @@ struct SparseSizes: Sendable, Equatable {
     guard
       SparseWeights.supports(inputs: inputs, outputs: outputs, rows: rows, columns: columns)
     else { return [] }
-    var products: SparseProducts = []
-    if density <= SparseSizes.forwardLimit { products.insert([.forward, .inputGradient]) }
-    if density <= SparseSizes.weightGradientLimit { products.insert(.weightGradient) }
-    return products
+    return density <= limit ? [.forward, .inputGradient, .weightGradient] : []
+  }
+
+  /// The largest density at which the three products together were faster over kept weights: on one
+  /// thread, batch 128, at 32, 16, 8 and 4 pixels. With one tap a dense product is one of matrices,
+  /// which BLAS multiplies at the speed of the machine.
+  private var limit: Double {
+    if rows.kernel * columns.kernel == 1 { return 0.35 }
+    return rows.stride * columns.stride == 1 ? 0.6 : 0.5
   }
 
   /// Positions of the images, of which tables are made, and of the kernel.
   var positions: Int {
     rows.inputs * columns.inputs + rows.outputs * columns.outputs + rows.kernel * columns.kernel
   }
-
-  private static let forwardLimit = 0.5
-  private static let weightGradientLimit = 0.4
 }
 
 extension SparseWeights {
   /// The kept weights of a layer of these sizes.
-  convenience init(mask: Vector<UInt8>, _ sizes: SparseSizes) throws(SFError) {
+  convenience init(mask: Vector<UInt8>, _ sizes: SparseSizes, _ region: RegionSize) throws(SFError)
+  {
     try self.init(
       mask: mask, inputs: sizes.inputs, outputs: sizes.outputs, rows: sizes.rows,
-      columns: sizes.columns)
+      columns: sizes.columns, region: region)
   }
 }

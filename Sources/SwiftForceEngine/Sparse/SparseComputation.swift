@@ -91,17 +91,6 @@ struct SparseComputation<Element: BLASScalar> {
     }
   }
 
-  /// Writes the kept weights to a dense array, and nothing else.
-  func scatter(_ values: Vector<Element>, into dense: Vector<Element>) {
-    let length = 1 << 14
-    team.forEach((values.count + length - 1) / length) { _, round in
-      let start = round * length
-      unsafe loops.scatter(
-        values.base + start, order: weights.positions.base + start,
-        count: min(length, values.count - start), into: dense.base)
-    }
-  }
-
   private func gather(
     _ values: Vector<Element>, _ order: Vector<Int32>, into target: Vector<Element>
   ) {

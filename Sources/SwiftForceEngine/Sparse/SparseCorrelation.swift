@@ -18,9 +18,6 @@ struct SparseCorrelation<Element: BLASScalar> {
     PointPlaces(plan: plan, batch: batch, targetSize: targetSize)
   }
 
-  /// Points of a tile: enough to outweigh the reduction at its end.
-  static var points: Int { 16 }
-
   func run(
     _ source: Vector<Element>, outputGradient: Vector<Element>, accumulate: Bool,
     into target: Vector<Element>
@@ -28,14 +25,34 @@ struct SparseCorrelation<Element: BLASScalar> {
     assert(source.count == batch.elements(features: plan.sources * plan.points.sourceSize))
     assert(outputGradient.count == batch.elements(features: plan.targets * targetSize))
     assert(target.count == lists.entries.count)
-    let parts = min(plan.targets, team.workers == 1 ? 1 : 4 * team.workers)
+    // Each part reads the whole source, so there are no more parts than workers.
+    let parts = min(plan.targets, team.workers)
     team.forEach(parts) { _, part in
-      let channels = plan.targets * part / parts..<plan.targets * (part + 1) / parts
+      let channels = boundary(part, of: parts)..<boundary(part + 1, of: parts)
       if !accumulate { target.clear(lists.entries(of: channels)) }
+      if let regions = plan.regions, batch.lanes == SparseBatch.width {
+        add(regions, channels, source, outputGradient, to: target)
+        return
+      }
       for number in plan.points.classes.indices {
         add(number, channels, source, outputGradient, to: target)
       }
     }
+  }
+
+  /// The first channel of a part; all parts have about as many kept weights.
+  private func boundary(_ part: Int, of parts: Int) -> Int {
+    if part == parts { return plan.targets }
+    var (low, high) = (0, plan.targets)
+    while low < high {
+      let middle = (low + high) / 2
+      if lists.entries(of: 0..<middle).count * parts < part * lists.entries.count {
+        low = middle + 1
+      } else {
+        high = middle
+      }
+    }
+    return low
   }
 
   /// Adds the products of all points of a class.
@@ -45,15 +62,15 @@ struct SparseCorrelation<Element: BLASScalar> {
   ) {
     let form = plan.points.classes[number]
     let items = form.points.count * batch.parts
-    let size = SparseCorrelation.points
+    let size = loops.points
     guard !form.rows.isEmpty else { return }
     unsafe withUnsafeTemporaryAllocation(of: Int.self, capacity: 2 * size) { offsets in
       guard let sources = offsets.baseAddress else { return }
       let targets = unsafe sources + size
       for start in stride(from: 0, to: items, by: size) {
         let count = min(size, items - start)
-        for t in 0..<count {
-          let place = places.place(start + t, form)
+        for t in 0..<size {
+          let place = places.place(start + min(t, count - 1), form)
           unsafe sources[t] = place.source
           unsafe targets[t] = place.target
         }
@@ -63,10 +80,38 @@ struct SparseCorrelation<Element: BLASScalar> {
           unsafe loops.correlate(
             source.base, sourceOffsets: sources, unit: batch.lanes,
             with: outputGradient.base + first * targetSize * batch.lanes, gradientOffsets: targets,
-            gradientStride: targetSize * batch.lanes, points: count, entries: lists.entries.base,
+            gradientStride: targetSize * batch.lanes, count: count, entries: lists.entries.base,
             starts: lists.starts.base + first * plan.groups, startStride: plan.groups,
             segments: segments.base, segmentCount: segments.count / 2, channels: channels.count,
             into: target.base)
+        }
+      }
+    }
+  }
+
+  /// Adds the products of all regions.
+  private func add(
+    _ regions: SparseRegions, _ channels: Range<Int>, _ source: Vector<Element>,
+    _ outputGradient: Vector<Element>, to target: Vector<Element>
+  ) {
+    let (lanes, size) = (batch.lanes, targetSize * batch.lanes)
+    let first = channels.lowerBound
+    for part in 0..<batch.parts {
+      let from = part * batch.step(features: plan.sources * plan.points.sourceSize)
+      let to = part * batch.step(features: plan.targets * targetSize) + first * size
+      for region in regions.regions {
+        for chunk in 0..<plan.chunks {
+          let segments = lists.regionSegments(region.form, chunk: chunk)
+          unsafe loops.correlateRegion(
+            source.base + from + region.origin * lanes, rowStride: regions.rowStride * lanes,
+            columnStep: regions.columnStep,
+            with: outputGradient.base + to + region.target * lanes,
+            gradientRowStride: regions.targetRowStride * lanes,
+            gradientColumnStride: regions.targetColumnStep * lanes, gradientStride: size,
+            firstRow: region.firstRow, firstColumn: region.firstColumn,
+            entries: lists.entries.base, starts: lists.starts.base + first * plan.groups,
+            startStride: plan.groups, segments: segments.base, segmentCount: segments.count / 3,
+            channels: channels.count, into: target.base)
         }
       }
     }

@@ -25,6 +25,8 @@ public struct SparseProducts: OptionSet, Sendable, Equatable {
 final class SparseLayer<Element: BLASScalar> {
   let weights: SparseWeights
   let products: SparseProducts
+  /// What its lists were made for.
+  let loops: any SparseLoops<Element>.Type
   let values: Vector<Element>
   /// Scratch memory of the gradient of the inputs.
   let ordered: Vector<Element>
@@ -32,7 +34,10 @@ final class SparseLayer<Element: BLASScalar> {
   private var training: Arena<Element>?
 
   /// - Throws: `.noMemory`.
-  init(_ weights: SparseWeights, _ products: SparseProducts) throws(SFError) {
+  init(
+    _ weights: SparseWeights, _ products: SparseProducts, _ loops: any SparseLoops<Element>.Type
+  ) throws(SFError) {
+    self.loops = loops
     self.weights = weights
     self.products = products
     let count = weights.count.roundedUp(toMultipleOf: 16)

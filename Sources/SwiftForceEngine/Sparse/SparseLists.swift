@@ -19,6 +19,8 @@ struct KeptWeight {
 /// The sizes of lists.
 struct ListPlan: Sendable {
   let points: SparsePoints
+  /// Nil if there is no loop for regions of this convolution.
+  let regions: SparseRegions?
   /// The numbers of channels.
   let sources: Int
   let targets: Int
@@ -32,14 +34,16 @@ struct ListPlan: Sendable {
 
   /// The smallest mean number of entries of a chunk, for each target channel, that outweighs
   /// loading and storing the sums.
-  static var entryLimit: Double { 8 }
+  static var entryLimit: Double { 64 }
 
-  init(points: SparsePoints, sources: Int, targets: Int, count: Int) {
+  init(points: SparsePoints, regions: SparseRegions?, sources: Int, targets: Int, count: Int) {
     self.points = points
+    self.regions = regions
     self.sources = sources
     self.targets = targets
     self.count = count
-    let fits = max(1, ListPlan.cacheLimit / (64 * max(1, points.positions(readBy: 8))))
+    let positions = regions?.positions ?? points.positions(readBy: 8)
+    let fits = max(1, ListPlan.cacheLimit / (64 * max(1, positions)))
     // Entries of a target channel, for each source channel.
     let entries = Double(count) / Double(sources * targets)
     let least = entries > 0 ? min(Double(sources), ListPlan.entryLimit / entries) : Double(sources)
@@ -61,17 +65,22 @@ struct ListPlan: Sendable {
     chunks * points.classes.reduce(0) { $0 + 2 * segmentCount($1) }
   }
 
-  /// Where the parts of the lists lie in their memory: entries, order, starts, segments.
+  private var regionElements: Int {
+    chunks * (regions?.forms.reduce(0) { $0 + 3 * $1.count } ?? 0)
+  }
+
+  /// Where the parts of the lists lie in their memory: entries, order, starts, segments of points
+  /// and of regions.
   var parts: [Range<Int>] {
     var end = 0
-    return [count, count, targets * groups + 1, segmentElements].map { length in
+    return [count, count, targets * groups + 1, segmentElements, regionElements].map { length in
       defer { end += length.roundedUp(toMultipleOf: 16) }
       return end..<end + length
     }
   }
 
   /// The elements of `Int32` that the lists take.
-  var elements: Int { parts[3].upperBound.roundedUp(toMultipleOf: 16) }
+  var elements: Int { parts[4].upperBound.roundedUp(toMultipleOf: 16) }
 }
 
 /// For each target channel, where its kept weights read.
@@ -92,6 +101,9 @@ struct SparseLists: Sendable {
   /// For each class of points and each chunk, pairs of indices of a target channel's groups.
   private let segments: Vector<Int32>
   private let segmentStarts: [Int]
+  /// For each form of regions and each chunk, triples: indices of groups, and what is valid.
+  private let regionSegments: Vector<Int32>
+  private let regionStarts: [Int]
 
   /// - Parameters:
   ///   - memory: `plan.elements` elements.
@@ -103,6 +115,8 @@ struct SparseLists: Sendable {
     let (entries, order, starts) = (parts[0], parts[1], parts[2])
     (self.entries, self.order, self.starts, segments) = (entries, order, starts, parts[3])
     segmentStarts = SparseLists.fill(segments, plan)
+    regionSegments = parts[4]
+    regionStarts = SparseLists.fillRegions(regionSegments, plan)
     let places = GroupPlaces(plan)
     let groups = plan.targets * plan.groups
     starts.fill(with: 0)
@@ -144,6 +158,31 @@ struct SparseLists: Sendable {
       }
     }
     return starts
+  }
+
+  /// Likewise for all forms of regions.
+  private static func fillRegions(_ segments: Vector<Int32>, _ plan: ListPlan) -> [Int] {
+    var starts: [Int] = []
+    var end = 0
+    for runs in plan.regions?.forms ?? [] {
+      starts.append(end)
+      for chunk in 0..<plan.chunks {
+        for run in runs {
+          segments[end] = Int32(chunk * plan.points.taps + run.taps.lowerBound)
+          segments[end + 1] = Int32(chunk * plan.points.taps + run.taps.upperBound)
+          segments[end + 2] = Int32(run.form)
+          end += 3
+        }
+      }
+    }
+    return starts
+  }
+
+  /// The segments of a form of regions in a chunk: triples, as the loops over regions want them.
+  func regionSegments(_ form: Int, chunk: Int) -> Vector<Int32> {
+    let count = 3 * (plan.regions?.forms[form].count ?? 0)
+    let start = regionStarts[form] + chunk * count
+    return regionSegments.part(start..<start + count)
   }
 
   /// The segments of a class of points in some chunks: pairs of indices of groups.

@@ -14,6 +14,8 @@ public protocol SparseLoops<Element> {
   associatedtype Element
 
   static var points: Int { get }
+  static var regionRows: Int { get }
+  static var regionColumns: Int { get }
 
   static func multiply(
     _ source: UnsafePointer<Element>, sourceOffsets: UnsafePointer<Int>, unit: Int,
@@ -25,9 +27,23 @@ public protocol SparseLoops<Element> {
   static func correlate(
     _ source: UnsafePointer<Element>, sourceOffsets: UnsafePointer<Int>, unit: Int,
     with gradient: UnsafePointer<Element>, gradientOffsets: UnsafePointer<Int>, gradientStride: Int,
-    points: Int, entries: UnsafePointer<Int32>, starts: UnsafePointer<Int32>, startStride: Int,
+    count: Int, entries: UnsafePointer<Int32>, starts: UnsafePointer<Int32>, startStride: Int,
     segments: UnsafePointer<Int32>, segmentCount: Int, channels: Int,
     into target: UnsafeMutablePointer<Element>)
+
+  static func multiplyRegion(
+    _ source: UnsafePointer<Element>, rowStride: Int, columnStep: Int,
+    entries: UnsafePointer<Int32>, values: UnsafePointer<Element>, starts: UnsafePointer<Int32>,
+    startStride: Int, segments: UnsafePointer<Int32>, segmentCount: Int, channels: Int,
+    bias: UnsafePointer<Element>?, accumulate: Bool, into target: UnsafeMutablePointer<Element>,
+    targetRowStride: Int, targetColumnStride: Int, targetStride: Int)
+
+  static func correlateRegion(
+    _ source: UnsafePointer<Element>, rowStride: Int, columnStep: Int,
+    with gradient: UnsafePointer<Element>, gradientRowStride: Int, gradientColumnStride: Int,
+    gradientStride: Int, firstRow: Int, firstColumn: Int, entries: UnsafePointer<Int32>,
+    starts: UnsafePointer<Int32>, startStride: Int, segments: UnsafePointer<Int32>,
+    segmentCount: Int, channels: Int, into target: UnsafeMutablePointer<Element>)
 
   static func gather(
     _ values: UnsafePointer<Element>, order: UnsafePointer<Int32>, count: Int,
@@ -36,6 +52,16 @@ public protocol SparseLoops<Element> {
   static func scatter(
     _ values: UnsafePointer<Element>, order: UnsafePointer<Int32>, count: Int,
     into target: UnsafeMutablePointer<Element>)
+}
+
+/// The rows and columns of a region; 0 if there are none.
+struct RegionSize: Sendable {
+  let rows: Int
+  let columns: Int
+}
+
+extension SparseLoops {
+  static var region: RegionSize { RegionSize(rows: regionRows, columns: regionColumns) }
 }
 
 extension SwiftForceKernels.SparseTiles: SparseLoops {}

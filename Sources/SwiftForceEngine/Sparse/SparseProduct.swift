@@ -28,6 +28,10 @@ struct SparseProduct<Element: BLASScalar> {
     assert(source.count == batch.elements(features: plan.sources * plan.points.sourceSize))
     assert(target.count == batch.elements(features: plan.targets * targetSize))
     assert(values.count == lists.entries.count)
+    if let regions = plan.regions, batch.lanes == SparseBatch.width {
+      run(regions, source, values: values, bias: bias, into: target)
+      return
+    }
     let tiles = plan.points.classes.reduce(0) { $0 + tileCount($1) }
     guard tiles > 0 else { return }
     // Few tiles are divided by channels, too.
@@ -76,6 +80,38 @@ struct SparseProduct<Element: BLASScalar> {
           channels: channels.count, bias: bias.map { unsafe UnsafePointer($0.base + first) },
           accumulate: chunk > 0, into: target.base + first * targetSize * batch.lanes,
           targetOffsets: targets, targetStride: targetSize * batch.lanes)
+      }
+    }
+  }
+
+  /// Computes all regions. One worker computes all regions of a block and some channels, since they
+  /// may overlap.
+  private func run(
+    _ regions: SparseRegions, _ source: Vector<Element>, values: Vector<Element>,
+    bias: Vector<Element>?, into target: Vector<Element>
+  ) {
+    let (lanes, size) = (batch.lanes, targetSize * batch.lanes)
+    let parts = min(
+      plan.targets, team.workers == 1 ? 1 : max(1, 8 * team.workers / max(1, batch.parts)))
+    team.forEach(batch.parts * parts) { _, round in
+      let part = round % parts
+      let first = plan.targets * part / parts
+      let channels = plan.targets * (part + 1) / parts - first
+      let from = round / parts * batch.step(features: plan.sources * plan.points.sourceSize)
+      let to = round / parts * batch.step(features: plan.targets * targetSize) + first * size
+      for region in regions.regions {
+        for chunk in 0..<plan.chunks {
+          let segments = lists.regionSegments(region.form, chunk: chunk)
+          unsafe loops.multiplyRegion(
+            source.base + from + region.origin * lanes, rowStride: regions.rowStride * lanes,
+            columnStep: regions.columnStep, entries: lists.entries.base, values: values.base,
+            starts: lists.starts.base + first * plan.groups, startStride: plan.groups,
+            segments: segments.base, segmentCount: segments.count / 3, channels: channels,
+            bias: bias.map { unsafe UnsafePointer($0.base + first) }, accumulate: chunk > 0,
+            into: target.base + to + region.target * lanes,
+            targetRowStride: regions.targetRowStride * lanes,
+            targetColumnStride: regions.targetColumnStep * lanes, targetStride: size)
+        }
       }
     }
   }

@@ -49,19 +49,27 @@ final class SparseWeights: @unchecked Sendable {
 
   /// The kept weights of a linear layer.
   ///
-  /// - Parameter mask: (outputs, inputs): 0 where a weight is removed.
-  convenience init(mask: Vector<UInt8>, inputs: Int, outputs: Int) throws(SFError) {
+  /// - Parameters:
+  ///   - mask: (outputs, inputs): 0 where a weight is removed.
+  ///   - region: that of the loops that will be used.
+  convenience init(
+    mask: Vector<UInt8>, inputs: Int, outputs: Int, region: RegionSize
+  ) throws(SFError) {
     let side = ConvolutionSide(inputs: 1, kernel: 1, stride: 1, padding: 0)
-    try self.init(mask: mask, inputs: inputs, outputs: outputs, rows: side, columns: side)
+    try self.init(
+      mask: mask, inputs: inputs, outputs: outputs, rows: side, columns: side, region: region)
   }
 
   /// The kept weights of a convolution that `supports` accepts.
   ///
-  /// - Parameter mask: (outputs, inputs, kernel, kernel): 0 where a weight is removed.
+  /// - Parameters:
+  ///   - mask: (outputs, inputs, kernel, kernel): 0 where a weight is removed.
+  ///   - region: that of the loops that will be used.
   /// - Throws: `.noMemory`.
   /// - Complexity: O(weights + image).
   init(
-    mask: Vector<UInt8>, inputs: Int, outputs: Int, rows: ConvolutionSide, columns: ConvolutionSide
+    mask: Vector<UInt8>, inputs: Int, outputs: Int, rows: ConvolutionSide,
+    columns: ConvolutionSide, region: RegionSize
   ) throws(SFError) {
     let taps = rows.kernel * columns.kernel
     precondition(mask.count == inputs * outputs * taps, "a mask of another size")
@@ -73,8 +81,8 @@ final class SparseWeights: @unchecked Sendable {
     let kept = try KeptWeights(mask, shape)
     count = kept.count
     let plans =
-      ListPlan.forward(inputs, outputs, rows, columns, kept)
-      + ListPlan.backward(inputs, outputs, rows, columns, kept)
+      ListPlan.forward(inputs, outputs, rows, columns, kept, region)
+      + ListPlan.backward(inputs, outputs, rows, columns, kept, region)
     let memory = try Arena<Int32>(count: plans.reduce(0) { $0 + $1.elements })
     var end = 0
     var lists: [SparseLists] = []
@@ -156,25 +164,37 @@ private final class KeptWeights {
 extension ListPlan {
   fileprivate static func forward(
     _ inputs: Int, _ outputs: Int, _ rows: ConvolutionSide, _ columns: ConvolutionSide,
-    _ kept: KeptWeights
+    _ kept: KeptWeights, _ region: RegionSize
   ) -> [ListPlan] {
-    let points = SparsePoints(
-      rows: rows.forward[0], columns: columns.forward[0], targetWidth: columns.outputs)
-    return [
-      ListPlan(points: points, sources: inputs, targets: outputs, count: kept.count(points))
+    [
+      ListPlan(
+        rows.forward[0], columns.forward[0], targetWidth: columns.outputs, sources: inputs,
+        targets: outputs, kept, region)
     ]
   }
 
   fileprivate static func backward(
     _ inputs: Int, _ outputs: Int, _ rows: ConvolutionSide, _ columns: ConvolutionSide,
-    _ kept: KeptWeights
+    _ kept: KeptWeights, _ region: RegionSize
   ) -> [ListPlan] {
     rows.backward.flatMap { row in
       columns.backward.map { column in
-        let points = SparsePoints(rows: row, columns: column, targetWidth: columns.inputs)
-        return ListPlan(
-          points: points, sources: outputs, targets: inputs, count: kept.count(points))
+        ListPlan(
+          row, column, targetWidth: columns.inputs, sources: outputs, targets: inputs, kept, region)
       }
     }
+  }
+
+  private init(
+    _ rows: TapClass, _ columns: TapClass, targetWidth: Int, sources: Int, targets: Int,
+    _ kept: KeptWeights, _ region: RegionSize
+  ) {
+    let points = SparsePoints(rows: rows, columns: columns, targetWidth: targetWidth)
+    self.init(
+      points: points,
+      regions: SparseRegions(
+        rows: rows, columns: columns, targetWidth: targetWidth, height: region.rows,
+        width: region.columns),
+      sources: sources, targets: targets, count: kept.count(points))
   }
 }

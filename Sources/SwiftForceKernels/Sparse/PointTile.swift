@@ -14,11 +14,15 @@ protocol PointTile {
   /// Sets all sums.
   mutating func set(_ value: Float)
 
-  /// Sets the sums to those in memory.
-  mutating func load(_ target: UnsafePointer<Float>, _ offsets: UnsafePointer<Int>)
+  /// Sets the sums of the first `count` points to vectors in memory.
+  mutating func load(_ target: UnsafePointer<Float>, _ offsets: UnsafePointer<Int>, _ count: Int)
 
   /// Adds weight times the vector that lies `bytes` behind each origin.
   mutating func add(at bytes: Int, times weight: SixteenLanes)
+
+  /// Adds the products of these vectors and those that lie `bytes` behind each origin to two sums
+  /// in turn, so that additions wait for each other less.
+  func addProducts(at bytes: Int, to first: inout SixteenLanes, _ second: inout SixteenLanes)
 
   func store(to target: UnsafeMutablePointer<Float>, _ offsets: UnsafePointer<Int>)
 }
@@ -37,7 +41,8 @@ protocol PointTile {
   mutating func set(_ value: Float) { sum = SixteenLanes(repeating: value) }
 
   @inline(__always)
-  mutating func load(_ target: UnsafePointer<Float>, _ offsets: UnsafePointer<Int>) {
+  mutating func load(_ target: UnsafePointer<Float>, _ offsets: UnsafePointer<Int>, _ count: Int) {
+    guard count > 0 else { return }
     unsafe sum = UnsafeRawPointer(target + offsets[0]).loadUnaligned(as: SixteenLanes.self)
   }
 
@@ -45,6 +50,12 @@ protocol PointTile {
   mutating func add(at bytes: Int, times weight: SixteenLanes) {
     let x = unsafe (origin + bytes).loadUnaligned(as: SixteenLanes.self)
     sum = sum.adding(x, times: weight)
+  }
+
+  @inline(__always)
+  func addProducts(at bytes: Int, to first: inout SixteenLanes, _: inout SixteenLanes) {
+    let x = unsafe (origin + bytes).loadUnaligned(as: SixteenLanes.self)
+    first = first.adding(x, times: sum)
   }
 
   @inline(__always)
@@ -71,15 +82,25 @@ struct TwicePoints<Half: PointTile>: PointTile {
   }
 
   @inline(__always)
-  mutating func load(_ target: UnsafePointer<Float>, _ offsets: UnsafePointer<Int>) {
-    unsafe low.load(target, offsets)
-    unsafe high.load(target, offsets + Half.points)
+  mutating func load(_ target: UnsafePointer<Float>, _ offsets: UnsafePointer<Int>, _ count: Int) {
+    unsafe low.load(target, offsets, count)
+    unsafe high.load(target, offsets + Half.points, count &- Half.points)
   }
 
   @inline(__always)
   mutating func add(at bytes: Int, times weight: SixteenLanes) {
     low.add(at: bytes, times: weight)
     high.add(at: bytes, times: weight)
+  }
+
+  @inline(__always)
+  func addProducts(at bytes: Int, to first: inout SixteenLanes, _ second: inout SixteenLanes) {
+    low.addProducts(at: bytes, to: &first, &second)
+    if Half.points == 1 {
+      high.addProducts(at: bytes, to: &second, &first)
+    } else {
+      high.addProducts(at: bytes, to: &first, &second)
+    }
   }
 
   @inline(__always)

@@ -39,7 +39,7 @@ public enum ReferenceSparseTiles<Element: Scalar> {
   @unsafe public static func correlate(
     _ source: UnsafePointer<Element>, sourceOffsets: UnsafePointer<Int>, unit: Int,
     with gradient: UnsafePointer<Element>, gradientOffsets: UnsafePointer<Int>, gradientStride: Int,
-    points: Int, entries: UnsafePointer<Int32>, starts: UnsafePointer<Int32>, startStride: Int,
+    count: Int, entries: UnsafePointer<Int32>, starts: UnsafePointer<Int32>, startStride: Int,
     segments: UnsafePointer<Int32>, segmentCount: Int, channels: Int,
     into target: UnsafeMutablePointer<Element>
   ) {
@@ -50,10 +50,82 @@ public enum ReferenceSparseTiles<Element: Scalar> {
         let end = unsafe Int(starts[Int(segments[2 * segment + 1])])
         for i in first..<end {
           var sum: Element = 0
-          for t in 0..<points {
+          for t in 0..<count {
             let from = unsafe source + sourceOffsets[t] + Int(entries[i]) * unit
             let by = unsafe gradient + channel * gradientStride + gradientOffsets[t]
             for l in 0..<lanes { unsafe sum += from[l] * by[l] }
+          }
+          unsafe target[i] += sum
+        }
+      }
+    }
+  }
+
+  public static var regionRows: Int { 2 }
+  public static var regionColumns: Int { 3 }
+
+  /// Whether a form of a region includes a row and a column.
+  private static func isValid(_ form: Int32, _ row: Int, _ column: Int) -> Bool {
+    func isValid(_ form: Int32, _ i: Int, _ count: Int) -> Bool {
+      form == 0 || form == 1 && i > 0 || form == 2 && i < count - 1
+    }
+    return isValid(form / 3, row, regionRows) && isValid(form % 3, column, regionColumns)
+  }
+
+  @specialized(where Element == Double)
+  @unsafe public static func multiplyRegion(
+    _ source: UnsafePointer<Element>, rowStride: Int, columnStep: Int,
+    entries: UnsafePointer<Int32>, values: UnsafePointer<Element>, starts: UnsafePointer<Int32>,
+    startStride: Int, segments: UnsafePointer<Int32>, segmentCount: Int, channels: Int,
+    bias: UnsafePointer<Element>?, accumulate: Bool, into target: UnsafeMutablePointer<Element>,
+    targetRowStride: Int, targetColumnStride: Int, targetStride: Int
+  ) {
+    for place in 0..<channels * regionRows * regionColumns * lanes {
+      let (rest, l) = place.quotientAndRemainder(dividingBy: lanes)
+      let (rows, column) = rest.quotientAndRemainder(dividingBy: regionColumns)
+      let (channel, row) = rows.quotientAndRemainder(dividingBy: regionRows)
+      let starts = unsafe starts + channel * startStride
+      let at =
+        channel * targetStride + row * targetRowStride + column * targetColumnStride + l
+      let from = unsafe source + row * rowStride + column * columnStep * lanes + l
+      var sum: Element = unsafe bias.map { unsafe $0[channel] } ?? 0
+      if accumulate { unsafe sum = target[at] }
+      for segment in 0..<segmentCount {
+        let segment = unsafe segments + 3 * segment
+        guard unsafe isValid(segment[2], row, column) else { continue }
+        for i in unsafe Int(starts[Int(segment[0])])..<Int(starts[Int(segment[1])]) {
+          unsafe sum += values[i] * from[Int(entries[i]) * lanes]
+        }
+      }
+      unsafe target[at] = sum
+    }
+  }
+
+  @specialized(where Element == Double)
+  @unsafe public static func correlateRegion(
+    _ source: UnsafePointer<Element>, rowStride: Int, columnStep: Int,
+    with gradient: UnsafePointer<Element>, gradientRowStride: Int, gradientColumnStride: Int,
+    gradientStride: Int, firstRow: Int, firstColumn: Int, entries: UnsafePointer<Int32>,
+    starts: UnsafePointer<Int32>, startStride: Int, segments: UnsafePointer<Int32>,
+    segmentCount: Int, channels: Int, into target: UnsafeMutablePointer<Element>
+  ) {
+    for channel in 0..<channels {
+      let starts = unsafe starts + channel * startStride
+      for segment in 0..<segmentCount {
+        let segment = unsafe segments + 3 * segment
+        for i in unsafe Int(starts[Int(segment[0])])..<Int(starts[Int(segment[1])]) {
+          var sum: Element = 0
+          for row in firstRow..<regionRows {
+            for column in firstColumn..<regionColumns where unsafe isValid(segment[2], row, column)
+            {
+              let from =
+                unsafe source + Int(entries[i]) * lanes + row * rowStride
+                + column * columnStep * lanes
+              let by =
+                unsafe gradient + channel * gradientStride + row * gradientRowStride
+                + column * gradientColumnStride
+              for l in 0..<lanes { unsafe sum += from[l] * by[l] }
+            }
           }
           unsafe target[i] += sum
         }

@@ -1,104 +1,71 @@
-// The inner loop of the gradient of kept weights in binary32. What must not live here: the loop
-// over tiles and the division among threads, which belong to the engine.
+// The inner loop of the gradient of kept weights in binary32, over points. What must not live here:
+// the loop over tiles and the division among threads, which belong to the engine.
 
 extension SparseTiles {
   /// Adds the products of one tile to the gradients of kept weights: for each target channel c and
-  /// each entry i of its segments, target[i] += the sum over points t and their sixteen samples of
-  /// gradient[c * gradientStride + gradientOffsets[t]] * source[sourceOffsets[t] +
-  /// entries[i] * unit]. The other parameters are those of `multiply`.
+  /// each entry i of its segments, target[i] += the sum over the first `count` points t and their
+  /// sixteen samples of gradient[c * gradientStride + gradientOffsets[t]] *
+  /// source[sourceOffsets[t] + entries[i] * unit]. The other parameters are those of `multiply`.
   ///
-  /// - Parameter points: any number.
+  /// - Parameter count: the points that are added; the offsets of the others must be valid, too.
   @unsafe public static func correlate(
     _ source: UnsafePointer<Float>, sourceOffsets: UnsafePointer<Int>, unit: Int,
     with gradient: UnsafePointer<Float>, gradientOffsets: UnsafePointer<Int>, gradientStride: Int,
-    points: Int, entries: UnsafePointer<Int32>, starts: UnsafePointer<Int32>, startStride: Int,
+    count: Int, entries: UnsafePointer<Int32>, starts: UnsafePointer<Int32>, startStride: Int,
     segments: UnsafePointer<Int32>, segmentCount: Int, channels: Int,
     into target: UnsafeMutablePointer<Float>
   ) {
-    let taps = FullTapTile.taps
-    let tile = unsafe PointSums(
-      source: UnsafeRawPointer(source), sourceOffsets: sourceOffsets, gradient: gradient,
-      gradientOffsets: gradientOffsets, points: points, unit: unit &* MemoryLayout<Float>.stride)
-    unsafe withUnsafeTemporaryAllocation(of: Int32.self, capacity: 4 * taps) { buffer in
-      guard let pending = buffer.baseAddress else { return }
-      let places = unsafe pending + 2 * taps
-      for channel in 0..<channels {
-        let starts = unsafe starts + channel &* startStride
-        let offset = channel &* gradientStride
-        var count = 0
-        for segment in 0..<segmentCount {
-          var i = unsafe Int(starts[Int(segments[2 &* segment])])
-          let end = unsafe Int(starts[Int(segments[2 &* segment &+ 1])])
-          while i &+ taps <= end {
-            unsafe tile.add(entries + i, offset, to: target + i)
-            i &+= taps
-          }
-          // What is left of a segment is joined with what is left of others.
-          while i < end {
-            unsafe pending[count] = entries[i]
-            unsafe places[count] = Int32(truncatingIfNeeded: i)
-            i &+= 1
-            count &+= 1
-          }
-          if count >= taps {
-            unsafe tile.add(pending, offset, to: target, at: places, count: taps)
-            count &-= taps
-            for k in 0..<count {
-              unsafe pending[k] = pending[taps &+ k]
-              unsafe places[k] = places[taps &+ k]
+    let bytes = unit &* MemoryLayout<Float>.stride
+    let capacity = PendingSums.capacity
+    unsafe withUnsafeTemporaryAllocation(of: SixteenLanes.self, capacity: capacity) { buffer in
+      unsafe withUnsafeTemporaryAllocation(of: Int.self, capacity: capacity) { places in
+        guard let buffer = buffer.baseAddress, let places = places.baseAddress else { return }
+        let pending = unsafe PendingSums(buffer)
+        var tile = unsafe FullPointTile(source, sourceOffsets)
+        for channel in 0..<channels {
+          let starts = unsafe starts + channel &* startStride
+          tile.set(0)
+          unsafe tile.load(gradient + channel &* gradientStride, gradientOffsets, count)
+          var waiting = 0
+          for segment in 0..<segmentCount {
+            var i = unsafe Int(starts[Int(segments[2 &* segment])])
+            let end = unsafe Int(starts[Int(segments[2 &* segment &+ 1])])
+            while i < end {
+              let stop = min(end, i &+ capacity &- waiting)
+              let first = i
+              while i < stop {
+                var (even, odd) = (SixteenLanes(), SixteenLanes())
+                unsafe tile.addProducts(at: Int(entries[i]) &* bytes, to: &even, &odd)
+                pending.set(waiting &+ i &- first, to: even + odd)
+                i &+= 1
+              }
+              for k in first..<stop { unsafe places[waiting &+ k &- first] = k }
+              waiting &+= stop &- first
+              if waiting == capacity {
+                unsafe pending.add(waiting, to: target, at: places)
+                waiting = 0
+              }
             }
           }
-        }
-        if count > 0 {
-          for k in count..<taps { unsafe pending[k] = pending[0] }
-          unsafe tile.add(pending, offset, to: target, at: places, count: count)
+          if waiting > 0 { unsafe pending.add(waiting, to: target, at: places) }
         }
       }
     }
   }
 }
 
-/// The points of a tile, and the loop over them.
-@safe private struct PointSums {
-  let source: UnsafeRawPointer
-  let sourceOffsets: UnsafePointer<Int>
-  let gradient: UnsafePointer<Float>
-  let gradientOffsets: UnsafePointer<Int>
-  let points: Int
-  /// Bytes.
-  let unit: Int
-
-  /// The sums of as many entries as a tile has taps.
+extension PendingSums {
+  /// Adds the sums of the first `count` vectors to the elements at `places`.
   @inline(__always)
-  private func sums(_ entries: UnsafePointer<Int32>, _ offset: Int) -> FullTapTile {
-    var tile = unsafe FullTapTile(entries, unit: unit)
-    let gradient = unsafe gradient + offset
-    for t in 0..<points {
-      let vector = unsafe UnsafeRawPointer(gradient + gradientOffsets[t])
-        .loadUnaligned(as: SixteenLanes.self)
-      unsafe tile.add(vector, at: source + sourceOffsets[t] &* MemoryLayout<Float>.stride)
+  fileprivate func add(
+    _ count: Int, to target: UnsafeMutablePointer<Float>, at places: UnsafePointer<Int>
+  ) {
+    // Places ascend.
+    if count == PendingSums.capacity, unsafe places[count &- 1] &- places[0] == count &- 1 {
+      unsafe add(count, to: target + places[0])
+      return
     }
-    return tile
-  }
-
-  /// Adds the sums to adjacent elements.
-  @inline(__always)
-  func add(
-    _ entries: UnsafePointer<Int32>, _ offset: Int, to target: UnsafeMutablePointer<Float>
-  ) {
-    let total = unsafe sums(entries, offset).total
-    let place = UnsafeMutableRawPointer(target)
-    let sum = unsafe UnsafeRawPointer(place).loadUnaligned(as: type(of: total)) + total
-    unsafe place.storeBytes(of: sum, as: type(of: total))
-  }
-
-  /// Adds the first sums to the elements at `places`.
-  @inline(__always)
-  func add(
-    _ entries: UnsafePointer<Int32>, _ offset: Int, to target: UnsafeMutablePointer<Float>,
-    at places: UnsafePointer<Int32>, count: Int
-  ) {
-    let total = unsafe sums(entries, offset).total
-    for k in 0..<count { unsafe target[Int(places[k])] += total[k] }
+    let totals = totals()
+    for i in 0..<count { unsafe target[places[i]] += totals[i] }
   }
 }

@@ -40,7 +40,7 @@ public enum SparseTiles {
       let to = unsafe target + channel &* targetStride
       let starts = unsafe starts + channel &* startStride
       if accumulate {
-        unsafe tile.load(to, targetOffsets)
+        unsafe tile.load(to, targetOffsets, points)
       } else if let bias = unsafe bias {
         unsafe tile.set(bias[channel])
       } else {

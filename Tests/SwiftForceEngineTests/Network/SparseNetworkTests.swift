@@ -106,7 +106,7 @@ struct SparseNetworkTests {
           #expect(absoluteError(found, expected) < 1e-11, "stage \(number)")
         }
       }
-      networks.forEach { $0.resetOptimizer() }
+      for network in networks { network.resetOptimizer() }
       for network in networks { _ = try network.train(batch: batch, sgd: sgd) }
       for (expected, found) in zip(networks[0].values, networks[1].values) {
         #expect(absoluteError(found, expected) < 1e-11)

@@ -69,7 +69,8 @@ final class SparseBench<Element: BLASScalar> {
     let (rows, columns) = (form.rows, form.columns)
     let bytes = try Arena(mask)
     weights = try SparseWeights(
-      mask: bytes.all, inputs: form.inputs, outputs: form.outputs, rows: rows, columns: columns)
+      mask: bytes.all, inputs: form.inputs, outputs: form.outputs, rows: rows, columns: columns,
+      region: loops.region)
     computation = SparseComputation(
       weights: weights, batch: batch, loops: loops, team: Team(workers: workers))
     let sizes = [
@@ -84,7 +85,9 @@ final class SparseBench<Element: BLASScalar> {
     input = try Arena(numbers(sizes[0], 1))
     outputGradient = try Arena(numbers(sizes[1], 2))
     bias = try Arena(numbers(form.outputs, 3))
-    values = try Arena(numbers(weights.count, 4))
+    // The order of the compact array may differ between loops.
+    let dense = numbers(mask.count, 4)
+    values = try Arena(weights.positions.values.map { dense[Int($0)] })
     output = try Arena(count: sizes[1])
     inputGradient = try Arena(count: sizes[0])
     gradient = try Arena(count: weights.count)
@@ -116,8 +119,14 @@ final class SparseBench<Element: BLASScalar> {
     computeWeightGradient()
   }
 
-  /// Everything that `run` computes.
-  var results: [[Element]] { [output.values, inputGradient.values, gradient.values] }
+  /// Everything that `run` computes, the gradient of the weights in the order of the dense array.
+  var results: [[Element]] {
+    [output.values, inputGradient.values, inDenseOrder(gradient.values)]
+  }
+
+  private func inDenseOrder<Number>(_ compact: [Number]) -> [Number] {
+    zip(weights.positions.values, compact).sorted { $0.0 < $1.0 }.map(\.1)
+  }
 
   /// The compact array as a dense one, and back.
   func unpacked() throws -> [Element] {
@@ -139,7 +148,7 @@ final class SparseBench<Element: BLASScalar> {
     workspace.vector(at: computation.workspace, count: 64).values.allSatisfy { $0 == -77 }
   }
 
-  /// Output, gradient of the inputs, and gradient of the kept weights in their order, as sums over
+  /// Output, gradient of the inputs, and gradient of the kept weights, as sums over
   /// the dense weights that the mask keeps.
   func definition() -> [[Double]] {
     let (rows, columns, kernel) = (form.rows, form.columns, form.kernel)
@@ -170,16 +179,28 @@ final class SparseBench<Element: BLASScalar> {
         guard (0..<rows.inputs).contains(row), (0..<columns.inputs).contains(column) else {
           continue
         }
-        for sample in 0..<samples {
-          let from = place(
-            form.inputs * inputSize, i * inputSize + row * columns.inputs + column, sample)
-          let to = place(form.outputs * outputSize, o * outputSize + out, sample)
-          y[to] += w[number] * x[from]
-          dx[from] += w[number] * g[to]
-          dw[number] += g[to] * x[from]
+        let (input, output) = (i * inputSize + row * columns.inputs + column, o * outputSize + out)
+        for block in stride(from: 0, to: samples, by: batch.lanes) {
+          let from = place(form.inputs * inputSize, input, block)
+          let to = place(form.outputs * outputSize, output, block)
+          dw[number] += addProducts(w[number], x, from, g, to, &y, &dx, count: batch.lanes)
         }
       }
     }
-    return [y, dx, dw]
+    return [y, dx, inDenseOrder(dw)]
   }
+}
+
+/// Adds weight * x to y and weight * g to dx; returns the sum of x * g.
+private func addProducts(
+  _ weight: Double, _ x: [Double], _ from: Int, _ g: [Double], _ to: Int, _ y: inout [Double],
+  _ dx: inout [Double], count: Int
+) -> Double {
+  var sum = 0.0
+  for l in 0..<count {
+    y[to + l] += weight * x[from + l]
+    dx[from + l] += weight * g[to + l]
+    sum += g[to + l] * x[from + l]
+  }
+  return sum
 }

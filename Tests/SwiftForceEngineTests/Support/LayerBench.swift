@@ -56,8 +56,7 @@ final class LayerBench<Element: BLASScalar> {
     layer = try form.description.makeLayer([Shape](repeating: form.shape, count: sources))
     normalization = form.normalization
     self.batch = batch
-    context = ExecutionContext(team: Team(workers: workers), tiles: Element.tiles(at: level),
-      sparseLoops: Element.sparseLoops(at: level))
+    context = ExecutionContext(team: Team(workers: workers), tiles: Element.tiles(at: level))
     let padded = Shape.padded(batch: batch)
     let (size, outputs) = (form.shape.features * padded, layer.outputShape.features * padded)
     inputShape = form.shape
@@ -88,7 +87,8 @@ final class LayerBench<Element: BLASScalar> {
     Pass(
       input: activation(inputs[0], inputShape),
       addend: inputs.count > 1 ? activation(inputs[1], inputShape) : nil,
-      output: activation(target ?? output, layer.outputShape), parameters: parameters.map(\.all), sparse: nil,
+      output: activation(target ?? output, layer.outputShape), parameters: parameters.map(\.all),
+      sparse: nil,
       saved: saved.all,
       normalization: normalization, workspace: workspace.vector(at: 0, count: workspaceCount),
       context: context)

@@ -14,16 +14,18 @@ from swiftforce import cli
 SHORT = ("--steps", "2", "--epochs", "1", "--sparsity", "0.9", "0.5")
 
 
-def cells(output: str) -> dict[str, list[str]]:
-    """The table: its first column, and the others."""
-    table = output.split("\n\n")[2].splitlines()
+def cells(output: str, part: int = 2) -> dict[str, list[str]]:
+    """A table: its first column, and the others."""
+    table = output.split("\n\n")[part].splitlines()
     return {row.split("  ")[0]: re.split(r"\s{2,}", row)[1:] for row in table}
 
 
 def assert_table(output: str) -> None:
-    table = cells(output)
-    assert table.pop("method") == ["50 %", "90 %"]
-    assert list(table) == ["force", "dense", "snip"]
+    table, speeds = cells(output), cells(output, 4)
+    for each in (table, speeds):
+        assert each.pop("method") == ["50 %", "90 %"]
+        assert list(each) == ["force", "dense", "snip"]
+    assert speeds["dense"] == ["1.0", "1.0"]
     for row in table.values():
         assert len(row) == 2
         assert all(re.fullmatch(r"\d{1,3}\.\d\d", cell) for cell in row)

@@ -92,6 +92,16 @@ def test_rows() -> None:
     ]
 
 
+def test_speeds_are_relative_to_the_dense_network() -> None:
+    settings = demo.Settings(sparsities=(0.9, 0.99), methods=("dense", "snip"))
+    training = {("dense", 0.9): 6.0, ("dense", 0.99): 6.0, ("snip", 0.9): 3.0, ("snip", 0.99): 0.5}
+    assert demo.speed_rows(demo.Outcome(training=training), settings) == [
+        ["method", "90 %", "99 %"],
+        ["dense", "1.0", "1.0"],
+        ["snip", "2.0", "12.0"],
+    ]
+
+
 def test_the_data_are_not_changed(data: Dataset) -> None:
     before = data.train_x.tobytes(), data.train_y.tobytes()
     demo.run(data, demo.Settings(LENET, (0.5,), ("force",), steps=2, epochs=1))

@@ -19,6 +19,7 @@ from swiftforce.cli.arguments import (
 from swiftforce.datasets import fashion_mnist
 from swiftforce.errors import RunsFileError, printable
 from swiftforce.experiments import (
+    DENSE,
     NETWORKS,
     Result,
     compared_methods,
@@ -190,6 +191,10 @@ def _demo(options: argparse.Namespace) -> None:
     outcome = demo.run(data, settings)
     print()
     tables.show("Test accuracy in % by share of weights removed", demo.rows(outcome, settings))
+    if DENSE in settings.methods:
+        print()
+        title = "Training, times as fast as the dense network"
+        tables.show(title, demo.speed_rows(outcome, settings))
     for note in outcome.notes:
         print(f"\nnote: {note}")
     print(f"\n{outcome.seconds:.0f} seconds")

@@ -9,9 +9,10 @@ Options and printed text belong to `swiftforce.cli`; methods and networks to the
 
 from swiftforce.experiments import bench, demo, figure, figure_report, plots, results_csv
 from swiftforce.experiments.architectures import NETWORKS
-from swiftforce.experiments.runs import Result, compared_methods
+from swiftforce.experiments.runs import DENSE, Result, compared_methods
 
 __all__ = [
+    "DENSE",
     "NETWORKS",
     "Result",
     "bench",

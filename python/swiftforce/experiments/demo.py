@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from swiftforce.datasets import Dataset
@@ -43,9 +43,10 @@ class Settings:
 
 @dataclass
 class Outcome:
-    """Test accuracies by method and sparsity, notes about them, and seconds of the whole."""
+    """Test accuracies and seconds of training by method and sparsity, notes, and seconds of all."""
 
     accuracy: dict[tuple[str, float], float] = field(default_factory=dict)
+    training: dict[tuple[str, float], float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -66,6 +67,7 @@ def run(data: Dataset, settings: Settings) -> Outcome:
             result = perform(each, data, on_epoch=work.advance)
             shares = settings.sparsities if each.method == DENSE else (each.sparsity,)
             outcome.accuracy |= {(each.method, share): result.accuracy for share in shares}
+            outcome.training |= {(each.method, share): result.train_seconds for share in shares}
             outcome.notes += [f"{each.name}: {text}" for text in result.warnings]
     outcome.seconds = time.perf_counter() - start
     return outcome
@@ -87,9 +89,23 @@ def _run(data: Dataset, settings: Settings, method: str, sparsity: float) -> Run
 
 def rows(outcome: Outcome, settings: Settings) -> list[list[str]]:
     """The table of test accuracies in percent: a row per method, a column per sparsity."""
+    percent = {key: f"{100 * accuracy:.2f}" for key, accuracy in outcome.accuracy.items()}
+    return _table(percent, settings)
+
+
+def speed_rows(outcome: Outcome, settings: Settings) -> list[list[str]]:
+    """The same table of how many times as fast training was as that of the dense network."""
+    times = {
+        (method, share): f"{outcome.training[DENSE, share] / max(seconds, 1e-9):.1f}"
+        for (method, share), seconds in outcome.training.items()
+    }
+    return _table(times, settings)
+
+
+def _table(cells: Mapping[tuple[str, float], str], settings: Settings) -> list[list[str]]:
     heading = ["method", *(f"{100 * sparsity:.4g} %" for sparsity in settings.sparsities)]
     body = [
-        [method, *(f"{100 * outcome.accuracy[method, share]:.2f}" for share in settings.sparsities)]
+        [method, *(cells[method, share] for share in settings.sparsities)]
         for method in settings.methods
     ]
     return [heading, *body]

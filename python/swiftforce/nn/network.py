@@ -207,12 +207,12 @@ class Network:
         >>> net = nn.Network([nn.Linear(40, 30), nn.ReLU(), nn.Linear(30, 2)])
         >>> net.apply({"0.weight": np.eye(30, 40, dtype=bool), "2.weight": np.ones((2, 30), bool)})
         >>> net.plan()
-        weight     kept     of  outputs  input gradients  weight gradients
-        0.weight  2.50%  1,200   sparse           sparse            sparse
-        2.weight  100.00%   60    dense            dense             dense
+        weight       kept     of  outputs  input gradients  weight gradients
+        0.weight    2.50%  1,200   sparse           sparse            sparse
+        2.weight  100.00%     60    dense            dense             dense
         """
         with native_call():
-            found = _core.network_plan(self._handle, len(self.weights))
+            found = _core.network_plan(self._handle)
         return layer_plans({name: array.size for name, array in self.weights.items()}, found)
 
     def apply(
