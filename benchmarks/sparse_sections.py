@@ -209,7 +209,9 @@ def _compared(
 
 
 def _masks(plan: Plan, network: Trained) -> dict[float, networks.Masks]:
-    return networks.force_masks(network.kind, plan.sparsities, plan.search_steps)
+    return networks.force_masks(
+        network.kind, plan.sparsities, plan.search_steps, fashion=plan.fashion
+    )
 
 
 def _figures(times: Times | None) -> Figures | None:
