@@ -77,7 +77,7 @@ bench: $(TOOLS)
 	$(BIN)/python -m benchmarks.sparse --quick --again
 	$(BIN)/python -m benchmarks.torch_force --quick --again
 else
-bench: $(TOOLS)
+bench: $(TOOLS) | data
 	$(BIN)/python -m benchmarks.selection \
 	  --document docs/PERFORMANCE.md --picture docs/performance.png
 	$(BIN)/python -m benchmarks.engine --document docs/PERFORMANCE.md

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from benchmarks.rows import Results, Row, markdown, print_tables, write_between
@@ -38,7 +38,7 @@ def measure(
     results: Results,
     arguments: argparse.Namespace,
     facts: str,
-    section: Callable[[str], Sequence[Row]],
+    section: Callable[[str], Iterable[Row]],
 ) -> None:
     """Measure the selected sections that have no results yet.
 

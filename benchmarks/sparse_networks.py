@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import swiftforce as sf
 import torch
-from swiftforce import _core, nn
+from swiftforce import _core, datasets, nn
 from swiftforce.native import native_call
+from swiftforce.nn.paths import unreachable_classes
 from swiftforce.nn.samples import check_samples
 
 from benchmarks.arrays import Array
@@ -32,7 +33,9 @@ SEARCH_BATCH = 32
 
 
 @lru_cache
-def force_masks(kind: Kind, sparsities: tuple[float, ...], steps: int) -> dict[float, Masks]:
+def force_masks(
+    kind: Kind, sparsities: tuple[float, ...], steps: int, *, fashion: bool = False
+) -> dict[float, Masks]:
     """Masks of one search, copied whenever it reaches one of these sparsities.
 
     Parameters
@@ -40,6 +43,13 @@ def force_masks(kind: Kind, sparsities: tuple[float, ...], steps: int) -> dict[f
     steps : int
         Steps to the last sparsity by the exponential schedule, without those that are added to
         reach the others.
+    fashion : bool
+        Whether to search with Fashion-MNIST, of which layers keep other shares than of noise.
+
+    Raises
+    ------
+    RuntimeError
+        If half of the classes have lost all paths: the network would be fast for a wrong reason.
     """
     net = kind.make()
     size = sum(weight.size for weight in net.weights.values())
@@ -47,13 +57,24 @@ def force_masks(kind: Kind, sparsities: tuple[float, ...], steps: int) -> dict[f
     keeps = {*sf.schedule_keeps("exponential", size, min(wanted), steps), *wanted}
     schedule = sorted(keeps, reverse=True)
     search = sf.MaskSearch(net.weights, method="force", schedule=schedule)
-    gradients = net.gradients_on(*samples(4 * SEARCH_BATCH), batch_size=SEARCH_BATCH)
+    x, y = (fashion_samples if fashion else samples)(4 * SEARCH_BATCH)
+    gradients = net.gradients_on(x, y, batch_size=SEARCH_BATCH)
     found = {}
     for keep in schedule:
         search.step(gradients(search.masked_weights))
         if keep in wanted:
+            lost = unreachable_classes(net.layers, net.input_shape, search.masks)
+            if 2 * len(lost) >= net.classes:
+                raise RuntimeError(f"{kind} has lost the paths to {len(lost)} classes")
             found[wanted[keep]] = {name: mask.copy() for name, mask in search.masks.items()}
     return found
+
+
+def fashion_samples(n: int) -> tuple[Array, Array]:
+    """The first images of Fashion-MNIST, with a frame, in three equal channels of 32 by 32."""
+    data = datasets.fashion_mnist()
+    framed = np.pad(data.train_x[:n], ((0, 0), (0, 0), (2, 2), (2, 2)))
+    return np.repeat(framed, 3, axis=1), data.train_y[:n]
 
 
 def share_of_products(kind: Kind, masks: Mapping[str, Array]) -> float:

@@ -1,8 +1,8 @@
 """Libraries that compute over kept weights, each in a Python of its own.
 
 `PeerProcess` runs this module with that Python, which needs torch and the library but nothing else
-of this repository. The process reads what to compute from a file, checks the library against torch,
-says what it is ready for, and computes it once for each line that it reads.
+of this repository. The process reads tasks from a file, checks the library against torch, says that
+it is ready, and does a task once for each line that has its number.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ CLOSE = 1e-3
 
 
 class PeerProcess:
-    """A process that computes one thing with a library, as often as it is called.
+    """A process that does tasks with a library, one whenever it is called.
 
     Parameters
     ----------
     python : str
         The Python to run.
     library : {"sparseprop", "sparselab"}
-    task : dict
+    tasks : list of dict
         What `layer_call` or `network_call` takes.
     threads : int
 
@@ -46,10 +46,12 @@ class PeerProcess:
         If the library is missing or computes something else.
     """
 
-    def __init__(self, python: str, library: str, task: dict[str, Any], threads: int) -> None:
+    def __init__(
+        self, python: str, library: str, tasks: list[dict[str, Any]], threads: int
+    ) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "task.pt"
-            torch.save(task, file)
+            file = Path(folder) / "tasks.pt"
+            torch.save(tasks, file)
             self._process = subprocess.Popen(
                 [python, "-m", "benchmarks.sparse_peers", library, str(file), str(threads)],
                 cwd=Path(__file__).parents[1],
@@ -59,9 +61,9 @@ class PeerProcess:
             )
             self._expect("ready")
 
-    def __call__(self) -> None:
-        """Compute once."""
-        self._process.stdin.write("\n")
+    def __call__(self, number: int) -> None:
+        """Do a task once, by its place in the list."""
+        self._process.stdin.write(f"{number}\n")
         self._process.stdin.flush()
         self._expect("done")
 
@@ -233,12 +235,13 @@ def _main() -> None:
     name, file, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
     output, sys.stdout = sys.stdout, sys.stderr  # libraries print, too
-    task = torch.load(file, weights_only=False)
-    call = (network_call if "module" in task else layer_call)(name, task)
-    call()
-    print("ready", file=output, flush=True)
-    for _ in sys.stdin:
+    tasks = torch.load(file, weights_only=False)
+    calls = [(network_call if "module" in task else layer_call)(name, task) for task in tasks]
+    for call in calls:
         call()
+    print("ready", file=output, flush=True)
+    for line in sys.stdin:
+        calls[int(line)]()
         print("done", file=output, flush=True)
 
 

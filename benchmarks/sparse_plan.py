@@ -55,6 +55,8 @@ class Plan:
         Samples of a step.
     search_steps : int
         Steps of the searches, and of that for the masks.
+    fashion : bool
+        Whether masks are found with Fashion-MNIST, not with noise.
     inference : tuple of (int, tuple of (float, float))
         Batch sizes, and the ratios to torch that are aimed at.
     threads : int
@@ -69,6 +71,7 @@ class Plan:
     sparsities: tuple[float, ...]
     batch: int = 128
     search_steps: int = 12
+    fashion: bool = True
     inference: tuple[tuple[int, Targets], ...] = (
         (64, ((0.9, 3.7), (0.99, 12))),
         (1, ((0.9, 4), (0.99, 15))),
@@ -76,7 +79,7 @@ class Plan:
     memory_targets: Targets = ((0.99, 0.03), (0.995, 0.02))
     threads: int = 2
     repeats: int = 3
-    layer_repeats: int = 7
+    layer_repeats: int = 5
     inference_repeats: int = 11
 
 
@@ -116,6 +119,7 @@ QUICK = Plan(
     sparsities=(0.9,),
     batch=16,
     search_steps=2,
+    fashion=False,
     inference=((16, ()), (1, ())),
     memory_targets=(),
     repeats=2,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from benchmarks import sparse_layers as layers
@@ -34,11 +35,12 @@ def layer_rows(plan: Plan, pythons: Pythons) -> Iterator[Row]:
         libraries = (SPARSEPROP, SPARSELAB) if linear else (SPARSEPROP,)
         with ExitStack() as processes:
             ours, calls = _layer_calls(plan, layer)
+            tasks = [layers.task_of(layer, each, plan.batch) for each in plan.layer_sparsities]
             for library in set(libraries) & set(pythons):
-                for sparsity in plan.layer_sparsities:
-                    task = layers.task_of(layer, sparsity, plan.batch)
-                    process = PeerProcess(pythons[library], library, task, plan.threads)
-                    calls[_at(library, sparsity)] = processes.enter_context(process)
+                process = PeerProcess(pythons[library], library, tasks, plan.threads)
+                processes.enter_context(process)
+                for number, sparsity in enumerate(plan.layer_sparsities):
+                    calls[_at(library, sparsity)] = partial(process, number)
             times = in_turn(calls, plan.layer_repeats)
         found = _per_call(layer, times, ours)
         for sparsity in plan.layer_sparsities:
@@ -71,8 +73,8 @@ def training_rows(plan: Plan, pythons: Pythons, network: Trained) -> Iterator[Ro
         with ExitStack() as processes:
             if network.with_sparseprop and SPARSEPROP in pythons:
                 task = networks.step_task(net, x, y)
-                process = PeerProcess(pythons[SPARSEPROP], SPARSEPROP, task, plan.threads)
-                calls[SPARSEPROP] = processes.enter_context(process)
+                process = PeerProcess(pythons[SPARSEPROP], SPARSEPROP, [task], plan.threads)
+                calls[SPARSEPROP] = partial(processes.enter_context(process), 0)
             calls[OURS] = networks.training_step(net, x, y)
             losses = {what: calls[what]() for what in (OURS, DENSE, TORCH)}
             networks.check_losses(losses)
@@ -207,7 +209,9 @@ def _compared(
 
 
 def _masks(plan: Plan, network: Trained) -> dict[float, networks.Masks]:
-    return networks.force_masks(network.kind, plan.sparsities, plan.search_steps)
+    return networks.force_masks(
+        network.kind, plan.sparsities, plan.search_steps, fashion=plan.fashion
+    )
 
 
 def _figures(times: Times | None) -> Figures | None:

@@ -161,5 +161,5 @@ def test_a_peer_that_is_missing_stops_the_benchmark(capfd: pytest.CaptureFixture
 
     task = task_of(Layer(1, 8, 8), 0.5, 16)
     with pytest.raises(RuntimeError, match="a peer's process failed"):
-        PeerProcess(sys.executable, "sparseprop", task, 1)
+        PeerProcess(sys.executable, "sparseprop", [task], 1)
     assert "No module named 'sparseprop'" in capfd.readouterr().err
