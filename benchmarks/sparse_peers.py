@@ -59,7 +59,11 @@ class PeerProcess:
                 stdout=subprocess.PIPE,
                 text=True,
             )
-            self._expect("ready")
+            try:
+                self._expect("ready")
+            except BaseException:
+                self._end()
+                raise
 
     def __call__(self, number: int) -> None:
         """Do a task once, by its place in the list."""
@@ -77,6 +81,9 @@ class PeerProcess:
         trace: TracebackType | None,
     ) -> None:
         """End the process."""
+        self._end()
+
+    def _end(self) -> None:
         self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait()
