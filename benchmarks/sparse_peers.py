@@ -59,11 +59,7 @@ class PeerProcess:
                 stdout=subprocess.PIPE,
                 text=True,
             )
-            try:
-                self._expect("ready")
-            except BaseException:
-                self._end()
-                raise
+            self._expect("ready")
 
     def __call__(self, number: int) -> None:
         """Do a task once, by its place in the list."""
@@ -81,16 +77,12 @@ class PeerProcess:
         trace: TracebackType | None,
     ) -> None:
         """End the process."""
-        self._end()
-
-    def _end(self) -> None:
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait()
+        self._process.__exit__(kind, error, trace)
 
     def _expect(self, word: str) -> None:
         if self._process.stdout.readline().strip() != word:
             self._process.kill()
+            self._process.__exit__(None, None, None)
             raise RuntimeError("a peer's process failed; its message is above")
 
 

@@ -66,23 +66,23 @@ def training_rows(plan: Plan, pythons: Pythons, network: Trained) -> Iterator[Ro
         share = networks.share_of_products(kind, masks)
         yield Row(**facts, what="multiply-adds left", against="all", ratio=share, percent=True)
         net = networks.masked(kind, masks)
-        calls: dict[str, Call] = {
-            DENSE: networks.training_step(networks.masked(kind, masks, "dense"), x, y),
-            TORCH: networks.torch_training_step(net, x, y),
-        }
+        calls: dict[str, Call] = {TORCH: networks.torch_training_step(net, x, y)}
+        peers = [SPARSEPROP] if network.with_sparseprop else []
         with ExitStack() as processes:
-            if network.with_sparseprop and SPARSEPROP in pythons:
-                task = networks.step_task(net, x, y)
-                process = PeerProcess(pythons[SPARSEPROP], SPARSEPROP, [task], plan.threads)
-                calls[SPARSEPROP] = partial(processes.enter_context(process), 0)
+            for peer in set(peers) & set(pythons):
+                tasks = [networks.step_task(net, x, y)]
+                process = PeerProcess(pythons[peer], peer, tasks, plan.threads)
+                calls[peer] = partial(processes.enter_context(process), 0)
+            if network.with_dense:
+                dense = networks.masked(kind, masks, "dense")
+                calls[DENSE] = networks.training_step(dense, x, y)
             calls[OURS] = networks.training_step(net, x, y)
-            losses = {what: calls[what]() for what in (OURS, DENSE, TORCH)}
-            networks.check_losses(losses)
-            runs = dict.fromkeys((DENSE, TORCH), network.dense_runs)
+            slow = calls.keys() & {DENSE, TORCH}
+            networks.check_losses({what: calls[what]() for what in (OURS, *slow)})
+            runs = dict.fromkeys(slow, network.dense_runs)
             times = in_turn(calls, plan.repeats, fewer=runs)
-        shown = {what: _figures(times.get(what)) for what in (OURS, DENSE, TORCH)}
-        if network.with_sparseprop:
-            shown[SPARSEPROP] = _figures(times.get(SPARSEPROP))
+        order = [OURS, *([DENSE] if network.with_dense else []), TORCH, *peers]
+        shown = {what: _figures(times.get(what)) for what in order}
         targets = {TORCH: network.targets, SPARSEPROP: network.sparseprop_targets}
         yield from _compared(facts, shown, _at_sparsity(targets, sparsity))
 
