@@ -124,6 +124,7 @@ QUICK = Plan(
     batch=16,
     search_steps=2,
     fashion=False,
+    threads=1,  # two wait for each other where a test runs beside others
     inference=((16, ()), (1, ())),
     memory_targets=(),
     repeats=2,
