@@ -83,7 +83,7 @@ class Plan:
     threads: int = 2
     repeats: int = 3
     layer_repeats: int = 5
-    inference_repeats: int = 11
+    inference_repeats: int = 7
 
 
 _WINS_EARLY = ((0.4, 1.0),)
@@ -104,7 +104,7 @@ FULL = Plan(
             _targets(2.5, 4.2, 7, 10, 13),
             sparseprop_targets=_targets(2.3, 3, 4.3, 5.5, 5.5),
         ),
-        Trained(Kind("resnet", 18), _targets(2.2, 3.5, 5.5, 7, 9)),
+        Trained(Kind("resnet", 18), _targets(2.2, 3.5, 5.5, 7, 9), with_sparseprop=False),
         Trained(
             Kind("resnet", 50),
             _targets(2.2, 3.5, 5.5, 7, 9),
