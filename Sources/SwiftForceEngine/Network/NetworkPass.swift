@@ -101,11 +101,10 @@ struct NetworkPass<Element: BLASScalar> {
     return layer.gradient
   }
 
-  private func computation(
-    _ layer: SparseLayer<Element>, samples: Int = SparseBatch.width
-  ) -> SparseComputation<Element> {
+  /// What copies between dense and compact arrays; the batch has no effect on that.
+  private func computation(_ layer: SparseLayer<Element>) -> SparseComputation<Element> {
     SparseComputation(
-      weights: layer.weights, batch: SparseBatch(samples: samples, isFlat: false),
+      weights: layer.weights, batch: SparseBatch(samples: SparseBatch.width, isFlat: false),
       loops: layer.loops, team: context.team)
   }
 

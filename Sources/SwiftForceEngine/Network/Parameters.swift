@@ -1,7 +1,6 @@
 // The layout of a network's parameters: one arena, trained tensors first, each part in the order of
-// the layers, each tensor on its own cache lines. Gradients, momentum and masks use the layout of
-// the trained part, so that the optimizer processes all of it in one loop. What must not live here:
-// initial values and updates.
+// the layers, each tensor on its own cache lines. Masks use the layout of the trained part. What
+// must not live here: initial values and updates.
 
 import SwiftForceCore
 

@@ -101,13 +101,14 @@ struct Optimizer<Element: BLASScalar> {
     }
   }
 
-  /// Sets removed parameters, or their momentum, to zero.
+  /// Sets removed weights to zero, of those whose state is here.
   func clear(_ trained: Vector<Element>, whereRemovedBy mask: Arena<UInt8>) {
     for run in runs {
       trained.part(run.parameters).clear(whereRemovedBy: mask.all.part(run.parameters))
     }
   }
 
+  /// Sets the momentum of removed weights to zero.
   func clearMomentum(whereRemovedBy mask: Arena<UInt8>) {
     for run in runs {
       momentum.all.part(run.state..<run.state + run.parameters.count)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarking import ROOT, measured, run_quick
+from benchmarking import measured, run_quick
 from swiftforce import nn
 
 torch = pytest.importorskip("torch")
@@ -23,11 +23,6 @@ def run(folder: Path, *options: str) -> str:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return measured(tmp_path_factory, PAGE, run)
-
-
-@pytest.fixture
-def _benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT))
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import swiftforce as sf
-from benchmarking import ROOT, measured, run_quick
+from benchmarking import measured, run_quick
 
 torch = pytest.importorskip("torch")
 
@@ -26,11 +26,6 @@ def run(folder: Path, *options: str) -> str:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return measured(tmp_path_factory, PAGE, run)
-
-
-@pytest.fixture
-def _benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT))
 
 
 @pytest.mark.slow

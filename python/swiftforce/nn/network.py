@@ -193,7 +193,7 @@ class Network:
         """How each layer with a weight computes.
 
         Masked layers compute over their kept weights alone where that is faster: `apply` decides it
-        for each layer, and for each of its three products, by its density and its sizes. The
+        for each layer by its density and its sizes, for all three of its products alike. The
         results are the same up to the order of sums. Batches of fewer than 16 samples are computed
         over all weights.
 
