@@ -5,6 +5,8 @@
 #ifdef __linux__
 #include <sched.h>
 #endif
+#include <stdint.h>
+#include <sys/mman.h>
 
 int platform_cpu_level(void) {
 #if defined(__x86_64__)
@@ -35,6 +37,17 @@ int platform_cpu_count(void) {
 long long platform_memory(void) {
   long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
   return pages > 0 && size > 0 ? (long long)pages * size : 0;
+}
+
+void platform_release_pages(void *memory, size_t bytes) {
+#ifdef __linux__
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  uintptr_t start = ((uintptr_t)memory + page - 1) / page * page;
+  uintptr_t end = ((uintptr_t)memory + bytes) / page * page;
+  if (start < end) madvise((void *)start, end - start, MADV_DONTNEED);
+#else
+  (void)memory, (void)bytes;
+#endif
 }
 
 unsigned long platform_thread(void) {

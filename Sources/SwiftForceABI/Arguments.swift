@@ -3,6 +3,7 @@
 
 import CSwiftForce
 import SwiftForceCore
+import SwiftForceEngine
 
 /// Whether a pointer is aligned to its type. A null pointer is.
 func isAligned<T>(_ pointer: UnsafePointer<T>?) -> Bool {
@@ -196,6 +197,14 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
   var masks: [Mask] {
     unsafe arrays.map { array in
       unsafe Mask(
+        Arrays.data(array).assumingMemoryBound(to: UInt8.self), count: Int(array.count))
+    }
+  }
+
+  /// Views of masks to be written.
+  var writableMasks: [Vector<UInt8>] {
+    unsafe arrays.map { array in
+      unsafe Vector(
         Arrays.data(array).assumingMemoryBound(to: UInt8.self), count: Int(array.count))
     }
   }

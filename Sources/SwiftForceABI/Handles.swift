@@ -17,6 +17,9 @@ final class Synchronized<Object>: @unchecked Sendable {
     self.object = object
   }
 
+  /// The object, for what needs no lock.
+  var unlocked: Object { object }
+
   /// - Throws: `SF_IN_USE` for a call from within another call, as a callback may make. It would
   ///   wait for ever.
   func use(_ body: (inout Object) throws(Fault) -> Void) throws(Fault) {

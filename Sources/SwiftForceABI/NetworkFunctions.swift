@@ -32,6 +32,7 @@ public func networkCreate(
     let created = try mappingErrors { () throws(SFError) in
       try Network<Float>(layers: descriptions, inputShape: shape, seed: seed)
     }
+    for position in created.parameters.indices { created.holds.end(position) }
     unsafe handle.pointee = networks.add(created)
   }
 }
@@ -155,13 +156,6 @@ public func networkPlan(
       }
       unsafe count.pointee = Int64(all.count)
     }
-  }
-}
-
-@_cdecl("sf_network_reset")
-public func networkReset(_ network: Int64, _ error: UnsafeMutablePointer<sf_error>?) -> Int32 {
-  unsafe status(error) { () throws(Fault) in
-    try networks[network].use { (network) throws(Fault) in network.resetOptimizer() }
   }
 }
 

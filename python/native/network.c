@@ -1,57 +1,11 @@
-/* A network: its creation, parameters and masks. What must not live here: calls that take a batch
- * (training.c). */
+/* A network: its creation, parameters and masks. What must not live here: what changes or shows its
+ * state (network_state.c), and calls that take a batch (training.c). */
 #include "shim.h"
 
 const char network_name[] = "swiftforce.network";
 
 static void free_network(PyObject *capsule) {
   sf_network_release((int64_t)(intptr_t)PyCapsule_GetPointer(capsule, network_name), NULL);
-}
-
-/* A buffer over one parameter's memory. It keeps the network alive. */
-typedef struct {
-  PyObject_HEAD
-  PyObject *owner;
-  void *data;
-  Py_ssize_t bytes;
-} view_object;
-
-static int view_buffer(PyObject *self, Py_buffer *buffer, int flags) {
-  view_object *view = (view_object *)self;
-  return PyBuffer_FillInfo(buffer, self, view->data, view->bytes, 0, flags);
-}
-
-static void view_dealloc(PyObject *self) {
-  PyTypeObject *type = Py_TYPE(self);
-  freefunc release_memory = (freefunc)PyType_GetSlot(type, Py_tp_free);
-  Py_XDECREF(((view_object *)self)->owner);
-  release_memory(self);
-  Py_DECREF(type);
-}
-
-static PyType_Slot view_slots[] = {
-    {Py_bf_getbuffer, view_buffer},
-    {Py_tp_dealloc, view_dealloc},
-    {Py_tp_doc, "Memory of a network, which lives as long as this does."},
-    {0, NULL},
-};
-
-PyType_Spec view_spec = {
-    .name = "swiftforce._core.View",
-    .basicsize = sizeof(view_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = view_slots,
-};
-
-static PyObject *new_view(PyObject *module, PyObject *owner, void *data, Py_ssize_t bytes) {
-  PyTypeObject *type = (PyTypeObject *)state_of(module)->view_type;
-  allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-  view_object *view = (view_object *)allocate(type, 0);
-  if (!view) return NULL;
-  view->owner = Py_NewRef(owner);
-  view->data = data;
-  view->bytes = bytes;
-  return (PyObject *)view;
 }
 
 /* Fills a layer from a tuple of its fields, in the order of sf_layer. Returns 1, or 0 with an
@@ -126,45 +80,42 @@ PyObject *core_network_sizes(PyObject *module, PyObject *args) {
   return Py_BuildValue("(LL)", (long long)features, (long long)classes);
 }
 
-/* One parameter as (view, layer, role, shape). */
-static PyObject *parameter_tuple(PyObject *module, PyObject *owner, const sf_parameter *p) {
-  int64_t count = 1;
-  for (int32_t i = 0; i < p->rank; i++) count *= p->shape[i];
-  PyObject *view = new_view(module, owner, p->data, (Py_ssize_t)(count * (int64_t)sizeof(float)));
-  PyObject *shape = view ? integer_tuple(p->shape, p->rank) : NULL;
-  if (!shape) {
-    Py_XDECREF(view);
+sf_parameter *parameters_of(PyObject *module, int64_t handle, int64_t *count) {
+  sf_error error;
+  int32_t status;
+  Py_BEGIN_ALLOW_THREADS
+  status = sf_network_parameters(handle, NULL, 0, count, &error);
+  Py_END_ALLOW_THREADS
+  if (!check_status(module, status, &error)) return NULL;
+  sf_parameter *parameters = PyMem_Calloc((size_t)*count + 1, sizeof(sf_parameter));
+  if (!parameters) {
+    PyErr_NoMemory();
     return NULL;
   }
-  return Py_BuildValue("(NLiN)", view, (long long)p->layer, (int)p->role, shape);
+  Py_BEGIN_ALLOW_THREADS
+  status = sf_network_parameters(handle, parameters, *count, count, &error);
+  Py_END_ALLOW_THREADS
+  if (check_status(module, status, &error)) return parameters;
+  PyMem_Free(parameters);
+  return NULL;
 }
 
 PyObject *core_network_parameters(PyObject *module, PyObject *args) {
   PyObject *capsule;
   int64_t count = 0;
-  sf_error error;
-  sf_parameter *parameters = NULL;
-  int32_t status;
-  PyObject *result = NULL;
   if (!PyArg_ParseTuple(args, "O:network_parameters", &capsule)) return NULL;
   int64_t handle = handle_from(capsule, network_name);
   if (!handle) return NULL;
-  Py_BEGIN_ALLOW_THREADS
-  status = sf_network_parameters(handle, NULL, 0, &count, &error);
-  Py_END_ALLOW_THREADS
-  if (!check_status(module, status, &error)) return NULL;
-  parameters = PyMem_Calloc((size_t)count + 1, sizeof(sf_parameter));
-  if (!parameters) return PyErr_NoMemory();
-  Py_BEGIN_ALLOW_THREADS
-  status = sf_network_parameters(handle, parameters, count, &count, &error);
-  Py_END_ALLOW_THREADS
-  if (!check_status(module, status, &error)) goto done;
-  result = PyTuple_New((Py_ssize_t)count);
+  sf_parameter *parameters = parameters_of(module, handle, &count);
+  if (!parameters) return NULL;
+  PyObject *result = PyTuple_New((Py_ssize_t)count);
   for (int64_t i = 0; result && i < count; i++) {
-    PyObject *item = parameter_tuple(module, capsule, &parameters[i]);
+    const sf_parameter *p = &parameters[i];
+    PyObject *shape = integer_tuple(p->shape, p->rank);
+    PyObject *item =
+        shape ? Py_BuildValue("(LiN)", (long long)p->layer, (int)p->role, shape) : NULL;
     if (!item || PyTuple_SetItem(result, (Py_ssize_t)i, item) < 0) Py_CLEAR(result);
   }
-done:
   PyMem_Free(parameters);
   return result;
 }
@@ -216,18 +167,4 @@ PyObject *core_network_plan(PyObject *module, PyObject *args) {
 done:
   PyMem_Free(plans);
   return result;
-}
-
-PyObject *core_network_reset(PyObject *module, PyObject *args) {
-  PyObject *capsule;
-  sf_error error;
-  int32_t status;
-  if (!PyArg_ParseTuple(args, "O:network_reset", &capsule)) return NULL;
-  int64_t handle = handle_from(capsule, network_name);
-  if (!handle) return NULL;
-  Py_BEGIN_ALLOW_THREADS
-  status = sf_network_reset(handle, &error);
-  Py_END_ALLOW_THREADS
-  if (!check_status(module, status, &error)) return NULL;
-  return Py_NewRef(Py_None);
 }

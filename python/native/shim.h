@@ -74,10 +74,13 @@ extern const char *const report_names[];
 PyObject *report_dict(PyObject *module, const sf_report *r, const int64_t *layer_kept,
                       Py_ssize_t tensors);
 
-/* -------------------------------------------------------------------------- network (network.c) */
+/* ---------------------------------------------- networks (network.c, network_state.c) */
 
 /* The name of the capsules that hold a network's handle. */
 extern const char network_name[];
+
+/* The parameters of a network, to be freed with PyMem_Free. NULL with an exception set. */
+sf_parameter *parameters_of(PyObject *module, int64_t handle, int64_t *count);
 
 /* The type of the buffers over a network's parameters. */
 extern PyType_Spec view_spec;
@@ -109,8 +112,14 @@ PyObject *core_search_report(PyObject *module, PyObject *args);
 PyObject *core_network_create(PyObject *module, PyObject *args);
 PyObject *core_network_sizes(PyObject *module, PyObject *args);
 PyObject *core_network_parameters(PyObject *module, PyObject *args);
+PyObject *core_network_view(PyObject *module, PyObject *args);
 PyObject *core_network_apply(PyObject *module, PyObject *args);
 PyObject *core_network_plan(PyObject *module, PyObject *args);
+PyObject *core_network_masks(PyObject *module, PyObject *args);
+PyObject *core_network_magnitudes(PyObject *module, PyObject *args);
+PyObject *core_network_remember(PyObject *module, PyObject *args);
+PyObject *core_network_restore(PyObject *module, PyObject *args);
+PyObject *core_network_forget(PyObject *module, PyObject *args);
 PyObject *core_network_reset(PyObject *module, PyObject *args);
 
 PyObject *core_network_gradients(PyObject *module, PyObject *args);

@@ -7,6 +7,8 @@
 #include "library_calls.h"
 #include "memory_reserve.h"
 
+#include <stddef.h>
+
 /* The highest of the x86-64 levels 2, 3 and 4 that this CPU and its operating system support. It is 2
    if none is supported, and on other architectures, which have one level only. */
 int platform_cpu_level(void);
@@ -19,6 +21,10 @@ unsigned long platform_thread(void);
 
 /* The size of this machine's memory in bytes; 0 if it is unknown. */
 long long platform_memory(void);
+
+/* Gives the whole pages of a part of allocated memory back to the system, where it can. The memory
+   stays allocated; its contents are undefined until they are written again. */
+void platform_release_pages(void *memory, size_t bytes);
 
 /* Prefetches the cache line at an address, which need not be valid. */
 static inline void platform_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }

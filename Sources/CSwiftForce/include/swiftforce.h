@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 /* Increased whenever a struct or a prototype below changes. */
-#define SF_ABI_VERSION 7
+#define SF_ABI_VERSION 8
 
 /* ------------------------------------------------------------------------------ vocabulary */
 
@@ -366,9 +366,27 @@ int32_t sf_network_create(const sf_layer *layers, int64_t count, const int64_t *
                           int64_t rank, uint64_t seed, int64_t *network, sf_error *error);
 /* The number of elements of a sample, and of its logits. */
 int32_t sf_network_sizes(int64_t network, int64_t *features, int64_t *classes, sf_error *error);
-/* parameters: NULL, or `capacity` entries. Sets *count to the number of parameters. */
+/* parameters: NULL, or `capacity` entries. Sets *count to the number of parameters. What `data` points
+   to may be read and written between calls, by those who hold it. */
 int32_t sf_network_parameters(int64_t network, sf_parameter *parameters, int64_t capacity,
                               int64_t *count, sf_error *error);
+/* Makes the data of the parameter at an index valid, until sf_network_end_hold is called as often as
+   this was. A weight that is computed without its zeros has no such data otherwise. */
+int32_t sf_network_hold(int64_t network, int64_t parameter, sf_error *error);
+/* May be called during another call on the network, and does not wait for it. */
+int32_t sf_network_end_hold(int64_t network, int64_t parameter, sf_error *error);
+/* Sets each of `count` numbers, one per parameter, to its largest magnitude; NaN if it has a NaN. */
+int32_t sf_network_magnitudes(int64_t network, double *magnitudes, int64_t count, sf_error *error);
+/* Keeps a copy of all parameters, in place of an earlier one, for sf_network_restore. */
+int32_t sf_network_remember(int64_t network, sf_error *error);
+/* Sets all parameters to those of the copy, except weights that are masked now: they become zero. */
+int32_t sf_network_restore(int64_t network, sf_error *error);
+/* Releases the copy. */
+int32_t sf_network_forget(int64_t network, sf_error *error);
+/* Writes the masks that are applied, one per prunable weight, and sets *applied to 1; or to 0 if
+   there are none. */
+int32_t sf_network_masks(int64_t network, const sf_array *masks, int64_t tensors, int32_t *applied,
+                         sf_error *error);
 /* masks: one per prunable weight, or NULL to remove all masks. Masked weights become exactly
    zero. sparse: 1 to compute over kept weights alone where that is faster, 0 to compute over all
    weights. */

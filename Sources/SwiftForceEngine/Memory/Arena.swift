@@ -48,6 +48,13 @@ import SwiftForceCore
 
   var all: Vector<Element> { vector(at: 0, count: count) }
 
+  /// Gives the memory of a part back to the system. Its elements are undefined until they are written
+  /// again.
+  func release(at offset: Int, count: Int) {
+    assert(offset >= 0 && count >= 0 && offset + count <= self.count, "outside the arena")
+    unsafe platform_release_pages(base + offset, count * MemoryLayout<Element>.stride)
+  }
+
   func fillWithZeros() {
     unsafe memset(base, 0, count * MemoryLayout<Element>.stride)
   }

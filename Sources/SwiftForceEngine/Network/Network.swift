@@ -11,7 +11,8 @@ import SwiftForceCore
 ///
 /// - Complexity: memory for the parameters; twice as much again from the first training step on; a
 ///   byte per parameter while masks are applied; and the activations of the largest call so far,
-///   for 256 samples, or for a whole batch if it is normalised.
+///   for 256 samples, or for a whole batch if it is normalised. A layer that computes over its kept
+///   weights takes some 30 bytes for each of them instead, while nobody holds the view of its weight.
 public final class Network<Element: BLASScalar> {
   let architecture: Architecture
   let layout: ParameterLayout
@@ -22,8 +23,13 @@ public final class Network<Element: BLASScalar> {
   var optimizer: Optimizer<Element>?
   /// For each layer its kept weights, if masks are applied and it computes over them.
   var sparse: [SparseLayer<Element>?]
-  /// A byte per element of the trained part of `parameterArena`; 1 where there is no weight.
+  /// The other parameters that are trained.
+  var trainedLayout: TrainedLayout
+  /// A byte per element of `trainedLayout`; 1 where there is no weight.
   var mask: Arena<UInt8>?
+  var snapshot: Snapshot<Element>?
+  /// Who uses the views of `parameters`.
+  public let holds: Holds
 
   /// The parameters, layer by layer: weight before bias, scale before running statistics.
   public let parameters: [Parameter<Element>]
@@ -46,6 +52,8 @@ public final class Network<Element: BLASScalar> {
     self.layout = layout
     activations = try Activations(architecture)
     sparse = [SparseLayer<Element>?](repeating: nil, count: architecture.layers.count)
+    trainedLayout = TrainedLayout(layout)
+    holds = Holds(count: layout.entries.count)
     parameterArena = try Arena(count: layout.count)
     let views = layout.views(of: parameterArena)
     ownParameters = ByLayer(views, layout: layout, layers: layers.count)
@@ -96,18 +104,25 @@ public final class Network<Element: BLASScalar> {
   /// - Complexity: O(n) for n parameters.
   public func apply(masks: [Mask]?, isSparse: Bool = true) throws(SFError) {
     guard let masks else {
-      try change(mask: nil, sparse: sparse.map { _ in nil })
+      try change(mask: nil, sparse: sparse.map { _ in nil }, TrainedLayout(layout))
       return
     }
     try layout.check(sizes: masks.map(\.count), of: .masks)
-    let mask = try Arena<UInt8>(count: layout.trainedCount)
+    let copies = try WeightMasks(masks)
+    defer { withExtendedLifetime(copies) {} }
+    let sparse = isSparse ? try sparseLayers(copies.views) : self.sparse.map { _ in nil }
+    let layout = TrainedLayout(layout, without: compactTensors(sparse))
+    let mask = try Arena<UInt8>(count: layout.count)
     mask.all.fill(with: 1)
-    for (view, source) in zip(weightViews(of: mask), masks) {
-      view.assign(unsafe Vector(source.address, count: source.count))
+    var weights = copies.views[...]
+    for (target, entry) in zip(layout.views(of: mask), self.layout.entries) where entry.isWeight {
+      guard let source = weights.popFirst() else { continue }
+      target?.assign(source)
     }
-    let sparse = isSparse ? try sparseLayers(weightViews(of: mask)) : self.sparse.map { _ in nil }
-    try change(mask: mask, sparse: sparse)
-    trained.clear(whereRemovedBy: mask.all)
+    try change(mask: mask, sparse: sparse, layout)
+    for (parameter, mask) in zip(parameters.filter { $0.role == .weight }, copies.views) {
+      parameter.view.clear(whereRemovedBy: mask)
+    }
     optimizer?.clearMomentum(whereRemovedBy: mask)
   }
 
@@ -115,10 +130,6 @@ public final class Network<Element: BLASScalar> {
   public func resetOptimizer() {
     optimizer?.reset()
     for layer in sparse { layer?.momentum?.fill(with: 0) }
-  }
-
-  private func weightViews<Value>(of arena: Arena<Value>) -> [Vector<Value>] {
-    zip(layout.entries, layout.trainedViews(of: arena)).compactMap { $0.isWeight ? $1 : nil }
   }
 }
 

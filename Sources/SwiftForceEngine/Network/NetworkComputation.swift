@@ -19,6 +19,7 @@ extension Network {
     let pass = try NetworkPass(
       self, parameters: ownParameters, sparse: sparse, normalization: .running)
     defer { pass.end() }
+    prepareDense(pass.isPartlySmall(batch, together: nil))
     try pass.forEachMicroBatch(of: batch, samples: Architecture.microBatch) { range, output in
       output.writeSamples(to: logits.part(range.lowerBound * classes..<range.upperBound * classes))
     }
@@ -32,6 +33,7 @@ extension Network {
     let pass = try NetworkPass(
       self, parameters: ownParameters, sparse: sparse, normalization: .running)
     defer { pass.end() }
+    prepareDense(pass.isPartlySmall(batch, together: nil))
     var total = BatchResult(loss: 0, correct: 0)
     try pass.forEachMicroBatch(of: batch, samples: Architecture.microBatch) { range, output in
       total.add(pass.loss(batch, range, output).sum(gradient: nil, weight: 0))
@@ -74,6 +76,7 @@ extension Network {
       self, parameters: parameters, sparse: sparse, gradients: weightGradients(targets),
       trains: ofKept, normalization: normalization)
     defer { pass.end() }
+    if weights == nil { prepareDense(pass.isPartlySmall(batch, together: together)) }
     let result = try pass.accumulate(batch, together: together)
     pass.unpackKeptGradients()
     return result
@@ -100,24 +103,30 @@ extension Network {
     defer { pass.end() }
     try pass.reserveMemory(for: batch, together: nil)
     if let mask { optimizer.clear(trained, whereRemovedBy: mask) }
-    if pass.isPartlySmall(batch, together: nil) { pass.writeKept() }
+    if pass.isPartlySmall(batch, together: nil) { pass.writeKept(all: true) } else { releaseDense() }
     let result = try pass.accumulate(batch, together: nil)
     if result.loss.isFinite {
       pass.updateRunningStatistics()
       optimizer.step(trained, mask: mask, sgd)
       pass.stepKept(sgd)
     }
-    pass.writeKept()
+    pass.writeKept(all: false)
     return result
   }
 }
 
 extension Network {
+  /// Writes dense weights for the products over all weights, or releases those that nobody needs,
+  /// once the kept ones have been copied.
+  private func prepareDense(_ isNeeded: Bool) {
+    if isNeeded { writeDense() } else { releaseDense() }
+  }
+
   /// The optimizer, and the state of the layers that train compactly; new ones have no momentum.
   private func prepareOptimizer() throws(SFError) -> Optimizer<Element> {
     for case let layer? in sparse where layer.trainsCompactly { try layer.prepareTraining() }
     if let optimizer { return optimizer }
-    let new = try Optimizer<Element>(layout, without: compactTensors(sparse))
+    let new = try Optimizer<Element>(trainedLayout)
     optimizer = new
     return new
   }

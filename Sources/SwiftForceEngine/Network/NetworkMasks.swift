@@ -28,24 +28,39 @@ extension Network {
   func sparseLayers(
     ofNonzero weights: [Vector<Element>]
   ) throws(SFError) -> [SparseLayer<Element>?] {
-    let arena = try Arena<UInt8>(count: weights.reduce(0) { $0 + $1.count })
-    var (masks, end): ([Vector<UInt8>], Int) = ([], 0)
-    for vector in weights {
-      let mask = arena.vector(at: end, count: vector.count)
-      unsafe Element.markNonzero(vector.base, count: vector.count, in: mask.base)
-      masks.append(mask)
-      end += vector.count
-    }
-    return try withExtendedLifetime(arena) { () throws(SFError) in try sparseLayers(masks) }
+    let masks = try WeightMasks(nonzero: weights)
+    return try withExtendedLifetime(masks) { () throws(SFError) in try sparseLayers(masks.views) }
   }
 
   /// The weights that each prunable tensor keeps, and the products that are computed over them.
   public var plan: [(kept: Int, products: SparseProducts)] {
-    layout.entries.filter(\.isWeight).map { entry in
+    layout.entries.enumerated().filter(\.element.isWeight).map { i, entry in
       if let layer = sparse[entry.layer] { return (layer.weights.count, layer.products) }
-      let mask = mask?.vector(at: entry.offset, count: entry.count)
+      let mask = mask.flatMap { trainedLayout.view(of: $0, i) }
       return (mask?.countOnes ?? entry.count, [])
     }
+  }
+
+  /// Writes the masks that are applied.
+  ///
+  /// - Parameter targets: one per prunable weight, of its size; set to 1 where it is kept, else 0.
+  /// - Returns: false if there are no masks, and then nothing is written.
+  /// - Throws: `.sizeMismatch`.
+  public func writeMasks(to targets: [Vector<UInt8>]) throws(SFError) -> Bool {
+    try layout.check(sizes: targets.map(\.count), of: .masks)
+    guard let mask else { return false }
+    var remaining = targets[...]
+    for (i, entry) in layout.entries.enumerated() where entry.isWeight {
+      guard let target = remaining.popFirst() else { continue }
+      if let layer = sparse[entry.layer] {
+        target.fill(with: 0)
+        let positions = layer.weights.positions
+        for k in 0..<positions.count { target[Int(positions[k])] = 1 }
+      } else if let source = trainedLayout.view(of: mask, i) {
+        target.assign(source)
+      }
+    }
+    return true
   }
 
   /// What lists of kept weights allocate at most besides arenas, in bytes.
@@ -65,10 +80,13 @@ extension Network {
 
   /// Replaces masks and kept weights. The momentum of what is kept stays.
   ///
+  /// - Parameter trained: the parameters that are trained as a whole.
   /// - Throws: `.noMemory`; nothing has changed then.
-  func change(mask: Arena<UInt8>?, sparse: [SparseLayer<Element>?]) throws(SFError) {
+  func change(
+    mask: Arena<UInt8>?, sparse: [SparseLayer<Element>?], _ trained: TrainedLayout
+  ) throws(SFError) {
     if let old = optimizer {
-      let new = try Optimizer<Element>(layout, without: compactTensors(sparse))
+      let new = try Optimizer<Element>(trained)
       for case let layer? in sparse where layer.trainsCompactly { try layer.prepareTraining() }
       let (before, after) = (old.momentumViews, new.momentumViews)
       for (i, entry) in layout.entries.enumerated() {
@@ -76,32 +94,57 @@ extension Network {
         if let source = before[i] {
           if let target = after[i] {
             target.assign(source)
-          } else if let to {
-            to.momentum?.gather(source, to.weights.positions)
+          } else if let to, let momentum = to.momentum {
+            to.gather(source, into: momentum)
           }
         } else if entry.isWeight, let from, let momentum = from.momentum {
           let temporary = try Arena<Element>(count: after[i] == nil ? entry.count : 0)
           let dense = after[i] ?? temporary.all
-          dense.scatter(momentum, from.weights.positions)
-          if after[i] == nil, let to { to.momentum?.gather(dense, to.weights.positions) }
+          from.scatter(momentum, into: dense)
+          if after[i] == nil, let to, let target = to.momentum { to.gather(dense, into: target) }
         }
       }
       optimizer = new
     }
+    writeDense()
     self.mask = mask
     self.sparse = sparse
+    trainedLayout = trained
   }
 }
 
-extension Vector where Element: BLASScalar {
-  /// Sets each element to that of `source` at its position.
-  fileprivate func gather(_ source: Vector<Element>, _ positions: Vector<Int32>) {
-    for i in 0..<count { self[i] = source[Int(positions[i])] }
+/// Copies of masks, which no other thread changes: one per prunable weight.
+final class WeightMasks {
+  private let arena: Arena<UInt8>
+  /// They must not be used after this object is gone.
+  let views: [Vector<UInt8>]
+
+  private init(counts: [Int]) throws(SFError) {
+    arena = try Arena(count: counts.reduce(0, +))
+    var (views, end): ([Vector<UInt8>], Int) = ([], 0)
+    for count in counts {
+      views.append(arena.vector(at: end, count: count))
+      end += count
+    }
+    self.views = views
   }
 
-  /// Sets the elements at some positions.
-  fileprivate func scatter(_ values: Vector<Element>, _ positions: Vector<Int32>) {
-    for i in 0..<values.count { self[Int(positions[i])] = values[i] }
+  /// - Throws: `.noMemory`.
+  convenience init(_ masks: [Mask]) throws(SFError) {
+    try self.init(counts: masks.map(\.count))
+    for (view, mask) in zip(views, masks) {
+      view.assign(unsafe Vector(mask.address, count: mask.count))
+    }
+  }
+
+  /// The masks that remove the zeros of weights.
+  ///
+  /// - Throws: `.noMemory`.
+  convenience init<Element: BLASScalar>(nonzero weights: [Vector<Element>]) throws(SFError) {
+    try self.init(counts: weights.map(\.count))
+    for (view, weight) in zip(views, weights) {
+      unsafe Element.markNonzero(weight.base, count: weight.count, in: view.base)
+    }
   }
 }
 

@@ -21,7 +21,8 @@ struct NetworkPass<Element: BLASScalar> {
   /// - Throws: `.badEnvironment` if an environment variable for threads or the CPU level is
   ///   invalid; `.noMemory` if BLAS lacks the memory that it needs.
   /// - Parameters:
-  ///   - sparse: the kept weights of `parameters`, by layer; their values are copied from there.
+  ///   - sparse: the kept weights of `parameters`, by layer; their values are copied from there, if
+  ///     they are there.
   ///   - trains: whether layers that train compactly write gradients to their `SparseLayer`.
   init(
     _ network: Network<Element>, parameters: ByLayer<Vector<Element>>,
@@ -40,7 +41,7 @@ struct NetworkPass<Element: BLASScalar> {
       team: Team(workers: try Threads.current()),
       tiles: Element.tiles(at: try CPULevel.current()))
     for (position, layer) in sparse.enumerated() {
-      guard let layer else { continue }
+      guard let layer, layer.isInDense else { continue }
       computation(layer).pack(parameters[position][0], into: layer.values)
     }
   }
@@ -123,12 +124,15 @@ struct NetworkPass<Element: BLASScalar> {
     for case let layer? in sparse where layer.trainsCompactly { layer.step(sgd) }
   }
 
-  /// Sets the network's weights to those of the layers that train compactly, and to zeros where
+  /// Sets the dense weights of the layers that train compactly to their kept ones, and to zeros where
   /// weights are removed.
-  func writeKept() {
+  ///
+  /// - Parameter all: whether those get them, too, that had none.
+  func writeKept(all: Bool) {
     for (position, layer) in sparse.enumerated() {
-      guard let layer, layer.trainsCompactly else { continue }
+      guard let layer, layer.trainsCompactly, all || layer.isInDense else { continue }
       computation(layer).unpack(layer.values, into: parameters[position][0])
+      layer.isInDense = true
     }
   }
 

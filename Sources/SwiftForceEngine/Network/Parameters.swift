@@ -1,5 +1,5 @@
 // The layout of a network's parameters: one arena, trained tensors first, each part in the order of
-// the layers, each tensor on its own cache lines. Masks use the layout of the trained part. What
+// the layers, each tensor on its own cache lines. What
 // must not live here: initial values and updates.
 
 import SwiftForceCore
@@ -12,8 +12,8 @@ public struct Parameter<Element: BLASScalar>: Sendable {
   /// Slowest dimension first: (outputs, inputs) for a linear weight, (outputs, inputs / groups,
   /// height, width) for a convolution's.
   public let shape: [Int]
-  /// The network's own memory, which a caller may read and write between calls. Its address does
-  /// not change. It must not be used after the network is gone.
+  /// The network's own memory, which a caller that holds it (`Network.hold`) may read and write
+  /// between calls. Its address does not change. It must not be used after the network is gone.
   public let view: Vector<Element>
 }
 
@@ -62,13 +62,6 @@ struct ParameterLayout: Sendable {
   /// One view per tensor, in order.
   func views<Element>(of arena: Arena<Element>) -> [Vector<Element>] {
     entries.map { arena.vector(at: $0.offset, count: $0.count) }
-  }
-
-  /// One view per tensor, in order, of an arena for the trained part; nil for tensors not trained.
-  func trainedViews<Element>(of arena: Arena<Element>) -> [Vector<Element>?] {
-    entries.map {
-      $0.description.role.isTrained ? arena.vector(at: $0.offset, count: $0.count) : nil
-    }
   }
 }
 

@@ -58,6 +58,9 @@ extension Vector where Element: Scalar {
       gradient.base, output: output.base, count: count, into: base)
   }
 
+  /// The largest magnitude; NaN if there is a NaN.
+  var largestMagnitude: Element { unsafe Element.largestMagnitude(base, count: count) }
+
   /// Sets elements that the mask removes to +0.
   func clear(whereRemovedBy mask: Vector<UInt8>) {
     assert(mask.count == count, "a mask of another size")

@@ -20,14 +20,16 @@ public struct SparseProducts: OptionSet, Sendable, Equatable {
 
 /// The kept weights of a layer as compact arrays, in the order of `SparseWeights.positions`.
 ///
-/// The network's dense weights are what callers see and may write to. Each call copies the kept ones
-/// to `values` first, and a training step copies them back.
+/// While a caller holds the network's dense weights, it may write to them: each call copies the kept
+/// ones to `values` first, and a training step copies them back. Otherwise `values` are all there is.
 final class SparseLayer<Element: BLASScalar> {
   let weights: SparseWeights
   let products: SparseProducts
   /// What its lists were made for.
   let loops: any SparseLoops<Element>.Type
   let values: Vector<Element>
+  /// Whether the network's dense memory has the weights, too.
+  var isInDense = true
   /// Scratch memory of the gradient of the inputs.
   let ordered: Vector<Element>
   private let memory: Arena<Element>
@@ -62,6 +64,26 @@ final class SparseLayer<Element: BLASScalar> {
   var gradient: Vector<Element>? { training?.vector(at: 0, count: weights.count) }
 
   var momentum: Vector<Element>? { training?.vector(at: gradientOffset, count: weights.count) }
+
+  /// Sets `values` to the kept weights of a dense array.
+  func gather(_ dense: Vector<Element>) { gather(dense, into: values) }
+
+  /// Sets a dense array to the kept weights, and to zeros elsewhere.
+  func scatter(into dense: Vector<Element>) { scatter(values, into: dense) }
+
+  /// Copies what belongs to kept weights between a compact and a dense array.
+  func gather(_ dense: Vector<Element>, into compact: Vector<Element>) {
+    assert(compact.count == weights.count, "a compact array of another size")
+    unsafe loops.gather(
+      dense.base, order: weights.positions.base, count: compact.count, into: compact.base)
+  }
+
+  func scatter(_ compact: Vector<Element>, into dense: Vector<Element>) {
+    assert(compact.count == weights.count, "a compact array of another size")
+    dense.clear(0..<dense.count)
+    unsafe loops.scatter(
+      compact.base, order: weights.positions.base, count: compact.count, into: dense.base)
+  }
 
   /// A step of stochastic gradient descent on the values.
   func step(_ sgd: SGD) {

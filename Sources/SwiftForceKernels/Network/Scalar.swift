@@ -207,6 +207,9 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
     gradient: UnsafePointer<Self>, mask: UnsafePointer<UInt8>?, count: Int,
     learningRate: Double, momentum: Double, weightDecay: Double)
 
+  /// The largest magnitude; NaN if there is a NaN, and 0 without values.
+  static func largestMagnitude(_ values: UnsafePointer<Self>, count: Int) -> Self
+
   /// mask[i] = 1 where source[i] is not zero, else 0.
   static func markNonzero(
     _ source: UnsafePointer<Self>, count: Int, in mask: UnsafeMutablePointer<UInt8>)

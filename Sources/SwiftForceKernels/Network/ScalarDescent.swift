@@ -1,4 +1,4 @@
-// The step of stochastic gradient descent, and clearing removed weights. A removed weight is set to
+// The step of stochastic gradient descent, clearing removed weights, and the check that they stay finite. A removed weight is set to
 // zero by selection and never by multiplication, since zero times infinity is NaN. What must not
 // live here: checks of the hyper-parameters, which belong to the engine's Optimizer.
 
@@ -34,6 +34,18 @@ extension Scalar {
     _ values: UnsafeMutablePointer<Self>, whereRemoved mask: UnsafePointer<UInt8>, count: Int
   ) {
     for i in 0..<count { unsafe values[i] = select(values[i], mask: mask[i]) }
+  }
+
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
+  public static func largestMagnitude(_ values: UnsafePointer<Self>, count: Int) -> Self {
+    var largest: Self = 0
+    for i in 0..<count {
+      let magnitude = unsafe values[i].magnitude
+      if magnitude.isNaN { return magnitude }
+      largest = max(largest, magnitude)
+    }
+    return largest
   }
 
   @specialized(where Self == Float)

@@ -11,7 +11,7 @@ struct OptimizerTests {
 
   private func makeOptimizer() throws -> (ParameterLayout, Optimizer<Double>, Arena<Double>) {
     let layout = ParameterLayout(try Architecture(OptimizerTests.layers, inputShape: nil))
-    return (layout, try Optimizer(layout), try Arena(uniform(layout.count, seed: 1)))
+    return (layout, try Optimizer(TrainedLayout(layout)), try Arena(uniform(layout.count, seed: 1)))
   }
 
   @Test(arguments: [

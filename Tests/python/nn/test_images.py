@@ -227,7 +227,7 @@ def test_one_number_of_a_channel_cannot_be_normalised() -> None:
     net = nn.Network([nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)], input_shape=(1, 1, 1))
     with pytest.warns(sf.UnreachableClassWarning):
         net.apply({"0.weight": np.array([True, False]).reshape(2, 1, 1, 1)})
-    net.weights["0.weight"][...] = 5
+    net.weights["0.weight"][0] = 5
     before = {name: array.copy() for name, array in net.parameters.items()}
     x, y = np.ones((3, 1, 1, 1), np.float32), np.zeros(3, np.int64)
     for call in (

@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 from swiftforce import _core
 from swiftforce.errors import (
     HyperparameterError,
@@ -13,7 +15,7 @@ from swiftforce.errors import (
     StructureError,
     UnreachableClassWarning,
 )
-from swiftforce.inputs import MASKS, SINGLES, Mask, Tensors, write_whole
+from swiftforce.inputs import MASK, MASKS, SINGLES, Mask, Tensors, write_whole
 from swiftforce.native import native_call
 from swiftforce.nn.layers import AnyLayer
 from swiftforce.nn.parameters import Parameters
@@ -32,19 +34,19 @@ class AppliedMasks:
     ----------
     handle : object
         The native network.
+    shapes : mapping of str to tuple of int
+        Of its weights.
 
     Attributes
     ----------
-    arrays : dict of str to array of bool, or None
-        None if there are none. Nothing writes to them.
     kernels : {"auto", "dense"}
         How the last masks were applied.
     """
 
-    def __init__(self, handle: object) -> None:
+    def __init__(self, handle: object, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self._handle = handle
+        self._shapes = shapes
         self._turns = Turns("call of apply on this network")
-        self.arrays: dict[str, Mask] | None = None
         self.kernels: Kernels = "auto"
 
     def apply(self, masks: Mapping[str, Mask] | None, kernels: Kernels = "auto") -> None:
@@ -63,25 +65,23 @@ class AppliedMasks:
         """
         if kernels not in ("auto", "dense"):
             raise HyperparameterError(f"kernels must be 'auto' or 'dense', not {kernels!r}")
-        self._turns.take(lambda: self._apply(_copies(masks), kernels))
+        self._turns.take(lambda: self._apply(masks, kernels))
 
-    def _apply(self, masks: dict[str, Mask] | None, kernels: Kernels) -> None:
+    def _apply(self, masks: Mapping[str, Mask] | None, kernels: Kernels) -> None:
         def work() -> None:
             arrays = None if masks is None else (*masks.values(),)
             with native_call():
                 _core.network_apply(self._handle, arrays, kernels == "auto")
-            self.arrays = masks
             self.kernels = kernels
 
         write_whole(work)
 
     def copies(self) -> dict[str, Mask] | None:
         """Copies of the masks; None if there are none."""
-        return _copies(self.arrays)
-
-
-def _copies(masks: Mapping[str, Mask] | None) -> dict[str, Mask] | None:
-    return None if masks is None else {name: mask.copy() for name, mask in masks.items()}
+        masks = {name: np.empty(shape, MASK) for name, shape in self._shapes.items()}
+        with native_call():
+            applied = _core.network_masks(self._handle, (*masks.values(),))
+        return masks if applied else None
 
 
 def masks_for(

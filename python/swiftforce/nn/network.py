@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -59,8 +60,8 @@ class Network:
         The parameters that can be pruned, by name: ``"0.weight"`` is the weight of the first layer,
         ``"3.body.0.weight"`` that of the first layer in a residual. They are views of the network's
         memory: writing to them changes the network. Write to kept weights alone while masks are
-        applied: what is written to a removed weight is set to zero by the next training step, and
-        may or may not count until then.
+        applied: what is written to a removed weight is lost, and may or may not count until then.
+        A masked layer has memory for its removed weights only while you keep such a view.
     biases : Parameters
         The other trained parameters: biases, and the scales and biases of batch normalisation.
     statistics : Parameters
@@ -115,16 +116,17 @@ class Network:
         self.weights = groups.weights
         self.biases = groups.biases
         self.statistics = groups.statistics
+        self._names = groups.names
         features, self.classes = _core.network_sizes(self._handle)
         self.input_shape: tuple[int, ...] = shape or (features,)
         self.features: int = features
-        self._masks = AppliedMasks(self._handle)
+        self._masks = AppliedMasks(self._handle, self.weights.shapes)
         self._fits = Turns("call of fit on this network")
 
     @property
     def parameters(self) -> Parameters:
         """Weights, biases and statistics together."""
-        return Parameters({**self.weights, **self.biases, **self.statistics})
+        return self.weights | self.biases | self.statistics
 
     @property
     def masks(self) -> dict[str, Mask] | None:
@@ -215,7 +217,8 @@ class Network:
         """
         with native_call():
             found = _core.network_plan(self._handle)
-        return layer_plans({name: array.size for name, array in self.weights.items()}, found)
+        sizes = {name: math.prod(shape) for name, shape in self.weights.shapes.items()}
+        return layer_plans(sizes, found)
 
     def apply(
         self,
@@ -342,8 +345,7 @@ class Network:
         return self._fits.take(
             lambda: train(
                 self._handle,
-                self.parameters,
-                self._masks,
+                self._names,
                 samples,
                 settings,
                 progress=progress,
@@ -404,7 +406,7 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """Layers, parameters and masks, for `pickle` and `copy`."""
-        made = {"_handle", "weights", "biases", "statistics", "_masks", "_fits"}
+        made = {"_handle", "weights", "biases", "statistics", "_masks", "_fits", "_names"}
         state = {name: value for name, value in vars(self).items() if name not in made}
         parameters = {name: array.copy() for name, array in self.parameters.items()}
         kept = {"masks": self.masks, "kernels": self._masks.kernels}
@@ -424,8 +426,7 @@ class Network:
 
     def __repr__(self) -> str:
         """The layers, and how many weights there are."""
-        size = sum(weight.size for weight in self.weights.values())
-        return f"<Network {', '.join(map(repr, self.layers))}: {size} weights>"
+        return f"<Network {', '.join(map(repr, self.layers))}: {self.weights.size} weights>"
 
     def _check_samples(self, x: Array, y: Array) -> Samples:
         return check_samples(x, y, self.input_shape, self.classes)

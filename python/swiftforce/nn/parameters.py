@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from swiftforce import _core
 from swiftforce.errors import ShapeError, UnsupportedTypeError
 from swiftforce.inputs import BFLOAT16, FLOAT32, case_names, write_whole
+from swiftforce.native import native_call
 
 #: The group of a parameter, by its role.
 _GROUPS = {
@@ -27,6 +29,18 @@ class Parameters(Mapping[str, NDArray[np.float32]]):
 
     Assigning an array to a name copies its numbers into that memory.
 
+    Parameters
+    ----------
+    handle : object
+        The native network.
+    places : mapping of str to (int, tuple of int)
+        The number and the shape of each parameter.
+
+    Notes
+    -----
+    A masked layer that computes over its kept weights keeps no others. It gets memory for all of
+    them while an array of them exists: drop arrays that you no longer need.
+
     Examples
     --------
     >>> from swiftforce import nn
@@ -36,14 +50,30 @@ class Parameters(Mapping[str, NDArray[np.float32]]):
     array([[43.]], dtype=float32)
     """
 
-    def __init__(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
-        self._arrays = dict(arrays)
+    def __init__(
+        self, handle: object, places: Mapping[str, tuple[int, tuple[int, ...]]]
+    ) -> None:
+        self._handle = handle
+        self._places = dict(places)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each parameter; takes no memory, unlike the arrays."""
+        return {name: shape for name, (_, shape) in self._places.items()}
+
+    @property
+    def size(self) -> int:
+        """How many numbers they are together."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
-        return self._arrays[name]
+        number, shape = self._places[name]
+        with native_call():
+            view = _core.network_view(self._handle, number)
+        return np.frombuffer(cast(Any, view), FLOAT32).reshape(shape)
 
     def __setitem__(self, name: str, value: ArrayLike) -> None:
-        array = self._arrays[name]
+        array = self[name]
         numbers = np.asarray(value)
         if numbers.shape != array.shape:
             raise ShapeError(f"{name} has shape {array.shape}, not {numbers.shape}")
@@ -56,14 +86,22 @@ class Parameters(Mapping[str, NDArray[np.float32]]):
         write_whole(lambda: np.copyto(array, converted))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays)
+        return iter(self._places)
 
     def __len__(self) -> int:
-        return len(self._arrays)
+        return len(self._places)
 
     def __repr__(self) -> str:
         """Names and shapes."""
-        return f"<Parameters { ({name: array.shape for name, array in self.items()}) }>"
+        return f"<Parameters {self.shapes}>"
+
+    def __or__(self, other: Parameters) -> Parameters:
+        """These and other parameters of the same network."""
+        return Parameters(self._handle, self._places | other._places)
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, NDArray[np.float32]]]]:
+        """Copies and pickles are dictionaries of copies."""
+        return dict, ({name: array.copy() for name, array in self.items()},)
 
 
 class ParameterGroups(NamedTuple):
@@ -77,20 +115,27 @@ class ParameterGroups(NamedTuple):
         The other trained ones.
     statistics : Parameters
         Running means and variances of batch normalisation.
+    names : tuple of str
+        Of all of them, in the core's order.
     """
 
     weights: Parameters
     biases: Parameters
     statistics: Parameters
+    names: tuple[str, ...]
 
 
 def parameter_groups(handle: object, layer_names: Sequence[str]) -> ParameterGroups:
     """The parameters of a native network, whose layers have these names."""
-    groups: dict[str, dict[str, NDArray[np.float32]]] = {
-        name: {} for name in ParameterGroups._fields
+    groups: dict[str, dict[str, tuple[int, tuple[int, ...]]]] = {
+        name: {} for name in _GROUPS.values()
     }
-    for view, layer, role_number, shape in _core.network_parameters(handle):
+    names = []
+    for number, (layer, role_number, shape) in enumerate(_core.network_parameters(handle)):
         role = case_names("role")[role_number]
-        array = np.frombuffer(cast(Any, view), FLOAT32).reshape(shape)
-        groups[_GROUPS[role]][f"{layer_names[layer]}.{role}"] = array
-    return ParameterGroups(*(Parameters(groups[name]) for name in ParameterGroups._fields))
+        names.append(f"{layer_names[layer]}.{role}")
+        groups[_GROUPS[role]][names[-1]] = number, shape
+    return ParameterGroups(
+        **{group: Parameters(handle, places) for group, places in groups.items()},
+        names=tuple(names),
+    )

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Sequence
 
 from swiftforce import _core
 from swiftforce.errors import DivergedError, SwiftForceError
 from swiftforce.inputs import write_whole
 from swiftforce.native import native_call
-from swiftforce.nn.masks import AppliedMasks
 from swiftforce.nn.records import Epoch
 from swiftforce.nn.samples import TRAINING_STREAM, Samples
 from swiftforce.nn.settings import TrainingSettings
@@ -23,8 +19,7 @@ from swiftforce.show import TrainingProgress
 
 def train(
     handle: object,
-    parameters: Mapping[str, NDArray[np.float32]],
-    masks: AppliedMasks,
+    names: Sequence[str],
     samples: Samples,
     settings: TrainingSettings,
     *,
@@ -37,9 +32,8 @@ def train(
     ----------
     handle : object
         The native network.
-    parameters : mapping of str to array
-        Views of all its parameters.
-    masks : AppliedMasks
+    names : sequence of str
+        Of its parameters, in the core's order.
     samples : Samples
     settings : TrainingSettings
     progress : bool, optional
@@ -52,42 +46,40 @@ def train(
         after any error of the engine.
     """
     began = time.perf_counter()
-    restore = _restorer(parameters, masks)
     with native_call():
         _core.network_reset(handle)
+        _core.network_remember(handle)
+    try:
+        return _epochs(handle, names, samples, settings, progress, on_epoch, began)
+    finally:
+        with native_call():
+            _core.network_forget(handle)
+
+
+def _epochs(
+    handle: object,
+    names: Sequence[str],
+    samples: Samples,
+    settings: TrainingSettings,
+    progress: bool | None,
+    on_epoch: Callable[[Epoch], object] | None,
+    began: float,
+) -> list[Epoch]:
     history = []
     for epoch in range(settings.epochs):
         try:
             record = _train_epoch(handle, samples, settings, epoch, progress, began)
-            for name, array in parameters.items():
-                with np.errstate(all="ignore"):
-                    largest = float(np.abs(array).max())
+            for name, largest in zip(names, _core.network_magnitudes(handle), strict=True):
                 _check_finite(largest, epoch, f"largest of {name}")
         except (SwiftForceError, MemoryError):
-            restore()
+            # Masks that a callback applied hold for the parameters of before, too. Nothing here
+            # takes new memory, which may be short.
+            write_whole(lambda: _core.network_restore(handle))
             raise
         history.append(record)
         if on_epoch is not None:
             on_epoch(record)
     return history
-
-
-def _restorer(
-    parameters: Mapping[str, NDArray[np.float32]], masks: AppliedMasks
-) -> Callable[[], None]:
-    """Make the function that puts all parameters back to what they are now."""
-    before = {name: array.copy() for name, array in parameters.items()}
-    applied = masks.arrays
-
-    def restore() -> None:
-        # Masks that a callback applied hold for the parameters of before, too. Nothing here takes
-        # new memory, which may be short.
-        kept = (masks.arrays or {}) if masks.arrays is not applied else {}
-        for name, array in parameters.items():
-            array.fill(0)
-            np.copyto(array, before[name], where=kept.get(name, True))
-
-    return lambda: write_whole(restore)
 
 
 def _train_epoch(
