@@ -6,6 +6,7 @@
 #include <sched.h>
 #endif
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 
 int platform_cpu_level(void) {
@@ -39,15 +40,19 @@ long long platform_memory(void) {
   return pages > 0 && size > 0 ? (long long)pages * size : 0;
 }
 
-void platform_release_pages(void *memory, size_t bytes) {
+void platform_release_zeroed(void *memory, size_t bytes) {
+  char *start = memory, *end = start + bytes;
 #ifdef __linux__
   uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-  uintptr_t start = ((uintptr_t)memory + page - 1) / page * page;
-  uintptr_t end = ((uintptr_t)memory + bytes) / page * page;
-  if (start < end) madvise((void *)start, end - start, MADV_DONTNEED);
-#else
-  (void)memory, (void)bytes;
+  char *first = (char *)(((uintptr_t)start + page - 1) / page * page);
+  char *last = (char *)((uintptr_t)end / page * page);
+  /* What is allocated here is private and has no file: the pages that come next are zeros. */
+  if (first < last && madvise(first, (size_t)(last - first), MADV_DONTNEED) == 0) {
+    memset(start, 0, (size_t)(first - start));
+    start = last;
+  }
 #endif
+  memset(start, 0, (size_t)(end - start));
 }
 
 unsigned long platform_thread(void) {

@@ -65,6 +65,16 @@ private let refusals: [(function: String, status: sf_status, call: @Sendable (Sl
     { unsafe sf_network_parameters(1, nil, 0, nil, $0.pointer) }
   ),
   ("sf_network_plan", SF_NULL_POINTER, { unsafe sf_network_plan(0, nil, 0, nil, $0.pointer) }),
+  ("sf_network_hold", SF_BAD_HANDLE, { unsafe sf_network_hold(0, 0, $0.pointer) }),
+  ("sf_network_end_hold", SF_BAD_HANDLE, { unsafe sf_network_end_hold(0, 0, $0.pointer) }),
+  (
+    "sf_network_magnitudes", SF_NULL_POINTER,
+    { unsafe sf_network_magnitudes(1, nil, 1, $0.pointer) }
+  ),
+  ("sf_network_remember", SF_BAD_HANDLE, { unsafe sf_network_remember(0, $0.pointer) }),
+  ("sf_network_restore", SF_BAD_HANDLE, { unsafe sf_network_restore(0, $0.pointer) }),
+  ("sf_network_forget", SF_BAD_HANDLE, { unsafe sf_network_forget(0, $0.pointer) }),
+  ("sf_network_masks", SF_NULL_POINTER, { unsafe sf_network_masks(1, nil, 1, nil, $0.pointer) }),
   ("sf_network_apply", SF_BAD_HANDLE, { unsafe sf_network_apply(0, nil, 0, 1, $0.pointer) }),
   (
     "sf_network_gradients", SF_NULL_POINTER,

@@ -116,7 +116,7 @@ def test_the_number_of_arguments(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"network_create"}))
 def test_garbage_in_each_place(name: str) -> None:
-    capsules = [new_network(), new_search(), _core.network_parameters(new_network())[0][0]]
+    capsules = [new_network(), new_search(), _core.network_view(new_network(), 0)]
     for position in range(ARITY[name]):
         for garbage in [*GARBAGE, *capsules]:
             function, arguments = valid_calls()[name]
@@ -235,8 +235,8 @@ def test_outputs_that_are_inputs() -> None:
     shared = np.zeros(16, np.uint8)
     network = new_network()
     weights = [
-        np.frombuffer(view, F).reshape(shape)
-        for view, _, role, shape in _core.network_parameters(network)
+        np.frombuffer(_core.network_view(network, number), F).reshape(shape)
+        for number, (_, role, shape) in enumerate(_core.network_parameters(network))
         if role == 0
     ]
     x, y = np.ones((3, 6), F), np.zeros(3, INT)

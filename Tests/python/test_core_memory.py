@@ -82,7 +82,8 @@ def test_networks_and_searches_are_released() -> None:
     def work(times: int) -> None:
         for _ in range(times):
             network = _core.network_create((linear(300, 300),), None, 0)
-            _core.network_parameters(network)
+            _core.network_view(network, 0)
+            _core.network_remember(network)
             _core.search_create(2, 0, 1, 1000, None, (10_000,), 0, 0, 0)
 
     work(50)
@@ -93,7 +94,7 @@ def test_networks_and_searches_are_released() -> None:
 
 def test_views_keep_their_network() -> None:
     network = new_network(seed=3)
-    view = _core.network_parameters(network)[0][0]
+    view = _core.network_view(network, 0)
     expected = bytes(memoryview(view))
     del network
     gc.collect()

@@ -22,9 +22,9 @@ unsigned long platform_thread(void);
 /* The size of this machine's memory in bytes; 0 if it is unknown. */
 long long platform_memory(void);
 
-/* Gives the whole pages of a part of allocated memory back to the system, where it can. The memory
-   stays allocated; its contents are undefined until they are written again. */
-void platform_release_pages(void *memory, size_t bytes);
+/* Sets a part of allocated memory to zero. It gives whole pages back to the system, where it can: they
+   take no memory until they are used again. */
+void platform_release_zeroed(void *memory, size_t bytes);
 
 /* Prefetches the cache line at an address, which need not be valid. */
 static inline void platform_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }

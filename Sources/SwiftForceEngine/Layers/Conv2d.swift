@@ -143,9 +143,11 @@ struct Conv2d: Layer {
         outputGradient, weights: pass.parameters[0], team: pass.context.team, into: gradient)
       return
     }
-    if let sparse = pass.sparse(.inputGradient, isFlat: false), let layer = pass.sparse {
+    if let sparse = pass.sparse(.inputGradient, isFlat: false), let layer = pass.sparse,
+      let scratch = layer.scratch
+    {
       sparse.inputGradient(
-        outputGradient.elements, values: layer.values, workspace: layer.ordered,
+        outputGradient.elements, values: layer.values, workspace: scratch.all,
         into: gradient.elements)
       return
     }

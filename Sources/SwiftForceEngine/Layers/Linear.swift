@@ -78,9 +78,11 @@ struct Linear: Layer {
     guard let gradient = gradients.inputGradient else { return }
     let copy = gradient.matrix == nil ? features(of: gradient, pass) : nil
     let target = copy ?? gradient
-    if let sparse = pass.sparse(.inputGradient, isFlat: true), let layer = pass.sparse {
+    if let sparse = pass.sparse(.inputGradient, isFlat: true), let layer = pass.sparse,
+      let scratch = layer.scratch
+    {
       sparse.inputGradient(
-        outputGradient.elements, values: layer.values, workspace: layer.ordered,
+        outputGradient.elements, values: layer.values, workspace: scratch.all,
         into: target.elements)
     } else {
       target.elements.matrix(rows: inputs, columns: target.lanes).assignProduct(

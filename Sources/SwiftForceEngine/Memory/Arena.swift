@@ -33,7 +33,7 @@ import SwiftForceCore
     guard let memory = unsafe platform_allocate(Arena.alignment, rounded) else {
       throw .noMemory(bytes: bytes)
     }
-    unsafe memset(memory, 0, rounded)
+    unsafe platform_release_zeroed(memory, rounded)
     self.count = count
     unsafe base = memory.bindMemory(to: Element.self, capacity: count)
   }
@@ -48,11 +48,10 @@ import SwiftForceCore
 
   var all: Vector<Element> { vector(at: 0, count: count) }
 
-  /// Gives the memory of a part back to the system. Its elements are undefined until they are written
-  /// again.
+  /// Sets a part to zero and gives its memory back to the system until it is used again.
   func release(at offset: Int, count: Int) {
     assert(offset >= 0 && count >= 0 && offset + count <= self.count, "outside the arena")
-    unsafe platform_release_pages(base + offset, count * MemoryLayout<Element>.stride)
+    unsafe platform_release_zeroed(base + offset, count * MemoryLayout<Element>.stride)
   }
 
   func fillWithZeros() {

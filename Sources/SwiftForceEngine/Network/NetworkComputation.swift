@@ -103,7 +103,11 @@ extension Network {
     defer { pass.end() }
     try pass.reserveMemory(for: batch, together: nil)
     if let mask { optimizer.clear(trained, whereRemovedBy: mask) }
-    if pass.isPartlySmall(batch, together: nil) { pass.writeKept(all: true) } else { releaseDense() }
+    if pass.isPartlySmall(batch, together: nil) {
+      pass.writeKept(all: true)
+    } else {
+      releaseDense()
+    }
     let result = try pass.accumulate(batch, together: nil)
     if result.loss.isFinite {
       pass.updateRunningStatistics()

@@ -18,6 +18,9 @@ extension Network {
       layers[entry.layer] = try SparseLayer(
         SparseWeights(mask: mask, sizes, loops.region), products, loops)
     }
+    let scratch = try Arena<Element>(
+      count: layers.reduce(0) { max($0, $1?.weights.orderedCount ?? 0) })
+    for layer in layers { layer?.scratch = scratch }
     return layers
   }
 

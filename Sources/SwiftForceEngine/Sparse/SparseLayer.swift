@@ -30,8 +30,8 @@ final class SparseLayer<Element: BLASScalar> {
   let values: Vector<Element>
   /// Whether the network's dense memory has the weights, too.
   var isInDense = true
-  /// Scratch memory of the gradient of the inputs.
-  let ordered: Vector<Element>
+  /// Scratch memory of the gradient of the inputs, which all layers of a network share.
+  var scratch: Arena<Element>?
   private let memory: Arena<Element>
   private var training: Arena<Element>?
 
@@ -42,10 +42,8 @@ final class SparseLayer<Element: BLASScalar> {
     self.loops = loops
     self.weights = weights
     self.products = products
-    let count = weights.count.roundedUp(toMultipleOf: 16)
-    memory = try Arena(count: count + weights.orderedCount)
-    values = memory.vector(at: 0, count: weights.count)
-    ordered = memory.vector(at: count, count: weights.orderedCount)
+    memory = try Arena(count: weights.count)
+    values = memory.all
   }
 
   /// Whether training keeps nothing of removed weights.

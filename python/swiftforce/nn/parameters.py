@@ -50,9 +50,7 @@ class Parameters(Mapping[str, NDArray[np.float32]]):
     array([[43.]], dtype=float32)
     """
 
-    def __init__(
-        self, handle: object, places: Mapping[str, tuple[int, tuple[int, ...]]]
-    ) -> None:
+    def __init__(self, handle: object, places: Mapping[str, tuple[int, tuple[int, ...]]]) -> None:
         self._handle = handle
         self._places = dict(places)
 

@@ -1,0 +1,121 @@
+"""Memory of masked networks: what is kept and nothing else, and views of the rest on request."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from swiftforce import nn
+
+#: Layers whose memory is far above that of everything else in a process.
+RESIDENT = """
+import sys
+import numpy as np
+from pathlib import Path
+from swiftforce import nn
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+def network(size):
+    net = nn.Network([nn.Linear(size, size), nn.ReLU(), nn.Linear(size, 16)])
+    random = np.random.default_rng(0)
+    if sys.argv[1] != "dense":
+        net.apply({n: random.random(s) < (0.01 if s[0] > 16 else 1) for n, s in net.weights.shapes.items()})
+    x = random.standard_normal((32, size), np.float32)
+    net.fit(x, np.zeros(32, np.int64), progress=False)
+    net.predict(x)
+    net.masks, net.plan(), repr(net), repr(net.weights)
+    return net
+
+network(64)
+before = resident()
+net = network(2000)
+held = net.weights["0.weight"] if sys.argv[1] == "held" else None
+print((resident() - before) / (12 * net.weights.size))
+"""
+
+
+def _resident(how: str) -> float:
+    """Resident memory over that of dense weights, gradients and momentum."""
+    run = subprocess.run(
+        [sys.executable, "-c", RESIDENT, how],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"MALLOC_MMAP_THRESHOLD_": "262144", "PYTHONPATH": ":".join(sys.path)},
+    )
+    return float(run.stdout)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_memory_follows_the_kept_weights() -> None:
+    assert _resident("dense") > 0.9
+    assert _resident("masked") < 0.1
+    # A view has all weights, and nothing else has.
+    assert 0.3 < _resident("held") < 0.5
+
+
+def _masked(seed: int = 0) -> nn.Network:
+    net = nn.Network([nn.Linear(30, 20), nn.ReLU(), nn.Linear(20, 3)], seed=seed)
+    random = np.random.default_rng(seed)
+    net.apply({name: random.random(shape) < 0.2 for name, shape in net.weights.shapes.items()})
+    assert net.plan()[0].outputs
+    return net
+
+
+def _data(count: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(1)
+    return random.standard_normal((count, 30), np.float32), random.integers(0, 3, count)
+
+
+def test_views_follow_training_and_training_follows_views() -> None:
+    """A network whose views are held and one whose views come and go stay the same."""
+    held, free = _masked(), _masked()
+    x, y = _data()
+    view = held.weights["0.weight"]
+    for _ in range(3):
+        for net in (held, free):
+            net.fit(x, y, progress=False)
+        assert np.array_equal(view, held.weights["0.weight"])
+        assert np.array_equal(view, free.weights["0.weight"])
+        assert np.array_equal(held.predict(x), free.predict(x))
+        masks = held.masks
+        assert masks is not None
+        view *= 1.5
+        free.weights["0.weight"] = free.weights["0.weight"] * 1.5
+    # A part of a view holds it, too.
+    part = view[3:5]
+    del view
+    before = part.copy()
+    held.fit(x, y, progress=False)
+    assert not np.array_equal(part, before)
+    assert np.array_equal(part, held.weights["0.weight"][3:5])
+
+
+def test_a_view_outlives_the_network() -> None:
+    net = _masked()
+    x, y = _data()
+    net.fit(x, y, progress=False)
+    view = net.weights["0.weight"]
+    expected = view.copy()
+    del net
+    assert np.array_equal(view, expected)
+
+
+def test_copies_without_dense_weights() -> None:
+    net = _masked()
+    x, y = _data()
+    net.fit(x, y, progress=False)
+    for other in (net.copy(), copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert np.array_equal(other.predict(x), net.predict(x))
+        assert np.array_equal(other.weights["0.weight"], net.weights["0.weight"])
+    weights = pickle.loads(pickle.dumps(net.weights))
+    assert isinstance(weights, dict)
+    weights["0.weight"][:] = 0
+    assert net.weights["0.weight"].any()
