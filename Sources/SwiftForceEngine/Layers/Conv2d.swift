@@ -85,7 +85,13 @@ struct Conv2d: Layer {
     if isDepthwise { return 0 }
     return max(
       outputProduct(batch: batch, context).workspace, inputProduct(batch: batch, context).workspace,
-      weightGradient(batch: batch, context).workspace)
+      weightGradient(batch: batch, context).workspace, planes(batch: batch))
+  }
+
+  /// Elements of scratch memory for outputs of few samples over kept weights.
+  private func planes(batch: Int) -> Int {
+    guard batch < SparseBatch.width else { return 0 }
+    return PlaneGeometry(rows: rows, columns: columns).workspace(inputs: inputs, batch: batch)
   }
 
   func tables(batch: Int, workers: Int) -> Int {
@@ -109,6 +115,12 @@ struct Conv2d: Layer {
     }
     if let sparse = pass.sparse(.forward, isFlat: false), let values = pass.sparse?.values {
       sparse.forward(pass.input.elements, values: values, bias: bias, into: pass.output.elements)
+      return
+    }
+    if let planes = pass.planes, let values = pass.sparse?.values {
+      planes.run(
+        pass.input.elements, values: values, bias: bias, workspace: pass.workspace,
+        into: pass.output.elements)
       return
     }
     let product = outputProduct(batch: pass.input.batch, pass.context)

@@ -105,6 +105,16 @@ extension Pass {
       weights: sparse.weights, batch: SparseBatch(samples: input.batch, isFlat: isFlat),
       loops: sparse.loops, team: context.team)
   }
+
+  /// What computes the outputs of few samples over kept weights; nil if it is done otherwise.
+  var planes: PlaneProduct<Element>? {
+    guard let sparse, input.batch < SparseBatch.width, sparse.products.contains(.forward),
+      let lists = sparse.weights.planes
+    else { return nil }
+    return PlaneProduct(
+      weights: sparse.weights, lists: lists, batch: input.batch, loops: sparse.loops,
+      team: context.team)
+  }
 }
 
 /// The additional arguments of a backward pass.

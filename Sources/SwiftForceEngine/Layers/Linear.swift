@@ -38,9 +38,10 @@ struct Linear: Layer {
     return hasBias ? [weight, ParameterDescription(role: .bias, shape: [outputs])] : [weight]
   }
 
-  /// The features of an image.
+  /// The features of an image, or those of few samples.
   func workspace<Element>(batch: Int, _ context: ExecutionContext<Element>) -> Int {
-    inputShape.lanes(batch: batch) < batch ? inputs * Shape.padded(batch: batch) : 0
+    if batch < SparseBatch.width { return inputs * batch + PlaneGeometry.slack }
+    return inputShape.lanes(batch: batch) < batch ? inputs * Shape.padded(batch: batch) : 0
   }
 
   /// One product, added to the bias.
@@ -49,6 +50,12 @@ struct Linear: Layer {
       sparse.forward(
         input(of: pass).elements, values: values, bias: hasBias ? pass.parameters[1] : nil,
         into: pass.output.elements)
+      return
+    }
+    if let planes = pass.planes, let values = pass.sparse?.values {
+      planes.run(
+        pass.input.elements, values: values, bias: hasBias ? pass.parameters[1] : nil,
+        workspace: pass.workspace, into: pass.output.elements)
       return
     }
     let output = pass.output.elements.matrix(rows: outputs, columns: pass.output.lanes)

@@ -56,9 +56,16 @@ struct NetworkPass<Element: BLASScalar> {
   ) throws(SFError) {
     for start in stride(from: 0, to: batch.count, by: samples) {
       let range = start..<min(start + samples, batch.count)
-      try activations.prepare(batch: range.count, includesBackward: gradients != nil, context)
+      try prepare(samples: range.count)
       body(range, forward(batch, range))
     }
+  }
+
+  /// Reserves memory for samples that are computed together.
+  private func prepare(samples: Int) throws(SFError) {
+    try activations.prepare(batch: samples, includesBackward: gradients != nil, context)
+    guard samples < SparseBatch.width else { return }
+    for case let layer? in sparse { try layer.weights.preparePlanes() }
   }
 
   /// The number of samples of a batch that are computed together.
@@ -81,9 +88,7 @@ struct NetworkPass<Element: BLASScalar> {
       try architecture.checkNormalization(samples: rest == 0 ? samples : rest)
     }
     // Both sizes: the memory grows to what the larger one needs, and never shrinks.
-    for samples in [rest, samples] where samples > 0 {
-      try activations.prepare(batch: samples, includesBackward: gradients != nil, context)
-    }
+    for samples in [rest, samples] where samples > 0 { try prepare(samples: samples) }
     if trains && isPartlySmall(batch, together: together) {
       let sizes = sparse.indices.filter { keptGradient($0) != nil }.map { parameters[$0][0].count }
       try activations.prepareDenseGradient(count: 2 * (sizes.max() ?? 0))

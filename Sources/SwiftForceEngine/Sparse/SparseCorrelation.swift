@@ -28,7 +28,7 @@ struct SparseCorrelation<Element: BLASScalar> {
     // Each part reads the whole source, so there are no more parts than workers.
     let parts = min(plan.targets, team.workers)
     team.forEach(parts) { _, part in
-      let channels = boundary(part, of: parts)..<boundary(part + 1, of: parts)
+      let channels = lists.channels(part, of: parts)
       if !accumulate { target.clear(lists.entries(of: channels)) }
       if let regions = plan.regions, batch.lanes == SparseBatch.width {
         add(regions, channels, source, outputGradient, to: target)
@@ -38,21 +38,6 @@ struct SparseCorrelation<Element: BLASScalar> {
         add(number, channels, source, outputGradient, to: target)
       }
     }
-  }
-
-  /// The first channel of a part; all parts have about as many kept weights.
-  private func boundary(_ part: Int, of parts: Int) -> Int {
-    if part == parts { return plan.targets }
-    var (low, high) = (0, plan.targets)
-    while low < high {
-      let middle = (low + high) / 2
-      if lists.entries(of: 0..<middle).count * parts < part * lists.entries.count {
-        low = middle + 1
-      } else {
-        high = middle
-      }
-    }
-    return low
   }
 
   /// Adds the products of all points of a class.

@@ -45,6 +45,18 @@ public protocol SparseLoops<Element> {
     starts: UnsafePointer<Int32>, startStride: Int, segments: UnsafePointer<Int32>,
     segmentCount: Int, channels: Int, into target: UnsafeMutablePointer<Element>)
 
+  static var planePieces: Int { get }
+
+  static func multiplyPlane(
+    _ source: UnsafePointer<Element>, unit: Int, entries: UnsafePointer<Int32>,
+    values: UnsafePointer<Element>, starts: UnsafePointer<Int32>, startStride: Int, channels: Int,
+    bias: UnsafePointer<Element>?, pieces: Int, into target: UnsafeMutablePointer<Element>,
+    targetStride: Int, rows: Int, column: Int, width: Int, pitch: Int)
+
+  static func spread(
+    _ source: UnsafePointer<Element>, rowStride: Int, columnStride: Int, rows: Int, columns: Int,
+    lanes: Int, into target: UnsafeMutablePointer<Element>, head: Int, gap: Int, tail: Int)
+
   static func gather(
     _ values: UnsafePointer<Element>, order: UnsafePointer<Int32>, count: Int,
     into target: UnsafeMutablePointer<Element>)

@@ -133,6 +133,46 @@ public enum ReferenceSparseTiles<Element: Scalar> {
     }
   }
 
+  public static var planePieces: Int { 2 }
+
+  @specialized(where Element == Double)
+  @unsafe public static func multiplyPlane(
+    _ source: UnsafePointer<Element>, unit: Int, entries: UnsafePointer<Int32>,
+    values: UnsafePointer<Element>, starts: UnsafePointer<Int32>, startStride: Int, channels: Int,
+    bias: UnsafePointer<Element>?, pieces: Int, into target: UnsafeMutablePointer<Element>,
+    targetStride: Int, rows: Int, column: Int, width: Int, pitch: Int
+  ) {
+    for place in 0..<channels * pieces * 8 {
+      let (channel, position) = place.quotientAndRemainder(dividingBy: pieces * 8)
+      let (row, at) = (column + position).quotientAndRemainder(dividingBy: pitch)
+      guard row < rows, at < width else { continue }
+      var sum: Element = unsafe bias.map { unsafe $0[channel] } ?? 0
+      let end = unsafe Int(starts[(channel + 1) * startStride])
+      for i in unsafe Int(starts[channel * startStride])..<end {
+        unsafe sum += values[i] * source[Int(entries[i]) * unit + position]
+      }
+      unsafe target[channel * targetStride + row * width + at] = sum
+    }
+  }
+
+  @specialized(where Element == Double)
+  @unsafe public static func spread(
+    _ source: UnsafePointer<Element>, rowStride: Int, columnStride: Int, rows: Int, columns: Int,
+    lanes: Int, into target: UnsafeMutablePointer<Element>, head: Int, gap: Int, tail: Int
+  ) {
+    let pitch = columns * lanes + gap
+    let end = rows > 0 ? head + rows * pitch - gap : head
+    unsafe target.update(repeating: 0, count: end + tail)
+    for row in 0..<rows {
+      for column in 0..<columns {
+        for l in 0..<lanes {
+          unsafe target[head + row * pitch + column * lanes + l] =
+            source[row * rowStride + column * columnStride + l]
+        }
+      }
+    }
+  }
+
   @specialized(where Element == Double)
   @unsafe public static func gather(
     _ values: UnsafePointer<Element>, order: UnsafePointer<Int32>, count: Int,
