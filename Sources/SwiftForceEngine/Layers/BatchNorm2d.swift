@@ -43,32 +43,40 @@ struct BatchNorm2d: Layer {
   }
 
   func forward<Element>(_ pass: Pass<Element>) {
-    pass.context.team.forEach(channels) { _, channel in
-      let input = pass.input.channel(channel, of: channels)
-      let (mean, deviation, variance) = statistics(pass, channel, of: input)
-      pass.saved[channel] = Element(mean)
-      pass.saved[channels + channel] = Element(1 / deviation)
-      pass.saved[2 * channels + channel] = Element(variance)
-      let scale = Double(pass.parameters[0][channel])
-      pass.output.channel(channel, of: channels).assignNormalized(
-        input, mean: Element(mean), factor: Element(scale / deviation),
-        shift: pass.parameters[1][channel])
+    switch pass.normalization {
+    case .running: normalizeByRunningStatistics(pass)
+    case .batch: normalizeByBatch(pass)
     }
   }
 
-  private func statistics<Element>(
-    _ pass: Pass<Element>, _ channel: Int, of input: Channel<Element>
-  ) -> (mean: Double, deviation: Double, unbiased: Double) {
-    switch pass.normalization {
-    case .running:
-      let (mean, variance) = (pass.parameters[2][channel], pass.parameters[3][channel])
-      return (Double(mean), (Double(variance) + epsilon).squareRoot(), Double(variance))
-    case .batch:
+  private func normalizeByRunningStatistics<Element>(_ pass: Pass<Element>) {
+    let (scale, shift) = (pass.parameters[0], pass.parameters[1])
+    let (mean, variance) = (pass.parameters[2], pass.parameters[3])
+    pass.saved.copy(mean, 0..<channels, to: 0)
+    pass.saved.copy(variance, 0..<channels, to: 2 * channels)
+    pass.input.forEachRange(channels: channels, team: pass.context.team) { range in
+      pass.output.normalize(
+        pass.input, channels: range, of: channels, mean: mean, variance: variance,
+        epsilon: epsilon, scale: scale, shift: shift,
+        inverse: pass.saved.part(channels..<2 * channels))
+    }
+  }
+
+  private func normalizeByBatch<Element>(_ pass: Pass<Element>) {
+    pass.context.team.forEach(channels) { _, channel in
+      let input = pass.input.channel(channel, of: channels)
       let (mean, variance) = input.moments
-      let count = Double(input.runs.numbers)
+      let deviation = (variance + epsilon).squareRoot()
       // One number has no unbiased variance.
+      let count = Double(input.runs.numbers)
       let unbiased = count > 1 ? variance * count / (count - 1) : variance
-      return (mean, (variance + epsilon).squareRoot(), unbiased)
+      pass.saved[channel] = Element(mean)
+      pass.saved[channels + channel] = Element(1 / deviation)
+      pass.saved[2 * channels + channel] = Element(unbiased)
+      pass.output.channel(channel, of: channels).assignNormalized(
+        input, mean: Element(mean),
+        factor: Element(Double(pass.parameters[0][channel]) / deviation),
+        shift: pass.parameters[1][channel])
     }
   }
 

@@ -46,6 +46,32 @@ extension Activation where Element: BLASScalar {
       runs: runs(channels: count, hasGap: true))
   }
 
+  /// Sets some of `count` channels to those of `source`, normalised by running statistics.
+  ///
+  /// - Parameter inverse: set to 1 / deviation of these channels.
+  func normalize(
+    _ source: Activation<Element>, channels: Range<Int>, of count: Int, mean: Vector<Element>,
+    variance: Vector<Element>, epsilon: Double, scale: Vector<Element>, shift: Vector<Element>,
+    inverse: Vector<Element>
+  ) {
+    let (first, stride) = (channels.lowerBound, features / count * lanes)
+    unsafe Element.normalize(
+      source.elements.base + first * stride, channels: channels.count, stride: stride,
+      mean: mean.base + first, variance: variance.base + first, epsilon: epsilon,
+      scale: scale.base + first, shift: shift.base + first,
+      runs: runs(channels: count, hasGap: true), inverse: inverse.base + first,
+      into: elements.base + first * stride)
+  }
+
+  /// Calls `body` with ranges of `count` channels, on the threads of the team: a few channels at a
+  /// time if they are short.
+  func forEachRange(channels count: Int, team: Team, _ body: (_ channels: Range<Int>) -> Void) {
+    let step = max(1, (1 << 12) * count / max(1, elements.count))
+    team.forEach((count + step - 1) / step) { _, round in
+      body(round * step..<min((round + 1) * step, count))
+    }
+  }
+
   /// Calls `body` for each block and each of `count` channels, on the threads of the team.
   func forEachPart(
     channels count: Int, team: Team, _ body: (_ block: Int, _ channel: Int) -> Void

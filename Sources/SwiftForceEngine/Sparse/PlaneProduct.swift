@@ -112,43 +112,43 @@ struct PlaneProduct<Element: BLASScalar> {
 
   /// Copies the source to planes.
   private func spread(_ source: Vector<Element>, into planes: Vector<Element>) {
-    let length = geometry.channelLength * batch
     assert(planes.count >= geometry.workspace(inputs: weights.inputs, batch: batch))
-    let parts =
-      weights.inputs * length < PlaneProduct.leastElements ? 1 : min(weights.inputs, team.workers)
+    let elements = weights.inputs * geometry.channelLength * batch
+    let parts = elements < PlaneProduct.leastElements ? 1 : min(weights.inputs, team.workers)
     team.forEach(parts) { _, part in
-      for channel in weights.inputs * part / parts..<weights.inputs * (part + 1) / parts {
-        for row in 0..<geometry.rows.planes {
-          for column in 0..<geometry.columns.planes {
-            spread(source, channel, row, column, into: planes)
-          }
+      let channels = weights.inputs * part / parts..<weights.inputs * (part + 1) / parts
+      for row in 0..<geometry.rows.planes {
+        for column in 0..<geometry.columns.planes {
+          spread(source, channels, row, column, into: planes)
         }
       }
     }
   }
 
-  /// Copies what one plane of a channel has.
+  /// Copies what one plane of some channels has.
   private func spread(
-    _ source: Vector<Element>, _ channel: Int, _ row: Int, _ column: Int,
+    _ source: Vector<Element>, _ channels: Range<Int>, _ row: Int, _ column: Int,
     into planes: Vector<Element>
   ) {
     let (rows, columns) = (geometry.rows.positions(row), geometry.columns.positions(column))
-    let isEmpty = rows.isEmpty || columns.isEmpty
-    let head = isEmpty ? 0 : rows.lowerBound * geometry.pitch + columns.lowerBound
-    let copied = isEmpty ? 0 : (rows.count - 1) * geometry.pitch + columns.count
-    let from =
-      isEmpty
-      ? 0
-      : geometry.rows.source(rows.lowerBound, row) * weights.columns.inputs
-        + geometry.columns.source(columns.lowerBound, column)
     let plane = row * geometry.columns.planes + column
+    let to = channels.lowerBound * geometry.channelLength + plane * geometry.planeLength
+    var (from, head, copied) = (0, 0, 0)
+    let isEmpty = rows.isEmpty || columns.isEmpty
+    if !isEmpty {
+      from =
+        geometry.rows.source(rows.lowerBound, row) * weights.columns.inputs
+        + geometry.columns.source(columns.lowerBound, column)
+      head = rows.lowerBound * geometry.pitch + columns.lowerBound
+      copied = (rows.count - 1) * geometry.pitch + columns.count
+    }
     unsafe loops.spread(
-      source.base + channel * sourceSize + from * batch,
-      rowStride: weights.rows.stride * weights.columns.inputs * batch,
+      source.base + channels.lowerBound * sourceSize + from * batch, channels: channels.count,
+      sourceStride: sourceSize, rowStride: weights.rows.stride * weights.columns.inputs * batch,
       columnStride: weights.columns.stride * batch, rows: isEmpty ? 0 : rows.count,
-      columns: columns.count, lanes: batch,
-      into: planes.base + channel * geometry.channelLength * batch + plane * geometry.planeLength
-        * batch, head: head * batch, gap: (geometry.pitch - columns.count) * batch,
+      columns: columns.count, lanes: batch, into: planes.base + to * batch,
+      targetStride: geometry.channelLength * batch, head: head * batch,
+      gap: (geometry.pitch - columns.count) * batch,
       tail: (geometry.planeLength - head - copied) * batch)
   }
 }

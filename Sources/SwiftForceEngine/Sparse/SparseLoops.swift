@@ -54,8 +54,9 @@ public protocol SparseLoops<Element> {
     targetStride: Int, rows: Int, column: Int, width: Int, pitch: Int)
 
   static func spread(
-    _ source: UnsafePointer<Element>, rowStride: Int, columnStride: Int, rows: Int, columns: Int,
-    lanes: Int, into target: UnsafeMutablePointer<Element>, head: Int, gap: Int, tail: Int)
+    _ source: UnsafePointer<Element>, channels: Int, sourceStride: Int, rowStride: Int,
+    columnStride: Int, rows: Int, columns: Int, lanes: Int,
+    into target: UnsafeMutablePointer<Element>, targetStride: Int, head: Int, gap: Int, tail: Int)
 
   static func gather(
     _ values: UnsafePointer<Element>, order: UnsafePointer<Int32>, count: Int,

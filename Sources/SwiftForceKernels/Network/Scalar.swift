@@ -101,6 +101,17 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
     _ source: UnsafePointer<Self>, mean: Self, factor: Self, shift: Self, runs: ChannelRuns,
     into target: UnsafeMutablePointer<Self>)
 
+  /// Normalises channels that lie `stride` apart by running statistics, as `normalize` does with
+  /// scale / deviation as factor. The deviation is the root of variance + epsilon.
+  ///
+  /// - Parameters:
+  ///   - inverse: set to 1 / deviation.
+  static func normalize(
+    _ source: UnsafePointer<Self>, channels: Int, stride: Int, mean: UnsafePointer<Self>,
+    variance: UnsafePointer<Self>, epsilon: Double, scale: UnsafePointer<Self>,
+    shift: UnsafePointer<Self>, runs: ChannelRuns, inverse: UnsafeMutablePointer<Self>,
+    into target: UnsafeMutablePointer<Self>)
+
   /// The sums of gradient[i] and of gradient[i] * (source[i] - mean) over all samples.
   static func normalizationSums(
     _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, runs: ChannelRuns

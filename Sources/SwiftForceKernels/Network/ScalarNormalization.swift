@@ -1,5 +1,5 @@
-// Batch normalisation of one channel, whose numbers lie in runs. What must not live here: running
-// statistics.
+// Batch normalisation of channels, whose numbers lie in runs. What must not live here: updates of
+// running statistics.
 
 extension Scalar {
   @specialized(where Self == Float)
@@ -24,6 +24,24 @@ extension Scalar {
       for i in 0..<runs.length { unsafe to[i] = (from[i] - mean) * factor + shift }
     }
     unsafe clearGap(runs, in: target)
+  }
+
+  @specialized(where Self == Float)
+  @specialized(where Self == Double)
+  public static func normalize(
+    _ source: UnsafePointer<Self>, channels: Int, stride: Int, mean: UnsafePointer<Self>,
+    variance: UnsafePointer<Self>, epsilon: Double, scale: UnsafePointer<Self>,
+    shift: UnsafePointer<Self>, runs: ChannelRuns, inverse: UnsafeMutablePointer<Self>,
+    into target: UnsafeMutablePointer<Self>
+  ) {
+    for channel in 0..<channels {
+      let deviation = unsafe (Double(variance[channel]) + epsilon).squareRoot()
+      unsafe inverse[channel] = Self(1 / deviation)
+      unsafe normalize(
+        source + channel &* stride, mean: mean[channel],
+        factor: Self(Double(scale[channel]) / deviation), shift: shift[channel], runs: runs,
+        into: target + channel &* stride)
+    }
   }
 
   /// Sets the numbers that belong to no sample to zero.

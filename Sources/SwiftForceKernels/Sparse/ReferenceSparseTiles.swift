@@ -157,19 +157,22 @@ public enum ReferenceSparseTiles<Element: Scalar> {
 
   @specialized(where Element == Double)
   @unsafe public static func spread(
-    _ source: UnsafePointer<Element>, rowStride: Int, columnStride: Int, rows: Int, columns: Int,
-    lanes: Int, into target: UnsafeMutablePointer<Element>, head: Int, gap: Int, tail: Int
+    _ source: UnsafePointer<Element>, channels: Int, sourceStride: Int, rowStride: Int,
+    columnStride: Int, rows: Int, columns: Int, lanes: Int,
+    into target: UnsafeMutablePointer<Element>, targetStride: Int, head: Int, gap: Int, tail: Int
   ) {
     let pitch = columns * lanes + gap
     let end = rows > 0 ? head + rows * pitch - gap : head
-    unsafe target.update(repeating: 0, count: end + tail)
-    for row in 0..<rows {
-      for column in 0..<columns {
-        for l in 0..<lanes {
-          unsafe target[head + row * pitch + column * lanes + l] =
-            source[row * rowStride + column * columnStride + l]
-        }
-      }
+    for channel in 0..<channels {
+      unsafe (target + channel * targetStride).update(repeating: 0, count: end + tail)
+    }
+    for place in 0..<channels * rows * columns * lanes {
+      let (rest, l) = place.quotientAndRemainder(dividingBy: lanes)
+      let (line, column) = rest.quotientAndRemainder(dividingBy: columns)
+      let (channel, row) = line.quotientAndRemainder(dividingBy: rows)
+      let to = channel * targetStride + head + row * pitch + column * lanes + l
+      let from = channel * sourceStride + row * rowStride + column * columnStride + l
+      unsafe target[to] = source[from]
     }
   }
 

@@ -62,32 +62,38 @@ extension SparseTiles {
     }
   }
 
-  /// Writes a plane: `head` zeros, rows with `gap` zeros between them, `tail` zeros.
+  /// Writes a plane of each of several channels: `head` zeros, rows with `gap` zeros between them,
+  /// `tail` zeros.
   ///
   /// - Parameters:
   ///   - source: the first element that is copied.
+  ///   - sourceStride: elements between the channels of the source.
   ///   - rowStride: elements between the rows that are copied.
   ///   - columnStride: elements between columns, which have `lanes` elements each.
+  ///   - targetStride: elements between the planes.
   @unsafe public static func spread(
-    _ source: UnsafePointer<Float>, rowStride: Int, columnStride: Int, rows: Int, columns: Int,
-    lanes: Int, into target: UnsafeMutablePointer<Float>, head: Int, gap: Int, tail: Int
+    _ source: UnsafePointer<Float>, channels: Int, sourceStride: Int, rowStride: Int,
+    columnStride: Int, rows: Int, columns: Int, lanes: Int,
+    into target: UnsafeMutablePointer<Float>, targetStride: Int, head: Int, gap: Int, tail: Int
   ) {
-    var to = unsafe target
-    unsafe clear(&to, head)
-    for row in 0..<rows {
-      if row > 0 { unsafe clear(&to, gap) }
-      let from = unsafe source + row &* rowStride
-      if columnStride == lanes {
-        unsafe copy(from, to: to, count: columns &* lanes)
-        unsafe to += columns &* lanes
-        continue
+    for channel in 0..<channels {
+      var to = unsafe target + channel &* targetStride
+      unsafe clear(&to, head)
+      for row in 0..<rows {
+        if row > 0 { unsafe clear(&to, gap) }
+        let from = unsafe source + (channel &* sourceStride &+ row &* rowStride)
+        if columnStride == lanes {
+          unsafe copy(from, to: to, count: columns &* lanes)
+          unsafe to += columns &* lanes
+          continue
+        }
+        for column in 0..<columns {
+          for l in 0..<lanes { unsafe to[l] = from[column &* columnStride &+ l] }
+          unsafe to += lanes
+        }
       }
-      for column in 0..<columns {
-        for l in 0..<lanes { unsafe to[l] = from[column &* columnStride &+ l] }
-        unsafe to += lanes
-      }
+      unsafe clear(&to, tail)
     }
-    unsafe clear(&to, tail)
   }
 
   @inline(__always)
