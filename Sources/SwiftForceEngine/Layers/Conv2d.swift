@@ -90,7 +90,7 @@ struct Conv2d: Layer {
 
   /// Elements of scratch memory for outputs of few samples over kept weights.
   private func planes(batch: Int) -> Int {
-    guard batch < SparseBatch.width else { return 0 }
+    guard SparseSizes.usesPlanes(samples: batch) else { return 0 }
     return PlaneGeometry(rows: rows, columns: columns).workspace(inputs: inputs, batch: batch)
   }
 

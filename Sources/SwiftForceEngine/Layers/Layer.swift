@@ -108,8 +108,8 @@ extension Pass {
 
   /// What computes the outputs of few samples over kept weights; nil if it is done otherwise.
   var planes: PlaneProduct<Element>? {
-    guard let sparse, input.batch < SparseBatch.width, sparse.products.contains(.forward),
-      let lists = sparse.weights.planes
+    guard let sparse, SparseSizes.usesPlanes(samples: input.batch),
+      sparse.products.contains(.forward), let lists = sparse.weights.planes
     else { return nil }
     return PlaneProduct(
       weights: sparse.weights, lists: lists, batch: input.batch, loops: sparse.loops,

@@ -40,7 +40,7 @@ struct Linear: Layer {
 
   /// The features of an image, or those of few samples.
   func workspace<Element>(batch: Int, _ context: ExecutionContext<Element>) -> Int {
-    if batch < SparseBatch.width { return inputs * batch + PlaneGeometry.slack }
+    if SparseSizes.usesPlanes(samples: batch) { return inputs * batch + PlaneGeometry.slack }
     return inputShape.lanes(batch: batch) < batch ? inputs * Shape.padded(batch: batch) : 0
   }
 

@@ -64,7 +64,7 @@ struct NetworkPass<Element: BLASScalar> {
   /// Reserves memory for samples that are computed together.
   private func prepare(samples: Int) throws(SFError) {
     try activations.prepare(batch: samples, includesBackward: gradients != nil, context)
-    guard samples < SparseBatch.width else { return }
+    guard SparseSizes.usesPlanes(samples: samples) else { return }
     for case let layer? in sparse { try layer.weights.preparePlanes() }
   }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,24 @@ def test_it_computes_what_dense_kernels_do(
         np.testing.assert_allclose(
             sparse.predict(x[:count]), dense.predict(x[:count]), rtol=1e-3, atol=1e-3
         )
+
+
+@pytest.mark.filterwarnings("ignore::swiftforce.UnreachableClassWarning")
+@pytest.mark.parametrize("make", [lambda: nn.vgg(11), lambda: nn.resnet(18), lambda: nn.resnet(50)])
+@pytest.mark.parametrize("density", [0.02, 0.3])
+def test_samples_alone_are_computed_as_together(
+    make: Callable[[], nn.Network], density: float, rng: np.random.Generator
+) -> None:
+    net = make()
+    net.apply(masks(net, density))
+    assert any(layer.outputs for layer in net.plan())
+    x = rng.standard_normal((64, 3, 32, 32), dtype=np.float32)
+    together = net.predict(x)
+    scale = np.abs(together).max()
+    for count in (1, 3, 8, 15):
+        parts = [net.predict(x[start : start + count]) for start in range(0, 30, count)]
+        found = np.concatenate(parts)
+        np.testing.assert_allclose(found, together[: len(found)], rtol=0, atol=1e-4 * scale)
 
 
 @pytest.mark.parametrize("kind", ["linear", "images"])

@@ -196,8 +196,8 @@ class Network:
 
         Masked layers compute over their kept weights alone where that is faster: `apply` decides it
         for each layer by its density and its sizes, for all three of its products alike. The
-        results are the same up to the order of sums. Batches of fewer than 16 samples are computed
-        over all weights.
+        results are the same up to the order of sums. Gradients of fewer than 16 samples are
+        computed over all weights; their outputs are not.
 
         Returns
         -------
