@@ -34,9 +34,12 @@ struct SparseSizes: Sendable, Equatable {
   /// Whether outputs of so few samples are computed with positions side by side (`PlaneProduct`)
   /// instead of samples, if they are computed over kept weights.
   ///
-  /// Down to one sample that was faster than dense kernels at all densities that `products` accepts.
-  /// From 12 samples on, sixteen that are padded would be up to a fourth faster at 90 % removed and
-  /// more, and not at 50 %; but all other layers would compute the padding, too.
+  /// At the largest densities that `products` accepts, against dense kernels on one thread, that was
+  /// as fast or up to twice as fast for 1 to 8 samples, and always faster with one tap. Of 9 to 15
+  /// samples, convolutions with several taps lose up to a fifth there, and win below a density of
+  /// 0.45; dense kernels are not used all the same, since they need all weights in memory. From 12
+  /// samples on, sixteen that are padded would be up to a fourth faster at 90 % removed and more,
+  /// and not at 50 %; but all other layers would compute the padding, too.
   static func usesPlanes(samples: Int) -> Bool { samples < SparseBatch.width }
 
   /// The bytes of the tables of points and regions that lists of kept weights have, at most.

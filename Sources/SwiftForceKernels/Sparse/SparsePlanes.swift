@@ -172,7 +172,8 @@ extension SparseTiles {
         let start = unsafe bias.map { unsafe $0[channel] } ?? 0
         let tile: Tile =
           Tile.registers <= 2
-          ? inFour(first, end, start) : Tile.registers <= 4
+          ? inFour(first, end, start)
+          : Tile.registers <= 4
             ? inTwo(first, end, start) : inOne(first, end, start)
         unsafe tile.store(to: sums)
         unsafe write(sums, 8 &* Tile.pieces, to: target + channel &* targetStride)

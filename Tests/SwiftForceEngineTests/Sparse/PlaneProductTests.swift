@@ -126,7 +126,8 @@ struct PlaneProductTests {
     cases += [0, 1e-9, 0.01, 0.5, 1].flatMap { density in
       [
         SparseCase(inputs: 40, outputs: 64, image: [16, 16], batch: 3, density: density),
-        SparseCase(inputs: 40, outputs: 64, stride: 2, image: [15, 16], batch: 2, density: density),
+        SparseCase(
+          inputs: 40, outputs: 64, stride: 2, image: [15, 16], batch: 2, density: density),
         SparseCase(
           inputs: 600, outputs: 300, kernel: 1, padding: 0, image: [1, 1], batch: 1,
           density: density, isFlat: true),
@@ -174,7 +175,6 @@ struct PlaneProductTests {
     }
   }
 
-  /// Every position that a tap reads for an output is that of the definition, or a zero between.
   @Test(arguments: [1, 2, 3], [1, 3, 5])
   func rowsSharePadding(stride: Int, kernel: Int) {
     let side = ConvolutionSide(inputs: 7, kernel: kernel, stride: stride, padding: kernel / 2)
