@@ -19,7 +19,7 @@ extension Network {
     let pass = try NetworkPass(
       self, parameters: ownParameters, sparse: sparse, normalization: .running)
     defer { pass.end() }
-    prepareDense(pass.isPartlySmall(batch, together: nil))
+    releaseDense()
     try pass.forEachMicroBatch(of: batch, samples: Architecture.microBatch) { range, output in
       output.writeSamples(to: logits.part(range.lowerBound * classes..<range.upperBound * classes))
     }
@@ -33,7 +33,7 @@ extension Network {
     let pass = try NetworkPass(
       self, parameters: ownParameters, sparse: sparse, normalization: .running)
     defer { pass.end() }
-    prepareDense(pass.isPartlySmall(batch, together: nil))
+    releaseDense()
     var total = BatchResult(loss: 0, correct: 0)
     try pass.forEachMicroBatch(of: batch, samples: Architecture.microBatch) { range, output in
       total.add(pass.loss(batch, range, output).sum(gradient: nil, weight: 0))

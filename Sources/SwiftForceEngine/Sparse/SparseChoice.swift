@@ -18,7 +18,8 @@ struct SparseSizes: Sendable, Equatable {
   /// - Parameter density: kept weights / weights.
   func products(density: Double) -> SparseProducts {
     guard
-      SparseWeights.supports(inputs: inputs, outputs: outputs, rows: rows, columns: columns)
+      SparseWeights.supports(inputs: inputs, outputs: outputs, rows: rows, columns: columns),
+      PlaneGeometry(rows: rows, columns: columns).supports(inputs: inputs)
     else { return [] }
     return density <= limit ? [.forward, .inputGradient, .weightGradient] : []
   }

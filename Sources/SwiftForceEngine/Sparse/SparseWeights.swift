@@ -29,14 +29,13 @@ final class SparseWeights: @unchecked Sendable {
   /// The lists of forward products with fewer than 16 samples; nil before `preparePlanes`.
   private(set) var planes: PlaneLists?
 
-  /// Makes `planes`, if they are not there and their offsets fit into 32 bits. No other call may
-  /// use the weights meanwhile.
+  /// Makes `planes`, if they are not there. Their offsets must fit into 32 bits, and no other call
+  /// may use the weights meanwhile.
   ///
   /// - Throws: `.noMemory`.
   func preparePlanes() throws(SFError) {
-    let geometry = PlaneGeometry(rows: rows, columns: columns)
-    guard planes == nil, geometry.supports(inputs: inputs) else { return }
-    planes = try PlaneLists(forward, geometry)
+    guard planes == nil else { return }
+    planes = try PlaneLists(forward, PlaneGeometry(rows: rows, columns: columns))
   }
 
   /// The bytes that this takes beside a few hundred for each position of the image.
