@@ -151,7 +151,8 @@ public func networkPlan(
         }
         for (position, plan) in all.enumerated() {
           unsafe plans[position] = sf_weight_plan(
-            kept: Int64(plan.kept), products: Int32(plan.products.rawValue), reserved: 0)
+            kept: Int64(plan.kept), is_sparse: plan.isSparse ? 1 : 0,
+            limit: Int32(1000 * plan.limit))
         }
       }
       unsafe count.pointee = Int64(all.count)

@@ -123,8 +123,8 @@ import Testing
     #expect(
       [
         MemoryLayout<sf_weight_plan>.offset(of: \.kept),
-        MemoryLayout<sf_weight_plan>.offset(of: \.products),
-        MemoryLayout<sf_weight_plan>.offset(of: \.reserved),
+        MemoryLayout<sf_weight_plan>.offset(of: \.is_sparse),
+        MemoryLayout<sf_weight_plan>.offset(of: \.limit),
       ] == [0, 8, 12])
   }
 

@@ -238,11 +238,11 @@ typedef struct sf_parameter {
   int64_t shape[4]; /* the first `rank` entries */
 } sf_parameter;
 
-/* What a network computes over the kept weights of a layer alone. */
+/* How a network uses a weight. */
 typedef struct sf_weight_plan {
-  int64_t kept;     /* weights that its mask keeps, or all */
-  int32_t products; /* the sum of 1 (outputs), 2 (gradients of inputs), 4 (gradients of weights) */
-  int32_t reserved; /* 0 */
+  int64_t kept;      /* weights that its mask keeps, or all */
+  int32_t is_sparse; /* 1 if its layer computes over them alone */
+  int32_t limit;     /* the largest density at which it may, in thousandths; 0: it never does */
 } sf_weight_plan;
 
 /* Samples of a data set. Row r is inputs[r * features ...] with label labels[r]. */

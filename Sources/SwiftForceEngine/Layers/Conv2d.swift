@@ -113,7 +113,7 @@ struct Conv2d: Layer {
         into: pass.output)
       return
     }
-    if let sparse = pass.sparse(.forward, isFlat: false), let values = pass.sparse?.values {
+    if let sparse = pass.sparse(isFlat: false), let values = pass.sparse?.values {
       sparse.forward(pass.input.elements, values: values, bias: bias, into: pass.output.elements)
       return
     }
@@ -132,7 +132,7 @@ struct Conv2d: Layer {
   func backward<Element>(_ pass: Pass<Element>, _ gradients: BackwardPass<Element>) {
     let outputGradient = gradients.outputGradient
     if let gradient = gradients.keptGradient {
-      pass.sparse(.weightGradient, isFlat: false)?.weightGradient(
+      pass.sparse(isFlat: false)?.weightGradient(
         pass.input.elements, outputGradient: outputGradient.elements,
         accumulate: gradients.accumulates, into: gradient)
     } else if let gradient = gradients.parameterGradients[0] {
@@ -155,7 +155,7 @@ struct Conv2d: Layer {
         outputGradient, weights: pass.parameters[0], team: pass.context.team, into: gradient)
       return
     }
-    if let sparse = pass.sparse(.inputGradient, isFlat: false), let layer = pass.sparse,
+    if let sparse = pass.sparse(isFlat: false), let layer = pass.sparse,
       let scratch = layer.scratch
     {
       sparse.inputGradient(

@@ -97,10 +97,8 @@ extension Pass {
   /// What computes a product over kept weights; nil if it is computed over all weights.
   ///
   /// - Parameter isFlat: whether the layer reads and writes features.
-  func sparse(_ product: SparseProducts, isFlat: Bool) -> SparseComputation<Element>? {
-    guard let sparse, sparse.products.contains(product), input.batch >= SparseBatch.width else {
-      return nil
-    }
+  func sparse(isFlat: Bool) -> SparseComputation<Element>? {
+    guard let sparse, input.batch >= SparseBatch.width else { return nil }
     return SparseComputation(
       weights: sparse.weights, batch: SparseBatch(samples: input.batch, isFlat: isFlat),
       loops: sparse.loops, team: context.team)
@@ -109,7 +107,7 @@ extension Pass {
   /// What computes the outputs of few samples over kept weights; nil if it is done otherwise.
   var planes: PlaneProduct<Element>? {
     guard let sparse, SparseSizes.usesPlanes(samples: input.batch),
-      sparse.products.contains(.forward), let lists = sparse.weights.planes
+      let lists = sparse.weights.planes
     else { return nil }
     return PlaneProduct(
       weights: sparse.weights, lists: lists, batch: input.batch, loops: sparse.loops,

@@ -46,7 +46,7 @@ struct Linear: Layer {
 
   /// One product, added to the bias.
   func forward<Element>(_ pass: Pass<Element>) {
-    if let sparse = pass.sparse(.forward, isFlat: true), let values = pass.sparse?.values {
+    if let sparse = pass.sparse(isFlat: true), let values = pass.sparse?.values {
       sparse.forward(
         input(of: pass).elements, values: values, bias: hasBias ? pass.parameters[1] : nil,
         into: pass.output.elements)
@@ -70,7 +70,7 @@ struct Linear: Layer {
     let outputGradient = gradients.outputGradient.elements.matrix(
       rows: outputs, columns: pass.output.lanes)
     if let gradient = gradients.keptGradient {
-      pass.sparse(.weightGradient, isFlat: true)?.weightGradient(
+      pass.sparse(isFlat: true)?.weightGradient(
         input(of: pass).elements, outputGradient: outputGradient.elements,
         accumulate: gradients.accumulates, into: gradient)
     } else if let gradient = gradients.parameterGradients[0] {
@@ -85,7 +85,7 @@ struct Linear: Layer {
     guard let gradient = gradients.inputGradient else { return }
     let copy = gradient.matrix == nil ? features(of: gradient, pass) : nil
     let target = copy ?? gradient
-    if let sparse = pass.sparse(.inputGradient, isFlat: true), let layer = pass.sparse,
+    if let sparse = pass.sparse(isFlat: true), let layer = pass.sparse,
       let scratch = layer.scratch
     {
       sparse.inputGradient(

@@ -70,7 +70,7 @@ extension Network {
     let sparse = try weights.map(sparseLayers(ofNonzero:)) ?? self.sparse
     let ofKept = weights != nil && !ofZeros
     if ofKept {
-      for case let layer? in sparse where layer.trainsCompactly { try layer.prepareTraining() }
+      for case let layer? in sparse { try layer.prepareTraining() }
     }
     let pass = try NetworkPass(
       self, parameters: parameters, sparse: sparse, gradients: weightGradients(targets),
@@ -128,7 +128,7 @@ extension Network {
 
   /// The optimizer, and the state of the layers that train compactly; new ones have no momentum.
   private func prepareOptimizer() throws(SFError) -> Optimizer<Element> {
-    for case let layer? in sparse where layer.trainsCompactly { try layer.prepareTraining() }
+    for case let layer? in sparse { try layer.prepareTraining() }
     if let optimizer { return optimizer }
     let new = try Optimizer<Element>(trainedLayout)
     optimizer = new

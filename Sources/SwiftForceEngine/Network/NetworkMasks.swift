@@ -13,10 +13,9 @@ extension Network {
     var layers = [SparseLayer<Element>?](repeating: nil, count: architecture.layers.count)
     for (entry, mask) in zip(layout.entries.filter(\.isWeight), masks) {
       guard let sizes = architecture.layers[entry.layer].sparseSizes else { continue }
-      let products = sizes.products(density: Double(mask.countOnes) / Double(mask.count))
-      guard !products.isEmpty else { continue }
+      guard Double(mask.countOnes) <= sizes.densityLimit * Double(mask.count) else { continue }
       layers[entry.layer] = try SparseLayer(
-        SparseWeights(mask: mask, sizes, loops.region), products, loops)
+        SparseWeights(mask: mask, sizes, loops.region), loops)
     }
     let scratch = try Arena<Element>(
       count: layers.reduce(0) { max($0, $1?.weights.orderedCount ?? 0) })
@@ -35,12 +34,23 @@ extension Network {
     return try withExtendedLifetime(masks) { () throws(SFError) in try sparseLayers(masks.views) }
   }
 
-  /// The weights that each prunable tensor keeps, and the products that are computed over them.
-  public var plan: [(kept: Int, products: SparseProducts)] {
+  /// How a prunable tensor is used.
+  public struct WeightPlan: Sendable, Equatable {
+    /// The weights that its mask keeps, or all.
+    public let kept: Int
+    /// Whether its layer computes over them alone.
+    public let isSparse: Bool
+    /// The largest density at which it may.
+    public let limit: Double
+  }
+
+  public var plan: [WeightPlan] {
     layout.entries.enumerated().filter(\.element.isWeight).map { i, entry in
-      if let layer = sparse[entry.layer] { return (layer.weights.count, layer.products) }
       let mask = mask.flatMap { trainedLayout.view(of: $0, i) }
-      return (mask?.countOnes ?? entry.count, [])
+      let layer = sparse[entry.layer]
+      return WeightPlan(
+        kept: layer?.weights.count ?? mask?.countOnes ?? entry.count, isSparse: layer != nil,
+        limit: architecture.layers[entry.layer].sparseSizes?.densityLimit ?? 0)
     }
   }
 
@@ -77,7 +87,7 @@ extension Network {
   func compactTensors(_ sparse: [SparseLayer<Element>?]) -> Set<Int> {
     Set(
       layout.entries.indices.filter {
-        layout.entries[$0].isWeight && sparse[layout.entries[$0].layer]?.trainsCompactly == true
+        layout.entries[$0].isWeight && sparse[layout.entries[$0].layer] != nil
       })
   }
 
@@ -90,7 +100,7 @@ extension Network {
   ) throws(SFError) {
     if let old = optimizer {
       let new = try Optimizer<Element>(trained)
-      for case let layer? in sparse where layer.trainsCompactly { try layer.prepareTraining() }
+      for case let layer? in sparse { try layer.prepareTraining() }
       let (before, after) = (old.momentumViews, new.momentumViews)
       for (i, entry) in layout.entries.enumerated() {
         let (from, to) = (self.sparse[entry.layer], sparse[entry.layer])

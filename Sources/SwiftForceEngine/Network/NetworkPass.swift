@@ -13,7 +13,7 @@ struct NetworkPass<Element: BLASScalar> {
   private let gradients: ByLayer<Vector<Element>?>?
   /// For each layer its kept weights, if it computes over them.
   private let sparse: [SparseLayer<Element>?]
-  /// Whether gradients of kept weights are wanted from the layers that train compactly.
+  /// Whether gradients of kept weights are wanted from the sparse layers.
   private let trains: Bool
   private let normalization: Normalization
   private let context: ExecutionContext<Element>
@@ -23,7 +23,7 @@ struct NetworkPass<Element: BLASScalar> {
   /// - Parameters:
   ///   - sparse: the kept weights of `parameters`, by layer; their values are copied from there, if
   ///     they are there.
-  ///   - trains: whether layers that train compactly write gradients to their `SparseLayer`.
+  ///   - trains: whether sparse layers write gradients to their `SparseLayer`.
   init(
     _ network: Network<Element>, parameters: ByLayer<Vector<Element>>,
     sparse: [SparseLayer<Element>?], gradients: ByLayer<Vector<Element>?>? = nil,
@@ -101,9 +101,9 @@ struct NetworkPass<Element: BLASScalar> {
     return samples < SparseBatch.width || (1..<SparseBatch.width).contains(batch.count % samples)
   }
 
-  /// Where a layer that trains compactly keeps its gradient.
+  /// Where a sparse layer keeps its gradient.
   private func keptGradient(_ position: Int) -> Vector<Element>? {
-    guard trains, let layer = sparse[position], layer.trainsCompactly else { return nil }
+    guard trains, let layer = sparse[position] else { return nil }
     return layer.gradient
   }
 
@@ -124,18 +124,18 @@ struct NetworkPass<Element: BLASScalar> {
     }
   }
 
-  /// Takes a step of all layers that train compactly.
+  /// Takes a step of all sparse layers.
   func stepKept(_ sgd: SGD) {
-    for case let layer? in sparse where layer.trainsCompactly { layer.step(sgd) }
+    for case let layer? in sparse { layer.step(sgd) }
   }
 
-  /// Sets the dense weights of the layers that train compactly to their kept ones, and to zeros where
+  /// Sets the dense weights of the sparse layers to their kept ones, and to zeros where
   /// weights are removed.
   ///
   /// - Parameter all: whether those get them, too, that had none.
   func writeKept(all: Bool) {
     for (position, layer) in sparse.enumerated() {
-      guard let layer, layer.trainsCompactly, all || layer.isInDense else { continue }
+      guard let layer, all || layer.isInDense else { continue }
       computation(layer).unpack(layer.values, into: parameters[position][0])
       layer.isInDense = true
     }

@@ -1,4 +1,4 @@
-// Which products of a masked layer run over its kept weights. What must not live here: the products.
+// Which masked layers run over their kept weights. What must not live here: their products.
 
 import SwiftForceCore
 
@@ -9,25 +9,19 @@ struct SparseSizes: Sendable, Equatable {
   let rows: ConvolutionSide
   let columns: ConvolutionSide
 
-  /// The products that are faster over this share of the weights.
+  /// The largest share of the weights over which the three products of a layer (outputs, gradients of
+  /// inputs and of weights) are together faster than over all; 0 if there are no loops for these sizes.
   ///
   /// A kept weight costs as much as a few weights of the dense kernels, which reuse what they load.
-  /// How many was measured (`python -m benchmarks.sparse`); the choice depends on sizes alone, so
-  /// that the same network computes the same on every machine.
-  ///
-  /// - Parameter density: kept weights / weights.
-  func products(density: Double) -> SparseProducts {
+  /// How many was measured on one thread, batch 128, at 32, 16, 8 and 4 pixels
+  /// (`python -m benchmarks.sparse`); the choice depends on sizes alone, so that the same network
+  /// computes the same on every machine. With one tap a dense product is one of matrices, which BLAS
+  /// multiplies at the speed of the machine.
+  var densityLimit: Double {
     guard
       SparseWeights.supports(inputs: inputs, outputs: outputs, rows: rows, columns: columns),
       PlaneGeometry(rows: rows, columns: columns).supports(inputs: inputs)
-    else { return [] }
-    return density <= limit ? [.forward, .inputGradient, .weightGradient] : []
-  }
-
-  /// The largest density at which the three products together were faster over kept weights: on one
-  /// thread, batch 128, at 32, 16, 8 and 4 pixels. With one tap a dense product is one of matrices,
-  /// which BLAS multiplies at the speed of the machine.
-  private var limit: Double {
+    else { return 0 }
     if rows.kernel * columns.kernel == 1 { return 0.35 }
     return rows.stride * columns.stride == 1 ? 0.6 : 0.5
   }
@@ -35,7 +29,7 @@ struct SparseSizes: Sendable, Equatable {
   /// Whether outputs of so few samples are computed with positions side by side (`PlaneProduct`)
   /// instead of samples, if they are computed over kept weights.
   ///
-  /// At the largest densities that `products` accepts, against dense kernels on one thread, that was
+  /// At `densityLimit`, against dense kernels on one thread, that was
   /// as fast or up to twice as fast for 1 to 8 samples, and always faster with one tap. Of 9 to 15
   /// samples, convolutions with several taps lose up to a fifth there, and win below a density of
   /// 0.45; dense kernels are not used all the same, since they need all weights in memory. From 12

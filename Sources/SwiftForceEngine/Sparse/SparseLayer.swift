@@ -4,27 +4,12 @@
 
 import SwiftForceCore
 
-/// Products of a layer that run over kept weights alone; the others run over all weights.
-public struct SparseProducts: OptionSet, Sendable, Equatable {
-  public let rawValue: Int
-
-  public init(rawValue: Int) { self.rawValue = rawValue }
-
-  /// The outputs.
-  static let forward = SparseProducts(rawValue: 1)
-  /// The gradient of the inputs.
-  static let inputGradient = SparseProducts(rawValue: 2)
-  /// The gradient of the weights.
-  static let weightGradient = SparseProducts(rawValue: 4)
-}
-
 /// The kept weights of a layer as compact arrays, in the order of `SparseWeights.positions`.
 ///
 /// While a caller holds the network's dense weights, it may write to them: each call copies the kept
 /// ones to `values` first, and a training step copies them back. Otherwise `values` are all there is.
 final class SparseLayer<Element: BLASScalar> {
   let weights: SparseWeights
-  let products: SparseProducts
   /// What its lists were made for.
   let loops: any SparseLoops<Element>.Type
   let values: Vector<Element>
@@ -36,18 +21,12 @@ final class SparseLayer<Element: BLASScalar> {
   private var training: Arena<Element>?
 
   /// - Throws: `.noMemory`.
-  init(
-    _ weights: SparseWeights, _ products: SparseProducts, _ loops: any SparseLoops<Element>.Type
-  ) throws(SFError) {
+  init(_ weights: SparseWeights, _ loops: any SparseLoops<Element>.Type) throws(SFError) {
     self.loops = loops
     self.weights = weights
-    self.products = products
     memory = try Arena(count: weights.count)
     values = memory.all
   }
-
-  /// Whether training keeps nothing of removed weights.
-  var trainsCompactly: Bool { products.contains(.weightGradient) }
 
   /// Makes the memory for gradient and momentum, if it is not there.
   ///

@@ -26,7 +26,8 @@ def network(size):
     net = nn.Network([nn.Linear(size, size), nn.ReLU(), nn.Linear(size, 16)])
     random = np.random.default_rng(0)
     if sys.argv[1] != "dense":
-        net.apply({n: random.random(s) < (0.01 if s[0] > 16 else 1) for n, s in net.weights.shapes.items()})
+        kept = {16: 1, size: 0.01}
+        net.apply({n: random.random(s) < kept[s[0]] for n, s in net.weights.shapes.items()})
     x = random.standard_normal((32, size), np.float32)
     net.fit(x, np.zeros(32, np.int64), progress=False)
     net.predict(x)
@@ -65,7 +66,7 @@ def _masked(seed: int = 0) -> nn.Network:
     net = nn.Network([nn.Linear(30, 20), nn.ReLU(), nn.Linear(20, 3)], seed=seed)
     random = np.random.default_rng(seed)
     net.apply({name: random.random(shape) < 0.2 for name, shape in net.weights.shapes.items()})
-    assert net.plan()[0].outputs
+    assert net.plan()[0].kernels == "sparse"
     return net
 
 

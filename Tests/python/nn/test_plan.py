@@ -63,8 +63,8 @@ def test_it_computes_what_dense_kernels_do(
     (dense, sparse), (x, y) = networks(kind), data(rng)
     dense.apply(masks(dense, density), kernels="dense")
     sparse.apply(masks(sparse, density))
-    assert not any(layer.outputs or layer.weight_gradients for layer in dense.plan())
-    assert all(layer.outputs and layer.weight_gradients for layer in sparse.plan())
+    assert all(layer.kernels == "dense" for layer in dense.plan())
+    assert all(layer.kernels == "sparse" for layer in sparse.plan())
     for net in (dense, sparse):
         net.fit(x, y, epochs=2, batch_size=32, learning_rate=0.02, progress=False)
     for name, weight in sparse.parameters.items():
@@ -85,7 +85,7 @@ def test_samples_alone_are_computed_as_together(
 ) -> None:
     net = make()
     net.apply(masks(net, density))
-    assert any(layer.outputs for layer in net.plan())
+    assert any(layer.kernels == "sparse" for layer in net.plan())
     x = rng.standard_normal((64, 3, 32, 32), dtype=np.float32)
     together = net.predict(x)
     scale = np.abs(together).max()
@@ -129,17 +129,33 @@ def test_searches_find_masks_of_dense_gradients(method: str, rng: np.random.Gene
 def test_the_plan_follows_the_density() -> None:
     net = networks("images")[0]
     assert [layer.name for layer in net.plan()] == list(net.weights)
-    assert all(layer.density == 1 and not layer.outputs for layer in net.plan())
+    assert all(layer.density == 1 and layer.kernels == "dense" for layer in net.plan())
+    assert {layer.reason for layer in net.plan()} == {"no masks"}
     net.apply(masks(net, 0.95))
-    assert not any(layer.outputs for layer in net.plan())
+    assert all(layer.kernels == "dense" for layer in net.plan())
+    assert {layer.reason for layer in net.plan()} == {
+        f"more than {limit}% kept" for limit in (60, 50, 35)
+    }
+    net.apply(masks(net, 0.05), kernels="dense")
+    assert {layer.reason for layer in net.plan()} == {"kernels='dense'"}
     net.apply(masks(net, 0.05))
     plan = net.plan()
-    assert all(layer.input_gradients for layer in plan)
+    assert all(layer.kernels == "sparse" for layer in plan)
     assert [layer.kept for layer in plan] == [m.sum() for m in masks(net, 0.05).values()]
     assert "sparse" in repr(plan) and "<table" in plan._repr_html_()
+    card = net._repr_html_()
+    kept, size = sum(layer.kept for layer in plan), net.weights.size
+    assert f"{size:,} weights, {kept:,} kept" in card and plan._repr_html_() in card
     assert len(plan) == len(plan[:]) == len(list(plan))
     net.apply(None)
-    assert not any(layer.outputs for layer in net.plan())
+    assert all(layer.kernels == "dense" for layer in net.plan())
+
+
+def test_depthwise_layers_have_no_sparse_kernels() -> None:
+    net = nn.Network([nn.Conv2d(4, 4, 3, groups=4), nn.Flatten(), nn.Linear(16, 2)],
+                     input_shape=(4, 4, 4))
+    net.apply({name: np.arange(np.prod(s)).reshape(s) % 4 == 0 for name, s in net.weights.shapes.items()})
+    assert [layer.reason for layer in net.plan()] == ["no sparse kernels", "at most 35% kept"]
 
 
 def test_copies_and_pickles_compute_likewise() -> None:

@@ -39,6 +39,8 @@ class AppliedMasks:
 
     Attributes
     ----------
+    applied : bool
+        Whether there are masks.
     kernels : {"auto", "dense"}
         How the last masks were applied.
     """
@@ -47,6 +49,7 @@ class AppliedMasks:
         self._handle = handle
         self._shapes = shapes
         self._turns = Turns("call of apply on this network")
+        self.applied = False
         self.kernels: Kernels = "auto"
 
     def apply(self, masks: Mapping[str, Mask] | None, kernels: Kernels = "auto") -> None:
@@ -72,6 +75,7 @@ class AppliedMasks:
             arrays = None if masks is None else (*masks.values(),)
             with native_call():
                 _core.network_apply(self._handle, arrays, kernels == "auto")
+            self.applied = masks is not None
             self.kernels = kernels
 
         write_whole(work)

@@ -211,14 +211,19 @@ class Network:
         >>> net = nn.Network([nn.Linear(40, 30), nn.ReLU(), nn.Linear(30, 2)])
         >>> net.apply({"0.weight": np.eye(30, 40, dtype=bool), "2.weight": np.ones((2, 30), bool)})
         >>> net.plan()
-        weight       kept     of  outputs  input gradients  weight gradients
-        0.weight    2.50%  1,200   sparse           sparse            sparse
-        2.weight  100.00%     60    dense            dense             dense
+        weight    kernels  why                     kept     of
+        0.weight  sparse   at most 35% kept       2.50%  1,200
+        2.weight  dense    more than 35% kept   100.00%     60
         """
         with native_call():
             found = _core.network_plan(self._handle)
         sizes = {name: math.prod(shape) for name, shape in self.weights.shapes.items()}
-        return layer_plans(sizes, found)
+        reason = None
+        if self._masks.kernels == "dense":
+            reason = "kernels='dense'"
+        elif not self._masks.applied:
+            reason = "no masks"
+        return layer_plans(sizes, found, reason)
 
     def apply(
         self,
@@ -427,6 +432,16 @@ class Network:
     def __repr__(self) -> str:
         """The layers, and how many weights there are."""
         return f"<Network {', '.join(map(repr, self.layers))}: {self.weights.size} weights>"
+
+    def _repr_html_(self) -> str:
+        """The card of the network, for notebooks: its size, and how each layer computes."""
+        plan = self.plan()
+        kept = sum(layer.kept for layer in plan)
+        size = self.weights.size
+        return (
+            f"<div>Network: {size:,} weights, {kept:,} kept ({kept / size:.2%})</div>"
+            f"{plan._repr_html_()}"
+        )
 
     def _check_samples(self, x: Array, y: Array) -> Samples:
         return check_samples(x, y, self.input_shape, self.classes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Literal, overload
 
 from swiftforce.show import tables
 
@@ -21,17 +21,18 @@ class LayerPlan:
         How many weights there are.
     kept : int
         How many of them the mask keeps; all without a mask.
-    outputs, input_gradients, weight_gradients : bool
-        Whether the layer computes this over the kept weights alone. Otherwise it computes over all
-        weights, zeros among them, with the kernels of a dense layer.
+    kernels : {"sparse", "dense"}
+        Whether the layer computes its outputs and gradients over the kept weights alone, or over
+        all weights, zeros among them.
+    reason : str
+        Why.
     """
 
     name: str
     size: int
     kept: int
-    outputs: bool
-    input_gradients: bool
-    weight_gradients: bool
+    kernels: Literal["sparse", "dense"]
+    reason: str
 
     @property
     def density(self) -> float:
@@ -62,37 +63,48 @@ class NetworkPlan(Sequence[LayerPlan]):
         return iter(self._layers)
 
     def _rows(self) -> list[list[str]]:
-        def kernels(is_sparse: bool) -> str:
-            return "sparse" if is_sparse else "dense"
-
-        rows = [["weight", "kept", "of", "outputs", "input gradients", "weight gradients"]]
+        rows = [["weight", "kernels", "why", "kept", "of"]]
         rows += [
-            [
-                layer.name,
-                f"{layer.density:.2%}",
-                f"{layer.size:,}",
-                kernels(layer.outputs),
-                kernels(layer.input_gradients),
-                kernels(layer.weight_gradients),
-            ]
+            [layer.name, layer.kernels, layer.reason, f"{layer.density:.2%}", f"{layer.size:,}"]
             for layer in self
         ]
         return rows
 
     def __repr__(self) -> str:
         """The table."""
-        return tables.plain(self._rows())
+        return tables.plain(self._rows(), left=3)
 
     def _repr_html_(self) -> str:
         """The table, for notebooks."""
-        return tables.html(self._rows())
+        return tables.html(self._rows(), left=3)
 
 
-def layer_plans(sizes: dict[str, int], native: Sequence[tuple[int, int]]) -> NetworkPlan:
-    """The plan of a network whose weights have these sizes, from what the core says of each."""
+def layer_plans(
+    sizes: dict[str, int], native: Sequence[tuple[int, bool, float]], reason: str | None
+) -> NetworkPlan:
+    """The plan of a network.
+
+    Parameters
+    ----------
+    sizes : dict of str to int
+        Of its weights.
+    native : sequence of (int, bool, float)
+        What the core says of each: how many are kept, whether its layer computes over them alone,
+        the largest density at which it may.
+    reason : str, optional
+        Why no layer does.
+    """
     return NetworkPlan(
         [
-            LayerPlan(name, size, kept, *(bool(products & bit) for bit in (1, 2, 4)))
-            for (name, size), (kept, products) in zip(sizes.items(), native, strict=True)
+            LayerPlan(
+                name, size, kept, "sparse" if sparse else "dense", reason or _reason(sparse, limit)
+            )
+            for (name, size), (kept, sparse, limit) in zip(sizes.items(), native, strict=True)
         ]
     )
+
+
+def _reason(sparse: bool, limit: float) -> str:
+    if not limit:
+        return "no sparse kernels"
+    return f"{'at most' if sparse else 'more than'} {limit:.0%} kept"
