@@ -24,7 +24,9 @@ def test_every_extra_brings_progress_bars(extra: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "folder", [Path(swiftforce.__file__).parent, ROOT / "docs", ROOT / "examples"], ids=str
+    "folder",
+    [Path(swiftforce.__file__).parent, ROOT / "docs", ROOT / "examples"],
+    ids=lambda folder: folder.name,
 )
 def test_extras_are_named_as_they_can_be_added_to_what_is_installed(folder: Path) -> None:
     """``pip install 'swiftforce[torch]'`` does that for a wheel and for a repository alike."""

@@ -69,7 +69,7 @@ def test_several_ranks_that_fail_are_counted() -> None:
 
     first, *others = run(work)
     assert kinds(others) == [OSError, OSError]
-    with pytest.raises(sf.RankFailedError, match="^2 ranks failed: their own errors say why$"):
+    with pytest.raises(sf.RankFailedError, match=r"^2 ranks failed: their own errors say why$"):
         raise first
 
 

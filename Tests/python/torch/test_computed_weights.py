@@ -89,7 +89,7 @@ def test_include_searches_them_and_warns() -> None:
         search(model(), include="4.weight", method="snip")
 
 
-def test_masks_of_a_plain_layer_are_applied_to_one_that_computes_its_weight_with_a_warning() -> None:
+def test_masks_of_a_plain_layer_for_one_that_computes_its_weight_are_warned_of() -> None:
     plain, net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3)), nn.Sequential()
     net.append(nn.utils.parametrizations.orthogonal(nn.Linear(4, 4)))
     net.append(nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)))
