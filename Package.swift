@@ -81,7 +81,7 @@ let package = Package(
     .testTarget(
       name: "SwiftForceEngineTests",
       dependencies: ["SwiftForceEngine", "SwiftForceCore", "SwiftForceKernels"],
-      swiftSettings: strict),
+      swiftSettings: strict + optimised),
     .testTarget(
       name: "SwiftForceABITests",
       dependencies: ["SwiftForceABI", "CSwiftForce", "CPlatform"],

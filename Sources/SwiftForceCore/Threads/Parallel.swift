@@ -37,7 +37,9 @@ enum Parallel {
   static func map<Result>(
     _ count: Int, workers: Int, _ body: (_ worker: Int, _ round: Int) -> Result
   ) -> [Result] {
-    unsafe [Result](unsafeUninitializedCapacity: count) { results, initialized in
+    // An empty array would set the count of the storage that all empty arrays share, a data race.
+    guard count > 0 else { return [] }
+    return unsafe [Result](unsafeUninitializedCapacity: count) { results, initialized in
       guard let base = results.baseAddress else { return }
       nonisolated(unsafe) let first = unsafe base
       forEach(count, workers: workers) { worker, round in

@@ -71,7 +71,7 @@ struct SparseNetworkTests {
     let masks = masks(of: dense, density: 0.3)
     try apply(masks, to: dense, isSparse: false)
     try apply(masks, to: sparse, isSparse: true)
-    let data = try DataSet<Float>(samples: 48, features: dense.features, classes: dense.classes)
+    let data = try DataSet<Float>(samples: 20, features: dense.features, classes: dense.classes)
     try data.withBatch { batch in
       for _ in 0..<100 {
         let (expected, found) = (

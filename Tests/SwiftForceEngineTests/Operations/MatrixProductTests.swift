@@ -6,6 +6,29 @@ import Testing
 @testable import SwiftForceEngine
 
 struct MatrixProductTests {
+  /// The product by definition. Strides are those of rows and columns. The loops count by hand
+  /// because debug builds call several functions for each step of a `for`.
+  private func product(
+    _ a: [Double], _ b: [Double], _ m: Int, _ n: Int, _ k: Int,
+    strides: (a: (Int, Int), b: (Int, Int)), from start: Double
+  ) -> [Double] {
+    var c: [Double] = []
+    for row in 0..<m {
+      for column in 0..<n {
+        var (sum, i) = (start, 0)
+        var (left, right) = (row * strides.a.0, column * strides.b.1)
+        while i < k {
+          sum += a[left] * b[right]
+          left += strides.a.1
+          right += strides.b.0
+          i += 1
+        }
+        c.append(sum)
+      }
+    }
+    return c
+  }
+
   /// C(m, n) = A B + beta C, with A and B as they are stored.
   private func check<Element: BLASScalar>(
     _ type: Element.Type, _ m: Int, _ n: Int, _ k: Int, _ transposeA: Bool, _ transposeB: Bool,
@@ -21,15 +44,10 @@ struct MatrixProductTests {
       transposeA ? left.transposed : left.asStored,
       transposeB ? right.transposed : right.asStored, accumulate: accumulate,
       team: Team(workers: 2))
-    let (x, y) = (a.values, b.values)
-    let expected = (0..<m * n).map { position in
-      let (row, column) = position.quotientAndRemainder(dividingBy: n)
-      return (0..<k).reduce(accumulate ? 0.5 : 0.0) { sum, i in
-        let left = transposeA ? x[i * m + row] : x[row * k + i]
-        let right = transposeB ? y[column * k + i] : y[i * n + column]
-        return sum + Double(left) * Double(right)
-      }
-    }
+    let expected = product(
+      a.values.map { Double($0) }, b.values.map { Double($0) }, m, n, k,
+      strides: (transposeA ? (1, m) : (k, 1), transposeB ? (1, k) : (n, 1)),
+      from: accumulate ? 0.5 : 0)
     #expect(relativeError(c.values, expected) < tolerance)
   }
 

@@ -85,7 +85,9 @@ def test_dense_and_sparse_learn(
 
 @pytest.mark.slow
 @TINY_IMAGES
-@pytest.mark.parametrize("options", [["--dense"], ["--sparsity", "0.9"]])
+@pytest.mark.parametrize(
+    "options", [["--dense"], ["--method", "snip", "--sparsity", "0.9"]], ids=["dense", "sparse"]
+)
 def test_a_run_that_was_stopped_goes_on_to_the_same_end(
     example: dict[str, Any], options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

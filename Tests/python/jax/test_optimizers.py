@@ -19,6 +19,9 @@ import optax
 import swiftforce.jax as sfj
 from pytree_models import Params, mlp, mlp_batches, mlp_loss
 
+#: Compiled once for all optimizers.
+GRADIENT = jax.jit(jax.grad(mlp_loss))
+
 OPTIMIZERS = {
     "momentum": lambda: optax.sgd(0.1, momentum=0.9),
     "nesterov": lambda: optax.sgd(0.1, momentum=0.9, nesterov=True),
@@ -31,12 +34,12 @@ OPTIMIZERS = {
 def trained(optimizer: Any, params: Params, after: Callable[[Params], Params]) -> Params:
     state = optimizer.init(params)
     for batch in mlp_batches(8):
-        updates, state = optimizer.update(jax.grad(mlp_loss)(params, batch), state, params)
+        updates, state = optimizer.update(GRADIENT(params, batch), state, params)
         params = after(optax.apply_updates(params, updates))
     return params
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def masks() -> Params:
     return sfj.force(mlp(), mlp_loss, mlp_batches(), sparsity=0.7, steps=4).masks
 
@@ -135,22 +138,20 @@ def removed_left(params: Params, masks: Params) -> int:
 
 
 def steps(optimizer: Any, params: Params, count: int = 5) -> tuple[Params, Any]:
-    """Parameters and state after steps of a compiled loop."""
+    """Parameters and state after compiled steps."""
 
-    def step(carry: Any, batch: Any) -> tuple[Any, None]:
-        params, state = carry
-        grads = jax.grad(mlp_loss)(getattr(params, "fast", params), batch)
+    @jax.jit
+    def step(grads: Params, state: Any, params: Params) -> tuple[Params, Any]:
         updates, state = optimizer.update(grads, state, params)
-        return (optax.apply_updates(params, updates), state), None
+        return optax.apply_updates(params, updates), state
 
-    batches = jax.tree.map(lambda *leaves: jnp.stack(leaves), *mlp_batches(count))
-    carry, _ = jax.jit(lambda carry: jax.lax.scan(step, carry, batches))(
-        (params, optimizer.init(params))
-    )
-    return carry
+    state = optimizer.init(params)
+    for batch in mlp_batches(count):
+        params, state = step(GRADIENT(getattr(params, "fast", params), batch), state, params)
+    return params, state
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def half() -> Params:
     return sfj.prune(mlp(), method="random", sparsity=0.5).masks
 

@@ -23,6 +23,24 @@ def test_every_extra_brings_progress_bars(extra: str) -> None:
     assert any(requirement.startswith("tqdm") for requirement in needed)
 
 
+@pytest.mark.parametrize(
+    "folder",
+    [Path(swiftforce.__file__).parent, ROOT / "docs", ROOT / "examples"],
+    ids=lambda folder: folder.name,
+)
+def test_extras_are_named_as_they_can_be_added_to_what_is_installed(folder: Path) -> None:
+    """``pip install 'swiftforce[torch]'`` does that for a wheel and for a repository alike."""
+    texts = [
+        path.read_text()
+        for path in folder.rglob("*")
+        # The other one says how to install it from the repository.
+        if path.suffix in {".py", ".md", ".ipynb"} and path.name != "index.md"
+    ]
+    named = {name for text in texts for name in re.findall(r"pip install (\S*\[\w+\]'?)", text)}
+    extras = PROJECT["optional-dependencies"]
+    assert named and named <= {f"'swiftforce[{extra}]'" for extra in extras}
+
+
 def test_the_changelog_has_the_version() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
     released = re.findall(r"^## (\S+)", text, re.MULTILINE)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import swiftforce as sf
 from ranks import Group, Member
+from swiftforce.result.zero_scores import ZeroScores
 from swiftforce.search import search_state
 
 
@@ -190,3 +191,26 @@ def test_jax_looks_at_all_leaves() -> None:
 
     found = told(lambda: sfj.prune(params, loss, [jnp.ones((5, 4))], sparsity=0.5, steps=2))
     assert any("norm/scale is zero" in text for _, text in found)
+
+
+def test_the_number_of_comparisons_grows_with_the_number_of_tensors() -> None:
+    compared = []
+
+    class Name(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            compared.append(1)
+            return str(self) == other
+
+    count = 2000
+    zeros, ones = np.zeros(1, np.float32), np.ones(1, np.float32)
+    names = [Name(f"{i}.weight") for i in range(count)]
+    weights = [zeros if i % 2 else ones for i in range(count)]
+    # Equal names that are other objects, as the parameters of a model have.
+    others = {Name(str(name)): zeros for name in names}
+    found = ZeroScores.of(names, weights, [ones] * count).with_factors(others)
+    assert len(found.layers) == count // 2
+    assert len(found.factors) == count
+    assert len(compared) < 10 * count

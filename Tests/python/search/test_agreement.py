@@ -11,6 +11,7 @@ import pytest
 import swiftforce as sf
 from ranks import Group, Member, results
 from swiftforce.search import Agreement, RankSums, search_state
+from swiftforce.search.agreement import failure_on, rank_failure
 from swiftforce.search.pieces import halves, joined
 
 
@@ -53,7 +54,41 @@ def test_an_error_anywhere_in_a_block_reaches_all_ranks(
             fails(4)
         return "done"
 
-    assert kinds(run(work)) == [sf.RankFailedError, error, sf.RankFailedError]
+    first, second, third = run(work)
+    assert type(second) is error
+    for other in (first, third):
+        with pytest.raises(sf.RankFailedError, match=r"^rank 1 failed: its own error says why$"):
+            raise other
+
+
+def test_several_ranks_that_fail_are_counted() -> None:
+    def work(member: Member) -> None:
+        with Agreement(member):
+            if member.rank:
+                raise OSError
+
+    first, *others = run(work)
+    assert kinds(others) == [OSError, OSError]
+    with pytest.raises(sf.RankFailedError, match=r"^2 ranks failed: their own errors say why$"):
+        raise first
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 65535, 65536, 2**30])
+def test_numbers_of_failed_ranks_fit(ranks: int) -> None:
+    """However many of them fail, as the core checks its sums."""
+
+    class Last:
+        rank, size = ranks - 1, ranks
+
+    largest = failure_on(Last())
+    which = f"rank {ranks - 1}" if ranks < 65536 else "another rank"
+    assert str(rank_failure(largest)).startswith(f"{which} failed")
+    # Ranks 0 to n - 1 together.
+    total = ranks * largest if ranks >= 65536 else ranks + (ranks * (ranks + 1) // 2 << 31)
+    assert total <= 2**62
+    assert str(rank_failure(total)).startswith(
+        f"{ranks} ranks failed" if ranks > 1 else "rank 0 failed"
+    )
 
 
 def test_ranks_may_try_again_after_an_error() -> None:

@@ -75,6 +75,7 @@ def test_all_ranks_raise_where_one_does(
                 raise caught
         else:
             assert type(caught) is sf.RankFailedError
+            assert str(caught) == f"rank {guilty} failed: its own error says why"
 
 
 def test_masks_that_changed_on_one_rank() -> None:
@@ -118,8 +119,10 @@ def test_a_native_refusal_tells_the_others() -> None:
                 raise sf.OverlapError(*error.args[-1:]) from None
         search.step(grads)
 
-    kinds = [type(error) for error in errors_of(step)]
+    found = errors_of(step)
+    kinds = [type(error) for error in found]
     assert kinds == [sf.OverlapError, sf.RankFailedError, sf.RankFailedError]
+    assert {str(error) for error in found[1:]} == {"rank 0 failed: its own error says why"}
 
 
 @pytest.mark.parametrize(

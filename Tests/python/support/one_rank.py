@@ -1,11 +1,11 @@
-"""One rank of the tests with real processes: what it finds, it leaves in a folder.
+"""Ranks of the tests with real processes: what each finds, it leaves in a folder.
 
-python one_rank.py gloo FOLDER RANK SIZE, or under mpiexec: python one_rank.py mpi FOLDER
+python one_rank.py gloo FOLDER SIZE for all ranks, or for one, under mpiexec:
+python one_rank.py mpi FOLDER
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import swiftforce as sf
+from processes import fork_ranks
 
 SHAPES = {"a": (40, 30), "b": (0,), "c": (3001,), "d": (7, 8, 9)}
 KEEPS = {"force": (3000, 1200, 700), "iterative_snip": (2500, 700), "random": (1000,)}
@@ -78,29 +79,29 @@ def facts(communicator: Any) -> dict[str, Any]:
     }
 
 
-@contextlib.contextmanager
-def connected(kind: str, folder: Path, rest: list[str]) -> Any:
-    if kind == "mpi":
-        yield sf.distributed.MPICommunicator()
-        return
+def leave(folder: Path, communicator: Any) -> None:
+    np.savez(folder / f"masks{communicator.rank}.npz", **masks(communicator))
+    said = json.dumps(facts(communicator))
+    (folder / f"facts{communicator.rank}.json").write_text(said)
+
+
+def by_gloo(folder: Path, size: int) -> None:
     from torch import distributed
 
-    rank, size = map(int, rest)
-    store = f"file://{folder}/store"
-    distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=size)
-    try:
-        yield sf.distributed.TorchCommunicator()
-    finally:
-        distributed.destroy_process_group()
+    def work(rank: int) -> None:
+        store = f"file://{folder}/store"
+        distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=size)
+        try:
+            leave(folder, sf.distributed.TorchCommunicator())
+        finally:
+            distributed.destroy_process_group()
 
-
-def main(kind: str, place: str, *rest: str) -> None:
-    folder = Path(place)
-    with connected(kind, folder, list(rest)) as communicator:
-        np.savez(folder / f"masks{communicator.rank}.npz", **masks(communicator))
-        said = json.dumps(facts(communicator))
-        (folder / f"facts{communicator.rank}.json").write_text(said)
+    fork_ranks(size, work)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    kind, place, *rest = sys.argv[1:]
+    if kind == "mpi":
+        leave(Path(place), sf.distributed.MPICommunicator())
+    else:
+        by_gloo(Path(place), int(rest[0]))

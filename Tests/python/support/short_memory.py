@@ -180,7 +180,7 @@ def _select(scores: Any) -> Callable[[], Any]:
 
 def digest(result: Any) -> bytes:
     """Of all numbers in a result."""
-    if isinstance(result, (list, tuple)):
+    if isinstance(result, (list, tuple)) and not isinstance(result[0], int):
         return hashlib.sha256(b"".join(map(digest, result))).digest()
     return hashlib.sha256(np.ascontiguousarray(result).tobytes()).digest()
 

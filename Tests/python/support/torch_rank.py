@@ -1,6 +1,6 @@
-"""One rank of the tests with several processes; it saves its results in a folder.
+"""The ranks of the tests with several processes; each saves its results in a folder.
 
-python torch_rank.py WHAT FOLDER RANK SIZE
+python torch_rank.py WHAT FOLDER SIZE
 """
 
 from __future__ import annotations
@@ -8,12 +8,14 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import swiftforce as sf
 import torch
+from processes import fork_ranks
 from swiftforce import torch as sft
 from torch import distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
@@ -215,14 +217,15 @@ WORK: dict[str, Callable[[int, int], dict[str, Any]]] = {
 }
 
 
-def main(what: str, folder: str, rank: str, size: str) -> None:
+def main(what: str, folder: str, size: int, rank: int) -> None:
     store = f"file://{folder}/store"
-    distributed.init_process_group("gloo", init_method=store, rank=int(rank), world_size=int(size))
+    distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=size)
     try:
-        torch.save(WORK[what](int(rank), int(size)), Path(folder) / f"{rank}.pt")
+        torch.save(WORK[what](rank, size), Path(folder) / f"{rank}.pt")
     finally:
         distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    what, folder, size = sys.argv[1:]
+    fork_ranks(int(size), partial(main, what, folder, int(size)))

@@ -79,13 +79,34 @@ def test_include_searches_them_and_warns() -> None:
     with pytest.warns(sf.MasksLostWarning, match=r"^0.weight, 3.weight: the layer computes"):
         found = search(net, include=NAMES, method="snip")
     assert list(found.masks) == NAMES
-    sft.apply(net, found)
+    with pytest.warns(sf.MasksLostWarning, match=r"^0.weight, 3.weight: the layer computes"):
+        sft.apply(net, found)
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in net.modules())
     for name, mask in found.masks.items():
         assert not net.get_parameter(name)[~mask].any()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         search(model(), include="4.weight", method="snip")
+
+
+def test_masks_of_a_plain_layer_for_one_that_computes_its_weight_are_warned_of() -> None:
+    plain, net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3)), nn.Sequential()
+    net.append(nn.utils.parametrizations.orthogonal(nn.Linear(4, 4)))
+    net.append(nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)))
+    original = "0.parametrizations.weight.original"
+    found = sft.prune(plain, method="magnitude", sparsity=0.5).masks
+    masks = {original: found["0.weight"], "1.parametrizations.weight.original1": found["1.weight"]}
+    before = copy.deepcopy(net.state_dict())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(sf.MasksLostWarning, match=f"^{original}: the layer computes"):
+            sft.apply(net, masks)
+        assert not sft.masks(net)
+        assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+        # A mask that removes nothing loses nothing.
+        sft.apply(net, {**masks, original: torch.ones(4, 4, dtype=torch.bool)})
+    assert bool(net[0].weight.all())
+    assert not net[1].weight[~found["1.weight"]].any()
 
 
 class Centred(nn.Conv2d):
@@ -106,7 +127,8 @@ def test_effective_density_counts_all_of_their_weights(kind: type[nn.Conv2d]) ->
     masks["3.weight"][:] = masks["4.weight"][:] = True
     for applied in (False, True):
         if applied:
-            sft.apply(net, masks)
+            with pytest.warns(sf.MasksLostWarning):
+                sft.apply(net, masks)
         found = sft.effective_density(net, None if applied else masks, inputs=(1, 1, 4, 4))
         counts = {layer.name: (layer.kept, layer.effective) for layer in found.layers}
         sizes = {name: net.get_parameter(name).numel() for name in NAMES}

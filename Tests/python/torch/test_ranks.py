@@ -22,7 +22,7 @@ from torch.nn import functional  # noqa: E402
 
 def found_by(what: str, size: int, folder: Path) -> list[dict[str, Any]]:
     command = [sys.executable, torch_rank.__file__, what, str(folder)]
-    run_all([[*command, str(rank), str(size)] for rank in range(size)])
+    run_all([[*command, str(size)]])
     return [torch.load(folder / f"{rank}.pt") for rank in range(size)]
 
 

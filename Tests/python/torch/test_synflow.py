@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 import oracle  # noqa: E402
 import swiftforce.torch as sft  # noqa: E402
 import torch_models  # noqa: E402
+from delicate_models import WIDTH, Checkpointed  # noqa: E402
 from torch import nn  # noqa: E402
 from torch_models import Masks, assert_same, batches, matrices, named  # noqa: E402
 
@@ -74,6 +75,25 @@ def test_synflow_is_the_algorithm_of_its_paper(model: nn.Module, shape: tuple[in
     assert found.method == "synflow"
     assert sum(step.revived for step in found.history) == 0
     assert all(torch.equal(value, buffers[name]) for name, value in model.named_buffers())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_synflow_computes_again_with_the_same_weights_under_checkpoints(
+    reentrant: bool, dtype: torch.dtype
+) -> None:
+    class Plain(Checkpointed):
+        def between(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(x)
+
+    masks = []
+    for kind in (Checkpointed, Plain):
+        torch.manual_seed(0)
+        model = kind(reentrant=reentrant).to(dtype)
+        inputs = [torch.zeros(2, WIDTH, dtype=dtype)]
+        masks.append(sft.prune(model, inputs, method="synflow", sparsity=0.7, steps=10).masks)
+    for name, mask in masks[1].items():
+        assert torch.equal(masks[0][name], mask), name
 
 
 def test_synflow_takes_a_hundred_steps_by_default() -> None:

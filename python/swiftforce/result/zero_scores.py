@@ -37,19 +37,21 @@ class ZeroScores:
         factors = [
             name for name, one in zip(names, weights, strict=True) if one.size and not one.any()
         ]
+        of_zeros = set(factors)
         layers = [
             name
             for name, one in zip(names, gradients, strict=True)
-            if name in factors or (one.size and not one.any())
+            if name in of_zeros or (one.size and not one.any())
         ]
         return cls(tuple(layers), tuple(factors))
 
     def with_factors(self, others: Mapping[str, Any]) -> ZeroScores:
         """Also look among other arrays of the model, by name, for zeros that layers multiply by."""
+        known = set(self.factors)
         found = [
             name
             for name, one in others.items()
-            if name not in self.factors
+            if name not in known
             and _FACTORS.search(re.split("[./]", name.removesuffix("/value"))[-1])
             and not one.any()
         ]

@@ -28,8 +28,13 @@ from swiftforce.errors import (
 Integers = NDArray[np.int64]
 
 #: How many numbers a sum has that tells of a failure: those of the core's `StepAgreement`. The
-#: first of any sum counts the ranks that failed.
+#: first of any sum is other than zero if a rank failed: see `failure_on`.
 SUM = 13
+
+#: Bits of that number that count the ranks that failed. In those above them each rank adds its own
+#: number plus one, if all ranks together cannot exceed 2**62.
+_COUNT_BITS = 31
+_NUMBERED = (1 << 16) - 1
 
 
 class _Open(threading.local):
@@ -47,6 +52,25 @@ def _note_failure(communicator: Communicator) -> None:
     for agreement in _OPEN.agreements:
         if agreement.communicator is communicator:
             agreement.is_over = True
+
+
+def failure_on(communicator: Communicator) -> int:
+    """The first number of a sum, from a rank that failed."""
+    # The communicator may be what fails.
+    with suppress(Exception):
+        if index(communicator.size) <= _NUMBERED:
+            return 1 + ((index(communicator.rank) + 1) << _COUNT_BITS)
+    return 1
+
+
+def rank_failure(number: int) -> RankFailedError:
+    """The error on the other ranks, by the first number of a sum."""
+    numbers, count = divmod(number, 1 << _COUNT_BITS)
+    if count == 1:
+        # A rank that could not say its number added none.
+        which = f"rank {numbers - 1}" if numbers else "another rank"
+        return RankFailedError(f"{which} failed: its own error says why")
+    return RankFailedError(f"{count} ranks failed: their own errors say why")
 
 
 def check_communicator(communicator: object) -> None:
@@ -115,7 +139,7 @@ class RankSums:
         except BaseException as error:
             failure = error
             numbers[:] = 0
-            numbers[0] = 1
+            numbers[0] = failure_on(self._communicator)
         numbers[1] = 1
         if failure is not None:
             # If the sum fails, too, the other ranks cannot be told.
@@ -127,7 +151,7 @@ class RankSums:
         failed, ranks, sizes = (int(number) for number in numbers[: self._HEAD])
         if failed:
             _note_failure(self._communicator)
-            raise RankFailedError(f"{failed} of {ranks} ranks failed: their own errors say why")
+            raise rank_failure(failed)
         if ranks < 1 or sizes != ranks**2:
             raise ExchangeError(
                 f"a sum of 1 over all ranks is {ranks}, not the number of ranks, which is "
@@ -234,6 +258,8 @@ class Watch:
         Whether all ranks know already that one of them has failed.
     expected : int
         How many numbers the next sum of the other ranks has; 0 once they cannot be told.
+    failed : int
+        The first number of the last sum of the core.
     """
 
     def __init__(self, communicator: Communicator | None, *, by_core: bool = False) -> None:
@@ -242,6 +268,7 @@ class Watch:
         self._by_core = by_core
         self.is_over = False
         self.expected = SUM
+        self.failed = 0
 
     def __enter__(self) -> Watch:
         """The watch."""
@@ -262,7 +289,7 @@ class Watch:
         # If the sum fails, too, the other ranks cannot be told.
         with suppress(Exception):
             numbers = np.zeros(self.expected, np.int64)
-            numbers[:2] = 1
+            numbers[:2] = failure_on(communicator), 1
             communicator.sum_integers(numbers)
         if not self._by_core:
             _note_failure(communicator)

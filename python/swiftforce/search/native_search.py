@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from swiftforce import _core
+from swiftforce.errors import RankFailedError
 from swiftforce.inputs import Array, Tensors, case_number
 from swiftforce.native import native_call, public_error
 from swiftforce.result import Layer, Step, layers_of, step_of
-from swiftforce.search.agreement import Watch
+from swiftforce.search.agreement import Watch, rank_failure
 from swiftforce.search.shards import Shard
 
 
@@ -121,7 +122,10 @@ class NativeSearch:
                 None if shard is None else shard.loops,
             )
         except _core.NativeError as error:
-            raise public_error(error, self._tensors.label) from None
+            found = public_error(error, self._tensors.label)
+            if watch.failed and isinstance(found, RankFailedError):
+                found = rank_failure(watch.failed)
+            raise found from None
         report["step"] = position
         step = self._steps[position] = step_of(report)
         return step

@@ -13,7 +13,7 @@ from swiftforce.distributed import Communicator
 from swiftforce.errors import ExchangeError, StructureError, UnsupportedTypeError
 from swiftforce.inputs import Tensors
 from swiftforce.result import Layer, Step
-from swiftforce.search.agreement import Integers, RankSums, Watch
+from swiftforce.search.agreement import Integers, RankSums, Watch, failure_on
 from swiftforce.search.pieces import LARGEST, Block, Piece, blocks_of, halves, joined
 
 #: What the core takes about pieces: their dimensions, and the extents and strides of all.
@@ -166,8 +166,11 @@ class Shard:
         # Neither can the watch if a signal came while the core worked: it raises before this line.
         watch.expected = len(numbers) // 8
         values = np.frombuffer(numbers, np.int64)
+        if values[0]:
+            values[0] = failure_on(self.communicator)
         watch.expected = 0
         self.communicator.sum_integers(values)
+        watch.failed = int(values[0])
 
     def layers(self, step: Step) -> tuple[Layer, ...]:
         """What a step left of each whole tensor."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import torch
 from torch import nn
 
 from swiftforce.adapters import NameRule, Patterns, Reason, as_patterns, choose, listed, matching
@@ -124,11 +125,26 @@ def computed_names(model: nn.Module) -> list[str]:
 def warn_about_computed(parameters: Prunable[nn.Parameter], *, stacklevel: int) -> None:
     """Warn of parameters that are searched where removed weights do not act as zeros."""
     searched = [one for one in parameters.decisions if one.chosen]
-    if found := [one.name for one in searched if one.found is Reason.COMPUTED]:
+    found = [one.name for one in searched if one.found is Reason.COMPUTED]
+    _warn_about_computed(found, "include", stacklevel=stacklevel + 1)
+
+
+def warn_about_masks_of_computed(
+    model: nn.Module, masks: Mapping[str, torch.Tensor], *, stacklevel: int
+) -> None:
+    """Warn of masks that remove weights where these do not act as zeros."""
+    computed = {id(model.get_parameter(name)) for name in computed_names(model)}
+    found = [name for name in masks if id(model.get_parameter(name)) in computed]
+    removing = [name for name in found if not bool(masks[name].all())]
+    _warn_about_computed(removing, "the masks", stacklevel=stacklevel + 1)
+
+
+def _warn_about_computed(names: Sequence[str], chosen_by: str, *, stacklevel: int) -> None:
+    if names:
         warnings.warn(
-            f"{listed(found)}: the layer computes its weight from this parameter, so removed "
+            f"{listed(names)}: the layer computes its weight from this parameter, so removed "
             "weights are zero in the parameter, but not in what the layer multiplies by: leave it "
-            "out of include to prune what stays sparse",
+            f"out of {chosen_by} to prune what stays sparse",
             MasksLostWarning,
             stacklevel=stacklevel + 1,
         )

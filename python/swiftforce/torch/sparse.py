@@ -34,6 +34,7 @@ from swiftforce.torch.mask_hooks import (
 )
 from swiftforce.torch.masked_parameter import MaskedParameter
 from swiftforce.torch.optimizers import copies, followed
+from swiftforce.torch.parameters import warn_about_masks_of_computed
 from swiftforce.torch.sharded import is_sharded, sharded_as
 from swiftforce.torch.wrappers import unwrapped
 
@@ -87,6 +88,12 @@ def apply(
     LayoutError
         If elements of a parameter share memory.
 
+    Warns
+    -----
+    MasksLostWarning
+        If a mask removes elements of a parameter from which its layer computes the weight that it
+        multiplies by, and these are not zero in that weight.
+
     Notes
     -----
     After an error, nothing has changed; for that, all that is set to zero is copied to the host
@@ -116,6 +123,7 @@ def apply(
         checked = checked_masks(inner, masks_of(masks))
         weights = {name: inner.get_parameter(name) for name in checked}
         _check_can_be_masked(weights, checked)
+        warn_about_masks_of_computed(inner, checked, stacklevel=2)
         given = optimizer if isinstance(optimizer, Iterable) else (optimizer,)
         chains = [followed(one) for one in given] if optimizer is not None else []
         trained = [(chain, copies(chain, weights, inner)) for chain in chains]
