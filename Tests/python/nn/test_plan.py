@@ -152,9 +152,12 @@ def test_the_plan_follows_the_density() -> None:
 
 
 def test_depthwise_layers_have_no_sparse_kernels() -> None:
-    net = nn.Network([nn.Conv2d(4, 4, 3, groups=4), nn.Flatten(), nn.Linear(16, 2)],
-                     input_shape=(4, 4, 4))
-    net.apply({name: np.arange(np.prod(s)).reshape(s) % 4 == 0 for name, s in net.weights.shapes.items()})
+    net = nn.Network(
+        [nn.Conv2d(4, 4, 3, groups=4), nn.Flatten(), nn.Linear(16, 2)], input_shape=(4, 4, 4)
+    )
+    net.apply(
+        {name: np.arange(np.prod(s)).reshape(s) % 4 == 0 for name, s in net.weights.shapes.items()}
+    )
     assert [layer.reason for layer in net.plan()] == ["no sparse kernels", "at most 35% kept"]
 
 
