@@ -137,6 +137,7 @@ struct DenseWeightsTests {
     let arenas = try masks.map { try Arena($0) }
     try network.apply(
       masks: arenas.map { unsafe Mask($0.all.base, count: $0.count) }, isSparse: isSparse)
+    withExtendedLifetime(arenas) {}
     #expect(try network.writeMasks(to: targets.map(\.all)))
     #expect(targets.map(\.values) == masks)
     #expect(throws: SFError.self) { try network.writeMasks(to: []) }
