@@ -26,6 +26,10 @@ public protocol KeyedScore: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
     high: Key, prefetch: PrefetchAddresses, keys: UnsafeMutablePointer<Key>,
     into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics
+  /// The sum of the scores that a mask keeps; see `Blocks.keptSum`.
+  static func keptSum(
+    _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, count: Int
+  ) -> Double
 }
 
 extension Float: KeyedScore {

@@ -24,6 +24,8 @@ protocol VectorScore: KeyedScore {
   static func marks(_ keys: Keys, equalTo other: Keys) -> Keys
   /// The keys above the limit, and 0 in place of the others.
   static func kept(_ keys: Keys, above limit: Keys) -> Keys
+  /// The keys whose byte is not 0, and 0 in place of the others.
+  static func kept(_ keys: Keys, where mask: SIMD8<UInt8>) -> Keys
   /// The bit patterns of the scores of keys of either sign; a key that is not negative is its own
   /// bit pattern.
   static func scoreBits(_ keys: Keys) -> Keys
@@ -51,6 +53,10 @@ extension Float: VectorScore {
   @inline(__always)
   static func kept(_ keys: SIMD8<Int32>, above limit: SIMD8<Int32>) -> SIMD8<Int32> {
     keys.replacing(with: 0, where: keys .<= limit)
+  }
+  @inline(__always)
+  static func kept(_ keys: SIMD8<Int32>, where mask: SIMD8<UInt8>) -> SIMD8<Int32> {
+    keys.replacing(with: 0, where: SIMD8<Int32>(truncatingIfNeeded: mask) .== 0)
   }
   @inline(__always)
   static func scoreBits(_ keys: SIMD8<Int32>) -> SIMD8<Int32> {
@@ -87,6 +93,12 @@ extension Float: VectorScore {
   ) -> BlockStatistics {
     unsafe classifyProductKeys(weights, gradients, count, (low, high), prefetch, keys, mask)
   }
+
+  @unsafe public static func keptSum(
+    _ keys: UnsafePointer<Int32>, _ mask: UnsafePointer<UInt8>, count: Int
+  ) -> Double {
+    unsafe sumOfKept(keys, mask, count)
+  }
 }
 
 extension Double: VectorScore {
@@ -101,6 +113,10 @@ extension Double: VectorScore {
   @inline(__always)
   static func kept(_ keys: SIMD8<Int64>, above limit: SIMD8<Int64>) -> SIMD8<Int64> {
     keys.replacing(with: 0, where: keys .<= limit)
+  }
+  @inline(__always)
+  static func kept(_ keys: SIMD8<Int64>, where mask: SIMD8<UInt8>) -> SIMD8<Int64> {
+    keys.replacing(with: 0, where: SIMD8<Int64>(truncatingIfNeeded: mask) .== 0)
   }
   @inline(__always)
   static func scoreBits(_ keys: SIMD8<Int64>) -> SIMD8<Int64> {
@@ -136,6 +152,12 @@ extension Double: VectorScore {
     into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics {
     unsafe classifyProductKeys(weights, gradients, count, (low, high), prefetch, keys, mask)
+  }
+
+  @unsafe public static func keptSum(
+    _ keys: UnsafePointer<Int64>, _ mask: UnsafePointer<UInt8>, count: Int
+  ) -> Double {
+    unsafe sumOfKept(keys, mask, count)
   }
 }
 
@@ -244,6 +266,25 @@ extension VectorScore {
       start &+= 1
     }
     return statistics
+  }
+
+  @inline(__always)
+  fileprivate static func sumOfKept(
+    _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, _ count: Int
+  ) -> Double {
+    var sums = SIMD8<Double>.zero
+    let whole = count & ~7
+    var start = 0
+    while start < whole {
+      sums += wide(kept(unsafe eight(keys, start), where: unsafe eight(mask, start)))
+      start &+= 8
+    }
+    var total = sums.sum()
+    while start < count {
+      total += unsafe mask[start] == 0 ? 0 : Double(score(of: keys[start]))
+      start &+= 1
+    }
+    return total
   }
 
   @inline(__always)
