@@ -227,23 +227,20 @@ public func searchObjective(
 ) -> Int32 {
   unsafe status(error) { (environment: FloatingPoint) throws(Fault) in
     let given = unsafe ranks == nil ? nil : try required(ranks, "ranks").pointee
-    let connection: Ranks? = if let given = unsafe given {
-      try shared(given, environment)
-    } else {
-      nil
-    }
+    var connection: Ranks?
+    if let given = unsafe given { connection = unsafe try shared(given, environment) }
     var isTaking = false
     do throws(Fault) {
       try holding(unsafe stepMemory(arrays)) { () throws(Fault) in
         let objective = unsafe try required(objective, "objective")
-        let arguments = unsafe try ObjectiveArguments(arrays, least: given == nil ? 1 : 0)
+        let arguments = unsafe try ObjectiveArguments(arrays, least: connection == nil ? 1 : 0)
         let found = try searches[search]
-        let places = unsafe given.map { placementMemory($0, arguments.tensors) } ?? 0
-        try holding(arguments.memory + places) { () throws(Fault) in
-          let ranks: Ranks? = if let given = unsafe given {
-            unsafe connection?.with(try placements(given, arguments.tensors))
-          } else {
-            nil
+        var memory = arguments.memory
+        if let given = unsafe given { memory += unsafe placementMemory(given, arguments.tensors) }
+        try holding(memory) { () throws(Fault) in
+          var ranks: Ranks?
+          if let given = unsafe given {
+            ranks = connection?.with(unsafe try placements(given, arguments.tensors))
           }
           isTaking = true
           try found.use { (search) throws(Fault) in

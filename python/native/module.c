@@ -65,7 +65,7 @@ static PyMethodDef methods[] = {
      "network_reset(network): forgets the momentum."},
     {"network_gradients", core_network_gradients, METH_VARARGS,
      "network_gradients(network, weights, gradients, inputs, labels, rows, together, running,"
-     " of_zeros) -> (loss, correct)."},
+     " of_zeros, loss, temperature) -> (loss, correct)."},
     {"network_train", core_network_train, METH_VARARGS,
      "network_train(network, inputs, labels, rows, learning_rate, momentum, weight_decay)"
      " -> (loss, correct)."},

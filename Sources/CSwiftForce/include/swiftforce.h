@@ -99,7 +99,8 @@ extern "C" {
   X(2, RULE, "which weights compete in the next step")     \
   X(3, METHOD, "a row that combines the axes")             \
   X(4, LAYER, "kinds of network layer")                    \
-  X(5, ROLE, "what a parameter of a network is for")
+  X(5, ROLE, "what a parameter of a network is for")       \
+  X(6, LOSS, "what gradients for a search are taken of")
 
 #define SF_STATUS_CASE(value, name, text) SF_##name = value,
 enum sf_status { SF_STATUSES(SF_STATUS_CASE) };
@@ -275,7 +276,7 @@ typedef struct sf_sgd {
 } sf_sgd;
 
 typedef struct sf_batch_result {
-  double loss;     /* mean cross entropy over the batch */
+  double loss;     /* mean over the batch: cross entropy, or the loss that was asked for */
   int64_t correct; /* samples whose largest output is at the label */
 } sf_batch_result;
 
@@ -416,10 +417,12 @@ int32_t sf_network_plan(int64_t network, sf_weight_plan *plans, int64_t capacity
 /* Writes the gradients of the mean loss over the batch, one array per prunable weight, at the
    weights passed (NULL: the network's own). The network does not change. running: 1 to normalise
    with the running statistics, 0 with those of the batch. of_zeros: 0 if the gradients of weights
-   that are zero are not needed and may be given as zeros; with weights that were passed. */
+   that are zero are not needed and may be given as zeros; with weights that were passed. loss:
+   position in sf_names(SF_AXIS_LOSS); its mean is in the result. temperature: divides the logits of
+   the cross entropy; 1 for other losses. */
 int32_t sf_network_gradients(int64_t network, const sf_array *weights, const sf_array *gradients,
                              int64_t tensors, const sf_batch *batch, int32_t running,
-                             int32_t of_zeros,
+                             int32_t of_zeros, int32_t loss, double temperature,
                              sf_batch_result *result, sf_error *error);
 /* Takes one step of stochastic gradient descent. The result is that of the batch before the
    step. */

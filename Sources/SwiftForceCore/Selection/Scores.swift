@@ -93,6 +93,7 @@ struct Scores {
   /// Whether scores are computed in binary64: if any array that is read holds binary64.
   var areWide: Bool {
     if computesBinary64 { return true }
+    if averages?.tensors.contains(where: { $0.type == .float64 }) == true { return true }
     switch origin {
     case .given(let tensors): return tensors.contains { $0.type == .float64 }
     case .saliency(let saliency, let weights, let gradients, _):

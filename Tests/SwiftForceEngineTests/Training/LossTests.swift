@@ -15,7 +15,8 @@ import Testing
 struct LossTests {
   /// - Parameter logits: (classes, labels.count), row by row.
   private func loss<Element: BLASScalar>(
-    _ logits: [Element], labels: [Int64], weight: Double = 1, isImage: Bool = false
+    _ logits: [Element], labels: [Int64], weight: Double = 1, isImage: Bool = false,
+    of kind: Loss = .crossEntropy
   ) throws -> (result: BatchResult, gradient: [Element]) {
     let columns = labels.count
     let classes = logits.count / columns
@@ -27,8 +28,8 @@ struct LossTests {
     views[0].write(samples: logits)
     let labels = try Arena(labels)
     let workspace = try Arena<Element>(count: 2 * columns)
-    let loss = SoftmaxCrossEntropy(
-      logits: views[0], labels: labels.all, workspace: workspace.all)
+    let loss = BatchLoss(
+      loss: kind, logits: views[0], labels: labels.all, workspace: workspace.all)
     let result = loss.sum(gradient: views[1], weight: weight)
     #expect(identical(loss.sum(gradient: nil, weight: weight), result))
     #expect(areExactZeros(views[1].gapNumbers))
