@@ -8,6 +8,7 @@ case runs with subnormal numbers flushed to zero on the calling thread, which mu
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from collections import Counter
@@ -124,6 +125,13 @@ def search(rng: np.random.Generator, flush: bool) -> str:
         with flushed(flush):
             step = run.step(gradients)
         check(method, run.masks, masks)
+        for found, wanted in zip(run._buffers.averages or (), averages, strict=False):
+            if found.tobytes() != np.ascontiguousarray(wanted).tobytes():
+                raise DifferenceError(f"{method}: averages {found!r} instead of {wanted!r}")
+        if number > 1:
+            objective = run.history[-2].objective
+            if not np.isclose(objective, exact_sum(plain, before), rtol=1e-11, atol=0):
+                raise DifferenceError(f"{method}: the objective before step {number}: {objective}")
         old, new = oracle.join(before), oracle.join(masks)
         counts = (keep, int((old & ~new).sum()), int((~old & new).sum()))
         if (step.keep, step.removed, step.revived) != counts:
@@ -133,6 +141,11 @@ def search(rng: np.random.Generator, flush: bool) -> str:
     if not one_shot:
         check(method, run.result().masks, masks)
     return method
+
+
+def exact_sum(scores: list[Any], masks: list[Any]) -> float:
+    """The sum of the scores that masks keep."""
+    return math.fsum(oracle.join(scores).astype(np.float64)[oracle.join(masks)].tolist())
 
 
 def damping_of_case(method: str, steps: int, rng: np.random.Generator) -> oracle.Damping:
