@@ -40,6 +40,7 @@ import Testing
         "flatten", "add",
       ])
     #expect(names(SF_AXIS_ROLE) == ["weight", "bias", "scale", "mean", "variance"])
+    #expect(names(SF_AXIS_LOSS) == ["cross_entropy", "target_logit"])
   }
 
   private func result(_ text: Memory<CChar>, axis: Int32, capacity: Int64) -> Outcome {
