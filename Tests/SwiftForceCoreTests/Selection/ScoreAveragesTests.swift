@@ -82,7 +82,7 @@ import Testing
     let weights = Stored(.float32, [1, 1, 1])
     let largest = Double(Float.greatestFiniteMagnitude)
     for (value, isStored) in [
-      (largest, true), (0x1.ffffff7p127, true), (0x1.ffffffp127, false), (0x1p128, false),
+      (largest, true), (0x1.fffffeffp127, true), (0x1.ffffffp127, false), (0x1p128, false),
     ] {
       let gradients = Stored(.float64, [1, 2, value])
       let averages = Stored(.float32, [0, 0, 0])

@@ -67,7 +67,7 @@ def test_every_step_is_the_oracles(method: str, damping: dict[str, Any]) -> None
 
 
 def test_a_step_by_hand() -> None:
-    """Scores 1 2 4, then 4 0 0: the averages are 4.5 1 2, of which the removed first counts half."""
+    """Scores 1 2 4, then 4 0 0: averages 4.5 1 2, the first, removed, counts half."""
     search = sf.MaskSearch(
         np.float32([1, 2, 4]), schedule=[2, 2, 1], momentum=0.5, removed_factor=0.5
     )

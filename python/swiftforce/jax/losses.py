@@ -36,7 +36,8 @@ def target_logit(logits: jax.Array, labels: jax.Array) -> jax.Array:
     >>> sfj.losses.target_logit(jnp.array([[1.0, 3.0], [2.0, 0.5]]), jnp.array([1, 0]))
     Array(-2.5, dtype=float32)
     """
-    return -jnp.mean(jnp.take_along_axis(logits, labels[..., None], axis=-1))
+    places = jnp.asarray(labels)[..., None]
+    return -jnp.mean(jnp.take_along_axis(jnp.asarray(logits), places, axis=-1))
 
 
 __all__ = ["target_logit"]
