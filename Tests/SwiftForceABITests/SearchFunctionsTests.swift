@@ -226,8 +226,7 @@ private func state(_ search: Int64) -> (result: Outcome, taken: Int64, steps: In
         $0.gradients.values[4] = .nan
       },
     ]
-    invalidCalls += invalidLists("averages", SF_OPERAND_AVERAGES, elementSize: 4, required: false)
-    {
+    invalidCalls += invalidLists("averages", SF_OPERAND_AVERAGES, elementSize: 4, required: false) {
       $0.averageList
     }
     for invalid in invalidCalls {

@@ -52,7 +52,9 @@ import Testing
         let oracle = Oracle(
           competing, keep: min(keep, most), sizes: [count], previous: arrays.before,
           nested: factor == 0)
-        let (masks, previous) = (Memory<UInt8>(masksOf: count), Memory(arrays.before, guardedBy: 99))
+        let (masks, previous) = (
+          Memory<UInt8>(masksOf: count), Memory(arrays.before, guardedBy: 99)
+        )
         let report = try withExtendedLifetime((arrays, masks, previous)) {
           try Selection.select(
             from: Scores(

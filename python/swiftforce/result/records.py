@@ -276,7 +276,7 @@ def step_of(report: dict[str, Any]) -> Step:
     report.pop("objective_before", None)
     step = object.__new__(Step)
     # Faster than Step(**report): a frozen class sets its fields one by one.
-    step.__dict__.update(report, objective=None)
+    step.__dict__.update({"objective": None, **report})
     return step
 
 

@@ -59,6 +59,8 @@ class NativeSearch:
         self._shard = shard
         # The core has no record of earlier steps.
         self._steps = {step.step: step for step in history}
+        #: The objective at the masks of a step, which later gradients tell.
+        self._objectives: dict[int, float] = {}
         self._before = () if initial is None else (initial,)
         numbers = (*self._before, *keeps)
         try:
@@ -99,11 +101,13 @@ class NativeSearch:
     def _record(self, position: int, report: dict[str, Any]) -> Step:
         """Keep what a step reports, and the objective before it, at the masks of the last one."""
         self.set_objective(position - 1, report["objective_before"])
-        step = self._steps[position] = step_of({**report, "step": position})
+        known = {"step": position, "objective": self._objectives.get(position)}
+        step = self._steps[position] = step_of({**report, **known})
         return step
 
     def set_objective(self, position: int, objective: float) -> None:
-        """Add the objective at the masks of a step, which later gradients tell, to its record."""
+        """Add the objective at the masks of a step to its record."""
+        self._objectives[position] = objective
         if position in self._steps:
             self._steps[position] = replace(self._steps[position], objective=objective)
 

@@ -95,16 +95,18 @@ class Described:
                 packed = tuple(np.packbits(mask, bitorder="little") for mask in masks)
             else:
                 packed = gathered_masks(self.shard, masks, self.wholes)
-        whole: tuple[Array, ...] | None = ()
+        flat: tuple[Array, ...] | None = ()
         if averages is not None and self.shard is None:
-            whole = tuple(array.reshape(-1) for array in averages)
+            flat = tuple(array.reshape(-1) for array in averages)
         elif averages is not None and self.shard is not None:
-            whole = gathered_averages(self.shard, averages, self.wholes)
+            flat = gathered_averages(self.shard, averages, self.wholes)
         communicator = None if self.shard is None else self.shard.communicator
         with Agreement(communicator):
             if communicator is None or communicator.rank == 0:
-                found = {"kept": kept, "masks": packed or (), "averages": whole or ()}
-                replace(saved, history=history, **found).write(path)
+                whole = replace(
+                    saved, history=history, kept=kept, masks=packed or (), averages=flat or ()
+                )
+                whole.write(path)
 
 
 @dataclass(frozen=True)
