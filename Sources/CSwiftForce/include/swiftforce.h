@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 /* Increased whenever a struct or a prototype below changes. */
-#define SF_ABI_VERSION 8
+#define SF_ABI_VERSION 9
 
 /* ------------------------------------------------------------------------------ vocabulary */
 

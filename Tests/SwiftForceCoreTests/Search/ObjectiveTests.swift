@@ -81,9 +81,9 @@ import Testing
         try search.objective(
           weights: w.tensors([5000]), gradients: nil, masks: m.masks([5000]))
       }
-      #expect(throws: SFError.sizeMismatch(.masks, tensor: 0, got: 4000, expected: 5000)) {
+      #expect(throws: SFError.sizeMismatch(.masks, tensor: nil, got: 2, expected: 1)) {
         try search.objective(
-          weights: w.tensors([5000]), gradients: w.tensors([5000]), masks: m.masks([4000]))
+          weights: w.tensors([5000]), gradients: w.tensors([5000]), masks: m.masks([4000, 1000]))
       }
     }
   }
