@@ -51,7 +51,8 @@ protocol BlockKernels {
     _ keys: UnsafePointer<Key>, count: Int, into base: UnsafeMutableRawPointer, code: Int,
     start: Int)
   static func keptSum(
-    _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, count: Int
+    _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, count: Int,
+    scratch: UnsafeMutablePointer<Score>
   ) -> Double
   static func scores(
     of keys: UnsafePointer<Key>, count: Int, into scores: UnsafeMutablePointer<Score>)

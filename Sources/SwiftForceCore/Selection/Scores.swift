@@ -164,7 +164,8 @@ struct Scores {
   /// - Parameter scratch: has the keys of these scores.
   private func objective<K: BlockKernels>(_ scratch: Scratch<K>, _ block: Block) -> Double {
     guard let mask = previous?[block.tensor] else { return 0 }
-    return unsafe K.keptSum(scratch.keys, mask.base + block.start, count: block.count)
+    return unsafe K.keptSum(
+      scratch.keys, mask.base + block.start, count: block.count, scratch: scratch.third)
   }
 
   /// The sum of this step's own scores over the weights of a chunk that the previous masks keep, and

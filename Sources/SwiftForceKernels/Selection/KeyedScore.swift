@@ -26,10 +26,8 @@ public protocol KeyedScore: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
     high: Key, prefetch: PrefetchAddresses, keys: UnsafeMutablePointer<Key>,
     into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics
-  /// The sum of the scores that a mask keeps; see `Blocks.keptSum`.
-  static func keptSum(
-    _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, count: Int
-  ) -> Double
+  /// The sum in binary64, in an order that depends on `count` alone.
+  static func sum(_ values: UnsafePointer<Self>, count: Int) -> Double
 }
 
 extension Float: KeyedScore {

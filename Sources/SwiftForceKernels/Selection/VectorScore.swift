@@ -24,8 +24,6 @@ protocol VectorScore: KeyedScore {
   static func marks(_ keys: Keys, equalTo other: Keys) -> Keys
   /// The keys above the limit, and 0 in place of the others.
   static func kept(_ keys: Keys, above limit: Keys) -> Keys
-  /// The keys whose byte is not 0, and 0 in place of the others.
-  static func kept(_ keys: Keys, where mask: SIMD8<UInt8>) -> Keys
   /// The bit patterns of the scores of keys of either sign; a key that is not negative is its own
   /// bit pattern.
   static func scoreBits(_ keys: Keys) -> Keys
@@ -53,10 +51,6 @@ extension Float: VectorScore {
   @inline(__always)
   static func kept(_ keys: SIMD8<Int32>, above limit: SIMD8<Int32>) -> SIMD8<Int32> {
     keys.replacing(with: 0, where: keys .<= limit)
-  }
-  @inline(__always)
-  static func kept(_ keys: SIMD8<Int32>, where mask: SIMD8<UInt8>) -> SIMD8<Int32> {
-    keys.replacing(with: 0, where: SIMD8<Int32>(truncatingIfNeeded: mask) .== 0)
   }
   @inline(__always)
   static func scoreBits(_ keys: SIMD8<Int32>) -> SIMD8<Int32> {
@@ -94,10 +88,8 @@ extension Float: VectorScore {
     unsafe classifyProductKeys(weights, gradients, count, (low, high), prefetch, keys, mask)
   }
 
-  @unsafe public static func keptSum(
-    _ keys: UnsafePointer<Int32>, _ mask: UnsafePointer<UInt8>, count: Int
-  ) -> Double {
-    unsafe sumOfKept(keys, mask, count)
+  @unsafe public static func sum(_ values: UnsafePointer<Float>, count: Int) -> Double {
+    unsafe sumOfEights(values, count)
   }
 }
 
@@ -113,10 +105,6 @@ extension Double: VectorScore {
   @inline(__always)
   static func kept(_ keys: SIMD8<Int64>, above limit: SIMD8<Int64>) -> SIMD8<Int64> {
     keys.replacing(with: 0, where: keys .<= limit)
-  }
-  @inline(__always)
-  static func kept(_ keys: SIMD8<Int64>, where mask: SIMD8<UInt8>) -> SIMD8<Int64> {
-    keys.replacing(with: 0, where: SIMD8<Int64>(truncatingIfNeeded: mask) .== 0)
   }
   @inline(__always)
   static func scoreBits(_ keys: SIMD8<Int64>) -> SIMD8<Int64> {
@@ -154,10 +142,8 @@ extension Double: VectorScore {
     unsafe classifyProductKeys(weights, gradients, count, (low, high), prefetch, keys, mask)
   }
 
-  @unsafe public static func keptSum(
-    _ keys: UnsafePointer<Int64>, _ mask: UnsafePointer<UInt8>, count: Int
-  ) -> Double {
-    unsafe sumOfKept(keys, mask, count)
+  @unsafe public static func sum(_ values: UnsafePointer<Double>, count: Int) -> Double {
+    unsafe sumOfEights(values, count)
   }
 }
 
@@ -269,19 +255,17 @@ extension VectorScore {
   }
 
   @inline(__always)
-  fileprivate static func sumOfKept(
-    _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, _ count: Int
-  ) -> Double {
+  fileprivate static func sumOfEights(_ values: UnsafePointer<Self>, _ count: Int) -> Double {
     var sums = SIMD8<Double>.zero
     let whole = count & ~7
     var start = 0
     while start < whole {
-      sums += wide(kept(unsafe eight(keys, start), where: unsafe eight(mask, start)))
+      sums += wide(unsafe eight(values, start))
       start &+= 8
     }
     var total = sums.sum()
     while start < count {
-      total += unsafe mask[start] == 0 ? 0 : Double(score(of: keys[start]))
+      total += Double(unsafe values[start])
       start &+= 1
     }
     return total
