@@ -106,6 +106,14 @@ def stepped(**options: Any) -> Callable[[], Any]:
     return call
 
 
+def measured() -> Callable[[], Any]:
+    """The objective of a search that lives on if that fails."""
+    weights, gradients = many(), many(2.0)
+    search = sf.MaskSearch(weights, keep=500, steps=3)
+    search.step(gradients)
+    return lambda: (search.objective(gradients), search.taken)
+
+
 def many_steps() -> Callable[[], Any]:
     """So many steps that their records need more memory than a call may use unasked."""
     steps, before = 45_000, 20_000
@@ -143,6 +151,8 @@ def scenarios() -> dict[str, Callable[[], Callable[[], Any]]]:
     found: dict[str, Callable[[], Callable[[], Any]]] = {
         "step": stepped,
         "shared step": lambda: stepped(communicator=Alone()),
+        "damped step": lambda: stepped(momentum=0.9, removed_factor=0.5),
+        "objective": measured,
         "many steps": many_steps,
         "many searches": many_searches,
         "search": lambda: lambda: sf.force(many(), lambda _: many(2.0), keep=9, steps=2).masks,
