@@ -37,7 +37,7 @@ struct Fault: Error {
   init(_ error: SFError) {
     self.init(Fault.status(of: error), error.message)
     switch error {
-    case .badSparsity(let value), .badHyperparameter(_, let value):
+    case .badSparsity(let value), .badHyperparameter(_, let value), .badSetting(_, let value, _):
       self.value = value
     case .sizeMismatch(let operand, let tensor, let got, _):
       self.operand = Fault.operand(operand)
@@ -96,7 +96,7 @@ struct Fault: Error {
     case .badLabel: SF_BAD_LABEL
     case .badRow: SF_BAD_ROW
     case .badArchitecture: SF_BAD_ARCHITECTURE
-    case .badHyperparameter: SF_BAD_HYPERPARAMETER
+    case .badHyperparameter, .badSetting: SF_BAD_HYPERPARAMETER
     case .badType: SF_UNSUPPORTED_TYPE
     case .badThreads: SF_BAD_THREADS
     case .badEnvironment: SF_BAD_ENVIRONMENT
@@ -118,6 +118,7 @@ struct Fault: Error {
     case .labels: SF_OPERAND_LABELS
     case .rows: SF_OPERAND_ROWS
     case .logits: SF_OPERAND_LOGITS
+    case .averages: SF_OPERAND_AVERAGES
     }
   }
 

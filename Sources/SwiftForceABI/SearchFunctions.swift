@@ -37,19 +37,23 @@ private func make(
   let seed = unsafe options.seed
   let total = unsafe options.total == 0 ? nil : Int(options.total)
   let taken = Int(unsafe options.taken)
+  let damping = unsafe Damping(
+    momentum: options.momentum, removedFactor: options.removed_factor,
+    nestedFrom: options.nested_from == 0 ? nil : Int(options.nested_from))
   if unsafe options.keeps != nil {
     let keeps = unsafe try required(options.keeps, "keeps")
     let list = (0..<steps).map { i in Int(unsafe keeps[i]) }
     return try mappingErrors { () throws(SFError) in
       try Search(
-        method, sizes: sizes, keep: keep, keeps: list, seed: seed, total: total, taken: taken)
+        method, sizes: sizes, keep: keep, keeps: list, damping: damping, seed: seed, total: total,
+        taken: taken)
     }
   }
   let schedule = try unsafe named(options.schedule, Schedule.self)
   return try mappingErrors { () throws(SFError) in
     try Search(
-      method, sizes: sizes, keep: keep, steps: steps, schedule: schedule, seed: seed,
-      total: total, taken: taken)
+      method, sizes: sizes, keep: keep, steps: steps, schedule: schedule, damping: damping,
+      seed: seed, total: total, taken: taken)
   }
 }
 
@@ -96,7 +100,7 @@ public func searchStepShared(
 
 /// What checking the arguments of a step allocates at most.
 private func stepMemory(_ arrays: UnsafePointer<sf_step_arrays>?) -> Int {
-  MemoryBound.arguments(unsafe isAligned(arrays) ? arrays?.pointee.tensors ?? 0 : 0, lists: 6)
+  MemoryBound.arguments(unsafe isAligned(arrays) ? arrays?.pointee.tensors ?? 0 : 0, lists: 7)
 }
 
 /// The connection to the other ranks, without the places of tensors.
@@ -160,6 +164,7 @@ private let maximumDimensions = 64
   private let previous: Arrays?
   private let masks: Arrays
   private let masked: Arrays?
+  private let averages: Arrays?
   private let report: UnsafeMutablePointer<sf_report>
   private let layerKept: UnsafeMutablePointer<Int64>?
 
@@ -186,7 +191,13 @@ private let maximumDimensions = 64
       unsafe given.masked == nil
       ? nil
       : try Arrays(given.masked, count, SF_OPERAND_MASKED_WEIGHTS, isWritten: true, least: least)
-    try Region.checkDisjoint([weights, gradients, previous, masks, masked])
+    averages =
+      unsafe given.averages == nil
+      ? nil
+      : try Arrays(
+        given.averages, count, SF_OPERAND_AVERAGES, types: [SF_TYPE_FLOAT32, SF_TYPE_FLOAT64],
+        isWritten: true, least: least)
+    try Region.checkDisjoint([weights, gradients, previous, masks, masked, averages])
   }
 
   func take(in search: Int64, with ranks: Ranks?) throws(Fault) {
@@ -194,7 +205,8 @@ private let maximumDimensions = 64
       do throws(SFError) {
         let outcome = try search.step(
           weights: weights.tensors, gradients: gradients?.tensors, previous: previous?.masks,
-          masks: masks.masks, masked: masked?.mutableTensors, ranks: ranks)
+          masks: masks.masks, masked: masked?.mutableTensors,
+          averages: averages?.mutableTensors, ranks: ranks)
         unsafe write(outcome, to: report, layerKept)
       } catch {
         throw Fault(error)
@@ -205,6 +217,72 @@ private let maximumDimensions = 64
   var tensors: Int { weights.count }
 
   /// What the step allocates at most.
+  var memory: Int { MemoryBound.selection(weights, gradients) }
+}
+
+@_cdecl("sf_search_objective")
+public func searchObjective(
+  _ search: Int64, _ arrays: UnsafePointer<sf_step_arrays>?, _ ranks: UnsafePointer<sf_ranks>?,
+  _ objective: UnsafeMutablePointer<Double>?, _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error) { (environment: FloatingPoint) throws(Fault) in
+    let given = unsafe ranks == nil ? nil : try required(ranks, "ranks").pointee
+    var connection: Ranks?
+    if let given = unsafe given { connection = unsafe try shared(given, environment) }
+    var isTaking = false
+    do throws(Fault) {
+      try holding(unsafe stepMemory(arrays)) { () throws(Fault) in
+        let objective = unsafe try required(objective, "objective")
+        let arguments = unsafe try ObjectiveArguments(arrays, least: connection == nil ? 1 : 0)
+        let found = try searches[search]
+        var memory = arguments.memory
+        if let given = unsafe given { memory += unsafe placementMemory(given, arguments.tensors) }
+        try holding(memory) { () throws(Fault) in
+          var ranks: Ranks?
+          if let given = unsafe given {
+            ranks = connection?.with(unsafe try placements(given, arguments.tensors))
+          }
+          isTaking = true
+          try found.use { (search) throws(Fault) in
+            unsafe objective.pointee = try arguments.objective(of: search, with: ranks)
+          }
+        }
+      }
+    } catch {
+      // The other ranks wait for this rank in a sum.
+      if !isTaking { connection?.reportFailure() }
+      throw error
+    }
+  }
+}
+
+/// The arguments of an objective, checked.
+@safe private struct ObjectiveArguments {
+  private let weights: Arrays
+  private let gradients: Arrays?
+  private let masks: Arrays
+
+  init(_ arrays: UnsafePointer<sf_step_arrays>?, least: Int64) throws(Fault) {
+    let given = unsafe try required(arrays, "arrays").pointee
+    let count = unsafe given.tensors
+    weights = unsafe try Arrays(given.weights, count, SF_OPERAND_WEIGHTS, least: least)
+    gradients =
+      unsafe given.gradients == nil
+      ? nil : try Arrays(given.gradients, count, SF_OPERAND_GRADIENTS, least: least)
+    masks = unsafe try Arrays(
+      given.masks, count, SF_OPERAND_MASKS, types: [SF_TYPE_MASK], least: least)
+    try Region.checkDisjoint([weights])
+  }
+
+  func objective(of search: Search, with ranks: Ranks?) throws(Fault) -> Double {
+    try mappingErrors { () throws(SFError) in
+      try search.objective(
+        weights: weights.tensors, gradients: gradients?.tensors, masks: masks.masks, ranks: ranks)
+    }
+  }
+
+  var tensors: Int { weights.count }
+
   var memory: Int { MemoryBound.selection(weights, gradients) }
 }
 

@@ -61,7 +61,8 @@ func write(
     kept_at_threshold: Int64(report.keptAtThreshold), arbitrary: Int64(report.arbitrary),
     passes: Int64(report.passes),
     threshold: report.threshold, saliency: report.saliency,
-    total_saliency: report.totalSaliency, gradient_norm: report.gradientNorm)
+    total_saliency: report.totalSaliency, gradient_norm: report.gradientNorm,
+    objective_before: report.objectiveBefore)
   guard let layerKept = unsafe layerKept else { return }
   for (i, kept) in report.layerKept.enumerated() { unsafe layerKept[i] = Int64(kept) }
 }

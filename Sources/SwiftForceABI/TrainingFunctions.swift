@@ -9,7 +9,8 @@ import SwiftForceEngine
 public func networkGradients(
   _ network: Int64, _ weights: UnsafePointer<sf_array>?, _ gradients: UnsafePointer<sf_array>?,
   _ tensors: Int64, _ batch: UnsafePointer<sf_batch>?, _ running: Int32,
-  _ ofZeros: Int32, _ result: UnsafeMutablePointer<sf_batch_result>?,
+  _ ofZeros: Int32, _ loss: Int32, _ temperature: Double,
+  _ result: UnsafeMutablePointer<sf_batch_result>?,
   _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   unsafe status(error, memory: MemoryBound.arguments(tensors, lists: 3)) { () throws(Fault) in
@@ -20,6 +21,10 @@ public func networkGradients(
       gradients, tensors, SF_OPERAND_GRADIENTS, isWritten: true)
     let samples = unsafe try BatchArguments(batch, needsLabels: true)
     let result = unsafe try required(result, "result")
+    let kind = try named(loss, LossKind.self)
+    let loss = try mappingErrors { () throws(SFError) in
+      try Loss(kind, temperature: temperature)
+    }
     try Region.checkDisjoint([weights, gradients])
     try networks[network].use { (network) throws(Fault) in
       let makesLists = weights != nil
@@ -29,7 +34,7 @@ public func networkGradients(
           try network.gradients(
             at: weights?.tensors, into: gradients.mutableTensors, batch: samples.batch,
             together: samples.together, normalization: running == 0 ? .batch : .running,
-            ofZeros: ofZeros != 0)
+            ofZeros: ofZeros != 0, loss: loss)
         }
         unsafe result.pointee = record(of: outcome)
       }

@@ -90,6 +90,7 @@ private func names(of axis: Int32) throws(Fault) -> [String] {
   case SF_AXIS_METHOD: Method.names
   case SF_AXIS_LAYER: LayerKind.names
   case SF_AXIS_ROLE: ParameterRole.names
+  case SF_AXIS_LOSS: LossKind.names
   default: throw Fault(SF_UNKNOWN_NAME, "there is no axis number \(axis)")
   }
 }

@@ -3,7 +3,7 @@
 
 /// The argument of a call that an error is about.
 public enum Operand: Sendable, Equatable {
-  case weights, gradients, scores, masks, maskedWeights, inputs, labels, rows, logits
+  case weights, gradients, scores, masks, maskedWeights, inputs, labels, rows, logits, averages
 }
 
 /// Elements of one tensor that are NaN or infinite.
@@ -65,6 +65,8 @@ public enum SFError: Error, Sendable, Equatable {
   case badArchitecture(layer: Int, reason: String)
   /// A learning rate, momentum or weight decay that is negative or not finite.
   case badHyperparameter(name: String, value: Double)
+  /// A setting of a search that is out of range, or that its method does not have.
+  case badSetting(name: String, value: Double, expected: String)
   /// An array that does not have the required element type.
   case badType(Operand, tensor: Int, got: ElementType, expected: ElementType)
   /// A number of threads that is not in 1 ... 4096.
@@ -130,6 +132,8 @@ public enum SFError: Error, Sendable, Equatable {
       "layer \(layer): \(reason)"
     case .badHyperparameter(let name, let value):
       "\(name) must be finite and not negative, not \(value)"
+    case .badSetting(let name, let value, let expected):
+      "\(name) must be \(expected), not \(value)"
     case .badType(let operand, let tensor, let got, let expected):
       "\(operand)[\(tensor)] has type \(got.name), but \(expected.name) is needed"
     case .badThreads(let number):

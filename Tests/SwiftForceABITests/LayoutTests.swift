@@ -36,7 +36,7 @@ import Testing
   }
 
   @Test func searchOptions() {
-    #expect(unsafe MemoryLayout<sf_search_options>.size == 56)
+    #expect(unsafe MemoryLayout<sf_search_options>.size == 80)
     #expect(
       unsafe [
         MemoryLayout<sf_search_options>.offset(of: \.method),
@@ -47,7 +47,10 @@ import Testing
         MemoryLayout<sf_search_options>.offset(of: \.seed),
         MemoryLayout<sf_search_options>.offset(of: \.total),
         MemoryLayout<sf_search_options>.offset(of: \.taken),
-      ] == [0, 4, 8, 16, 24, 32, 40, 48])
+        MemoryLayout<sf_search_options>.offset(of: \.momentum),
+        MemoryLayout<sf_search_options>.offset(of: \.removed_factor),
+        MemoryLayout<sf_search_options>.offset(of: \.nested_from),
+      ] == [0, 4, 8, 16, 24, 32, 40, 48, 56, 64, 72])
   }
 
   @Test func ranks() {
@@ -63,7 +66,7 @@ import Testing
   }
 
   @Test func stepArrays() {
-    #expect(unsafe MemoryLayout<sf_step_arrays>.size == 48)
+    #expect(unsafe MemoryLayout<sf_step_arrays>.size == 56)
     #expect(
       unsafe [
         MemoryLayout<sf_step_arrays>.offset(of: \.weights),
@@ -71,13 +74,14 @@ import Testing
         MemoryLayout<sf_step_arrays>.offset(of: \.previous),
         MemoryLayout<sf_step_arrays>.offset(of: \.masks),
         MemoryLayout<sf_step_arrays>.offset(of: \.masked),
+        MemoryLayout<sf_step_arrays>.offset(of: \.averages),
         MemoryLayout<sf_step_arrays>.offset(of: \.tensors),
-      ] == [0, 8, 16, 24, 32, 40])
+      ] == [0, 8, 16, 24, 32, 40, 48])
   }
 
   @Test func report() {
     typealias Layout = MemoryLayout<sf_report>
-    #expect(Layout.size == 112)
+    #expect(Layout.size == 120)
     #expect(
       [
         Layout.offset(of: \.step), Layout.offset(of: \.keep), Layout.offset(of: \.candidates),
@@ -87,7 +91,8 @@ import Testing
         Layout.offset(of: \.passes),
         Layout.offset(of: \.threshold), Layout.offset(of: \.saliency),
         Layout.offset(of: \.total_saliency), Layout.offset(of: \.gradient_norm),
-      ] == (0..<14).map { 8 * $0 })
+        Layout.offset(of: \.objective_before),
+      ] == (0..<15).map { 8 * $0 })
   }
 
   @Test func layer() {

@@ -64,6 +64,22 @@ private func state(_ search: Int64) -> (result: Outcome, taken: Int64, steps: In
         $0.useKeeps()
         unsafe $0.options.value.keep = 2
       },
+      InvalidCall("momentum 1", SF_BAD_HYPERPARAMETER) { unsafe $0.options.value.momentum = 1 },
+      InvalidCall("momentum NaN", SF_BAD_HYPERPARAMETER) {
+        unsafe $0.options.value.momentum = .nan
+      },
+      InvalidCall("factor 2", SF_BAD_HYPERPARAMETER) {
+        unsafe $0.options.value.removed_factor = 2
+      },
+      InvalidCall("factor -1", SF_BAD_HYPERPARAMETER) {
+        unsafe $0.options.value.removed_factor = -1
+      },
+      InvalidCall("nested from -1", SF_BAD_HYPERPARAMETER) {
+        unsafe $0.options.value.nested_from = -1
+      },
+      InvalidCall("nested from 3", SF_BAD_HYPERPARAMETER) {
+        unsafe $0.options.value.nested_from = 3
+      },
       InvalidCall("keeps start elsewhere", SF_BAD_SCHEDULE) { $0.useKeeps($0.keeps.address - 8) },
     ]
     for invalid in invalidCalls {
@@ -183,6 +199,92 @@ private func state(_ search: Int64) -> (result: Outcome, taken: Int64, steps: In
     call.masks.values = masks
     #expect(outcome { call.make($0) }.isOK)
     #expect(call.taken == 2)
+  }
+}
+
+@Suite struct DampedStepFunctionTests {
+  @Test func averagesAreReadAndWritten() {
+    let call = SearchStepCall(momentum: 0.5)
+    #expect(outcome { call.make($0) }.isOK)
+    #expect(call.averages.values == [5, 8, 9, 8, 5])
+    #expect(call.report.value.objective_before == 35)
+    call.gradients.values = [0, 0, 0, 0, 0.25]
+    // 2.5 4 4.5 4 3.75
+    #expect(outcome { call.make($0) }.isOK)
+    #expect(call.masks.values == [0, 0, 1, 0, 0])
+    #expect(call.averages.values == [2.5, 4, 4.5, 4, 3.75])
+    #expect(call.report.value.objective_before == 0)
+    #expect(call.averages.isIntact)
+  }
+
+  @Test func badAveragesAreRefusedAndNothingIsWritten() {
+    var invalidCalls: [InvalidCall<SearchStepCall>] = [
+      InvalidCall("averages null", SF_SIZE_MISMATCH, SF_OPERAND_AVERAGES) {
+        $0.averageList.address = 0
+      },
+      InvalidCall("NaN gradient", SF_NON_FINITE, SF_OPERAND_GRADIENTS, tensor: 1) {
+        $0.gradients.values[4] = .nan
+      },
+    ]
+    invalidCalls += invalidLists("averages", SF_OPERAND_AVERAGES, elementSize: 4, required: false) {
+      $0.averageList
+    }
+    for invalid in invalidCalls {
+      let call = SearchStepCall(momentum: 0.5)
+      invalid.mutate(call)
+      let result = outcome { call.make($0) }
+      #expect(result.status == invalid.status, "\(invalid.what)")
+      #expect(result.operand == invalid.operand, "\(invalid.what)")
+      #expect(call.averages.isUnwritten && call.report.isUnwritten, "\(invalid.what)")
+      #expect(call.taken == 0, "\(invalid.what)")
+    }
+  }
+
+  @Test func averagesAreIgnoredWithoutMomentum() {
+    let call = SearchStepCall()
+    call.averageList.address = 0
+    #expect(outcome { call.make($0) }.isOK)
+    let other = SearchStepCall()
+    #expect(outcome { other.make($0) }.isOK)
+    #expect(other.averages.isUnwritten)
+  }
+}
+
+@Suite struct ObjectiveFunctionTests {
+  @Test func sumsTheKeptScores() {
+    let call = SearchStepCall()
+    #expect(outcome { call.make($0) }.isOK)
+    let objective = Cell<Double>(-1)
+    #expect(outcome { unsafe call.measure(objective, $0) }.isOK)
+    #expect(objective.value == 8 + 9 + 8)
+    #expect(call.taken == 1)
+  }
+
+  @Test func badArgumentsAreRefusedAndNothingIsWritten() {
+    let invalidCalls: [InvalidCall<SearchStepCall>] = [
+      InvalidCall("arrays null", SF_NULL_POINTER) { $0.passesArrays = false },
+      InvalidCall("arrays misaligned", SF_MISALIGNED) { $0.arraysOffset = 4 },
+      InvalidCall("no handle", SF_BAD_HANDLE) { $0.search = -1 },
+      InvalidCall("no tensors", SF_BAD_COUNT) { $0.tensors = 0 },
+      InvalidCall("one tensor", SF_SIZE_MISMATCH) { $0.tensors = 1 },
+      InvalidCall("weights null", SF_NULL_POINTER) { $0.weightList.address = 0 },
+      InvalidCall("masks null", SF_NULL_POINTER) { $0.maskList.address = 0 },
+      InvalidCall("gradients null", SF_MISSING_GRADIENTS) { $0.gradientList.address = 0 },
+      InvalidCall("NaN gradient", SF_NON_FINITE) { $0.gradients.values[4] = .nan },
+    ]
+    for invalid in invalidCalls {
+      let call = SearchStepCall()
+      call.masks.values = [1, 1, 1, 1, 1]
+      invalid.mutate(call)
+      let objective = Cell<Double>(-1)
+      let result = outcome { unsafe call.measure(objective, $0) }
+      #expect(result.status == invalid.status, "\(invalid.what)")
+      #expect(objective.isUnwritten, "\(invalid.what)")
+    }
+    let objective = Cell<Double>(-1)
+    objective.address = 0
+    let call = SearchStepCall()
+    #expect(outcome { unsafe call.measure(objective, $0) }.status == SF_NULL_POINTER)
   }
 }
 

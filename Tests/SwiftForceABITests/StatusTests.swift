@@ -54,6 +54,10 @@ private let refusals: [(function: String, status: sf_status, call: @Sendable (Sl
     "sf_search_report", SF_NULL_POINTER,
     { unsafe sf_search_report(1, 1, nil, nil, 1, $0.pointer) }
   ),
+  (
+    "sf_search_objective", SF_NULL_POINTER,
+    { unsafe sf_search_objective(1, nil, nil, nil, $0.pointer) }
+  ),
   ("sf_search_release", SF_BAD_HANDLE, { unsafe sf_search_release(0, $0.pointer) }),
   (
     "sf_network_create", SF_NULL_POINTER,
@@ -78,7 +82,7 @@ private let refusals: [(function: String, status: sf_status, call: @Sendable (Sl
   ("sf_network_apply", SF_BAD_HANDLE, { unsafe sf_network_apply(0, nil, 0, 1, $0.pointer) }),
   (
     "sf_network_gradients", SF_NULL_POINTER,
-    { unsafe sf_network_gradients(1, nil, nil, 1, nil, 0, 1, nil, $0.pointer) }
+    { unsafe sf_network_gradients(1, nil, nil, 1, nil, 0, 1, 0, 1, nil, $0.pointer) }
   ),
   ("sf_network_train", SF_NULL_POINTER, { unsafe sf_network_train(1, nil, nil, nil, $0.pointer) }),
   ("sf_network_reset", SF_BAD_HANDLE, { unsafe sf_network_reset(0, $0.pointer) }),

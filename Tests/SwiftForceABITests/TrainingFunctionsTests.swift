@@ -75,12 +75,33 @@ private let invalidResults: @Sendable () -> [InvalidCall<NetworkCall>] = {
     #expect(call.gradients.values != given)
   }
 
+  @Test func lossesAndTemperatures() {
+    func gradients(_ loss: Int32, _ temperature: Double) -> (Double, [Float]) {
+      let call = NetworkCall()
+      (call.loss, call.temperature) = (loss, temperature)
+      #expect(outcome { call.takeGradients($0) }.isOK)
+      return (call.result.value.loss, call.gradients.values)
+    }
+    let all = [gradients(0, 1), gradients(0, 2), gradients(1, 1)]
+    for (i, one) in all.enumerated() {
+      for other in all[..<i] { #expect(one.0 != other.0 && one.1 != other.1) }
+    }
+  }
+
   @Test func badArgumentsAreRefusedAndNothingIsWritten() {
     var invalidCalls: [InvalidCall<NetworkCall>] = [
       InvalidCall("no tensors", SF_BAD_COUNT) { $0.tensors = 0 },
       InvalidCall("one tensor", SF_SIZE_MISMATCH, SF_OPERAND_WEIGHTS) { $0.tensors = 1 },
       InvalidCall("together -1", SF_BAD_COUNT) { unsafe $0.batch.value.together = -1 },
       InvalidCall("together least", SF_BAD_COUNT) { unsafe $0.batch.value.together = .min },
+      InvalidCall("loss -1", SF_UNKNOWN_NAME) { $0.loss = -1 },
+      InvalidCall("loss 2", SF_UNKNOWN_NAME) { $0.loss = 2 },
+      InvalidCall("temperature 0", SF_BAD_HYPERPARAMETER) { $0.temperature = 0 },
+      InvalidCall("temperature NaN", SF_BAD_HYPERPARAMETER) { $0.temperature = .nan },
+      InvalidCall("temperature of another loss", SF_BAD_HYPERPARAMETER) {
+        $0.loss = 1
+        $0.temperature = 2
+      },
     ]
     invalidCalls += invalidLists("weights", SF_OPERAND_WEIGHTS, elementSize: 4, required: false) {
       $0.weightList

@@ -9,7 +9,7 @@ import Testing
     let version = Cell<Int32>(-1)
     #expect(outcome { unsafe sf_abi_version(version.pointer, $0.pointer) }.isOK)
     #expect(version.value == SF_ABI_VERSION)
-    #expect(SF_ABI_VERSION == 8)
+    #expect(SF_ABI_VERSION == 9)
   }
 
   @Test func badArguments() {
@@ -40,6 +40,7 @@ import Testing
         "flatten", "add",
       ])
     #expect(names(SF_AXIS_ROLE) == ["weight", "bias", "scale", "mean", "variance"])
+    #expect(names(SF_AXIS_LOSS) == ["cross_entropy", "target_logit"])
   }
 
   private func result(_ text: Memory<CChar>, axis: Int32, capacity: Int64) -> Outcome {
@@ -60,7 +61,7 @@ import Testing
 
   @Test func badArguments() {
     let text = Memory<CChar>([CChar](repeating: 1, count: 200), guardedBy: 9)
-    for axis in [-1, 6, .min, .max] as [Int32] {
+    for axis in [-1, 7, .min, .max] as [Int32] {
       #expect(result(text, axis: axis, capacity: 200).status == SF_UNKNOWN_NAME)
     }
     for capacity in [-1, .min, .max] as [Int64] {

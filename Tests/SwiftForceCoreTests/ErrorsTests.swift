@@ -26,6 +26,10 @@ import Testing
     (.badRow(index: 6, row: -1, samples: 100), ["rows[6]", "-1", "0 ... 99"]),
     (.badArchitecture(layer: 2, reason: "does not fit"), ["layer 2", "does not fit"]),
     (.badHyperparameter(name: "momentum", value: -0.5), ["momentum", "-0.5"]),
+    (
+      .badSetting(name: "momentum", value: 1.5, expected: "in [0, 1)"),
+      ["momentum", "1.5", "[0, 1)"]
+    ),
     (.noMemory(bytes: 4096), ["4096"]),
     (.badTaken(9, steps: 7), ["0 ... 7", "9"]),
     (.badStart(tensor: 3, start: 17), ["weights[3]", "17"]),

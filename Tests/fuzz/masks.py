@@ -8,6 +8,7 @@ case runs with subnormal numbers flushed to zero on the calling thread, which mu
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from collections import Counter
@@ -91,24 +92,46 @@ def search(rng: np.random.Generator, flush: bool) -> str:
     weights = tensors(n, places, DTYPES[rng.integers(4)], rng)
     takes = saliency in ("connection_sensitivity", "squared_gradient")
     dtype = DTYPES[rng.integers(4)]
+    damping = damping_of_case(method, steps, rng)
     with flushed(flush):
-        run = sf.MaskSearch(weights, method=method, schedule=keeps, seed=seed)
+        run = sf.MaskSearch(weights, method=method, schedule=keeps, seed=seed, **vars(damping))
+    averages = [np.zeros(weight.shape) for weight in weights]
     masks = [np.ones(weight.shape, bool) for weight in weights]
-    for keep in keeps:
+    for number, keep in enumerate(keeps, 1):
         gradients = tensors(n, places, dtype, rng) if takes else None
-        before, candidates = masks, masks if nested else None
-        scores = scores_of(saliency, weights, gradients, seed)
-        if not all(np.isfinite(score).all() for score in scores):
+        before = masks
+        plain = scores_of(saliency, weights, gradients, seed, averaged=damping.momentum > 0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            new = oracle.averaged(plain, averages, damping.momentum)
+            scores, candidates = oracle.competing(new, before, number, nested, damping)
+            kept = oracle.stored(new, candidates, weights) if damping.momentum else plain
+        if not all(
+            np.isfinite(found[mask]).all()
+            for arrays in (plain, scores, kept)
+            for found, mask in zip(arrays, candidates, strict=True)
+        ):
             with flushed(flush):
                 try:
                     run.step(gradients)
                 except sf.NonFiniteError:
                     return f"{method}, not finite"
             raise DifferenceError(f"{method}: scores that are not finite were taken")
-        masks = oracle.select(scores, keep, candidates)
+        if damping.momentum:
+            averages = kept
+        competing = [
+            np.where(mask, score, 0) for score, mask in zip(scores, candidates, strict=True)
+        ]
+        masks = oracle.select(competing, keep, candidates)
         with flushed(flush):
             step = run.step(gradients)
         check(method, run.masks, masks)
+        for found, wanted in zip(run._buffers.averages or (), averages, strict=False):
+            if found.tobytes() != np.ascontiguousarray(wanted).tobytes():
+                raise DifferenceError(f"{method}: averages {found!r} instead of {wanted!r}")
+        if number > 1:
+            objective = run.history[-2].objective
+            if not np.isclose(objective, exact_sum(plain, before), rtol=1e-11, atol=0):
+                raise DifferenceError(f"{method}: the objective before step {number}: {objective}")
         old, new = oracle.join(before), oracle.join(masks)
         counts = (keep, int((old & ~new).sum()), int((~old & new).sum()))
         if (step.keep, step.removed, step.revived) != counts:
@@ -120,11 +143,36 @@ def search(rng: np.random.Generator, flush: bool) -> str:
     return method
 
 
+def exact_sum(scores: list[Any], masks: list[Any]) -> float:
+    """The sum of the scores that masks keep."""
+    return math.fsum(oracle.join(scores).astype(np.float64)[oracle.join(masks)].tolist())
+
+
+def damping_of_case(method: str, steps: int, rng: np.random.Generator) -> oracle.Damping:
+    """Mostly none; momentum for searches of several steps, all of it where weights may return."""
+    _, nested, one_shot = oracle.METHODS[method]
+    if one_shot or rng.random() < 0.5:
+        return oracle.Damping()
+    momentum = float(rng.choice([0, 0.5, 0.9, 2.0**-40, 0.999999999]))
+    if nested:
+        return oracle.Damping(momentum)
+    step = int(rng.integers(1, steps + 1)) if rng.random() < 0.3 else None
+    return oracle.Damping(momentum, float(rng.choice([0, 0.1, 0.25, 1, 1])), step)
+
+
 def scores_of(
-    saliency: str, weights: list[Any], gradients: list[Any] | None, seed: int
+    saliency: str,
+    weights: list[Any],
+    gradients: list[Any] | None,
+    seed: int,
+    *,
+    averaged: bool = False,
 ) -> list[Any]:
-    """The scores in float32, or in float64 where a tensor that they are computed from is."""
-    if saliency == "squared_gradient":
+    """The scores in float32, or in float64 where a tensor that they are computed from is.
+
+    Averages are float64 where the weights are.
+    """
+    if saliency == "squared_gradient" and not averaged:
         weights = [np.zeros(weight.shape, np.float32) for weight in weights]
     wide = widened(*weights, *(gradients or []))
     with np.errstate(over="ignore"):

@@ -178,7 +178,7 @@ def test_a_list_that_lies_about_its_length() -> None:
     with pytest.raises(RuntimeError, match="no item"):
         _core.select(Sequence(), [np.zeros(1, M)], 1)
     with pytest.raises((MemoryError, ValueError)):
-        _core.search_create(2, 0, 1, 2, None, Endless(), 0, 0, 0)
+        _core.search_create(2, 0, 1, 2, None, Endless(), 0, 0, 0, 0.0, 1.0, 0)
 
 
 @pytest.mark.parametrize(
@@ -201,8 +201,8 @@ def test_numbers_of_nothing(number: int) -> None:
         lambda: _core.method(number),
         lambda: _core.schedule(number, 10, 1, 2),
         lambda: _core.saliency(number, [np.ones(1, F)], None, [np.ones(1, F)], 0),
-        lambda: _core.search_create(number, 0, 1, 2, None, (4,), 0, 0, 0),
-        lambda: _core.search_create(2, number, 1, 2, None, (4,), 0, 0, 0),
+        lambda: _core.search_create(number, 0, 1, 2, None, (4,), 0, 0, 0, 0.0, 1.0, 0),
+        lambda: _core.search_create(2, number, 1, 2, None, (4,), 0, 0, 0, 0.0, 1.0, 0),
         lambda: _core.network_create(((number, *linear(1, 1)[1:]),), None, 0),
     ):
         with pytest.raises(_core.NativeError) as caught:
@@ -244,9 +244,9 @@ def test_outputs_that_are_inputs() -> None:
         lambda: _core.saliency(2, ones, None, ones, 0),
         lambda: _core.select([shared.view(F)], [shared.view(M)[2:6]], 1),
         lambda: _core.search_step(
-            new_search(), ones, ones, None, [np.ones(4, M)], ones, None, None, None
+            new_search(), ones, ones, None, [np.ones(4, M)], ones, None, None, None, None
         ),
-        lambda: _core.network_gradients(network, None, weights, x, y, None, 0, False, True),
+        lambda: _core.network_gradients(network, None, weights, x, y, None, 0, False, True, 0, 1.0),
         lambda: _core.network_forward(network, x, x.reshape(-1)[:9].reshape(3, 3)),
     ):
         with pytest.raises(_core.NativeError) as caught:

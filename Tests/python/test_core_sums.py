@@ -20,7 +20,7 @@ from swiftforce import _core
 def shared_step(total: Any, starts: Any = (0,), pieces: Any = None) -> dict[str, Any]:
     """A step of a rank that is alone, whose sums the function forms."""
     ones = [np.ones(4, F)]
-    arguments = [new_search(), ones, ones, None, [np.ones(4, M)], None]
+    arguments = [new_search(), ones, ones, None, [np.ones(4, M)], None, None]
     return _core.search_step(*arguments, total, starts, pieces)
 
 

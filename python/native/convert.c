@@ -56,7 +56,8 @@ PyObject *tuple_from_lines(const char *text) {
 const char *const report_names[] = {
     "step",        "keep",         "candidates",        "removed",       "revived",
     "zero_scores", "at_threshold", "kept_at_threshold", "arbitrary",     "passes",
-    "threshold",   "saliency",     "total_saliency",    "gradient_norm", "layer_kept"};
+    "threshold",   "saliency",     "total_saliency",    "gradient_norm", "objective_before",
+    "layer_kept"};
 _Static_assert(COUNT(report_names) == REPORT_NAMES, "as many names as REPORT_NAMES says");
 
 PyObject *report_dict(PyObject *module, const sf_report *r, const int64_t *layer_kept,
@@ -75,6 +76,7 @@ PyObject *report_dict(PyObject *module, const sf_report *r, const int64_t *layer
                         PyFloat_FromDouble(r->saliency),
                         PyFloat_FromDouble(r->total_saliency),
                         PyFloat_FromDouble(r->gradient_norm),
+                        PyFloat_FromDouble(r->objective_before),
                         integer_tuple(layer_kept, tensors)};
   _Static_assert(COUNT(values) == REPORT_NAMES, "one value for each name");
   PyObject *names = state_of(module)->report_names;

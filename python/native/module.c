@@ -25,15 +25,19 @@ static PyMethodDef methods[] = {
     {"scan", core_scan, METH_VARARGS,
      "scan(arrays) -> exclusive or of their 64-bit words; for benchmarks."},
     {"search_create", core_search_create, METH_VARARGS,
-     "search_create(method, schedule, keep, steps, keeps, sizes, seed, total, taken) -> search."},
+     "search_create(method, schedule, keep, steps, keeps, sizes, seed, total, taken, momentum,"
+     " removed_factor, nested_from) -> search."},
     {"search_step", core_search_step, METH_VARARGS,
-     "search_step(search, weights, gradients, previous, masks, masked, sum, starts, pieces)"
-     " -> report; fills masks, masked. sum(bytearray) adds up int64 over all ranks, in place;"
+     "search_step(search, weights, gradients, previous, masks, masked, averages, sum, starts, pieces)"
+     " -> report; fills masks, masked, averages. sum(bytearray) adds up int64 over all ranks, in place;"
      " starts None: no ranks. pieces: dimensions of each, extents and strides of all; None: whole"
      " tensors."},
     {"search_taken", core_search_taken, METH_VARARGS, "search_taken(search) -> steps taken."},
     {"search_report", core_search_report, METH_VARARGS,
      "search_report(search, step, tensors) -> report of a step that was taken."},
+    {"search_objective", core_search_objective, METH_VARARGS,
+     "search_objective(search, weights, gradients, masks, sum, starts, pieces) -> the sum of the"
+     " scores of kept weights; the last three as for search_step."},
     {"network_create", core_network_create, METH_VARARGS,
      "network_create([(kind, source, addend, bias, inputs, outputs, kernel, stride, padding, groups,"
      " momentum, epsilon)], input_shape, seed) -> network."},
@@ -61,7 +65,7 @@ static PyMethodDef methods[] = {
      "network_reset(network): forgets the momentum."},
     {"network_gradients", core_network_gradients, METH_VARARGS,
      "network_gradients(network, weights, gradients, inputs, labels, rows, together, running,"
-     " of_zeros) -> (loss, correct)."},
+     " of_zeros, loss, temperature) -> (loss, correct)."},
     {"network_train", core_network_train, METH_VARARGS,
      "network_train(network, inputs, labels, rows, learning_rate, momentum, weight_decay)"
      " -> (loss, correct)."},

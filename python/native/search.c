@@ -11,14 +11,15 @@ static void free_search(PyObject *capsule) {
 PyObject *core_search_create(PyObject *module, PyObject *args) {
   PyObject *keep_list, *size_list;
   sf_search_options options = {0};
-  long long keep, steps, total, taken;
+  long long keep, steps, total, taken, nested_from;
   unsigned long long seed;
   int64_t handle, *sizes = NULL, *keeps = NULL;
   Py_ssize_t tensors = 0, keep_count = 0;
   sf_error error;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "iiLLOOKLL:search_create", &options.method, &options.schedule, &keep,
-                        &steps, &keep_list, &size_list, &seed, &total, &taken))
+  if (!PyArg_ParseTuple(args, "iiLLOOKLLddL:search_create", &options.method, &options.schedule,
+                        &keep, &steps, &keep_list, &size_list, &seed, &total, &taken,
+                        &options.momentum, &options.removed_factor, &nested_from))
     return NULL;
   sizes = integers_from(size_list, &tensors);
   if (!sizes) goto done;
@@ -33,6 +34,7 @@ PyObject *core_search_create(PyObject *module, PyObject *args) {
   options.seed = seed;
   options.total = total;
   options.taken = taken;
+  options.nested_from = nested_from;
   if (!check_status(module, sf_search_create(&options, sizes, tensors, &handle, &error), &error))
     goto done;
   result = PyCapsule_New((void *)(intptr_t)handle, search_name, free_search);
@@ -112,68 +114,139 @@ static void report_failure(rank_exchange *exchange) {
   PyErr_Restore(type, value, trace);
 }
 
+/* What a step, or an objective, is called with. All zeros means none. */
+typedef struct {
+  held_arrays weights, gradients, previous, masks, masked, averages;
+  rank_exchange exchange;
+  int64_t *starts, *pieces[3];
+  int is_shared; /* whether there are other ranks, who must be told if the call is not made */
+} search_call;
+
+/* The connection to other ranks: a function, and where the tensors of this rank lie. Returns 1, or
+ * 0 with an exception set; either way release_call is needed. */
+static int acquire_ranks(PyObject *start_list, PyObject *piece_lists, search_call *call) {
+  Py_ssize_t start_count = 0;
+  if (!call->is_shared) return 1;
+  call->starts = integers_from(start_list, &start_count);
+  if (!call->starts) return 0;
+  if (start_count != call->weights.count) {
+    PyErr_SetString(PyExc_ValueError, "starts and weights differ in length");
+    return 0;
+  }
+  return pieces_from(piece_lists, call->weights.count, call->pieces);
+}
+
+static void release_call(search_call *call) {
+  PyMem_Free(call->starts);
+  for (int i = 0; i < 3; i++) PyMem_Free(call->pieces[i]);
+  release_arrays(&call->weights);
+  release_arrays(&call->gradients);
+  release_arrays(&call->previous);
+  release_arrays(&call->masks);
+  release_arrays(&call->masked);
+  release_arrays(&call->averages);
+}
+
+/* Raises what the function for sums raised. Returns whether there was anything. */
+static int raise_of(rank_exchange *exchange) {
+  if (!exchange->type) return 0;
+  PyErr_Restore(exchange->type, exchange->value, exchange->trace);
+  return 1;
+}
+
 PyObject *core_search_step(PyObject *module, PyObject *args) {
   PyObject *capsule, *weight_list, *gradient_list, *previous_list, *mask_list, *masked_list;
-  PyObject *start_list, *piece_lists;
-  rank_exchange exchange = {0};
-  int64_t *starts = NULL, *pieces[3] = {0};
-  Py_ssize_t start_count = 0;
-  held_arrays weights = {0}, gradients = {0}, previous = {0}, masks = {0}, masked = {0};
+  PyObject *average_list, *start_list, *piece_lists;
+  search_call call = {0};
   sf_report report;
   sf_error error;
   int32_t status;
   int64_t *layer_kept = NULL;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "OOOOOOOOO:search_step", &capsule, &weight_list, &gradient_list,
-                        &previous_list, &mask_list, &masked_list, &exchange.sum, &start_list,
-                        &piece_lists))
+  int is_taken = 0;
+  if (!PyArg_ParseTuple(args, "OOOOOOOOOO:search_step", &capsule, &weight_list, &gradient_list,
+                        &previous_list, &mask_list, &masked_list, &average_list,
+                        &call.exchange.sum, &start_list, &piece_lists))
     return NULL;
-  int is_shared = start_list != Py_None, is_taken = 0;
+  call.is_shared = start_list != Py_None;
   int64_t handle = handle_from(capsule, search_name);
   if (!handle) goto done;
-  if (!acquire_arrays(weight_list, 0, &weights) || !acquire_arrays(gradient_list, 0, &gradients) ||
-      !acquire_arrays(previous_list, 0, &previous) || !acquire_arrays(mask_list, 1, &masks) ||
-      !acquire_arrays(masked_list, 1, &masked))
+  if (!acquire_arrays(weight_list, 0, &call.weights) ||
+      !acquire_arrays(gradient_list, 0, &call.gradients) ||
+      !acquire_arrays(previous_list, 0, &call.previous) ||
+      !acquire_arrays(mask_list, 1, &call.masks) ||
+      !acquire_arrays(masked_list, 1, &call.masked) ||
+      !acquire_arrays(average_list, 1, &call.averages))
     goto done;
-  if (!same_length(&weights, &gradients) || !same_length(&weights, &previous) ||
-      !same_length(&weights, &masks) || !same_length(&weights, &masked))
+  if (!same_length(&call.weights, &call.gradients) || !same_length(&call.weights, &call.previous) ||
+      !same_length(&call.weights, &call.masks) || !same_length(&call.weights, &call.masked) ||
+      !same_length(&call.weights, &call.averages))
     goto done;
-  layer_kept = PyMem_Calloc((size_t)weights.count + 1, sizeof(int64_t));
+  layer_kept = PyMem_Calloc((size_t)call.weights.count + 1, sizeof(int64_t));
   if (!layer_kept) {
     PyErr_NoMemory();
     goto done;
   }
-  starts = is_shared ? integers_from(start_list, &start_count) : NULL;
-  if (is_shared && !starts) goto done;
-  if (starts && start_count != weights.count) {
-    PyErr_SetString(PyExc_ValueError, "starts and weights differ in length");
-    goto done;
-  }
-  if (!pieces_from(piece_lists, weights.count, pieces)) goto done;
-  sf_step_arrays arrays = {weights.arrays, gradients.arrays, previous.arrays,
-                           masks.arrays,   masked.arrays,    weights.count};
-  sf_ranks ranks = {sum_over_ranks, &exchange, starts, pieces[0], pieces[1], pieces[2]};
+  if (!acquire_ranks(start_list, piece_lists, &call)) goto done;
+  sf_step_arrays arrays = {call.weights.arrays, call.gradients.arrays, call.previous.arrays,
+                           call.masks.arrays,   call.masked.arrays,    call.averages.arrays,
+                           call.weights.count};
+  sf_ranks ranks = {sum_over_ranks, &call.exchange,  call.starts,
+                    call.pieces[0], call.pieces[1], call.pieces[2]};
   is_taken = 1;
-  exchange.state = PyEval_SaveThread();
-  status = starts ? sf_search_step_shared(handle, &arrays, &ranks, &report, layer_kept, &error)
-                  : sf_search_step(handle, &arrays, &report, layer_kept, &error);
-  PyEval_RestoreThread(exchange.state);
-  if (exchange.type) {
-    PyErr_Restore(exchange.type, exchange.value, exchange.trace);
-    goto done;
-  }
+  call.exchange.state = PyEval_SaveThread();
+  status = call.is_shared
+               ? sf_search_step_shared(handle, &arrays, &ranks, &report, layer_kept, &error)
+               : sf_search_step(handle, &arrays, &report, layer_kept, &error);
+  PyEval_RestoreThread(call.exchange.state);
+  if (raise_of(&call.exchange)) goto done;
   if (check_status(module, status, &error))
-    result = report_dict(module, &report, layer_kept, weights.count);
+    result = report_dict(module, &report, layer_kept, call.weights.count);
 done:
-  if (is_shared && !is_taken) report_failure(&exchange);
-  PyMem_Free(starts);
-  for (int i = 0; i < 3; i++) PyMem_Free(pieces[i]);
+  if (call.is_shared && !is_taken) report_failure(&call.exchange);
   PyMem_Free(layer_kept);
-  release_arrays(&weights);
-  release_arrays(&gradients);
-  release_arrays(&previous);
-  release_arrays(&masks);
-  release_arrays(&masked);
+  release_call(&call);
+  return result;
+}
+
+PyObject *core_search_objective(PyObject *module, PyObject *args) {
+  PyObject *capsule, *weight_list, *gradient_list, *mask_list, *start_list, *piece_lists;
+  search_call call = {0};
+  sf_error error;
+  int32_t status;
+  double objective;
+  PyObject *result = NULL;
+  int is_taken = 0;
+  if (!PyArg_ParseTuple(args, "OOOOOOO:search_objective", &capsule, &weight_list, &gradient_list,
+                        &mask_list, &call.exchange.sum, &start_list, &piece_lists))
+    return NULL;
+  call.is_shared = start_list != Py_None;
+  int64_t handle = handle_from(capsule, search_name);
+  if (!handle) goto done;
+  if (!acquire_arrays(weight_list, 0, &call.weights) ||
+      !acquire_arrays(gradient_list, 0, &call.gradients) ||
+      !acquire_arrays(mask_list, 0, &call.masks))
+    goto done;
+  if (!same_length(&call.weights, &call.gradients) || !same_length(&call.weights, &call.masks))
+    goto done;
+  if (!acquire_ranks(start_list, piece_lists, &call)) goto done;
+  sf_step_arrays arrays = {0};
+  arrays.weights = call.weights.arrays;
+  arrays.gradients = call.gradients.arrays;
+  arrays.masks = call.masks.arrays;
+  arrays.tensors = call.weights.count;
+  sf_ranks ranks = {sum_over_ranks, &call.exchange,  call.starts,
+                    call.pieces[0], call.pieces[1], call.pieces[2]};
+  is_taken = 1;
+  call.exchange.state = PyEval_SaveThread();
+  status =
+      sf_search_objective(handle, &arrays, call.is_shared ? &ranks : NULL, &objective, &error);
+  PyEval_RestoreThread(call.exchange.state);
+  if (raise_of(&call.exchange)) goto done;
+  if (check_status(module, status, &error)) result = PyFloat_FromDouble(objective);
+done:
+  if (call.is_shared && !is_taken) report_failure(&call.exchange);
+  release_call(&call);
   return result;
 }
 

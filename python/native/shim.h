@@ -69,7 +69,7 @@ PyObject *integer_tuple(const int64_t *numbers, Py_ssize_t count);
 PyObject *tuple_from_lines(const char *text);
 
 /* A report as a dictionary with the names of `report_names`, in that order. */
-#define REPORT_NAMES 15
+#define REPORT_NAMES 16
 extern const char *const report_names[];
 PyObject *report_dict(PyObject *module, const sf_report *r, const int64_t *layer_kept,
                       Py_ssize_t tensors);
@@ -108,6 +108,7 @@ PyObject *core_search_create(PyObject *module, PyObject *args);
 PyObject *core_search_step(PyObject *module, PyObject *args);
 PyObject *core_search_taken(PyObject *module, PyObject *args);
 PyObject *core_search_report(PyObject *module, PyObject *args);
+PyObject *core_search_objective(PyObject *module, PyObject *args);
 
 PyObject *core_network_create(PyObject *module, PyObject *args);
 PyObject *core_network_sizes(PyObject *module, PyObject *args);

@@ -62,10 +62,12 @@ PyObject *core_network_gradients(PyObject *module, PyObject *args) {
   sf_error error;
   int32_t status;
   long long together;
-  int running, of_zeros;
+  int running, of_zeros, loss;
+  double temperature;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "OOOOOOLpp:network_gradients", &capsule, &weight_list,
-                        &gradient_list, &inputs, &labels, &rows, &together, &running, &of_zeros))
+  if (!PyArg_ParseTuple(args, "OOOOOOLppid:network_gradients", &capsule, &weight_list,
+                        &gradient_list, &inputs, &labels, &rows, &together, &running, &of_zeros,
+                        &loss, &temperature))
     return NULL;
   int64_t handle = handle_from(capsule, network_name);
   if (!handle) return NULL;
@@ -76,7 +78,8 @@ PyObject *core_network_gradients(PyObject *module, PyObject *args) {
   held.batch.together = together;
   Py_BEGIN_ALLOW_THREADS
   status = sf_network_gradients(handle, weights.arrays, gradients.arrays, gradients.count,
-                                &held.batch, running, of_zeros, &batch_result, &error);
+                                &held.batch, running, of_zeros, loss, temperature, &batch_result,
+                                &error);
   Py_END_ALLOW_THREADS
   if (check_status(module, status, &error)) result = batch_result_tuple(&batch_result);
 done:

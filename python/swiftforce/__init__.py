@@ -60,7 +60,7 @@ from swiftforce.errors import (
     WeightsDifferError,
 )
 from swiftforce.inputs import methods, saliencies, schedules
-from swiftforce.result import Layer, Prunable, Pruning, Scope, Step, apply_masks, load
+from swiftforce.result import Damping, Layer, Prunable, Pruning, Scope, Step, apply_masks, load
 from swiftforce.search import (
     MaskSearch,
     Piece,
@@ -86,6 +86,7 @@ __all__ = [
     "ArraysChangedError",
     "BatchesError",
     "CheckpointError",
+    "Damping",
     "DatasetError",
     "DegenerateSaliencyWarning",
     "DivergedError",

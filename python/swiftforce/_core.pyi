@@ -44,6 +44,9 @@ def search_create(
     seed: int,
     total: int,
     taken: int,
+    momentum: float,
+    removed_factor: float,
+    nested_from: int,
     /,
 ) -> object: ...
 def search_step(
@@ -53,6 +56,7 @@ def search_step(
     previous: _Arrays | None,
     masks: _Arrays,
     masked: _Arrays | None,
+    averages: _Arrays | None,
     sum: Callable[[bytearray], None] | None,
     starts: Sequence[int] | None,
     pieces: tuple[Sequence[int], Sequence[int], Sequence[int]] | None,
@@ -60,6 +64,16 @@ def search_step(
 ) -> dict[str, Any]: ...
 def search_taken(search: object, /) -> int: ...
 def search_report(search: object, step: int, tensors: int, /) -> dict[str, Any]: ...
+def search_objective(
+    search: object,
+    weights: _Arrays,
+    gradients: _Arrays | None,
+    masks: _Arrays,
+    sum: Callable[[bytearray], None] | None,
+    starts: Sequence[int] | None,
+    pieces: tuple[Sequence[int], Sequence[int], Sequence[int]] | None,
+    /,
+) -> float: ...
 def network_create(
     layers: Sequence[tuple[int, int, int, bool, int, int, int, int, int, int, float, float]],
     input_shape: Sequence[int] | None,
@@ -87,6 +101,8 @@ def network_gradients(
     together: int,
     running: bool,
     of_zeros: bool,
+    loss: int,
+    temperature: float,
     /,
 ) -> tuple[float, int]: ...
 def network_train(

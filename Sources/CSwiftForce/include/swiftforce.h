@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 /* Increased whenever a struct or a prototype below changes. */
-#define SF_ABI_VERSION 8
+#define SF_ABI_VERSION 9
 
 /* ------------------------------------------------------------------------------ vocabulary */
 
@@ -57,7 +57,7 @@ extern "C" {
   X(17, BAD_LABEL, "a label is not in 0 ... classes - 1")                                  \
   X(18, BAD_ROW, "a row number is outside the data set")                                   \
   X(19, BAD_ARCHITECTURE, "layers do not fit together")                                    \
-  X(20, BAD_HYPERPARAMETER, "a learning rate, momentum or weight decay is out of range")   \
+  X(20, BAD_HYPERPARAMETER, "a setting of a search, a loss or training is out of range")   \
   X(21, NO_MEMORY, "memory could not be allocated")                                        \
   X(22, SMALL_BUFFER, "the buffer for a text is too small")                                \
   X(23, BAD_THREADS, "a number of threads is not in 1 ... 4096")                           \
@@ -89,7 +89,8 @@ extern "C" {
   X(6, INPUTS, "the inputs of a batch")    \
   X(7, LABELS, "the labels of a batch")    \
   X(8, ROWS, "the row numbers of a batch") \
-  X(9, LOGITS, "the outputs of a network")
+  X(9, LOGITS, "the outputs of a network") \
+  X(10, AVERAGES, "averages of scores")
 
 /* The lists of names that the Swift core publishes through sf_names. */
 #define SF_AXES(X)                                         \
@@ -98,7 +99,8 @@ extern "C" {
   X(2, RULE, "which weights compete in the next step")     \
   X(3, METHOD, "a row that combines the axes")             \
   X(4, LAYER, "kinds of network layer")                    \
-  X(5, ROLE, "what a parameter of a network is for")
+  X(5, ROLE, "what a parameter of a network is for")       \
+  X(6, LOSS, "what gradients for a search are taken of")
 
 #define SF_STATUS_CASE(value, name, text) SF_##name = value,
 enum sf_status { SF_STATUSES(SF_STATUS_CASE) };
@@ -160,6 +162,11 @@ typedef struct sf_search_options {
   uint64_t seed;        /* for the random saliency */
   int64_t total;        /* weights of all ranks, of which some may have none; 0: no other ranks */
   int64_t taken;        /* steps that an earlier search has taken, after which this one continues */
+  double momentum;       /* in [0, 1): weights compete by momentum * average before + score */
+  double removed_factor; /* in [0, 1]: factor of the scores of removed weights; 0: they do not
+                            compete. 1 for methods other than `force` */
+  int64_t nested_from;   /* first step in which removed weights do not compete; 0: none, unless the
+                            method or the factor says so */
 } sf_search_options;
 
 /* The arrays of one step: `tensors` entries in each list that is not NULL. */
@@ -170,6 +177,9 @@ typedef struct sf_step_arrays {
   const sf_array *masks;     /* out: the new masks */
   const sf_array *masked;    /* out: the weight if kept, else 0, of the weights' types. A later step
                                 needs them as the previous step left them. NULL: not written */
+  const sf_array *averages;  /* in, out: with momentum, averages of scores, FLOAT64 for weights of
+                                that type, else FLOAT32; zeros at the first step, later what the
+                                previous step left. Ignored without momentum */
   int64_t tensors;
 } sf_step_arrays;
 
@@ -207,6 +217,8 @@ typedef struct sf_report {
   double saliency;           /* sum of the kept scores */
   double total_saliency;     /* sum of the candidates' scores */
   double gradient_norm;      /* Euclidean norm of the gradients; 0 without gradients */
+  double objective_before;   /* sum of this step's own scores over the weights that the previous
+                                masks keep, all at the first step: S(c) of `force` before the step */
 } sf_report;
 
 /* Values of `source` and `addend` of a layer that are not the position of an earlier layer. */
@@ -264,7 +276,7 @@ typedef struct sf_sgd {
 } sf_sgd;
 
 typedef struct sf_batch_result {
-  double loss;     /* mean cross entropy over the batch */
+  double loss;     /* mean over the batch: cross entropy, or the loss that was asked for */
   int64_t correct; /* samples whose largest output is at the label */
 } sf_batch_result;
 
@@ -273,10 +285,10 @@ SF_STATIC_ASSERT(sizeof(sf_array) == 24, "layout of sf_array");
 SF_STATIC_ASSERT(sizeof(sf_error) == 256, "layout of sf_error");
 SF_STATIC_ASSERT(sizeof(sf_saliency_info) == 8, "layout of sf_saliency_info");
 SF_STATIC_ASSERT(sizeof(sf_method_info) == 16, "layout of sf_method_info");
-SF_STATIC_ASSERT(sizeof(sf_search_options) == 56, "layout of sf_search_options");
-SF_STATIC_ASSERT(sizeof(sf_step_arrays) == 48, "layout of sf_step_arrays");
+SF_STATIC_ASSERT(sizeof(sf_search_options) == 80, "layout of sf_search_options");
+SF_STATIC_ASSERT(sizeof(sf_step_arrays) == 56, "layout of sf_step_arrays");
 SF_STATIC_ASSERT(sizeof(sf_ranks) == 48, "layout of sf_ranks");
-SF_STATIC_ASSERT(sizeof(sf_report) == 112, "layout of sf_report");
+SF_STATIC_ASSERT(sizeof(sf_report) == 120, "layout of sf_report");
 SF_STATIC_ASSERT(sizeof(sf_layer) == 80, "layout of sf_layer");
 SF_STATIC_ASSERT(sizeof(sf_parameter) == 56, "layout of sf_parameter");
 SF_STATIC_ASSERT(sizeof(sf_weight_plan) == 16, "layout of sf_weight_plan");
@@ -357,6 +369,12 @@ int32_t sf_search_state(int64_t search, int64_t *taken, int64_t *steps, int64_t 
    those of an earlier search that it continues. layer_kept: NULL, or `tensors` counts. */
 int32_t sf_search_report(int64_t search, int64_t step, sf_report *report, int64_t *layer_kept,
                          int64_t tensors, sf_error *error);
+/* Sets *objective to the sum, over the weights that `masks` keep, of the search's scores without
+   momentum and factor: S(c) of `force`, from gradients at the masked weights. Of the arrays only
+   weights, gradients and masks are used, and none is written. ranks: NULL, or the other ranks, which
+   all call this. Errors as for sf_search_step_shared. */
+int32_t sf_search_objective(int64_t search, const sf_step_arrays *arrays, const sf_ranks *ranks,
+                            double *objective, sf_error *error);
 int32_t sf_search_release(int64_t search, sf_error *error);
 
 /* Creates a feed-forward classifier with weights drawn from the seed, and sets *network to its
@@ -399,10 +417,12 @@ int32_t sf_network_plan(int64_t network, sf_weight_plan *plans, int64_t capacity
 /* Writes the gradients of the mean loss over the batch, one array per prunable weight, at the
    weights passed (NULL: the network's own). The network does not change. running: 1 to normalise
    with the running statistics, 0 with those of the batch. of_zeros: 0 if the gradients of weights
-   that are zero are not needed and may be given as zeros; with weights that were passed. */
+   that are zero are not needed and may be given as zeros; with weights that were passed. loss:
+   position in sf_names(SF_AXIS_LOSS); its mean is in the result. temperature: divides the logits of
+   the cross entropy; 1 for other losses. */
 int32_t sf_network_gradients(int64_t network, const sf_array *weights, const sf_array *gradients,
                              int64_t tensors, const sf_batch *batch, int32_t running,
-                             int32_t of_zeros,
+                             int32_t of_zeros, int32_t loss, double temperature,
                              sf_batch_result *result, sf_error *error);
 /* Takes one step of stochastic gradient descent. The result is that of the batch before the
    step. */

@@ -72,6 +72,9 @@ public enum ElementType: Named {
     self.count = count
     self.type = type
   }
+
+  /// The same memory, to read.
+  var view: Tensor { unsafe Tensor(base, count: count, type: type) }
 }
 
 /// The mask of one tensor: a byte per weight, 1 if the weight is kept and 0 if it is removed.

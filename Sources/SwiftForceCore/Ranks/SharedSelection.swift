@@ -56,7 +56,9 @@ struct SharedSelection: KernelJob {
     let output = MaskOutput<K>(
       masks: selection.masks, previous: selection.previous?.masks, applying: selection.applying)
     do throws(SFError) {
-      return try select(output, threads)
+      let found = try select(output, threads)
+      selection.storeAverages(K.self, threads)
+      return found
     } catch {
       output.restore()
       throw error
@@ -128,16 +130,16 @@ extension Statistics {
   /// What is summed over the ranks, as integers.
   fileprivate var sums: [Int] {
     [kept, removed, revived, zeros]
-      + [scores, squares, saliency].flatMap { ExactSum($0).digits }
+      + [scores, squares, saliency, objective].flatMap { ExactSum($0).digits }
   }
 
   fileprivate init(sums: [Int]) {
-    let values = (0..<3).map { position in
+    let values = (0..<4).map { position in
       let start = 4 + position * ExactSum.count
       return ExactSum(digits: Array(sums[start..<start + ExactSum.count])).value
     }
     self.init(
       zeros: sums[3], scores: values[0], squares: values[1], kept: sums[0], removed: sums[1],
-      revived: sums[2], saliency: values[2])
+      revived: sums[2], saliency: values[2], objective: values[3])
   }
 }

@@ -25,10 +25,15 @@ public struct Report: Sendable, Equatable {
   public var keptAtThreshold = 0
   /// The smallest kept score.
   public var threshold = 0.0
-  /// The sum of the kept scores. With the method `force` it is the objective S(c).
+  /// The sum of the kept scores, by which the weights competed: averages, and multiplied by a
+  /// factor, if the search is damped.
   public var saliency = 0.0
   /// The sum of the scores of all candidates.
   public var totalSaliency = 0.0
+  /// The sum of this step's own scores over the weights that the previous masks keep, or over all
+  /// weights in the first step. For the saliency `connectionSensitivity` it is the objective S(c) of
+  /// FORCE at the masks that the step began with.
+  public var objectiveBefore = 0.0
   /// The Euclidean norm of all gradients; 0 if none are read.
   public var gradientNorm = 0.0
   /// How many passes over the tensors the selection took: one; two if there are few scores; more if

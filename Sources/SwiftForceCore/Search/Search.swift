@@ -8,8 +8,9 @@
 ///
 ///     max over c of  sum over kept i of abs(w_i dL/dw_i (w * c_(t-1)))   with  k_t weights kept
 ///
-/// where w are the dense weights in every step and c_0 keeps all weights. A step that throws leaves
-/// the search, the previous masks and their masked weights unchanged, and may be tried again.
+/// where w are the dense weights in every step and c_0 keeps all weights; see `Damping` for other
+/// scores and fewer competitors. A step that throws leaves the search, the previous masks, their
+/// masked weights and the averages of scores unchanged, and may be tried again.
 ///
 /// The weights may be distributed over several ranks. Each rank takes every step with a search over
 /// its own tensors. All ranks find the masks and, except for `layerKept` of tensors that are no
@@ -17,6 +18,7 @@
 /// last bits.
 public struct Search: Sendable {
   public let method: Method
+  public let damping: Damping
   /// Weights kept after each step.
   public let keeps: [Int]
   /// Elements of each tensor of this rank.
@@ -38,33 +40,38 @@ public struct Search: Sendable {
   ///   - sizes: elements of each tensor of weights; some may be 0.
   ///   - keep: weights of all ranks that the last step keeps.
   ///   - steps: 1 for a one-shot method.
+  ///   - damping: its steps are counted like those of the whole search.
   ///   - seed: for the random saliency.
   ///   - total: weights of all ranks; nil: there is one rank.
   ///   - taken: steps that an earlier search took, which this one continues.
-  /// - Throws: `badCount`, `badKeep`, `badSteps`, `badTaken`, `sizeMismatch`.
+  /// - Throws: `badCount`, `badKeep`, `badSteps`, `badTaken`, `badSetting`, `sizeMismatch`.
   public init(
     _ method: Method, sizes: [Int], keep: Int, steps: Int, schedule: Schedule = .exponential,
-    seed: UInt64 = 0, total: Int? = nil, taken: Int = 0
+    damping: Damping = Damping(), seed: UInt64 = 0, total: Int? = nil, taken: Int = 0
   ) throws(SFError) {
     try Search.checkSteps(steps, method)
     let count = try Search.count(sizes, of: total)
     let keeps = try schedule.keeps(of: count, keep: keep, steps: steps)
     try self.init(
-      method, sizes: sizes, keep: keep, keeps: keeps, seed: seed, total: total, taken: taken)
+      method, sizes: sizes, keep: keep, keeps: keeps, damping: damping, seed: seed, total: total,
+      taken: taken)
   }
 
   /// A search that follows the caller's list of the weights to keep after each step.
   ///
-  /// - Throws: `badCount`, `badKeep`, `badSteps`, `badSchedule`, `badTaken`, `sizeMismatch`.
+  /// - Throws: `badCount`, `badKeep`, `badSteps`, `badSchedule`, `badTaken`, `badSetting`,
+  ///   `sizeMismatch`.
   public init(
-    _ method: Method, sizes: [Int], keep: Int, keeps: [Int], seed: UInt64 = 0,
-    total: Int? = nil, taken: Int = 0
+    _ method: Method, sizes: [Int], keep: Int, keeps: [Int], damping: Damping = Damping(),
+    seed: UInt64 = 0, total: Int? = nil, taken: Int = 0
   ) throws(SFError) {
     try Search.checkSteps(keeps.count, method)
     let count = try Search.count(sizes, of: total)
     try Schedule.check(keeps, of: count, keep: keep)
     guard taken >= 0, taken <= keeps.count else { throw .badTaken(taken, steps: keeps.count) }
+    try damping.check(method, steps: keeps.count)
     self.method = method
+    self.damping = damping
     self.sizes = sizes
     self.total = count
     self.seed = seed
@@ -98,6 +105,10 @@ public struct Search: Sendable {
   ///   - masked: nil, or arrays of the types of the weights that receive them with removed weights
   ///     set to zero. From the second step on they must hold what the previous step wrote.
   ///     Unspecified after an error in the first step.
+  ///   - averages: if the search averages scores, one array per tensor: binary64 for weights of that
+  ///     type, else binary32. They must hold zeros in the first step, and what the previous step
+  ///     wrote in a later one. They receive the new averages, 0 for weights that do not compete.
+  ///     Otherwise ignored.
   ///   - ranks: the connection to the other ranks; nil: there is one rank. All ranks must take the
   ///     step. If one of them throws, all do, unless a sum failed on some ranks only.
   /// - Throws: `searchDone`, `sizeMismatch`, `missingGradients`, `nonFinite`, `arraysChanged`,
@@ -105,13 +116,13 @@ public struct Search: Sendable {
   ///   `ranksDiffer`, `exchangeFailed`.
   public mutating func step(
     weights: [Tensor], gradients: [Tensor]?, previous: [Mask]?, masks: [Mask],
-    masked: [MutableTensor]? = nil, ranks: Ranks? = nil
+    masked: [MutableTensor]? = nil, averages: [MutableTensor]? = nil, ranks: Ranks? = nil
   ) throws(SFError) -> Report {
     var report: Report
     if let ranks {
       let selection = try ranks.reportingFailure { () throws(SFError) in
         try ranks.check(sizes, of: total)
-        return try nextSelection(weights, gradients, previous, masks, masked)
+        return try nextSelection(weights, gradients, previous, masks, masked, averages)
       }
       (report, ownKept) = try SharedSelection.select(
         selection, of: total, ranks: ranks,
@@ -121,7 +132,7 @@ public struct Search: Sendable {
       guard own == total else {
         throw .sizeMismatch(.weights, tensor: nil, got: own, expected: total)
       }
-      let selection = try nextSelection(weights, gradients, previous, masks, masked)
+      let selection = try nextSelection(weights, gradients, previous, masks, masked, averages)
       report = try selection.dispatch(wide: selection.scores.areWide)
     }
     report.step = taken + 1
@@ -132,7 +143,7 @@ public struct Search: Sendable {
   /// Checks the arguments of `step` and returns the selection that it makes.
   private func nextSelection(
     _ weights: [Tensor], _ gradients: [Tensor]?, _ previous: [Mask]?, _ masks: [Mask],
-    _ masked: [MutableTensor]?
+    _ masked: [MutableTensor]?, _ averages: [MutableTensor]?
   ) throws(SFError) -> MaskSelection {
     guard !isDone else { throw .searchDone(steps: keeps.count) }
     try Selection.checkSizes(weights.map(\.count), sizes, .weights)
@@ -151,19 +162,37 @@ public struct Search: Sendable {
     if reports.isEmpty && !method.saliency.readsWeights { try Selection.checkFinite(weights) }
 
     let scores = try Scores(
-      method.saliency, weights: weights, gradients: gradients,
-      candidates: method.rule == .nested ? previous : nil, seed: seed)
+      method.saliency, weights: weights, gradients: gradients, previous: previous,
+      competition: damping.competition(method, step: taken + 1),
+      averages: try checkedAverages(averages, weights), seed: seed)
     return MaskSelection(
       scores: scores, keep: keeps[taken], masks: masks,
       previous: previous.map { ($0, keeps[taken - 1]) }, applying: masked.map { (weights, $0) })
   }
 
+  /// The averages of scores; nil if the search has none.
+  private func checkedAverages(
+    _ averages: [MutableTensor]?, _ weights: [Tensor]
+  ) throws(SFError) -> ScoreAverages? {
+    guard damping.averages else { return nil }
+    let averages = averages ?? []
+    try Selection.checkSizes(averages.map(\.count), sizes, .averages)
+    try Selection.checkTypes(
+      averages.map(\.type), weights.map { ScoreAverages.type(for: $0.type) }, .averages)
+    return ScoreAverages(tensors: averages, momentum: damping.momentum)
+  }
+
   /// A hash of everything that must be the same on all ranks.
   ///
   /// - Parameter tensors: how many tensors all ranks have pieces of.
-  private func digest(tensors: Int) -> UInt64 {
+  func digest(tensors: Int) -> UInt64 {
     var hash = seed
-    for number in [Method.allCases.firstIndex(of: method) ?? 0, total, taken, tensors] + keeps {
+    let factors = [damping.momentum, damping.removedFactor].map {
+      Int(Int64(bitPattern: $0.bitPattern))
+    }
+    let method = Method.allCases.firstIndex(of: method) ?? 0
+    let numbers = [method, total, taken, tensors, damping.nestedFrom ?? 0] + factors + keeps
+    for number in numbers {
       hash = Generator.mix(hash ^ Generator.mix(UInt64(bitPattern: Int64(number))))
     }
     return hash

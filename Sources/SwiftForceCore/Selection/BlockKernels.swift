@@ -15,6 +15,7 @@ protocol BlockKernels {
 
   static var excluded: Key { get }
   static func score(of key: Key) -> Score
+  static func key(of score: Score) -> Key
 
   static func widen(
     _ base: UnsafeRawPointer, code: Int, start: Int, count: Int,
@@ -39,6 +40,20 @@ protocol BlockKernels {
   ) -> Bool
   static func excludeRemoved(
     _ mask: UnsafePointer<UInt8>, count: Int, from keys: UnsafeMutablePointer<Key>)
+  static func average(
+    _ averages: UnsafePointer<Score>, momentum: Score, count: Int, below limit: Key,
+    into keys: UnsafeMutablePointer<Key>
+  ) -> Bool
+  static func multiplyRemoved(
+    _ mask: UnsafePointer<UInt8>, by factor: Score, count: Int,
+    in keys: UnsafeMutablePointer<Key>)
+  static func store(
+    _ keys: UnsafePointer<Key>, count: Int, into base: UnsafeMutableRawPointer, code: Int,
+    start: Int)
+  static func keptSum(
+    _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, count: Int,
+    scratch: UnsafeMutablePointer<Score>
+  ) -> Double
   static func scores(
     of keys: UnsafePointer<Key>, count: Int, into scores: UnsafeMutablePointer<Score>)
 

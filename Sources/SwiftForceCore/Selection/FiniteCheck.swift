@@ -14,21 +14,31 @@ enum FiniteCheck {
     return nil
   }
 
-  /// The first tensor in which the score of a competing weight, a product of two finite factors,
-  /// overflows its type.
+  /// The first tensor in which the score of a competing weight, a product of two finite factors or
+  /// the average of such, overflows its type, or that of the array of averages.
   ///
   /// - Parameters:
+  ///   - averages: of the steps before; nil: scores are not averaged.
   ///   - candidates: masks of the weights that compete; nil: all compete.
   ///   - wide: whether scores are binary64.
   static func first(
-    inProductsOf lhs: [Tensor], _ rhs: [Tensor], of candidates: [Mask]?, wide: Bool
+    inProductsOf lhs: [Tensor], _ rhs: [Tensor], plus averages: ScoreAverages?,
+    of candidates: [Mask]?, wide: Bool
   ) -> NonFinite? {
     for (position, (left, right)) in zip(lhs, rhs).enumerated() {
       let mask = candidates?[position]
       let found = scan(left.count) { i in
         if let mask, unsafe mask.base[i] == 0 { return 0 }
         let (a, b) = (left.element(i), right.element(i))
-        return wide ? a * b : Double(Float(a) * Float(b))
+        let product = wide ? a * b : Double(Float(a) * Float(b))
+        guard product.isFinite, let averages else { return product }
+        let average = averages.view(position)
+        let old = average.element(i)
+        let sum =
+          wide
+          ? averages.momentum * old + abs(product)
+          : Double(Float(averages.momentum) * Float(old) + Float(abs(product)))
+        return average.type == .float32 ? Double(Float(sum)) : sum
       }
       if let found { return found.named(.scores, position) }
     }

@@ -14,7 +14,9 @@ struct MaskSelection: KernelJob {
   func run<K: BlockKernels>(_: K.Type, _ threads: Int) throws(SFError) -> Report {
     let output = MaskOutput<K>(masks: masks, previous: previous?.masks, applying: applying)
     do throws(SFError) {
-      return try select(output, threads)
+      let report = try select(output, threads)
+      storeAverages(K.self, threads)
+      return report
     } catch {
       switch error {
       case .nonFinite, .arraysChanged: output.restore()
@@ -22,6 +24,13 @@ struct MaskSelection: KernelJob {
       }
       throw error
     }
+  }
+
+  /// Stores the averages of scores, which ends a step that has succeeded.
+  func storeAverages<K: BlockKernels>(_: K.Type, _ threads: Int) {
+    let chunks = Chunk.all(of: scores.sizes)
+    let workers = workers(threads, chunks, scores.sizes.reduce(0, +))
+    scores.storeAverages(K.self, chunks: chunks, workers: workers)
   }
 
   private func select<K: BlockKernels>(
@@ -94,6 +103,7 @@ struct MaskSelection: KernelJob {
     report.threshold = Double(K.score(of: threshold.key))
     report.saliency = statistics.saliency
     report.totalSaliency = statistics.scores
+    report.objectiveBefore = previous == nil ? statistics.scores : statistics.objective
     report.gradientNorm = statistics.squares.squareRoot()
     report.passes = passes
     report.layerKept = layerKept

@@ -1,6 +1,7 @@
 // The source of scores: tensors and a saliency, or the caller's own scores. Selection asks for the
-// keys of one block at a time, so scores are never stored. This file connects saliency and element
-// types to the loops that compute them. What must not live here: which weights are kept.
+// keys of one block at a time, so scores are never stored, except as averages over the steps of a
+// search that asks for them (ScoreAverages). This file connects saliency and element types to the
+// loops that compute them. What must not live here: which weights are kept.
 
 import CPlatform
 
@@ -12,7 +13,10 @@ struct Scores {
   }
 
   private let origin: Origin
-  private let candidates: [Mask]?
+  /// The masks of the step before; nil in the first step.
+  private let previous: [Mask]?
+  private let competition: Competition
+  private let averages: ScoreAverages?
   /// Where each tensor lies among the weights of all ranks; nil: where it lies in the list.
   private var placements: [Placement]?
   /// Whether another rank requires binary64.
@@ -21,23 +25,29 @@ struct Scores {
   /// The caller's scores, of either sign; all weights compete.
   init(given scores: [Tensor]) {
     origin = .given(scores)
-    candidates = nil
+    previous = nil
+    competition = .all
+    averages = nil
   }
 
   /// - Parameters:
   ///   - gradients: one tensor per tensor of weights, of the same size; nil if the saliency reads
   ///     none.
-  ///   - candidates: masks of the weights that compete; nil: all compete.
+  ///   - previous: the masks of the step before; nil in the first step, in which all compete.
+  ///   - competition: which weights compete.
+  ///   - averages: of the scores of the steps before; nil: scores are not averaged.
   ///   - seed: for the random saliency.
   /// - Throws: `missingGradients`.
   init(
-    _ saliency: Saliency, weights: [Tensor], gradients: [Tensor]?, candidates: [Mask]?,
-    seed: UInt64
+    _ saliency: Saliency, weights: [Tensor], gradients: [Tensor]?, previous: [Mask]?,
+    competition: Competition = .all, averages: ScoreAverages? = nil, seed: UInt64
   ) throws(SFError) {
     if saliency.readsGradients && gradients == nil { throw .missingGradients }
     origin = .saliency(
       saliency, weights: weights, gradients: saliency.readsGradients ? gradients : nil, seed: seed)
-    self.candidates = candidates
+    self.previous = previous
+    self.competition = previous == nil ? .all : competition
+    self.averages = averages
   }
 
   /// These scores as part of those of all ranks.
@@ -58,7 +68,10 @@ struct Scores {
   }
 
   /// Whether only the weights that a previous mask keeps compete.
-  var areNested: Bool { candidates != nil }
+  var areNested: Bool { competition == .survivors }
+
+  /// The masks of the weights that compete; nil: all compete.
+  private var candidates: [Mask]? { areNested ? previous : nil }
 
   /// Whether scores may be negative.
   var areSigned: Bool {
@@ -80,6 +93,7 @@ struct Scores {
   /// Whether scores are computed in binary64: if any array that is read holds binary64.
   var areWide: Bool {
     if computesBinary64 { return true }
+    if averages?.tensors.contains(where: { $0.type == .float64 }) == true { return true }
     switch origin {
     case .given(let tensors): return tensors.contains { $0.type == .float64 }
     case .saliency(let saliency, let weights, let gradients, _):
@@ -90,49 +104,110 @@ struct Scores {
 
   /// Computes the keys of a block.
   ///
-  /// - Returns: whether all products are finite, including those of weights that do not compete.
-  ///   `checkFinite` says whether a product that is not finite matters.
+  /// - Returns: whether all scores are finite, including those of weights that do not compete.
+  ///   `checkFinite` says whether a score that is not finite matters.
   func fill<K: BlockKernels>(_ scratch: Scratch<K>, for block: Block) -> Bool {
+    let isFinite = fillPlain(scratch, for: block)
+    return compete(scratch, block) && isFinite
+  }
+
+  /// Computes the keys of the scores of this step alone, as if all weights competed.
+  private func fillPlain<K: BlockKernels>(_ scratch: Scratch<K>, for block: Block) -> Bool {
     let count = block.count
     let keys = unsafe scratch.keys
     unsafe scratch.gradients = nil
-    let isFinite: Bool
     switch origin {
     case .given(let tensors):
       let scores = unsafe tensors[block.tensor].widened(block, scratch.first, K.self)
-      isFinite = unsafe K.given(scores, count: count, into: keys)
+      return unsafe K.given(scores, count: count, into: keys)
     case .saliency(let saliency, let weights, let gradients, let seed):
       if let gradients {
         let wide = unsafe gradients[block.tensor].widened(block, scratch.second, K.self)
         unsafe scratch.gradients = wide
       }
-      isFinite = fill(scratch, saliency, weights[block.tensor], seed, block)
+      return fill(scratch, saliency, weights[block.tensor], seed, block)
     }
-    if let mask = candidates?[block.tensor] { exclude(mask, block, from: scratch) }
+  }
+
+  /// Turns keys of the scores of this step into those by which weights compete.
+  ///
+  /// - Returns: whether all averages are finite.
+  private func compete<K: BlockKernels>(_ scratch: Scratch<K>, _ block: Block) -> Bool {
+    let isFinite = averages?.add(to: scratch, block) ?? true
+    guard let mask = previous?[block.tensor] else { return isFinite }
+    switch competition {
+    case .all: break
+    case .survivors: exclude(mask, block, from: scratch)
+    case .discounted(let factor): multiply(mask, block, by: K.Score(factor), in: scratch)
+    }
     return isFinite
   }
 
+  /// Stores the averages of this step, once it is certain that it succeeds; 0 for the weights that
+  /// do not compete.
+  func storeAverages<K: BlockKernels>(_: K.Type, chunks: [Chunk], workers: Int) {
+    guard let averages else { return }
+    let scratches = (0..<workers).map { _ in Scratch<K>() }
+    Parallel.forEach(chunks.count, workers: workers) { worker, round in
+      let scratch = scratches[worker]
+      chunks[round].forEachBlock { block in
+        _ = fillPlain(scratch, for: block)
+        _ = averages.add(to: scratch, block)
+        if let mask = candidates?[block.tensor] { exclude(mask, block, from: scratch) }
+        averages.store(scratch, block)
+      }
+    }
+  }
+
+  /// The sum of this step's own scores over the weights of a block that the previous masks keep.
+  ///
+  /// - Parameter scratch: has the keys of these scores.
+  private func objective<K: BlockKernels>(_ scratch: Scratch<K>, _ block: Block) -> Double {
+    guard let mask = previous?[block.tensor] else { return 0 }
+    return unsafe K.keptSum(
+      scratch.keys, mask.base + block.start, count: block.count, scratch: scratch.third)
+  }
+
+  /// The sum of this step's own scores over the weights of a chunk that the previous masks keep, and
+  /// whether all scores are finite.
+  func objective<K: BlockKernels>(
+    of chunk: Chunk, _ scratch: Scratch<K>
+  ) -> (sum: Double, isFinite: Bool) {
+    var (sum, isFinite) = (0.0, true)
+    chunk.forEachBlock { block in
+      isFinite = fillPlain(scratch, for: block) && isFinite
+      sum += objective(scratch, block)
+    }
+    return (sum, isFinite)
+  }
+
   /// Computes the keys of a block and classifies them; see `Blocks.classify`.
+  ///
+  /// - Returns: the statistics, and the sum of this step's own scores over the weights that the
+  ///   previous masks keep.
   func classify<K: BlockKernels>(
     _ scratch: Scratch<K>, _ block: Block, _ bracket: Bracket<K>,
     into mask: UnsafeMutablePointer<UInt8>
-  ) -> BlockStatistics {
+  ) -> (found: BlockStatistics, objective: Double) {
     let prefetch = unsafe prefetchAddresses(after: block)
     if case .saliency(.connectionSensitivity, let weights, let gradients?, _) = origin,
-      candidates == nil
+      competition == .all, averages == nil
     {
       // The common case: one loop over the block instead of two.
-      return unsafe K.classifyProducts(
+      let statistics = unsafe K.classifyProducts(
         weights[block.tensor].widened(block, scratch.first, K.self),
         gradients[block.tensor].widened(block, scratch.second, K.self), count: block.count,
         low: bracket.low, high: bracket.high, prefetch: prefetch, keys: scratch.keys, into: mask)
+      return (statistics, objective(scratch, block))
     }
-    let isFinite = fill(scratch, for: block)
+    let isPlainFinite = fillPlain(scratch, for: block)
+    let objective = objective(scratch, block)
+    let isFinite = compete(scratch, block) && isPlainFinite
     var statistics = unsafe K.classify(
       scratch.keys, gradients: scratch.gradients, count: block.count, areSigned: areSigned,
       low: bracket.low, high: bracket.high, prefetch: prefetch, into: mask)
     statistics.isFinite = isFinite
-    return statistics
+    return (statistics, objective)
   }
 
   /// Where the data of the next block lies.
@@ -174,6 +249,20 @@ struct Scores {
     case .saliency(let saliency, let weights, let gradients, _):
       if saliency.readsWeights { weights[tensor].prefetch(position) }
       gradients?[tensor].prefetch(position)
+      averages?.view(tensor).prefetch(position)
+    }
+  }
+
+  private func multiply<K: BlockKernels>(
+    _ mask: Mask, _ block: Block, by factor: K.Score, in scratch: Scratch<K>
+  ) {
+    let mask = unsafe mask.base + block.start
+    guard let indices = unsafe block.indices else {
+      unsafe K.multiplyRemoved(mask, by: factor, count: block.count, in: scratch.keys)
+      return
+    }
+    for i in 0..<block.count {
+      unsafe K.multiplyRemoved(mask + indices[i], by: factor, count: 1, in: scratch.keys + i)
     }
   }
 
@@ -216,8 +305,8 @@ struct Scores {
     }
   }
 
-  /// Finds the first tensor with a value that is not finite: a weight, a gradient, or the score of
-  /// a weight that competes. Called after `fill` returned false.
+  /// Finds the first tensor with a value that is not finite: a weight, a gradient, an average, or
+  /// the score of a weight that competes. Called after `fill` returned false.
   ///
   /// - Throws: `nonFinite`, unless the value was the product of a weight that does not compete.
   func checkFinite() throws(SFError) {
@@ -233,11 +322,48 @@ struct Scores {
     case .saliency(let saliency, let weights, let gradients, _):
       if let found = FiniteCheck.first(in: weights, as: .weights) { return found }
       guard let gradients else { return nil }
-      return FiniteCheck.first(in: gradients, as: .gradients)
-        ?? FiniteCheck.first(
-          inProductsOf: saliency.readsWeights ? weights : gradients, gradients, of: candidates,
-          wide: areWide)
+      if let found = FiniteCheck.first(in: gradients, as: .gradients) { return found }
+      if let averages, let found = FiniteCheck.first(in: averages.views, as: .averages) {
+        return found
+      }
+      return FiniteCheck.first(
+        inProductsOf: saliency.readsWeights ? weights : gradients, gradients, plus: averages,
+        of: candidates, wide: areWide)
     }
+  }
+}
+
+/// The averages of scores over the steps of a search, in arrays of the caller.
+struct ScoreAverages {
+  let tensors: [MutableTensor]
+  let momentum: Double
+
+  /// The element type of the averages of a tensor of weights.
+  static func type(for weights: ElementType) -> ElementType {
+    weights == .float64 ? .float64 : .float32
+  }
+
+  func view(_ tensor: Int) -> Tensor { tensors[tensor].view }
+
+  var views: [Tensor] { tensors.map(\.view) }
+
+  /// Replaces the keys of the scores of this step by those of the new averages.
+  ///
+  /// - Returns: whether all new averages are finite, also where they are stored.
+  fileprivate func add<K: BlockKernels>(to scratch: Scratch<K>, _ block: Block) -> Bool {
+    let averages = unsafe view(block.tensor).widened(block, scratch.third, K.self)
+    let isNarrow = K.Score.self == Double.self && tensors[block.tensor].type == .float32
+    // From half a unit in the last place above the largest binary32 on, numbers round to infinity.
+    let limit = isNarrow ? K.key(of: K.Score(0x1.ffffffp127)) : K.key(of: .infinity)
+    return unsafe K.average(
+      averages, momentum: K.Score(momentum), count: block.count, below: limit, into: scratch.keys)
+  }
+
+  fileprivate func store<K: BlockKernels>(_ scratch: Scratch<K>, _ block: Block) {
+    let target = tensors[block.tensor]
+    unsafe K.store(
+      scratch.keys, count: block.count, into: target.base, code: target.type.code,
+      start: block.start)
   }
 }
 

@@ -8,6 +8,8 @@
   let first: UnsafeMutablePointer<K.Score>
   /// Gradients, widened in the same way.
   let second: UnsafeMutablePointer<K.Score>
+  /// Averages of scores, widened in the same way; before that, scores that are summed up.
+  let third: UnsafeMutablePointer<K.Score>
   /// The gradients of the block that was filled last; nil if none are read.
   var gradients: UnsafePointer<K.Score>?
 
@@ -15,11 +17,13 @@
     unsafe keys = UnsafeMutablePointer.allocate(capacity: Block.largestCount)
     unsafe first = UnsafeMutablePointer.allocate(capacity: Block.largestCount)
     unsafe second = UnsafeMutablePointer.allocate(capacity: Block.largestCount)
+    unsafe third = UnsafeMutablePointer.allocate(capacity: Block.largestCount)
   }
 
   deinit {
     unsafe keys.deallocate()
     unsafe first.deallocate()
     unsafe second.deallocate()
+    unsafe third.deallocate()
   }
 }

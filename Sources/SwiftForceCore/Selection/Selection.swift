@@ -47,7 +47,7 @@ public enum Selection {
     if let gradients { try checkSizes(gradients.map(\.count), sizes, .gradients) }
     try checkSizes(scores.map(\.count), sizes, .scores)
     let source = try Scores(
-      saliency, weights: weights, gradients: gradients, candidates: nil, seed: seed)
+      saliency, weights: weights, gradients: gradients, previous: nil, seed: seed)
     let type: ElementType = source.areWide ? .float64 : .float32
     try checkTypes(scores.map(\.type), scores.map { _ in type }, .scores)
     if !saliency.readsWeights { try checkFinite(weights) }

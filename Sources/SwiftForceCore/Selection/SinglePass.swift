@@ -104,8 +104,9 @@ struct SinglePass<K: BlockKernels> {
     chunk.forEachBlock { block in
       guard !remaining.isExceeded else { return }
       let mask = unsafe output.mask(block)
-      let found = unsafe scores.classify(scratch, block, bracket, into: mask)
+      let (found, objective) = unsafe scores.classify(scratch, block, bracket, into: mask)
       result.statistics += found
+      result.statistics.objective += objective
       if found.inside > 0 {
         if !lists {
           result.inside += found.inside

@@ -18,6 +18,8 @@ struct Statistics: Sendable {
   var revived = 0
   /// The sum of the kept scores.
   var saliency = 0.0
+  /// The sum of this step's own scores over the weights that the previous masks keep.
+  var objective = 0.0
 
   static func += (total: inout Statistics, part: Statistics) {
     total.isFinite = total.isFinite && part.isFinite
@@ -28,6 +30,7 @@ struct Statistics: Sendable {
     total.removed += part.removed
     total.revived += part.revived
     total.saliency += part.saliency
+    total.objective += part.objective
   }
 
   static func += (total: inout Statistics, part: BlockStatistics) {

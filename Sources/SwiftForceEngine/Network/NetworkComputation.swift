@@ -56,11 +56,13 @@ extension Network {
   ///   - normalization: which statistics are used. Running statistics do not change.
   ///   - ofZeros: whether the gradients of weights that are zero, of those passed, are needed;
   ///     otherwise they may be given as zeros, which is faster.
+  ///   - loss: the loss that gradients are taken of.
   /// - Throws: `.sizeMismatch`, `.badCount` for `together`, `.noMemory`; the errors of `Batch`.
   /// - Complexity: O(batch * n) for n weights; memory as documented for the network.
   public func gradients(
     at weights: [Vector<Element>]?, into targets: [Vector<Element>], batch: Batch<Element>,
-    together: Int? = nil, normalization: Normalization = .batch, ofZeros: Bool = true
+    together: Int? = nil, normalization: Normalization = .batch, ofZeros: Bool = true,
+    loss: Loss = .crossEntropy
   ) throws(SFError) -> BatchResult {
     if let together, together < 1 { throw .badCount(together) }
     if let weights { try layout.check(sizes: weights.map(\.count), of: .weights) }
@@ -77,7 +79,7 @@ extension Network {
       trains: ofKept, normalization: normalization)
     defer { pass.end() }
     if weights == nil { prepareDense(pass.isPartlySmall(batch, together: together)) }
-    let result = try pass.accumulate(batch, together: together)
+    let result = try pass.accumulate(batch, together: together, of: loss)
     pass.unpackKeptGradients()
     return result
   }

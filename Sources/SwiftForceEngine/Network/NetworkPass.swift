@@ -145,7 +145,7 @@ struct NetworkPass<Element: BLASScalar> {
   /// weight 1 / count, so the gradients of the micro-batches add up to the gradient of the mean
   /// loss.
   func accumulate(
-    _ batch: CheckedBatch<Element>, together: Int?
+    _ batch: CheckedBatch<Element>, together: Int?, of kind: Loss = .crossEntropy
   ) throws(SFError) -> BatchResult {
     try reserveMemory(for: batch, together: together)
     var total = BatchResult(loss: 0, correct: 0)
@@ -153,19 +153,22 @@ struct NetworkPass<Element: BLASScalar> {
     try forEachMicroBatch(of: batch, samples: samples) { range, logits in
       let gradient = activations.gradient(architecture.layers.count)
       total.add(
-        loss(batch, range, logits).sum(gradient: gradient, weight: 1 / Double(batch.count)))
+        loss(batch, range, logits, of: kind)
+          .sum(gradient: gradient, weight: 1 / Double(batch.count)))
       backward(accumulates: range.lowerBound > 0)
     }
     return total.mean(over: batch.count)
   }
 
   func loss(
-    _ batch: CheckedBatch<Element>, _ range: Range<Int>, _ logits: Activation<Element>
-  ) -> SoftmaxCrossEntropy<Element> {
+    _ batch: CheckedBatch<Element>, _ range: Range<Int>, _ logits: Activation<Element>,
+    of kind: Loss = .crossEntropy
+  ) -> BatchLoss<Element> {
     let labels = activations.labels.part(0..<range.count)
     batch.gatherLabels(range, into: labels)
-    return SoftmaxCrossEntropy(
-      logits: logits, labels: labels, workspace: activations.workspace.part(0..<2 * range.count))
+    return BatchLoss(
+      loss: kind, logits: logits, labels: labels,
+      workspace: activations.workspace.part(0..<2 * range.count))
   }
 
   /// Updates running statistics from those of the last micro-batch.

@@ -14,7 +14,7 @@ extension Network where Element == Float {
   /// - Throws: `.badType` unless all are float32; the errors of the method for vectors.
   public func gradients(
     at weights: [Tensor]?, into targets: [MutableTensor], batch: Batch<Float>, together: Int? = nil,
-    normalization: Normalization = .batch, ofZeros: Bool = true
+    normalization: Normalization = .batch, ofZeros: Bool = true, loss: Loss = .crossEntropy
   ) throws(SFError) -> BatchResult {
     var own: [Vector<Float>]?
     if let weights {
@@ -25,7 +25,7 @@ extension Network where Element == Float {
     for (i, tensor) in targets.enumerated() { found.append(try tensor.floats(.gradients, i)) }
     return try gradients(
       at: own, into: found, batch: batch, together: together, normalization: normalization,
-      ofZeros: ofZeros)
+      ofZeros: ofZeros, loss: loss)
   }
 
   /// Computes the outputs of every sample. See `forward(batch:into:)` for a vector.

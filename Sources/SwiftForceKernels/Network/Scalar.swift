@@ -197,11 +197,24 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
   ///
   /// - Parameters:
   ///   - labels: one per column, each in 0 ..< classes.
+  ///   - scale: the factor of the logits.
   ///   - weight: the factor of the gradient of each column.
-  ///   - gradient: receives weight * (softmax - one-hot label), of the size of the logits, and
-  ///     zeros in the remaining columns; or nil.
+  ///   - gradient: receives weight * scale * (softmax - one-hot label), of the size of the logits,
+  ///     and zeros in the remaining columns; or nil.
   ///   - workspace: 2 * columns elements, overwritten.
   static func softmaxCrossEntropy(
+    _ logits: UnsafePointer<Self>, classes: Int, columns: Int, stride: Int,
+    labels: UnsafePointer<Int64>, scale: Double, weight: Double,
+    gradient: UnsafeMutablePointer<Self>?, workspace: UnsafeMutablePointer<Self>
+  ) -> (loss: Double, correct: Int)
+
+  // ScalarTargetLogit.swift
+
+  /// The sum of minus the label's logit, and how many columns have their largest logit at the label;
+  /// as `softmaxCrossEntropy`, with a gradient of -weight at the label and zeros elsewhere.
+  ///
+  /// - Parameter workspace: one element for each column, overwritten.
+  static func targetLogit(
     _ logits: UnsafePointer<Self>, classes: Int, columns: Int, stride: Int,
     labels: UnsafePointer<Int64>, weight: Double, gradient: UnsafeMutablePointer<Self>?,
     workspace: UnsafeMutablePointer<Self>

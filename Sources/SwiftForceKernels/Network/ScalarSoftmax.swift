@@ -14,22 +14,25 @@ extension Scalar {
   @specialized(where Self == Double)
   public static func softmaxCrossEntropy(
     _ logits: UnsafePointer<Self>, classes: Int, columns: Int, stride: Int,
-    labels: UnsafePointer<Int64>, weight: Double, gradient: UnsafeMutablePointer<Self>?,
-    workspace: UnsafeMutablePointer<Self>
+    labels: UnsafePointer<Int64>, scale: Double, weight: Double,
+    gradient: UnsafeMutablePointer<Self>?, workspace: UnsafeMutablePointer<Self>
   ) -> (loss: Double, correct: Int) {
     let largest = unsafe workspace
+    let factor = Self(scale)
     let sums = unsafe workspace + columns
     unsafe maxima(logits, classes: classes, columns: columns, stride: stride, into: largest)
     unsafe exponentials(
-      logits, classes: classes, columns: columns, stride: stride, largest: largest, sums: sums,
-      into: gradient)
+      logits, classes: classes, columns: columns, stride: stride, largest: largest, scale: factor,
+      sums: sums, into: gradient)
     var loss = 0.0
     var correct = 0
     for column in 0..<columns {
       let label = unsafe Int(labels[column])
       let z = unsafe logits[label * stride + column]
-      // log(sum exp(z - largest)) + (largest - z_label), in binary64, since many losses are summed.
-      unsafe loss += log(Double(sums[column])) + (Double(largest[column]) - Double(z))
+      // log(sum exp(z - largest)) + (largest - z_label) of the scaled logits, in binary64, since
+      // many losses are summed.
+      let distance = unsafe Double(largest[column]) - Double(z)
+      unsafe loss += log(Double(sums[column])) + distance * scale
       // If the sum is NaN, some logit is NaN and there is no largest one.
       let isLargest = unsafe z == largest[column] && !sums[column].isNaN
       if unsafe isLargest && !contains(z, above: label, in: logits + column, stride: stride) {
@@ -38,8 +41,8 @@ extension Scalar {
     }
     if let gradient = unsafe gradient {
       unsafe normalise(
-        gradient, classes: classes, columns: columns, stride: stride, sums: sums, weight: weight,
-        labels: labels)
+        gradient, classes: classes, columns: columns, stride: stride, sums: sums,
+        weight: weight * scale, labels: labels)
     }
     return (loss, correct)
   }
@@ -69,19 +72,19 @@ extension Scalar {
     }
   }
 
-  /// sums[column] = the sum of exp(logit - largest). The terms are written if `terms` is not nil.
+  /// sums[column] = the sum of exp(scale * (logit - largest)). The terms are written if `terms` is not nil.
   /// Subtracting the largest logit keeps every term in [0, 1] and the sum at 1 or more.
   @inline(__always)
   static func exponentials(
     _ logits: UnsafePointer<Self>, classes: Int, columns: Int, stride: Int,
-    largest: UnsafePointer<Self>, sums: UnsafeMutablePointer<Self>,
+    largest: UnsafePointer<Self>, scale: Self, sums: UnsafeMutablePointer<Self>,
     into terms: UnsafeMutablePointer<Self>?
   ) {
     unsafe sums.update(repeating: 0, count: columns)
     for c in 0..<classes {
       let row = unsafe logits + c * stride
       for column in 0..<columns {
-        let term = unsafe exponential(row[column] - largest[column])
+        let term = unsafe exponential((row[column] - largest[column]) * scale)
         unsafe sums[column] += term
         if let terms = unsafe terms { unsafe terms[c * stride + column] = term }
       }

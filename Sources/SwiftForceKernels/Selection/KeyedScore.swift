@@ -26,6 +26,8 @@ public protocol KeyedScore: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
     high: Key, prefetch: PrefetchAddresses, keys: UnsafeMutablePointer<Key>,
     into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics
+  /// The sum in binary64, in an order that depends on `count` alone.
+  static func sum(_ values: UnsafePointer<Self>, count: Int) -> Double
 }
 
 extension Float: KeyedScore {

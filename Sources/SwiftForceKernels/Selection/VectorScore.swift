@@ -87,6 +87,10 @@ extension Float: VectorScore {
   ) -> BlockStatistics {
     unsafe classifyProductKeys(weights, gradients, count, (low, high), prefetch, keys, mask)
   }
+
+  @unsafe public static func sum(_ values: UnsafePointer<Float>, count: Int) -> Double {
+    unsafe sumOfEights(values, count)
+  }
 }
 
 extension Double: VectorScore {
@@ -136,6 +140,10 @@ extension Double: VectorScore {
     into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics {
     unsafe classifyProductKeys(weights, gradients, count, (low, high), prefetch, keys, mask)
+  }
+
+  @unsafe public static func sum(_ values: UnsafePointer<Double>, count: Int) -> Double {
+    unsafe sumOfEights(values, count)
   }
 }
 
@@ -244,6 +252,23 @@ extension VectorScore {
       start &+= 1
     }
     return statistics
+  }
+
+  @inline(__always)
+  fileprivate static func sumOfEights(_ values: UnsafePointer<Self>, _ count: Int) -> Double {
+    var sums = SIMD8<Double>.zero
+    let whole = count & ~7
+    var start = 0
+    while start < whole {
+      sums += wide(unsafe eight(values, start))
+      start &+= 8
+    }
+    var total = sums.sum()
+    while start < count {
+      total += Double(unsafe values[start])
+      start &+= 1
+    }
+    return total
   }
 
   @inline(__always)

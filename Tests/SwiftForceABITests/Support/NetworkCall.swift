@@ -23,6 +23,9 @@ import CSwiftForce
   var tensors: Int64 = 2
   /// 1: gradients are normalised by the running statistics.
   var running: Int32 = 0
+  /// What gradients are taken of.
+  var loss: Int32 = 0
+  var temperature = 1.0
 
   init(_ network: Int64 = NetworkCall.handle()) {
     self.network = network
@@ -84,7 +87,8 @@ import CSwiftForce
     withExtendedLifetime(self) {
       unsafe sf_network_gradients(
         network, weightList.pointer, gradientList.pointer, tensors,
-        UnsafePointer(batch.pointer), running, 1, result.pointer, error.pointer)
+        UnsafePointer(batch.pointer), running, 1, loss, temperature,
+        result.pointer, error.pointer)
     }
   }
 

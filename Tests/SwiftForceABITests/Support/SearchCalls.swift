@@ -12,11 +12,12 @@ import CSwiftForce
   var sizesAddress: UInt
   var tensors: Int64 = 2
 
-  init() {
+  init(momentum: Double = 0) {
     unsafe options = Cell(
       sf_search_options(
         method: number("force", SF_AXIS_METHOD), schedule: number("linear", SF_AXIS_SCHEDULE),
-        keep: 1, steps: 2, keeps: nil, seed: 0, total: 0, taken: 0))
+        keep: 1, steps: 2, keeps: nil, seed: 0, total: 0, taken: 0, momentum: momentum,
+        removed_factor: 1, nested_from: 0))
     sizesAddress = sizes.address
   }
 
@@ -35,8 +36,8 @@ import CSwiftForce
   var isUnwritten: Bool { search.isUnwritten && sizes.isUnwritten && keeps.isUnwritten }
 
   /// The handle of a new search.
-  static func handle() -> Int64 {
-    let call = SearchCreateCall()
+  static func handle(momentum: Double = 0) -> Int64 {
+    let call = SearchCreateCall(momentum: momentum)
     _ = call.make(.null)
     return call.search.value
   }
@@ -44,13 +45,14 @@ import CSwiftForce
 
 /// sf_search_step: the first step of such a search.
 @safe final class SearchStepCall {
-  var search = SearchCreateCall.handle()
+  var search: Int64
   let weights = Memory<Float>([1, 2, 3, 4, 5])
   let gradients = Memory<Float>([5, 4, 3, 2, 1])
   /// A step starts from what `masks` holds: it is moved here first.
   let previous = Memory<UInt8>([7, 7, 7, 7, 7])
   let masks = Memory<UInt8>([7, 7, 7, 7, 7])
   let masked = Memory<Float>([-9, -9, -9, -9, -9])
+  let averages = Memory<Float>([0, 0, 0, 0, 0])
   let layerKept = Memory<Int64>([-1, -1])
   let report = Cell(sf_report())
   let weightList: ArrayList
@@ -58,12 +60,15 @@ import CSwiftForce
   let previousList: ArrayList
   let maskList: ArrayList
   let maskedList: ArrayList
+  let averageList: ArrayList
   var tensors: Int64 = 2
   var layerKeptAddress: UInt
   var arraysOffset: UInt = 0
   var passesArrays = true
 
-  init() {
+  init(momentum: Double = 0) {
+    search = SearchCreateCall.handle(momentum: momentum)
+    averageList = ArrayList(averages.address, sizes: [2, 3], type: SF_TYPE_FLOAT32)
     weightList = ArrayList(weights.address, sizes: [2, 3], type: SF_TYPE_FLOAT32)
     gradientList = ArrayList(gradients.address, sizes: [2, 3], type: SF_TYPE_FLOAT32)
     previousList = ArrayList(previous.address, sizes: [2, 3], type: SF_TYPE_MASK)
@@ -93,7 +98,7 @@ import CSwiftForce
       sf_step_arrays(
         weights: weightList.pointer, gradients: gradientList.pointer,
         previous: previousList.pointer, masks: maskList.pointer, masked: maskedList.pointer,
-        tensors: tensors))
+        averages: averageList.pointer, tensors: tensors))
     unsafe arrays.address = passesArrays ? arrays.address + arraysOffset : 0
     return unsafe withExtendedLifetime((self, arrays)) {
       unsafe step(
@@ -104,7 +109,22 @@ import CSwiftForce
 
   var isUnwritten: Bool {
     weights.isUnwritten && gradients.isUnwritten && masks.isUnwritten && masked.isUnwritten
-      && layerKept.isUnwritten && report.isUnwritten
+      && layerKept.isUnwritten && report.isUnwritten && averages.isUnwritten
+  }
+
+  /// sf_search_objective at the masks of the last step.
+  @unsafe func measure(
+    _ objective: Cell<Double>, _ error: Slot, ranks: UnsafePointer<sf_ranks>? = nil
+  ) -> Int32 {
+    let arrays = unsafe Cell(
+      sf_step_arrays(
+        weights: weightList.pointer, gradients: gradientList.pointer, previous: nil,
+        masks: maskList.pointer, masked: nil, averages: nil, tensors: tensors))
+    unsafe arrays.address = passesArrays ? arrays.address + arraysOffset : 0
+    return unsafe withExtendedLifetime((self, arrays)) {
+      unsafe sf_search_objective(
+        search, UnsafePointer(arrays.pointer), ranks, objective.pointer, error.pointer)
+    }
   }
 
   /// How many steps the search has taken.

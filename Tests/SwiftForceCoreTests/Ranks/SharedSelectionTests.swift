@@ -138,7 +138,7 @@ private func check(_ network: ShardedNetwork, _ method: Method, keeps: [Int], _ 
     let reports = group.run { rank in
       Result { () throws(SFError) in
         let scores = try Scores(
-          .magnitude, weights: [weights.tensors(pieces)[rank]], gradients: nil, candidates: nil,
+          .magnitude, weights: [weights.tensors(pieces)[rank]], gradients: nil, previous: nil,
           seed: 0)
         return try SharedSelection.select(
           MaskSelection(

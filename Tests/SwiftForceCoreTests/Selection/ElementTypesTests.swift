@@ -29,7 +29,7 @@ private func small(_ type: ElementType, count: Int, seed: UInt64) -> Stored {
           try Selection.select(
             from: Scores(
               .connectionSensitivity, weights: weights.tensors([count]),
-              gradients: gradients.tensors([count]), candidates: nil, seed: 0),
+              gradients: gradients.tensors([count]), previous: nil, seed: 0),
             keep: keep, masks: masks.masks([count]), previous: nil, applying: nil, level: level)
         }
         report.passes = 0

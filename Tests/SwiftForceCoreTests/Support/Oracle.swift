@@ -47,6 +47,7 @@ struct Oracle: Equatable {
     // These sums are exact, so the order does not matter; see Kind.
     report.saliency = kept.reduce(0) { $0 + scores[$1] }
     report.totalSaliency = candidates.reduce(0) { $0 + scores[$1] }
+    report.objectiveBefore = scores.indices.reduce(0) { $0 + (before[$1] == 1 ? scores[$1] : 0) }
     report.gradientNorm = (gradients ?? []).reduce(0) { $0 + $1 * $1 }.squareRoot()
     var start = 0
     for size in sizes {

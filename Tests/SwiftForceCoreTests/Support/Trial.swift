@@ -178,7 +178,7 @@ extension Trial {
     guard let saliency = source.saliency else { return Scores(given: weights) }
     return try Scores(
       saliency, weights: weights, gradients: gradients,
-      candidates: self.before == .nested ? before : nil, seed: Trial.seed)
+      previous: before, competition: self.before == .nested ? .survivors : .all, seed: Trial.seed)
   }
 
   /// The outcome according to the oracle.
@@ -191,6 +191,8 @@ extension Trial {
     var report = oracle.report
     // The number of passes is not part of the result.
     report.passes = passes
+    // No step selects among given scores, and only steps have an objective.
+    if source == .given && inputs.previous != nil { report.objectiveBefore = 0 }
     let bits = inputs.weights.bits
     let masked = zip(bits, oracle.mask).map { $1 == 1 ? $0 : 0 }
     return Outcome(

@@ -1,5 +1,6 @@
-// Softmax cross entropy: values, gradients, ties, and logits at the ends of the range.
+// The losses: values, gradients, ties, temperatures, and logits at the ends of the range.
 
+import SwiftForceCore
 import Testing
 
 @testable import SwiftForceEngine
@@ -15,7 +16,8 @@ import Testing
 struct LossTests {
   /// - Parameter logits: (classes, labels.count), row by row.
   private func loss<Element: BLASScalar>(
-    _ logits: [Element], labels: [Int64], weight: Double = 1, isImage: Bool = false
+    _ logits: [Element], labels: [Int64], weight: Double = 1, isImage: Bool = false,
+    of kind: Loss = .crossEntropy
   ) throws -> (result: BatchResult, gradient: [Element]) {
     let columns = labels.count
     let classes = logits.count / columns
@@ -27,8 +29,8 @@ struct LossTests {
     views[0].write(samples: logits)
     let labels = try Arena(labels)
     let workspace = try Arena<Element>(count: 2 * columns)
-    let loss = SoftmaxCrossEntropy(
-      logits: views[0], labels: labels.all, workspace: workspace.all)
+    let loss = BatchLoss(
+      loss: kind, logits: views[0], labels: labels.all, workspace: workspace.all)
     let result = loss.sum(gradient: views[1], weight: weight)
     #expect(identical(loss.sum(gradient: nil, weight: weight), result))
     #expect(areExactZeros(views[1].gapNumbers))
@@ -62,6 +64,39 @@ struct LossTests {
       of: { try loss(logits.values, labels: labels, isImage: isImage).result.loss * weight },
       by: logits.all)
     #expect(relativeError(got, slopes) < 1e-7)
+  }
+
+  @Test(arguments: [0.25, 1, 3, 100])
+  func temperatureDividesTheLogits(temperature: Double) throws {
+    let logits = try Arena<Double>(uniform(5 * 9, seed: 1)).values
+    let labels = (0..<9).map { Int64($0 * 3 % 5) }
+    let kind = try Loss(.crossEntropy, temperature: temperature)
+    let got = try loss(logits, labels: labels, of: kind)
+    let expected = try loss(logits.map { $0 / temperature }, labels: labels)
+    #expect((got.result.loss - expected.result.loss).magnitude < 1e-12 * expected.result.loss)
+    #expect(got.result.correct == expected.result.correct)
+    #expect(relativeError(got.gradient, expected.gradient.map { $0 / temperature }) < 1e-12)
+  }
+
+  @Test(arguments: [1, 2, 8, 16, 33], [false, true])
+  func targetLogit(columns: Int, isImage: Bool) throws {
+    let logits = try Arena<Double>(uniform(5 * columns, seed: 1)).values
+    let labels = (0..<columns).map { Int64($0 * 3 % 5) }
+    let kind = try Loss(.targetLogit, temperature: 1)
+    let got = try loss(logits, labels: labels, weight: 0.5, isImage: isImage, of: kind)
+    let places = labels.enumerated().map { Int($1) * columns + $0 }
+    #expect((got.result.loss + places.reduce(0) { $0 + logits[$1] }).magnitude < 1e-12)
+    #expect(
+      got.gradient == logits.indices.map { places.contains($0) ? -0.5 : 0 })
+    let cross = try loss(logits, labels: labels, isImage: isImage)
+    #expect(got.result.correct == cross.result.correct)
+  }
+
+  @Test func settingsThatAreRefused() {
+    for temperature in [0, -1, .nan, .infinity, 1e-300, 1e300] as [Double] {
+      #expect(throws: SFError.self) { try Loss(.crossEntropy, temperature: temperature) }
+    }
+    #expect(throws: SFError.self) { try Loss(.targetLogit, temperature: 2) }
   }
 
   @Test func isStableForLargeLogits() throws {

@@ -31,6 +31,7 @@ def test_the_names_are_those_of_the_oracle() -> None:
     )
     assert vocabulary.case_names("role") == ("weight", "bias", "scale", "mean", "variance")
     assert vocabulary.case_names("rule") == ("nested", "free")
+    assert vocabulary.case_names("loss") == ("cross_entropy", "target_logit")
 
 
 @pytest.mark.parametrize("method", oracle.METHODS)

@@ -84,10 +84,16 @@ def test_rewriting_alone_is_no_damage(tmp_path: Path) -> None:
 
 
 CHANGES: dict[str, Callable[[dict, dict], object]] = {
-    "another version": lambda about, masks: about.update(format_version=3),
+    "another version": lambda about, masks: about.update(format_version=4),
     "version of text": lambda about, masks: about.update(format_version="2"),
     "version of true": lambda about, masks: about.update(format_version=True),
     "no version": lambda about, masks: about.pop("format_version"),
+    "a momentum of 1": lambda about, masks: about["damping"].update(momentum=1),
+    "no momentum": lambda about, masks: about["damping"].pop("momentum"),
+    "a factor of 2": lambda about, masks: about["damping"].update(removed_factor=2),
+    "a step of text": lambda about, masks: about["damping"].update(nested_from="3"),
+    "damping of text": lambda about, masks: about.update(damping="much"),
+    "an objective of text": lambda about, masks: about["history"][0].update(objective="1"),
     "no layers": lambda about, masks: about.pop("layers"),
     "no history": lambda about, masks: about.pop("history"),
     "no method": lambda about, masks: about.pop("method"),

@@ -88,7 +88,7 @@ def test_a_file_says_who_wrote_it_and_what_it_holds(tmp_path: Path) -> None:
     assert about["swiftforce"] == sf.__version__
     assert about["sparsity"] == pruning.sparsity
     assert about["steps"] == 4
-    assert about["format_version"] == 2
+    assert about["format_version"] == 3
 
 
 def test_files_from_before_that_can_be_read(tmp_path: Path) -> None:

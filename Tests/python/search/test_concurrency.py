@@ -80,6 +80,7 @@ def test_a_step_whose_return_was_interrupted_is_in_the_record() -> None:
         None,
         None,
         None,
+        None,
     )
     assert search.taken == 2
     while not search.done:

@@ -36,12 +36,14 @@ def finished(search: sf.MaskSearch[Any]) -> sf.MaskSearch[Any]:
     return search
 
 
-@pytest.mark.parametrize("method", ["force", "iterative_snip"])
-def test_a_step_is_taken_or_is_not(method: str) -> None:
-    expected = finished(begun(method=method))
-    gradients = GRADIENTS(begun(method=method).masked_weights)
+@pytest.mark.parametrize(
+    "options", [{}, {"method": "iterative_snip"}, {"momentum": 0.9, "removed_factor": 0.5}]
+)
+def test_a_step_is_taken_or_is_not(options: dict[str, Any]) -> None:
+    expected = finished(begun(**options))
+    gradients = GRADIENTS(begun(**options).masked_weights)
     taken = []
-    for search in interrupted_calls(lambda: begun(method=method), lambda s: s.step(gradients)):
+    for search in interrupted_calls(lambda: begun(**options), lambda s: s.step(gradients)):
         taken.append(search.taken)
         assert len(search.history) == search.taken
         for mask, weight, masked in zip(search.masks, WEIGHTS, search.masked_weights, strict=True):
@@ -60,6 +62,7 @@ def test_a_step_is_taken_or_is_not(method: str) -> None:
         lambda search: search.history,
         lambda search: search.masks,
         lambda search: search.masked_weights,
+        lambda search: search.objective(SHOWN),
         copy.copy,
         copy.deepcopy,
     ],

@@ -53,6 +53,7 @@ def test_force_revives() -> None:
             total_saliency=18.0,
             gradient_norm=math.sqrt(64 + 25 + 4 + 1),
             layer_kept=(2, 0),
+            objective=11.0,
         ),
         oracle.Step(
             step=2,
@@ -69,6 +70,7 @@ def test_force_revives() -> None:
             total_saliency=15.0,
             gradient_norm=math.sqrt(64 + 9 + 4),
             layer_kept=(1, 1),
+            objective=12.0,
         ),
         oracle.Step(
             step=3,

@@ -111,6 +111,7 @@ def test_a_native_refusal_tells_the_others() -> None:
                     search._buffers.masks(1),
                     [shared.view(bool)[:3]],
                     None,
+                    None,
                     partial(search._shard.sum, agreement.Watch(None)),
                     search._shard.starts,
                     search._shard.loops,

@@ -29,6 +29,15 @@ EDGES = (
 )
 LARGEST_SMALL = 300
 
+#: How searches of several steps are damped, in turns; nested methods take the momentum alone.
+DAMPINGS = (
+    oracle.Damping(),
+    oracle.Damping(momentum=0.9),
+    oracle.Damping(removed_factor=0.25),
+    oracle.Damping(momentum=0.5, nested_from=3),
+    oracle.Damping(momentum=0.9, removed_factor=0.1),
+)
+
 
 def keeps_of(n: int) -> list[int]:
     """The edges, the middle, and next to the edges."""
@@ -82,14 +91,19 @@ def edge_cases(seed: int, count: int) -> Iterator[tuple]:
 
 
 def edges(seed: int, count: int) -> int:
-    """Searches of one step or three at sizes around the edges."""
-    for n, kind, weight_type, gradient_type, method, choice in edge_cases(seed, count):
+    """Searches of one step or three at sizes around the edges, damped in turns."""
+    cases = enumerate(edge_cases(seed, count))
+    for number, (n, kind, weight_type, gradient_type, method, choice) in cases:
         rng = np.random.default_rng(seed)
         k = keeps_of(n)[choice]
         keeps = (k,) if method == "snip" else tuple(max(k, n >> shift) for shift in (1, 5, 40))
         places = sorted(rng.integers(0, n + 1, choice).tolist())
         gradients = [made("random", n, gradient_type, rng) for _ in keeps]
-        search(cut(made(kind, n, weight_type, rng), places), gradients, method, keeps, places)
+        damping = DAMPINGS[number % len(DAMPINGS)]
+        if method != "force":
+            damping = oracle.Damping(damping.momentum if method == "iterative_snip" else 0)
+        weights = cut(made(kind, n, weight_type, rng), places)
+        search(weights, gradients, method, keeps, places, damping)
     return count
 
 
@@ -99,27 +113,35 @@ def search(
     method: str,
     keeps: tuple[int, ...],
     places: list[int],
+    damping: oracle.Damping = oracle.UNDAMPED,
 ) -> None:
-    """A search step by step beside the oracle: masks, counts and masked weights."""
-    about = (method, keeps, places, weights[0].dtype, gradients[0].dtype, weights[0][:3])
-    found = sf.MaskSearch(weights, method=method, schedule=list(keeps))
+    """A search step by step beside the oracle: masks, counts, masked weights, averages."""
+    about = (method, keeps, places, weights[0].dtype, gradients[0].dtype, weights[0][:3], damping)
+    found = sf.MaskSearch(weights, method=method, schedule=list(keeps), **vars(damping))
     before = np.ones(gradients[0].size, bool)
-    masks = None
-    for keep, gradient in zip(keeps, gradients, strict=True):
+    whole = [np.concatenate(weights)]
+    averages = [np.zeros(whole[0].size)]
+    nested = method == "iterative_snip"
+    for number, (keep, gradient) in enumerate(zip(keeps, gradients, strict=True), 1):
         step = found.step(cut(gradient, places))
-        w, g = widened(np.concatenate(weights), gradient)
-        candidates = masks if method == "iterative_snip" else None
-        expected = oracle.select([np.abs(w * g)], keep, candidates)
+        w, g = widened(whole[0], gradient)
+        new = oracle.averaged([np.abs(w * g)], averages, damping.momentum)
+        (scores,), candidates = oracle.competing(new, [before], number, nested, damping)
+        expected = oracle.select([scores], keep, candidates)
+        if damping.momentum:
+            averages = oracle.stored(new, candidates, whole)
+            kept = np.concatenate([np.ravel(one) for one in found._buffers.averages or ()])
+            assert kept.tobytes() == averages[0].tobytes(), about
         assert np.concatenate(found.masks).tobytes() == expected[0].tobytes(), about
         assert step.keep == keep, about
         assert step.layer_kept == tuple(int(mask.sum()) for mask in cut(expected[0], places)), about
-        assert step.threshold == np.abs(w * g)[expected[0]].min(), about
+        assert step.threshold == scores[expected[0]].min(), about
         changes = (int((before & ~expected[0]).sum()), int((~before & expected[0]).sum()))
         assert (step.removed, step.revived) == changes, about
         if not found.done:
             shown = oracle.masked([np.concatenate(weights)], expected)[0]
             assert np.concatenate(found.masked_weights).tobytes() == shown.tobytes(), about
-        before, masks = expected[0], expected
+        before = expected[0]
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ ARITY = {
     "network_evaluate": 4,
     "network_forget": 1,
     "network_forward": 3,
-    "network_gradients": 9,
+    "network_gradients": 11,
     "network_magnitudes": 1,
     "network_masks": 2,
     "network_parameters": 1,
@@ -42,10 +42,11 @@ ARITY = {
     "saliency": 5,
     "saliency_reads": 1,
     "schedule": 4,
-    "search_create": 9,
+    "search_create": 12,
     "search_report": 3,
     "search_taken": 1,
-    "search_step": 9,
+    "search_step": 10,
+    "search_objective": 7,
     "select": 3,
     "set_threads": 1,
     "threads": 0,
@@ -73,13 +74,13 @@ def new_network(seed: int = 0) -> object:
 
 
 def new_search(size: int = 4) -> object:
-    return _core.search_create(2, 0, 1, 2, None, (size,), 0, 0, 0)
+    return _core.search_create(2, 0, 1, 2, None, (size,), 0, 0, 0, 0.0, 1.0, 0)
 
 
 def stepped_search() -> object:
     search = new_search()
     ones = [np.ones(4, F)]
-    _core.search_step(search, ones, ones, None, [np.ones(4, M)], None, None, None, None)
+    _core.search_step(search, ones, ones, None, [np.ones(4, M)], None, None, None, None, None)
     return search
 
 
@@ -102,7 +103,7 @@ def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]
         "scan": [ones],
         "saliency": [0, ones, [np.ones(n, F)], [np.empty(n, F)], 1],
         "select": [ones, [np.empty(n, M)], 2],
-        "search_create": [2, 0, 1, 2, (3, 1), (2, 2), 0, 0, 0],
+        "search_create": [2, 0, 1, 2, (3, 1), (2, 2), 0, 0, 0, 0.0, 1.0, 0],
         "search_step": [
             new_search(n),
             ones,
@@ -110,6 +111,16 @@ def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]
             None,
             [np.empty(n, M)],
             [np.empty(n, F)],
+            [np.zeros(n, F)],
+            None,
+            None,
+            None,
+        ],
+        "search_objective": [
+            stepped_search(),
+            [np.ones(4, F)],
+            [np.ones(4, F)],
+            [np.ones(4, M)],
             None,
             None,
             None,
@@ -133,7 +144,7 @@ def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]
         "network_restore": [network],
         "network_forget": [network],
         "network_reset": [network],
-        "network_gradients": [network, weights, gradients, x, y, rows, 0, False, True],
+        "network_gradients": [network, weights, gradients, x, y, rows, 0, False, True, 0, 1.0],
         "network_train": [network, x, y, rows, 0.1, 0.9, 0.0],
         "network_evaluate": [network, x, y, rows],
         "network_forward": [network, x, np.empty((samples, 3), F)],

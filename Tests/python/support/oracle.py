@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -125,6 +125,48 @@ def select(scores: Arrays, keep: int, candidates: Arrays | None = None) -> Array
     return split(mask, scores)
 
 
+# ------------------------------------------------------------------------------ damping
+
+
+@dataclass(frozen=True)
+class Damping:
+    """What keeps a search from replacing most of its mask in each step."""
+
+    momentum: float = 0.0
+    removed_factor: float = 1.0
+    nested_from: int | None = None  # a step; 1 for the first
+
+
+UNDAMPED = Damping()
+
+
+def averaged(scores: Arrays, averages: Arrays, momentum: float) -> Arrays:
+    """The new averages: a product, rounded, and a sum, rounded, in the type of the scores."""
+    factor = scores[0].dtype.type(momentum)
+    return [factor * old.astype(s.dtype) + s for s, old in zip(scores, averages, strict=True)]
+
+
+def competing(
+    scores: Arrays, before: Arrays, step: int, nested: bool, damping: Damping
+) -> tuple[Arrays, Arrays]:
+    """The scores by which weights compete, and masks of those that do."""
+    late = damping.nested_from is not None and step >= damping.nested_from
+    if nested or late or damping.removed_factor == 0:
+        return scores, before
+    factor = scores[0].dtype.type(damping.removed_factor)
+    found = [np.where(mask, s, factor * s) for s, mask in zip(scores, before, strict=True)]
+    return found, [np.ones(mask.shape, bool) for mask in before]
+
+
+def stored(averages: Arrays, candidates: Arrays, weights: Arrays) -> Arrays:
+    """What a search keeps of averages: those of competitors, in float64 for such weights."""
+    types = [np.float64 if w.dtype == np.float64 else np.float32 for w in weights]
+    return [
+        np.where(mask, a, 0).astype(t)
+        for a, mask, t in zip(averages, candidates, types, strict=True)
+    ]
+
+
 # ------------------------------------------------------------------------------ step by step
 
 
@@ -146,6 +188,7 @@ class Step:
     total_saliency: float  # sum of the candidates' scores
     gradient_norm: float  # Euclidean norm of the dense gradients; 0 without gradients
     layer_kept: tuple[int, ...]  # weights kept in each tensor
+    objective: float | None = None  # sum of the next step's plain scores over the kept weights
 
 
 def step_record(
@@ -196,6 +239,7 @@ def search(
     method: str,
     keeps: Sequence[int],
     seed: int = 0,
+    damping: Damping = UNDAMPED,
 ) -> tuple[list[Arrays], list[Step]]:
     """The masks after each step and what each step did.
 
@@ -210,13 +254,19 @@ def search(
         raise ValueError(f"{method} needs gradients")
     everything = [np.ones(w.shape, bool) for w in weights]
     masks, history = [everything], []
+    averages = stored([np.zeros(w.shape) for w in weights], everything, weights)
     for step, keep in enumerate(keeps, start=1):
         before = masks[-1]
         gradients = None
         if needs_gradients and gradient_fn is not None:
             gradients = gradient_fn(masked(weights, before))
-        step_scores = scores(saliency, weights, gradients, seed)  # the dense weights, always
-        candidates = before if nested else everything
+        plain = scores(saliency, weights, gradients, seed)  # the dense weights, always
+        if history:
+            objective = math.fsum(join(plain).astype(np.float64)[join(before)].tolist())
+            history[-1] = replace(history[-1], objective=objective)
+        new = averaged(plain, averages, damping.momentum)
+        step_scores, candidates = competing(new, before, step, nested, damping)
+        averages = stored(new, candidates, weights)
         after = select(step_scores, keep, candidates)
         history.append(step_record(step, before, after, candidates, step_scores, gradients))
         masks.append(after)

@@ -106,17 +106,25 @@ def stepped(**options: Any) -> Callable[[], Any]:
     return call
 
 
+def measured() -> Callable[[], Any]:
+    """The objective of a search that lives on if that fails."""
+    weights, gradients = many(), many(2.0)
+    search = sf.MaskSearch(weights, keep=500, steps=3)
+    search.step(gradients)
+    return lambda: (search.objective(gradients), search.taken)
+
+
 def many_steps() -> Callable[[], Any]:
     """So many steps that their records need more memory than a call may use unasked."""
     steps, before = 45_000, 20_000
-    search = _core.search_create(2, 0, 1, 0, (1,) * steps, (1,), 0, 0, 0)
+    search = _core.search_create(2, 0, 1, 0, (1,) * steps, (1,), 0, 0, 0, 0.0, 1.0, 0)
     ones, masks = [np.ones(1, np.float32)], [[np.ones(1, np.bool_)] for _ in range(2)]
 
     def until(end: int) -> int:
         with native_call():
             for step in range(_core.search_taken(search), end):
                 previous, new = masks[step % 2] if step else None, masks[1 - step % 2]
-                _core.search_step(search, ones, ones, previous, new, None, None, None, None)
+                _core.search_step(search, ones, ones, previous, new, *[None] * 5)
         return _core.search_taken(search)
 
     until(before)
@@ -130,7 +138,7 @@ def many_searches() -> Callable[[], Any]:
     def until(end: int) -> int:
         with native_call():
             while len(alive) < end:
-                alive.append(_core.search_create(0, 0, 1, 1, None, (1,), 0, 0, 0))
+                alive.append(_core.search_create(0, 0, 1, 1, None, (1,), 0, 0, 0, 0.0, 1.0, 0))
         return len(alive)
 
     until(95_000)
@@ -143,6 +151,8 @@ def scenarios() -> dict[str, Callable[[], Callable[[], Any]]]:
     found: dict[str, Callable[[], Callable[[], Any]]] = {
         "step": stepped,
         "shared step": lambda: stepped(communicator=Alone()),
+        "damped step": lambda: stepped(momentum=0.9, removed_factor=0.5),
+        "objective": measured,
         "many steps": many_steps,
         "many searches": many_searches,
         "search": lambda: lambda: sf.force(many(), lambda _: many(2.0), keep=9, steps=2).masks,

@@ -35,6 +35,8 @@ def test_a_function_finds_what_prune_finds_by_its_name(name: str) -> None:
 def test_a_function_takes_the_options_of_prune(name: str) -> None:
     """All but the method's name, and what belongs to single other methods."""
     left_out = {"method", "temperature", "seed"}
+    if name == "iterative_snip":  # No weight returns.
+        left_out |= {"nested_from", "removed_factor"}
     expected = {
         key: (value.kind, value.default)
         for key, value in inspect.signature(sft.prune).parameters.items()

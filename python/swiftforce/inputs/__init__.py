@@ -22,6 +22,7 @@ from swiftforce.inputs.nesting import node_from
 from swiftforce.inputs.numbers import check_seed, check_sparsity, integer
 from swiftforce.inputs.tensors import Tensors, differences
 from swiftforce.inputs.vocabulary import (
+    LossName,
     MethodInfo,
     MethodName,
     SaliencyName,
@@ -45,6 +46,7 @@ __all__ = [
     "FLOATS",
     "MASK",
     "MASKS",
+    "LossName",
     "Mask",
     "MethodInfo",
     "MethodName",

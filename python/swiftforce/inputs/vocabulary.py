@@ -16,6 +16,7 @@ from swiftforce.errors import UnknownNameError
 MethodName = Literal["snip", "iterative_snip", "force", "grasp_it", "magnitude", "random"]
 SaliencyName = Literal["connection_sensitivity", "squared_gradient", "magnitude", "random"]
 ScheduleName = Literal["exponential", "linear", "cubic", "cosine"]
+LossName = Literal["cross_entropy", "target_logit"]
 
 #: Methods that need a model, and so are in `swiftforce.torch` alone.
 _TORCH_METHODS = ("grasp", "synflow")

@@ -26,6 +26,7 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError("swiftforce.jax needs JAX: pip install 'swiftforce[jax]'") from None
 
+from swiftforce.jax import losses
 from swiftforce.jax.checks import invert, shuffle
 from swiftforce.jax.methods import prune
 from swiftforce.jax.optimizers import keep_removed_zero, wrap_optax
@@ -42,6 +43,7 @@ __all__ = [
     "iterative_snip",
     "keep_removed_zero",
     "load",
+    "losses",
     "prunable",
     "prune",
     "shuffle",

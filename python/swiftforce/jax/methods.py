@@ -24,6 +24,9 @@ def prune(
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
+    momentum: float = 0.0,
+    nested_from: float | None = None,
+    removed_factor: float = 1.0,
     initial_masks: Pytree | None = None,
     batches_per_step: int = 1,
     batch_size: BatchSize | None = None,
@@ -32,6 +35,7 @@ def prune(
     stacked: Patterns | None = None,
     seed: int = 0,
     jit: bool = True,
+    objective: bool = False,
     progress: bool | None = None,
 ) -> PytreePruning:
     """Find masks for a pytree of parameters by any method.
@@ -59,6 +63,16 @@ def prune(
         Number of steps: 60 by default. One-shot methods take one.
     schedule : str or sequence
         One of `swiftforce.schedules`, or a list: see `swiftforce.schedule_keeps`.
+    momentum : float
+        Factor, in [0, 1), of the averages of scores over the steps so far: weights compete by
+        ``average = momentum * average + score``. It takes 4 bytes per weight, 8 for float64. By
+        default by the scores of the step alone.
+    nested_from : int or float, optional
+        The step, counted from 1, from which removed weights stay removed; or a share of the steps,
+        in (0, 1), after which they do. By default they may return in every step.
+    removed_factor : float
+        Factor, in [0, 1], of the scores of removed weights: 1 as in the paper; 0 and they stay
+        removed, as by ``iterative_snip``.
     initial_masks : PytreePruning, or pytree of bool arrays, optional
         Masks to begin at, True where a weight is kept, as if a step had found them: the first
         gradients are those of the masked parameters, and a named schedule falls from as many
@@ -86,6 +100,8 @@ def prune(
         For the method ``random``.
     jit : bool
         Whether to compile the gradients. Pass False for a loss that `jax.jit` cannot trace.
+    objective : bool
+        Whether to take gradients once more, at the masks found, for the objective of the result.
     progress : bool, optional
         Whether to show a progress bar. By default one appears once the call has taken two seconds,
         if standard error is a terminal or a notebook and tqdm is installed.
@@ -169,7 +185,11 @@ def prune(
         keep=keep,
         steps=steps,
         schedule=schedule,
+        momentum=momentum,
+        nested_from=nested_from,
+        removed_factor=removed_factor,
         initial_masks=initial_masks,
+        objective=objective,
         batches_per_step=batches_per_step,
         batch_size=batch_size,
         include=include,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from swiftforce.adapters import Patterns, as_patterns
-from swiftforce.errors import OverlapError, ShapeError, StructureError
+from swiftforce.errors import HyperparameterError, OverlapError, ShapeError, StructureError
 from swiftforce.inputs import Array, Mask, MethodName, method_info
 from swiftforce.jax.arguments import check_objective, check_params
 from swiftforce.jax.batch_sizes import BatchSize
@@ -39,6 +39,7 @@ def run_search(
     *,
     method: MethodName,
     initial_masks: Pytree | None,
+    objective: bool,
     batches_per_step: int,
     batch_size: BatchSize | None,
     include: Patterns | None,
@@ -56,6 +57,11 @@ def run_search(
     check_params(leaves.by_name)
     if info["needs_gradients"]:
         check_objective(loss, batches, method)
+    elif objective:
+        raise HyperparameterError(
+            f"objective is for methods that score by gradients, which {method} does not: leave it "
+            "out"
+        )
     stacks = Stacks.matching(leaves, as_patterns(stacked))
     chosen = _prunable(leaves, include, exclude, stacks, values=False)
     wholes = {whole_name(name, leaves.by_name) for name in chosen}
@@ -79,13 +85,19 @@ def run_search(
         assert loss is not None and batches is not None
         at = gradient_function(loss, leaves, list(own), jit=jit)
         gradients = averaged(at, batches, batches_per_step, batch_size)
-    for _ in bar(range(search.steps), description=search.method, shown=progress):
+
+    def next_gradients() -> dict[str, Array] | None:
+        if gradients is None:
+            return None
         # The devices may read masks in place. Once gradients are here, they are done with it, and
         # the search may write the next masks.
-        found = None
-        if gradients is not None:
-            found = gradients(held.put(stacks.join(search.masks, own)))
-        search.step(None if found is None else _of(chosen, stacks.split(held.read(found))))
+        found = gradients(held.put(stacks.join(search.masks, own)))
+        return _of(chosen, stacks.split(held.read(found)))
+
+    for _ in bar(range(search.steps), description=search.method, shown=progress):
+        search.step(next_gradients())
+    if objective:
+        search.objective(next_gradients())
     # The search ends here, so the result may have its masks without a copy.
     others = {name: one for name, one in leaves.by_name.items() if name not in own}
     others = {name: one for name, one in others.items() if not is_shared(one)}

@@ -15,6 +15,7 @@ from swiftforce.inputs import FLOAT32, SINGLES, Array, Tensors
 from swiftforce.native import native_call
 from swiftforce.nn.parameters import Parameters
 from swiftforce.nn.samples import Batches, Samples
+from swiftforce.nn.settings import ScoringLoss
 
 
 class _Network(Protocol):
@@ -26,7 +27,7 @@ class _Network(Protocol):
 
 
 class GradientFunction:
-    """From masked weights to the dense gradients of the mean cross entropy of the next batches.
+    """From masked weights to the dense gradients of the mean loss of the next batches.
 
     Threads may share one: each call takes its own batches. It can be pickled and copied; a copy
     has a network of its own in another process, and shares it in this one.
@@ -41,6 +42,7 @@ class GradientFunction:
         How many batches a call averages over.
     running : bool
         Whether batch normalisation uses its running statistics.
+    loss : ScoringLoss
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class GradientFunction:
         *,
         batches_per_step: int,
         running: bool,
+        loss: ScoringLoss,
     ) -> None:
         self._network = network
         self._weights = Tensors(network.weights, "weights", SINGLES)
@@ -58,6 +61,7 @@ class GradientFunction:
         self._batches = batches
         self._batches_per_step = batches_per_step
         self._running = running
+        self._loss = loss
         #: The position of the next call's first batch.
         self._next = 0
         self._lock = threading.RLock()
@@ -125,6 +129,7 @@ class GradientFunction:
                     len(group[0]),
                     self._running,
                     of_zeros,
+                    *self._loss,
                 )
             parts.append((len(rows) / total, gradients))
         return parts[0][1] if len(parts) == 1 else _core.ieee(lambda: self._weighted_sum(parts))

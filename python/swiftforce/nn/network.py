@@ -16,6 +16,7 @@ from swiftforce.errors import (
 )
 from swiftforce.inputs import (
     Array,
+    LossName,
     Mask,
     check_seed,
     integer,
@@ -33,7 +34,13 @@ from swiftforce.nn.parameters import Parameters, parameter_groups
 from swiftforce.nn.plan import NetworkPlan, layer_plans
 from swiftforce.nn.records import Epoch, Evaluation
 from swiftforce.nn.samples import Batches, Samples, check_inputs, check_samples
-from swiftforce.nn.settings import Mode, TrainingSettings, at_least_one, uses_running_statistics
+from swiftforce.nn.settings import (
+    Mode,
+    ScoringLoss,
+    TrainingSettings,
+    at_least_one,
+    uses_running_statistics,
+)
 from swiftforce.nn.training import train
 from swiftforce.result import PruningRecord
 from swiftforce.search import Turns
@@ -142,6 +149,8 @@ class Network:
         batches_per_step: int = 1,
         seed: int | None = None,
         mode: Mode = "train",
+        loss: LossName = "cross_entropy",
+        temperature: float = 1.0,
     ) -> Callable[[Mapping[str, Array]], dict[str, NDArray[np.float32]]]:
         """Make the function from masked weights to gradients that `swiftforce.force` needs.
 
@@ -162,11 +171,16 @@ class Network:
         mode : {"train", "eval"}
             Whether batch normalisation uses the statistics of each batch, as the paper does, or
             the running statistics. Neither mode changes the running statistics.
+        loss : {"cross_entropy", "target_logit"}
+            The loss, of which the mean over the samples is taken: the cross entropy, or minus the
+            logit of the label, by which the published code of FORCE scores weights.
+        temperature : float
+            Divides the logits of the cross entropy.
 
         Returns
         -------
         callable
-            ``gradients(weights)`` returns the dense gradients of the mean cross entropy at those
+            ``gradients(weights)`` returns the dense gradients of the mean loss at those
             weights (and the network's other parameters), as new arrays by name. Each call
             continues with the samples after those of the call before, unless that raised; after
             the last sample the first ones follow again. Make a new function for each search. The
@@ -176,6 +190,8 @@ class Network:
         ------
         ShapeError, UnsupportedTypeError, LayoutError, LabelError, HyperparameterError
             The message says what to do.
+        UnknownNameError
+            If there is no such loss.
         AllocationError
             If there is not enough memory.
         """
@@ -189,6 +205,7 @@ class Network:
             Batches(count, size, None if seed is None else check_seed(seed)),
             batches_per_step=per_step,
             running=uses_running_statistics(mode),
+            loss=ScoringLoss.checked(loss, temperature),
         )
 
     def plan(self) -> NetworkPlan:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from swiftforce.errors import HyperparameterError
-from swiftforce.inputs import check_seed, integer
+from swiftforce.inputs import LossName, case_names, case_number, check_seed, integer
 
 #: What batch normalisation takes its statistics from: the batch, or the running statistics.
 Mode = Literal["train", "eval"]
@@ -78,6 +78,42 @@ class TrainingSettings:
             return self.learning_rate * self.gamma**passed
         except OverflowError:
             return math.inf
+
+
+class ScoringLoss(NamedTuple):
+    """A loss that gradients are taken of, as the core takes it.
+
+    Attributes
+    ----------
+    kind : int
+        Its position among the core's losses.
+    temperature : float
+        Divides the logits of the cross entropy.
+    """
+
+    kind: int
+    temperature: float
+
+    @classmethod
+    def checked(cls, loss: LossName, temperature: float) -> ScoringLoss:
+        """The loss of this name.
+
+        Raises
+        ------
+        UnknownNameError, HyperparameterError
+        """
+        kind = case_number("loss", loss)
+        if isinstance(temperature, bool) or not isinstance(temperature, Real):
+            raise HyperparameterError(f"temperature must be a number, not {temperature!r}")
+        value = float(temperature)
+        # float32 must hold the factor of the logits.
+        if not 1 / _LARGEST <= value <= _LARGEST:
+            raise HyperparameterError(f"temperature must be above 0 and finite, not {value}")
+        if value != 1 and case_names("loss")[kind] != "cross_entropy":
+            raise HyperparameterError(
+                f"temperature is for the cross entropy, and would only scale {loss}: leave it out"
+            )
+        return cls(kind, value)
 
 
 def uses_running_statistics(mode: Mode) -> bool:

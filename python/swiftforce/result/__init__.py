@@ -12,6 +12,8 @@ from swiftforce.result.masks import apply_masks, check_not_sharded, matching_mas
 from swiftforce.result.parts import has_parts, joined, part_of, with_lost_parts
 from swiftforce.result.pruning import Pruning, load
 from swiftforce.result.records import (
+    UNDAMPED,
+    Damping,
     Layer,
     Masks_co,
     PruningRecord,
@@ -21,11 +23,14 @@ from swiftforce.result.records import (
     masks_of,
     step_of,
 )
+from swiftforce.result.saved_damping import damping_from
 from swiftforce.result.saved_steps import packed_steps, unpacked_steps
 from swiftforce.result.trust import warn_about, warn_about_parts, warn_about_scope
 from swiftforce.result.zero_scores import ZeroScores
 
 __all__ = [
+    "UNDAMPED",
+    "Damping",
     "ZeroScores",
     "Layer",
     "Masks_co",
@@ -36,6 +41,7 @@ __all__ = [
     "Step",
     "apply_masks",
     "check_not_sharded",
+    "damping_from",
     "has_parts",
     "joined",
     "layers_of",

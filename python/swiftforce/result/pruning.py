@@ -52,6 +52,8 @@ class Pruning(PruningRecord[Masks_co]):
     zeros : ZeroScores, optional
         Tensors whose every score was zero at the first step, and the tensors of zeros that cause
         it; None where this is not known.
+    damping : Damping
+        What kept the search from replacing most of its mask in each step.
     """
 
     @property
@@ -104,6 +106,8 @@ class Pruning(PruningRecord[Masks_co]):
             "method": self.method,
             "schedule": self.schedule,
             "seed": self.seed,
+            "damping": asdict(self.damping),
+            "objective": _json_value(self.objective),
             "size": self.size,
             "keep": self.keep,
             "sparsity": self.sparsity,

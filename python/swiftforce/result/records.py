@@ -39,11 +39,17 @@ class Step:
     threshold : float
         The smallest kept score.
     saliency : float
-        Sum of the kept scores: the objective of FORCE.
+        Sum of the kept scores. If the search is damped, these are averages, and those of removed
+        weights are multiplied by the factor.
     total_saliency : float
         Sum of the scores of all candidates.
     gradient_norm : float
         Euclidean norm of all gradients; 0 where the method reads none.
+    objective : float, optional
+        The objective of FORCE at the masks of this step, by the gradients of the step after it:
+        ``S(c)``, the sum of ``| w_i dL/dw_i (w * c) |`` over the kept weights. For ``grasp_it`` the
+        sum of squared gradients instead. None while no gradients were taken at these masks, as in
+        the last step, unless the search was asked for its objective.
     layer_kept : tuple of int
         Weights kept of each tensor, as passed. With ranks, of the tensors on this rank, or of whole
         tensors if these are pieces; all other fields are of all ranks.
@@ -64,11 +70,43 @@ class Step:
     total_saliency: float
     gradient_norm: float
     layer_kept: tuple[int, ...]
+    objective: float | None = None
 
     @property
     def degenerate(self) -> bool:
         """Whether some of the kept weights were chosen by their positions, not their scores."""
         return self.arbitrary > 0
+
+
+@dataclass(frozen=True)
+class Damping:
+    """What keeps a search from replacing most of its mask in each step.
+
+    Attributes
+    ----------
+    momentum : float
+        Factor of the averages of scores so far; 0: scores are not averaged.
+    removed_factor : float
+        Factor of the scores of removed weights; 0: they do not return.
+    nested_from : int, optional
+        The first step from which removed weights do not return.
+    """
+
+    momentum: float = 0.0
+    removed_factor: float = 1.0
+    nested_from: int | None = None
+
+    def __str__(self) -> str:
+        """The settings that are not the defaults; empty if all are."""
+        parts = {
+            f"momentum {self.momentum:g}": self.momentum > 0,
+            f"removed factor {self.removed_factor:g}": self.removed_factor < 1,
+            f"nested from step {self.nested_from}": self.nested_from is not None,
+        }
+        return ", ".join(part for part, is_set in parts.items() if is_set)
+
+
+UNDAMPED = Damping()
 
 
 @dataclass(frozen=True)
@@ -173,6 +211,8 @@ class PruningRecord(Generic[Masks_co]):
     zeros : ZeroScores, optional
         Tensors whose every score was zero at the first step, and the tensors of zeros that cause
         it; None where this is not known.
+    damping : Damping
+        What kept the search from replacing most of its mask in each step.
     """
 
     masks: Masks_co
@@ -183,6 +223,7 @@ class PruningRecord(Generic[Masks_co]):
     schedule: str
     scope: Scope | None = None
     zeros: ZeroScores | None = None
+    damping: Damping = UNDAMPED
 
     @property
     def size(self) -> int:
@@ -215,6 +256,11 @@ class PruningRecord(Generic[Masks_co]):
         return len(self.history)
 
     @property
+    def objective(self) -> float | None:
+        """The objective of FORCE at the masks, if the search was asked for it; see `Step`."""
+        return self.history[-1].objective
+
+    @property
     def degenerate(self) -> bool:
         """Whether some weights of the final masks were chosen by their positions."""
         return self.history[-1].degenerate
@@ -227,9 +273,10 @@ def masks_of(masks: PruningRecord[Any] | Any) -> Any:  # noqa: ANN401 - of any s
 
 def step_of(report: dict[str, Any]) -> Step:
     """The step of a report of the core, whose entries have the names of the fields."""
+    report.pop("objective_before", None)
     step = object.__new__(Step)
     # Faster than Step(**report): a frozen class sets its fields one by one.
-    step.__dict__.update(report)
+    step.__dict__.update({"objective": None, **report})
     return step
 
 

@@ -20,7 +20,9 @@ from swiftforce.result.records import Step
 COUNTS = "layer_kept"
 
 _SUMS = ("threshold", "saliency", "total_saliency", "gradient_norm")
-_FIELDS = {field.name for field in fields(Step)} - {COUNTS}
+#: Known later than the others, and by files of format version 3 alone.
+_OBJECTIVE = "objective"
+_FIELDS = {field.name for field in fields(Step)} - {COUNTS, _OBJECTIVE}
 #: Fields of which the first never exceeds the second.
 _ORDERED = (
     ("keep", "candidates"),
@@ -34,7 +36,8 @@ _ORDERED = (
 
 def packed_steps(history: Sequence[Step]) -> tuple[dict[str, Array], list[dict[str, Any]]]:
     """The array and the JSON from which `unpacked_steps` makes the same steps."""
-    entries = [{name: getattr(step, name) for name in sorted(_FIELDS)} for step in history]
+    names = sorted(_FIELDS | {_OBJECTIVE})
+    entries = [{name: getattr(step, name) for name in names} for step in history]
     if not history:
         return {}, entries
     most = max(max(step.layer_kept, default=0) for step in history)
@@ -85,13 +88,15 @@ def _entry(entry: object, position: int) -> dict[str, Any]:
     if not isinstance(entry, dict):
         raise ValueError(f"step {position} of the history is {checks.shown(entry)}")
     found = {"passes" if name == "readings" else name: value for name, value in entry.items()}
-    if unknown := found.keys() - _FIELDS - {COUNTS}:
+    if unknown := found.keys() - _FIELDS - {COUNTS, _OBJECTIVE}:
         raise ValueError(f"step {position} of the history has {checks.shown(sorted(unknown))}")
     if missing := _FIELDS - found.keys():
         raise ValueError(f"step {position} of the history has no {', '.join(sorted(missing))}")
     for name in _FIELDS:
         check = checks.number if name in _SUMS else checks.whole
         found[name] = check(found[name], f"{name} of step {position}")
+    if found.setdefault(_OBJECTIVE, None) is not None:
+        found[_OBJECTIVE] = checks.number(found[_OBJECTIVE], f"{_OBJECTIVE} of step {position}")
     if found["step"] != position:
         raise ValueError(f"step {found['step']} stands at position {position} of the history")
     for less, more in _ORDERED:

@@ -1,8 +1,8 @@
-"""The arrays that a search writes: two alternating sets of masks, and the masked weights."""
+"""The arrays that a search writes: two sets of masks, the masked weights, averages of scores."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from swiftforce.inputs import MASK, Array, Arrays, Tensors, lies_in, read_only, 
 
 
 class SearchBuffers:
-    """The masks of a search's last two steps, and its masked weights.
+    """The masks of a search's last two steps, its masked weights, and averages of its scores.
 
     A step never writes over the masks that it starts from, so a step that fails changes nothing.
 
@@ -24,11 +24,16 @@ class SearchBuffers:
     needs_masked : bool
         Whether a step takes gradients at masked weights. One that begins with all weights, and
         takes one step, does not.
+    averages : bool
+        Whether scores are averaged over the steps.
 
     Attributes
     ----------
     masked : tuple of array, or None
         The masked weights; None if no step needs them, or if they are not wanted.
+    averages : tuple of array, or None
+        The averages of scores so far: float64 for weights of that type, else float32. A step
+        writes them in place, once it is certain that it succeeds.
 
     Raises
     ------
@@ -43,6 +48,7 @@ class SearchBuffers:
         masked_weights: Arrays | Literal[False] | None,
         *,
         needs_masked: bool,
+        averages: bool,
     ) -> None:
         self._tensors = tensors
         #: The first step whose masks there are: 0 for a search that begins at masks.
@@ -55,6 +61,11 @@ class SearchBuffers:
         elif needs_masked and masked_weights is not False:
             self.masked = self._given(masked_weights)
         self._written = [] if self.masked is None else spans(self.masked)
+        self.averages: tuple[Array, ...] | None = None
+        if averages:
+            self.averages = tuple(
+                [np.zeros(array.shape, average_dtype(array.dtype)) for array in tensors.arrays]
+            )
 
     def _given(self, masked_weights: Arrays) -> tuple[Array, ...]:
         """The caller's arrays for masked weights."""
@@ -69,8 +80,15 @@ class SearchBuffers:
                 )
         return masked
 
-    def restore(self, step: int, masks: tuple[Array, ...] | None) -> None:
-        """Take over the masks after so many steps, and write the masked weights."""
+    def restore(
+        self,
+        step: int,
+        masks: tuple[Array, ...] | None,
+        averages: tuple[Array, ...] | None = None,
+    ) -> None:
+        """Take over masks and averages after so many steps, and write the masked weights."""
+        if averages is not None:
+            self.averages = averages
         if masks is not None:
             self._first = min(self._first, step)
             self._masks = {step % 2: masks}
@@ -133,3 +151,8 @@ class SearchBuffers:
             gradient.copy() if lies_in(gradient, self._written) else gradient
             for gradient in gradients
         )
+
+
+def average_dtype(weights: np.dtype[Any]) -> np.dtype[Any]:
+    """The type of the averages of scores of weights of this type."""
+    return np.dtype(np.float64 if weights == np.float64 else np.float32)

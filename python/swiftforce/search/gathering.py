@@ -1,4 +1,4 @@
-"""Whole tensors of which each rank has a part: their masks on one rank, digests of their values.
+"""Whole tensors of which each rank has a part: masks, averages and digests of them on one rank.
 
 Ranks exchange sums alone. A rank adds what it has and zeros for the rest.
 """
@@ -14,6 +14,7 @@ import numpy as np
 
 from swiftforce.inputs import FLOATS, Array, Tensors
 from swiftforce.search.agreement import Agreement, Integers, RankSums
+from swiftforce.search.buffers import average_dtype
 from swiftforce.search.pieces import Block, halves, joined
 from swiftforce.search.shards import Shard, checked_offset
 
@@ -149,6 +150,56 @@ def gathered_masks(
     return tuple(
         word.view(np.uint8)[: -(-size // 8)] for word, size in zip(words, wholes.sizes, strict=True)
     )
+
+
+def gathered_averages(
+    shard: Shard, averages: Sequence[Array], wholes: Wholes
+) -> tuple[Array, ...] | None:
+    """The averages of scores of the whole tensors, flat, on the first rank; None on the others.
+
+    A number that is not negative has the bits of an integer that is not negative, of which one rank
+    has it and the others add zeros.
+    """
+    most = _CHUNK // _BITS
+    with Agreement(shard.communicator):
+        sums = RankSums(shard.communicator, most)
+        types = [average_dtype(np.dtype(_stored(dtype))) for dtype in wholes.dtypes]
+        found = None
+        if shard.communicator.rank == 0:
+            found = tuple(map(np.empty, wholes.sizes, types))
+
+    def write(numbers: Integers, index: int, first: int, count: int) -> None:
+        own = index - wholes.first
+        if not 0 <= own < len(wholes.blocks):
+            return
+        block, values = wholes.blocks[own], averages[own].reshape(-1)
+        begin, end = block.before(first), block.before(first + count)
+        numbers[:] = 0
+        bits = values[begin:end].view(f"i{values.dtype.itemsize}")
+        numbers[block.positions(begin, end - begin) - first] = bits
+
+    for index, (size, dtype) in enumerate(zip(wholes.sizes, types, strict=True)):
+        for first in range(0, size, most):
+            count = min(most, size - first)
+            bits = sums(partial(write, index=index, first=first, count=count), count)
+            if found is not None:
+                part = bits.astype(f"i{dtype.itemsize}").view(dtype)
+                found[index][first : first + count] = part
+    return found
+
+
+def _stored(dtype: str) -> str:
+    """A type that numpy knows without ml_dtypes, and whose averages are of the same type."""
+    return "float64" if dtype == "float64" else "float32"
+
+
+def own_average(whole: Array, block: Block, shape: tuple[int, ...]) -> Array:
+    """The part of this rank in the flat averages of a whole tensor."""
+    own = np.empty(block.size, whole.dtype)
+    for first in range(0, block.size, _CHUNK):
+        positions = block.positions(first, min(_CHUNK, block.size - first))
+        own[first : first + _CHUNK] = whole[positions]
+    return own.reshape(shape)
 
 
 def own_mask(packed: Array, block: Block, shape: tuple[int, ...]) -> Array:

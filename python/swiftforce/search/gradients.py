@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from swiftforce.errors import MissingGradientsError, StructureError, UnsupportedTypeError
+from swiftforce.errors import (
+    HyperparameterError,
+    MissingGradientsError,
+    StructureError,
+    UnsupportedTypeError,
+)
 from swiftforce.inputs import Array, Arrays, Tensors
 from swiftforce.search.options import Gradients
 
@@ -28,14 +33,34 @@ def check_gradients(gradients: Gradients | Arrays | None, method: str, steps: in
         )
 
 
-def needed_gradients(gradients: Gradients | Arrays | None, method: str) -> Any:  # noqa: ANN401
-    """The caller's function, or what it offers for a method that reads fewer gradients.
+def check_objective(
+    gradients: Gradients | Arrays | None, method: str, *, needs_gradients: bool
+) -> None:
+    """Refuse to measure an objective without new gradients.
 
-    Iterative SNIP multiplies the gradients of survivors by the weights, so it needs none of weights
-    that are zero. A function may have an ``of_nonzero`` that leaves those out, as that of
+    Raises
+    ------
+    HyperparameterError, MissingGradientsError
+    """
+    if not needs_gradients:
+        raise HyperparameterError(
+            f"objective is for methods that score by gradients, which {method} does not: leave it "
+            "out"
+        )
+    if not callable(gradients):
+        raise MissingGradientsError(
+            f"the objective needs new gradients, at the masks that {method} finds: {_EXPECTED}"
+        )
+
+
+def needed_gradients(gradients: Gradients | Arrays | None, *, of_kept: bool) -> Any:  # noqa: ANN401
+    """The caller's function, or what it offers for a step that reads fewer gradients.
+
+    A step in which survivors alone compete by products with the weights needs no gradients of
+    weights that are zero. A function may have an ``of_nonzero`` that leaves those out, as that of
     `swiftforce.nn.Network.gradients_on` has.
     """
-    if method != "iterative_snip" or not callable(gradients):
+    if not of_kept or not callable(gradients):
         return gradients
     return getattr(gradients, "of_nonzero", gradients)
 

@@ -45,6 +45,16 @@ class MaskSearch(SearchState[Masks_co]):
     seed : int
         Seed of random scores, in 0 ... 2**64 - 1. The same seed gives the same scores on every
         machine.
+    momentum : float
+        Factor, in [0, 1), of the averages of scores over the steps so far: weights compete by
+        ``average = momentum * average + score``. It takes 4 bytes per weight, 8 for float64. By
+        default by the scores of the step alone.
+    nested_from : int or float, optional
+        The step, counted from 1, from which removed weights stay removed; or a share of the steps,
+        in (0, 1), after which they do. By default they may return in every step.
+    removed_factor : float
+        Factor, in [0, 1], of the scores of removed weights: 1 as in the paper; 0 and they stay
+        removed, as by ``iterative_snip``.
     masked_weights : structure of the weights or False, optional
         Where a search of several steps writes the masked weights, from its first step on; arrays
         of its own by default. Pass the arrays that a model computes with, and a copy of them as
@@ -69,6 +79,9 @@ class MaskSearch(SearchState[Masks_co]):
     SparsityError, KeepError, StepsError, ScheduleError, SeedError, UnknownNameError
         If an argument is out of range, or a name is not known: the message says what there is.
         Also if more weights were to be kept than `initial_masks` keep.
+    HyperparameterError
+        If one of `momentum`, `nested_from` and `removed_factor` is out of range, or is not for the
+        method.
     WeightsDifferError
         If `initial_masks` is a result for other weights.
     ShapeError, StructureError, UnsupportedTypeError, LayoutError, OverlapError
@@ -90,7 +103,8 @@ class MaskSearch(SearchState[Masks_co]):
     -----
     Do not change the weights during the search. Calls from several threads take turns. Extra
     memory: masks (a byte per weight) and, for searches of several steps, the masks of the step
-    before and a copy of the weights, masked. Later steps overwrite `masks` and `masked_weights`.
+    before and a copy of the weights, masked; with momentum, an average for each weight, float64 for
+    weights of that type, else float32. Later steps overwrite `masks` and `masked_weights`.
 
     Examples
     --------
@@ -135,6 +149,9 @@ class MaskSearch(SearchState[Masks_co]):
         steps: int | None = None,
         schedule: Schedule = ...,
         seed: int = 0,
+        momentum: float = 0.0,
+        nested_from: float | None = None,
+        removed_factor: float = 1.0,
         masked_weights: Arrays | Literal[False] | None = None,
         initial_masks: PruningRecord[Any] | Arrays | None = None,
         communicator: Communicator | None = None,
@@ -151,6 +168,9 @@ class MaskSearch(SearchState[Masks_co]):
         steps: int | None = None,
         schedule: Schedule = "exponential",
         seed: int = 0,
+        momentum: float = 0.0,
+        nested_from: float | None = None,
+        removed_factor: float = 1.0,
         masked_weights: Arrays | Literal[False] | None = None,
         initial_masks: PruningRecord[Any] | Arrays | None = None,
         communicator: Communicator | None = None,
@@ -164,6 +184,9 @@ class MaskSearch(SearchState[Masks_co]):
             steps=steps,
             schedule=schedule,
             seed=seed,
+            momentum=momentum,
+            nested_from=nested_from,
+            removed_factor=removed_factor,
             masked_weights=masked_weights,
             initial_masks=initial_masks,
             communicator=communicator,
@@ -246,12 +269,53 @@ class MaskSearch(SearchState[Masks_co]):
         """
         return self._turns.take(lambda: self._step(grads))
 
+    def objective(self, grads: Arrays | None = None) -> float:
+        """Measure the objective of FORCE at the masks so far: ``S(c)``, which it maximises.
+
+        The sum of ``| w_i dL/dw_i (w * c) |`` over the kept weights, with w the dense weights and c
+        the masks. For ``grasp_it`` the sum of squared gradients instead. A step measures it by its
+        own gradients for the step before (`Step.objective`); this is for the last step. The search
+        takes no step, and `history` has the number.
+
+        Parameters
+        ----------
+        grads : structure of the weights, of any of their types
+            Gradients of the loss at `masked_weights`, averaged over the batches of the step.
+            Dense: also where a weight is removed, since that is what lets FORCE bring it back.
+            Arrays that are not C-contiguous are copied.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        SearchDoneError
+            Before the first step.
+        MissingGradientsError
+            If the method scores by gradients and none are passed.
+        NonFiniteError, ShapeError, StructureError, UnsupportedTypeError, RankFailedError
+            As for `step`.
+
+        Examples
+        --------
+        >>> import numpy as np, swiftforce as sf
+        >>> weights = np.float32([3, -1, 2, 4])
+        >>> search = sf.MaskSearch(weights, keep=2, steps=1)
+        >>> search.step(weights).saliency  # by the gradients at all weights
+        25.0
+        >>> search.objective(weights - 1), search.history[-1].objective  # at those that are kept
+        (18.0, 18.0)
+        """
+        return self._turns.take(lambda: self._objective(grads))
+
     def save(self, path: str | os.PathLike[str], *, label: str = "") -> None:
         """Write the search as it is to a safetensors file; `resume` continues it from there.
 
-        The file has a bit per weight for the masks, what the steps did, and a digest of the
-        weights, which it does not have. If several ranks share the search, all call this, and the
-        first one writes a single file, of whole tensors. Any number of ranks can continue.
+        The file has a bit per weight for the masks, averages of scores if the search has momentum,
+        what the steps did, and a digest of the weights, which it does not have. If several ranks
+        share the search, all call this, and the first one writes a single file, of whole tensors.
+        Any number of ranks can continue.
 
         Parameters
         ----------
@@ -345,6 +409,9 @@ class MaskSearch(SearchState[Masks_co]):
                     method=cast(MethodName, saved.method),
                     schedule=saved.keeps,
                     seed=saved.seed,
+                    momentum=saved.damping.momentum,
+                    nested_from=saved.damping.nested_from,
+                    removed_factor=saved.damping.removed_factor,
                     masked_weights=masked_weights,
                     communicator=communicator,
                     pieces=pieces,

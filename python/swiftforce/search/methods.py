@@ -45,7 +45,11 @@ def prune(
     steps: int | None = None,
     schedule: Schedule = ...,
     seed: int = 0,
+    momentum: float = 0.0,
+    nested_from: float | None = None,
+    removed_factor: float = 1.0,
     initial_masks: PruningRecord[Any] | Arrays | None = None,
+    objective: bool = False,
     progress: bool | None = None,
 ) -> Pruning[Any]: ...
 def prune(
@@ -58,7 +62,11 @@ def prune(
     steps: int | None = None,
     schedule: Schedule = "exponential",
     seed: int = 0,
+    momentum: float = 0.0,
+    nested_from: float | None = None,
+    removed_factor: float = 1.0,
     initial_masks: PruningRecord[Any] | Arrays | None = None,
+    objective: bool = False,
     progress: bool | None = None,
 ) -> Pruning[Any]:
     """Find masks by the method of the given name.
@@ -89,10 +97,22 @@ def prune(
     seed : int
         Seed of random scores, in 0 ... 2**64 - 1. The same seed gives the same scores on every
         machine.
+    momentum : float
+        Factor, in [0, 1), of the averages of scores over the steps so far: weights compete by
+        ``average = momentum * average + score``. It takes 4 bytes per weight, 8 for float64. By
+        default by the scores of the step alone.
+    nested_from : int or float, optional
+        The step, counted from 1, from which removed weights stay removed; or a share of the steps,
+        in (0, 1), after which they do. By default they may return in every step.
+    removed_factor : float
+        Factor, in [0, 1], of the scores of removed weights: 1 as in the paper; 0 and they stay
+        removed, as by ``iterative_snip``.
     initial_masks : Pruning, or structure of the weights, of bool, optional
         Masks to begin at, True where a weight is kept, as if a step had found them: the first
         gradients are those of the masked weights, and a named schedule falls from as many weights
         as they keep. `sparsity` and `keep` are still of all weights. Not for methods of one step.
+    objective : bool
+        Whether to take gradients once more, at the masks found, for the objective of the result.
     progress : bool, optional
         Whether to show a progress bar. By default one appears once the call has taken two seconds,
         if standard error is a terminal or a notebook and tqdm is installed.
@@ -106,12 +126,15 @@ def prune(
     ------
     SparsityError, KeepError, StepsError, ScheduleError, SeedError, UnknownNameError
         If an argument is out of range, or a name is not known.
+    HyperparameterError
+        If one of `momentum`, `nested_from`, `removed_factor` and `objective` is out of range, or is
+        not for the method.
         Also if more weights were to be kept than `initial_masks` keep.
     WeightsDifferError
         If `initial_masks` is a result for other weights.
     MissingGradientsError
         If the method needs gradients and none are passed, or if `gradients` returns None, or is
-        arrays for a search of several steps.
+        arrays for a search of several steps or with `objective`.
     NonFiniteError
         If a weight or a gradient is NaN or infinite: the message names the tensor.
     ShapeError, StructureError, UnsupportedTypeError, LayoutError, OverlapError
@@ -146,6 +169,10 @@ def prune(
         steps=steps,
         schedule=schedule,
         seed=seed,
+        momentum=momentum,
+        nested_from=nested_from,
+        removed_factor=removed_factor,
         initial_masks=initial_masks,
+        objective=objective,
         progress=progress,
     )

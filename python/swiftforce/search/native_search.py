@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from swiftforce import _core
-from swiftforce.errors import RankFailedError
+from swiftforce.errors import RankFailedError, SwiftForceError
 from swiftforce.inputs import Array, Tensors, case_number
 from swiftforce.native import native_call, public_error
-from swiftforce.result import Layer, Step, layers_of, step_of
+from swiftforce.result import Damping, Layer, Step, layers_of, step_of
 from swiftforce.search.agreement import Watch, rank_failure
 from swiftforce.search.shards import Shard
 
@@ -27,6 +29,8 @@ class NativeSearch:
     seed : int
     shard : Shard, optional
         This rank's part, if several ranks hold the weights.
+    damping : Damping
+        Its step is one of `keeps`.
     history : sequence of Step
         The steps that were taken before: the search continues after them.
     initial : int, optional
@@ -47,6 +51,7 @@ class NativeSearch:
         *,
         seed: int,
         shard: Shard | None,
+        damping: Damping,
         history: Sequence[Step] = (),
         initial: int | None = None,
     ) -> None:
@@ -54,6 +59,8 @@ class NativeSearch:
         self._shard = shard
         # The core has no record of earlier steps.
         self._steps = {step.step: step for step in history}
+        #: The objective at the masks of a step, which later gradients tell.
+        self._objectives: dict[int, float] = {}
         self._before = () if initial is None else (initial,)
         numbers = (*self._before, *keeps)
         try:
@@ -67,6 +74,9 @@ class NativeSearch:
                 seed,
                 0 if shard is None else shard.total,
                 len(self._before) + len(history),
+                damping.momentum,
+                damping.removed_factor,
+                0 if damping.nested_from is None else damping.nested_from + len(self._before),
             )
         except _core.NativeError as error:
             raise public_error(error, tensors.label) from None
@@ -85,8 +95,21 @@ class NativeSearch:
                 report = _core.search_report(
                     self._handle, position + len(self._before), len(self._tensors.arrays)
                 )
-            self._steps[position] = step_of({**report, "step": position})
+            self._record(position, report)
         return self._steps[position]
+
+    def _record(self, position: int, report: dict[str, Any]) -> Step:
+        """Keep what a step reports, and the objective before it, at the masks of the last one."""
+        self.set_objective(position - 1, report["objective_before"])
+        known = {"step": position, "objective": self._objectives.get(position)}
+        step = self._steps[position] = step_of({**report, **known})
+        return step
+
+    def set_objective(self, position: int, objective: float) -> None:
+        """Add the objective at the masks of a step to its record."""
+        self._objectives[position] = objective
+        if position in self._steps:
+            self._steps[position] = replace(self._steps[position], objective=objective)
 
     def step(
         self,
@@ -95,6 +118,7 @@ class NativeSearch:
         before: tuple[Array, ...] | None,
         after: tuple[Array, ...],
         masked: tuple[Array, ...] | None,
+        averages: tuple[Array, ...] | None,
         watch: Watch,
     ) -> Step:
         """Take the step at a position: from the masks before it, write those after it.
@@ -105,6 +129,8 @@ class NativeSearch:
             The masks of the previous step; None if the search begins with all weights.
         after, masked : tuple of array
             Where the masks and, if given, the masked weights are written.
+        averages : tuple of array, optional
+            The averages of scores, if the search has any: read and, if the step succeeds, written.
         watch : Watch
             The one that this is called in: from the first sum on, the core tells the other ranks.
         """
@@ -117,18 +143,47 @@ class NativeSearch:
                 before,
                 after,
                 masked,
+                averages,
                 None if shard is None else partial(shard.sum, watch),
                 None if shard is None else shard.starts,
                 None if shard is None else shard.loops,
             )
         except _core.NativeError as error:
-            found = public_error(error, self._tensors.label)
-            if watch.failed and isinstance(found, RankFailedError):
-                found = rank_failure(watch.failed)
-            raise found from None
-        report["step"] = position
-        step = self._steps[position] = step_of(report)
-        return step
+            raise self._refusal(error, watch) from None
+        return self._record(position, report)
+
+    def _refusal(self, error: _core.NativeError, watch: Watch) -> SwiftForceError:
+        """What the core refused, as the public error; that of another rank names the rank."""
+        found = public_error(error, self._tensors.label)
+        if watch.failed and isinstance(found, RankFailedError):
+            return rank_failure(watch.failed)
+        return found
+
+    def objective(
+        self, gradients: tuple[Array, ...] | None, masks: tuple[Array, ...], watch: Watch
+    ) -> float:
+        """The sum of the method's scores over the kept weights of all ranks.
+
+        Parameters
+        ----------
+        masks : tuple of array
+            Those of the last step, at which the gradients were taken.
+        watch : Watch
+            The one that this is called in.
+        """
+        shard = self._shard
+        try:
+            return _core.search_objective(
+                self._handle,
+                self._tensors.arrays,
+                gradients,
+                masks,
+                None if shard is None else partial(shard.sum, watch),
+                None if shard is None else shard.starts,
+                None if shard is None else shard.loops,
+            )
+        except _core.NativeError as error:
+            raise self._refusal(error, watch) from None
 
     def layers(self, step: Step) -> tuple[Layer, ...]:
         """What a step left of each tensor; for pieces, of each whole tensor."""

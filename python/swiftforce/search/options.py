@@ -40,11 +40,20 @@ class StepOptions(KeepOptions, total=False):
 
     steps: int | None
     schedule: Schedule
+    momentum: float
     initial_masks: PruningRecord[Any] | Arrays | None
+    objective: bool
     progress: bool | None
 
 
-class PruneOptions(StepOptions, total=False):
+class FreeOptions(StepOptions, total=False):
+    """Options of a method by which removed weights may return."""
+
+    nested_from: float | None
+    removed_factor: float
+
+
+class PruneOptions(FreeOptions, total=False):
     """Options of `prune`."""
 
     method: MethodName
@@ -58,6 +67,9 @@ class SearchOptions(KeepOptions, total=False):
     steps: int | None
     schedule: Schedule
     seed: int
+    momentum: float
+    nested_from: float | None
+    removed_factor: float
     masked_weights: Arrays | Literal[False] | None
     initial_masks: PruningRecord[Any] | Arrays | None
     communicator: Communicator | None

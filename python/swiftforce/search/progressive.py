@@ -16,26 +16,26 @@ from typing import Any, Unpack, overload
 
 from swiftforce.inputs import Array, Arrays, Mask
 from swiftforce.result import Pruning, PruningRecord
-from swiftforce.search.options import Gradients, Key, StepOptions
+from swiftforce.search.options import FreeOptions, Gradients, Key, StepOptions
 from swiftforce.search.run import run
 from swiftforce.search.schedule import Schedule
 
 
 @overload
 def force(
-    weights: Mapping[Key, Array], gradients: Gradients | Arrays, **options: Unpack[StepOptions]
+    weights: Mapping[Key, Array], gradients: Gradients | Arrays, **options: Unpack[FreeOptions]
 ) -> Pruning[dict[Key, Mask]]: ...
 @overload
 def force(
-    weights: list[Array], gradients: Gradients | Arrays, **options: Unpack[StepOptions]
+    weights: list[Array], gradients: Gradients | Arrays, **options: Unpack[FreeOptions]
 ) -> Pruning[list[Mask]]: ...
 @overload
 def force(
-    weights: tuple[Array, ...], gradients: Gradients | Arrays, **options: Unpack[StepOptions]
+    weights: tuple[Array, ...], gradients: Gradients | Arrays, **options: Unpack[FreeOptions]
 ) -> Pruning[tuple[Mask, ...]]: ...
 @overload
 def force(
-    weights: Array, gradients: Gradients | Arrays, **options: Unpack[StepOptions]
+    weights: Array, gradients: Gradients | Arrays, **options: Unpack[FreeOptions]
 ) -> Pruning[Mask]: ...
 @overload
 def force(
@@ -46,7 +46,11 @@ def force(
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = ...,
+    momentum: float = 0.0,
+    nested_from: float | None = None,
+    removed_factor: float = 1.0,
     initial_masks: PruningRecord[Any] | Arrays | None = None,
+    objective: bool = False,
     progress: bool | None = None,
 ) -> Pruning[Any]: ...
 def force(
@@ -57,7 +61,11 @@ def force(
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
+    momentum: float = 0.0,
+    nested_from: float | None = None,
+    removed_factor: float = 1.0,
     initial_masks: PruningRecord[Any] | Arrays | None = None,
+    objective: bool = False,
     progress: bool | None = None,
 ) -> Pruning[Any]:
     """Find masks by FORCE: in each step all weights compete, so a removed weight may return.
@@ -85,10 +93,22 @@ def force(
     schedule : str or sequence
         How the number of kept weights falls from step to step: one of `schedules`, or a list of
         your own (see `schedule_keeps`).
+    momentum : float
+        Factor, in [0, 1), of the averages of scores over the steps so far: weights compete by
+        ``average = momentum * average + score``. It takes 4 bytes per weight, 8 for float64. By
+        default by the scores of the step alone.
+    nested_from : int or float, optional
+        The step, counted from 1, from which removed weights stay removed; or a share of the steps,
+        in (0, 1), after which they do. By default they may return in every step.
+    removed_factor : float
+        Factor, in [0, 1], of the scores of removed weights: 1 as in the paper; 0 and they stay
+        removed, as by ``iterative_snip``.
     initial_masks : Pruning, or structure of the weights, of bool, optional
         Masks to begin at, True where a weight is kept, as if a step had found them: the first
         gradients are those of the masked weights, and a named schedule falls from as many weights
         as they keep. `sparsity` and `keep` are still of all weights. Not for methods of one step.
+    objective : bool
+        Whether to take gradients once more, at the masks found, for the objective of the result.
     progress : bool, optional
         Whether to show a progress bar. By default one appears once the call has taken two seconds,
         if standard error is a terminal or a notebook and tqdm is installed.
@@ -100,13 +120,14 @@ def force(
 
     Raises
     ------
-    SparsityError, KeepError, StepsError, ScheduleError, UnknownNameError
+    SparsityError, KeepError, StepsError, ScheduleError, HyperparameterError, UnknownNameError
         If an argument is out of range, or a name is not known.
         Also if more weights were to be kept than `initial_masks` keep.
     WeightsDifferError
         If `initial_masks` is a result for other weights.
     MissingGradientsError
-        If `gradients` returns None, or is arrays for a search of several steps.
+        If `gradients` returns None, or is arrays for a search of several steps or with
+        `objective`.
     NonFiniteError
         If a weight or a gradient is NaN or infinite: the message names the tensor.
     ShapeError, StructureError, UnsupportedTypeError, LayoutError, OverlapError
@@ -143,7 +164,11 @@ def force(
         keep=keep,
         steps=steps,
         schedule=schedule,
+        momentum=momentum,
+        nested_from=nested_from,
+        removed_factor=removed_factor,
         initial_masks=initial_masks,
+        objective=objective,
         progress=progress,
     )
 
@@ -173,7 +198,9 @@ def iterative_snip(
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = ...,
+    momentum: float = 0.0,
     initial_masks: PruningRecord[Any] | Arrays | None = None,
+    objective: bool = False,
     progress: bool | None = None,
 ) -> Pruning[Any]: ...
 def iterative_snip(
@@ -184,7 +211,9 @@ def iterative_snip(
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
+    momentum: float = 0.0,
     initial_masks: PruningRecord[Any] | Arrays | None = None,
+    objective: bool = False,
     progress: bool | None = None,
 ) -> Pruning[Any]:
     """Find masks by Iterative SNIP: only survivors compete, so a removed weight never returns.
@@ -212,10 +241,16 @@ def iterative_snip(
     schedule : str or sequence
         How the number of kept weights falls from step to step: one of `schedules`, or a list of
         your own (see `schedule_keeps`).
+    momentum : float
+        Factor, in [0, 1), of the averages of scores over the steps so far: weights compete by
+        ``average = momentum * average + score``. It takes 4 bytes per weight, 8 for float64. By
+        default by the scores of the step alone.
     initial_masks : Pruning, or structure of the weights, of bool, optional
         Masks to begin at, True where a weight is kept, as if a step had found them: the first
         gradients are those of the masked weights, and a named schedule falls from as many weights
         as they keep. `sparsity` and `keep` are still of all weights. Not for methods of one step.
+    objective : bool
+        Whether to take gradients once more, at the masks found, for the objective of the result.
     progress : bool, optional
         Whether to show a progress bar. By default one appears once the call has taken two seconds,
         if standard error is a terminal or a notebook and tqdm is installed.
@@ -227,13 +262,14 @@ def iterative_snip(
 
     Raises
     ------
-    SparsityError, KeepError, StepsError, ScheduleError, UnknownNameError
+    SparsityError, KeepError, StepsError, ScheduleError, HyperparameterError, UnknownNameError
         If an argument is out of range, or a name is not known.
         Also if more weights were to be kept than `initial_masks` keep.
     WeightsDifferError
         If `initial_masks` is a result for other weights.
     MissingGradientsError
-        If `gradients` returns None, or is arrays for a search of several steps.
+        If `gradients` returns None, or is arrays for a search of several steps or with
+        `objective`.
     NonFiniteError
         If a weight or a gradient is NaN or infinite: the message names the tensor.
     ShapeError, StructureError, UnsupportedTypeError, LayoutError, OverlapError
@@ -269,7 +305,9 @@ def iterative_snip(
         keep=keep,
         steps=steps,
         schedule=schedule,
+        momentum=momentum,
         initial_masks=initial_masks,
+        objective=objective,
         progress=progress,
     )
 
@@ -299,7 +337,9 @@ def grasp_it(
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = ...,
+    momentum: float = 0.0,
     initial_masks: PruningRecord[Any] | Arrays | None = None,
+    objective: bool = False,
     progress: bool | None = None,
 ) -> Pruning[Any]: ...
 def grasp_it(
@@ -310,7 +350,9 @@ def grasp_it(
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
+    momentum: float = 0.0,
     initial_masks: PruningRecord[Any] | Arrays | None = None,
+    objective: bool = False,
     progress: bool | None = None,
 ) -> Pruning[Any]:
     """Find masks by the paper's GRASP-It: survivors compete by their squared gradients.
@@ -338,10 +380,16 @@ def grasp_it(
     schedule : str or sequence
         How the number of kept weights falls from step to step: one of `schedules`, or a list of
         your own (see `schedule_keeps`).
+    momentum : float
+        Factor, in [0, 1), of the averages of scores over the steps so far: weights compete by
+        ``average = momentum * average + score``. It takes 4 bytes per weight, 8 for float64. By
+        default by the scores of the step alone.
     initial_masks : Pruning, or structure of the weights, of bool, optional
         Masks to begin at, True where a weight is kept, as if a step had found them: the first
         gradients are those of the masked weights, and a named schedule falls from as many weights
         as they keep. `sparsity` and `keep` are still of all weights. Not for methods of one step.
+    objective : bool
+        Whether to take gradients once more, at the masks found, for the objective of the result.
     progress : bool, optional
         Whether to show a progress bar. By default one appears once the call has taken two seconds,
         if standard error is a terminal or a notebook and tqdm is installed.
@@ -353,13 +401,14 @@ def grasp_it(
 
     Raises
     ------
-    SparsityError, KeepError, StepsError, ScheduleError, UnknownNameError
+    SparsityError, KeepError, StepsError, ScheduleError, HyperparameterError, UnknownNameError
         If an argument is out of range, or a name is not known.
         Also if more weights were to be kept than `initial_masks` keep.
     WeightsDifferError
         If `initial_masks` is a result for other weights.
     MissingGradientsError
-        If `gradients` returns None, or is arrays for a search of several steps.
+        If `gradients` returns None, or is arrays for a search of several steps or with
+        `objective`.
     NonFiniteError
         If a weight or a gradient is NaN or infinite: the message names the tensor.
     ShapeError, StructureError, UnsupportedTypeError, LayoutError, OverlapError
@@ -394,6 +443,8 @@ def grasp_it(
         keep=keep,
         steps=steps,
         schedule=schedule,
+        momentum=momentum,
         initial_masks=initial_masks,
+        objective=objective,
         progress=progress,
     )

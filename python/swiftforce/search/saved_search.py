@@ -6,13 +6,14 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
 from swiftforce.errors import (
+    HyperparameterError,
     KeepError,
     ScheduleError,
     SearchFileError,
@@ -23,9 +24,19 @@ from swiftforce.errors import (
 )
 from swiftforce.files import FileFormat, checked_bits, checks
 from swiftforce.inputs import Array, Tensors, differences
-from swiftforce.result import Step, packed_steps, unpacked_steps
+from swiftforce.result import UNDAMPED, Damping, Step, damping_from, packed_steps, unpacked_steps
+from swiftforce.search.buffers import average_dtype
 
-_FORMAT = FileFormat("swiftforce-search", 2, "a search", SearchFileError, oldest=1)
+_FORMAT = FileFormat("swiftforce-search", 3, "a search", SearchFileError, oldest=1)
+#: What arguments from a damaged file may raise.
+_REFUSALS = (
+    HyperparameterError,
+    KeepError,
+    ScheduleError,
+    SeedError,
+    StepsError,
+    UnknownNameError,
+)
 #: Digits of the SHA-256 of earlier versions, which needs the whole tensor in one process.
 _SHA256 = 64
 
@@ -86,6 +97,9 @@ class SavedSearch:
         search begins at, if it begins at masks.
     label : str
         The caller's text, which must be the same to continue.
+    damping : Damping
+    averages : tuple of array
+        The averages of scores after the last step taken, flat; none if scores are not averaged.
     """
 
     method: str
@@ -97,6 +111,8 @@ class SavedSearch:
     kept: tuple[int, ...]
     masks: tuple[Array, ...]
     label: str = ""
+    damping: Damping = UNDAMPED
+    averages: tuple[Array, ...] = ()
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write it to a file that fits only weights with these digests.
@@ -119,10 +135,12 @@ class SavedSearch:
             "history": history,
             "label": self.label,
             "kept": list(self.kept),
+            "damping": asdict(self.damping),
             "weights": [[name, list(shape), *others] for name, shape, *others in described],
         }
         masks = {f"mask.{position}": bits for position, bits in enumerate(self.masks)}
-        _FORMAT.write(path, {**masks, **counts}, about)
+        averages = {f"average.{position}": array for position, array in enumerate(self.averages)}
+        _FORMAT.write(path, {**masks, **averages, **counts}, about)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], *, label: str = "") -> SavedSearch:
@@ -155,13 +173,14 @@ class SavedSearch:
         """Make the search in this block: arguments that it refuses are damage of the file."""
         try:
             yield
-        except (KeepError, ScheduleError, SeedError, StepsError, UnknownNameError) as error:
+        except _REFUSALS as error:
             raise SearchFileError(f"{path} is damaged: {error}") from None
 
     @property
     def settings(self) -> object:
         """What must be the same in the files that ranks read."""
-        return (self.method, self.seed, self.keeps, self.history, self.weights, self.kept)
+        about = (self.method, self.seed, self.keeps, self.damping)
+        return (*about, self.history, self.weights, self.kept)
 
     @property
     def has_old_digests(self) -> bool:
@@ -221,6 +240,14 @@ class SavedSearch:
             checked_bits(arrays, position, name, size, count)
             for position, (name, size, count) in enumerate(named)
         )
+        damping = damping_from(about.get("damping"))
+        averages = tuple(
+            _average(arrays[f"average.{position}"], name, size, dtype)
+            for position, (name, size, dtype) in enumerate(
+                zip(weights.names, weights.sizes, weights.dtypes, strict=True)
+            )
+            if damping.momentum > 0
+        )
         return cls(
             method=checks.text(about["method"], "the method"),
             seed=checks.whole(about["seed"], "the seed", most=2**64 - 1),
@@ -231,6 +258,8 @@ class SavedSearch:
             kept=kept,
             masks=masks,
             label=checks.text(about.get("label", ""), "the label"),
+            damping=damping,
+            averages=averages,
         )
 
 
@@ -257,6 +286,16 @@ def _initial_counts(about: dict[str, Any]) -> tuple[int, ...]:
     """How many weights the masks keep that a search begins at; none if it begins with all."""
     kept = checks.items(about.get("kept", []), "the counts of kept weights")
     return tuple(checks.whole(count, "a count of kept weights") for count in kept)
+
+
+def _average(array: Array, name: str, size: int, dtype: str) -> Array:
+    """The averages of the scores of a tensor, of weights of this type."""
+    expected = average_dtype(np.dtype(np.float64 if dtype == "float64" else np.float32))
+    if array.dtype != expected or array.shape != (size,):
+        raise ValueError(f"the averages of {name} are {array.dtype} of shape {array.shape}")
+    if not (np.isfinite(array).all() and (array >= 0).all()):
+        raise ValueError(f"the averages of {name} are not all finite and not negative")
+    return array
 
 
 def _weight(entry: object) -> tuple[str, tuple[int, ...], str, str]:

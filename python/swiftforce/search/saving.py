@@ -19,9 +19,11 @@ from swiftforce.result import Step
 from swiftforce.search.agreement import Agreement
 from swiftforce.search.gathering import (
     Wholes,
+    gathered_averages,
     gathered_counts,
     gathered_digests,
     gathered_masks,
+    own_average,
     own_mask,
     wholes_of,
 )
@@ -77,9 +79,13 @@ class Described:
         return tuple(replace(step, layer_kept=step.layer_kept[own]) for step in steps)
 
     def write(
-        self, path: str | os.PathLike[str], masks: Sequence[Array] | None, saved: SavedSearch
+        self,
+        path: str | os.PathLike[str],
+        masks: Sequence[Array] | None,
+        averages: Sequence[Array] | None,
+        saved: SavedSearch,
     ) -> None:
-        """Write a file, on the first rank; `saved` has neither masks nor counts of them."""
+        """Write a file, on the first rank; `saved` has no masks, no counts of them, no averages."""
         kept: tuple[int, ...] = ()
         packed: tuple[Array, ...] | None = ()
         history = self.history(saved.history)
@@ -89,10 +95,18 @@ class Described:
                 packed = tuple(np.packbits(mask, bitorder="little") for mask in masks)
             else:
                 packed = gathered_masks(self.shard, masks, self.wholes)
+        flat: tuple[Array, ...] | None = ()
+        if averages is not None and self.shard is None:
+            flat = tuple(array.reshape(-1) for array in averages)
+        elif averages is not None and self.shard is not None:
+            flat = gathered_averages(self.shard, averages, self.wholes)
         communicator = None if self.shard is None else self.shard.communicator
         with Agreement(communicator):
             if communicator is None or communicator.rank == 0:
-                replace(saved, history=history, kept=kept, masks=packed or ()).write(path)
+                whole = replace(
+                    saved, history=history, kept=kept, masks=packed or (), averages=flat or ()
+                )
+                whole.write(path)
 
 
 @dataclass(frozen=True)
@@ -103,13 +117,14 @@ class Resumed:
     ----------
     saved : SavedSearch
     history : tuple of Step
-    masks : tuple of array, or None
+    masks, averages : tuple of array, or None
     described : Described
     """
 
     saved: SavedSearch
     history: tuple[Step, ...]
     masks: tuple[Array, ...] | None
+    averages: tuple[Array, ...] | None
     described: Described
 
 
@@ -142,13 +157,13 @@ def read(
         if saved.has_old_digests:
             found = replace(found, digests=tuple(map(old_digest, tensors.arrays)))
         saved.check_weights(path, found)
-        masks = None
+        own, blocks = described.wholes.own, described.wholes.blocks
+        masks = averages = None
         if saved.masks:
-            parts = zip(
-                saved.masks[described.wholes.own],
-                described.wholes.blocks,
-                tensors.arrays,
-                strict=True,
-            )
+            parts = zip(saved.masks[own], blocks, tensors.arrays, strict=True)
             masks = tuple(own_mask(bits, block, array.shape) for bits, block, array in parts)
-        return Resumed(saved, described.own_history(saved.history), masks, described)
+        if saved.damping.momentum > 0:
+            parts = zip(saved.averages[own], blocks, tensors.arrays, strict=True)
+            averages = tuple(own_average(flat, block, array.shape) for flat, block, array in parts)
+        history = described.own_history(saved.history)
+        return Resumed(saved, history, masks, averages, described)

@@ -21,6 +21,7 @@ from swiftforce.inputs import (
     method_name,
 )
 from swiftforce.result import (
+    Damping,
     Masks_co,
     Pruning,
     PruningRecord,
@@ -31,6 +32,7 @@ from swiftforce.result import (
 )
 from swiftforce.search.agreement import Agreement, Watch
 from swiftforce.search.buffers import SearchBuffers
+from swiftforce.search.damping import checked_damping
 from swiftforce.search.gathering import gathered_masks, wholes_of
 from swiftforce.search.gradients import checked_gradients
 from swiftforce.search.initial_masks import check_begins_at_masks, copied_masks, kept_by
@@ -51,6 +53,7 @@ class SearchState(Generic[Masks_co]):
     _seed: int
     _schedule: str
     _keeps: tuple[int, ...]
+    _damping: Damping
     _tensors: Tensors
     _shard: Shard | None
     #: How many weights the masks keep that the search begins at; None if it begins with all.
@@ -68,6 +71,9 @@ class SearchState(Generic[Masks_co]):
         steps: int | None = None,
         schedule: Schedule,
         seed: int,
+        momentum: float = 0.0,
+        nested_from: float | None = None,
+        removed_factor: float = 1.0,
         masked_weights: Arrays | Literal[False] | None,
         initial_masks: PruningRecord[Any] | Arrays | None = None,
         communicator: Communicator | None,
@@ -77,8 +83,9 @@ class SearchState(Generic[Masks_co]):
         """Check the arguments of `MaskSearch`, and go on from what a file holds, if it is given."""
         history: tuple[Step, ...] = ()
         masks: tuple[Array, ...] | None = None
+        averages: tuple[Array, ...] | None = None
         if resumed is not None:
-            history, masks = resumed.history, resumed.masks
+            history, masks, averages = resumed.history, resumed.masks, resumed.averages
         with Watch(communicator):
             with Agreement(communicator) as agreement:
                 self.method = method_name(method)
@@ -106,13 +113,16 @@ class SearchState(Generic[Masks_co]):
                 self._keeps = plan(
                     schedule, size, sparsity, keep, steps, method=self.method, initial=self._initial
                 )
+                self._damping = checked_damping(
+                    momentum, removed_factor, nested_from, steps=len(self._keeps)
+                )
                 self._continue_from(history, masked_weights)
                 self._described = None if resumed is None else resumed.described
                 self._zeros = None
-                agreement.settings = (self.method, self._seed, self._keeps)
+                agreement.settings = (self.method, self._seed, self._keeps, self._damping)
         if masks is not None or resumed is not None:
             # Now, since no rank can fail any more: the arrays may be the caller's.
-            self._buffers.restore(len(history), masks)
+            self._buffers.restore(len(history), masks, averages)
 
     def _continue_from(
         self, history: Sequence[Step], masked_weights: Arrays | Literal[False] | None = None
@@ -124,6 +134,7 @@ class SearchState(Generic[Masks_co]):
             self._keeps,
             seed=self._seed,
             shard=self._shard,
+            damping=self._damping,
             history=history,
             initial=self._initial,
         )
@@ -131,11 +142,16 @@ class SearchState(Generic[Masks_co]):
             self._tensors,
             masked_weights,
             needs_masked=len(self._keeps) > 1 or self._initial is not None,
+            averages=self._damping.momentum > 0,
         )
         self._turns = Turns("call on this search", waits=self._shard is None)
 
     def _reports(self) -> tuple[Step, ...]:
-        return tuple(map(self._native.report, range(1, self._native.taken + 1)))
+        steps = range(1, self._native.taken + 1)
+        # The report of a step completes that of the step before.
+        for step in steps:
+            self._native.report(step)
+        return tuple(map(self._native.report, steps))
 
     def _restored(self, masks: Iterable[Array]) -> Masks_co:
         """Masks in the structure of the weights."""
@@ -155,12 +171,40 @@ class SearchState(Generic[Masks_co]):
                 before = self._buffers.current(taken)
                 after = self._buffers.masks(taken + 1)
             masked = self._buffers.masked
-            step = self._native.step(taken + 1, gradients, before, after, masked, watch)
+            averages = self._buffers.averages
+            step = self._native.step(taken + 1, gradients, before, after, masked, averages, watch)
         if not taken and gradients is not None:
             # The step is taken, and warnings alone tell of these: they must not make it fail.
             with suppress(Exception):
                 self._zeros = self._zero_scores(step, gradients)
         return step
+
+    def _objective(self, grads: Arrays | None) -> float:
+        communicator = None if self._shard is None else self._shard.communicator
+        with Watch(communicator, by_core=True) as watch:
+            with Agreement(communicator):
+                taken = self._native.taken
+                if not taken:
+                    raise SearchDoneError("the search has taken no step yet, so it has no masks")
+                gradients = None
+                if self._info["needs_gradients"]:
+                    gradients = checked_gradients(self._tensors, grads, self.method)
+                masks = self._buffers.masks(taken)
+            objective = self._native.objective(gradients, masks, watch)
+        self._native.set_objective(taken, objective)
+        return objective
+
+    @property
+    def _multiplies(self) -> bool:
+        """Whether scores are products of weights and gradients."""
+        return self._info["saliency"] == "connection_sensitivity"
+
+    @property
+    def _next_is_nested(self) -> bool:
+        """Whether only the weights compete in the next step that the last one kept."""
+        damping, step = self._damping, self._native.taken + 1
+        is_nested = damping.nested_from is not None and step >= damping.nested_from
+        return is_nested or not self._info["free"] or damping.removed_factor == 0
 
     def _forget_previous(self) -> None:
         """Free the memory of the masks before the last step's, until the next step."""
@@ -174,6 +218,7 @@ class SearchState(Generic[Masks_co]):
         with Agreement(None if self._shard is None else self._shard.communicator) as agreement:
             history = self._reports()
             masks = self._buffers.current(len(history))
+            averages = self._buffers.averages
             agreement.settings = ("save", label, len(history))
         if self._described is None:
             self._described = Described(self._tensors, self._shard)
@@ -187,8 +232,10 @@ class SearchState(Generic[Masks_co]):
             kept=(),
             masks=(),
             label=label,
+            damping=self._damping,
+            averages=(),
         )
-        self._described.write(path, masks, saved)
+        self._described.write(path, masks, averages, saved)
 
     def _zero_scores(self, step: Step, gradients: Sequence[Array]) -> ZeroScores | None:
         """Which tensors have no score above zero, if there may be any."""
@@ -227,6 +274,7 @@ class SearchState(Generic[Masks_co]):
             seed=self._seed,
             schedule=self._schedule,
             zeros=zeros,
+            damping=self._damping,
         )
 
     def _found(self, *, copies: bool) -> tuple[tuple[Step, ...], tuple[Array, ...]]:
@@ -263,12 +311,16 @@ class SearchState(Generic[Masks_co]):
     def _state(self) -> dict[str, Any]:
         history = self._reports()
         masks = self._buffers.current(len(history))
-        made = {"_native": history, "_buffers": masks and tuple([mask.copy() for mask in masks])}
+        averages = self._buffers.averages
+        copies = [
+            arrays and tuple([array.copy() for array in arrays]) for arrays in (masks, averages)
+        ]
+        made = {"_native": history, "_buffers": copies}
         return {key: value for key, value in vars(self).items() if key != "_turns"} | made
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Go on from where the other search was."""
         vars(self).update(state)
-        history, masks = state["_native"], state["_buffers"]
+        history, (masks, averages) = state["_native"], state["_buffers"]
         self._continue_from(history)
-        self._buffers.restore(len(history), masks)
+        self._buffers.restore(len(history), masks, averages)

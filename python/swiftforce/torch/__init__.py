@@ -17,6 +17,7 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError("swiftforce.torch needs PyTorch: pip install 'swiftforce[torch]'") from None
 
+from swiftforce.torch import losses
 from swiftforce.torch.checks import invert, shuffle
 from swiftforce.torch.effective import effective_density
 from swiftforce.torch.parameters import prunable
@@ -35,6 +36,7 @@ __all__ = [
     "invert",
     "iterative_snip",
     "load",
+    "losses",
     "masks",
     "masks_of_zeros",
     "methods",

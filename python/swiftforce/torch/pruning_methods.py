@@ -30,6 +30,9 @@ def prune(
     keep: int | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
+    momentum: float = 0.0,
+    nested_from: float | None = None,
+    removed_factor: float = 1.0,
     initial_masks: InitialMasks | None = None,
     batches_per_step: int = 1,
     mode: Mode | None = None,
@@ -39,6 +42,7 @@ def prune(
     seed: int = 0,
     communicator: Communicator | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    objective: bool = False,
     progress: bool | None = None,
 ) -> ModelPruning:
     """Find masks for the weights of a model, which is left unchanged.
@@ -83,6 +87,16 @@ def prune(
     schedule : str or sequence
         How many weights each step keeps: one of `swiftforce.schedules`, or a list of sparsities or
         numbers of weights, one for each step.
+    momentum : float
+        Factor, in [0, 1), of the averages of scores over the steps so far: weights compete by
+        ``average = momentum * average + score``. It takes 4 bytes per weight, 8 for float64. By
+        default by the scores of the step alone.
+    nested_from : int or float, optional
+        The step, counted from 1, from which removed weights stay removed; or a share of the steps,
+        in (0, 1), after which they do. By default they may return in every step.
+    removed_factor : float
+        Factor, in [0, 1], of the scores of removed weights: 1 as in the paper; 0 and they stay
+        removed, as by ``iterative_snip``.
     initial_masks : Pruning, or mapping of name to bool tensor, optional
         Masks to begin at, True where a weight is kept, as if a step had found them: the first
         gradients are those of the masked model, and a named schedule falls from as many weights as
@@ -116,6 +130,8 @@ def prune(
         the loss does not depend on chance. Remove the file to start a new search. If several ranks
         search, the first one writes, all must be able to read the file, and there may be other
         numbers of them when the search resumes.
+    objective : bool
+        Whether to take gradients once more, at the masks found, for the objective of the result.
     progress : bool, optional
         Whether to show a progress bar. By default one appears once the call has taken two seconds,
         if standard error is a terminal or a notebook and tqdm is installed.
@@ -195,7 +211,11 @@ def prune(
         keep=keep,
         steps=steps,
         schedule=schedule,
+        momentum=momentum,
+        nested_from=nested_from,
+        removed_factor=removed_factor,
         initial_masks=initial_masks,
+        objective=objective,
         batches_per_step=batches_per_step,
         mode=mode,
         include=include,

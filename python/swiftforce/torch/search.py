@@ -15,7 +15,12 @@ from torch import nn
 from swiftforce import _core
 from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
-from swiftforce.errors import SearchFileError, StructureError, UnsupportedTypeError
+from swiftforce.errors import (
+    HyperparameterError,
+    SearchFileError,
+    StructureError,
+    UnsupportedTypeError,
+)
 from swiftforce.inputs import Array, Mask
 from swiftforce.result import (
     Layer,
@@ -37,7 +42,7 @@ from swiftforce.torch.observation import searched
 from swiftforce.torch.parameters import warn_about_computed
 from swiftforce.torch.pruning import ModelPruning, ShardedMasks
 from swiftforce.torch.ranks import Ranks, ranks_of
-from swiftforce.torch.scoring import GRASP, SYNFLOW, Scoring, method_of
+from swiftforce.torch.scoring import GRASP, SYNFLOW, Method, Scoring, method_of
 from swiftforce.torch.sharded import Sharding, mesh_ranks, sharding_of
 from swiftforce.torch.weight_buffers import WeightBuffers
 from swiftforce.torch.wrappers import scored
@@ -57,7 +62,11 @@ def run_search(
     keep: int | None,
     steps: int | None,
     schedule: Schedule,
+    momentum: float,
+    nested_from: float | None = None,
+    removed_factor: float = 1.0,
     initial_masks: InitialMasks | None,
+    objective: bool,
     batches_per_step: int,
     mode: str | None,
     include: Patterns | None,
@@ -91,7 +100,9 @@ def run_search(
                 mode=how_scored,
             )
             sharding = sharding_of(parameters, communicator, mesh)
+            damped = momentum != 0 or nested_from is not None or removed_factor != 1
             _check_can(row.name, sharding, checkpoint)
+            _check_core_does(row, objective=objective, damped=damped)
             inner = scored(model)  # Gradients are averaged over ranks here, not by DDP.
             scoring = row.scoring(
                 inner,
@@ -124,7 +135,7 @@ def run_search(
             how = (row.name, how_scored, batches_per_step, temperature, seed)
             # Ranks with copies of a model have the same masks; with shards, the search compares.
             begins = begins_at is not None if sharding is not None else digest(begins_at)
-            wanted = (sparsity, keep, steps, schedule, begins, checkpoint is not None)
+            wanted = (sparsity, keep, steps, schedule, begins, checkpoint is not None, objective)
             agreement.settings = (how, wanted, shapes)
         with Agreement(group), state:
             packed = None
@@ -135,7 +146,6 @@ def run_search(
             if row.core is None:
                 found = _by_products(buffers, scoring, sparsity, keep, others)
             else:
-                label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*how)
                 search = MaskSearch(
                     buffers.dense,
                     method=row.core,
@@ -144,16 +154,18 @@ def run_search(
                     steps=steps,
                     schedule=schedule,
                     seed=seed,
+                    momentum=momentum,
+                    nested_from=nested_from,
+                    removed_factor=removed_factor,
                     masked_weights=buffers.masked,
                     initial_masks=begins_at,
                     communicator=sharding.communicator if sharding is not None else None,
                     pieces=sharding.pieces if sharding is not None else None,
                 )
+                label = _label(how, search, begins_at is not None and (sharding or begins))
                 if begins_at is not None:
-                    # Each rank has shards of its own, and all give the file the same label.
-                    label += f", from the masks {'of all ranks' if sharding else begins}"
                     buffers.load_masked()
-                run = _Run(row.name, scoring, buffers, sharding, ranks, group)
+                run = _Run(row.name, scoring, buffers, sharding, ranks, group, objective)
                 found, packed = run.finish(search, checkpoint, label, others, progress)
             if ranks is not None:
                 ranks.check_equal(found.masks.values(), "masks")
@@ -162,6 +174,23 @@ def run_search(
             warn_about_scope(parameters.scope, stacklevel=4)
             warn_about_computed(parameters, stacklevel=4)
             return pruning
+
+
+def _label(how: Sequence[object], search: MaskSearch[Masks], begins: object) -> str:
+    """What a checkpoint says of the search, which must be the same to continue.
+
+    Parameters
+    ----------
+    begins : object
+        False without masks to begin at; else their digest, or shards of them.
+    """
+    label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*how)
+    if damping := str(search._damping):
+        label += f", {damping}"
+    if begins is not False:
+        # Each rank has shards of its own, and all give the file the same label.
+        label += f", from the masks {'of all ranks' if isinstance(begins, Sharding) else begins}"
+    return label
 
 
 @dataclass(frozen=True)
@@ -174,6 +203,7 @@ class _Run:
     sharding: Sharding | None
     ranks: Ranks | None
     group: Communicator | None
+    objective: bool
 
     def finish(
         self,
@@ -195,6 +225,10 @@ class _Run:
             search._forget_previous()
             if checkpoint is not None and _writes(self.ranks, self.sharding):
                 search.save(checkpoint, label=label)
+        if self.objective and search.history[-1].objective is None:
+            search.objective(self.buffers.gradients(self.scoring()))
+            if checkpoint is not None and _writes(self.ranks, self.sharding):
+                search.save(checkpoint, label=label)
         self.scoring.check_reached()  # Before warnings of what follows from it.
         with Agreement(self.group):
             found = search._result(5, copies=False, others=others)
@@ -212,6 +246,19 @@ def _check_can(
         )
     if checkpoint is not None and method == GRASP:
         raise StructureError("checkpoint is for a search of several steps: leave it out")
+
+
+def _check_core_does(row: Method, *, objective: bool, damped: bool) -> None:
+    """Refuse settings of the core's searches for methods that are none."""
+    if objective and (row.core is None or not row.takes_gradients):
+        raise HyperparameterError(
+            f"objective is for methods that score by gradients of the loss, which {row.name} does "
+            "not: leave it out"
+        )
+    if damped and (row.core is None or row.is_flow):
+        raise HyperparameterError(
+            f"momentum, nested_from and removed_factor are not for {row.name}: leave them out"
+        )
 
 
 def _writes(ranks: Ranks | None, sharding: Sharding | None) -> bool:

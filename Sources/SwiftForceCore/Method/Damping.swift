@@ -1,0 +1,73 @@
+// The damping axis of a search of several steps: how much of the mask may change from one step to
+// the next? What must not live here: how scores are averaged and multiplied (Scores), and where the
+// averages are stored, which is up to the caller.
+
+/// What keeps a search from replacing most of its mask in each step.
+///
+/// With s the scores of step t, a' the averages after the step before (0 at first), and c' the masks
+/// of the step before, weights compete in step t by
+///
+///     a = momentum * a' + s,        removedFactor * a  for the weights that c' removes
+///
+/// and from step `nestedFrom` on only the weights that c' keeps compete. Every product and every sum
+/// is rounded to the type of scores, in which the two factors are, too.
+public struct Damping: Sendable, Equatable {
+  /// The factor of the averages, in [0, 1); 0: a step knows its own scores alone.
+  public var momentum: Double
+  /// The factor of the scores of removed weights, in [0, 1]. 0: removed weights do not compete.
+  public var removedFactor: Double
+  /// The first step in which removed weights do not compete; nil: there is none, unless the rule of
+  /// the method or the factor says so.
+  public var nestedFrom: Int?
+
+  public init(momentum: Double = 0, removedFactor: Double = 1, nestedFrom: Int? = nil) {
+    self.momentum = momentum
+    self.removedFactor = removedFactor
+    self.nestedFrom = nestedFrom
+  }
+
+  /// Whether scores are averaged over the steps.
+  public var averages: Bool { momentum > 0 }
+
+  /// - Throws: `badSetting`.
+  func check(_ method: Method, steps: Int) throws(SFError) {
+    func refuse(_ name: String, _ value: Double, _ expected: String) -> SFError {
+      .badSetting(name: name, value: value, expected: expected)
+    }
+    guard momentum >= 0, momentum < 1 else { throw refuse("momentum", momentum, "in [0, 1)") }
+    guard momentum == 0 || !method.isOneShot else {
+      throw refuse("momentum", momentum, "0 for a method of one step")
+    }
+    guard removedFactor >= 0, removedFactor <= 1 else {
+      throw refuse("removed_factor", removedFactor, "in [0, 1]")
+    }
+    let isFree = method.rule == .free && !method.isOneShot
+    guard removedFactor == 1 || isFree else {
+      throw refuse("removed_factor", removedFactor, "1 for a method whose removed weights stay so")
+    }
+    guard let nestedFrom else { return }
+    let step = Double(nestedFrom)
+    guard isFree else {
+      throw refuse("nested_from", step, "left out for a method whose removed weights stay so")
+    }
+    guard nestedFrom >= 1, nestedFrom <= steps else {
+      throw refuse("nested_from", step, "in 1 ... \(steps), the steps of the search")
+    }
+  }
+
+  /// Which weights compete in a step.
+  func competition(_ method: Method, step: Int) -> Competition {
+    if method.rule == .nested || removedFactor == 0 { return .survivors }
+    if let nestedFrom, step >= nestedFrom { return .survivors }
+    return removedFactor < 1 ? .discounted(removedFactor) : .all
+  }
+}
+
+/// Which weights compete in one step.
+enum Competition: Equatable {
+  case all
+  /// Those that the previous masks keep.
+  case survivors
+  /// All; the scores of those that the previous masks remove are multiplied.
+  case discounted(Double)
+}

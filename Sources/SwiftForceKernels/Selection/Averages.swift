@@ -1,0 +1,75 @@
+// Averages of scores over the steps of a search, the factor on the scores of removed weights, and
+// the sum of the scores that a mask keeps. What must not live here: when a search averages, and
+// which weights compete.
+
+extension Blocks {
+  /// Replaces the key of each score s, which is not negative, by that of `momentum * average + s`.
+  ///
+  /// The product is rounded, and then the sum.
+  ///
+  /// - Parameter limit: a key.
+  /// - Returns: whether all new keys are below the limit.
+  @specialized(where Score == Float)
+  @specialized(where Score == Double)
+  @unsafe public static func average(
+    _ averages: UnsafePointer<Score>, momentum: Score, count: Int, below limit: Key,
+    into keys: UnsafeMutablePointer<Key>
+  ) -> Bool {
+    var largest: Key = 0
+    for i in 0..<count {
+      let product = unsafe momentum * averages[i]
+      let key = Score.magnitudeKey(of: unsafe product + Score.score(of: keys[i]))
+      largest = max(largest, key)
+      unsafe keys[i] = key
+    }
+    return largest < limit
+  }
+
+  /// Multiplies the scores of the weights that `mask` removes; no score is negative.
+  @specialized(where Score == Float)
+  @specialized(where Score == Double)
+  @unsafe public static func multiplyRemoved(
+    _ mask: UnsafePointer<UInt8>, by factor: Score, count: Int,
+    in keys: UnsafeMutablePointer<Key>
+  ) {
+    for i in 0..<count {
+      let key = unsafe keys[i]
+      let product = Score.magnitudeKey(of: factor * Score.score(of: key))
+      unsafe keys[i] = mask[i] == 0 ? product : key
+    }
+  }
+
+  /// Writes the scores of keys to an array of binary32 or binary64, rounded to its type; 0 for the
+  /// weights that do not compete.
+  @specialized(where Score == Float)
+  @specialized(where Score == Double)
+  @unsafe public static func store(
+    _ keys: UnsafePointer<Key>, count: Int, into base: UnsafeMutableRawPointer, code: Int,
+    start: Int
+  ) {
+    if code == ElementCode.float64 {
+      let target = unsafe base.assumingMemoryBound(to: Double.self) + start
+      for i in 0..<count { unsafe target[i] = Double(Score.score(of: max(0, keys[i]))) }
+    } else {
+      let target = unsafe base.assumingMemoryBound(to: Float.self) + start
+      for i in 0..<count { unsafe target[i] = Float(Score.score(of: max(0, keys[i]))) }
+    }
+  }
+
+  /// The sum of the scores that `mask` keeps; no score is negative.
+  ///
+  /// - Parameter scratch: as many elements, overwritten. The compiler vectorises the loop that fills
+  ///   them, but not the conversion of a vector of bytes.
+  @specialized(where Score == Float)
+  @specialized(where Score == Double)
+  @unsafe public static func keptSum(
+    _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, count: Int,
+    scratch: UnsafeMutablePointer<Score>
+  ) -> Double {
+    for i in 0..<count {
+      let key = unsafe keys[i]
+      unsafe scratch[i] = Score.score(of: mask[i] == 0 ? 0 : key)
+    }
+    return unsafe Score.sum(scratch, count: count)
+  }
+}

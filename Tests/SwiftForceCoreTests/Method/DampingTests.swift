@@ -1,0 +1,54 @@
+// Damping: which settings a method takes, and which weights compete in which step.
+
+import Testing
+
+@testable import SwiftForceCore
+
+@Suite struct DampingTests {
+  @Test func theDefaultIsThePaper() {
+    for method in Method.allCases {
+      #expect(throws: Never.self) { try Damping().check(method, steps: 1) }
+    }
+    #expect(Damping().competition(.force, step: 7) == .all)
+    #expect(Damping().competition(.iterativeSnip, step: 1) == .survivors)
+    #expect(!Damping().averages)
+  }
+
+  @Test func competitionByStep() {
+    let late = Damping(removedFactor: 0.5, nestedFrom: 3)
+    #expect(late.competition(.force, step: 2) == .discounted(0.5))
+    #expect(late.competition(.force, step: 3) == .survivors)
+    #expect(late.competition(.force, step: 4) == .survivors)
+    #expect(Damping(removedFactor: 0).competition(.force, step: 1) == .survivors)
+    #expect(Damping(momentum: 0.5).competition(.graspIt, step: 1) == .survivors)
+  }
+
+  @Test(arguments: [-0.1, 1, .nan, .infinity])
+  func momentumOutOfRange(value: Double) {
+    #expect(throws: SFError.self) { try Damping(momentum: value).check(.force, steps: 2) }
+  }
+
+  @Test(arguments: [-0.1, 1.1, .nan, .infinity])
+  func factorOutOfRange(value: Double) {
+    #expect(throws: SFError.self) { try Damping(removedFactor: value).check(.force, steps: 2) }
+  }
+
+  @Test(arguments: [0, -1, 3, Int.max, Int.min])
+  func stepOutOfRange(step: Int) {
+    #expect(throws: SFError.self) { try Damping(nestedFrom: step).check(.force, steps: 2) }
+    #expect(throws: Never.self) { try Damping(nestedFrom: 2).check(.force, steps: 2) }
+  }
+
+  @Test func whatAMethodDoesNotHave() {
+    for method in Method.allCases where method != .force {
+      #expect(throws: SFError.self) { try Damping(nestedFrom: 1).check(method, steps: 1) }
+      #expect(throws: SFError.self) { try Damping(removedFactor: 0.5).check(method, steps: 1) }
+      let momentum = Damping(momentum: 0.5)
+      if method.isOneShot {
+        #expect(throws: SFError.self) { try momentum.check(method, steps: 1) }
+      } else {
+        #expect(throws: Never.self) { try momentum.check(method, steps: 1) }
+      }
+    }
+  }
+}
