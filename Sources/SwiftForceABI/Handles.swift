@@ -12,13 +12,13 @@ final class Synchronized<Object>: @unchecked Sendable {
   /// The thread that holds the lock; 0 if none does.
   private let owner = Atomic<UInt>(0)
   private var object: Object
+  /// A part of the object that needs no lock.
+  let unlocked: (any Sendable)?
 
-  init(_ object: Object) {
+  init(_ object: Object, unlocked: (any Sendable)?) {
     self.object = object
+    self.unlocked = unlocked
   }
-
-  /// The object, for what needs no lock.
-  var unlocked: Object { object }
 
   /// - Throws: `SF_IN_USE` for a call from within another call, as a callback may make. It would
   ///   wait for ever.
@@ -50,8 +50,10 @@ final class Handles<Object>: @unchecked Sendable {
   var growth: Int { lock.withLock { objects.count } * 64 }
 
   /// Adds an object and returns its handle.
-  func add(_ object: Object) -> Int64 {
-    let added = Synchronized(object)
+  ///
+  /// - Parameter unlocked: a part of it that needs no lock.
+  func add(_ object: Object, unlocked: (any Sendable)? = nil) -> Int64 {
+    let added = Synchronized(object, unlocked: unlocked)
     let handle = nextHandle.wrappingAdd(1, ordering: .relaxed).newValue
     lock.withLock { objects[handle] = added }
     return handle

@@ -33,7 +33,7 @@ public func networkCreate(
       try Network<Float>(layers: descriptions, inputShape: shape, seed: seed)
     }
     for position in created.parameters.indices { created.holds.end(position) }
-    unsafe handle.pointee = networks.add(created)
+    unsafe handle.pointee = networks.add(created, unlocked: created.holds)
   }
 }
 
@@ -98,7 +98,7 @@ public func networkParameters(
   }
 }
 
-private func record(of parameter: Parameter<Float>) -> sf_parameter {
+func record(of parameter: Parameter<Float>) -> sf_parameter {
   var record = unsafe sf_parameter()
   unsafe record.data = parameter.view.base
   unsafe record.layer = Int64(parameter.layer)
@@ -152,7 +152,7 @@ public func networkPlan(
         for (position, plan) in all.enumerated() {
           unsafe plans[position] = sf_weight_plan(
             kept: Int64(plan.kept), is_sparse: plan.isSparse ? 1 : 0,
-            limit: Int32(1000 * plan.limit))
+            limit: Int32((1000 * plan.limit).rounded()))
         }
       }
       unsafe count.pointee = Int64(all.count)

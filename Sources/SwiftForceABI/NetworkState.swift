@@ -6,8 +6,7 @@ import SwiftForceCore
 import SwiftForceEngine
 
 /// The index of a parameter.
-private func index(_ parameter: Int64, of network: Network<Float>) throws(Fault) -> Int {
-  let count = network.parameters.count
+private func index(_ parameter: Int64, of count: Int) throws(Fault) -> Int {
   guard parameter >= 0, parameter < Int64(count) else {
     throw Fault(SF_BAD_COUNT, "a parameter must be in 0 ..< \(count), not \(parameter)")
   }
@@ -16,22 +15,28 @@ private func index(_ parameter: Int64, of network: Network<Float>) throws(Fault)
 
 @_cdecl("sf_network_hold")
 public func networkHold(
-  _ network: Int64, _ parameter: Int64, _ error: UnsafeMutablePointer<sf_error>?
+  _ network: Int64, _ number: Int64, _ parameter: UnsafeMutablePointer<sf_parameter>?,
+  _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   unsafe status(error) { () throws(Fault) in
+    let parameter = unsafe try required(parameter, "parameter")
     try networks[network].use { (network) throws(Fault) in
-      network.hold(try index(parameter, of: network))
+      let number = try index(number, of: network.parameters.count)
+      network.hold(number)
+      unsafe parameter.pointee = record(of: network.parameters[number])
     }
   }
 }
 
+// What must succeed when memory is short allocates nothing, and holds nothing back.
+
 @_cdecl("sf_network_end_hold")
 public func networkEndHold(
-  _ network: Int64, _ parameter: Int64, _ error: UnsafeMutablePointer<sf_error>?
+  _ network: Int64, _ number: Int64, _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
-  unsafe status(error) { () throws(Fault) in
-    let network = try networks[network].unlocked
-    network.holds.end(try index(parameter, of: network))
+  unsafe status(error) { (_: FloatingPoint) throws(Fault) in
+    guard let holds = try networks[network].unlocked as? Holds else { return }
+    holds.end(try index(number, of: holds.count))
   }
 }
 
@@ -43,13 +48,13 @@ public func networkMagnitudes(
   unsafe status(error) { () throws(Fault) in
     let magnitudes = unsafe try required(magnitudes, "magnitudes")
     try networks[network].use { (network) throws(Fault) in
-      let found = network.largestMagnitudes
-      guard count == Int64(found.count) else {
+      let expected = network.parameters.count
+      guard count == Int64(expected) else {
         throw Fault(
-          SF_BAD_COUNT, "count must be \(found.count), the number of parameters, not \(count)")
+          SF_BAD_COUNT, "count must be \(expected), the number of parameters, not \(count)")
       }
-      for (position, magnitude) in found.enumerated() {
-        unsafe magnitudes[position] = Double(magnitude)
+      for number in 0..<expected {
+        unsafe magnitudes[number] = Double(network.largestMagnitude(number))
       }
     }
   }
@@ -59,21 +64,23 @@ public func networkMagnitudes(
 public func networkRemember(_ network: Int64, _ error: UnsafeMutablePointer<sf_error>?) -> Int32 {
   unsafe status(error) { () throws(Fault) in
     try networks[network].use { (network) throws(Fault) in
-      try mappingErrors { () throws(SFError) in try network.remember() }
+      try holding(NetworkMemory.creation(layers: network.parameters.count)) { () throws(Fault) in
+        try mappingErrors { () throws(SFError) in try network.remember() }
+      }
     }
   }
 }
 
 @_cdecl("sf_network_restore")
 public func networkRestore(_ network: Int64, _ error: UnsafeMutablePointer<sf_error>?) -> Int32 {
-  unsafe status(error) { () throws(Fault) in
+  unsafe status(error) { (_: FloatingPoint) throws(Fault) in
     try networks[network].use { (network) throws(Fault) in network.restore() }
   }
 }
 
 @_cdecl("sf_network_forget")
 public func networkForget(_ network: Int64, _ error: UnsafeMutablePointer<sf_error>?) -> Int32 {
-  unsafe status(error) { () throws(Fault) in
+  unsafe status(error) { (_: FloatingPoint) throws(Fault) in
     try networks[network].use { (network) throws(Fault) in network.forget() }
   }
 }

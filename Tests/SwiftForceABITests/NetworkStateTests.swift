@@ -7,19 +7,20 @@ import Testing
 @Suite struct NetworkStateTests {
   @Test func holdsAreCountedAndIndicesChecked() {
     let call = NetworkCall()
-    for parameter in [-1, 4, .min, .max] as [Int64] {
-      let hold = outcome { unsafe sf_network_hold(call.network, parameter, $0.pointer) }
+    var parameter = unsafe sf_parameter()
+    for number in [-1, 4, .min, .max] as [Int64] {
+      let hold = outcome { unsafe sf_network_hold(call.network, number, &parameter, $0.pointer) }
       #expect(hold.status == SF_BAD_COUNT)
-      let end = outcome { unsafe sf_network_end_hold(call.network, parameter, $0.pointer) }
+      let end = outcome { unsafe sf_network_end_hold(call.network, number, $0.pointer) }
       #expect(end.status == SF_BAD_COUNT)
     }
     for _ in 0..<2 {
-      #expect(outcome { unsafe sf_network_hold(call.network, 3, $0.pointer) }.isOK)
+      #expect(outcome { unsafe sf_network_hold(call.network, 3, &parameter, $0.pointer) }.isOK)
     }
     for _ in 0..<2 {
       #expect(outcome { unsafe sf_network_end_hold(call.network, 3, $0.pointer) }.isOK)
     }
-    withExtendedLifetime(call) {}
+    #expect(unsafe UInt(bitPattern: parameter.data) == call.parameters[3].address)
   }
 
   @Test func theCopyIsPutBack() {

@@ -69,7 +69,7 @@ private let refusals: [(function: String, status: sf_status, call: @Sendable (Sl
     { unsafe sf_network_parameters(1, nil, 0, nil, $0.pointer) }
   ),
   ("sf_network_plan", SF_NULL_POINTER, { unsafe sf_network_plan(0, nil, 0, nil, $0.pointer) }),
-  ("sf_network_hold", SF_BAD_HANDLE, { unsafe sf_network_hold(0, 0, $0.pointer) }),
+  ("sf_network_hold", SF_NULL_POINTER, { unsafe sf_network_hold(0, 0, nil, $0.pointer) }),
   ("sf_network_end_hold", SF_BAD_HANDLE, { unsafe sf_network_end_hold(0, 0, $0.pointer) }),
   (
     "sf_network_magnitudes", SF_NULL_POINTER,

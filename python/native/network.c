@@ -80,35 +80,26 @@ PyObject *core_network_sizes(PyObject *module, PyObject *args) {
   return Py_BuildValue("(LL)", (long long)features, (long long)classes);
 }
 
-sf_parameter *parameters_of(PyObject *module, int64_t handle, int64_t *count) {
-  sf_error error;
-  int32_t status;
-  Py_BEGIN_ALLOW_THREADS
-  status = sf_network_parameters(handle, NULL, 0, count, &error);
-  Py_END_ALLOW_THREADS
-  if (!check_status(module, status, &error)) return NULL;
-  sf_parameter *parameters = PyMem_Calloc((size_t)*count + 1, sizeof(sf_parameter));
-  if (!parameters) {
-    PyErr_NoMemory();
-    return NULL;
-  }
-  Py_BEGIN_ALLOW_THREADS
-  status = sf_network_parameters(handle, parameters, *count, count, &error);
-  Py_END_ALLOW_THREADS
-  if (check_status(module, status, &error)) return parameters;
-  PyMem_Free(parameters);
-  return NULL;
-}
-
 PyObject *core_network_parameters(PyObject *module, PyObject *args) {
   PyObject *capsule;
   int64_t count = 0;
+  sf_error error;
+  int32_t status;
+  PyObject *result = NULL;
   if (!PyArg_ParseTuple(args, "O:network_parameters", &capsule)) return NULL;
   int64_t handle = handle_from(capsule, network_name);
   if (!handle) return NULL;
-  sf_parameter *parameters = parameters_of(module, handle, &count);
-  if (!parameters) return NULL;
-  PyObject *result = PyTuple_New((Py_ssize_t)count);
+  Py_BEGIN_ALLOW_THREADS
+  status = sf_network_parameters(handle, NULL, 0, &count, &error);
+  Py_END_ALLOW_THREADS
+  if (!check_status(module, status, &error)) return NULL;
+  sf_parameter *parameters = PyMem_Calloc((size_t)count + 1, sizeof(sf_parameter));
+  if (!parameters) return PyErr_NoMemory();
+  Py_BEGIN_ALLOW_THREADS
+  status = sf_network_parameters(handle, parameters, count, &count, &error);
+  Py_END_ALLOW_THREADS
+  if (!check_status(module, status, &error)) goto done;
+  result = PyTuple_New((Py_ssize_t)count);
   for (int64_t i = 0; result && i < count; i++) {
     const sf_parameter *p = &parameters[i];
     PyObject *shape = integer_tuple(p->shape, p->rank);
@@ -116,6 +107,7 @@ PyObject *core_network_parameters(PyObject *module, PyObject *args) {
         shape ? Py_BuildValue("(LiN)", (long long)p->layer, (int)p->role, shape) : NULL;
     if (!item || PyTuple_SetItem(result, (Py_ssize_t)i, item) < 0) Py_CLEAR(result);
   }
+done:
   PyMem_Free(parameters);
   return result;
 }

@@ -43,33 +43,28 @@ PyType_Spec view_spec = {
 
 PyObject *core_network_view(PyObject *module, PyObject *args) {
   PyObject *capsule;
-  long long parameter;
-  int64_t count = 0;
+  long long number;
+  sf_parameter parameter;
   sf_error error;
   int32_t status;
-  if (!PyArg_ParseTuple(args, "OL:network_view", &capsule, &parameter)) return NULL;
+  if (!PyArg_ParseTuple(args, "OL:network_view", &capsule, &number)) return NULL;
   int64_t handle = handle_from(capsule, network_name);
   if (!handle) return NULL;
-  sf_parameter *parameters = parameters_of(module, handle, &count);
-  if (!parameters) return NULL;
   PyTypeObject *type = (PyTypeObject *)state_of(module)->view_type;
   view_object *view = (view_object *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
-  if (!view) goto done;
+  if (!view) return NULL;
   Py_BEGIN_ALLOW_THREADS
-  status = sf_network_hold(handle, parameter, &error);
+  status = sf_network_hold(handle, number, &parameter, &error);
   Py_END_ALLOW_THREADS
   if (!check_status(module, status, &error)) {
-    Py_CLEAR(view);
-    goto done;
+    Py_DECREF(view);
+    return NULL;
   }
-  const sf_parameter *p = &parameters[parameter];
   view->owner = Py_NewRef(capsule);
-  view->parameter = parameter;
-  view->data = p->data;
+  view->parameter = number;
+  view->data = parameter.data;
   view->bytes = (Py_ssize_t)sizeof(float);
-  for (int32_t i = 0; i < p->rank; i++) view->bytes *= (Py_ssize_t)p->shape[i];
-done:
-  PyMem_Free(parameters);
+  for (int32_t i = 0; i < parameter.rank; i++) view->bytes *= (Py_ssize_t)parameter.shape[i];
   return (PyObject *)view;
 }
 

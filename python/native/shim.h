@@ -79,9 +79,6 @@ PyObject *report_dict(PyObject *module, const sf_report *r, const int64_t *layer
 /* The name of the capsules that hold a network's handle. */
 extern const char network_name[];
 
-/* The parameters of a network, to be freed with PyMem_Free. NULL with an exception set. */
-sf_parameter *parameters_of(PyObject *module, int64_t handle, int64_t *count);
-
 /* The type of the buffers over a network's parameters. */
 extern PyType_Spec view_spec;
 

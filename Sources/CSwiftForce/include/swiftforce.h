@@ -388,11 +388,12 @@ int32_t sf_network_sizes(int64_t network, int64_t *features, int64_t *classes, s
    to may be read and written between calls, by those who hold it. */
 int32_t sf_network_parameters(int64_t network, sf_parameter *parameters, int64_t capacity,
                               int64_t *count, sf_error *error);
-/* Makes the data of the parameter at an index valid, until sf_network_end_hold is called as often as
-   this was. A weight that is computed without its zeros has no such data otherwise. */
-int32_t sf_network_hold(int64_t network, int64_t parameter, sf_error *error);
+/* Sets *parameter to the parameter with a number, and makes its data valid until sf_network_end_hold
+   is called as often as this was. A weight that is computed without its zeros has no such data
+   otherwise. */
+int32_t sf_network_hold(int64_t network, int64_t number, sf_parameter *parameter, sf_error *error);
 /* May be called during another call on the network, and does not wait for it. */
-int32_t sf_network_end_hold(int64_t network, int64_t parameter, sf_error *error);
+int32_t sf_network_end_hold(int64_t network, int64_t number, sf_error *error);
 /* Sets each of `count` numbers, one per parameter, to its largest magnitude; NaN if it has a NaN. */
 int32_t sf_network_magnitudes(int64_t network, double *magnitudes, int64_t count, sf_error *error);
 /* Keeps a copy of all parameters, in place of an earlier one, for sf_network_restore. */

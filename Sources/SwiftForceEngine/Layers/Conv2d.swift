@@ -155,11 +155,9 @@ struct Conv2d: Layer {
         outputGradient, weights: pass.parameters[0], team: pass.context.team, into: gradient)
       return
     }
-    if let sparse = pass.sparse(isFlat: false), let layer = pass.sparse,
-      let scratch = layer.scratch
-    {
+    if let sparse = pass.sparse(isFlat: false), let layer = pass.sparse {
       sparse.inputGradient(
-        outputGradient.elements, values: layer.values, workspace: scratch.all,
+        outputGradient.elements, values: layer.values, workspace: layer.scratch.all,
         into: gradient.elements)
       return
     }

@@ -106,9 +106,10 @@ extension Pass {
 
   /// What computes the outputs of few samples over kept weights; nil if it is done otherwise.
   var planes: PlaneProduct<Element>? {
-    guard let sparse, SparseSizes.usesPlanes(samples: input.batch),
-      let lists = sparse.weights.planes
-    else { return nil }
+    guard let sparse, SparseSizes.usesPlanes(samples: input.batch) else { return nil }
+    guard let lists = sparse.weights.planes else {
+      preconditionFailure("lists of planes were not prepared")
+    }
     return PlaneProduct(
       weights: sparse.weights, lists: lists, batch: input.batch, loops: sparse.loops,
       team: context.team)

@@ -85,11 +85,9 @@ struct Linear: Layer {
     guard let gradient = gradients.inputGradient else { return }
     let copy = gradient.matrix == nil ? features(of: gradient, pass) : nil
     let target = copy ?? gradient
-    if let sparse = pass.sparse(isFlat: true), let layer = pass.sparse,
-      let scratch = layer.scratch
-    {
+    if let sparse = pass.sparse(isFlat: true), let layer = pass.sparse {
       sparse.inputGradient(
-        outputGradient.elements, values: layer.values, workspace: scratch.all,
+        outputGradient.elements, values: layer.values, workspace: layer.scratch.all,
         into: target.elements)
     } else {
       target.elements.matrix(rows: inputs, columns: target.lanes).assignProduct(

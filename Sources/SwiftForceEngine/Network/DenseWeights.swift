@@ -16,6 +16,9 @@ public final class Holds: Sendable {
 
   init(count: Int) { counts = (0..<count).map { _ in Count() } }
 
+  /// How many parameters there are.
+  public var count: Int { counts.count }
+
   /// Ends one hold of a parameter's view.
   public func end(_ parameter: Int) { counts[parameter].value.subtract(1, ordering: .releasing) }
 
@@ -48,10 +51,15 @@ extension Network {
     for position in sparse.indices { writeDense(layer: position) }
   }
 
-  /// Releases dense weights that nobody holds. `values` must have all that they have.
-  func releaseDense() {
-    for (i, entry) in layout.entries.enumerated() where entry.isWeight {
-      guard let layer = sparse[entry.layer], layer.isInDense, !holds.contains(i) else { continue }
+  /// The parameters that nobody holds. During a call of the network, no hold begins.
+  var unheld: [Int] { layout.entries.indices.filter { !holds.contains($0) } }
+
+  /// Releases the dense weights of some parameters. `values` must have all that they have: nobody has
+  /// held them since before they were copied.
+  func releaseDense(_ parameters: [Int]) {
+    for i in parameters where layout.entries[i].isWeight {
+      let entry = layout.entries[i]
+      guard let layer = sparse[entry.layer], layer.isInDense else { continue }
       layer.isInDense = false
       parameterArena.release(at: entry.offset, count: entry.count)
     }

@@ -13,6 +13,7 @@ import SwiftForceCore
 ///   byte per parameter while masks are applied; and the activations of the largest call so far,
 ///   for 256 samples, or for a whole batch if it is normalised. A layer that computes over its kept
 ///   weights takes some 30 bytes for each of them instead, while nobody holds the view of its weight.
+///   `remember` copies what there is of the parameters.
 public final class Network<Element: BLASScalar> {
   let architecture: Architecture
   let layout: ParameterLayout
@@ -27,7 +28,8 @@ public final class Network<Element: BLASScalar> {
   var trainedLayout: TrainedLayout
   /// A byte per element of `trainedLayout`; 1 where there is no weight.
   var mask: Arena<UInt8>?
-  var snapshot: Snapshot<Element>?
+  /// What `restore` puts back, one per parameter.
+  var copies: [ParameterCopy<Element>]?
   /// Who uses the views of `parameters`.
   public let holds: Holds
 

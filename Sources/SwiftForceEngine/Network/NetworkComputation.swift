@@ -16,10 +16,11 @@ extension Network {
     guard !overflow, logits.count == expected else {
       throw .sizeMismatch(.logits, tensor: nil, got: logits.count, expected: expected)
     }
+    let unheld = unheld
     let pass = try NetworkPass(
       self, parameters: ownParameters, sparse: sparse, normalization: .running)
     defer { pass.end() }
-    releaseDense()
+    releaseDense(unheld)
     try pass.forEachMicroBatch(of: batch, samples: Architecture.microBatch) { range, output in
       output.writeSamples(to: logits.part(range.lowerBound * classes..<range.upperBound * classes))
     }
@@ -30,10 +31,11 @@ extension Network {
   /// - Throws: the errors of `Batch`.
   public func evaluate(batch: Batch<Element>) throws(SFError) -> BatchResult {
     let batch = try batch.checked(features: features, classes: classes, needsLabels: true)
+    let unheld = unheld
     let pass = try NetworkPass(
       self, parameters: ownParameters, sparse: sparse, normalization: .running)
     defer { pass.end() }
-    releaseDense()
+    releaseDense(unheld)
     var total = BatchResult(loss: 0, correct: 0)
     try pass.forEachMicroBatch(of: batch, samples: Architecture.microBatch) { range, output in
       total.add(pass.loss(batch, range, output).sum(gradient: nil, weight: 0))
@@ -74,11 +76,15 @@ extension Network {
     if ofKept {
       for case let layer? in sparse { try layer.prepareTraining() }
     }
+    let unheld = unheld
     let pass = try NetworkPass(
       self, parameters: parameters, sparse: sparse, gradients: weightGradients(targets),
       trains: ofKept, normalization: normalization)
     defer { pass.end() }
-    if weights == nil { prepareDense(pass.isPartlySmall(batch, together: together)) }
+    if weights == nil {
+      // Products over all weights need the dense ones.
+      if pass.isPartlySmall(batch, together: together) { writeDense() } else { releaseDense(unheld) }
+    }
     let result = try pass.accumulate(batch, together: together, of: loss)
     pass.unpackKeptGradients()
     return result
@@ -97,6 +103,7 @@ extension Network {
     try sgd.check(for: Element.self)
     let batch = try batch.checked(features: features, classes: classes, needsLabels: true)
     let optimizer = try prepareOptimizer()
+    let unheld = unheld
     let pass = try NetworkPass(
       self, parameters: ownParameters, sparse: sparse,
       gradients: ByLayer(
@@ -108,7 +115,7 @@ extension Network {
     if pass.isPartlySmall(batch, together: nil) {
       pass.writeKept(all: true)
     } else {
-      releaseDense()
+      releaseDense(unheld)
     }
     let result = try pass.accumulate(batch, together: nil)
     if result.loss.isFinite {
@@ -122,12 +129,6 @@ extension Network {
 }
 
 extension Network {
-  /// Writes dense weights for the products over all weights, or releases those that nobody needs,
-  /// once the kept ones have been copied.
-  private func prepareDense(_ isNeeded: Bool) {
-    if isNeeded { writeDense() } else { releaseDense() }
-  }
-
   /// The optimizer, and the state of the layers that train compactly; new ones have no momentum.
   private func prepareOptimizer() throws(SFError) -> Optimizer<Element> {
     for case let layer? in sparse { try layer.prepareTraining() }

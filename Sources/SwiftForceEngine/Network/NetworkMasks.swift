@@ -10,17 +10,17 @@ extension Network {
   /// - Throws: `.noMemory`; `.badEnvironment` if the variable for the CPU level is invalid.
   func sparseLayers(_ masks: [Vector<UInt8>]) throws(SFError) -> [SparseLayer<Element>?] {
     let loops = Element.sparseLoops(at: try CPULevel.current())
-    var layers = [SparseLayer<Element>?](repeating: nil, count: architecture.layers.count)
+    var weights = [SparseWeights?](repeating: nil, count: architecture.layers.count)
     for (entry, mask) in zip(layout.entries.filter(\.isWeight), masks) {
       guard let sizes = architecture.layers[entry.layer].sparseSizes else { continue }
       guard Double(mask.countOnes) <= sizes.densityLimit * Double(mask.count) else { continue }
-      layers[entry.layer] = try SparseLayer(
-        SparseWeights(mask: mask, sizes, loops.region), loops)
+      weights[entry.layer] = try SparseWeights(mask: mask, sizes, loops.region)
     }
-    let scratch = try Arena<Element>(
-      count: layers.reduce(0) { max($0, $1?.weights.orderedCount ?? 0) })
-    for layer in layers { layer?.scratch = scratch }
-    return layers
+    let scratch = try Arena<Element>(count: weights.reduce(0) { max($0, $1?.orderedCount ?? 0) })
+    return try weights.map { (weights) throws(SFError) in
+      guard let weights else { return nil }
+      return try SparseLayer(weights, loops, scratch: scratch)
+    }
   }
 
   /// The kept weights of the layers that are faster without their zeros.

@@ -3,16 +3,10 @@
 
 import SwiftForceCore
 
-/// What `Network.restore` puts back.
-struct Snapshot<Element: BLASScalar> {
-  /// The values of one tensor: all of them, or those that a layer keeps.
-  fileprivate enum Values {
-    case all(Arena<Element>)
-    case kept(SparseWeights, Arena<Element>)
-  }
-
-  /// One per parameter.
-  fileprivate let tensors: [Values]
+/// A copy of one parameter: all values, or those that a layer keeps.
+enum ParameterCopy<Element: BLASScalar> {
+  case all(Arena<Element>)
+  case kept(SparseWeights, Arena<Element>)
 }
 
 extension Network {
@@ -20,30 +14,30 @@ extension Network {
   ///
   /// - Throws: `.noMemory`; the earlier copy is there then.
   public func remember() throws(SFError) {
-    var tensors: [Snapshot<Element>.Values] = []
+    var copies: [ParameterCopy<Element>] = []
     for (entry, parameter) in zip(layout.entries, parameters) {
       if entry.isWeight, let layer = sparse[entry.layer] {
         if layer.isInDense { layer.gather(parameter.view) }
         let copy = try Arena<Element>(count: layer.values.count)
         copy.all.assign(layer.values)
-        tensors.append(.kept(layer.weights, copy))
+        copies.append(.kept(layer.weights, copy))
       } else {
         let copy = try Arena<Element>(count: entry.count)
         copy.all.assign(parameter.view)
-        tensors.append(.all(copy))
+        copies.append(.all(copy))
       }
     }
-    snapshot = Snapshot(tensors: tensors)
+    self.copies = copies
   }
 
   /// Releases the copy.
-  public func forget() { snapshot = nil }
+  public func forget() { copies = nil }
 
   /// Sets all parameters to those of the copy, except weights that the masks of now remove, which
   /// become zero. Without a copy, it does nothing.
   public func restore() {
-    guard let snapshot else { return }
-    for (i, (entry, values)) in zip(layout.entries, snapshot.tensors).enumerated() {
+    guard let copies else { return }
+    for (i, (entry, values)) in zip(layout.entries, copies).enumerated() {
       let layer = entry.isWeight ? sparse[entry.layer] : nil
       if case .kept(let weights, let copy) = values, let layer, layer.weights === weights {
         layer.values.assign(copy.all)
@@ -55,8 +49,7 @@ extension Network {
   }
 
   /// Sets a tensor whose masks may have changed.
-  private func restore(_ values: Snapshot<Element>.Values, _ i: Int, _ layer: SparseLayer<Element>?)
-  {
+  private func restore(_ values: ParameterCopy<Element>, _ i: Int, _ layer: SparseLayer<Element>?) {
     let view = parameters[i].view
     switch values {
     case .all(let copy): view.assign(copy.all)
@@ -73,11 +66,12 @@ extension Network {
     }
   }
 
-  /// The largest magnitude in each parameter; NaN if there is a NaN.
-  public var largestMagnitudes: [Element] {
-    zip(layout.entries, parameters).map { entry, parameter in
-      let layer = entry.isWeight ? sparse[entry.layer] : nil
-      return (layer.flatMap { $0.isInDense ? nil : $0.values } ?? parameter.view).largestMagnitude
+  /// The largest magnitude in a parameter; NaN if there is a NaN.
+  public func largestMagnitude(_ parameter: Int) -> Element {
+    let entry = layout.entries[parameter]
+    if entry.isWeight, let layer = sparse[entry.layer], !layer.isInDense {
+      return layer.values.largestMagnitude
     }
+    return parameters[parameter].view.largestMagnitude
   }
 }

@@ -16,12 +16,16 @@ final class SparseLayer<Element: BLASScalar> {
   /// Whether the network's dense memory has the weights, too.
   var isInDense = true
   /// Scratch memory of the gradient of the inputs, which all layers of a network share.
-  var scratch: Arena<Element>?
+  let scratch: Arena<Element>
   private let memory: Arena<Element>
   private var training: Arena<Element>?
 
   /// - Throws: `.noMemory`.
-  init(_ weights: SparseWeights, _ loops: any SparseLoops<Element>.Type) throws(SFError) {
+  init(
+    _ weights: SparseWeights, _ loops: any SparseLoops<Element>.Type, scratch: Arena<Element>
+  ) throws(SFError) {
+    assert(scratch.count >= weights.orderedCount, "too little scratch memory")
+    self.scratch = scratch
     self.loops = loops
     self.weights = weights
     memory = try Arena(count: weights.count)

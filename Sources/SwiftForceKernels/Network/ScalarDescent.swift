@@ -1,6 +1,7 @@
-// The step of stochastic gradient descent, clearing removed weights, and the check that they stay finite. A removed weight is set to
-// zero by selection and never by multiplication, since zero times infinity is NaN. What must not
-// live here: checks of the hyper-parameters, which belong to the engine's Optimizer.
+// The step of stochastic gradient descent, clearing removed weights, and the largest of them. A
+// removed weight is set to zero by selection and never by multiplication, since zero times infinity
+// is NaN. What must not live here: checks of the hyper-parameters, which belong to the engine's
+// Optimizer.
 
 extension Scalar {
   @specialized(where Self == Float)

@@ -38,8 +38,9 @@ import CSwiftForce
         inputs: inputs.base, labels: labels.base, rows: rows.base, samples: 4, features: 2,
         count: 3, together: 0))
     // Tests read all parameters.
-    var parameter: Int64 = 0
-    while sf_network_hold(network, parameter, nil) == 0 { parameter += 1 }
+    var number: Int64 = 0
+    var parameter = unsafe sf_parameter()
+    while unsafe sf_network_hold(network, number, &parameter, nil) == 0 { number += 1 }
   }
 
   deinit { _ = sf_network_release(network, nil) }

@@ -120,7 +120,8 @@ struct DenseWeightsTests {
         #expect(network.values == expected)
         #expect(try network.logits(batch) == logits)
         #expect(
-          network.largestMagnitudes == network.values.map { $0.map(\.magnitude).max() ?? 0 })
+          network.parameters.indices.map(network.largestMagnitude)
+            == network.values.map { $0.map(\.magnitude).max() ?? 0 })
         network.forget()
         network.restore()
         #expect(network.values == expected)

@@ -6,11 +6,13 @@ import copy
 import pickle
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from swiftforce import nn
+from swiftforce import _core, nn
 
 #: Layers whose memory is far above that of everything else in a process.
 RESIDENT = """
@@ -120,3 +122,57 @@ def test_copies_without_dense_weights() -> None:
     assert isinstance(weights, dict)
     weights["0.weight"][:] = 0
     assert net.weights["0.weight"].any()
+
+
+def test_what_a_thread_writes_stays_while_another_predicts() -> None:
+    """Dense weights are released only if nobody has held them since they were copied."""
+    net = _large()
+    x = np.ones((1, net.features), np.float32)
+    masks = net.masks
+    assert masks is not None
+    mask, ended = masks["0.weight"], threading.Event()
+
+    def predict() -> None:
+        while not ended.is_set():
+            net.predict(x)
+
+    thread = threading.Thread(target=predict)
+    thread.start()
+    try:
+        end, value = time.monotonic() + 1.5, 0
+        while time.monotonic() < end:
+            value += 1
+            net.weights["0.weight"] = np.where(mask, np.float32(value), np.float32(0))
+            found = net.weights["0.weight"]
+            assert (found[mask] == value).all() and not found[~mask].any()
+            del found
+    finally:
+        ended.set()
+        thread.join()
+    assert value > 10
+
+
+def _large() -> nn.Network:
+    net = nn.Network([nn.Linear(1000, 1000), nn.ReLU(), nn.Linear(1000, 3)])
+    random = np.random.default_rng(0)
+    net.apply({name: random.random(shape) < 0.2 for name, shape in net.weights.shapes.items()})
+    return net
+
+
+def test_errors_of_the_core_after_an_epoch_put_all_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, (x, y) = _masked(), _data()
+    before = {name: array.copy() for name, array in net.parameters.items()}
+
+    def fails(handle: object) -> None:
+        raise _core.NativeError(_core.STATUSES.index("NO_MEMORY"), 0, -1, 3, 2, 0.5, "short")
+
+    monkeypatch.setattr(_core, "network_magnitudes", fails)
+    with pytest.raises(MemoryError):
+        net.fit(x, y, progress=False)
+    for name, array in net.parameters.items():
+        assert np.array_equal(array, before[name])
+
+
+def test_a_network_without_weights_has_a_card() -> None:
+    net = nn.Network([nn.BatchNorm2d(1), nn.Flatten()], input_shape=(1, 2, 2))
+    assert "0 weights" in net._repr_html_()

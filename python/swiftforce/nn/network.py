@@ -123,7 +123,7 @@ class Network:
         self.weights = groups.weights
         self.biases = groups.biases
         self.statistics = groups.statistics
-        self._names = groups.names
+        self._parameters = groups.all
         features, self.classes = _core.network_sizes(self._handle)
         self.input_shape: tuple[int, ...] = shape or (features,)
         self.features: int = features
@@ -133,7 +133,7 @@ class Network:
     @property
     def parameters(self) -> Parameters:
         """Weights, biases and statistics together."""
-        return self.weights | self.biases | self.statistics
+        return self._parameters
 
     @property
     def masks(self) -> dict[str, Mask] | None:
@@ -367,7 +367,7 @@ class Network:
         return self._fits.take(
             lambda: train(
                 self._handle,
-                self._names,
+                list(self._parameters),
                 samples,
                 settings,
                 progress=progress,
@@ -428,7 +428,7 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """Layers, parameters and masks, for `pickle` and `copy`."""
-        made = {"_handle", "weights", "biases", "statistics", "_masks", "_fits", "_names"}
+        made = {"_handle", "weights", "biases", "statistics", "_masks", "_fits", "_parameters"}
         state = {name: value for name, value in vars(self).items() if name not in made}
         parameters = {name: array.copy() for name, array in self.parameters.items()}
         kept = {"masks": self.masks, "kernels": self._masks.kernels}
@@ -456,7 +456,7 @@ class Network:
         kept = sum(layer.kept for layer in plan)
         size = self.weights.size
         return (
-            f"<div>Network: {size:,} weights, {kept:,} kept ({kept / size:.2%})</div>"
+            f"<div>Network: {size:,} weights, {kept:,} kept ({kept / max(size, 1):.2%})</div>"
             f"{plan._repr_html_()}"
         )
 

@@ -93,47 +93,39 @@ class Parameters(Mapping[str, NDArray[np.float32]]):
         """Names and shapes."""
         return f"<Parameters {self.shapes}>"
 
-    def __or__(self, other: Parameters) -> Parameters:
-        """These and other parameters of the same network."""
-        return Parameters(self._handle, self._places | other._places)
-
     def __reduce__(self) -> tuple[type, tuple[dict[str, NDArray[np.float32]]]]:
         """Copies and pickles are dictionaries of copies."""
         return dict, ({name: array.copy() for name, array in self.items()},)
 
 
 class ParameterGroups(NamedTuple):
-    """All parameters of a network.
+    """The parameters of a network.
 
     Attributes
     ----------
+    all : Parameters
+        All of them, in the core's order.
     weights : Parameters
         Those that can be pruned.
     biases : Parameters
         The other trained ones.
     statistics : Parameters
         Running means and variances of batch normalisation.
-    names : tuple of str
-        Of all of them, in the core's order.
     """
 
+    all: Parameters
     weights: Parameters
     biases: Parameters
     statistics: Parameters
-    names: tuple[str, ...]
 
 
 def parameter_groups(handle: object, layer_names: Sequence[str]) -> ParameterGroups:
     """The parameters of a native network, whose layers have these names."""
     groups: dict[str, dict[str, tuple[int, tuple[int, ...]]]] = {
-        name: {} for name in _GROUPS.values()
+        name: {} for name in ParameterGroups._fields
     }
-    names = []
     for number, (layer, role_number, shape) in enumerate(_core.network_parameters(handle)):
         role = case_names("role")[role_number]
-        names.append(f"{layer_names[layer]}.{role}")
-        groups[_GROUPS[role]][names[-1]] = number, shape
-    return ParameterGroups(
-        **{group: Parameters(handle, places) for group, places in groups.items()},
-        names=tuple(names),
-    )
+        for group in ("all", _GROUPS[role]):
+            groups[group][f"{layer_names[layer]}.{role}"] = number, shape
+    return ParameterGroups(**{name: Parameters(handle, places) for name, places in groups.items()})

@@ -46,10 +46,10 @@ def train(
         after any error of the engine.
     """
     began = time.perf_counter()
-    with native_call():
-        _core.network_reset(handle)
-        _core.network_remember(handle)
     try:
+        with native_call():
+            _core.network_reset(handle)
+            _core.network_remember(handle)
         return _epochs(handle, names, samples, settings, progress, on_epoch, began)
     finally:
         with native_call():
@@ -69,17 +69,24 @@ def _epochs(
     for epoch in range(settings.epochs):
         try:
             record = _train_epoch(handle, samples, settings, epoch, progress, began)
-            for name, largest in zip(names, _core.network_magnitudes(handle), strict=True):
+            with native_call():
+                magnitudes = _core.network_magnitudes(handle)
+            for name, largest in zip(names, magnitudes, strict=True):
                 _check_finite(largest, epoch, f"largest of {name}")
         except (SwiftForceError, MemoryError):
             # Masks that a callback applied hold for the parameters of before, too. Nothing here
             # takes new memory, which may be short.
-            write_whole(lambda: _core.network_restore(handle))
+            write_whole(lambda: _restore(handle))
             raise
         history.append(record)
         if on_epoch is not None:
             on_epoch(record)
     return history
+
+
+def _restore(handle: object) -> None:
+    with native_call():
+        _core.network_restore(handle)
 
 
 def _train_epoch(
