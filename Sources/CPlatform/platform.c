@@ -55,6 +55,8 @@ void platform_release_zeroed(void *memory, size_t bytes) {
   memset(start, 0, (size_t)(end - start));
 }
 
+int platform_process(void) { return (int)getpid(); }
+
 unsigned long platform_thread(void) {
   static _Thread_local char here;
   return (unsigned long)&here;

@@ -11,6 +11,8 @@ final class Synchronized<Object>: @unchecked Sendable {
   private let lock = Lock()
   /// The thread that holds the lock; 0 if none does.
   private let owner = Atomic<UInt>(0)
+  /// The process of that thread; 0 if there is none.
+  private let process = Atomic<Int32>(0)
   private var object: Object
   /// A part of the object that needs no lock.
   let unlocked: (any Sendable)?
@@ -20,16 +22,26 @@ final class Synchronized<Object>: @unchecked Sendable {
     self.unlocked = unlocked
   }
 
-  /// - Throws: `SF_IN_USE` for a call from within another call, as a callback may make. It would
-  ///   wait for ever.
+  /// - Throws: `SF_IN_USE` for a call that would wait for ever: from within another call, as a
+  ///   callback may make; in a forked child, if another thread of the parent was in a call, which has
+  ///   left the object half-changed here.
   func use(_ body: (inout Object) throws(Fault) -> Void) throws(Fault) {
     let thread = platform_thread()
     guard owner.load(ordering: .relaxed) != thread else {
       throw Fault(SF_IN_USE, "a call on the same object is under way in this thread")
     }
+    let current = platform_process()
+    let holder = process.load(ordering: .relaxed)
+    guard holder == 0 || holder == current else {
+      throw Fault(SF_IN_USE, "the process was forked during a call on the same object")
+    }
     try lock.withLock { () throws(Fault) in
       owner.store(thread, ordering: .relaxed)
-      defer { owner.store(0, ordering: .relaxed) }
+      process.store(current, ordering: .relaxed)
+      defer {
+        process.store(0, ordering: .relaxed)
+        owner.store(0, ordering: .relaxed)
+      }
       try body(&object)
     }
   }

@@ -44,8 +44,8 @@ def get_num_threads() -> int:
 def cpu_levels() -> tuple[str, ...]:
     """The CPU level in use, then the others that this machine has.
 
-    The environment variable ``SWIFTFORCE_CPU_LEVEL`` selects another one; it is read once. Results
-    do not depend on the level.
+    The environment variable ``SWIFTFORCE_CPU_LEVEL`` selects another one; it is read once. Masks
+    do not depend on the level; networks of `nn` may differ by rounding.
 
     Raises
     ------

@@ -19,6 +19,9 @@ int platform_cpu_count(void);
 /* A number that no other living thread has; never 0. */
 unsigned long platform_thread(void);
 
+/* The number of this process. */
+int platform_process(void);
+
 /* The size of this machine's memory in bytes; 0 if it is unknown. */
 long long platform_memory(void);
 

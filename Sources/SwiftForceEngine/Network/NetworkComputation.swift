@@ -83,7 +83,11 @@ extension Network {
     defer { pass.end() }
     if weights == nil {
       // Products over all weights need the dense ones.
-      if pass.isPartlySmall(batch, together: together) { writeDense() } else { releaseDense(unheld) }
+      if pass.isPartlySmall(batch, together: together) {
+        writeDense()
+      } else {
+        releaseDense(unheld)
+      }
     }
     let result = try pass.accumulate(batch, together: together, of: loss)
     pass.unpackKeptGradients()

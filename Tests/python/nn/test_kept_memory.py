@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import swiftforce as sf
 from swiftforce import _core, nn
 
 #: Layers whose memory is far above that of everything else in a process.
@@ -34,11 +36,11 @@ def network(size):
     net.fit(x, np.zeros(32, np.int64), progress=False)
     net.predict(x)
     net.masks, net.plan(), repr(net), repr(net.weights)
-    return net
+    return net, net.gradients_on(x, np.zeros(32, np.int64))
 
 network(64)
 before = resident()
-net = network(2000)
+net, gradients = network(2000)
 held = net.weights["0.weight"] if sys.argv[1] == "held" else None
 print((resident() - before) / (12 * net.weights.size))
 """
@@ -176,3 +178,39 @@ def test_errors_of_the_core_after_an_epoch_put_all_back(monkeypatch: pytest.Monk
 def test_a_network_without_weights_has_a_card() -> None:
     net = nn.Network([nn.BatchNorm2d(1), nn.Flatten()], input_shape=(1, 2, 2))
     assert "0 weights" in net._repr_html_()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_forked_during_a_step_is_refused_that_network() -> None:
+    net = nn.Network([nn.Linear(2000, 2000), nn.ReLU(), nn.Linear(2000, 3)])
+    x, y = np.ones((256, 2000), np.float32), np.zeros(256, np.int64)
+    ended = threading.Event()
+
+    def train() -> None:
+        while not ended.is_set():
+            net.fit(x, y, learning_rate=0, batch_size=256, progress=False)
+
+    def status(child: int) -> int:
+        """What the child says: 0 for a prediction, 1 for an `InUseError`."""
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    found = set()
+    try:
+        for _ in range(20):
+            time.sleep(0.01)
+            child = os.fork()
+            if child == 0:
+                try:
+                    net.predict(x[:1])
+                    os._exit(0)
+                except sf.InUseError:
+                    os._exit(1)
+                finally:
+                    os._exit(2)
+            found.add(status(child))
+    finally:
+        ended.set()
+        thread.join()
+    assert 1 in found and found <= {0, 1}

@@ -26,6 +26,12 @@ class _Network(Protocol):
     statistics: Parameters
 
 
+def _shaped(weights: Parameters) -> Tensors:
+    """Tensors of the shapes of weights, never read: views would keep the dense weights."""
+    arrays = {name: np.empty(shape, FLOAT32) for name, shape in weights.shapes.items()}
+    return Tensors(arrays, "weights", SINGLES)
+
+
 class GradientFunction:
     """From masked weights to the dense gradients of the mean loss of the next batches.
 
@@ -56,7 +62,7 @@ class GradientFunction:
         loss: ScoringLoss,
     ) -> None:
         self._network = network
-        self._weights = Tensors(network.weights, "weights", SINGLES)
+        self._weights = _shaped(network.weights)
         self._samples = samples
         self._batches = batches
         self._batches_per_step = batches_per_step
@@ -153,5 +159,5 @@ class GradientFunction:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Go on with the batches after those of the other."""
         vars(self).update(state)
-        self._weights = Tensors(self._network.weights, "weights", SINGLES)
+        self._weights = _shaped(self._network.weights)
         self._lock = threading.RLock()

@@ -66,7 +66,7 @@ class AppliedMasks:
         InUseError
             If it is called from within another such call.
         """
-        if kernels not in ("auto", "dense"):
+        if not isinstance(kernels, str) or kernels not in ("auto", "dense"):
             raise HyperparameterError(f"kernels must be 'auto' or 'dense', not {kernels!r}")
         self._turns.take(lambda: self._apply(masks, kernels))
 

@@ -88,7 +88,8 @@ class Network:
     -----
     Threads may share a network. A lock is held for one batch at a time, so `predict` and the like
     run between two batches of `fit`; another call of `fit` waits for its turn. A network can be
-    pickled and copied: with its parameters and masks, but no momentum.
+    pickled and copied: with its parameters and masks, but no momentum. Write to parameters between
+    steps: what a thread writes to them during a step of another may be lost.
 
     References
     ----------
@@ -236,10 +237,10 @@ class Network:
             found = _core.network_plan(self._handle)
         sizes = {name: math.prod(shape) for name, shape in self.weights.shapes.items()}
         reason = None
-        if self._masks.kernels == "dense":
-            reason = "kernels='dense'"
-        elif not self._masks.applied:
+        if not self._masks.applied:
             reason = "no masks"
+        elif self._masks.kernels == "dense":
+            reason = "kernels='dense'"
         return layer_plans(sizes, found, reason)
 
     def apply(
@@ -250,7 +251,8 @@ class Network:
     ) -> None:
         """Remove weights: they become exactly zero and stay zero during training.
 
-        Layers then compute over their kept weights alone where that is faster (see `plan`).
+        Layers then compute over their kept weights alone where that is faster (see `plan`). An
+        input that only removed weights would read has no effect then, even if it is NaN.
 
         Parameters
         ----------

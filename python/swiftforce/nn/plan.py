@@ -59,6 +59,14 @@ class NetworkPlan(Sequence[LayerPlan]):
     def __len__(self) -> int:
         return len(self._layers)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether another plan has equal layers."""
+        return isinstance(other, NetworkPlan) and self._layers == other._layers
+
+    def __hash__(self) -> int:
+        """Equal plans have equal hashes."""
+        return hash(self._layers)
+
     def __iter__(self) -> Iterator[LayerPlan]:
         return iter(self._layers)
 
