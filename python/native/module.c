@@ -50,7 +50,7 @@ static PyMethodDef methods[] = {
     {"network_apply", core_network_apply, METH_VARARGS,
      "network_apply(network, masks, sparse): removes weights; None lifts the masks."},
     {"network_plan", core_network_plan, METH_VARARGS,
-     "network_plan(network): (kept, is_sparse, limit) of each prunable weight."},
+     "network_plan(network): (kept, is_sparse, limit) of each prunable weight; in thousandths."},
     {"network_masks", core_network_masks, METH_VARARGS,
      "network_masks(network, masks) -> whether there are masks; fills masks."},
     {"network_magnitudes", core_network_magnitudes, METH_VARARGS,

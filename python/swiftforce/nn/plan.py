@@ -88,7 +88,7 @@ class NetworkPlan(Sequence[LayerPlan]):
 
 
 def layer_plans(
-    sizes: dict[str, int], native: Sequence[tuple[int, bool, float]], reason: str | None
+    sizes: dict[str, int], native: Sequence[tuple[int, bool, int]], reason: str | None
 ) -> NetworkPlan:
     """The plan of a network.
 
@@ -96,9 +96,9 @@ def layer_plans(
     ----------
     sizes : dict of str to int
         Of its weights.
-    native : sequence of (int, bool, float)
+    native : sequence of (int, bool, int)
         What the core says of each: how many are kept, whether its layer computes over them alone,
-        the largest density at which it may.
+        the largest density at which it may, in thousandths.
     reason : str, optional
         Why no layer does.
     """
@@ -112,7 +112,7 @@ def layer_plans(
     )
 
 
-def _reason(sparse: bool, limit: float) -> str:
+def _reason(sparse: bool, limit: int) -> str:
     if not limit:
         return "no sparse kernels"
-    return f"{'at most' if sparse else 'more than'} {limit:.0%} kept"
+    return f"{'at most' if sparse else 'more than'} {limit / 1000:.0%} kept"
