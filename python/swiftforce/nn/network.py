@@ -229,9 +229,9 @@ class Network:
         >>> net = nn.Network([nn.Linear(40, 30), nn.ReLU(), nn.Linear(30, 2)])
         >>> net.apply({"0.weight": np.eye(30, 40, dtype=bool), "2.weight": np.ones((2, 30), bool)})
         >>> net.plan()
-        weight    kernels  why                     kept     of
-        0.weight  sparse   at most 35% kept       2.50%  1,200
-        2.weight  dense    more than 35% kept   100.00%     60
+        weight    kernels  why                    kept     of
+        0.weight  sparse   at most 35% kept      2.50%  1,200
+        2.weight  dense    more than 35% kept  100.00%     60
         """
         with native_call():
             found = _core.network_plan(self._handle)
