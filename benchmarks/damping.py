@@ -7,7 +7,8 @@
 Every run starts from the initial weights, and draws the batches, of its seed. So at one network,
 sparsity, seed and number of steps all runs see the same weights and the same batches, and take the
 same number of gradients. The objective S(c) of their final masks is measured by the cross entropy,
-whatever loss they were scored by, on the same batches, which no search has seen in that order.
+whatever loss they were scored by, on batches that are drawn with another seed: the same batches for
+all runs, and of the same data, but not those of the search.
 """
 
 from __future__ import annotations

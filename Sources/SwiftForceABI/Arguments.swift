@@ -153,7 +153,7 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
     case SF_OPERAND_LABELS: "labels"
     case SF_OPERAND_ROWS: "rows"
     case SF_OPERAND_LOGITS: "logits"
-    case SF_OPERAND_AVERAGES: "averages"
+    case SF_OPERAND_ACCUMULATED: "accumulated"
     default: "parameters"
     }
   }

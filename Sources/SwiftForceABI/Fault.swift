@@ -73,7 +73,8 @@ struct Fault: Error {
       operand = SF_OPERAND_WEIGHTS
       self.tensor = tensor
       index = start
-    case .searchDone, .arraysChanged, .noMemory, .badEnvironment, .rankFailed, .ranksDiffer,
+    case .noObjective, .searchDone, .arraysChanged, .noMemory, .badEnvironment, .rankFailed,
+      .ranksDiffer,
       .exchangeFailed:
       break
     }
@@ -96,7 +97,7 @@ struct Fault: Error {
     case .badLabel: SF_BAD_LABEL
     case .badRow: SF_BAD_ROW
     case .badArchitecture: SF_BAD_ARCHITECTURE
-    case .badHyperparameter, .badSetting: SF_BAD_HYPERPARAMETER
+    case .badHyperparameter, .badSetting, .noObjective: SF_BAD_HYPERPARAMETER
     case .badType: SF_UNSUPPORTED_TYPE
     case .badThreads: SF_BAD_THREADS
     case .badEnvironment: SF_BAD_ENVIRONMENT
@@ -118,7 +119,7 @@ struct Fault: Error {
     case .labels: SF_OPERAND_LABELS
     case .rows: SF_OPERAND_ROWS
     case .logits: SF_OPERAND_LOGITS
-    case .averages: SF_OPERAND_AVERAGES
+    case .accumulated: SF_OPERAND_ACCUMULATED
     }
   }
 

@@ -164,7 +164,7 @@ private let maximumDimensions = 64
   private let previous: Arrays?
   private let masks: Arrays
   private let masked: Arrays?
-  private let averages: Arrays?
+  private let accumulated: Arrays?
   private let report: UnsafeMutablePointer<sf_report>
   private let layerKept: UnsafeMutablePointer<Int64>?
 
@@ -191,13 +191,14 @@ private let maximumDimensions = 64
       unsafe given.masked == nil
       ? nil
       : try Arrays(given.masked, count, SF_OPERAND_MASKED_WEIGHTS, isWritten: true, least: least)
-    averages =
-      unsafe given.averages == nil
+    accumulated =
+      unsafe given.accumulated == nil
       ? nil
       : try Arrays(
-        given.averages, count, SF_OPERAND_AVERAGES, types: [SF_TYPE_FLOAT32, SF_TYPE_FLOAT64],
+        given.accumulated, count, SF_OPERAND_ACCUMULATED,
+        types: [SF_TYPE_FLOAT32, SF_TYPE_FLOAT64],
         isWritten: true, least: least)
-    try Region.checkDisjoint([weights, gradients, previous, masks, masked, averages])
+    try Region.checkDisjoint([weights, gradients, previous, masks, masked, accumulated])
   }
 
   func take(in search: Int64, with ranks: Ranks?) throws(Fault) {
@@ -206,7 +207,7 @@ private let maximumDimensions = 64
         let outcome = try search.step(
           weights: weights.tensors, gradients: gradients?.tensors, previous: previous?.masks,
           masks: masks.masks, masked: masked?.mutableTensors,
-          averages: averages?.mutableTensors, ranks: ranks)
+          accumulated: accumulated?.mutableTensors, ranks: ranks)
         unsafe write(outcome, to: report, layerKept)
       } catch {
         throw Fault(error)

@@ -3,7 +3,7 @@
 
 /// The argument of a call that an error is about.
 public enum Operand: Sendable, Equatable {
-  case weights, gradients, scores, masks, maskedWeights, inputs, labels, rows, logits, averages
+  case weights, gradients, scores, masks, maskedWeights, inputs, labels, rows, logits, accumulated
 }
 
 /// Elements of one tensor that are NaN or infinite.
@@ -51,6 +51,8 @@ public enum SFError: Error, Sendable, Equatable {
   case nonFinite(NonFinite)
   /// The method scores weights by their gradients, and none were passed.
   case missingGradients
+  /// The method scores weights without gradients, so that it has no objective.
+  case noObjective(Method)
   /// The search has taken all of its steps.
   case searchDone(steps: Int)
   /// The masks passed to a step do not keep as many weights as the previous step kept.
@@ -116,6 +118,8 @@ public enum SFError: Error, Sendable, Equatable {
         + " the first, \(found.value), is at element \(found.firstIndex)"
     case .missingGradients:
       "the method scores weights by their gradients: pass gradients"
+    case .noObjective(let method):
+      "the objective is for methods that score by gradients, which \(method.name) does not"
     case .searchDone(let steps):
       "the search has taken all of its \(steps) steps: start a new search"
     case .masksChanged(let kept, let expected):

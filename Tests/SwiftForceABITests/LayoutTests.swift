@@ -74,7 +74,7 @@ import Testing
         MemoryLayout<sf_step_arrays>.offset(of: \.previous),
         MemoryLayout<sf_step_arrays>.offset(of: \.masks),
         MemoryLayout<sf_step_arrays>.offset(of: \.masked),
-        MemoryLayout<sf_step_arrays>.offset(of: \.averages),
+        MemoryLayout<sf_step_arrays>.offset(of: \.accumulated),
         MemoryLayout<sf_step_arrays>.offset(of: \.tensors),
       ] == [0, 8, 16, 24, 32, 40, 48])
   }

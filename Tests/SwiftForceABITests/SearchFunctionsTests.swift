@@ -203,31 +203,33 @@ private func state(_ search: Int64) -> (result: Outcome, taken: Int64, steps: In
 }
 
 @Suite struct DampedStepFunctionTests {
-  @Test func averagesAreReadAndWritten() {
+  @Test func accumulatedScoresAreReadAndWritten() {
     let call = SearchStepCall(momentum: 0.5)
     #expect(outcome { call.make($0) }.isOK)
-    #expect(call.averages.values == [5, 8, 9, 8, 5])
+    #expect(call.accumulated.values == [5, 8, 9, 8, 5])
     #expect(call.report.value.objective_before == 35)
     call.gradients.values = [0, 0, 0, 0, 0.25]
     // 2.5 4 4.5 4 3.75
     #expect(outcome { call.make($0) }.isOK)
     #expect(call.masks.values == [0, 0, 1, 0, 0])
-    #expect(call.averages.values == [2.5, 4, 4.5, 4, 3.75])
+    #expect(call.accumulated.values == [2.5, 4, 4.5, 4, 3.75])
     #expect(call.report.value.objective_before == 0)
-    #expect(call.averages.isIntact)
+    #expect(call.accumulated.isIntact)
   }
 
-  @Test func badAveragesAreRefusedAndNothingIsWritten() {
+  @Test func badAccumulatedAreRefusedAndNothingIsWritten() {
     var invalidCalls: [InvalidCall<SearchStepCall>] = [
-      InvalidCall("averages null", SF_SIZE_MISMATCH, SF_OPERAND_AVERAGES) {
-        $0.averageList.address = 0
+      InvalidCall("accumulated null", SF_SIZE_MISMATCH, SF_OPERAND_ACCUMULATED) {
+        $0.accumulatedList.address = 0
       },
       InvalidCall("NaN gradient", SF_NON_FINITE, SF_OPERAND_GRADIENTS, tensor: 1) {
         $0.gradients.values[4] = .nan
       },
     ]
-    invalidCalls += invalidLists("averages", SF_OPERAND_AVERAGES, elementSize: 4, required: false) {
-      $0.averageList
+    invalidCalls += invalidLists(
+      "accumulated", SF_OPERAND_ACCUMULATED, elementSize: 4, required: false
+    ) {
+      $0.accumulatedList
     }
     for invalid in invalidCalls {
       let call = SearchStepCall(momentum: 0.5)
@@ -235,18 +237,18 @@ private func state(_ search: Int64) -> (result: Outcome, taken: Int64, steps: In
       let result = outcome { call.make($0) }
       #expect(result.status == invalid.status, "\(invalid.what)")
       #expect(result.operand == invalid.operand, "\(invalid.what)")
-      #expect(call.averages.isUnwritten && call.report.isUnwritten, "\(invalid.what)")
+      #expect(call.accumulated.isUnwritten && call.report.isUnwritten, "\(invalid.what)")
       #expect(call.taken == 0, "\(invalid.what)")
     }
   }
 
-  @Test func averagesAreIgnoredWithoutMomentum() {
+  @Test func accumulatedScoresAreIgnoredWithoutMomentum() {
     let call = SearchStepCall()
-    call.averageList.address = 0
+    call.accumulatedList.address = 0
     #expect(outcome { call.make($0) }.isOK)
     let other = SearchStepCall()
     #expect(outcome { other.make($0) }.isOK)
-    #expect(other.averages.isUnwritten)
+    #expect(other.accumulated.isUnwritten)
   }
 }
 

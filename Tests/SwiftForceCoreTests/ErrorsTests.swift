@@ -19,6 +19,7 @@ import Testing
       ["scores[4]", "17", "2", "inf"]
     ),
     (.missingGradients, ["gradients"]),
+    (.noObjective(.random), ["objective", "random"]),
     (.searchDone(steps: 60), ["60"]),
     (.masksChanged(kept: 10, expected: 11), ["10", "11"]),
     (.arraysChanged, ["changed while"]),

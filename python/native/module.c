@@ -28,8 +28,10 @@ static PyMethodDef methods[] = {
      "search_create(method, schedule, keep, steps, keeps, sizes, seed, total, taken, momentum,"
      " removed_factor, nested_from) -> search."},
     {"search_step", core_search_step, METH_VARARGS,
-     "search_step(search, weights, gradients, previous, masks, masked, averages, sum, starts, pieces)"
-     " -> report; fills masks, masked, averages. sum(bytearray) adds up int64 over all ranks, in place;"
+     "search_step(search, weights, gradients, previous, masks, masked, accumulated, sum, starts,"
+     " pieces)"
+     " -> report; fills masks, masked, accumulated. sum(bytearray) adds up int64 over all ranks, in"
+     " place;"
      " starts None: no ranks. pieces: dimensions of each, extents and strides of all; None: whole"
      " tensors."},
     {"search_taken", core_search_taken, METH_VARARGS, "search_taken(search) -> steps taken."},

@@ -116,7 +116,7 @@ static void report_failure(rank_exchange *exchange) {
 
 /* What a step, or an objective, is called with. All zeros means none. */
 typedef struct {
-  held_arrays weights, gradients, previous, masks, masked, averages;
+  held_arrays weights, gradients, previous, masks, masked, accumulated;
   rank_exchange exchange;
   int64_t *starts, *pieces[3];
   int is_shared; /* whether there are other ranks, who must be told if the call is not made */
@@ -144,7 +144,7 @@ static void release_call(search_call *call) {
   release_arrays(&call->previous);
   release_arrays(&call->masks);
   release_arrays(&call->masked);
-  release_arrays(&call->averages);
+  release_arrays(&call->accumulated);
 }
 
 /* Raises what the function for sums raised. Returns whether there was anything. */
@@ -156,7 +156,7 @@ static int raise_of(rank_exchange *exchange) {
 
 PyObject *core_search_step(PyObject *module, PyObject *args) {
   PyObject *capsule, *weight_list, *gradient_list, *previous_list, *mask_list, *masked_list;
-  PyObject *average_list, *start_list, *piece_lists;
+  PyObject *accumulated_list, *start_list, *piece_lists;
   search_call call = {0};
   sf_report report;
   sf_error error;
@@ -165,7 +165,7 @@ PyObject *core_search_step(PyObject *module, PyObject *args) {
   PyObject *result = NULL;
   int is_taken = 0;
   if (!PyArg_ParseTuple(args, "OOOOOOOOOO:search_step", &capsule, &weight_list, &gradient_list,
-                        &previous_list, &mask_list, &masked_list, &average_list,
+                        &previous_list, &mask_list, &masked_list, &accumulated_list,
                         &call.exchange.sum, &start_list, &piece_lists))
     return NULL;
   call.is_shared = start_list != Py_None;
@@ -176,11 +176,11 @@ PyObject *core_search_step(PyObject *module, PyObject *args) {
       !acquire_arrays(previous_list, 0, &call.previous) ||
       !acquire_arrays(mask_list, 1, &call.masks) ||
       !acquire_arrays(masked_list, 1, &call.masked) ||
-      !acquire_arrays(average_list, 1, &call.averages))
+      !acquire_arrays(accumulated_list, 1, &call.accumulated))
     goto done;
   if (!same_length(&call.weights, &call.gradients) || !same_length(&call.weights, &call.previous) ||
       !same_length(&call.weights, &call.masks) || !same_length(&call.weights, &call.masked) ||
-      !same_length(&call.weights, &call.averages))
+      !same_length(&call.weights, &call.accumulated))
     goto done;
   layer_kept = PyMem_Calloc((size_t)call.weights.count + 1, sizeof(int64_t));
   if (!layer_kept) {
@@ -189,7 +189,7 @@ PyObject *core_search_step(PyObject *module, PyObject *args) {
   }
   if (!acquire_ranks(start_list, piece_lists, &call)) goto done;
   sf_step_arrays arrays = {call.weights.arrays, call.gradients.arrays, call.previous.arrays,
-                           call.masks.arrays,   call.masked.arrays,    call.averages.arrays,
+                           call.masks.arrays,   call.masked.arrays,    call.accumulated.arrays,
                            call.weights.count};
   sf_ranks ranks = {sum_over_ranks, &call.exchange,  call.starts,
                     call.pieces[0], call.pieces[1], call.pieces[2]};

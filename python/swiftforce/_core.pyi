@@ -56,7 +56,7 @@ def search_step(
     previous: _Arrays | None,
     masks: _Arrays,
     masked: _Arrays | None,
-    averages: _Arrays | None,
+    accumulated: _Arrays | None,
     sum: Callable[[bytearray], None] | None,
     starts: Sequence[int] | None,
     pieces: tuple[Sequence[int], Sequence[int], Sequence[int]] | None,

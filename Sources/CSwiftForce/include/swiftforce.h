@@ -90,7 +90,7 @@ extern "C" {
   X(7, LABELS, "the labels of a batch")    \
   X(8, ROWS, "the row numbers of a batch") \
   X(9, LOGITS, "the outputs of a network") \
-  X(10, AVERAGES, "averages of scores")
+  X(10, ACCUMULATED, "accumulated scores")
 
 /* The lists of names that the Swift core publishes through sf_names. */
 #define SF_AXES(X)                                         \
@@ -162,9 +162,11 @@ typedef struct sf_search_options {
   uint64_t seed;        /* for the random saliency */
   int64_t total;        /* weights of all ranks, of which some may have none; 0: no other ranks */
   int64_t taken;        /* steps that an earlier search has taken, after which this one continues */
-  double momentum;       /* in [0, 1): weights compete by momentum * average before + score */
-  double removed_factor; /* in [0, 1]: factor of the scores of removed weights; 0: they do not
-                            compete. 1 for methods other than `force` */
+  double momentum;       /* in [0, 1) in binary32, too: weights compete by
+                            momentum * accumulated before + score */
+  double removed_factor; /* in [0, 1], and 0 or 1 in binary32 only if it is: factor of the scores
+                            of removed weights; 0: they do not compete. 1 for methods other than
+                            `force` */
   int64_t nested_from;   /* first step in which removed weights do not compete; 0: none, unless the
                             method or the factor says so */
 } sf_search_options;
@@ -177,9 +179,9 @@ typedef struct sf_step_arrays {
   const sf_array *masks;     /* out: the new masks */
   const sf_array *masked;    /* out: the weight if kept, else 0, of the weights' types. A later step
                                 needs them as the previous step left them. NULL: not written */
-  const sf_array *averages;  /* in, out: with momentum, averages of scores, FLOAT64 for weights of
-                                that type, else FLOAT32; zeros at the first step, later what the
-                                previous step left. Ignored without momentum */
+  const sf_array *accumulated; /* in, out: with momentum, accumulated scores, FLOAT64 for weights of
+                                  that type, else FLOAT32; zeros at the first step, later what the
+                                  previous step left. Ignored without momentum */
   int64_t tensors;
 } sf_step_arrays;
 
@@ -208,7 +210,8 @@ typedef struct sf_report {
   int64_t candidates;        /* weights that competed */
   int64_t removed;           /* kept before, not now */
   int64_t revived;           /* not kept before, now kept */
-  int64_t zero_scores;       /* candidates whose score is zero */
+  int64_t zero_scores;       /* candidates whose own score of this step is zero, without
+                                momentum and factor */
   int64_t at_threshold;      /* candidates whose score equals the threshold */
   int64_t kept_at_threshold; /* how many of these are kept: those at the lowest positions */
   int64_t arbitrary;         /* kept with a zero score while others with a zero score are not */
@@ -371,7 +374,8 @@ int32_t sf_search_report(int64_t search, int64_t step, sf_report *report, int64_
                          int64_t tensors, sf_error *error);
 /* Sets *objective to the sum, over the weights that `masks` keep, of the search's scores without
    momentum and factor: S(c) of `force`, from gradients at the masked weights. Of the arrays only
-   weights, gradients and masks are used, and none is written. ranks: NULL, or the other ranks, which
+   weights, gradients and masks are used, and none is written. SF_BAD_HYPERPARAMETER: the method
+   scores without gradients. ranks: NULL, or the other ranks, which
    all call this. Errors as for sf_search_step_shared. */
 int32_t sf_search_objective(int64_t search, const sf_step_arrays *arrays, const sf_ranks *ranks,
                             double *objective, sf_error *error);

@@ -1,20 +1,22 @@
 // The damping axis of a search of several steps: how much of the mask may change from one step to
-// the next? What must not live here: how scores are averaged and multiplied (Scores), and where the
-// averages are stored, which is up to the caller.
+// the next? What must not live here: how scores are accumulated and multiplied (Scores), and where
+// they are stored, which is up to the caller.
 
 /// What keeps a search from replacing most of its mask in each step.
 ///
-/// With s the scores of step t, a' the averages after the step before (0 at first), and c' the masks
-/// of the step before, weights compete in step t by
+/// With s the scores of step t, a' the accumulated scores after the step before (0 at first), and c'
+/// the masks of the step before, weights compete in step t by
 ///
 ///     a = momentum * a' + s,        removedFactor * a  for the weights that c' removes
 ///
 /// and from step `nestedFrom` on only the weights that c' keeps compete. Every product and every sum
 /// is rounded to the type of scores, in which the two factors are, too.
 public struct Damping: Sendable, Equatable {
-  /// The factor of the averages, in [0, 1); 0: a step knows its own scores alone.
+  /// The factor of the accumulated scores, in [0, 1), also in binary32; 0: a step knows its own
+  /// scores alone.
   public var momentum: Double
-  /// The factor of the scores of removed weights, in [0, 1]. 0: removed weights do not compete.
+  /// The factor of the scores of removed weights, in [0, 1], and 0 or 1 in binary32 only if it is.
+  /// 0: removed weights do not compete.
   public var removedFactor: Double
   /// The first step in which removed weights do not compete; nil: there is none, unless the rule of
   /// the method or the factor says so.
@@ -26,8 +28,8 @@ public struct Damping: Sendable, Equatable {
     self.nestedFrom = nestedFrom
   }
 
-  /// Whether scores are averaged over the steps.
-  public var averages: Bool { momentum > 0 }
+  /// Whether scores are accumulated over the steps.
+  public var accumulates: Bool { momentum > 0 }
 
   /// - Throws: `badSetting`.
   func check(_ method: Method, steps: Int) throws(SFError) {
@@ -35,11 +37,15 @@ public struct Damping: Sendable, Equatable {
       .badSetting(name: name, value: value, expected: expected)
     }
     guard momentum >= 0, momentum < 1 else { throw refuse("momentum", momentum, "in [0, 1)") }
+    guard Damping.isKept(momentum) else { throw refuse("momentum", momentum, Damping.kept) }
     guard momentum == 0 || !method.isOneShot else {
       throw refuse("momentum", momentum, "0 for a method of one step")
     }
     guard removedFactor >= 0, removedFactor <= 1 else {
       throw refuse("removed_factor", removedFactor, "in [0, 1]")
+    }
+    guard Damping.isKept(removedFactor) else {
+      throw refuse("removed_factor", removedFactor, Damping.kept)
     }
     let isFree = method.rule == .free && !method.isOneShot
     guard removedFactor == 1 || isFree else {
@@ -54,6 +60,15 @@ public struct Damping: Sendable, Equatable {
       throw refuse("nested_from", step, "in 1 ... \(steps), the steps of the search")
     }
   }
+
+  /// Whether a factor in [0, 1] is 0 or 1 in binary32, in which most scores are, only if it is so.
+  private static func isKept(_ factor: Double) -> Bool {
+    let rounded = Float(factor)
+    return (rounded > 0 && rounded < 1) || Double(rounded) == factor
+  }
+
+  private static let kept =
+    "a number that does not become 0 or 1 in float32 (round it to 7 decimals)"
 
   /// Which weights compete in a step.
   func competition(_ method: Method, step: Int) -> Competition {

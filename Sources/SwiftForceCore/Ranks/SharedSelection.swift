@@ -57,7 +57,7 @@ struct SharedSelection: KernelJob {
       masks: selection.masks, previous: selection.previous?.masks, applying: selection.applying)
     do throws(SFError) {
       let found = try select(output, threads)
-      selection.storeAverages(K.self, threads)
+      selection.storeAccumulated(K.self, threads)
       return found
     } catch {
       output.restore()

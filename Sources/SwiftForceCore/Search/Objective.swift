@@ -11,12 +11,13 @@ extension Search {
   ///
   /// - Parameters:
   ///   - weights: the dense weights.
-  ///   - gradients: gradients of the loss at the masked weights; nil if the method reads none.
+  ///   - gradients: gradients of the loss at the masked weights.
   ///   - masks: those of the last step.
   ///   - ranks: the connection to the other ranks, which must call this, too; nil: there is one.
   /// - Returns: binary64; exact over ranks up to the rounding on each.
-  /// - Throws: `sizeMismatch`, `missingGradients`, `nonFinite`, `badEnvironment`; with ranks also
-  ///   `badStart`, `rankFailed`, `ranksDiffer`, `exchangeFailed`.
+  /// - Throws: `noObjective` if the method reads no gradients; `sizeMismatch`, `missingGradients`,
+  ///   `nonFinite`, `badEnvironment`; with ranks also `badStart`, `rankFailed`, `ranksDiffer`,
+  ///   `exchangeFailed`.
   /// - Complexity: one pass over weights and gradients.
   public func objective(
     weights: [Tensor], gradients: [Tensor]?, masks: [Mask], ranks: Ranks? = nil
@@ -46,12 +47,13 @@ extension Search {
   private func objectiveScores(
     _ weights: [Tensor], _ gradients: [Tensor]?, _ masks: [Mask]
   ) throws(SFError) -> Scores {
+    guard method.saliency.readsGradients else { throw .noObjective(method) }
     try Selection.checkSizes(weights.map(\.count), sizes, .weights)
     if let gradients { try Selection.checkSizes(gradients.map(\.count), sizes, .gradients) }
     try Selection.checkSizes(masks.map(\.count), sizes, .masks)
     return try Scores(
       method.saliency, weights: weights, gradients: gradients, previous: masks,
-      competition: .survivors, seed: 0)
+      competition: .survivors)
   }
 }
 

@@ -17,7 +17,7 @@ public struct Report: Sendable, Equatable {
   public var removed = 0
   /// Weights that the new masks keep and the previous ones did not.
   public var revived = 0
-  /// Candidates whose score is zero.
+  /// Candidates whose own score of this step is zero, before momentum and factor.
   public var zeroScores = 0
   /// Candidates whose score equals the threshold.
   public var atThreshold = 0
@@ -25,7 +25,7 @@ public struct Report: Sendable, Equatable {
   public var keptAtThreshold = 0
   /// The smallest kept score.
   public var threshold = 0.0
-  /// The sum of the kept scores, by which the weights competed: averages, and multiplied by a
+  /// The sum of the kept scores, by which the weights competed: accumulated and multiplied by a
   /// factor, if the search is damped.
   public var saliency = 0.0
   /// The sum of the scores of all candidates.

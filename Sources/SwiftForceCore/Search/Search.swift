@@ -10,7 +10,7 @@
 ///
 /// where w are the dense weights in every step and c_0 keeps all weights; see `Damping` for other
 /// scores and fewer competitors. A step that throws leaves the search, the previous masks, their
-/// masked weights and the averages of scores unchanged, and may be tried again.
+/// masked weights and the accumulated scores unchanged, and may be tried again.
 ///
 /// The weights may be distributed over several ranks. Each rank takes every step with a search over
 /// its own tensors. All ranks find the masks and, except for `layerKept` of tensors that are no
@@ -105,9 +105,9 @@ public struct Search: Sendable {
   ///   - masked: nil, or arrays of the types of the weights that receive them with removed weights
   ///     set to zero. From the second step on they must hold what the previous step wrote.
   ///     Unspecified after an error in the first step.
-  ///   - averages: if the search averages scores, one array per tensor: binary64 for weights of that
+  ///   - accumulated: with momentum, one array per tensor: binary64 for weights of that
   ///     type, else binary32. They must hold zeros in the first step, and what the previous step
-  ///     wrote in a later one. They receive the new averages, 0 for weights that do not compete.
+  ///     wrote in a later one. They receive the new sums, 0 for weights that do not compete.
   ///     Otherwise ignored.
   ///   - ranks: the connection to the other ranks; nil: there is one rank. All ranks must take the
   ///     step. If one of them throws, all do, unless a sum failed on some ranks only.
@@ -116,13 +116,13 @@ public struct Search: Sendable {
   ///   `ranksDiffer`, `exchangeFailed`.
   public mutating func step(
     weights: [Tensor], gradients: [Tensor]?, previous: [Mask]?, masks: [Mask],
-    masked: [MutableTensor]? = nil, averages: [MutableTensor]? = nil, ranks: Ranks? = nil
+    masked: [MutableTensor]? = nil, accumulated: [MutableTensor]? = nil, ranks: Ranks? = nil
   ) throws(SFError) -> Report {
     var report: Report
     if let ranks {
       let selection = try ranks.reportingFailure { () throws(SFError) in
         try ranks.check(sizes, of: total)
-        return try nextSelection(weights, gradients, previous, masks, masked, averages)
+        return try nextSelection(weights, gradients, previous, masks, masked, accumulated)
       }
       (report, ownKept) = try SharedSelection.select(
         selection, of: total, ranks: ranks,
@@ -132,7 +132,7 @@ public struct Search: Sendable {
       guard own == total else {
         throw .sizeMismatch(.weights, tensor: nil, got: own, expected: total)
       }
-      let selection = try nextSelection(weights, gradients, previous, masks, masked, averages)
+      let selection = try nextSelection(weights, gradients, previous, masks, masked, accumulated)
       report = try selection.dispatch(wide: selection.scores.areWide)
     }
     report.step = taken + 1
@@ -143,7 +143,7 @@ public struct Search: Sendable {
   /// Checks the arguments of `step` and returns the selection that it makes.
   private func nextSelection(
     _ weights: [Tensor], _ gradients: [Tensor]?, _ previous: [Mask]?, _ masks: [Mask],
-    _ masked: [MutableTensor]?, _ averages: [MutableTensor]?
+    _ masked: [MutableTensor]?, _ accumulated: [MutableTensor]?
   ) throws(SFError) -> MaskSelection {
     guard !isDone else { throw .searchDone(steps: keeps.count) }
     try Selection.checkSizes(weights.map(\.count), sizes, .weights)
@@ -164,22 +164,22 @@ public struct Search: Sendable {
     let scores = try Scores(
       method.saliency, weights: weights, gradients: gradients, previous: previous,
       competition: damping.competition(method, step: taken + 1),
-      averages: try checkedAverages(averages, weights), seed: seed)
+      accumulated: try checkedAccumulated(accumulated, weights), seed: seed)
     return MaskSelection(
       scores: scores, keep: keeps[taken], masks: masks,
       previous: previous.map { ($0, keeps[taken - 1]) }, applying: masked.map { (weights, $0) })
   }
 
-  /// The averages of scores; nil if the search has none.
-  private func checkedAverages(
-    _ averages: [MutableTensor]?, _ weights: [Tensor]
-  ) throws(SFError) -> ScoreAverages? {
-    guard damping.averages else { return nil }
-    let averages = averages ?? []
-    try Selection.checkSizes(averages.map(\.count), sizes, .averages)
+  /// The accumulated scores; nil if the search has none.
+  private func checkedAccumulated(
+    _ accumulated: [MutableTensor]?, _ weights: [Tensor]
+  ) throws(SFError) -> AccumulatedScores? {
+    guard damping.accumulates else { return nil }
+    let accumulated = accumulated ?? []
+    try Selection.checkSizes(accumulated.map(\.count), sizes, .accumulated)
     try Selection.checkTypes(
-      averages.map(\.type), weights.map { ScoreAverages.type(for: $0.type) }, .averages)
-    return ScoreAverages(tensors: averages, momentum: damping.momentum)
+      accumulated.map(\.type), weights.map { AccumulatedScores.type(for: $0.type) }, .accumulated)
+    return AccumulatedScores(tensors: accumulated, momentum: damping.momentum)
   }
 
   /// A hash of everything that must be the same on all ranks.

@@ -40,8 +40,8 @@ protocol BlockKernels {
   ) -> Bool
   static func excludeRemoved(
     _ mask: UnsafePointer<UInt8>, count: Int, from keys: UnsafeMutablePointer<Key>)
-  static func average(
-    _ averages: UnsafePointer<Score>, momentum: Score, count: Int, below limit: Key,
+  static func accumulate(
+    _ accumulated: UnsafePointer<Score>, momentum: Score, count: Int, below limit: Key,
     into keys: UnsafeMutablePointer<Key>
   ) -> Bool
   static func multiplyRemoved(
@@ -54,6 +54,10 @@ protocol BlockKernels {
     _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, count: Int,
     scratch: UnsafeMutablePointer<Score>
   ) -> Double
+  static func zeros(_ keys: UnsafePointer<Key>, count: Int) -> Int
+  static func zeros(
+    _ keys: UnsafePointer<Key>, keptBy mask: UnsafePointer<UInt8>, count: Int
+  ) -> Int
   static func scores(
     of keys: UnsafePointer<Key>, count: Int, into scores: UnsafeMutablePointer<Score>)
 

@@ -15,14 +15,14 @@ enum FiniteCheck {
   }
 
   /// The first tensor in which the score of a competing weight, a product of two finite factors or
-  /// the average of such, overflows its type, or that of the array of averages.
+  /// the sum of such, overflows its type, or that of the array where it is stored.
   ///
   /// - Parameters:
-  ///   - averages: of the steps before; nil: scores are not averaged.
+  ///   - accumulated: scores of the steps before; nil: scores are not accumulated.
   ///   - candidates: masks of the weights that compete; nil: all compete.
   ///   - wide: whether scores are binary64.
   static func first(
-    inProductsOf lhs: [Tensor], _ rhs: [Tensor], plus averages: ScoreAverages?,
+    inProductsOf lhs: [Tensor], _ rhs: [Tensor], plus accumulated: AccumulatedScores?,
     of candidates: [Mask]?, wide: Bool
   ) -> NonFinite? {
     for (position, (left, right)) in zip(lhs, rhs).enumerated() {
@@ -31,14 +31,14 @@ enum FiniteCheck {
         if let mask, unsafe mask.base[i] == 0 { return 0 }
         let (a, b) = (left.element(i), right.element(i))
         let product = wide ? a * b : Double(Float(a) * Float(b))
-        guard product.isFinite, let averages else { return product }
-        let average = averages.view(position)
-        let old = average.element(i)
+        guard product.isFinite, let accumulated else { return product }
+        let stored = accumulated.view(position)
+        let old = stored.element(i)
         let sum =
           wide
-          ? averages.momentum * old + abs(product)
-          : Double(Float(averages.momentum) * Float(old) + Float(abs(product)))
-        return average.type == .float32 ? Double(Float(sum)) : sum
+          ? accumulated.momentum * old + abs(product)
+          : Double(Float(accumulated.momentum) * Float(old) + Float(abs(product)))
+        return stored.type == .float32 ? Double(Float(sum)) : sum
       }
       if let found { return found.named(.scores, position) }
     }

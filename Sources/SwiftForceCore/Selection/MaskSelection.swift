@@ -15,7 +15,7 @@ struct MaskSelection: KernelJob {
     let output = MaskOutput<K>(masks: masks, previous: previous?.masks, applying: applying)
     do throws(SFError) {
       let report = try select(output, threads)
-      storeAverages(K.self, threads)
+      storeAccumulated(K.self, threads)
       return report
     } catch {
       switch error {
@@ -26,11 +26,11 @@ struct MaskSelection: KernelJob {
     }
   }
 
-  /// Stores the averages of scores, which ends a step that has succeeded.
-  func storeAverages<K: BlockKernels>(_: K.Type, _ threads: Int) {
+  /// Stores the accumulated scores, which ends a step that has succeeded.
+  func storeAccumulated<K: BlockKernels>(_: K.Type, _ threads: Int) {
     let chunks = Chunk.all(of: scores.sizes)
     let workers = workers(threads, chunks, scores.sizes.reduce(0, +))
-    scores.storeAverages(K.self, chunks: chunks, workers: workers)
+    scores.storeAccumulated(K.self, chunks: chunks, workers: workers)
   }
 
   private func select<K: BlockKernels>(

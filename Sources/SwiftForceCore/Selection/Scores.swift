@@ -1,6 +1,6 @@
 // The source of scores: tensors and a saliency, or the caller's own scores. Selection asks for the
-// keys of one block at a time, so scores are never stored, except as averages over the steps of a
-// search that asks for them (ScoreAverages). This file connects saliency and element types to the
+// keys of one block at a time, so scores are never stored, except as sums over the steps of a
+// search that asks for them (AccumulatedScores). This file connects saliency and element types to the
 // loops that compute them. What must not live here: which weights are kept.
 
 import CPlatform
@@ -16,7 +16,7 @@ struct Scores {
   /// The masks of the step before; nil in the first step.
   private let previous: [Mask]?
   private let competition: Competition
-  private let averages: ScoreAverages?
+  private let accumulated: AccumulatedScores?
   /// Where each tensor lies among the weights of all ranks; nil: where it lies in the list.
   private var placements: [Placement]?
   /// Whether another rank requires binary64.
@@ -27,7 +27,7 @@ struct Scores {
     origin = .given(scores)
     previous = nil
     competition = .all
-    averages = nil
+    accumulated = nil
   }
 
   /// - Parameters:
@@ -35,19 +35,19 @@ struct Scores {
   ///     none.
   ///   - previous: the masks of the step before; nil in the first step, in which all compete.
   ///   - competition: which weights compete.
-  ///   - averages: of the scores of the steps before; nil: scores are not averaged.
+  ///   - accumulated: scores of the steps before; nil: scores are not accumulated.
   ///   - seed: for the random saliency.
   /// - Throws: `missingGradients`.
   init(
     _ saliency: Saliency, weights: [Tensor], gradients: [Tensor]?, previous: [Mask]?,
-    competition: Competition = .all, averages: ScoreAverages? = nil, seed: UInt64
+    competition: Competition = .all, accumulated: AccumulatedScores? = nil, seed: UInt64 = 0
   ) throws(SFError) {
     if saliency.readsGradients && gradients == nil { throw .missingGradients }
     origin = .saliency(
       saliency, weights: weights, gradients: saliency.readsGradients ? gradients : nil, seed: seed)
     self.previous = previous
     self.competition = previous == nil ? .all : competition
-    self.averages = averages
+    self.accumulated = accumulated
   }
 
   /// These scores as part of those of all ranks.
@@ -90,10 +90,10 @@ struct Scores {
     }
   }
 
-  /// Whether scores are computed in binary64: if any array that is read holds binary64.
+  /// Whether scores are computed in binary64: if any array holds binary64 that the saliency reads.
+  /// The types of stored sums have no say: a step with them has the scores of one without.
   var areWide: Bool {
     if computesBinary64 { return true }
-    if averages?.tensors.contains(where: { $0.type == .float64 }) == true { return true }
     switch origin {
     case .given(let tensors): return tensors.contains { $0.type == .float64 }
     case .saliency(let saliency, let weights, let gradients, _):
@@ -131,9 +131,9 @@ struct Scores {
 
   /// Turns keys of the scores of this step into those by which weights compete.
   ///
-  /// - Returns: whether all averages are finite.
+  /// - Returns: whether all sums are finite.
   private func compete<K: BlockKernels>(_ scratch: Scratch<K>, _ block: Block) -> Bool {
-    let isFinite = averages?.add(to: scratch, block) ?? true
+    let isFinite = accumulated?.add(to: scratch, block) ?? true
     guard let mask = previous?[block.tensor] else { return isFinite }
     switch competition {
     case .all: break
@@ -143,18 +143,18 @@ struct Scores {
     return isFinite
   }
 
-  /// Stores the averages of this step, once it is certain that it succeeds; 0 for the weights that
-  /// do not compete.
-  func storeAverages<K: BlockKernels>(_: K.Type, chunks: [Chunk], workers: Int) {
-    guard let averages else { return }
+  /// Stores the accumulated scores of this step, once it is certain that it succeeds; 0 for the
+  /// weights that do not compete.
+  func storeAccumulated<K: BlockKernels>(_: K.Type, chunks: [Chunk], workers: Int) {
+    guard let accumulated else { return }
     let scratches = (0..<workers).map { _ in Scratch<K>() }
     Parallel.forEach(chunks.count, workers: workers) { worker, round in
       let scratch = scratches[worker]
       chunks[round].forEachBlock { block in
         _ = fillPlain(scratch, for: block)
-        _ = averages.add(to: scratch, block)
+        _ = accumulated.add(to: scratch, block)
         if let mask = candidates?[block.tensor] { exclude(mask, block, from: scratch) }
-        averages.store(scratch, block)
+        accumulated.store(scratch, block)
       }
     }
   }
@@ -191,7 +191,7 @@ struct Scores {
   ) -> (found: BlockStatistics, objective: Double) {
     let prefetch = unsafe prefetchAddresses(after: block)
     if case .saliency(.connectionSensitivity, let weights, let gradients?, _) = origin,
-      competition == .all, averages == nil
+      competition == .all, accumulated == nil
     {
       // The common case: one loop over the block instead of two.
       let statistics = unsafe K.classifyProducts(
@@ -202,12 +202,26 @@ struct Scores {
     }
     let isPlainFinite = fillPlain(scratch, for: block)
     let objective = objective(scratch, block)
+    let zeros = ownZeros(scratch, block)
     let isFinite = compete(scratch, block) && isPlainFinite
     var statistics = unsafe K.classify(
       scratch.keys, gradients: scratch.gradients, count: block.count, areSigned: areSigned,
       low: bracket.low, high: bracket.high, prefetch: prefetch, into: mask)
     statistics.isFinite = isFinite
+    if let zeros { statistics.zeros = zeros }
     return (statistics, objective)
+  }
+
+  /// How many weights of a block compete that have a score of zero in this step, before momentum and
+  /// factor; nil if there is neither, so that `classify` counts them.
+  ///
+  /// - Parameter scratch: has the keys of the scores of this step alone.
+  private func ownZeros<K: BlockKernels>(_ scratch: Scratch<K>, _ block: Block) -> Int? {
+    if case .discounted = competition {} else if accumulated == nil { return nil }
+    guard let mask = candidates?[block.tensor] else {
+      return unsafe K.zeros(scratch.keys, count: block.count)
+    }
+    return unsafe K.zeros(scratch.keys, keptBy: mask.base + block.start, count: block.count)
   }
 
   /// Where the data of the next block lies.
@@ -249,7 +263,7 @@ struct Scores {
     case .saliency(let saliency, let weights, let gradients, _):
       if saliency.readsWeights { weights[tensor].prefetch(position) }
       gradients?[tensor].prefetch(position)
-      averages?.view(tensor).prefetch(position)
+      accumulated?.view(tensor).prefetch(position)
     }
   }
 
@@ -305,7 +319,7 @@ struct Scores {
     }
   }
 
-  /// Finds the first tensor with a value that is not finite: a weight, a gradient, an average, or
+  /// Finds the first tensor with a value that is not finite: a weight, a gradient, a sum of scores, or
   /// the score of a weight that competes. Called after `fill` returned false.
   ///
   /// - Throws: `nonFinite`, unless the value was the product of a weight that does not compete.
@@ -323,22 +337,22 @@ struct Scores {
       if let found = FiniteCheck.first(in: weights, as: .weights) { return found }
       guard let gradients else { return nil }
       if let found = FiniteCheck.first(in: gradients, as: .gradients) { return found }
-      if let averages, let found = FiniteCheck.first(in: averages.views, as: .averages) {
+      if let accumulated, let found = FiniteCheck.first(in: accumulated.views, as: .accumulated) {
         return found
       }
       return FiniteCheck.first(
-        inProductsOf: saliency.readsWeights ? weights : gradients, gradients, plus: averages,
+        inProductsOf: saliency.readsWeights ? weights : gradients, gradients, plus: accumulated,
         of: candidates, wide: areWide)
     }
   }
 }
 
-/// The averages of scores over the steps of a search, in arrays of the caller.
-struct ScoreAverages {
+/// Scores accumulated over the steps of a search, in arrays of the caller.
+struct AccumulatedScores {
   let tensors: [MutableTensor]
   let momentum: Double
 
-  /// The element type of the averages of a tensor of weights.
+  /// The element type of the accumulated scores of a tensor of weights.
   static func type(for weights: ElementType) -> ElementType {
     weights == .float64 ? .float64 : .float32
   }
@@ -347,16 +361,17 @@ struct ScoreAverages {
 
   var views: [Tensor] { tensors.map(\.view) }
 
-  /// Replaces the keys of the scores of this step by those of the new averages.
+  /// Replaces the keys of the scores of this step by those of the new sums.
   ///
-  /// - Returns: whether all new averages are finite, also where they are stored.
+  /// - Returns: whether all new sums are finite, also where they are stored.
   fileprivate func add<K: BlockKernels>(to scratch: Scratch<K>, _ block: Block) -> Bool {
-    let averages = unsafe view(block.tensor).widened(block, scratch.third, K.self)
+    let accumulated = unsafe view(block.tensor).widened(block, scratch.third, K.self)
     let isNarrow = K.Score.self == Double.self && tensors[block.tensor].type == .float32
     // From half a unit in the last place above the largest binary32 on, numbers round to infinity.
     let limit = isNarrow ? K.key(of: K.Score(0x1.ffffffp127)) : K.key(of: .infinity)
-    return unsafe K.average(
-      averages, momentum: K.Score(momentum), count: block.count, below: limit, into: scratch.keys)
+    return unsafe K.accumulate(
+      accumulated, momentum: K.Score(momentum), count: block.count, below: limit, into: scratch.keys
+    )
   }
 
   fileprivate func store<K: BlockKernels>(_ scratch: Scratch<K>, _ block: Block) {

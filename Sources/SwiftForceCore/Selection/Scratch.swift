@@ -8,7 +8,7 @@
   let first: UnsafeMutablePointer<K.Score>
   /// Gradients, widened in the same way.
   let second: UnsafeMutablePointer<K.Score>
-  /// Averages of scores, widened in the same way; before that, scores that are summed up.
+  /// Accumulated scores, widened in the same way; before that, scores that are summed up.
   let third: UnsafeMutablePointer<K.Score>
   /// The gradients of the block that was filled last; nil if none are read.
   var gradients: UnsafePointer<K.Score>?

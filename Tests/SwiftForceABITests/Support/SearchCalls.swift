@@ -52,7 +52,7 @@ import CSwiftForce
   let previous = Memory<UInt8>([7, 7, 7, 7, 7])
   let masks = Memory<UInt8>([7, 7, 7, 7, 7])
   let masked = Memory<Float>([-9, -9, -9, -9, -9])
-  let averages = Memory<Float>([0, 0, 0, 0, 0])
+  let accumulated = Memory<Float>([0, 0, 0, 0, 0])
   let layerKept = Memory<Int64>([-1, -1])
   let report = Cell(sf_report())
   let weightList: ArrayList
@@ -60,7 +60,7 @@ import CSwiftForce
   let previousList: ArrayList
   let maskList: ArrayList
   let maskedList: ArrayList
-  let averageList: ArrayList
+  let accumulatedList: ArrayList
   var tensors: Int64 = 2
   var layerKeptAddress: UInt
   var arraysOffset: UInt = 0
@@ -68,7 +68,7 @@ import CSwiftForce
 
   init(momentum: Double = 0) {
     search = SearchCreateCall.handle(momentum: momentum)
-    averageList = ArrayList(averages.address, sizes: [2, 3], type: SF_TYPE_FLOAT32)
+    accumulatedList = ArrayList(accumulated.address, sizes: [2, 3], type: SF_TYPE_FLOAT32)
     weightList = ArrayList(weights.address, sizes: [2, 3], type: SF_TYPE_FLOAT32)
     gradientList = ArrayList(gradients.address, sizes: [2, 3], type: SF_TYPE_FLOAT32)
     previousList = ArrayList(previous.address, sizes: [2, 3], type: SF_TYPE_MASK)
@@ -98,7 +98,7 @@ import CSwiftForce
       sf_step_arrays(
         weights: weightList.pointer, gradients: gradientList.pointer,
         previous: previousList.pointer, masks: maskList.pointer, masked: maskedList.pointer,
-        averages: averageList.pointer, tensors: tensors))
+        accumulated: accumulatedList.pointer, tensors: tensors))
     unsafe arrays.address = passesArrays ? arrays.address + arraysOffset : 0
     return unsafe withExtendedLifetime((self, arrays)) {
       unsafe step(
@@ -109,7 +109,7 @@ import CSwiftForce
 
   var isUnwritten: Bool {
     weights.isUnwritten && gradients.isUnwritten && masks.isUnwritten && masked.isUnwritten
-      && layerKept.isUnwritten && report.isUnwritten && averages.isUnwritten
+      && layerKept.isUnwritten && report.isUnwritten && accumulated.isUnwritten
   }
 
   /// sf_search_objective at the masks of the last step.
@@ -119,7 +119,7 @@ import CSwiftForce
     let arrays = unsafe Cell(
       sf_step_arrays(
         weights: weightList.pointer, gradients: gradientList.pointer, previous: nil,
-        masks: maskList.pointer, masked: nil, averages: nil, tensors: tensors))
+        masks: maskList.pointer, masked: nil, accumulated: nil, tensors: tensors))
     unsafe arrays.address = passesArrays ? arrays.address + arraysOffset : 0
     return unsafe withExtendedLifetime((self, arrays)) {
       unsafe sf_search_objective(

@@ -11,7 +11,7 @@ import Testing
     }
     #expect(Damping().competition(.force, step: 7) == .all)
     #expect(Damping().competition(.iterativeSnip, step: 1) == .survivors)
-    #expect(!Damping().averages)
+    #expect(!Damping().accumulates)
   }
 
   @Test func competitionByStep() {
@@ -31,6 +31,19 @@ import Testing
   @Test(arguments: [-0.1, 1.1, .nan, .infinity])
   func factorOutOfRange(value: Double) {
     #expect(throws: SFError.self) { try Damping(removedFactor: value).check(.force, steps: 2) }
+  }
+
+  /// Scores are mostly binary32, in which these are 0 or 1.
+  @Test(arguments: [1 - 1e-9, 1e-46, 1 - 0x1p-26])
+  func factorsThatRoundToOthers(value: Double) {
+    #expect(throws: SFError.self) { try Damping(momentum: value).check(.force, steps: 2) }
+    #expect(throws: SFError.self) { try Damping(removedFactor: value).check(.force, steps: 2) }
+  }
+
+  @Test(arguments: [1 - 0x1p-24, 0x1p-149, 0])
+  func factorsThatDoNot(value: Double) {
+    #expect(throws: Never.self) { try Damping(momentum: value).check(.force, steps: 2) }
+    #expect(throws: Never.self) { try Damping(removedFactor: value).check(.force, steps: 2) }
   }
 
   @Test(arguments: [0, -1, 3, Int.max, Int.min])

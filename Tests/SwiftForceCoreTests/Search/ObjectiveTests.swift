@@ -73,6 +73,39 @@ import Testing
     #expect(named.operand == found.operand && named.firstIndex == found.firstIndex)
   }
 
+  @Test(arguments: [Method.magnitude, .random])
+  func methodsWithoutGradientsHaveNone(method: Method) throws {
+    let (w, m) = (Memory(weights), Memory(masks, guardedBy: 99))
+    let search = try Search(method, sizes: [5000], keep: 1, steps: 1)
+    withExtendedLifetime((w, m)) {
+      #expect(throws: SFError.noObjective(method)) {
+        try search.objective(
+          weights: w.tensors([5000]), gradients: w.tensors([5000]), masks: m.masks([5000]))
+      }
+    }
+  }
+
+  /// With binary64 weights and binary32 gradients the scores of GraSP-It are binary32.
+  @Test(arguments: [0, 0.5])
+  func theTypeOfScoresDoesNotDependOnMomentum(momentum: Double) throws {
+    let (weights, gradients) = (Stored(.float64, [1, 1]), Stored(.float32, [1, 1e20]))
+    let (stored, masks) = (Stored(.float64, [0, 0]), Memory<UInt8>([1, 1], guardedBy: 99))
+    var search = try Search(
+      .graspIt, sizes: [2], keep: 1, steps: 2, damping: Damping(momentum: momentum))
+    withExtendedLifetime((weights, gradients, stored, masks)) {
+      #expect(throws: SFError.self) {
+        try search.objective(
+          weights: weights.tensors([2]), gradients: gradients.tensors([2]),
+          masks: masks.masks([2]))
+      }
+      #expect(throws: SFError.self) {
+        try search.step(
+          weights: weights.tensors([2]), gradients: gradients.tensors([2]), previous: nil,
+          masks: masks.masks([2]), accumulated: stored.mutableTensors([2]))
+      }
+    }
+  }
+
   @Test func argumentsThatDoNotFit() throws {
     let (w, m) = (Memory(weights), Memory(masks, guardedBy: 99))
     let search = try Search(.force, sizes: [5000], keep: 1, steps: 2)

@@ -93,6 +93,8 @@ CHANGES: dict[str, Callable[[dict, dict], object]] = {
     "a factor of 2": lambda about, masks: about["damping"].update(removed_factor=2),
     "a step of text": lambda about, masks: about["damping"].update(nested_from="3"),
     "damping of text": lambda about, masks: about.update(damping="much"),
+    "no damping": lambda about, masks: about.pop("damping"),
+    "a damping of none": lambda about, masks: about.update(damping=None),
     "an objective of text": lambda about, masks: about["history"][0].update(objective="1"),
     "no layers": lambda about, masks: about.pop("layers"),
     "no history": lambda about, masks: about.pop("history"),
@@ -186,6 +188,7 @@ def test_files_of_format_version_1(readings: bool, tmp_path: Path) -> None:
 
     def change(about: dict, masks: dict) -> None:
         about["format_version"] = 1
+        about.pop("damping")
         counts = masks.pop("layer_kept")
         for step, row in zip(about["history"], counts.tolist(), strict=True):
             step["layer_kept"] = row

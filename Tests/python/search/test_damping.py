@@ -1,10 +1,11 @@
-"""Damped searches: averages of scores, a factor for removed weights, a step that nests."""
+"""Damped searches: accumulated scores, a factor for removed weights, a step that nests."""
 
 from __future__ import annotations
 
 import copy
 import pickle
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_every_step_is_the_oracles(method: str, damping: dict[str, Any]) -> None
 
 
 def test_a_step_by_hand() -> None:
-    """Scores 1 2 4, then 4 0 0: averages 4.5 1 2, the first, removed, counts half."""
+    """Scores 1 2 4, then 4 0 0: sums 4.5 1 2, the first, removed, counts half."""
     search = sf.MaskSearch(
         np.float32([1, 2, 4]), schedule=[2, 2, 1], momentum=0.5, removed_factor=0.5
     )
@@ -77,7 +78,7 @@ def test_a_step_by_hand() -> None:
     assert search.masks.tolist() == [True, False, True]
     assert (step.threshold, step.saliency, step.total_saliency) == (2.0, 4.25, 5.25)
     assert search.history[0].objective == 0  # of the weights that step 1 kept
-    assert search._buffers.averages[0].tolist() == [4.5, 1, 2]
+    assert search._buffers.accumulated[0].tolist() == [4.5, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +114,139 @@ def test_a_share_of_the_steps(share: float, steps: int, step: int) -> None:
     assert sf.MaskSearch(weights, keep=3, steps=steps, nested_from=np.float32(share))
 
 
+@pytest.mark.parametrize("share", [Fraction(1, 2), np.longdouble(0.5), np.float16(0.5), 0.5])
+def test_any_real_number_is_a_share(share: Any) -> None:
+    search = sf.MaskSearch(np.ones(100, np.float32), keep=3, steps=10, nested_from=share)
+    assert search._damping.nested_from == 6
+
+
+@pytest.mark.parametrize("value", [Fraction(3, 2), 1.0, 0.0, float("nan"), 3 + 0j, "0.5", True])
+def test_what_is_neither_step_nor_share(value: Any) -> None:
+    with pytest.raises(sf.HyperparameterError, match="nested_from"):
+        sf.MaskSearch(np.ones(100, np.float32), keep=3, steps=10, nested_from=value)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "damping",
+    [
+        {"momentum": 1 - 1e-9},
+        {"momentum": 1e-46},
+        {"removed_factor": 1e-46},
+        {"removed_factor": 1 - 1e-9},
+    ],
+    ids=str,
+)
+def test_factors_that_round_to_others_are_refused(damping: dict[str, float], dtype: str) -> None:
+    weights = np.ones(10, dtype)
+    with pytest.raises(sf.HyperparameterError, match=f"{next(iter(damping))} .*float32.*round it"):
+        sf.MaskSearch(weights, keep=3, steps=2, **damping)
+    nearest = {name: float(np.float32(0.9999999)) for name in damping}
+    assert sf.MaskSearch(weights, keep=3, steps=2, **nearest)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_momentum_does_not_change_the_type_of_scores(momentum: float) -> None:
+    """Squares overflow in float32, the type of the gradients, whatever that of the weights."""
+    weights = np.ones(3, np.float64)
+    search = sf.MaskSearch(weights, method="grasp_it", schedule=[2, 1], momentum=momentum)
+    with pytest.raises(sf.NonFiniteError, match="scores"):
+        search.step(np.float32([1, 2, 1e20]))
+    gradients = np.float32([1, 2, 0.1])
+    step = search.step(gradients)
+    assert step.total_saliency == float((gradients * gradients).astype(np.float64).sum())
+    search.objective(gradients)
+    with pytest.raises(sf.NonFiniteError, match="gradients|scores"):
+        search.objective(np.float32([1e20, 1, 1]))
+
+
+@pytest.mark.parametrize("method", ["magnitude", "random"])
+def test_methods_without_gradients_have_no_objective(method: Any) -> None:
+    weights = np.arange(1, 11, dtype=np.float32)
+    search = sf.MaskSearch(weights, method=method, keep=3)
+    search.step()
+    for gradients in ((), (weights,)):
+        with pytest.raises(sf.HyperparameterError, match=f"which {method} does not"):
+            search.objective(*gradients)
+    assert search.history[-1].objective is None
+
+
+# ------------------------------------------------------------------------------- warnings
+
+
+MASKED = [*DAMPINGS, {"momentum": 0.9, "nested_from": 3}, {"removed_factor": 1e-30}]
+
+
+@pytest.mark.parametrize("damping", MASKED, ids=str)
+def test_masked_gradients_are_told(damping: dict[str, Any], tmp_path: Path) -> None:
+    """By the scores of each step alone: those of earlier steps are not zero."""
+    weights, gradients = both()
+
+    def masked(at: Any) -> Any:
+        pairs = zip(gradients(at), at, strict=True)
+        return [gradient * (weight != 0) for gradient, weight in pairs]
+
+    competing = damping.get("nested_from", STEPS + 1) - 1
+    which = f"{competing} steps" + " in which they competed" * (competing < STEPS)
+    with pytest.warns(sf.MaskedGradientsWarning, match=f"in all {which}, so none") as caught:
+        found = sf.force(weights, masked, keep=40, steps=STEPS, **damping)
+    assert found.warnings == tuple(str(one.message) for one in caught)
+    found.save(tmp_path / "m")
+    assert sf.load(tmp_path / "m").warnings == found.warnings
+
+
+@pytest.mark.parametrize(
+    "damping", [*DAMPINGS, {"nested_from": 1}, {"nested_from": 2}, {"removed_factor": 0}], ids=str
+)
+def test_dense_gradients_are_not_taken_for_masked_ones(damping: dict[str, Any]) -> None:
+    weights, gradients = both()
+    found = sf.force(weights, gradients, keep=40, steps=STEPS, **damping)
+    assert not any("removed weights" in text for text in found.warnings)
+
+
+@pytest.mark.parametrize("damping", [{"nested_from": 2}, {"removed_factor": 0}], ids=str)
+def test_gradients_of_weights_that_never_compete_may_be_masked(damping: dict[str, Any]) -> None:
+    weights = np.arange(1, 101, dtype=np.float32)
+    found = sf.force(weights, lambda masked: masked, keep=10, steps=STEPS, **damping)
+    assert found.warnings == ()
+
+
+def test_zeros_are_those_of_a_step_alone() -> None:
+    search = sf.MaskSearch(
+        np.float32([1, 2, 4, 8]), schedule=[3, 2, 1], momentum=0.5, nested_from=3
+    )
+    zeros = [
+        search.step(np.float32(gradients)).zero_scores
+        for gradients in ([1, 1, 1, 1], [0, 0, 1, 1], [0, 1, 0, 1])
+    ]
+    assert zeros == [0, 2, 1]  # in the last step 4 and 8 compete
+
+
+# ------------------------------------------------------------------------------- shown
+
+
+def test_results_say_how_they_were_damped() -> None:
+    weights, gradients = both()
+    plain = sf.force(weights, gradients, keep=40, steps=STEPS)
+    damped = sf.force(weights, gradients, keep=40, steps=STEPS, momentum=0.9, nested_from=4)
+    for text in (str(damped), damped._repr_html_()):
+        assert "momentum 0.9, nested from step 4" in text
+        assert "accumulated saliency" in text
+        assert "sum of all accumulated |weight x gradient|" in text
+    for text in (str(plain), plain._repr_html_()):
+        assert "saliency" in text
+        assert not any(word in text for word in ("momentum", "nested", "accumulated"))
+    half = sf.force(weights, gradients, keep=40, steps=STEPS, removed_factor=0.5)
+    assert "removed factor 0.5" in str(half) and "accumulated" not in str(half)
+
+
+def test_settings_are_shown_with_all_digits() -> None:
+    """The label of a checkpoint has them, by which a search is recognised."""
+    assert str(sf.Damping(momentum=0.9)) != str(sf.Damping(momentum=0.90000001))
+    assert str(sf.Damping(removed_factor=0.1)) != str(sf.Damping(removed_factor=0.100000001))
+    assert str(sf.Damping()) == ""
+
+
 def test_no_weight_returns_from_the_step_on() -> None:
     weights, gradients = both()
     search = finished(sf.MaskSearch(weights, keep=40, steps=STEPS, nested_from=4), gradients)
@@ -135,44 +269,44 @@ def test_initial_masks_are_no_step() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_averages_are_stored_in_one_array_in_place(dtype: str) -> None:
+def test_accumulated_scores_are_stored_in_one_array_in_place(dtype: str) -> None:
     weights, gradients = both(dtype)
     search = sf.MaskSearch(weights, keep=9, steps=3, momentum=0.9)
-    arrays = search._buffers.averages
+    arrays = search._buffers.accumulated
     assert arrays is not None
     assert {array.dtype for array in arrays} == {np.dtype("f8" if dtype == "float64" else "f4")}
     places = [array.ctypes.data for array in arrays]
     finished(search, gradients)
-    assert search._buffers.averages is arrays
+    assert search._buffers.accumulated is arrays
     assert [array.ctypes.data for array in arrays] == places
     assert any(array.any() for array in arrays)
-    assert sf.MaskSearch(weights, keep=9, steps=3)._buffers.averages is None
+    assert sf.MaskSearch(weights, keep=9, steps=3)._buffers.accumulated is None
 
 
 @pytest.mark.parametrize("method", ["force", "iterative_snip"])
-def test_a_step_that_fails_leaves_the_averages(method: str) -> None:
+def test_a_step_that_fails_leaves_the_accumulated_scores(method: str) -> None:
     n = 300_000
     rng = np.random.default_rng(5)
     weights, *gradients = rng.normal(size=(3, n)).astype(np.float32)
     search = sf.MaskSearch(weights, method=method, schedule=[n // 2, n // 3], momentum=0.9)
     search.step(gradients[0])
-    before = search._buffers.averages[0].tobytes()
+    before = search._buffers.accumulated[0].tobytes()
     for bad in (np.nan, np.inf):
         spoiled = gradients[1].copy()
         spoiled[-1] = bad
         with pytest.raises(sf.NonFiniteError, match="gradients"):
             search.step(spoiled)
-        is_same = search._buffers.averages[0].tobytes() == before
+        is_same = search._buffers.accumulated[0].tobytes() == before
         assert is_same
     search.step(gradients[1])
     other = sf.MaskSearch(weights, method=method, schedule=[n // 2, n // 3], momentum=0.9)
     for gradient in gradients:
         other.step(gradient)
-    is_same = search._buffers.averages[0].tobytes() == other._buffers.averages[0].tobytes()
+    is_same = search._buffers.accumulated[0].tobytes() == other._buffers.accumulated[0].tobytes()
     assert is_same and search.history == other.history
 
 
-def test_averages_that_overflow_are_named() -> None:
+def test_sums_that_overflow_are_named() -> None:
     weights = {"a": np.float32([1, 1]), "b": np.float32([1, 1e19])}
     gradients = {"a": np.float32([1, 1]), "b": np.float32([1, 2e19])}
     search = sf.MaskSearch(weights, schedule=[3, 2], momentum=0.99)
@@ -185,17 +319,17 @@ def test_averages_that_overflow_are_named() -> None:
     search = sf.MaskSearch(weights, schedule=[3, 2], momentum=0.99)
     with pytest.raises(sf.NonFiniteError, match=r"scores\['b'\].*element 1"):
         search.step(wide)
-    assert not any(array.any() for array in search._buffers.averages)
+    assert not any(array.any() for array in search._buffers.accumulated)
 
 
 def test_scores_of_removed_weights_may_overflow() -> None:
-    """They do not compete, and their averages are zero."""
+    """They do not compete, and their sums are zero."""
     weights = np.float32([1e20, 1, 2, 3])
     search = sf.MaskSearch(weights, method="iterative_snip", schedule=[3, 2], momentum=0.5)
     search.step(np.float32([0, 1, 1, 1]))
     search.step(np.float32([3e38, 1, 1, 1]))
     assert search.masks.tolist() == [False, False, True, True]
-    assert search._buffers.averages[0].tolist() == [0, 1.5, 3, 4.5]
+    assert search._buffers.accumulated[0].tolist() == [0, 1.5, 3, 4.5]
 
 
 @pytest.mark.parametrize("damping", DAMPINGS, ids=str)
@@ -257,7 +391,7 @@ def damaged(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]
 
 def spoil_first(value: float) -> Callable[[dict[str, Any], dict[str, Any]], None]:
     def change(arrays: dict[str, Any], _: dict[str, Any]) -> None:
-        arrays["average.0"][0] = value
+        arrays["accumulated.0"][0] = value
 
     return change
 
@@ -267,14 +401,17 @@ def spoil_first(value: float) -> Callable[[dict[str, Any], dict[str, Any]], None
     [
         (spoil_first(np.nan), "not all finite"),
         (spoil_first(-1), "not all finite and not negative"),
-        (lambda arrays, _: arrays.pop("average.0"), "average.0"),
-        (lambda arrays, _: arrays.update({"average.0": np.zeros(3, "f4")}), "shape"),
-        (lambda arrays, _: arrays.update({"average.0": np.zeros(600, "f8")}), "float64"),
+        (lambda arrays, _: arrays.pop("accumulated.0"), "accumulated.0"),
+        (lambda arrays, _: arrays.update({"accumulated.0": np.zeros(3, "f4")}), "shape"),
+        (lambda arrays, _: arrays.update({"accumulated.0": np.zeros(600, "f8")}), "float64"),
         (lambda _, about: about["damping"].update(momentum=1), "momentum is 1"),
         (lambda _, about: about["damping"].update(removed_factor=-0.5), "factor -0.5"),
         (lambda _, about: about["damping"].update(nested_from=0), "step that nests"),
         (lambda _, about: about["damping"].update(nested_from=99), "nested_from"),
         (lambda _, about: about["damping"].pop("momentum"), "momentum"),
+        (lambda _, about: about["damping"].update(momentum=1 - 1e-9), "float32"),
+        (lambda _, about: about.pop("damping"), "damping"),
+        (lambda _, about: about.update(damping=None), "damaged"),
     ],
 )
 def test_damaged_files(change: Any, why: str, tmp_path: Path) -> None:

@@ -290,6 +290,7 @@ def test_files_of_format_version_1(tmp_path: Path) -> None:
 
     def change(about: dict, masks: dict) -> None:
         about["format_version"] = 1
+        about.pop("damping")
         counts = masks.pop("layer_kept")
         for step, row in zip(about["history"], counts.tolist(), strict=True):
             step["layer_kept"] = row

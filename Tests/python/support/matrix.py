@@ -115,23 +115,23 @@ def search(
     places: list[int],
     damping: oracle.Damping = oracle.UNDAMPED,
 ) -> None:
-    """A search step by step beside the oracle: masks, counts, masked weights, averages."""
+    """A search step by step beside the oracle: masks, counts, masked weights, sums."""
     about = (method, keeps, places, weights[0].dtype, gradients[0].dtype, weights[0][:3], damping)
     found = sf.MaskSearch(weights, method=method, schedule=list(keeps), **vars(damping))
     before = np.ones(gradients[0].size, bool)
     whole = [np.concatenate(weights)]
-    averages = [np.zeros(whole[0].size)]
+    sums = [np.zeros(whole[0].size)]
     nested = method == "iterative_snip"
     for number, (keep, gradient) in enumerate(zip(keeps, gradients, strict=True), 1):
         step = found.step(cut(gradient, places))
         w, g = widened(whole[0], gradient)
-        new = oracle.averaged([np.abs(w * g)], averages, damping.momentum)
+        new = oracle.accumulated([np.abs(w * g)], sums, damping.momentum)
         (scores,), candidates = oracle.competing(new, [before], number, nested, damping)
         expected = oracle.select([scores], keep, candidates)
         if damping.momentum:
-            averages = oracle.stored(new, candidates, whole)
-            kept = np.concatenate([np.ravel(one) for one in found._buffers.averages or ()])
-            assert kept.tobytes() == averages[0].tobytes(), about
+            sums = oracle.stored(new, candidates, whole)
+            kept = np.concatenate([np.ravel(one) for one in found._buffers.accumulated or ()])
+            assert kept.tobytes() == sums[0].tobytes(), about
         assert np.concatenate(found.masks).tobytes() == expected[0].tobytes(), about
         assert step.keep == keep, about
         assert step.layer_kept == tuple(int(mask.sum()) for mask in cut(expected[0], places)), about

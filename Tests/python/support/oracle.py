@@ -140,10 +140,10 @@ class Damping:
 UNDAMPED = Damping()
 
 
-def averaged(scores: Arrays, averages: Arrays, momentum: float) -> Arrays:
-    """The new averages: a product, rounded, and a sum, rounded, in the type of the scores."""
+def accumulated(scores: Arrays, before: Arrays, momentum: float) -> Arrays:
+    """The new sums: a product, rounded, and a sum, rounded, in the type of the scores."""
     factor = scores[0].dtype.type(momentum)
-    return [factor * old.astype(s.dtype) + s for s, old in zip(scores, averages, strict=True)]
+    return [factor * old.astype(s.dtype) + s for s, old in zip(scores, before, strict=True)]
 
 
 def competing(
@@ -158,12 +158,11 @@ def competing(
     return found, [np.ones(mask.shape, bool) for mask in before]
 
 
-def stored(averages: Arrays, candidates: Arrays, weights: Arrays) -> Arrays:
-    """What a search keeps of averages: those of competitors, in float64 for such weights."""
+def stored(sums: Arrays, candidates: Arrays, weights: Arrays) -> Arrays:
+    """The sums that a search keeps: those of competitors, in float64 for such weights."""
     types = [np.float64 if w.dtype == np.float64 else np.float32 for w in weights]
     return [
-        np.where(mask, a, 0).astype(t)
-        for a, mask, t in zip(averages, candidates, types, strict=True)
+        np.where(mask, a, 0).astype(t) for a, mask, t in zip(sums, candidates, types, strict=True)
     ]
 
 
@@ -179,7 +178,7 @@ class Step:
     candidates: int  # weights that competed
     removed: int  # kept before, not now
     revived: int  # not kept before, now kept
-    zero_scores: int  # candidates whose score is zero
+    zero_scores: int  # candidates whose plain score of this step is zero
     at_threshold: int  # candidates whose score equals the threshold
     kept_at_threshold: int  # how many of those are kept
     arbitrary: int  # kept with a zero score though others with a zero score are not
@@ -197,6 +196,7 @@ def step_record(
     after: Arrays,
     candidates: Arrays,
     step_scores: Arrays,
+    plain: Arrays,
     gradients: Arrays | None = None,
 ) -> Step:
     """The record of the step from the masks `before` to the masks `after`."""
@@ -212,7 +212,7 @@ def step_record(
         candidates=_count(competed),
         removed=_count(old & ~kept),
         revived=_count(~old & kept),
-        zero_scores=_count(competed & (score == 0)),
+        zero_scores=_count(competed & (join(plain) == 0)),
         at_threshold=_count(competed & (score == threshold)),
         kept_at_threshold=_count(kept & (score == threshold)),
         arbitrary=zeros_kept if zeros_dropped else 0,
@@ -254,7 +254,7 @@ def search(
         raise ValueError(f"{method} needs gradients")
     everything = [np.ones(w.shape, bool) for w in weights]
     masks, history = [everything], []
-    averages = stored([np.zeros(w.shape) for w in weights], everything, weights)
+    sums = stored([np.zeros(w.shape) for w in weights], everything, weights)
     for step, keep in enumerate(keeps, start=1):
         before = masks[-1]
         gradients = None
@@ -264,11 +264,11 @@ def search(
         if history:
             objective = math.fsum(join(plain).astype(np.float64)[join(before)].tolist())
             history[-1] = replace(history[-1], objective=objective)
-        new = averaged(plain, averages, damping.momentum)
+        new = accumulated(plain, sums, damping.momentum)
         step_scores, candidates = competing(new, before, step, nested, damping)
-        averages = stored(new, candidates, weights)
+        sums = stored(new, candidates, weights)
         after = select(step_scores, keep, candidates)
-        history.append(step_record(step, before, after, candidates, step_scores, gradients))
+        history.append(step_record(step, before, after, candidates, step_scores, plain, gradients))
         masks.append(after)
     return masks[1:], history
 

@@ -61,8 +61,8 @@ def force(
     schedule : str or sequence
         One of `swiftforce.schedules`, or a list: see `swiftforce.schedule_keeps`.
     momentum : float
-        Factor, in [0, 1), of the averages of scores over the steps so far: weights compete by
-        ``average = momentum * average + score``. It takes 4 bytes per weight, 8 for float64. By
+        Factor, in [0, 1), of the scores accumulated over the steps so far: weights compete by
+        ``sum = momentum * sum + score``. It takes 4 bytes per weight, 8 for float64. By
         default by the scores of the step alone.
     nested_from : int or float, optional
         The step, counted from 1, from which removed weights stay removed; or a share of the steps,
@@ -215,8 +215,8 @@ def iterative_snip(
     schedule : str or sequence
         One of `swiftforce.schedules`, or a list: see `swiftforce.schedule_keeps`.
     momentum : float
-        Factor, in [0, 1), of the averages of scores over the steps so far: weights compete by
-        ``average = momentum * average + score``. It takes 4 bytes per weight, 8 for float64. By
+        Factor, in [0, 1), of the scores accumulated over the steps so far: weights compete by
+        ``sum = momentum * sum + score``. It takes 4 bytes per weight, 8 for float64. By
         default by the scores of the step alone.
     initial_masks : PytreePruning, or pytree of bool arrays, optional
         Masks to begin at, True where a weight is kept, as if a step had found them: the first

@@ -17,7 +17,9 @@ from swiftforce.result import trust
 from swiftforce.result.records import Layer, PruningRecord, Step
 from swiftforce.result.summary import (
     DensityScale,
+    damping_summary,
     percent,
+    saliency_name,
     scope_summary,
     share_of_scores,
     total_removed,
@@ -62,6 +64,7 @@ def html_of(pruning: PruningRecord[Any]) -> str:
 def _head(pruning: PruningRecord[Any]) -> str:
     removed = f'<span style="font-size:1.6em">{percent(pruning.sparsity)}</span> removed'
     steps = f"{pruning.steps} steps, {pruning.schedule} schedule" if pruning.steps > 1 else "1 step"
+    steps += damping_summary(pruning)
     about = (
         f"{pruning.keep:,} of {pruning.size:,} weights kept by <b>{_text(pruning.method)}</b>, "
         f"{_text(steps)}"
@@ -184,28 +187,28 @@ def _charts(pruning: PruningRecord[Any]) -> str:
     first, last = pruning.history[0], pruning.history[-1]
     charts = [
         _chart(
-            pruning.history,
+            pruning,
             lambda step: math.log1p(step.keep),
             "kept",
             f"{pruning.size:,} &rarr; {pruning.keep:,}",
         ),
         _chart(
-            pruning.history,
+            pruning,
             lambda step: math.log1p(step.removed),
             "removed",
             f"{total_removed(pruning):,}",
             color=_GREY,
         ),
         _chart(
-            pruning.history,
+            pruning,
             lambda step: math.log1p(step.revived),
             "brought back",
             f"{total_revived(pruning):,}",
         ),
         _chart(
-            pruning.history,
+            pruning,
             lambda step: step.saliency,
-            "saliency",
+            saliency_name(pruning),
             f"{first.saliency:.3g} &rarr; {last.saliency:.3g}",
         ),
     ]
@@ -217,7 +220,7 @@ def _charts(pruning: PruningRecord[Any]) -> str:
 
 
 def _chart(
-    history: Sequence[Step],
+    pruning: PruningRecord[Any],
     value: Callable[[Step], float],
     name: str,
     total: str,
@@ -225,24 +228,27 @@ def _chart(
     color: str = _BLUE,
 ) -> str:
     """A column for each step, amber where positions chose weights."""
+    history, saliency = pruning.history, saliency_name(pruning)
     count = min(len(history), _COLUMNS)
     shown = [history[round(i * (len(history) - 1) / (count - 1))] for i in range(count)]
     # An infinite sum has the full height, and all others have none.
     top = min(max(value(step) for step in shown), sys.float_info.max) or 1.0
     columns = [
         _column(
-            min(1.0, value(step) / top), _AMBER if step.degenerate else color, _step_title(step)
+            min(1.0, value(step) / top),
+            _AMBER if step.degenerate else color,
+            _step_title(step, saliency),
         )
         for step in shown
     ]
     return _block(_block(f"{name}: {total}", _SMALL) + _row(columns, "2.6em"), "flex:1 1 9em")
 
 
-def _step_title(step: Step) -> str:
+def _step_title(step: Step, saliency: str) -> str:
     """The tooltip of a step."""
     return (
         f"step {step.step}: {step.keep:,} kept, {step.removed:,} removed, "
-        f"{step.revived:,} brought back, saliency {step.saliency:.6g}"
+        f"{step.revived:,} brought back, {saliency} {step.saliency:.6g}"
     )
 
 

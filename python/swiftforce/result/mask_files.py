@@ -107,7 +107,7 @@ def _record(arrays: dict[str, Array], about: dict[str, Any]) -> PruningRecord[An
         schedule=checks.text(about["schedule"], "the schedule"),
         scope=_scope(about.get("scope")),
         zeros=_zeros(about.get("zeros")),
-        damping=damping_from(about.get("damping")),
+        damping=damping_from(about),
     )
 
 

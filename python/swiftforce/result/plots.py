@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from swiftforce.result.records import PruningRecord
-from swiftforce.result.summary import DensityScale, headline, percent
+from swiftforce.result.summary import DensityScale, headline, percent, saliency_name
 from swiftforce.show import plots, tables
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _saliency(axes: Axes, pruning: PruningRecord[Any]) -> None:
         )
         axes.legend(fontsize="small")
     axes.set_ylim(bottom=0)
-    axes.set_title("saliency: sum of the kept scores", fontsize="medium")
+    axes.set_title(f"{saliency_name(pruning)}: sum of the kept scores", fontsize="medium")
     _steps(axes)
 
 

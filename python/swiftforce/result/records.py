@@ -27,7 +27,7 @@ class Step:
     removed, revived : int
         Weights that were kept before and are not now; that were not and are now.
     zero_scores : int
-        Candidates whose score is zero.
+        Candidates whose own score of this step is zero, before momentum and factor.
     at_threshold, kept_at_threshold : int
         Candidates whose score equals the threshold, and how many of them are kept.
     arbitrary : int
@@ -39,8 +39,9 @@ class Step:
     threshold : float
         The smallest kept score.
     saliency : float
-        Sum of the kept scores. If the search is damped, these are averages, and those of removed
-        weights are multiplied by the factor.
+        Sum of the kept scores. With momentum they are sums over the steps so far, which grow to
+        at most ``1 / (1 - momentum)`` times the scores of a step; those of removed weights are
+        multiplied by the factor. `objective` is comparable between steps and searches.
     total_saliency : float
         Sum of the scores of all candidates.
     gradient_norm : float
@@ -85,7 +86,7 @@ class Damping:
     Attributes
     ----------
     momentum : float
-        Factor of the averages of scores so far; 0: scores are not averaged.
+        Factor of the scores accumulated so far; 0: scores are not accumulated.
     removed_factor : float
         Factor of the scores of removed weights; 0: they do not return.
     nested_from : int, optional
@@ -97,10 +98,10 @@ class Damping:
     nested_from: int | None = None
 
     def __str__(self) -> str:
-        """The settings that are not the defaults; empty if all are."""
+        """The settings that are not the defaults, with all digits; empty if all are."""
         parts = {
-            f"momentum {self.momentum:g}": self.momentum > 0,
-            f"removed factor {self.removed_factor:g}": self.removed_factor < 1,
+            f"momentum {self.momentum!r}": self.momentum > 0,
+            f"removed factor {self.removed_factor!r}": self.removed_factor < 1,
             f"nested from step {self.nested_from}": self.nested_from is not None,
         }
         return ", ".join(part for part, is_set in parts.items() if is_set)

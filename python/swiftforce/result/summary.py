@@ -7,7 +7,7 @@ from typing import Any
 
 from swiftforce.errors import printable
 from swiftforce.inputs import method_info, methods
-from swiftforce.result.records import PruningRecord
+from swiftforce.result.records import UNDAMPED, PruningRecord
 
 #: What the scores are, for readers who do not know the names of the saliencies.
 _SCORE_NAMES = {
@@ -23,7 +23,18 @@ def headline(pruning: PruningRecord[Any]) -> str:
     return (
         f"{printable(pruning.method)}: {pruning.keep:,} of {pruning.size:,} weights kept "
         f"(sparsity {rounded(pruning.sparsity)}), {pruning.steps} step{'s' * (pruning.steps > 1)}"
+        f"{damping_summary(pruning)}"
     )
+
+
+def damping_summary(pruning: PruningRecord[Any]) -> str:
+    """The damping after a comma; nothing if there is none."""
+    return f", {pruning.damping}" if pruning.damping != UNDAMPED else ""
+
+
+def saliency_name(pruning: PruningRecord[Any]) -> str:
+    """What the saliency of a step is: with momentum a sum over steps, which grows with them."""
+    return "accumulated saliency" if pruning.damping.momentum > 0 else "saliency"
 
 
 def search_summary(pruning: PruningRecord[Any]) -> list[str]:
@@ -34,7 +45,7 @@ def search_summary(pruning: PruningRecord[Any]) -> list[str]:
         lines.append(
             f"on the way: {total_removed(pruning):,} removed, "
             f"{total_revived(pruning):,} brought back; "
-            f"saliency {first.saliency:.4g} -> {last.saliency:.4g}"
+            f"{saliency_name(pruning)} {first.saliency:.4g} -> {last.saliency:.4g}"
         )
     return [*lines, *share_of_scores(pruning)]
 
@@ -66,6 +77,8 @@ def share_of_scores(pruning: PruningRecord[Any]) -> list[str]:
     if pruning.method not in methods() or not 0 < last.total_saliency < math.inf:
         return []
     score = _SCORE_NAMES[method_info(pruning.method)["saliency"]]
+    if pruning.damping.momentum > 0:
+        score = f"accumulated {score}"
     # Both sums have rounding errors, which must not make a share of 1 smaller.
     share = percent(min(1.0, round(last.saliency / last.total_saliency, 9)))
     when = " in the last step" if pruning.steps > 1 else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from swiftforce.errors import (
@@ -62,11 +63,12 @@ def concerns(
     if collapsed := [layer.name for layer in layers if layer.collapsed]:
         found.append(Concern(LayerCollapseWarning, f"no weight is kept in {_listed(collapsed)}"))
     found += _of_parts(layers)
-    if free and len(history) > 1 and not is_explained and _never_had_gradients(history):
+    if free and not is_explained and (steps := _without_gradients(history)):
+        when = f"all {steps} steps{' in which they competed' * (steps < len(history))}"
         text = (
-            f"removed weights had a score of zero in all {len(history)} steps, so none could "
-            "return: pass dense gradients, not multiplied by the masks (weights that are zero "
-            "themselves also have a score of zero)"
+            f"removed weights had a score of zero in {when}, so none could return: pass dense "
+            "gradients, not multiplied by the masks (weights that are zero themselves also have a "
+            "score of zero)"
         )
         found.append(Concern(MaskedGradientsWarning, text))
     return found
@@ -159,19 +161,26 @@ def _listed(names: Sequence[str]) -> str:
     return f"{shown} and {more} more layers" if more > 0 else shown
 
 
-def _never_had_gradients(history: Sequence[Step]) -> bool:
-    """Whether at every step all removed weights may have had a score of zero, due to the masks."""
+def _without_gradients(history: Sequence[Step]) -> int:
+    """How many steps removed weights competed in, if masks may be why they always scored zero.
+
+    0 if they are not, or if removed weights never competed.
+    """
     # All weights compete in the first step, those of other ranks included.
     first = history[0]
     size = first.candidates
     # Scores that are zero before any mask have another cause: weights or gradients of zero.
     is_dense = first.keep + first.removed - first.revived == size
     explained = first.zero_scores if is_dense else 0
-    removed = [size - step.keep for step in history[:-1]]
-    return (
+    # Where survivors alone compete, as in steps of a damped search, the others have no scores.
+    competing = [
+        (size - before.keep, step.zero_scores)
+        for before, step in pairwise(history)
+        if step.candidates == size
+    ]
+    is_masked = (
         not any(step.revived for step in history)
-        and max(removed) > explained
-        and all(
-            0 < count <= step.zero_scores for count, step in zip(removed, history[1:], strict=True)
-        )
+        and max((removed for removed, _ in competing), default=0) > explained
+        and all(0 < removed <= zeros for removed, zeros in competing)
     )
+    return 1 + len(competing) if is_masked else 0

@@ -1,4 +1,4 @@
-"""The arrays that a search writes: two sets of masks, the masked weights, averages of scores."""
+"""The arrays that a search writes: two sets of masks, the masked weights, accumulated scores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from swiftforce.inputs import MASK, Array, Arrays, Tensors, lies_in, read_only, 
 
 
 class SearchBuffers:
-    """The masks of a search's last two steps, its masked weights, and averages of its scores.
+    """The masks of a search's last two steps, its masked weights, and accumulated scores.
 
     A step never writes over the masks that it starts from, so a step that fails changes nothing.
 
@@ -24,15 +24,15 @@ class SearchBuffers:
     needs_masked : bool
         Whether a step takes gradients at masked weights. One that begins with all weights, and
         takes one step, does not.
-    averages : bool
-        Whether scores are averaged over the steps.
+    accumulated : bool
+        Whether scores are accumulated over the steps.
 
     Attributes
     ----------
     masked : tuple of array, or None
         The masked weights; None if no step needs them, or if they are not wanted.
-    averages : tuple of array, or None
-        The averages of scores so far: float64 for weights of that type, else float32. A step
+    accumulated : tuple of array, or None
+        The accumulated scores so far: float64 for weights of that type, else float32. A step
         writes them in place, once it is certain that it succeeds.
 
     Raises
@@ -48,7 +48,7 @@ class SearchBuffers:
         masked_weights: Arrays | Literal[False] | None,
         *,
         needs_masked: bool,
-        averages: bool,
+        accumulated: bool,
     ) -> None:
         self._tensors = tensors
         #: The first step whose masks there are: 0 for a search that begins at masks.
@@ -61,10 +61,10 @@ class SearchBuffers:
         elif needs_masked and masked_weights is not False:
             self.masked = self._given(masked_weights)
         self._written = [] if self.masked is None else spans(self.masked)
-        self.averages: tuple[Array, ...] | None = None
-        if averages:
-            self.averages = tuple(
-                [np.zeros(array.shape, average_dtype(array.dtype)) for array in tensors.arrays]
+        self.accumulated: tuple[Array, ...] | None = None
+        if accumulated:
+            self.accumulated = tuple(
+                [np.zeros(array.shape, accumulated_dtype(array.dtype)) for array in tensors.arrays]
             )
 
     def _given(self, masked_weights: Arrays) -> tuple[Array, ...]:
@@ -84,11 +84,11 @@ class SearchBuffers:
         self,
         step: int,
         masks: tuple[Array, ...] | None,
-        averages: tuple[Array, ...] | None = None,
+        accumulated: tuple[Array, ...] | None = None,
     ) -> None:
-        """Take over masks and averages after so many steps, and write the masked weights."""
-        if averages is not None:
-            self.averages = averages
+        """Take over masks and sums after so many steps, and write the masked weights."""
+        if accumulated is not None:
+            self.accumulated = accumulated
         if masks is not None:
             self._first = min(self._first, step)
             self._masks = {step % 2: masks}
@@ -153,6 +153,6 @@ class SearchBuffers:
         )
 
 
-def average_dtype(weights: np.dtype[Any]) -> np.dtype[Any]:
-    """The type of the averages of scores of weights of this type."""
+def accumulated_dtype(weights: np.dtype[Any]) -> np.dtype[Any]:
+    """The type of the accumulated scores of weights of this type."""
     return np.dtype(np.float64 if weights == np.float64 else np.float32)

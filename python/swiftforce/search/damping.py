@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 
 from swiftforce.errors import HyperparameterError
 from swiftforce.inputs import integer
@@ -37,7 +37,7 @@ def checked_damping(
 
 
 def _step(nested_from: float, steps: int) -> int:
-    if isinstance(nested_from, float) or type(nested_from).__name__.startswith("float"):
+    if isinstance(nested_from, Real) and not isinstance(nested_from, Integral):
         share = float(nested_from)
         if not 0 < share < 1:
             raise HyperparameterError(

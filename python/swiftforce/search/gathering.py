@@ -1,4 +1,4 @@
-"""Whole tensors of which each rank has a part: masks, averages and digests of them on one rank.
+"""Whole tensors of which each rank has a part: their masks, sums and digests on one rank.
 
 Ranks exchange sums alone. A rank adds what it has and zeros for the rest.
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 from swiftforce.inputs import FLOATS, Array, Tensors
 from swiftforce.search.agreement import Agreement, Integers, RankSums
-from swiftforce.search.buffers import average_dtype
+from swiftforce.search.buffers import accumulated_dtype
 from swiftforce.search.pieces import Block, halves, joined
 from swiftforce.search.shards import Shard, checked_offset
 
@@ -152,10 +152,10 @@ def gathered_masks(
     )
 
 
-def gathered_averages(
-    shard: Shard, averages: Sequence[Array], wholes: Wholes
+def gathered_accumulated(
+    shard: Shard, accumulated: Sequence[Array], wholes: Wholes
 ) -> tuple[Array, ...] | None:
-    """The averages of scores of the whole tensors, flat, on the first rank; None on the others.
+    """The accumulated scores of the whole tensors, flat, on the first rank; None on the others.
 
     A number that is not negative has the bits of an integer that is not negative, of which one rank
     has it and the others add zeros.
@@ -163,7 +163,7 @@ def gathered_averages(
     most = _CHUNK // _BITS
     with Agreement(shard.communicator):
         sums = RankSums(shard.communicator, most)
-        types = [average_dtype(np.dtype(_stored(dtype))) for dtype in wholes.dtypes]
+        types = [accumulated_dtype(np.dtype(_stored(dtype))) for dtype in wholes.dtypes]
         found = None
         if shard.communicator.rank == 0:
             found = tuple(map(np.empty, wholes.sizes, types))
@@ -172,7 +172,7 @@ def gathered_averages(
         own = index - wholes.first
         if not 0 <= own < len(wholes.blocks):
             return
-        block, values = wholes.blocks[own], averages[own].reshape(-1)
+        block, values = wholes.blocks[own], accumulated[own].reshape(-1)
         begin, end = block.before(first), block.before(first + count)
         numbers[:] = 0
         bits = values[begin:end].view(f"i{values.dtype.itemsize}")
@@ -189,12 +189,12 @@ def gathered_averages(
 
 
 def _stored(dtype: str) -> str:
-    """A type that numpy knows without ml_dtypes, and whose averages are of the same type."""
+    """A type that numpy knows without ml_dtypes, and whose sums of scores are of the same type."""
     return "float64" if dtype == "float64" else "float32"
 
 
-def own_average(whole: Array, block: Block, shape: tuple[int, ...]) -> Array:
-    """The part of this rank in the flat averages of a whole tensor."""
+def own_accumulated(whole: Array, block: Block, shape: tuple[int, ...]) -> Array:
+    """The part of this rank in the flat sums of a whole tensor."""
     own = np.empty(block.size, whole.dtype)
     for first in range(0, block.size, _CHUNK):
         positions = block.positions(first, min(_CHUNK, block.size - first))

@@ -33,6 +33,20 @@ def check_gradients(gradients: Gradients | Arrays | None, method: str, steps: in
         )
 
 
+def check_has_objective(method: str, *, needs_gradients: bool) -> None:
+    """Refuse the objective of a method that scores without gradients.
+
+    Raises
+    ------
+    HyperparameterError
+    """
+    if not needs_gradients:
+        raise HyperparameterError(
+            f"objective is for methods that score by gradients, which {method} does not: leave it "
+            "out"
+        )
+
+
 def check_objective(
     gradients: Gradients | Arrays | None, method: str, *, needs_gradients: bool
 ) -> None:
@@ -42,11 +56,7 @@ def check_objective(
     ------
     HyperparameterError, MissingGradientsError
     """
-    if not needs_gradients:
-        raise HyperparameterError(
-            f"objective is for methods that score by gradients, which {method} does not: leave it "
-            "out"
-        )
+    check_has_objective(method, needs_gradients=needs_gradients)
     if not callable(gradients):
         raise MissingGradientsError(
             f"the objective needs new gradients, at the masks that {method} finds: {_EXPECTED}"

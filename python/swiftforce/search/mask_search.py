@@ -46,8 +46,8 @@ class MaskSearch(SearchState[Masks_co]):
         Seed of random scores, in 0 ... 2**64 - 1. The same seed gives the same scores on every
         machine.
     momentum : float
-        Factor, in [0, 1), of the averages of scores over the steps so far: weights compete by
-        ``average = momentum * average + score``. It takes 4 bytes per weight, 8 for float64. By
+        Factor, in [0, 1), of the scores accumulated over the steps so far: weights compete by
+        ``sum = momentum * sum + score``. It takes 4 bytes per weight, 8 for float64. By
         default by the scores of the step alone.
     nested_from : int or float, optional
         The step, counted from 1, from which removed weights stay removed; or a share of the steps,
@@ -103,7 +103,7 @@ class MaskSearch(SearchState[Masks_co]):
     -----
     Do not change the weights during the search. Calls from several threads take turns. Extra
     memory: masks (a byte per weight) and, for searches of several steps, the masks of the step
-    before and a copy of the weights, masked; with momentum, an average for each weight, float64 for
+    before and a copy of the weights, masked; with momentum, a sum for each weight, float64 for
     weights of that type, else float32. Later steps overwrite `masks` and `masked_weights`.
 
     Examples
@@ -292,8 +292,10 @@ class MaskSearch(SearchState[Masks_co]):
         ------
         SearchDoneError
             Before the first step.
+        HyperparameterError
+            If the method scores without gradients.
         MissingGradientsError
-            If the method scores by gradients and none are passed.
+            If no gradients are passed.
         NonFiniteError, ShapeError, StructureError, UnsupportedTypeError, RankFailedError
             As for `step`.
 
@@ -312,7 +314,7 @@ class MaskSearch(SearchState[Masks_co]):
     def save(self, path: str | os.PathLike[str], *, label: str = "") -> None:
         """Write the search as it is to a safetensors file; `resume` continues it from there.
 
-        The file has a bit per weight for the masks, averages of scores if the search has momentum,
+        The file has a bit per weight for the masks, accumulated scores if the search has momentum,
         what the steps did, and a digest of the weights, which it does not have. If several ranks
         share the search, all call this, and the first one writes a single file, of whole tensors.
         Any number of ranks can continue.

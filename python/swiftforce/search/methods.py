@@ -98,8 +98,8 @@ def prune(
         Seed of random scores, in 0 ... 2**64 - 1. The same seed gives the same scores on every
         machine.
     momentum : float
-        Factor, in [0, 1), of the averages of scores over the steps so far: weights compete by
-        ``average = momentum * average + score``. It takes 4 bytes per weight, 8 for float64. By
+        Factor, in [0, 1), of the scores accumulated over the steps so far: weights compete by
+        ``sum = momentum * sum + score``. It takes 4 bytes per weight, 8 for float64. By
         default by the scores of the step alone.
     nested_from : int or float, optional
         The step, counted from 1, from which removed weights stay removed; or a share of the steps,

@@ -118,7 +118,7 @@ class NativeSearch:
         before: tuple[Array, ...] | None,
         after: tuple[Array, ...],
         masked: tuple[Array, ...] | None,
-        averages: tuple[Array, ...] | None,
+        accumulated: tuple[Array, ...] | None,
         watch: Watch,
     ) -> Step:
         """Take the step at a position: from the masks before it, write those after it.
@@ -129,8 +129,8 @@ class NativeSearch:
             The masks of the previous step; None if the search begins with all weights.
         after, masked : tuple of array
             Where the masks and, if given, the masked weights are written.
-        averages : tuple of array, optional
-            The averages of scores, if the search has any: read and, if the step succeeds, written.
+        accumulated : tuple of array, optional
+            The accumulated scores, if the search has any: read and, if the step succeeds, written.
         watch : Watch
             The one that this is called in: from the first sum on, the core tells the other ranks.
         """
@@ -143,7 +143,7 @@ class NativeSearch:
                 before,
                 after,
                 masked,
-                averages,
+                accumulated,
                 None if shard is None else partial(shard.sum, watch),
                 None if shard is None else shard.starts,
                 None if shard is None else shard.loops,
@@ -160,7 +160,7 @@ class NativeSearch:
         return found
 
     def objective(
-        self, gradients: tuple[Array, ...] | None, masks: tuple[Array, ...], watch: Watch
+        self, gradients: tuple[Array, ...], masks: tuple[Array, ...], watch: Watch
     ) -> float:
         """The sum of the method's scores over the kept weights of all ranks.
 

@@ -25,7 +25,7 @@ from swiftforce.errors import (
 from swiftforce.files import FileFormat, checked_bits, checks
 from swiftforce.inputs import Array, Tensors, differences
 from swiftforce.result import UNDAMPED, Damping, Step, damping_from, packed_steps, unpacked_steps
-from swiftforce.search.buffers import average_dtype
+from swiftforce.search.buffers import accumulated_dtype
 
 _FORMAT = FileFormat("swiftforce-search", 3, "a search", SearchFileError, oldest=1)
 #: What arguments from a damaged file may raise.
@@ -98,8 +98,8 @@ class SavedSearch:
     label : str
         The caller's text, which must be the same to continue.
     damping : Damping
-    averages : tuple of array
-        The averages of scores after the last step taken, flat; none if scores are not averaged.
+    accumulated : tuple of array
+        The accumulated scores after the last step taken, flat; none if scores are not accumulated.
     """
 
     method: str
@@ -112,7 +112,7 @@ class SavedSearch:
     masks: tuple[Array, ...]
     label: str = ""
     damping: Damping = UNDAMPED
-    averages: tuple[Array, ...] = ()
+    accumulated: tuple[Array, ...] = ()
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write it to a file that fits only weights with these digests.
@@ -139,8 +139,10 @@ class SavedSearch:
             "weights": [[name, list(shape), *others] for name, shape, *others in described],
         }
         masks = {f"mask.{position}": bits for position, bits in enumerate(self.masks)}
-        averages = {f"average.{position}": array for position, array in enumerate(self.averages)}
-        _FORMAT.write(path, {**masks, **averages, **counts}, about)
+        accumulated = {
+            f"accumulated.{position}": array for position, array in enumerate(self.accumulated)
+        }
+        _FORMAT.write(path, {**masks, **accumulated, **counts}, about)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], *, label: str = "") -> SavedSearch:
@@ -240,9 +242,9 @@ class SavedSearch:
             checked_bits(arrays, position, name, size, count)
             for position, (name, size, count) in enumerate(named)
         )
-        damping = damping_from(about.get("damping"))
-        averages = tuple(
-            _average(arrays[f"average.{position}"], name, size, dtype)
+        damping = damping_from(about)
+        accumulated = tuple(
+            _accumulated(arrays[f"accumulated.{position}"], name, size, dtype)
             for position, (name, size, dtype) in enumerate(
                 zip(weights.names, weights.sizes, weights.dtypes, strict=True)
             )
@@ -259,7 +261,7 @@ class SavedSearch:
             masks=masks,
             label=checks.text(about.get("label", ""), "the label"),
             damping=damping,
-            averages=averages,
+            accumulated=accumulated,
         )
 
 
@@ -288,13 +290,15 @@ def _initial_counts(about: dict[str, Any]) -> tuple[int, ...]:
     return tuple(checks.whole(count, "a count of kept weights") for count in kept)
 
 
-def _average(array: Array, name: str, size: int, dtype: str) -> Array:
-    """The averages of the scores of a tensor, of weights of this type."""
-    expected = average_dtype(np.dtype(np.float64 if dtype == "float64" else np.float32))
+def _accumulated(array: Array, name: str, size: int, dtype: str) -> Array:
+    """The accumulated scores of a tensor, of weights of this type."""
+    expected = accumulated_dtype(np.dtype(np.float64 if dtype == "float64" else np.float32))
     if array.dtype != expected or array.shape != (size,):
-        raise ValueError(f"the averages of {name} are {array.dtype} of shape {array.shape}")
+        raise ValueError(
+            f"the accumulated scores of {name} are {array.dtype} of shape {array.shape}"
+        )
     if not (np.isfinite(array).all() and (array >= 0).all()):
-        raise ValueError(f"the averages of {name} are not all finite and not negative")
+        raise ValueError(f"the accumulated scores of {name} are not all finite and not negative")
     return array
 
 

@@ -19,11 +19,11 @@ from swiftforce.result import Step
 from swiftforce.search.agreement import Agreement
 from swiftforce.search.gathering import (
     Wholes,
-    gathered_averages,
+    gathered_accumulated,
     gathered_counts,
     gathered_digests,
     gathered_masks,
-    own_average,
+    own_accumulated,
     own_mask,
     wholes_of,
 )
@@ -82,10 +82,10 @@ class Described:
         self,
         path: str | os.PathLike[str],
         masks: Sequence[Array] | None,
-        averages: Sequence[Array] | None,
+        accumulated: Sequence[Array] | None,
         saved: SavedSearch,
     ) -> None:
-        """Write a file, on the first rank; `saved` has no masks, no counts of them, no averages."""
+        """Write a file, on the first rank; `saved` has no masks, no counts of them, no sums."""
         kept: tuple[int, ...] = ()
         packed: tuple[Array, ...] | None = ()
         history = self.history(saved.history)
@@ -96,15 +96,15 @@ class Described:
             else:
                 packed = gathered_masks(self.shard, masks, self.wholes)
         flat: tuple[Array, ...] | None = ()
-        if averages is not None and self.shard is None:
-            flat = tuple(array.reshape(-1) for array in averages)
-        elif averages is not None and self.shard is not None:
-            flat = gathered_averages(self.shard, averages, self.wholes)
+        if accumulated is not None and self.shard is None:
+            flat = tuple(array.reshape(-1) for array in accumulated)
+        elif accumulated is not None and self.shard is not None:
+            flat = gathered_accumulated(self.shard, accumulated, self.wholes)
         communicator = None if self.shard is None else self.shard.communicator
         with Agreement(communicator):
             if communicator is None or communicator.rank == 0:
                 whole = replace(
-                    saved, history=history, kept=kept, masks=packed or (), averages=flat or ()
+                    saved, history=history, kept=kept, masks=packed or (), accumulated=flat or ()
                 )
                 whole.write(path)
 
@@ -117,14 +117,14 @@ class Resumed:
     ----------
     saved : SavedSearch
     history : tuple of Step
-    masks, averages : tuple of array, or None
+    masks, accumulated : tuple of array, or None
     described : Described
     """
 
     saved: SavedSearch
     history: tuple[Step, ...]
     masks: tuple[Array, ...] | None
-    averages: tuple[Array, ...] | None
+    accumulated: tuple[Array, ...] | None
     described: Described
 
 
@@ -158,12 +158,14 @@ def read(
             found = replace(found, digests=tuple(map(old_digest, tensors.arrays)))
         saved.check_weights(path, found)
         own, blocks = described.wholes.own, described.wholes.blocks
-        masks = averages = None
+        masks = accumulated = None
         if saved.masks:
             parts = zip(saved.masks[own], blocks, tensors.arrays, strict=True)
             masks = tuple(own_mask(bits, block, array.shape) for bits, block, array in parts)
         if saved.damping.momentum > 0:
-            parts = zip(saved.averages[own], blocks, tensors.arrays, strict=True)
-            averages = tuple(own_average(flat, block, array.shape) for flat, block, array in parts)
+            parts = zip(saved.accumulated[own], blocks, tensors.arrays, strict=True)
+            accumulated = tuple(
+                own_accumulated(flat, block, array.shape) for flat, block, array in parts
+            )
         history = described.own_history(saved.history)
-        return Resumed(saved, history, masks, averages, described)
+        return Resumed(saved, history, masks, accumulated, described)

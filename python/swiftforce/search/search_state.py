@@ -34,7 +34,7 @@ from swiftforce.search.agreement import Agreement, Watch
 from swiftforce.search.buffers import SearchBuffers
 from swiftforce.search.damping import checked_damping
 from swiftforce.search.gathering import gathered_masks, wholes_of
-from swiftforce.search.gradients import checked_gradients
+from swiftforce.search.gradients import check_has_objective, checked_gradients
 from swiftforce.search.initial_masks import check_begins_at_masks, copied_masks, kept_by
 from swiftforce.search.native_search import NativeSearch
 from swiftforce.search.pieces import Piece
@@ -83,9 +83,9 @@ class SearchState(Generic[Masks_co]):
         """Check the arguments of `MaskSearch`, and go on from what a file holds, if it is given."""
         history: tuple[Step, ...] = ()
         masks: tuple[Array, ...] | None = None
-        averages: tuple[Array, ...] | None = None
+        accumulated: tuple[Array, ...] | None = None
         if resumed is not None:
-            history, masks, averages = resumed.history, resumed.masks, resumed.averages
+            history, masks, accumulated = resumed.history, resumed.masks, resumed.accumulated
         with Watch(communicator):
             with Agreement(communicator) as agreement:
                 self.method = method_name(method)
@@ -122,7 +122,7 @@ class SearchState(Generic[Masks_co]):
                 agreement.settings = (self.method, self._seed, self._keeps, self._damping)
         if masks is not None or resumed is not None:
             # Now, since no rank can fail any more: the arrays may be the caller's.
-            self._buffers.restore(len(history), masks, averages)
+            self._buffers.restore(len(history), masks, accumulated)
 
     def _continue_from(
         self, history: Sequence[Step], masked_weights: Arrays | Literal[False] | None = None
@@ -142,7 +142,7 @@ class SearchState(Generic[Masks_co]):
             self._tensors,
             masked_weights,
             needs_masked=len(self._keeps) > 1 or self._initial is not None,
-            averages=self._damping.momentum > 0,
+            accumulated=self._damping.momentum > 0,
         )
         self._turns = Turns("call on this search", waits=self._shard is None)
 
@@ -171,8 +171,10 @@ class SearchState(Generic[Masks_co]):
                 before = self._buffers.current(taken)
                 after = self._buffers.masks(taken + 1)
             masked = self._buffers.masked
-            averages = self._buffers.averages
-            step = self._native.step(taken + 1, gradients, before, after, masked, averages, watch)
+            accumulated = self._buffers.accumulated
+            step = self._native.step(
+                taken + 1, gradients, before, after, masked, accumulated, watch
+            )
         if not taken and gradients is not None:
             # The step is taken, and warnings alone tell of these: they must not make it fail.
             with suppress(Exception):
@@ -183,12 +185,11 @@ class SearchState(Generic[Masks_co]):
         communicator = None if self._shard is None else self._shard.communicator
         with Watch(communicator, by_core=True) as watch:
             with Agreement(communicator):
+                check_has_objective(self.method, needs_gradients=self._info["needs_gradients"])
                 taken = self._native.taken
                 if not taken:
                     raise SearchDoneError("the search has taken no step yet, so it has no masks")
-                gradients = None
-                if self._info["needs_gradients"]:
-                    gradients = checked_gradients(self._tensors, grads, self.method)
+                gradients = checked_gradients(self._tensors, grads, self.method)
                 masks = self._buffers.masks(taken)
             objective = self._native.objective(gradients, masks, watch)
         self._native.set_objective(taken, objective)
@@ -218,7 +219,7 @@ class SearchState(Generic[Masks_co]):
         with Agreement(None if self._shard is None else self._shard.communicator) as agreement:
             history = self._reports()
             masks = self._buffers.current(len(history))
-            averages = self._buffers.averages
+            accumulated = self._buffers.accumulated
             agreement.settings = ("save", label, len(history))
         if self._described is None:
             self._described = Described(self._tensors, self._shard)
@@ -233,9 +234,9 @@ class SearchState(Generic[Masks_co]):
             masks=(),
             label=label,
             damping=self._damping,
-            averages=(),
+            accumulated=(),
         )
-        self._described.write(path, masks, averages, saved)
+        self._described.write(path, masks, accumulated, saved)
 
     def _zero_scores(self, step: Step, gradients: Sequence[Array]) -> ZeroScores | None:
         """Which tensors have no score above zero, if there may be any."""
@@ -311,9 +312,9 @@ class SearchState(Generic[Masks_co]):
     def _state(self) -> dict[str, Any]:
         history = self._reports()
         masks = self._buffers.current(len(history))
-        averages = self._buffers.averages
+        accumulated = self._buffers.accumulated
         copies = [
-            arrays and tuple([array.copy() for array in arrays]) for arrays in (masks, averages)
+            arrays and tuple([array.copy() for array in arrays]) for arrays in (masks, accumulated)
         ]
         made = {"_native": history, "_buffers": copies}
         return {key: value for key, value in vars(self).items() if key != "_turns"} | made
@@ -321,6 +322,6 @@ class SearchState(Generic[Masks_co]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Go on from where the other search was."""
         vars(self).update(state)
-        history, (masks, averages) = state["_native"], state["_buffers"]
+        history, (masks, accumulated) = state["_native"], state["_buffers"]
         self._continue_from(history)
-        self._buffers.restore(len(history), masks, averages)
+        self._buffers.restore(len(history), masks, accumulated)

@@ -72,8 +72,8 @@ def force(
         How many weights each step keeps: one of `swiftforce.schedules`, or a list of sparsities or
         numbers of weights, one for each step.
     momentum : float
-        Factor, in [0, 1), of the averages of scores over the steps so far: weights compete by
-        ``average = momentum * average + score``. It takes 4 bytes per weight, 8 for float64. By
+        Factor, in [0, 1), of the scores accumulated over the steps so far: weights compete by
+        ``sum = momentum * sum + score``. It takes 4 bytes per weight, 8 for float64. By
         default by the scores of the step alone.
     nested_from : int or float, optional
         The step, counted from 1, from which removed weights stay removed; or a share of the steps,
@@ -250,8 +250,8 @@ def iterative_snip(
         How many weights each step keeps: one of `swiftforce.schedules`, or a list of sparsities or
         numbers of weights, one for each step.
     momentum : float
-        Factor, in [0, 1), of the averages of scores over the steps so far: weights compete by
-        ``average = momentum * average + score``. It takes 4 bytes per weight, 8 for float64. By
+        Factor, in [0, 1), of the scores accumulated over the steps so far: weights compete by
+        ``sum = momentum * sum + score``. It takes 4 bytes per weight, 8 for float64. By
         default by the scores of the step alone.
     initial_masks : Pruning, or mapping of name to bool tensor, optional
         Masks to begin at, True where a weight is kept, as if a step had found them: the first

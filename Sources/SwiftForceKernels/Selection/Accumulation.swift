@@ -1,9 +1,9 @@
-// Averages of scores over the steps of a search, the factor on the scores of removed weights, and
-// the sum of the scores that a mask keeps. What must not live here: when a search averages, and
-// which weights compete.
+// Scores accumulated over the steps of a search, the factor on the scores of removed weights, the sum
+// of the scores that a mask keeps, and the number of zeros. What must not live here: when a search
+// accumulates scores, and which weights compete.
 
 extension Blocks {
-  /// Replaces the key of each score s, which is not negative, by that of `momentum * average + s`.
+  /// Replaces the key of each score s, not negative, by that of `momentum * accumulated + s`.
   ///
   /// The product is rounded, and then the sum.
   ///
@@ -11,13 +11,13 @@ extension Blocks {
   /// - Returns: whether all new keys are below the limit.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
-  @unsafe public static func average(
-    _ averages: UnsafePointer<Score>, momentum: Score, count: Int, below limit: Key,
+  @unsafe public static func accumulate(
+    _ accumulated: UnsafePointer<Score>, momentum: Score, count: Int, below limit: Key,
     into keys: UnsafeMutablePointer<Key>
   ) -> Bool {
     var largest: Key = 0
     for i in 0..<count {
-      let product = unsafe momentum * averages[i]
+      let product = unsafe momentum * accumulated[i]
       let key = Score.magnitudeKey(of: unsafe product + Score.score(of: keys[i]))
       largest = max(largest, key)
       unsafe keys[i] = key
@@ -54,6 +54,26 @@ extension Blocks {
       let target = unsafe base.assumingMemoryBound(to: Float.self) + start
       for i in 0..<count { unsafe target[i] = Float(Score.score(of: max(0, keys[i]))) }
     }
+  }
+
+  /// How many scores are zero.
+  @specialized(where Score == Float)
+  @specialized(where Score == Double)
+  @unsafe public static func zeros(_ keys: UnsafePointer<Key>, count: Int) -> Int {
+    var found: Key = 0
+    for i in 0..<count { found &+= unsafe keys[i] == 0 ? 1 : 0 }
+    return Int(found)
+  }
+
+  /// How many of the scores that `mask` keeps are zero.
+  @specialized(where Score == Float)
+  @specialized(where Score == Double)
+  @unsafe public static func zeros(
+    _ keys: UnsafePointer<Key>, keptBy mask: UnsafePointer<UInt8>, count: Int
+  ) -> Int {
+    var found: Key = 0
+    for i in 0..<count { found &+= unsafe keys[i] == 0 && mask[i] != 0 ? 1 : 0 }
+    return Int(found)
   }
 
   /// The sum of the scores that `mask` keeps; no score is negative.
