@@ -132,16 +132,25 @@ def search(rng: np.random.Generator, flush: bool) -> str:
             objective = run.history[-2].objective
             if not np.isclose(objective, exact_sum(plain, before), rtol=1e-11, atol=0):
                 raise DifferenceError(f"{method}: the objective before step {number}: {objective}")
-        old, new = oracle.join(before), oracle.join(masks)
-        zeros = int((oracle.join(candidates) & (oracle.join(plain) == 0)).sum())
-        counts = (keep, int((old & ~new).sum()), int((~old & new).sum()), zeros)
+        counts = (keep, *changes(before, masks), zeros(plain, candidates))
         if (step.keep, step.removed, step.revived, step.zero_scores) != counts:
             raise DifferenceError(f"{method}: {step} instead of {counts}")
-        if step.threshold != oracle.join(scores)[new].min():
+        if step.threshold != oracle.join(scores)[oracle.join(masks)].min():
             raise DifferenceError(f"{method}: threshold {step.threshold!r}")
     if not one_shot:
         check(method, run.result().masks, masks)
     return method
+
+
+def changes(before: list[Any], after: list[Any]) -> tuple[int, int]:
+    """How many weights were removed, and how many came back."""
+    old, new = oracle.join(before), oracle.join(after)
+    return int((old & ~new).sum()), int((~old & new).sum())
+
+
+def zeros(scores: list[Any], masks: list[Any]) -> int:
+    """How many of the scores are zero that masks keep."""
+    return int((oracle.join(masks) & (oracle.join(scores) == 0)).sum())
 
 
 def exact_sum(scores: list[Any], masks: list[Any]) -> float:

@@ -156,7 +156,7 @@ def test_momentum_does_not_change_the_type_of_scores(momentum: float) -> None:
     step = search.step(gradients)
     assert step.total_saliency == float((gradients * gradients).astype(np.float64).sum())
     search.objective(gradients)
-    with pytest.raises(sf.NonFiniteError, match="gradients|scores"):
+    with pytest.raises(sf.NonFiniteError, match=r"gradients|scores"):
         search.objective(np.float32([1e20, 1, 1]))
 
 
