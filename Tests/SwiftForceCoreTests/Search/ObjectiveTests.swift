@@ -77,7 +77,7 @@ import Testing
   func methodsWithoutGradientsHaveNone(method: Method) throws {
     let (w, m) = (Memory(weights), Memory(masks, guardedBy: 99))
     let search = try Search(method, sizes: [5000], keep: 1, steps: 1)
-    withExtendedLifetime((w, m)) {
+    _ = withExtendedLifetime((w, m)) {
       #expect(throws: SFError.noObjective(method)) {
         try search.objective(
           weights: w.tensors([5000]), gradients: w.tensors([5000]), masks: m.masks([5000]))

@@ -19,7 +19,8 @@ import Testing
       (0..<count).map { $0 % period == 3 ? 0 : Double.random(in: range, using: &generator) }
     }
     return Arrays(
-      weights: Stored(weights, numbers(-2...2)), gradients: Stored(gradients, numbers(-2...2, zeroEvery: 5)),
+      weights: Stored(weights, numbers(-2...2)),
+      gradients: Stored(gradients, numbers(-2...2, zeroEvery: 5)),
       accumulated: Stored(AccumulatedScores.type(for: weights), numbers(0...4)),
       before: (0..<count).map { _ in UInt8.random(in: 0...1, using: &generator) })
   }
