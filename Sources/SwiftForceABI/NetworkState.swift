@@ -1,5 +1,5 @@
-// Exported: the state of a network: who holds its parameters, their copy, momentum, its masks. What must
-// not live here: calls that take a batch (TrainingFunctions.swift).
+// Exported: the state of a network: who holds its parameters, their copy, momentum, its masks. What
+// must not live here: calls that take a batch (TrainingFunctions.swift).
 
 import CSwiftForce
 import SwiftForceCore

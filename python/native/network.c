@@ -80,6 +80,15 @@ PyObject *core_network_sizes(PyObject *module, PyObject *args) {
   return Py_BuildValue("(LL)", (long long)features, (long long)classes);
 }
 
+int count_parameters(PyObject *module, int64_t handle, int64_t *count) {
+  sf_error error;
+  int32_t status;
+  Py_BEGIN_ALLOW_THREADS
+  status = sf_network_parameters(handle, NULL, 0, count, &error);
+  Py_END_ALLOW_THREADS
+  return check_status(module, status, &error);
+}
+
 PyObject *core_network_parameters(PyObject *module, PyObject *args) {
   PyObject *capsule;
   int64_t count = 0;
@@ -89,10 +98,7 @@ PyObject *core_network_parameters(PyObject *module, PyObject *args) {
   if (!PyArg_ParseTuple(args, "O:network_parameters", &capsule)) return NULL;
   int64_t handle = handle_from(capsule, network_name);
   if (!handle) return NULL;
-  Py_BEGIN_ALLOW_THREADS
-  status = sf_network_parameters(handle, NULL, 0, &count, &error);
-  Py_END_ALLOW_THREADS
-  if (!check_status(module, status, &error)) return NULL;
+  if (!count_parameters(module, handle, &count)) return NULL;
   sf_parameter *parameters = PyMem_Calloc((size_t)count + 1, sizeof(sf_parameter));
   if (!parameters) return PyErr_NoMemory();
   Py_BEGIN_ALLOW_THREADS

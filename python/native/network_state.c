@@ -107,10 +107,7 @@ PyObject *core_network_magnitudes(PyObject *module, PyObject *args) {
   if (!PyArg_ParseTuple(args, "O:network_magnitudes", &capsule)) return NULL;
   int64_t handle = handle_from(capsule, network_name);
   if (!handle) return NULL;
-  Py_BEGIN_ALLOW_THREADS
-  status = sf_network_parameters(handle, NULL, 0, &count, &error);
-  Py_END_ALLOW_THREADS
-  if (!check_status(module, status, &error)) return NULL;
+  if (!count_parameters(module, handle, &count)) return NULL;
   double *magnitudes = PyMem_Calloc((size_t)count + 1, sizeof(double));
   if (!magnitudes) return PyErr_NoMemory();
   Py_BEGIN_ALLOW_THREADS

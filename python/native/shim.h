@@ -79,6 +79,9 @@ PyObject *report_dict(PyObject *module, const sf_report *r, const int64_t *layer
 /* The name of the capsules that hold a network's handle. */
 extern const char network_name[];
 
+/* How many parameters a network has. Returns 1, or 0 with an exception set. */
+int count_parameters(PyObject *module, int64_t handle, int64_t *count);
+
 /* The type of the buffers over a network's parameters. */
 extern PyType_Spec view_spec;
 

@@ -16,11 +16,8 @@ extension Network {
     guard !overflow, logits.count == expected else {
       throw .sizeMismatch(.logits, tensor: nil, got: logits.count, expected: expected)
     }
-    let unheld = unheld
-    let pass = try NetworkPass(
-      self, parameters: ownParameters, sparse: sparse, normalization: .running)
+    let pass = try evaluationPass()
     defer { pass.end() }
-    releaseDense(unheld)
     try pass.forEachMicroBatch(of: batch, samples: Architecture.microBatch) { range, output in
       output.writeSamples(to: logits.part(range.lowerBound * classes..<range.upperBound * classes))
     }
@@ -31,11 +28,8 @@ extension Network {
   /// - Throws: the errors of `Batch`.
   public func evaluate(batch: Batch<Element>) throws(SFError) -> BatchResult {
     let batch = try batch.checked(features: features, classes: classes, needsLabels: true)
-    let unheld = unheld
-    let pass = try NetworkPass(
-      self, parameters: ownParameters, sparse: sparse, normalization: .running)
+    let pass = try evaluationPass()
     defer { pass.end() }
-    releaseDense(unheld)
     var total = BatchResult(loss: 0, correct: 0)
     try pass.forEachMicroBatch(of: batch, samples: Architecture.microBatch) { range, output in
       total.add(pass.loss(batch, range, output).sum(gradient: nil, weight: 0))
@@ -133,6 +127,15 @@ extension Network {
 }
 
 extension Network {
+  /// A pass at the network's own weights, with the running statistics.
+  private func evaluationPass() throws(SFError) -> NetworkPass<Element> {
+    let unheld = unheld
+    let pass = try NetworkPass(
+      self, parameters: ownParameters, sparse: sparse, normalization: .running)
+    releaseDense(unheld)
+    return pass
+  }
+
   /// The optimizer, and the state of the layers that train compactly; new ones have no momentum.
   private func prepareOptimizer() throws(SFError) -> Optimizer<Element> {
     for case let layer? in sparse { try layer.prepareTraining() }
