@@ -22,7 +22,7 @@ help:
 	@echo "make notebooks   run the notebooks of examples/ and write what they show"
 	@echo "make test        every Swift test and every pytest"
 	@echo "make test-fast   the tests to run after each edit: pytest in a minute, see CONTRIBUTING.md"
-	@echo "make test-zoo    60 architectures of timm, torchvision, transformers: an hour, each week"
+	@echo "make test-zoo    60 architectures of timm, torchvision, transformers: 15 minutes, each week"
 	@echo "make fuzz        random searches, damaged files, killed writers, short memory: an hour; see CONTRIBUTING.md"
 	@echo "make bench       masks, networks, searches on torch: what they cost; half an hour, 12 GB"
 	@echo "make pictures    what results look like in a notebook and on a terminal, for the docs"

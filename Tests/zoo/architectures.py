@@ -289,6 +289,8 @@ def _texts(name: str) -> Batch:
     ids = torch.randint(3, 64, (4, 12))
     if name.endswith("SequenceClassification"):
         return {"input_ids": ids, "labels": torch.arange(4) % 2}
+    if name.endswith("ConditionalGeneration"):
+        return {"input_ids": ids, "decoder_input_ids": ids, "labels": ids}
     return {"input_ids": ids, "labels": ids}
 
 
