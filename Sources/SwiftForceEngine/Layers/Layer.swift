@@ -101,7 +101,7 @@ extension Pass {
     guard let sparse, input.batch >= SparseBatch.width else { return nil }
     return SparseComputation(
       weights: sparse.weights, batch: SparseBatch(samples: input.batch, isFlat: isFlat),
-      loops: sparse.loops, team: context.team)
+      loops: sparse.loops, team: context.team, scratch: workspace)
   }
 
   /// What computes the outputs of few samples over kept weights; nil if it is done otherwise.

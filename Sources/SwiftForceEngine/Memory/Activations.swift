@@ -10,7 +10,7 @@ final class Activations<Element: BLASScalar> {
   private var labelArena: Arena<Int64>
   private var denseGradientArena: Arena<Element>
   private var plan: ActivationPlan?
-  private var planned = (batch: 0, includesBackward: false, workers: 0)
+  private var planned = (batch: 0, includesBackward: false, workers: 0, workspace: 0)
 
   init(_ architecture: Architecture) throws(SFError) {
     self.architecture = architecture
@@ -21,12 +21,13 @@ final class Activations<Element: BLASScalar> {
 
   /// Reserves memory for samples that are computed together. Its previous contents are lost.
   ///
+  /// - Parameter workspace: how many elements the workspace must have for kept weights.
   /// - Throws: `.noMemory`.
   func prepare(
-    batch: Int, includesBackward: Bool, _ context: ExecutionContext<Element>
+    batch: Int, includesBackward: Bool, workspace: Int = 0, _ context: ExecutionContext<Element>
   ) throws(SFError) {
     let workers = context.team.workers
-    guard plan == nil || planned != (batch, includesBackward, workers) else { return }
+    guard plan == nil || planned != (batch, includesBackward, workers, workspace) else { return }
     guard Architecture.validSizes.contains(Shape.padded(batch: batch)) else {
       throw .noMemory(bytes: Int.max)
     }
@@ -35,7 +36,7 @@ final class Activations<Element: BLASScalar> {
     }
     let plan = ActivationPlan(
       architecture, batch: batch, includesBackward: includesBackward,
-      workspace: max(workspaces.max() ?? 0, 2 * batch))
+      workspace: max(workspaces.max() ?? 0, 2 * batch, workspace))
     if plan.count > arena.count {
       self.plan = nil
       // The old memory is freed first: both together could be twice as much.
@@ -44,7 +45,7 @@ final class Activations<Element: BLASScalar> {
     }
     if batch > labelArena.count { labelArena = try Arena(count: batch) }
     self.plan = plan
-    planned = (batch, includesBackward, workers)
+    planned = (batch, includesBackward, workers, workspace)
   }
 
   /// Reserves memory for `denseGradient`. Its previous contents are lost.

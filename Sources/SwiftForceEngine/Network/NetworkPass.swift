@@ -63,7 +63,10 @@ struct NetworkPass<Element: BLASScalar> {
 
   /// Reserves memory for samples that are computed together.
   private func prepare(samples: Int) throws(SFError) {
-    try activations.prepare(batch: samples, includesBackward: gradients != nil, context)
+    let windows = sparse.reduce(0) { max($0, $1?.weights.windowCount ?? 0) }
+    try activations.prepare(
+      batch: samples, includesBackward: gradients != nil, workspace: windows * context.team.workers,
+      context)
     guard SparseSizes.usesPlanes(samples: samples) else { return }
     for case let layer? in sparse { try layer.weights.preparePlanes() }
   }
@@ -111,7 +114,7 @@ struct NetworkPass<Element: BLASScalar> {
   private func computation(_ layer: SparseLayer<Element>) -> SparseComputation<Element> {
     SparseComputation(
       weights: layer.weights, batch: SparseBatch(samples: SparseBatch.width, isFlat: false),
-      loops: layer.loops, team: context.team)
+      loops: layer.loops, team: context.team, scratch: layer.values.part(0..<0))
   }
 
   /// Writes the gradients of kept weights to the places for those of all weights, with zeros

@@ -12,23 +12,15 @@ final class PlaneLists: @unchecked Sendable {
 
   /// - Throws: `.noMemory`.
   /// - Complexity: O(kept weights).
-  init(_ lists: SparseLists, _ geometry: PlaneGeometry) throws(SFError) {
+  init(_ positions: Vector<Int32>, _ shape: KernelShape, _ geometry: PlaneGeometry) throws(SFError)
+  {
     self.geometry = geometry
-    memory = try Arena(count: lists.entries.count)
+    memory = try Arena(count: positions.count)
     entries = memory.all
-    let points = lists.plan.points
-    let (groups, taps) = (lists.plan.groups, points.taps)
-    let (width, size) = (points.columns.taps.count, points.sourceSize)
-    let offsets = points.offsets
-    for group in 0..<lists.plan.targets * groups {
-      let tap = group % groups % taps
-      let offset = geometry.offset(
-        row: points.rows.taps[tap / width].position,
-        column: points.columns.taps[tap % width].position)
-      for i in Int(lists.starts[group])..<Int(lists.starts[group + 1]) {
-        let source = (Int(lists.entries[i]) - offsets[tap]) / size
-        entries[i] = Int32(source * geometry.channelLength + offset)
-      }
+    for i in 0..<positions.count {
+      let weight = shape.weight(positions[i])
+      let offset = geometry.offset(row: weight.row, column: weight.column)
+      entries[i] = Int32(weight.source * geometry.channelLength + offset)
     }
   }
 }

@@ -14,6 +14,8 @@ struct SparseComputation<Element: BLASScalar> {
   let batch: SparseBatch
   let loops: any SparseLoops<Element>.Type
   let team: Team
+  /// `weights.windowCount` elements for each worker, for copies of what regions read.
+  let scratch: Vector<Element>
 
   /// Elements of scratch memory that `inputGradient` needs.
   var workspace: Int { weights.orderedCount }
@@ -63,12 +65,14 @@ struct SparseComputation<Element: BLASScalar> {
   ) {
     SparseCorrelation(
       lists: weights.forward, batch: batch,
-      targetSize: weights.rows.outputs * weights.columns.outputs, loops: loops, team: team
+      targetSize: weights.rows.outputs * weights.columns.outputs, loops: loops, team: team,
+      scratch: scratch
     ).run(source, outputGradient: gradient, accumulate: accumulate, into: target)
   }
 
   private func product(_ lists: SparseLists, targetSize: Int) -> SparseProduct<Element> {
-    SparseProduct(lists: lists, batch: batch, targetSize: targetSize, loops: loops, team: team)
+    SparseProduct(
+      lists: lists, batch: batch, targetSize: targetSize, loops: loops, team: team, scratch: scratch)
   }
 
   /// Sets `values` to the kept weights of a dense array.

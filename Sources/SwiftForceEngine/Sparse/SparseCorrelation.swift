@@ -11,6 +11,8 @@ struct SparseCorrelation<Element: BLASScalar> {
   let targetSize: Int
   let loops: any SparseLoops<Element>.Type
   let team: Team
+  /// See `SparseComputation.scratch`.
+  let scratch: Vector<Element>
 
   private var plan: ListPlan { lists.plan }
 
@@ -27,11 +29,13 @@ struct SparseCorrelation<Element: BLASScalar> {
     assert(target.count == lists.entries.count)
     // Each part reads the whole source, so there are no more parts than workers.
     let parts = min(plan.targets, team.workers)
-    team.forEach(parts) { _, part in
+    team.forEach(parts) { worker, part in
       let channels = lists.channels(part, of: parts)
       if !accumulate { target.clear(lists.entries(of: channels)) }
       if let regions = plan.regions, batch.lanes == SparseBatch.width {
-        add(regions, channels, source, outputGradient, to: target)
+        let scratch = scratch.part(
+        worker * plan.windowCount..<(worker + 1) * plan.windowCount)
+        add(regions, channels, source, outputGradient, scratch, to: target)
         return
       }
       for number in plan.points.classes.indices {
@@ -77,7 +81,7 @@ struct SparseCorrelation<Element: BLASScalar> {
   /// Adds the products of all regions.
   private func add(
     _ regions: SparseRegions, _ channels: Range<Int>, _ source: Vector<Element>,
-    _ outputGradient: Vector<Element>, to target: Vector<Element>
+    _ outputGradient: Vector<Element>, _ scratch: Vector<Element>, to target: Vector<Element>
   ) {
     let (lanes, size) = (batch.lanes, targetSize * batch.lanes)
     let first = channels.lowerBound
@@ -88,8 +92,8 @@ struct SparseCorrelation<Element: BLASScalar> {
         for chunk in 0..<plan.chunks {
           let segments = lists.regionSegments(region.form, chunk: chunk)
           unsafe loops.correlateRegion(
-            source.base + from + region.origin * lanes, rowStride: regions.rowStride * lanes,
-            columnStep: regions.columnStep,
+            plan.source(region, chunk: chunk, of: source.base + from, scratch: scratch, loops),
+            rowStride: plan.regionRowStride * lanes, columnStep: regions.columnStep,
             with: outputGradient.base + to + region.target * lanes,
             gradientRowStride: regions.targetRowStride * lanes,
             gradientColumnStride: regions.targetColumnStep * lanes, gradientStride: size,

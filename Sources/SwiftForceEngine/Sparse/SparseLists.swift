@@ -28,6 +28,9 @@ struct ListPlan: Sendable {
   let count: Int
   /// Source channels of a chunk.
   let chunk: Int
+  /// Whether the loops over regions read copies: each region those of a chunk. Entries then count
+  /// from the first copy, not from a point's origin.
+  let copiesWindows: Bool
 
   /// Bytes of the first-level cache that a tile's sources may take.
   static var cacheLimit: Int { 24 << 10 }
@@ -36,12 +39,21 @@ struct ListPlan: Sendable {
   /// loading and storing the sums.
   static var entryLimit: Double { 64 }
 
+  /// The smallest number of products, of sixteen samples each, for which it pays to copy one
+  /// position of a window.
+  static var productLimit: Double { 64 }
+
   init(points: SparsePoints, regions: SparseRegions?, sources: Int, targets: Int, count: Int) {
     self.points = points
     self.regions = regions
     self.sources = sources
     self.targets = targets
     self.count = count
+    copiesWindows =
+      regions.map {
+        $0.positions < points.sourceSize
+          && Double(count * $0.targets) >= ListPlan.productLimit * Double(sources * $0.window.size)
+      } ?? false
     let positions = regions?.positions ?? points.positions(readBy: 8)
     let fits = max(1, ListPlan.cacheLimit / (64 * max(1, positions)))
     // Entries of a target channel, for each source channel.
@@ -55,6 +67,18 @@ struct ListPlan: Sendable {
 
   /// Groups of a target channel.
   var groups: Int { chunks * points.taps }
+
+  /// What a kept weight of a tap reads, in elements of a sample.
+  func entry(source: Int, tap: Int, offsets: [Int]) -> Int {
+    guard copiesWindows, let regions else { return source * points.sourceSize + offsets[tap] }
+    return source % chunk * regions.window.size + offsets[tap]
+  }
+
+  /// Where each tap reads in its channel.
+  var offsets: [Int] {
+    guard copiesWindows, let regions else { return points.offsets }
+    return points.shifts.map { regions.window.offset(row: $0.row, column: $0.column) }
+  }
 
   /// How many ranges of entries a point needs for each chunk.
   func segmentCount(_ form: PointClass) -> Int {
@@ -92,7 +116,8 @@ struct ListPlan: Sendable {
 /// from the first-level cache.
 struct SparseLists: Sendable {
   let plan: ListPlan
-  /// Where each kept weight reads: the elements of a sample from a point's origin.
+  /// Where each kept weight reads: the elements of a sample from a point's origin, or from the
+  /// first copy (`ListPlan.copiesWindows`).
   let entries: Vector<Int32>
   /// For each entry, the index of its weight, as it was given.
   let order: Vector<Int32>
@@ -201,10 +226,9 @@ struct SparseLists: Sendable {
 
 /// To which group a kept weight belongs, and where it reads.
 private struct GroupPlaces {
-  let chunk: Int
+  let plan: ListPlan
   let groups: Int
   let taps: Int
-  let size: Int
   let width: Int
   let offsets: [Int]
   /// The tap of each position in the kernel; -1 where there is none.
@@ -213,12 +237,11 @@ private struct GroupPlaces {
 
   init(_ plan: ListPlan) {
     let points = plan.points
-    chunk = plan.chunk
+    self.plan = plan
     groups = plan.groups
     taps = points.taps
-    size = points.sourceSize
     width = points.columns.taps.count
-    offsets = points.offsets
+    offsets = plan.offsets
     rows = GroupPlaces.numbers(points.rows)
     columns = GroupPlaces.numbers(points.columns)
   }
@@ -233,10 +256,10 @@ private struct GroupPlaces {
     guard weight.row < rows.count, weight.column < columns.count else { return nil }
     let (row, column) = (rows[weight.row], columns[weight.column])
     guard row >= 0, column >= 0 else { return nil }
-    return weight.target * groups + weight.source / chunk * taps + row * width + column
+    return weight.target * groups + weight.source / plan.chunk * taps + row * width + column
   }
 
   func entry(_ weight: KeptWeight, _ group: Int) -> Int {
-    weight.source * size + offsets[group % taps]
+    plan.entry(source: weight.source, tap: group % taps, offsets: offsets)
   }
 }

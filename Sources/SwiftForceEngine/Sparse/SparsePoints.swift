@@ -86,14 +86,16 @@ struct SparsePoints: Sendable {
   var sourceSize: Int { rows.sources * columns.sources }
 
   /// Where each tap reads, from a point's origin.
-  var offsets: [Int] {
+  var shifts: [(row: Int, column: Int)] {
     rows.taps.flatMap { row in
       columns.taps.map { column in
-        (rows.sourceStep * row.shift + row.phase) * columns.sources
-          + columns.sourceStep * column.shift + column.phase
+        (rows.sourceStep * row.shift + row.phase, columns.sourceStep * column.shift + column.phase)
       }
     }
   }
+
+  /// The same as indices of a channel.
+  var offsets: [Int] { shifts.map { $0.row * columns.sources + $0.column } }
 
   /// How many different positions of each channel `count` successive points with the most taps
   /// read, if the batch has many blocks.

@@ -11,6 +11,8 @@ struct SparseProduct<Element: BLASScalar> {
   let targetSize: Int
   let loops: any SparseLoops<Element>.Type
   let team: Team
+  /// See `SparseComputation.scratch`.
+  let scratch: Vector<Element>
 
   private var plan: ListPlan { lists.plan }
 
@@ -93,7 +95,9 @@ struct SparseProduct<Element: BLASScalar> {
     let (lanes, size) = (batch.lanes, targetSize * batch.lanes)
     let parts = min(
       plan.targets, team.workers == 1 ? 1 : max(1, 8 * team.workers / max(1, batch.parts)))
-    team.forEach(batch.parts * parts) { _, round in
+    team.forEach(batch.parts * parts) { worker, round in
+      let scratch = scratch.part(
+        worker * plan.windowCount..<(worker + 1) * plan.windowCount)
       let part = round % parts
       let first = plan.targets * part / parts
       let channels = plan.targets * (part + 1) / parts - first
@@ -103,8 +107,8 @@ struct SparseProduct<Element: BLASScalar> {
         for chunk in 0..<plan.chunks {
           let segments = lists.regionSegments(region.form, chunk: chunk)
           unsafe loops.multiplyRegion(
-            source.base + from + region.origin * lanes, rowStride: regions.rowStride * lanes,
-            columnStep: regions.columnStep, entries: lists.entries.base, values: values.base,
+            plan.source(region, chunk: chunk, of: source.base + from, scratch: scratch, loops),
+            rowStride: plan.regionRowStride * lanes, columnStep: regions.columnStep, entries: lists.entries.base, values: values.base,
             starts: lists.starts.base + first * plan.groups, startStride: plan.groups,
             segments: segments.base, segmentCount: segments.count / 3, channels: channels,
             bias: bias.map { unsafe UnsafePointer($0.base + first) }, accumulate: chunk > 0,

@@ -8,8 +8,9 @@
 struct SparseRegions: Sendable {
   /// One region. Where the image is no multiple of a region, the last overlaps the one before.
   struct Region: Sendable {
-    /// The index, in a channel of the source, that a tap without shift reads. It may be outside.
-    let origin: Int
+    /// The position in the source that a tap without shift reads. It may be outside.
+    let row: Int
+    let column: Int
     /// The index of the first target in a channel.
     let target: Int
     /// Rows and columns before these are in another region, too.
@@ -35,8 +36,11 @@ struct SparseRegions: Sendable {
   /// Likewise between two columns.
   let columnStep: Int
   let targetColumnStep: Int
+  /// Positions of a region.
+  let targets: Int
   /// The positions that a region reads in each channel.
   let positions: Int
+  let window: SourceWindow
 
   /// How much more than the image all regions may be.
   static var wasteLimit: Double { 1.5 }
@@ -62,8 +66,7 @@ struct SparseRegions: Sendable {
         if form == forms.count { forms.append(runs) }
         regions.append(
           Region(
-            origin: (rows.sourceStep * row.start) * columns.sources
-              + columns.sourceStep * column.start,
+            row: rows.sourceStep * row.start, column: columns.sourceStep * column.start,
             target: rows.target(row.start) * targetWidth + columns.target(column.start),
             firstRow: row.overlap, firstColumn: column.overlap, form: form))
       }
@@ -74,6 +77,8 @@ struct SparseRegions: Sendable {
     targetRowStride = rows.step * targetWidth
     columnStep = columns.sourceStep
     targetColumnStep = columns.step
+    targets = height * width
+    window = SourceWindow(rows: rows, columns: columns, height: height, width: width)
     positions =
       min(rows.sources, (height - 1) * rows.sourceStep + rows.taps.count)
       * min(columns.sources, (width - 1) * columns.sourceStep + columns.taps.count)

@@ -35,8 +35,12 @@ final class SparseWeights: @unchecked Sendable {
   /// - Throws: `.noMemory`.
   func preparePlanes() throws(SFError) {
     guard planes == nil else { return }
-    planes = try PlaneLists(forward, PlaneGeometry(rows: rows, columns: columns))
+    let shape = KernelShape(inputs: inputs, rows: rows.kernel, columns: columns.kernel)
+    planes = try PlaneLists(positions, shape, PlaneGeometry(rows: rows, columns: columns))
   }
+
+  /// Elements of scratch memory of each worker (`SparseComputation.scratch`).
+  var windowCount: Int { backward.reduce(forward.plan.windowCount) { max($0, $1.plan.windowCount) } }
 
   /// The bytes that this takes beside a few hundred for each position of the image.
   var bytes: Int { memory.count * MemoryLayout<Int32>.stride }

@@ -60,6 +60,7 @@ final class SparseBench<Element: BLASScalar> {
   let inputGradient: Arena<Element>
   let gradient: Arena<Element>
   private let workspace: Arena<Element>
+  private let scratch: Arena<Element>
   private let computation: SparseComputation<Element>
 
   init(_ form: SparseCase, loops: any SparseLoops<Element>.Type, workers: Int = 1) throws {
@@ -71,8 +72,11 @@ final class SparseBench<Element: BLASScalar> {
     weights = try SparseWeights(
       mask: bytes.all, inputs: form.inputs, outputs: form.outputs, rows: rows, columns: columns,
       region: loops.region)
+    let windows = weights.windowCount * workers
+    scratch = try Arena(count: windows + 64)
     computation = SparseComputation(
-      weights: weights, batch: batch, loops: loops, team: Team(workers: workers))
+      weights: weights, batch: batch, loops: loops, team: Team(workers: workers),
+      scratch: scratch.vector(at: 0, count: windows))
     let sizes = [
       batch.elements(features: form.inputs * rows.inputs * columns.inputs),
       batch.elements(features: form.outputs * rows.outputs * columns.outputs),
@@ -93,7 +97,7 @@ final class SparseBench<Element: BLASScalar> {
     gradient = try Arena(count: weights.count)
     workspace = try Arena(count: computation.workspace + 64)
     for arena in [output, inputGradient, gradient] { arena.all.fill(with: .nan) }
-    workspace.all.fill(with: -77)
+    for arena in [workspace, scratch] { arena.all.fill(with: -77) }
     withExtendedLifetime(bytes) {}
   }
 
@@ -145,7 +149,9 @@ final class SparseBench<Element: BLASScalar> {
 
   /// Whether no more scratch memory was written than asked for.
   var staysInItsWorkspace: Bool {
-    workspace.vector(at: computation.workspace, count: 64).values.allSatisfy { $0 == -77 }
+    [(workspace, computation.workspace), (scratch, computation.scratch.count)].allSatisfy {
+      $0.vector(at: $1, count: 64).values.allSatisfy { $0 == -77 }
+    }
   }
 
   /// Output, gradient of the inputs, and gradient of the kept weights, as sums over

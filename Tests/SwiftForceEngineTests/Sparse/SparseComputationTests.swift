@@ -47,12 +47,25 @@ struct SparseComputationTests {
     }
     cases += [
       SparseCase(inputs: 200, outputs: 3, image: [5, 6], batch: 16, density: 1),
+      // Windows are copied, in one chunk and in several, and with a stride.
+      SparseCase(inputs: 3, outputs: 60, image: [8, 7], batch: 17, density: 0.7),
+      SparseCase(inputs: 21, outputs: 36, image: [7, 8], batch: 16, density: 0.9),
+      SparseCase(inputs: 2, outputs: 100, stride: 2, image: [15, 16], batch: 16, density: 0.6),
       SparseCase(inputs: 2, outputs: 150, stride: 2, image: [6, 5], batch: 20, density: 0.3),
       SparseCase(
         inputs: 1, outputs: 1, kernel: 1, padding: 0, image: [1, 1], batch: 1, density: 1),
     ]
     return cases
   }()
+
+  @Test(arguments: CPULevel.available)
+  func someLayersCopyWindows(level: CPULevel) throws {
+    let copying = try SparseComputationTests.sizes.filter {
+      try SparseBench<Float>($0, loops: level.sparseLoops).weights.windowCount > 0
+    }
+    #expect(copying.count >= 3)
+    #expect(copying.contains { $0.stride == 2 } && copying.contains { $0.inputs > 20 })
+  }
 
   /// Relative to the largest number: sums of a few thousand products in binary32.
   private let tolerance = 1e-5
