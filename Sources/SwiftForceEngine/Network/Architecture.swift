@@ -53,13 +53,20 @@ struct Architecture: Sendable {
       throw .badArchitecture(
         layer: 0, reason: "a network needs at least one layer with parameters below its output")
     }
-    self.layers = layers
     self.sources = sources
     self.shapes = shapes
     self.needsGradient = needsGradient
     var readers = [[Int]](repeating: [], count: shapes.count)
     for (layer, read) in sources.enumerated() { for value in read { readers[value].append(layer) } }
     self.readers = readers
+    for (layer, read) in sources.enumerated() where readers[read[0]] == [layer] && read[0] > 0 {
+      guard var rectifier = layers[layer] as? ReLU,
+        var normalization = layers[read[0] - 1] as? BatchNorm2d
+      else { continue }
+      (normalization.rectifies, rectifier.isDone) = (true, true)
+      (layers[read[0] - 1], layers[layer]) = (normalization, rectifier)
+    }
+    self.layers = layers
     normalizingLayers = layers.indices.filter { descriptions[$0].kind == .batchNorm2d }
     try checkReaders()
     try checkCounts()

@@ -48,19 +48,22 @@ extension Activation where Element: BLASScalar {
 
   /// Sets some of `count` channels to those of `source`, normalised by running statistics.
   ///
-  /// - Parameter inverse: set to 1 / deviation of these channels.
+  /// - Parameters:
+  ///   - rectifies: whether negative results become 0.
+  ///   - inverse: set to 1 / deviation of these channels.
+  ///   - factor: set to scale / deviation.
   func normalize(
     _ source: Activation<Element>, channels: Range<Int>, of count: Int, mean: Vector<Element>,
     variance: Vector<Element>, epsilon: Double, scale: Vector<Element>, shift: Vector<Element>,
-    inverse: Vector<Element>
+    rectifies: Bool, inverse: Vector<Element>, factor: Vector<Element>
   ) {
     let (first, stride) = (channels.lowerBound, features / count * lanes)
     unsafe Element.normalize(
       source.elements.base + first * stride, channels: channels.count, stride: stride,
       mean: mean.base + first, variance: variance.base + first, epsilon: epsilon,
-      scale: scale.base + first, shift: shift.base + first,
+      scale: scale.base + first, shift: shift.base + first, rectifies: rectifies,
       runs: runs(channels: count, hasGap: true), inverse: inverse.base + first,
-      into: elements.base + first * stride)
+      factor: factor.base + first, into: elements.base + first * stride)
   }
 
   /// Calls `body` with ranges of `count` channels, on the threads of the team: a few channels at a
@@ -97,29 +100,33 @@ struct Channel<Element: BLASScalar> {
     unsafe Element.moments(elements.base, runs: runs)
   }
 
-  /// Sets this to (source - mean) * factor + shift; may be the source.
+  /// Sets this to (source - mean) * factor + shift, and negative numbers to 0 if it is to be
+  /// rectified; may be the source.
   func assignNormalized(
-    _ source: Channel<Element>, mean: Element, factor: Element, shift: Element
+    _ source: Channel<Element>, mean: Element, factor: Element, shift: Element, rectifies: Bool
   ) {
     unsafe Element.normalize(
-      source.elements.base, mean: mean, factor: factor, shift: shift, runs: runs,
-      into: elements.base)
+      source.elements.base, mean: mean, factor: factor, shift: shift, rectifies: rectifies,
+      runs: runs, into: elements.base)
   }
 
   /// The sums of these gradients, and of their products with source - mean.
+  ///
+  /// - Parameter rectified: the factor and the shift of outputs that were rectified.
   func normalizationSums(
-    _ source: Channel<Element>, mean: Element
+    _ source: Channel<Element>, mean: Element, rectified: (factor: Element, shift: Element)?
   ) -> (gradients: Double, products: Double) {
-    unsafe Element.normalizationSums(elements.base, source.elements.base, mean: mean, runs: runs)
+    unsafe Element.normalizationSums(
+      elements.base, source.elements.base, mean: mean, rectified: rectified, runs: runs)
   }
 
   /// Sets this to gradient * factor - ((source - mean) * slope + shift); may be the gradient.
   func assignNormalizationGradient(
     _ gradient: Channel<Element>, _ source: Channel<Element>, mean: Element, factor: Element,
-    slope: Element, shift: Element
+    slope: Element, shift: Element, rectified: (factor: Element, shift: Element)?
   ) {
     unsafe Element.normalizationGradient(
       gradient.elements.base, source.elements.base, mean: mean, factor: factor, slope: slope,
-      shift: shift, runs: runs, into: elements.base)
+      shift: shift, rectified: rectified, runs: runs, into: elements.base)
   }
 }

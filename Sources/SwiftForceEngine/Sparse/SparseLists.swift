@@ -37,11 +37,11 @@ struct ListPlan: Sendable {
 
   /// The smallest mean number of entries of a chunk, for each target channel, that outweighs
   /// loading and storing the sums.
-  static var entryLimit: Double { 64 }
+  static func entryLimit(isCopied: Bool) -> Double { isCopied ? 32 : 64 }
 
   /// The smallest number of products, of sixteen samples each, for which it pays to copy one
   /// position of a window.
-  static var productLimit: Double { 64 }
+  static var productLimit: Double { 40 }
 
   init(points: SparsePoints, regions: SparseRegions?, sources: Int, targets: Int, count: Int) {
     self.points = points
@@ -58,7 +58,8 @@ struct ListPlan: Sendable {
     let fits = max(1, ListPlan.cacheLimit / (64 * max(1, positions)))
     // Entries of a target channel, for each source channel.
     let entries = Double(count) / Double(sources * targets)
-    let least = entries > 0 ? min(Double(sources), ListPlan.entryLimit / entries) : Double(sources)
+    let limit = ListPlan.entryLimit(isCopied: copiesWindows)
+    let least = entries > 0 ? min(Double(sources), limit / entries) : Double(sources)
     let chunk = max(fits, Int(least.rounded(.up)))
     self.chunk = 2 * chunk > sources ? sources : chunk
   }

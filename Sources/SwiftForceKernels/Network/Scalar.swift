@@ -97,31 +97,42 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
 
   /// target[i] = (source[i] - mean) * factor + shift, and 0 where there is no sample; the target
   /// may be the source.
+  ///
+  /// - Parameter rectifies: whether negative results become 0; NaN stays NaN.
   static func normalize(
-    _ source: UnsafePointer<Self>, mean: Self, factor: Self, shift: Self, runs: ChannelRuns,
-    into target: UnsafeMutablePointer<Self>)
+    _ source: UnsafePointer<Self>, mean: Self, factor: Self, shift: Self, rectifies: Bool,
+    runs: ChannelRuns, into target: UnsafeMutablePointer<Self>)
 
   /// Normalises channels that lie `stride` apart by running statistics, as `normalize` does with
   /// scale / deviation as factor. The deviation is the root of variance + epsilon.
   ///
   /// - Parameters:
   ///   - inverse: set to 1 / deviation.
+  ///   - factor: set to scale / deviation.
   static func normalize(
     _ source: UnsafePointer<Self>, channels: Int, stride: Int, mean: UnsafePointer<Self>,
     variance: UnsafePointer<Self>, epsilon: Double, scale: UnsafePointer<Self>,
-    shift: UnsafePointer<Self>, runs: ChannelRuns, inverse: UnsafeMutablePointer<Self>,
+    shift: UnsafePointer<Self>, rectifies: Bool, runs: ChannelRuns,
+    inverse: UnsafeMutablePointer<Self>, factor: UnsafeMutablePointer<Self>,
     into target: UnsafeMutablePointer<Self>)
 
   /// The sums of gradient[i] and of gradient[i] * (source[i] - mean) over all samples.
+  ///
+  /// - Parameter rectified: the factor and the shift of outputs that were rectified; the gradient is
+  ///   then 0 where (source[i] - mean) * factor + shift is not positive.
   static func normalizationSums(
-    _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, runs: ChannelRuns
+    _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self,
+    rectified: (factor: Self, shift: Self)?, runs: ChannelRuns
   ) -> (gradients: Double, products: Double)
 
   /// target[i] = gradient[i] * factor - ((source[i] - mean) * slope + shift), and 0 where there is
   /// no sample; the target may be the gradient.
+  ///
+  /// - Parameter rectified: as for the sums.
   static func normalizationGradient(
     _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, factor: Self,
-    slope: Self, shift: Self, runs: ChannelRuns, into target: UnsafeMutablePointer<Self>)
+    slope: Self, shift: Self, rectified: (factor: Self, shift: Self)?, runs: ChannelRuns,
+    into target: UnsafeMutablePointer<Self>)
 
   // ScalarPooling.swift: one channel of one block, with 1 ... 16 lanes
 

@@ -15,13 +15,20 @@ extension Scalar {
   @specialized(where Self == Float)
   @specialized(where Self == Double)
   public static func normalize(
-    _ source: UnsafePointer<Self>, mean: Self, factor: Self, shift: Self, runs: ChannelRuns,
-    into target: UnsafeMutablePointer<Self>
+    _ source: UnsafePointer<Self>, mean: Self, factor: Self, shift: Self, rectifies: Bool,
+    runs: ChannelRuns, into target: UnsafeMutablePointer<Self>
   ) {
     for run in 0..<runs.count {
       let from = unsafe source + run &* runs.stride
       let to = unsafe target + run &* runs.stride
-      for i in 0..<runs.length { unsafe to[i] = (from[i] - mean) * factor + shift }
+      if rectifies {
+        for i in 0..<runs.length {
+          let y = unsafe (from[i] - mean) * factor + shift
+          unsafe to[i] = y < 0 ? 0 : y
+        }
+      } else {
+        for i in 0..<runs.length { unsafe to[i] = (from[i] - mean) * factor + shift }
+      }
     }
     unsafe clearGap(runs, in: target)
   }
@@ -31,16 +38,17 @@ extension Scalar {
   public static func normalize(
     _ source: UnsafePointer<Self>, channels: Int, stride: Int, mean: UnsafePointer<Self>,
     variance: UnsafePointer<Self>, epsilon: Double, scale: UnsafePointer<Self>,
-    shift: UnsafePointer<Self>, runs: ChannelRuns, inverse: UnsafeMutablePointer<Self>,
+    shift: UnsafePointer<Self>, rectifies: Bool, runs: ChannelRuns,
+    inverse: UnsafeMutablePointer<Self>, factor: UnsafeMutablePointer<Self>,
     into target: UnsafeMutablePointer<Self>
   ) {
     for channel in 0..<channels {
       let deviation = unsafe (Double(variance[channel]) + epsilon).squareRoot()
       unsafe inverse[channel] = Self(1 / deviation)
+      unsafe factor[channel] = Self(Double(scale[channel]) / deviation)
       unsafe normalize(
-        source + channel &* stride, mean: mean[channel],
-        factor: Self(Double(scale[channel]) / deviation), shift: shift[channel], runs: runs,
-        into: target + channel &* stride)
+        source + channel &* stride, mean: mean[channel], factor: factor[channel],
+        shift: shift[channel], rectifies: rectifies, runs: runs, into: target + channel &* stride)
     }
   }
 
@@ -57,7 +65,8 @@ extension Scalar {
   @specialized(where Self == Float)
   @specialized(where Self == Double)
   public static func normalizationSums(
-    _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, runs: ChannelRuns
+    _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self,
+    rectified: (factor: Self, shift: Self)?, runs: ChannelRuns
   ) -> (gradients: Double, products: Double) {
     var (gradients, products) = (0.0, 0.0)
     var sums = (gradients: SIMD16<Self>(), products: SIMD16<Self>())
@@ -72,7 +81,8 @@ extension Scalar {
           (sums, added) = ((SIMD16(), SIMD16()), 0)
         }
         let at = run &* runs.stride + start
-        unsafe add(gradient + at, source + at, mean: mean, count: count, to: &sums)
+        unsafe add(
+          gradient + at, source + at, mean: mean, rectified: rectified, count: count, to: &sums)
         added += count
         if hasGap {
           for l in 16 - runs.gap..<16 { (sums.gradients[l], sums.products[l]) = (0, 0) }
@@ -84,30 +94,51 @@ extension Scalar {
 
   @inline(__always)
   private static func add(
-    _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, count: Int,
+    _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self,
+    rectified: (factor: Self, shift: Self)?, count: Int,
     to sums: inout (gradients: SIMD16<Self>, products: SIMD16<Self>)
   ) {
-    let (g, x) = unsafe (UnsafeRawPointer(gradient), UnsafeRawPointer(source))
-    let middle = SIMD16<Self>(repeating: mean)
+    let means = SIMD16<Self>(repeating: mean)
     let whole = count & ~15
     for i in Swift.stride(from: 0, to: whole, by: 16) {
-      let offset = i &* MemoryLayout<Self>.stride
-      let slope = unsafe g.loadUnaligned(fromByteOffset: offset, as: SIMD16<Self>.self)
-      let value = unsafe x.loadUnaligned(fromByteOffset: offset, as: SIMD16<Self>.self)
+      let centered = unsafe load(source + i) - means
+      let slope = unsafe passed(load(gradient + i), centered, rectified)
       sums.gradients += slope
-      sums.products += slope * (value - middle)
+      sums.products += slope * centered
     }
     for i in whole..<count {
-      unsafe sums.gradients[i - whole] += gradient[i]
-      unsafe sums.products[i - whole] += gradient[i] * (source[i] - mean)
+      let centered = unsafe source[i] - mean
+      let slope = unsafe passed(gradient[i], centered, rectified)
+      sums.gradients[i - whole] += slope
+      sums.products[i - whole] += slope * centered
     }
+  }
+
+  /// The gradients that a rectifier passes on: its output is computed again, as it was before.
+  @inline(__always)
+  private static func passed(
+    _ gradient: SIMD16<Self>, _ centered: SIMD16<Self>, _ rectified: (factor: Self, shift: Self)?
+  ) -> SIMD16<Self> {
+    guard let rectified else { return gradient }
+    let factors = SIMD16<Self>(repeating: rectified.factor)
+    return rectifierGradient(
+      gradient, centered * factors + SIMD16<Self>(repeating: rectified.shift))
+  }
+
+  @inline(__always)
+  private static func passed(
+    _ gradient: Self, _ centered: Self, _ rectified: (factor: Self, shift: Self)?
+  ) -> Self {
+    guard let rectified else { return gradient }
+    return centered * rectified.factor + rectified.shift <= 0 ? 0 : gradient
   }
 
   @specialized(where Self == Float)
   @specialized(where Self == Double)
   public static func normalizationGradient(
     _ gradient: UnsafePointer<Self>, _ source: UnsafePointer<Self>, mean: Self, factor: Self,
-    slope: Self, shift: Self, runs: ChannelRuns, into target: UnsafeMutablePointer<Self>
+    slope: Self, shift: Self, rectified: (factor: Self, shift: Self)?, runs: ChannelRuns,
+    into target: UnsafeMutablePointer<Self>
   ) {
     let (means, factors) = (SIMD16<Self>(repeating: mean), SIMD16<Self>(repeating: factor))
     let (slopes, shifts) = (SIMD16<Self>(repeating: slope), SIMD16<Self>(repeating: shift))
@@ -118,11 +149,13 @@ extension Scalar {
       let whole = runs.length & ~15
       for i in Swift.stride(from: 0, to: whole, by: 16) {
         let centered = unsafe load(x + i) - means
-        unsafe store(
-          load(g + i) * factors - (centered * slopes + shifts), to: to + i)
+        let gradients = unsafe passed(load(g + i), centered, rectified)
+        unsafe store(gradients * factors - (centered * slopes + shifts), to: to + i)
       }
       for i in whole..<runs.length {
-        unsafe to[i] = g[i] * factor - ((x[i] - mean) * slope + shift)
+        let centered = unsafe x[i] - mean
+        let gradient = unsafe passed(g[i], centered, rectified)
+        unsafe to[i] = gradient * factor - (centered * slope + shift)
       }
     }
     unsafe clearGap(runs, in: target)
