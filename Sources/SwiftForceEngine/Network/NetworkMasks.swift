@@ -9,11 +9,13 @@ extension Network {
   /// - Parameter masks: one per prunable weight.
   /// - Throws: `.noMemory`; `.badEnvironment` if the variable for the CPU level is invalid.
   func sparseLayers(_ masks: [Vector<UInt8>]) throws(SFError) -> [SparseLayer<Element>?] {
-    let loops = Element.sparseLoops(at: try CPULevel.current())
+    let level = try CPULevel.current()
+    let loops = Element.sparseLoops(at: level)
     var weights = [SparseWeights?](repeating: nil, count: architecture.layers.count)
     for (entry, mask) in zip(layout.entries.filter(\.isWeight), masks) {
       guard let sizes = architecture.layers[entry.layer].sparseSizes else { continue }
-      guard Double(mask.countOnes) <= sizes.densityLimit * Double(mask.count) else { continue }
+      let limit = sizes.densityLimit(level)
+      guard Double(mask.countOnes) <= limit * Double(mask.count) else { continue }
       weights[entry.layer] = try SparseWeights(mask: mask, sizes, loops.region)
     }
     let scratch = try Arena<Element>(count: weights.reduce(0) { max($0, $1?.orderedCount ?? 0) })
@@ -45,12 +47,13 @@ extension Network {
   }
 
   public var plan: [WeightPlan] {
-    layout.entries.enumerated().filter(\.element.isWeight).map { i, entry in
+    let level = (try? CPULevel.current()) ?? .supported
+    return layout.entries.enumerated().filter(\.element.isWeight).map { i, entry in
       let mask = mask.flatMap { trainedLayout.view(of: $0, i) }
       let layer = sparse[entry.layer]
       return WeightPlan(
         kept: layer?.weights.count ?? mask?.countOnes ?? entry.count, isSparse: layer != nil,
-        limit: architecture.layers[entry.layer].sparseSizes?.densityLimit ?? 0)
+        limit: architecture.layers[entry.layer].sparseSizes?.densityLimit(level) ?? 0)
     }
   }
 

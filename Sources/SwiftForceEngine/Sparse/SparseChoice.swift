@@ -13,26 +13,32 @@ struct SparseSizes: Sendable, Equatable {
   /// inputs and of weights) are together faster than over all; 0 if there are no loops for these sizes.
   ///
   /// A kept weight costs as much as a few weights of the dense kernels, which reuse what they load.
-  /// How many was measured on one thread, batch 128, at 32, 16, 8 and 4 pixels
-  /// (`python -m benchmarks.sparse`); the choice depends on sizes alone, so that the same network
-  /// computes the same on every machine. With one tap a dense product is one of matrices, which BLAS
-  /// multiplies at the speed of the machine.
-  var densityLimit: Double {
+  /// How many was measured for each CPU level on one thread, batch 128, kernels of 3 x 3, at 32, 16, 8,
+  /// 4 and 2 pixels; the choice depends on sizes and level alone, so that the same machine always
+  /// computes the same. With one tap a dense product is one of matrices, which BLAS multiplies at the
+  /// speed of the machine.
+  func densityLimit(_ level: CPULevel) -> Double {
     guard
       SparseWeights.supports(inputs: inputs, outputs: outputs, rows: rows, columns: columns),
       PlaneGeometry(rows: rows, columns: columns).supports(inputs: inputs)
     else { return 0 }
     if rows.kernel * columns.kernel == 1 { return 0.35 }
-    return rows.stride * columns.stride == 1 ? 0.6 : 0.5
+    let limit =
+      switch level {
+      case .v2: 0.65
+      case .v3: 0.5
+      case .v4: 0.7
+      }
+    return rows.outputs * columns.outputs < 16 ? min(limit, 0.55) : limit
   }
 
   /// Whether outputs of so few samples are computed with positions side by side (`PlaneProduct`)
   /// instead of samples, if they are computed over kept weights.
   ///
-  /// At `densityLimit`, against dense kernels on one thread, that was
-  /// as fast or up to twice as fast for 1 to 8 samples, and always faster with one tap. Of 9 to 15
-  /// samples, convolutions with several taps lose up to a fifth there, and win below a density of
-  /// 0.45; dense kernels are not used all the same, since they need all weights in memory. From 12
+  /// At a density of 0.6, against dense kernels on one thread, that was as fast or up to twice as fast
+  /// for 1 to 8 samples, and always faster with one tap. At 0.7, convolutions of large images lose up to
+  /// a fifth, and so do those of 9 to 15 samples at 0.6, which win below 0.45; dense kernels are not
+  /// used all the same, since they need all weights in memory. From 12
   /// samples on, sixteen that are padded would be up to a fourth faster at 90 % removed and more,
   /// and not at 50 %; but all other layers would compute the padding, too.
   static func usesPlanes(samples: Int) -> Bool { samples < SparseBatch.width }

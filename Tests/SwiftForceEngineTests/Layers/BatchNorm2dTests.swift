@@ -79,6 +79,40 @@ struct BatchNorm2dTests {
     #expect(bench.inputGradients[0].values == [0, 0])
   }
 
+  /// A rectifier that is computed with the normalisation gives the bits of one that follows it.
+  @Test(arguments: [1, 5, 16, 21, 48], [Normalization.batch, .running])
+  func rectifiesAsALayerOfItsOwn(batch: Int, by normalization: Normalization) throws {
+    let form = LayerCase(
+      BatchNorm2dTests.form.description, BatchNorm2dTests.form.shape.dimensions, by: normalization)
+    let apart = try LayerBench<Float>(form, batch: batch)
+    let rectifier = try LayerBench<Float>(LayerCase(.relu, form.shape.dimensions), batch: batch)
+    apart.forward()
+    rectifier.inputs[0].all.assign(apart.output.all)
+    rectifier.run()
+    apart.outputGradient.all.assign(rectifier.inputGradients[0].all)
+    apart.backward(accumulates: false)
+
+    let together = try LayerBench<Float>(form, batch: batch)
+    var layer = try #require(together.layer as? BatchNorm2d)
+    layer.rectifies = true
+    together.layer = layer
+    together.run()
+    #expect(together.output.values == rectifier.output.values)
+    #expect(together.gradients == apart.gradients)
+    #expect(together.output.values.contains(0) && together.output.values.contains { $0 > 0 })
+  }
+
+  /// It is computed so where nothing else reads what is normalised.
+  @Test func rectifiersThatFollowAreFound() throws {
+    let layers: [LayerDescription] = [
+      .batchNorm2d(2), .relu, .batchNorm2d(2), .relu, .add(2), .globalAvgPool2d,
+      .linear(2, 2),
+    ]
+    let found = try Architecture(layers, inputShape: [2, 3, 3]).layers
+    #expect(found.compactMap { ($0 as? BatchNorm2d)?.rectifies } == [true, false])
+    #expect(found.compactMap { ($0 as? ReLU)?.isDone } == [true, false])
+  }
+
   @Test func asksForScaleBiasAndStatistics() throws {
     let layer = try LayerDescription.batchNorm2d(3).makeLayer([Shape(dimensions: [3, 2, 4])])
     #expect(layer.parameters.map(\.role) == [.scale, .bias, .mean, .variance])

@@ -35,7 +35,7 @@ struct LayerCase: Sendable, CustomTestStringConvertible {
 /// A layer with random input and parameters, and the objective sum(output * outputGradient), whose
 /// derivatives are the layer's gradients. Memory that the layer has not written holds NaN.
 final class LayerBench<Element: BLASScalar> {
-  let layer: any Layer
+  var layer: any Layer
   let normalization: Normalization
   let batch: Int
   let inputShape: Shape
