@@ -72,7 +72,8 @@ struct SparseComputation<Element: BLASScalar> {
 
   private func product(_ lists: SparseLists, targetSize: Int) -> SparseProduct<Element> {
     SparseProduct(
-      lists: lists, batch: batch, targetSize: targetSize, loops: loops, team: team, scratch: scratch)
+      lists: lists, batch: batch, targetSize: targetSize, loops: loops, team: team, scratch: scratch
+    )
   }
 
   /// Sets `values` to the kept weights of a dense array.

@@ -34,7 +34,7 @@ struct SparseCorrelation<Element: BLASScalar> {
       if !accumulate { target.clear(lists.entries(of: channels)) }
       if let regions = plan.regions, batch.lanes == SparseBatch.width {
         let scratch = scratch.part(
-        worker * plan.windowCount..<(worker + 1) * plan.windowCount)
+          worker * plan.windowCount..<(worker + 1) * plan.windowCount)
         add(regions, channels, source, outputGradient, scratch, to: target)
         return
       }

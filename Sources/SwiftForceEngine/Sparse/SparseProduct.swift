@@ -108,7 +108,8 @@ struct SparseProduct<Element: BLASScalar> {
           let segments = lists.regionSegments(region.form, chunk: chunk)
           unsafe loops.multiplyRegion(
             plan.source(region, chunk: chunk, of: source.base + from, scratch: scratch, loops),
-            rowStride: plan.regionRowStride * lanes, columnStep: regions.columnStep, entries: lists.entries.base, values: values.base,
+            rowStride: plan.regionRowStride * lanes, columnStep: regions.columnStep,
+            entries: lists.entries.base, values: values.base,
             starts: lists.starts.base + first * plan.groups, startStride: plan.groups,
             segments: segments.base, segmentCount: segments.count / 3, channels: channels,
             bias: bias.map { unsafe UnsafePointer($0.base + first) }, accumulate: chunk > 0,

@@ -40,7 +40,9 @@ final class SparseWeights: @unchecked Sendable {
   }
 
   /// Elements of scratch memory of each worker (`SparseComputation.scratch`).
-  var windowCount: Int { backward.reduce(forward.plan.windowCount) { max($0, $1.plan.windowCount) } }
+  var windowCount: Int {
+    backward.reduce(forward.plan.windowCount) { max($0, $1.plan.windowCount) }
+  }
 
   /// The bytes that this takes beside a few hundred for each position of the image.
   var bytes: Int { memory.count * MemoryLayout<Int32>.stride }
