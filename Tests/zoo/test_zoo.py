@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 import swiftforce as sf
@@ -34,6 +34,14 @@ def case(request: pytest.FixtureRequest) -> Iterator[tuple[Architecture, nn.Modu
 def taken(case: tuple[Architecture, nn.Module, object]) -> Snapshot:
     architecture, model, batch = case
     return snapshot(model, lambda: architecture.call(model, batch))
+
+
+#: The library has no gradients in this mode: RWKV writes its cache in place, and the few texts of
+#: a batch leave experts of Switch unused.
+NO_GRADIENTS = {
+    ("transformers/RwkvForCausalLM", "eval"),
+    ("transformers/SwitchTransformersForConditionalGeneration", "eval"),
+}
 
 
 @contextmanager
@@ -83,8 +91,8 @@ def test_force_is_exact_and_leaves_the_model(case) -> None:
 def test_snip_leaves_the_model(case, mode: str) -> None:
     architecture, model, batch = case
     before = taken(case)
-    # In eval mode, RWKV writes its cache in place, and Switch leaves experts unused.
-    with works_or_says_why(f"{architecture.name}: {mode}"):
+    may_fail = (architecture.name, mode) in NO_GRADIENTS
+    with works_or_says_why(architecture.name) if may_fail else nullcontext():
         sft.prune(
             model,
             [batch],

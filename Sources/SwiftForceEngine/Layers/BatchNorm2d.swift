@@ -16,8 +16,8 @@ struct BatchNorm2d: Layer {
   let momentum: Double
   let epsilon: Double
   let outputShape: Shape
-  /// Whether the output is rectified as well, in place of the `ReLU` that follows. Memory then is
-  /// passed over five times less in a step of training.
+  /// Whether the output is rectified as well, in place of the `ReLU` that follows. That saves five
+  /// passes over its numbers in a step of training.
   var rectifies = false
 
   init(_ description: LayerDescription, _ input: Shape) throws(LayerFault) {
@@ -36,9 +36,9 @@ struct BatchNorm2d: Layer {
     outputShape = input
   }
 
-  /// Mean, and 1 / sqrt(variance + epsilon), of each channel, its unbiased variance, and its factor.
+  /// Mean, and 1 / sqrt(variance + epsilon), of each channel, and its unbiased variance.
   var needs: LayerNeeds {
-    LayerNeeds(mayOverwriteGradient: true, readsInput: true, saved: 4 * channels)
+    LayerNeeds(mayOverwriteGradient: true, readsInput: true, saved: 3 * channels)
   }
 
   var parameters: [ParameterDescription] {
@@ -61,8 +61,7 @@ struct BatchNorm2d: Layer {
       pass.output.normalize(
         pass.input, channels: range, of: channels, mean: mean, variance: variance,
         epsilon: epsilon, scale: scale, shift: shift, rectifies: rectifies,
-        inverse: pass.saved.part(channels..<2 * channels),
-        factor: pass.saved.part(3 * channels..<4 * channels))
+        inverse: pass.saved.part(channels..<2 * channels))
     }
   }
 
@@ -77,16 +76,20 @@ struct BatchNorm2d: Layer {
       pass.saved[channel] = Element(mean)
       pass.saved[channels + channel] = Element(1 / deviation)
       pass.saved[2 * channels + channel] = Element(unbiased)
-      pass.saved[3 * channels + channel] = Element(Double(pass.parameters[0][channel]) / deviation)
       pass.output.channel(channel, of: channels).assignNormalized(
-        input, mean: Element(mean), factor: pass.saved[3 * channels + channel],
+        input, mean: Element(mean), factor: factor(channel, pass),
         shift: pass.parameters[1][channel], rectifies: rectifies)
     }
   }
 
+  /// Scale / deviation, the same in both directions.
+  private func factor<Element>(_ channel: Int, _ pass: Pass<Element>) -> Element {
+    Element(Double(pass.parameters[0][channel]) * Double(pass.saved[channels + channel]))
+  }
+
   /// With n numbers of a channel and z = (x - mean) / deviation: db = sum dy, ds = sum dy z, and dx
   /// = scale / deviation (dy - db / n - z ds / n); with running statistics dx = scale / deviation
-  /// dy.
+  /// dy. If the output was rectified, dy is zero where it is.
   func backward<Element>(_ pass: Pass<Element>, _ gradients: BackwardPass<Element>) {
     pass.context.team.forEach(channels) { _, channel in
       let input = pass.input.channel(channel, of: channels)
@@ -94,7 +97,7 @@ struct BatchNorm2d: Layer {
       let mean = pass.saved[channel]
       let inverse = Double(pass.saved[channels + channel])
       let rectified =
-        rectifies ? (pass.saved[3 * channels + channel], pass.parameters[1][channel]) : nil
+        rectifies ? (factor(channel, pass), pass.parameters[1][channel]) : nil
       let sums = outputGradient.normalizationSums(input, mean: mean, rectified: rectified)
       let parameterSums = [sums.products * inverse, sums.gradients]
       for (gradient, sum) in zip(gradients.parameterGradients, parameterSums) {

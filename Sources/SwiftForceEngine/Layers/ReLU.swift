@@ -5,8 +5,8 @@ import SwiftForceCore
 /// y = max(x, 0), element by element; NaN stays NaN. The gradient at zero is zero.
 struct ReLU: Layer {
   let outputShape: Shape
-  /// Whether the layer before has done it, in the same memory, forward and backward.
-  var isDone = false
+  /// Whether the batch normalisation before it computes it, in the same memory, forward and backward.
+  var isFused = false
 
   init(_ description: LayerDescription, _ input: Shape) throws(LayerFault) {
     try description.allowOnly()
@@ -14,12 +14,12 @@ struct ReLU: Layer {
   }
 
   var needs: LayerNeeds {
-    LayerNeeds(mayOverwriteInput: true, mayOverwriteGradient: true, readsOutput: !isDone)
+    LayerNeeds(mayOverwriteInput: true, mayOverwriteGradient: true, readsOutput: !isFused)
   }
 
   func forward<Element>(_ pass: Pass<Element>) {
-    guard !isDone else {
-      assert(pass.input.elements.isSame(as: pass.output.elements), "a copy of a rectified output")
+    guard !isFused else {
+      precondition(pass.input.elements.isSame(as: pass.output.elements), "another memory")
       return
     }
     pass.forEachPart { part in
@@ -29,9 +29,9 @@ struct ReLU: Layer {
 
   func backward<Element>(_ pass: Pass<Element>, _ gradients: BackwardPass<Element>) {
     guard let gradient = gradients.inputGradient else { return }
-    guard !isDone else {
-      assert(
-        gradient.elements.isSame(as: gradients.outputGradient.elements), "a copy of a gradient")
+    guard !isFused else {
+      precondition(
+        gradient.elements.isSame(as: gradients.outputGradient.elements), "another memory")
       return
     }
     pass.forEachPart { part in

@@ -59,18 +59,26 @@ struct Architecture: Sendable {
     var readers = [[Int]](repeating: [], count: shapes.count)
     for (layer, read) in sources.enumerated() { for value in read { readers[value].append(layer) } }
     self.readers = readers
-    for (layer, read) in sources.enumerated() where readers[read[0]] == [layer] && read[0] > 0 {
-      guard var rectifier = layers[layer] as? ReLU,
-        var normalization = layers[read[0] - 1] as? BatchNorm2d
-      else { continue }
-      (normalization.rectifies, rectifier.isDone) = (true, true)
-      (layers[read[0] - 1], layers[layer]) = (normalization, rectifier)
-    }
+    Architecture.fuseRectifiers(in: &layers, sources, readers)
     self.layers = layers
     normalizingLayers = layers.indices.filter { descriptions[$0].kind == .batchNorm2d }
     try checkReaders()
     try checkCounts()
     try checkOutput()
+  }
+
+  /// Lets a batch normalisation compute the rectifier that alone reads it: nobody then needs what
+  /// is not rectified, and both share memory.
+  private static func fuseRectifiers(
+    in layers: inout [any Layer], _ sources: [[Int]], _ readers: [[Int]]
+  ) {
+    for (layer, read) in sources.enumerated() where read[0] > 0 && readers[read[0]] == [layer] {
+      guard var rectifier = layers[layer] as? ReLU,
+        var normalization = layers[read[0] - 1] as? BatchNorm2d
+      else { continue }
+      (normalization.rectifies, rectifier.isFused) = (true, true)
+      (layers[read[0] - 1], layers[layer]) = (normalization, rectifier)
+    }
   }
 
   var inputFeatures: Int { shapes[0].features }

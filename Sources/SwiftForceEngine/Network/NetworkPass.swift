@@ -63,7 +63,9 @@ struct NetworkPass<Element: BLASScalar> {
 
   /// Reserves memory for samples that are computed together.
   private func prepare(samples: Int) throws(SFError) {
-    let windows = sparse.reduce(0) { max($0, $1?.weights.windowCount ?? 0) }
+    let windows =
+      SparseSizes.usesPlanes(samples: samples)
+      ? 0 : sparse.reduce(0) { max($0, $1?.weights.windowElements ?? 0) }
     try activations.prepare(
       batch: samples, includesBackward: gradients != nil, workspace: windows * context.team.workers,
       context)

@@ -51,11 +51,10 @@ extension Activation where Element: BLASScalar {
   /// - Parameters:
   ///   - rectifies: whether negative results become 0.
   ///   - inverse: set to 1 / deviation of these channels.
-  ///   - factor: set to scale / deviation.
   func normalize(
     _ source: Activation<Element>, channels: Range<Int>, of count: Int, mean: Vector<Element>,
     variance: Vector<Element>, epsilon: Double, scale: Vector<Element>, shift: Vector<Element>,
-    rectifies: Bool, inverse: Vector<Element>, factor: Vector<Element>
+    rectifies: Bool, inverse: Vector<Element>
   ) {
     let (first, stride) = (channels.lowerBound, features / count * lanes)
     unsafe Element.normalize(
@@ -63,7 +62,7 @@ extension Activation where Element: BLASScalar {
       mean: mean.base + first, variance: variance.base + first, epsilon: epsilon,
       scale: scale.base + first, shift: shift.base + first, rectifies: rectifies,
       runs: runs(channels: count, hasGap: true), inverse: inverse.base + first,
-      factor: factor.base + first, into: elements.base + first * stride)
+      into: elements.base + first * stride)
   }
 
   /// Calls `body` with ranges of `count` channels, on the threads of the team: a few channels at a

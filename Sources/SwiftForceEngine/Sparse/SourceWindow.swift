@@ -5,8 +5,8 @@ import SwiftForceCore
 /// What a region reads of each channel, padding included.
 ///
 /// Channels lie as far apart as images are large, so what a region reads of many of them falls into
-/// few sets of a cache. Windows that are copied follow each other: the first-level cache then holds
-/// a chunk of channels. With masks that keep much, that made layers up to a third faster.
+/// few sets of a cache. Copied windows follow each other, and use all of it. That makes layers of
+/// masks that keep much up to a third faster.
 struct SourceWindow: Sendable {
   let rows: Int
   let columns: Int
@@ -19,9 +19,10 @@ struct SourceWindow: Sendable {
   ///   - height: targets of a region along an axis.
   ///   - width: likewise.
   init(rows: TapClass, columns: TapClass, height: Int, width: Int) {
-    let (tall, wide) = (SourceWindow.reach(rows, height), SourceWindow.reach(columns, width))
-    (self.rows, self.columns) = (tall.count, wide.count)
-    origin = (-tall.lowerBound, -wide.lowerBound)
+    let vertical = SourceWindow.reach(rows, height)
+    let horizontal = SourceWindow.reach(columns, width)
+    (self.rows, self.columns) = (vertical.count, horizontal.count)
+    origin = (-vertical.lowerBound, -horizontal.lowerBound)
     image = (rows.sources, columns.sources)
   }
 
@@ -39,7 +40,7 @@ struct SourceWindow: Sendable {
     (origin.row + row) * columns + origin.column + column
   }
 
-  /// Copies the windows of some channels, with zeros as padding.
+  /// Copies the windows of some channels. What is padding there is not defined.
   ///
   /// - Parameters:
   ///   - row: the row of the source that a tap without shift reads.
@@ -51,39 +52,41 @@ struct SourceWindow: Sendable {
   ) {
     let lanes = SparseBatch.width
     let (top, left) = (row - origin.row, column - origin.column)
-    let tall = max(0, -top)..<min(rows, image.rows - top)
-    let wide = max(0, -left)..<min(columns, image.columns - left)
-    let first = (top + tall.lowerBound) * image.columns + left + wide.lowerBound
+    let rowRange = max(0, -top)..<min(rows, image.rows - top)
+    let columnRange = max(0, -left)..<min(columns, image.columns - left)
+    let first = (top + rowRange.lowerBound) * image.columns + left + columnRange.lowerBound
     let size = image.rows * image.columns
     assert(target.count >= channels.count * self.size * lanes, "too little scratch memory")
     unsafe loops.spread(
       source + (channels.lowerBound * size + first) * lanes, channels: channels.count,
       sourceStride: size * lanes, rowStride: image.columns * lanes, columnStride: lanes,
-      rows: tall.count, columns: wide.count, lanes: lanes, into: target.base,
-      targetStride: self.size * lanes, head: (tall.lowerBound * columns + wide.lowerBound) * lanes,
-      gap: (columns - wide.count) * lanes, tail: 0)
+      rows: rowRange.count, columns: columnRange.count, lanes: lanes, into: target.base,
+      targetStride: self.size * lanes,
+      head: (rowRange.lowerBound * columns + columnRange.lowerBound) * lanes,
+      gap: (columns - columnRange.count) * lanes, tail: 0)
   }
 }
 
 extension ListPlan {
   /// Elements of scratch memory of one worker.
-  var windowCount: Int {
+  var windowElements: Int {
     guard copiesWindows, let regions else { return 0 }
     return min(chunk, sources) * regions.window.size * SparseBatch.width
   }
 
-  /// Elements of a sample between two rows of a region in what `source` returns.
+  /// Elements of a sample between two rows of a region, from where `prepareSource` says.
   var regionRowStride: Int {
     guard let regions else { return 0 }
     return copiesWindows ? points.rows.sourceStep * regions.window.columns : regions.rowStride
   }
 
-  /// Where the loops over a region begin to read a chunk of channels.
+  /// Copies what a region reads of a chunk of channels, if the plan says so, and returns where its
+  /// loops begin to read.
   ///
   /// - Parameters:
   ///   - block: the source, from its first channel on.
-  ///   - scratch: `windowCount` elements, for copies.
-  func source<Element>(
+  ///   - scratch: `windowElements` elements, for copies.
+  func prepareSource<Element>(
     _ region: SparseRegions.Region, chunk number: Int, of block: UnsafePointer<Element>,
     scratch: Vector<Element>, _ loops: any SparseLoops<Element>.Type
   ) -> UnsafePointer<Element> {

@@ -13,10 +13,10 @@ struct SparseSizes: Sendable, Equatable {
   /// inputs and of weights) are together faster than over all; 0 if there are no loops for these sizes.
   ///
   /// A kept weight costs as much as a few weights of the dense kernels, which reuse what they load.
-  /// How many was measured for each CPU level on one thread, batch 128, kernels of 3 x 3, at 32, 16, 8,
-  /// 4 and 2 pixels; the choice depends on sizes and level alone, so that the same machine always
-  /// computes the same. With one tap a dense product is one of matrices, which BLAS multiplies at the
-  /// speed of the machine.
+  /// How many was measured for each CPU level of x86-64, in steps of training on one thread with
+  /// batches of 128, kernels of 3 x 3, strides 1 and 2, at 32, 16, 8, 4 and 2 pixels. The choice
+  /// depends on sizes and level alone, so a machine always computes the same. With one tap a dense
+  /// product is one of matrices, which BLAS multiplies at the speed of the machine.
   func densityLimit(_ level: CPULevel) -> Double {
     guard
       SparseWeights.supports(inputs: inputs, outputs: outputs, rows: rows, columns: columns),
@@ -35,12 +35,12 @@ struct SparseSizes: Sendable, Equatable {
   /// Whether outputs of so few samples are computed with positions side by side (`PlaneProduct`)
   /// instead of samples, if they are computed over kept weights.
   ///
-  /// At a density of 0.6, against dense kernels on one thread, that was as fast or up to twice as fast
-  /// for 1 to 8 samples, and always faster with one tap. At 0.7, convolutions of large images lose up to
-  /// a fifth, and so do those of 9 to 15 samples at 0.6, which win below 0.45; dense kernels are not
-  /// used all the same, since they need all weights in memory. From 12
-  /// samples on, sixteen that are padded would be up to a fourth faster at 90 % removed and more,
-  /// and not at 50 %; but all other layers would compute the padding, too.
+  /// At a density of 0.6, against dense kernels on one thread, that was as fast or up to twice as
+  /// fast for 1 to 8 samples, and always faster with one tap. Convolutions of large images lose up to
+  /// a fifth at 0.7, and so do 9 to 15 samples at 0.6, which win below 0.45; dense kernels are not
+  /// used all the same, since they need all weights in memory. From 12 samples on, sixteen that are
+  /// padded would be up to a fourth faster at 90 % removed and more, and not at 50 %; but all other
+  /// layers would compute the padding, too.
   static func usesPlanes(samples: Int) -> Bool { samples < SparseBatch.width }
 
   /// The bytes of the tables of points and regions that lists of kept weights have, at most.

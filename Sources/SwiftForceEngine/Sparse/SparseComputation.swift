@@ -14,7 +14,7 @@ struct SparseComputation<Element: BLASScalar> {
   let batch: SparseBatch
   let loops: any SparseLoops<Element>.Type
   let team: Team
-  /// `weights.windowCount` elements for each worker, for copies of what regions read.
+  /// `weights.windowElements` elements for each worker, for copies of what regions read.
   let scratch: Vector<Element>
 
   /// Elements of scratch memory that `inputGradient` needs.

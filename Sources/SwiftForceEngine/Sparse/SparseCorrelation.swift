@@ -29,15 +29,17 @@ struct SparseCorrelation<Element: BLASScalar> {
     assert(target.count == lists.entries.count)
     // Each part reads the whole source, so there are no more parts than workers.
     let parts = min(plan.targets, team.workers)
+    assert(scratch.count >= team.workers * plan.windowElements, "too little scratch memory")
     team.forEach(parts) { worker, part in
       let channels = lists.channels(part, of: parts)
       if !accumulate { target.clear(lists.entries(of: channels)) }
       if let regions = plan.regions, batch.lanes == SparseBatch.width {
         let scratch = scratch.part(
-          worker * plan.windowCount..<(worker + 1) * plan.windowCount)
+          worker * plan.windowElements..<(worker + 1) * plan.windowElements)
         add(regions, channels, source, outputGradient, scratch, to: target)
         return
       }
+      assert(!plan.copiesWindows, "entries are for regions")
       for number in plan.points.classes.indices {
         add(number, channels, source, outputGradient, to: target)
       }
@@ -92,7 +94,8 @@ struct SparseCorrelation<Element: BLASScalar> {
         for chunk in 0..<plan.chunks {
           let segments = lists.regionSegments(region.form, chunk: chunk)
           unsafe loops.correlateRegion(
-            plan.source(region, chunk: chunk, of: source.base + from, scratch: scratch, loops),
+            plan.prepareSource(
+              region, chunk: chunk, of: source.base + from, scratch: scratch, loops),
             rowStride: plan.regionRowStride * lanes, columnStep: regions.columnStep,
             with: outputGradient.base + to + region.target * lanes,
             gradientRowStride: regions.targetRowStride * lanes,

@@ -43,7 +43,11 @@ struct ListPlan: Sendable {
   /// position of a window.
   static var productLimit: Double { 40 }
 
-  init(points: SparsePoints, regions: SparseRegions?, sources: Int, targets: Int, count: Int) {
+  /// - Parameter copies: see `RegionSize`.
+  init(
+    points: SparsePoints, regions: SparseRegions?, sources: Int, targets: Int, count: Int,
+    copies: Bool? = nil
+  ) {
     self.points = points
     self.regions = regions
     self.sources = sources
@@ -51,8 +55,10 @@ struct ListPlan: Sendable {
     self.count = count
     copiesWindows =
       regions.map {
-        $0.positions < points.sourceSize
-          && Double(count * $0.targets) >= ListPlan.productLimit * Double(sources * $0.window.size)
+        copies
+          ?? ($0.positions < points.sourceSize
+            && Double(count * $0.targets) >= ListPlan.productLimit
+              * Double(sources * $0.window.size))
       } ?? false
     let positions = regions?.positions ?? points.positions(readBy: 8)
     let fits = max(1, ListPlan.cacheLimit / (64 * max(1, positions)))

@@ -71,6 +71,8 @@ public protocol SparseLoops<Element> {
 struct RegionSize: Sendable {
   let rows: Int
   let columns: Int
+  /// Whether what regions read is copied (`SourceWindow`); nil: where that pays.
+  var copies: Bool?
 }
 
 extension SparseLoops {

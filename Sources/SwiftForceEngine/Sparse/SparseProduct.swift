@@ -34,6 +34,7 @@ struct SparseProduct<Element: BLASScalar> {
       run(regions, source, values: values, bias: bias, into: target)
       return
     }
+    assert(!plan.copiesWindows, "entries are for regions")
     let tiles = plan.points.classes.reduce(0) { $0 + tileCount($1) }
     guard tiles > 0 else { return }
     // Few tiles are divided by channels, too.
@@ -93,11 +94,14 @@ struct SparseProduct<Element: BLASScalar> {
     bias: Vector<Element>?, into target: Vector<Element>
   ) {
     let (lanes, size) = (batch.lanes, targetSize * batch.lanes)
-    let parts = min(
-      plan.targets, team.workers == 1 ? 1 : max(1, 8 * team.workers / max(1, batch.parts)))
+    // Each part copies what it reads. If nothing is copied, small parts keep all workers busy.
+    let least = (team.workers + batch.parts - 1) / max(1, batch.parts)
+    let small = team.workers == 1 ? 1 : max(1, 8 * team.workers / max(1, batch.parts))
+    let parts = min(plan.targets, plan.copiesWindows ? least : small)
+    assert(scratch.count >= team.workers * plan.windowElements, "too little scratch memory")
     team.forEach(batch.parts * parts) { worker, round in
       let scratch = scratch.part(
-        worker * plan.windowCount..<(worker + 1) * plan.windowCount)
+        worker * plan.windowElements..<(worker + 1) * plan.windowElements)
       let part = round % parts
       let first = plan.targets * part / parts
       let channels = plan.targets * (part + 1) / parts - first
@@ -107,7 +111,8 @@ struct SparseProduct<Element: BLASScalar> {
         for chunk in 0..<plan.chunks {
           let segments = lists.regionSegments(region.form, chunk: chunk)
           unsafe loops.multiplyRegion(
-            plan.source(region, chunk: chunk, of: source.base + from, scratch: scratch, loops),
+            plan.prepareSource(
+              region, chunk: chunk, of: source.base + from, scratch: scratch, loops),
             rowStride: plan.regionRowStride * lanes, columnStep: regions.columnStep,
             entries: lists.entries.base, values: values.base,
             starts: lists.starts.base + first * plan.groups, startStride: plan.groups,

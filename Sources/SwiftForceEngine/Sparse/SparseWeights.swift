@@ -40,8 +40,8 @@ final class SparseWeights: @unchecked Sendable {
   }
 
   /// Elements of scratch memory of each worker (`SparseComputation.scratch`).
-  var windowCount: Int {
-    backward.reduce(forward.plan.windowCount) { max($0, $1.plan.windowCount) }
+  var windowElements: Int {
+    backward.reduce(forward.plan.windowElements) { max($0, $1.plan.windowElements) }
   }
 
   /// The bytes that this takes beside a few hundred for each position of the image.
@@ -213,6 +213,6 @@ extension ListPlan {
       regions: SparseRegions(
         rows: rows, columns: columns, targetWidth: targetWidth, height: region.rows,
         width: region.columns),
-      sources: sources, targets: targets, count: kept.count(points))
+      sources: sources, targets: targets, count: kept.count(points), copies: region.copies)
   }
 }

@@ -104,17 +104,15 @@ public protocol Scalar: BinaryFloatingPoint, SIMDScalar, Codable, BitwiseCopyabl
     runs: ChannelRuns, into target: UnsafeMutablePointer<Self>)
 
   /// Normalises channels that lie `stride` apart by running statistics, as `normalize` does with
-  /// scale / deviation as factor. The deviation is the root of variance + epsilon.
+  /// scale * inverse as factor. The deviation is the root of variance + epsilon.
   ///
   /// - Parameters:
   ///   - inverse: set to 1 / deviation.
-  ///   - factor: set to scale / deviation.
   static func normalize(
     _ source: UnsafePointer<Self>, channels: Int, stride: Int, mean: UnsafePointer<Self>,
     variance: UnsafePointer<Self>, epsilon: Double, scale: UnsafePointer<Self>,
     shift: UnsafePointer<Self>, rectifies: Bool, runs: ChannelRuns,
-    inverse: UnsafeMutablePointer<Self>, factor: UnsafeMutablePointer<Self>,
-    into target: UnsafeMutablePointer<Self>)
+    inverse: UnsafeMutablePointer<Self>, into target: UnsafeMutablePointer<Self>)
 
   /// The sums of gradient[i] and of gradient[i] * (source[i] - mean) over all samples.
   ///

@@ -39,16 +39,15 @@ extension Scalar {
     _ source: UnsafePointer<Self>, channels: Int, stride: Int, mean: UnsafePointer<Self>,
     variance: UnsafePointer<Self>, epsilon: Double, scale: UnsafePointer<Self>,
     shift: UnsafePointer<Self>, rectifies: Bool, runs: ChannelRuns,
-    inverse: UnsafeMutablePointer<Self>, factor: UnsafeMutablePointer<Self>,
-    into target: UnsafeMutablePointer<Self>
+    inverse: UnsafeMutablePointer<Self>, into target: UnsafeMutablePointer<Self>
   ) {
     for channel in 0..<channels {
       let deviation = unsafe (Double(variance[channel]) + epsilon).squareRoot()
       unsafe inverse[channel] = Self(1 / deviation)
-      unsafe factor[channel] = Self(Double(scale[channel]) / deviation)
       unsafe normalize(
-        source + channel &* stride, mean: mean[channel], factor: factor[channel],
-        shift: shift[channel], rectifies: rectifies, runs: runs, into: target + channel &* stride)
+        source + channel &* stride, mean: mean[channel],
+        factor: Self(Double(scale[channel]) * Double(inverse[channel])), shift: shift[channel],
+        rectifies: rectifies, runs: runs, into: target + channel &* stride)
     }
   }
 
@@ -102,13 +101,13 @@ extension Scalar {
     let whole = count & ~15
     for i in Swift.stride(from: 0, to: whole, by: 16) {
       let centered = unsafe load(source + i) - means
-      let slope = unsafe passed(load(gradient + i), centered, rectified)
+      let slope = unsafe rectifiedGradient(load(gradient + i), centered, rectified)
       sums.gradients += slope
       sums.products += slope * centered
     }
     for i in whole..<count {
       let centered = unsafe source[i] - mean
-      let slope = unsafe passed(gradient[i], centered, rectified)
+      let slope = unsafe rectifiedGradient(gradient[i], centered, rectified)
       sums.gradients[i - whole] += slope
       sums.products[i - whole] += slope * centered
     }
@@ -116,7 +115,7 @@ extension Scalar {
 
   /// The gradients that a rectifier passes on: its output is computed again, as it was before.
   @inline(__always)
-  private static func passed(
+  private static func rectifiedGradient(
     _ gradient: SIMD16<Self>, _ centered: SIMD16<Self>, _ rectified: (factor: Self, shift: Self)?
   ) -> SIMD16<Self> {
     guard let rectified else { return gradient }
@@ -126,7 +125,7 @@ extension Scalar {
   }
 
   @inline(__always)
-  private static func passed(
+  private static func rectifiedGradient(
     _ gradient: Self, _ centered: Self, _ rectified: (factor: Self, shift: Self)?
   ) -> Self {
     guard let rectified else { return gradient }
@@ -149,12 +148,12 @@ extension Scalar {
       let whole = runs.length & ~15
       for i in Swift.stride(from: 0, to: whole, by: 16) {
         let centered = unsafe load(x + i) - means
-        let gradients = unsafe passed(load(g + i), centered, rectified)
+        let gradients = unsafe rectifiedGradient(load(g + i), centered, rectified)
         unsafe store(gradients * factors - (centered * slopes + shifts), to: to + i)
       }
       for i in whole..<runs.length {
         let centered = unsafe x[i] - mean
-        let gradient = unsafe passed(g[i], centered, rectified)
+        let gradient = unsafe rectifiedGradient(g[i], centered, rectified)
         unsafe to[i] = gradient * factor - (centered * slope + shift)
       }
     }

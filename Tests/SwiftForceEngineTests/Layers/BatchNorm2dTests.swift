@@ -108,9 +108,12 @@ struct BatchNorm2dTests {
       .batchNorm2d(2), .relu, .batchNorm2d(2), .relu, .add(2), .globalAvgPool2d,
       .linear(2, 2),
     ]
-    let found = try Architecture(layers, inputShape: [2, 3, 3]).layers
+    let architecture = try Architecture(layers, inputShape: [2, 3, 3])
+    let plan = ActivationPlan(architecture, batch: 16, includesBackward: true, workspace: 0)
+    #expect(plan.values[1] == plan.values[2] && plan.gradients[1] == plan.gradients[2])
+    let found = architecture.layers
     #expect(found.compactMap { ($0 as? BatchNorm2d)?.rectifies } == [true, false])
-    #expect(found.compactMap { ($0 as? ReLU)?.isDone } == [true, false])
+    #expect(found.compactMap { ($0 as? ReLU)?.isFused } == [true, false])
   }
 
   @Test func asksForScaleBiasAndStatistics() throws {

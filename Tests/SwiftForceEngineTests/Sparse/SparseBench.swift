@@ -63,16 +63,21 @@ final class SparseBench<Element: BLASScalar> {
   private let scratch: Arena<Element>
   private let computation: SparseComputation<Element>
 
-  init(_ form: SparseCase, loops: any SparseLoops<Element>.Type, workers: Int = 1) throws {
+  /// - Parameter copies: whether what regions read is copied; nil: where that pays.
+  init(
+    _ form: SparseCase, loops: any SparseLoops<Element>.Type, workers: Int = 1, copies: Bool? = nil
+  ) throws {
     self.form = form
     mask = form.mask()
     batch = SparseBatch(samples: form.batch, isFlat: form.isFlat)
     let (rows, columns) = (form.rows, form.columns)
     let bytes = try Arena(mask)
+    var region = loops.region
+    region.copies = copies
     weights = try SparseWeights(
       mask: bytes.all, inputs: form.inputs, outputs: form.outputs, rows: rows, columns: columns,
-      region: loops.region)
-    let windows = weights.windowCount * workers
+      region: region)
+    let windows = weights.windowElements * workers
     scratch = try Arena(count: windows + 64)
     computation = SparseComputation(
       weights: weights, batch: batch, loops: loops, team: Team(workers: workers),

@@ -47,10 +47,7 @@ struct SparseComputationTests {
     }
     cases += [
       SparseCase(inputs: 200, outputs: 3, image: [5, 6], batch: 16, density: 1),
-      // Windows are copied, in one chunk and in several, and with a stride.
-      SparseCase(inputs: 3, outputs: 60, image: [8, 7], batch: 17, density: 0.7),
-      SparseCase(inputs: 21, outputs: 36, image: [7, 8], batch: 16, density: 0.9),
-      SparseCase(inputs: 2, outputs: 100, stride: 2, image: [15, 16], batch: 16, density: 0.6),
+      SparseCase(inputs: 61, outputs: 5, image: [8, 8], batch: 16, density: 0.9),
       SparseCase(inputs: 2, outputs: 150, stride: 2, image: [6, 5], batch: 20, density: 0.3),
       SparseCase(
         inputs: 1, outputs: 1, kernel: 1, padding: 0, image: [1, 1], batch: 1, density: 1),
@@ -58,13 +55,26 @@ struct SparseComputationTests {
     return cases
   }()
 
+  /// Regions of large images with many products each read copies, if they are not told otherwise.
   @Test(arguments: CPULevel.available)
   func someLayersCopyWindows(level: CPULevel) throws {
-    let copying = try SparseComputationTests.sizes.filter {
-      try SparseBench<Float>($0, loops: level.sparseLoops).weights.windowCount > 0
+    func copies(_ form: SparseCase) throws -> Bool {
+      try SparseBench<Float>(form, loops: level.sparseLoops).weights.forward.plan.copiesWindows
     }
-    #expect(copying.count >= 3)
-    #expect(copying.contains { $0.stride == 2 } && copying.contains { $0.inputs > 20 })
+    #expect(try copies(SparseCase(outputs: 60, image: [8, 8], density: 0.7)))
+    #expect(try copies(SparseCase(outputs: 200, stride: 2, image: [16, 16], density: 0.7)))
+    #expect(try !copies(SparseCase(outputs: 60, image: [8, 8], density: 0.05)))
+    #expect(try !copies(SparseCase(outputs: 60, image: [2, 2], density: 1)))
+  }
+
+  /// Copies in several chunks, the last of another size.
+  @Test func copiesOfSeveralChunksAreTested() throws {
+    let form = try #require(SparseComputationTests.sizes.first { $0.inputs == 61 })
+    for level in CPULevel.available {
+      let plan = try SparseBench<Float>(form, loops: level.sparseLoops, copies: true).weights
+        .forward.plan
+      #expect(plan.copiesWindows && plan.chunks > 1 && plan.sources % plan.chunk != 0)
+    }
   }
 
   /// Relative to the largest number: sums of a few thousand products in binary32.
@@ -75,22 +85,27 @@ struct SparseComputationTests {
     let expected = try SparseBench<Double>(form, loops: ReferenceSparseTiles<Double>.self)
     let definition = expected.definition()
     for level in CPULevel.available {
-      let bench = try SparseBench<Float>(form, loops: level.sparseLoops)
-      bench.run()
-      for (got, expected) in zip(bench.results, definition) {
-        #expect(relativeError(got, expected) < tolerance, "\(level)")
+      for copies in [nil, true] {
+        let bench = try SparseBench<Float>(form, loops: level.sparseLoops, copies: copies)
+        bench.run()
+        for (got, expected) in zip(bench.results, definition) {
+          #expect(relativeError(got, expected) < tolerance, "\(level), copies \(copies ?? false)")
+        }
+        #expect(bench.staysInItsWorkspace, "\(level)")
       }
-      #expect(bench.staysInItsWorkspace, "\(level)")
     }
   }
 
   /// The plain loops in Double, which the gradients are checked with.
   @Test(arguments: geometries.enumerated().filter { $0.offset % 7 == 0 }.map(\.element))
   func theReferenceIsTheSumOfProducts(form: SparseCase) throws {
-    let bench = try SparseBench<Double>(form, loops: ReferenceSparseTiles<Double>.self)
-    bench.run()
-    for (got, expected) in zip(bench.results, bench.definition()) {
-      #expect(relativeError(got, expected) < 1e-14)
+    for copies in [nil, true] {
+      let bench = try SparseBench<Double>(
+        form, loops: ReferenceSparseTiles<Double>.self, copies: copies)
+      bench.run()
+      for (got, expected) in zip(bench.results, bench.definition()) {
+        #expect(relativeError(got, expected) < 1e-14)
+      }
     }
   }
 
@@ -100,10 +115,12 @@ struct SparseComputationTests {
       .enumerated().map { ($0.offset, $0.element) })
   func workersDoNotMatter(number: Int, form: SparseCase) throws {
     let level = CPULevel.available[number % CPULevel.available.count]
-    let alone = try SparseBench<Float>(form, loops: level.sparseLoops)
+    let copies = number % 2 == 0 ? nil : true
+    let alone = try SparseBench<Float>(form, loops: level.sparseLoops, copies: copies)
     alone.run()
     for workers in [2, 5] {
-      let shared = try SparseBench<Float>(form, loops: level.sparseLoops, workers: workers)
+      let shared = try SparseBench<Float>(
+        form, loops: level.sparseLoops, workers: workers, copies: copies)
       shared.run()
       #expect(shared.results == alone.results, "\(level), \(workers) workers")
       #expect(shared.staysInItsWorkspace, "\(level), \(workers) workers")
