@@ -58,7 +58,8 @@ def force_masks(
     schedule = sorted(keeps, reverse=True)
     search = sf.MaskSearch(net.weights, method="force", schedule=schedule)
     x, y = (fashion_samples if fashion else samples)(4 * SEARCH_BATCH)
-    gradients = net.gradients_on(x, y, batch_size=SEARCH_BATCH)
+    # By this loss all classes keep paths at 99.5 %; by the cross entropy those of ResNet50 do not.
+    gradients = net.gradients_on(x, y, batch_size=SEARCH_BATCH, loss="target_logit")
     found = {}
     for keep in schedule:
         search.step(gradients(search.masked_weights))
