@@ -19,9 +19,12 @@ struct TapClass: Sendable, Equatable {
 
   /// The source that a tap of target i reads; nil if that is padding.
   func source(_ i: Int, _ tap: Tap) -> Int? {
-    let source = sourceStep * (i + tap.shift) + tap.phase
+    let source = sourceStep * i + offset(tap)
     return source >= 0 && source < sources ? source : nil
   }
+
+  /// From what a tap without shift reads to what this one reads.
+  func offset(_ tap: Tap) -> Int { sourceStep * tap.shift + tap.phase }
 
   func target(_ i: Int) -> Int { start + step * i }
 

@@ -28,8 +28,8 @@ struct SourceWindow: Sendable {
 
   /// The sources that targets 0 ..< length read, as if there were an image everywhere.
   private static func reach(_ side: TapClass, _ length: Int) -> Range<Int> {
-    let shifts = side.taps.map { side.sourceStep * $0.shift + $0.phase }
-    return (shifts.min() ?? 0)..<(shifts.max() ?? 0) + (length - 1) * side.sourceStep + 1
+    let offsets = side.taps.map(side.offset)
+    return (offsets.min() ?? 0)..<(offsets.max() ?? 0) + (length - 1) * side.sourceStep + 1
   }
 
   /// Positions of a channel.
@@ -71,13 +71,18 @@ extension ListPlan {
   /// Elements of scratch memory of one worker.
   var windowElements: Int {
     guard copiesWindows, let regions else { return 0 }
-    return min(chunk, sources) * regions.window.size * SparseBatch.width
+    return chunk * regions.window.size * SparseBatch.width
   }
 
   /// Elements of a sample between two rows of a region, from where `prepareSource` says.
   var regionRowStride: Int {
-    guard let regions else { return 0 }
-    return copiesWindows ? points.rows.sourceStep * regions.window.columns : regions.rowStride
+    let columns = copiesWindows ? regions?.window.columns : nil
+    return points.rows.sourceStep * (columns ?? points.columns.sources)
+  }
+
+  /// The part of the scratch memory of all workers that belongs to one.
+  func windows<Element>(of worker: Int, in scratch: Vector<Element>) -> Vector<Element> {
+    scratch.part(worker * windowElements..<(worker + 1) * windowElements)
   }
 
   /// Copies what a region reads of a chunk of channels, if the plan says so, and returns where its

@@ -29,13 +29,11 @@ struct SparseCorrelation<Element: BLASScalar> {
     assert(target.count == lists.entries.count)
     // Each part reads the whole source, so there are no more parts than workers.
     let parts = min(plan.targets, team.workers)
-    assert(scratch.count >= team.workers * plan.windowElements, "too little scratch memory")
     team.forEach(parts) { worker, part in
       let channels = lists.channels(part, of: parts)
       if !accumulate { target.clear(lists.entries(of: channels)) }
       if let regions = plan.regions, batch.lanes == SparseBatch.width {
-        let scratch = scratch.part(
-          worker * plan.windowElements..<(worker + 1) * plan.windowElements)
+        let scratch = plan.windows(of: worker, in: scratch)
         add(regions, channels, source, outputGradient, scratch, to: target)
         return
       }

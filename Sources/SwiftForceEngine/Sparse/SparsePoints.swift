@@ -88,9 +88,7 @@ struct SparsePoints: Sendable {
   /// Where each tap reads, from a point's origin.
   var shifts: [(row: Int, column: Int)] {
     rows.taps.flatMap { row in
-      columns.taps.map { column in
-        (rows.sourceStep * row.shift + row.phase, columns.sourceStep * column.shift + column.phase)
-      }
+      columns.taps.map { column in (rows.offset(row), columns.offset(column)) }
     }
   }
 

@@ -98,10 +98,8 @@ struct SparseProduct<Element: BLASScalar> {
     let least = (team.workers + batch.parts - 1) / max(1, batch.parts)
     let small = team.workers == 1 ? 1 : max(1, 8 * team.workers / max(1, batch.parts))
     let parts = min(plan.targets, plan.copiesWindows ? least : small)
-    assert(scratch.count >= team.workers * plan.windowElements, "too little scratch memory")
     team.forEach(batch.parts * parts) { worker, round in
-      let scratch = scratch.part(
-        worker * plan.windowElements..<(worker + 1) * plan.windowElements)
+      let scratch = plan.windows(of: worker, in: scratch)
       let part = round % parts
       let first = plan.targets * part / parts
       let channels = plan.targets * (part + 1) / parts - first

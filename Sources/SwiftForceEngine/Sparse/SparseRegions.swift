@@ -30,10 +30,9 @@ struct SparseRegions: Sendable {
   let regions: [Region]
   /// The runs of all kinds of regions.
   let forms: [[Run]]
-  /// Elements of a sample between two rows of a region, in the source and in the target.
-  let rowStride: Int
+  /// Elements of a sample between two rows of a region in the target.
   let targetRowStride: Int
-  /// Likewise between two columns.
+  /// Likewise between two columns, in the source and in the target.
   let columnStep: Int
   let targetColumnStep: Int
   /// Positions of a region.
@@ -73,7 +72,6 @@ struct SparseRegions: Sendable {
     }
     self.regions = regions
     self.forms = forms
-    rowStride = rows.sourceStep * columns.sources
     targetRowStride = rows.step * targetWidth
     columnStep = columns.sourceStep
     targetColumnStep = columns.step

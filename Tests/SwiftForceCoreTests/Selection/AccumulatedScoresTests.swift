@@ -98,23 +98,14 @@ import Testing
     ] {
       let gradients = Stored(.float64, [1, 2, value])
       let accumulated = Stored(.float32, [0, 0, 0])
-      let masks = Memory<UInt8>(masksOf: 3)
-      let result = withExtendedLifetime((weights, gradients, accumulated, masks)) {
-        Result { () throws(SFError) in
-          var search = try Search(
-            .force, sizes: [3], keep: 1, steps: 2, damping: Damping(momentum: 0.5))
-          return try search.step(
-            weights: weights.tensors([3]), gradients: gradients.tensors([3]), previous: nil,
-            masks: masks.masks([3]), accumulated: accumulated.mutableTensors([3]))
-        }
-      }
+      func step() throws { try firstStep(weights, gradients, accumulated, count: 3) }
       if isStored {
-        #expect(throws: Never.self) { try result.get() }
+        #expect(throws: Never.self) { try step() }
         #expect(accumulated.bits[2] == Stored.encoded(largest, .float32))
       } else {
         let found = NonFinite(
           operand: .scores, tensor: 0, firstIndex: 2, count: 1, value: .infinity)
-        #expect(throws: SFError.nonFinite(found)) { try result.get() }
+        #expect(throws: SFError.nonFinite(found)) { try step() }
         #expect(accumulated.bits == [0, 0, 0])
       }
     }
@@ -122,47 +113,45 @@ import Testing
 
   @Test func accumulatedScoresThatDoNotFit() throws {
     let numbers = Stored(.float64, [1, 2, 3])
-    let search = try Search(.force, sizes: [3], keep: 1, steps: 2, damping: Damping(momentum: 0.5))
-    func step(_ accumulated: [MutableTensor]?) throws {
-      let masks = Memory<UInt8>(masksOf: 3)
-      var search = search
-      _ = try withExtendedLifetime((numbers, masks)) {
-        try search.step(
-          weights: numbers.tensors([3]), gradients: numbers.tensors([3]), previous: nil,
-          masks: masks.masks([3]), accumulated: accumulated)
-      }
+    func step(_ accumulated: Stored?, count: Int) throws {
+      try firstStep(numbers, numbers, accumulated, count: count)
     }
-    let (narrow, short) = (Stored(.float32, [0, 0, 0]), Stored(.float64, [0, 0]))
-    withExtendedLifetime((narrow, short)) {
-      #expect(throws: SFError.sizeMismatch(.accumulated, tensor: nil, got: 0, expected: 1)) {
-        try step(nil)
-      }
-      #expect(throws: SFError.sizeMismatch(.accumulated, tensor: 0, got: 2, expected: 3)) {
-        try step(short.mutableTensors([2]))
-      }
-      #expect(throws: SFError.badType(.accumulated, tensor: 0, got: .float32, expected: .float64)) {
-        try step(narrow.mutableTensors([3]))
-      }
+    #expect(throws: SFError.sizeMismatch(.accumulated, tensor: nil, got: 0, expected: 1)) {
+      try step(nil, count: 3)
+    }
+    #expect(throws: SFError.sizeMismatch(.accumulated, tensor: 0, got: 2, expected: 3)) {
+      try step(Stored(.float64, [0, 0]), count: 2)
+    }
+    #expect(throws: SFError.badType(.accumulated, tensor: 0, got: .float32, expected: .float64)) {
+      try step(Stored(.float32, [0, 0, 0]), count: 3)
     }
   }
 
   @Test func accumulatedScoresThatAreNotFiniteAreNamed() throws {
     let numbers = Stored(.float32, [1, 2, 3])
-    let accumulated = Stored(.float32, [0, .nan, .infinity])
-    let masks = Memory<UInt8>(masksOf: 3)
-    let result = withExtendedLifetime((numbers, accumulated, masks)) {
-      Result { () throws(SFError) in
-        var search = try Search(
-          .force, sizes: [3], keep: 1, steps: 2, damping: Damping(momentum: 0.5))
-        return try search.step(
-          weights: numbers.tensors([3]), gradients: numbers.tensors([3]), previous: nil,
-          masks: masks.masks([3]), accumulated: accumulated.mutableTensors([3]))
-      }
+    let error = #expect(throws: SFError.self) {
+      try firstStep(numbers, numbers, Stored(.float32, [0, .nan, .infinity]), count: 3)
     }
-    guard case .failure(.nonFinite(let found)) = result else {
-      Issue.record("no error")
+    guard case .nonFinite(let found) = error else {
+      Issue.record("another error")
       return
     }
     #expect(found.operand == .accumulated && found.firstIndex == 1 && found.count == 2)
+  }
+
+  /// The first step of a search with momentum for one tensor of three weights.
+  ///
+  /// - Parameter count: of the accumulated scores.
+  private func firstStep(
+    _ weights: Stored, _ gradients: Stored, _ accumulated: Stored?, count: Int
+  ) throws {
+    let masks = Memory<UInt8>(masksOf: 3)
+    var search = try Search(
+      .force, sizes: [3], keep: 1, steps: 2, damping: Damping(momentum: 0.5))
+    _ = try withExtendedLifetime((weights, gradients, accumulated, masks)) {
+      try search.step(
+        weights: weights.tensors([3]), gradients: gradients.tensors([3]), previous: nil,
+        masks: masks.masks([3]), accumulated: accumulated?.mutableTensors([count]))
+    }
   }
 }
