@@ -33,6 +33,7 @@ from swiftforce.errors import (
     MaskFileError,
     MasksChangedError,
     MasksLostWarning,
+    MeasuresError,
     MissingGradientsError,
     NetworkFileError,
     NonFiniteError,
@@ -86,6 +87,8 @@ __all__ = [
     "ArraysChangedError",
     "BatchesError",
     "CheckpointError",
+    "Comparison",
+    "ComparisonTable",
     "Damping",
     "DatasetError",
     "DegenerateSaliencyWarning",
@@ -104,6 +107,7 @@ __all__ = [
     "MaskedGradientsWarning",
     "MasksChangedError",
     "MasksLostWarning",
+    "MeasuresError",
     "MissingGradientsError",
     "NetworkFileError",
     "NonFiniteError",
@@ -130,6 +134,7 @@ __all__ = [
     "SwiftForceError",
     "SwiftForceWarning",
     "ThreadsError",
+    "Trial",
     "UnknownNameError",
     "UnreachableClassWarning",
     "UnsupportedTypeError",
@@ -137,6 +142,7 @@ __all__ = [
     "__version__",
     "apply_masks",
     "checks",
+    "compare",
     "cpu_levels",
     "datasets",
     "distributed",
@@ -164,15 +170,20 @@ __all__ = [
 
 if TYPE_CHECKING:
     from swiftforce import checks, datasets, nn
+    from swiftforce.comparison import Comparison, ComparisonTable, Trial, compare
 else:
+    #: What not every program uses, and the module that each name is in.
+    _LATER = {name: name for name in ("checks", "datasets", "nn")}
+    _LATER |= dict.fromkeys(("Comparison", "ComparisonTable", "Trial", "compare"), "comparison")
 
     def __getattr__(name: str) -> object:
-        """Import packages that not every program uses when they are first used."""
-        if name in ("checks", "datasets", "nn"):
-            from importlib import import_module
+        """Import what not every program uses when it is first used."""
+        if name not in _LATER:
+            raise AttributeError(f"module 'swiftforce' has no attribute {name!r}")
+        from importlib import import_module
 
-            return import_module(f"swiftforce.{name}")
-        raise AttributeError(f"module 'swiftforce' has no attribute {name!r}")
+        module = import_module(f"swiftforce.{_LATER[name]}")
+        return module if _LATER[name] == name else getattr(module, name)
 
 
 def __dir__() -> list[str]:

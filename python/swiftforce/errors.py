@@ -231,7 +231,11 @@ class WeightsDifferError(SwiftForceError, ValueError):
 
 
 class RunsFileError(SwiftForceError, ValueError):
-    """A file does not hold results of runs, or one of its lines is damaged."""
+    """A file does not hold results of trials, has other columns, or one of its lines is damaged."""
+
+
+class MeasuresError(SwiftForceError, ValueError):
+    """What a trial of a comparison returned cannot be a row of its table."""
 
 
 class NetworkFileError(SwiftForceError, ValueError):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from command import run
-from swiftforce import cli
+from swiftforce import Comparison, cli
 
 SHORT = ("--steps", "2", "--epochs", "1", "--sparsity", "0.9", "0.5")
 
@@ -24,7 +24,7 @@ def assert_table(output: str) -> None:
     table, speeds = cells(output), cells(output, 4)
     for each in (table, speeds):
         assert each.pop("method") == ["50 %", "90 %"]
-        assert list(each) == ["force", "dense", "snip"]
+        assert list(each) == ["FORCE", "dense", "SNIP"]
     assert speeds["dense"] == ["1.0", "1.0"]
     for row in table.values():
         assert len(row) == 2
@@ -45,8 +45,9 @@ def test_the_whole_command(idx_folder: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(
         "small VGG on Fashion-MNIST: 160 training images, 60 test images, 2 steps, "
-        "1 epoch, seed 0\n\nTest accuracy in % by share of weights removed\n\n"
+        "1 epoch, seed 0\nseed 0: dense: accuracy 0."
     )
+    assert "5 of 5 trials\n\nTest accuracy in % by share of weights removed\n\n" in done.stdout
     assert_table(done.stdout)
     assert done.stdout.endswith("picture: demo.png\n")
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
@@ -63,8 +64,8 @@ def test_without_anything_but_numpy(idx_folder: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert_table(done.stdout)
     assert "no picture: matplotlib is not installed (pip install 'swiftforce[demo]')" in done.stdout
-    parts = ["dense", "force 0.5", "force 0.9", "snip 0.5", "snip 0.9"]
-    assert done.stderr.splitlines() == parts
+    parts = ["dense", "force 0.5", "snip 0.5", "force 0.9", "snip 0.9"]
+    assert done.stderr.splitlines() == [f"seed 0: {part}" for part in parts]
     assert not (tmp_path / "demo.png").exists()
 
 
@@ -95,7 +96,7 @@ def test_notes_of_collapsed_layers(
         ]
     )
     assert status == 0
-    assert "\nnote: random 0.9999: no weight is kept in " in capsys.readouterr().out
+    assert "\nnote: seed 0: random 0.9999: no weight is kept in " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -174,14 +175,15 @@ def test_a_figure_from_nothing(
     assert shown.startswith(
         "Small on Fashion-MNIST: 160 training images, 60 test images; results: "
     )
-    assert "14 of 14 runs\n" in shown
+    assert "14 of 14 trials\n" in shown
     assert "are missing" not in shown
     heading, *body = shown.split("\n\n")[2].splitlines()
     assert heading.split() == ["method", "50", "%", "90", "%"]
-    assert [row.split()[0] for row in body] == ["dense", "force", "snip", "uniform_random"]
+    labels = ["dense", "FORCE", "SNIP", "random, uniform per layer"]
+    assert [re.split("  +", row)[0] for row in body] == labels
     number = r"\d{1,3}\.\d\d"
-    cell = rf"{number} \({number} \.\. {number}\)"
-    assert all(re.fullmatch(rf"\w+ +{cell} +{cell}", row) for row in body)
+    cell = rf"{number} \({number} to {number}\)"
+    assert all(re.fullmatch(rf"[\w, ]+ +{cell} +{cell}", row) for row in body)
     pictures = ["figure.png", "figure_churn.png", "figure_layers.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figure.csv", *pictures, "images"]
     content = (tmp_path / "figure.csv").read_bytes()
@@ -228,6 +230,19 @@ def test_hours_that_are_over(
     assert not (tmp_path / "figure.csv").exists()
 
 
+def test_masks_alone(
+    figure_of: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ("--epochs", "0", "--seeds", "0", "--loss", "cross_entropy")
+    assert figure_of(*more, "--methods", "force", "FORCE momentum=0.5 shuffled") == 0
+    shown = capsys.readouterr().out
+    assert "Objective S(c) by share of weights removed: mean" in shown
+    assert "FORCE momentum=0.5 shuffled  " in shown
+    assert not (tmp_path / "figure.png").exists()
+    (first, *_) = Comparison.read_csv(tmp_path / "figure.csv").rows
+    assert (first["accuracy"], first["epochs"], first["loss"]) == (None, 0, "cross_entropy")
+
+
 def test_divergence_is_noted(
     figure_of: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -253,7 +268,6 @@ def test_a_figure_without_matplotlib(
         (("--data", "nowhere"), "fashion-mnist not found in 'nowhere'"),
         (("--samples", "161"), "161"),
         (("--seeds", "0", "-1"), "seed must be in 0"),
-        (("--results", "no folder/a.csv"), "there is no folder 'no folder' for the results"),
     ],
 )
 def test_a_figure_that_cannot_be_done_is_one_line(
@@ -268,6 +282,14 @@ def test_a_figure_that_cannot_be_done_is_one_line(
     assert captured.err.startswith("swiftforce: ")
     assert text in captured.err
     assert len(captured.err.splitlines()) == 1
+
+
+def test_results_without_a_folder_are_refused_before_any_work(
+    figure_of: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert figure_of("--results", "no folder/a.csv") == 1
+    error = "swiftforce: there is no folder 'no folder' for the results\n"
+    assert capsys.readouterr().err == error
 
 
 def test_a_file_that_holds_something_else_stays(
@@ -293,6 +315,8 @@ def test_names_in_any_spelling() -> None:
         (("--methods", "force", "dens"), "there is no method 'dens'; did you mean 'dense'?"),
         (("--network", "resnet51"), "there is no network 'resnet51'; did you mean 'resnet5"),
         (("--network", "lenet_5"), "did you mean 'lenet5'?"),
+        (("--methods", "force momentun=1"), "'momentun=1' in 'force momentun=1' is neither"),
+        (("--epochs", "-1"), "must be a whole number of at least 0, not -1"),
     ],
 )
 def test_names_that_are_misspelt(

@@ -26,7 +26,7 @@ ORDER = (
     ("show",),
     ("result",),
     ("search",),
-    ("nn", "datasets"),
+    ("nn", "datasets", "comparison"),
     ("checks",),
     ("",),  # the package itself
     ("experiments", "jax", "torch"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from swiftforce.errors import SwiftForceError
-from swiftforce.experiments import NETWORKS, compared_methods
+from swiftforce.experiments import NETWORKS, Variant
 from swiftforce.inputs import canonical_name, check_seed, check_sparsity, method_info, methods
 
 Number = TypeVar("Number", int, float)
@@ -37,12 +37,17 @@ def _checked(text: str, kind: type[Number], check: Callable[[Number], Number], w
 
 def count(text: str) -> int:
     """A whole number of at least 1."""
+    return whole(text, least=1)
+
+
+def whole(text: str, *, least: int = 0) -> int:
+    """A whole number of at least `least`."""
     try:
         number = int(text)
     except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text}")
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, not {text}")
     return number
 
 
@@ -101,8 +106,11 @@ def network(text: str) -> str:
 
 
 def compared_method(text: str) -> str:
-    """The name of a method that experiments compare."""
-    return _name("method", text, compared_methods())
+    """The name of a method that experiments compare, perhaps with settings."""
+    try:
+        return str(Variant.parse(text))
+    except SwiftForceError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def results_file(text: str) -> Path:

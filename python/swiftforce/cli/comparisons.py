@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import replace
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from swiftforce.cli.arguments import (
     SHORT,
@@ -15,21 +19,13 @@ from swiftforce.cli.arguments import (
     positive,
     results_file,
     sparsity,
+    whole,
 )
-from swiftforce.datasets import fashion_mnist
+from swiftforce.comparison import DENSE, Comparison, Trial, compare
+from swiftforce.datasets import Dataset, fashion_mnist
 from swiftforce.errors import RunsFileError, printable
-from swiftforce.experiments import (
-    DENSE,
-    NETWORKS,
-    Result,
-    compared_methods,
-    demo,
-    figure,
-    figure_report,
-    results_csv,
-)
-from swiftforce.experiments import plots as experiment_plots
-from swiftforce.inputs import check_seed
+from swiftforce.experiments import NETWORKS, Settings, compared_methods, demo, figure, perform
+from swiftforce.inputs import case_names, check_seed
 from swiftforce.show import plots, tables
 
 _NO_PICTURES = "no picture: matplotlib is not installed (pip install 'swiftforce[demo]')"
@@ -42,7 +38,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    defaults = demo.Settings()
     parser = commands.add_parser(
         "demo",
         help="compare methods on a small network and Fashion-MNIST",
@@ -51,44 +46,46 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         epilog="example: swiftforce demo --sparsity 0.9 0.99 --methods dense force snip",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    _add_comparison(parser, defaults)
+    _add_comparison(parser, demo.METHODS, demo.SPARSITIES, epochs=1)
     parser.add_argument(
-        "--seed", type=int, default=defaults.seed, help="seed of weights, batches and random masks"
+        "--seed", type=int, default=0, help="seed of weights, batches and random masks"
     )
     parser.add_argument(
         "--output", type=Path, default=Path("demo.png"), help="file for the picture"
     )
-    parser.set_defaults(command=_demo)
+    parser.set_defaults(
+        command=_demo, batch_size=Settings.batch_size, learning_rate=Settings.learning_rate
+    )
 
 
 def _add_figure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    defaults = figure.Settings()
     parser = commands.add_parser(
         "figure",
         help="compare the methods over sparsities and seeds on Fashion-MNIST; takes hours",
         description="Prune before training, train and test, for every method, sparsity and seed. "
         "The result of each run is appended to a file, so that the same command continues after "
         "an interruption. At the end a table is printed, and pictures are drawn beside the file.",
-        epilog="example: swiftforce figure --network resnet20 --epochs 4 --hours 8",
+        epilog="example: swiftforce figure --network resnet20 --epochs 4 --hours 8 "
+        "--methods dense force 'force nested_from=0.5' 'force shuffled'",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.set_defaults(command=_figure, draw_only=False)
-    _add_comparison(parser, defaults)
+    _add_comparison(parser, figure.METHODS, figure.SPARSITIES, epochs=Settings.epochs)
     parser.add_argument(
         "--seeds",
         type=int,
         nargs="+",
-        default=list(defaults.seeds),
+        default=list(figure.SEEDS),
         metavar="N",
         help="seeds of weights, batches and random masks",
     )
     parser.add_argument(
-        "--batch-size", type=count, default=defaults.batch_size, help="images per batch"
+        "--batch-size", type=count, default=Settings.batch_size, help="images per batch"
     )
     parser.add_argument(
         "--learning-rate",
         type=positive,
-        default=defaults.learning_rate,
+        default=Settings.learning_rate,
         help="initial learning rate",
     )
     parser.add_argument(
@@ -113,15 +110,19 @@ def _add_figure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _add_comparison(
-    parser: argparse.ArgumentParser, defaults: demo.Settings | figure.Settings
+    parser: argparse.ArgumentParser,
+    compared: tuple[str, ...],
+    sparsities: tuple[float, ...],
+    *,
+    epochs: int,
 ) -> None:
     """The options of all commands that compare methods."""
     # A default of None would be shown in the help.
-    parser.set_defaults(samples=None, data=None)
+    parser.set_defaults(samples=Settings.samples, data=None)
     parser.add_argument(
         "--network",
         type=network,
-        default=defaults.network,
+        default=Settings.network,
         metavar="NAME",
         help=f"one of {', '.join(NETWORKS)}; "
         f"{', '.join(f'{family} means {name}' for family, name in SHORT.items())}",
@@ -130,7 +131,7 @@ def _add_comparison(
         "--sparsity",
         type=sparsity,
         nargs="+",
-        default=list(defaults.sparsities),
+        default=list(sparsities),
         metavar="S",
         help="shares of weights to remove, each in [0, 1)",
     )
@@ -138,18 +139,25 @@ def _add_comparison(
         "--methods",
         nargs="+",
         type=compared_method,
-        default=list(defaults.methods),
+        default=list(compared),
         metavar="M",
-        help=f"one or more of {', '.join(compared_methods())}",
+        help=f"one or more of {', '.join(compared_methods())}; in quotes also with settings of a "
+        "damped search, or shuffled: 'force momentum=0.5', 'snip shuffled'",
     )
     parser.add_argument(
-        "--steps", type=count, default=defaults.steps, help="steps of a progressive search"
+        "--loss",
+        choices=case_names("loss"),
+        default=Settings.loss,
+        help="loss that scores weights; training is by the cross entropy",
+    )
+    parser.add_argument(
+        "--steps", type=count, default=Settings.steps, help="steps of a progressive search"
     )
     parser.add_argument(
         "--epochs",
-        type=count,
-        default=defaults.epochs,
-        help="passes over the training images",
+        type=whole,
+        default=epochs,
+        help="passes over the training images; 0: masks are found and measured alone",
     )
     parser.add_argument(
         "--samples",
@@ -165,120 +173,115 @@ def _add_comparison(
     )
 
 
+def _settings(options: argparse.Namespace) -> Settings:
+    return Settings(**{name: getattr(options, name) for name in asdict(Settings())})
+
+
+def _data(options: argparse.Namespace) -> Dataset:
+    data = fashion_mnist(options.data)
+    return data.subset(train=options.samples) if options.samples else data
+
+
 def _demo(options: argparse.Namespace) -> None:
-    settings = demo.Settings(
-        network=options.network,
-        sparsities=tuple(sorted(set(options.sparsity))),
-        methods=tuple(dict.fromkeys(options.methods)),
-        steps=options.steps,
-        epochs=options.epochs,
-        seed=options.seed,
-    )
-    check_seed(settings.seed)
+    settings = _settings(options)
+    check_seed(options.seed)
     if plots.can_plot():
         plots.check_figure_path(options.output)
-    data = fashion_mnist(options.data)
-    if options.samples is not None:
-        data = data.subset(train=options.samples)
+    data = _data(options)
+    start = time.perf_counter()
     print(
         f"{NETWORKS[settings.network].label} on Fashion-MNIST: "
         f"{len(data.train_x):,} training images, "
         f"{len(data.test_x):,} test images, {settings.steps} steps, "
         f"{settings.epochs} epoch{'s' if settings.epochs > 1 else ''}, "
-        f"seed {settings.seed}",
+        f"seed {options.seed}",
         flush=True,
     )
-    outcome = demo.run(data, settings)
+    results = compare(
+        partial(perform, data=data, settings=settings),
+        methods=options.methods,
+        sparsities=sorted(options.sparsity),
+        seeds=[options.seed],
+    )
     print()
-    tables.show("Test accuracy in % by share of weights removed", demo.rows(outcome, settings))
-    if DENSE in settings.methods:
+    title, measure, scale = _shown(settings)
+    tables.show(title, results.table(measure, scale=scale, decimals=2).rows)
+    if DENSE in options.methods and settings.epochs:
         print()
         title = "Training, times as fast as the dense network"
-        tables.show(title, demo.speed_rows(outcome, settings))
-    for note in outcome.notes:
+        tables.show(title, demo.speeds(results).rows)
+    for note in results.warnings:
         print(f"\nnote: {note}")
-    print(f"\n{outcome.seconds:.0f} seconds")
-    _draw(outcome, settings, options.output)
-
-
-def _draw(outcome: demo.Outcome, settings: demo.Settings, path: Path) -> None:
+    print(f"\n{time.perf_counter() - start:.0f} seconds")
     if not plots.can_plot():
         print(_NO_PICTURES)
-        return
-    accuracy = {
-        method: {sparsity: [outcome.accuracy[method, sparsity]] for sparsity in settings.sparsities}
-        for method in settings.methods
-    }
-    experiment_plots.accuracy_against_sparsity(
-        accuracy,
-        path,
-        title=f"{NETWORKS[settings.network].label} on Fashion-MNIST, pruned before training",
-    )
-    print(f"picture: {printable(str(path))}")
+    elif settings.epochs:
+        label = NETWORKS[settings.network].label
+        title = f"{label} on Fashion-MNIST, pruned before training"
+        plots.save(results.plot(title=title), options.output)
+        print(f"picture: {printable(str(options.output))}")
+
+
+def _shown(settings: Settings) -> tuple[str, str, float]:
+    """Title, measure and scale of the table."""
+    if settings.epochs:
+        return "Test accuracy in % by share of weights removed", "accuracy", 100.0
+    return "Objective S(c) by share of weights removed", "objective", 1.0
 
 
 def _figure(options: argparse.Namespace) -> None:
-    settings = figure.Settings(
-        network=options.network,
-        methods=tuple(dict.fromkeys(options.methods)),
-        sparsities=tuple(dict.fromkeys(options.sparsity)),
-        seeds=tuple(dict.fromkeys(map(check_seed, options.seeds))),
-        steps=options.steps,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        samples=options.samples or figure.Settings.samples,
-    )
-    stored = results_csv.read(options.results)
+    settings = _settings(options)
+    run: Callable[[Trial], Mapping[str, Any]]
+    seeds = [check_seed(seed) for seed in options.seeds]
     if options.draw_only:
-        if options.samples is None:
-            settings = figure.with_most_images(settings, stored)
+        # No trial begins, so that no images are needed.
+        run, seconds = _not_called, 0.0
     else:
-        settings = _run_figure(options, settings)
-        stored = results_csv.read(options.results)
-    results = figure.matching_results(settings, stored)
-    if options.draw_only and not results:
-        raise RunsFileError(f"{str(options.results)!r} has no run with these settings")
-    if results:
-        _show_figure(results, settings, options.results)
-    total = len(figure.all_runs(settings))
-    if len(results) < total:
+        data, seconds = _data(options), 3600 * options.hours
+        run = partial(perform, data=data, settings=settings)
         print(
-            f"{total - len(results)} of {total} runs are missing: "
+            f"{NETWORKS[settings.network].label} on Fashion-MNIST: {len(data.train_x):,} training "
+            f"images, {len(data.test_x):,} test images; results: {printable(str(options.results))}",
+            flush=True,
+        )
+    results = compare(
+        run,
+        methods=options.methods,
+        sparsities=options.sparsity,
+        seeds=seeds,
+        path=options.results,
+        settings=asdict(settings),
+        seconds=seconds,
+    )
+    if options.draw_only and not results.rows:
+        raise RunsFileError(f"{str(options.results)!r} has no run with these settings")
+    if results.rows:
+        _show_figure(results, settings, options.results)
+    total = len(results.trials)
+    if not results.is_complete:
+        print(
+            f"{total - len(results.rows)} of {total} runs are missing: "
             "run the same command again to continue"
         )
 
 
-def _show_figure(results: list[Result], settings: figure.Settings, path: Path) -> None:
+def _not_called(trial: Trial) -> Mapping[str, Any]:
+    raise AssertionError(trial)
+
+
+def _show_figure(results: Comparison, settings: Settings, path: Path) -> None:
     print()
+    title, measure, scale = _shown(settings)
     tables.show(
-        "Test accuracy in % by share of weights removed: mean (range over the seeds)",
-        figure_report.rows(results, settings),
+        f"{title}: mean (range over the seeds)",
+        results.table(measure, scale=scale, decimals=2, spread="range").rows,
     )
-    for result in results:
-        if result.diverged:
-            print(f"\nnote: training diverged: seed {result.run.seed}, {result.run.name}")
+    for row in results.rows:
+        if row["diverged"]:
+            print(f"\nnote: training diverged: seed {row['seed']}, {row['method']}")
     print()
     if not plots.can_plot():
         print(_NO_PICTURES)
         return
-    for picture in figure_report.draw(results, settings, path):
+    for picture in figure.draw(results, settings, path):
         print(f"picture: {printable(str(picture))}")
-
-
-def _run_figure(options: argparse.Namespace, settings: figure.Settings) -> figure.Settings:
-    """Do the missing runs; return the settings with the number of training images."""
-    if not options.results.parent.is_dir():
-        folder = str(options.results.parent)
-        raise FileNotFoundError(f"there is no folder {folder!r} for the results")
-    data = fashion_mnist(options.data)
-    if options.samples is not None:
-        data = data.subset(train=options.samples)
-    settings = replace(settings, samples=len(data.train_x))
-    print(
-        f"{NETWORKS[settings.network].label} on Fashion-MNIST: {settings.samples:,} training "
-        f"images, {len(data.test_x):,} test images; results: {printable(str(options.results))}",
-        flush=True,
-    )
-    figure.do_missing_runs(data, settings, options.results, seconds=3600 * options.hours)
-    return settings

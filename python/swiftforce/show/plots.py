@@ -30,12 +30,20 @@ STYLES: dict[str, Style] = {
     "magnitude": Style("magnitude", "#009E73", "D"),
     "random": Style("random", "#56B4E9", "v"),
     "uniform_random": Style("random, uniform per layer", "#777777", "X"),
+    "erk_random": Style("random, ERK", "#F0E442", "*"),
 }
 
 
 def style(method: str) -> Style:
-    """The style of a method; one that is not in `STYLES` has its name and the next free colour."""
-    return STYLES.get(method, Style(method))
+    """The style of a method.
+
+    Words after its name, such as settings, are kept in the label. A method that is not in `STYLES`,
+    or has such words, has the next free colour.
+    """
+    name, _, words = method.partition(" ")
+    if not words or name not in STYLES:
+        return STYLES.get(method, Style(method))
+    return Style(f"{STYLES[name].label} {words}")
 
 
 def can_plot() -> bool:

@@ -160,16 +160,19 @@ class WorkProgress(_Progress):
     total : int
     unit : str
         Of the work; bytes, ``B``, are shown as multiples.
+    shown : bool, optional
+        As for `bar`; with False there are no lines either.
     """
 
-    def __init__(self, total: int, *, unit: str = "it") -> None:
-        super().__init__(None, total=total, unit=unit, unit_scale=unit == "B")
+    def __init__(self, total: int, *, unit: str = "it", shown: bool | None = None) -> None:
+        super().__init__(shown, total=total, unit=unit, unit_scale=unit == "B")
+        self._silent = shown is False
 
     def begin(self, part: str) -> None:
         """Name the part that begins."""
         if self._bar is not None:
             self._bar.set_description(part)
-        elif self._due == math.inf:
+        elif self._due == math.inf and not self._silent:
             print(part, file=sys.stderr, flush=True)
         self._options["desc"] = part
 
@@ -179,6 +182,8 @@ class WorkProgress(_Progress):
 
     def say(self, line: str) -> None:
         """Print a line to standard output, above the bar if there is one."""
+        if self._silent:
+            return
         if self._bar is None:
             print(line, flush=True)
         else:

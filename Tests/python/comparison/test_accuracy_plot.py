@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from swiftforce.experiments.plots import accuracy_against_sparsity
-from swiftforce.experiments.runs import compared_methods
+from swiftforce.comparison.plots import accuracy_against_sparsity
+from swiftforce.experiments import compared_methods
 from swiftforce.show import plots
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ ACCURACY = {
 
 
 def draw(path: Path | str) -> None:
-    accuracy_against_sparsity(ACCURACY, path, title="A title", chance=0.25)
+    plots.save(accuracy_against_sparsity(ACCURACY, title="A title", chance=0.25), path)
 
 
 @pytest.mark.slow
@@ -45,24 +45,19 @@ def test_what_the_picture_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(matplotlib.rcParams, "svg.fonttype", "none")
     draw(str(tmp_path / "c.svg"))
     text = (tmp_path / "c.svg").read_text()
-    words = ("A title", "dense", "FORCE", "a &amp; &lt;b&gt;", "chance", "test accuracy")
+    words = ("A title", "dense", "FORCE", "a &amp; &lt;b&gt;", "chance", "accuracy, %")
     for word in (*words, ">0<", ">90<", ">99.5<"):
         assert word in text
 
 
-def drawn(monkeypatch: pytest.MonkeyPatch, accuracy: dict = ACCURACY, **more: object) -> Axes:
+def drawn(accuracy: dict = ACCURACY, **more: object) -> Axes:
     """The axes of a picture that is not written to a file."""
-    figures = []
-    monkeypatch.setattr(plots, "save", lambda figure, _: figures.append(figure))
-    accuracy_against_sparsity(accuracy, "a.png", title="A title", **more)
-    return figures[0].axes[0]
+    return accuracy_against_sparsity(accuracy, title="A title", **more).axes[0]
 
 
-def test_lines_are_means_and_bands_reach_from_least_to_most(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_lines_are_means_and_bands_reach_from_least_to_most() -> None:
     pytest.importorskip("matplotlib")
-    axes = drawn(monkeypatch)
+    axes = drawn()
     lines = {line.get_label(): line for line in axes.get_lines()}
     assert list(lines) == ["dense", "FORCE", "a & <b>"]
     np.testing.assert_allclose(lines["FORCE"].get_xdata(), [1, 0.1, 0.005])
@@ -72,9 +67,9 @@ def test_lines_are_means_and_bands_reach_from_least_to_most(
     np.testing.assert_allclose(sorted({y for x, y in corners if x < 0.01}), [60, 70])
 
 
-def test_chance_is_drawn_where_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chance_is_drawn_where_it_is_known() -> None:
     pytest.importorskip("matplotlib")
-    line = drawn(monkeypatch, chance=0.25).get_lines()[-1]
+    line = drawn(chance=0.25).get_lines()[-1]
     assert (line.get_label(), list(line.get_ydata())) == ("chance", [25, 25])
 
 
@@ -85,19 +80,19 @@ def test_every_method_has_a_look_of_its_own() -> None:
     assert len({look.marker for look in looks}) == len(looks)
 
 
-def test_at_a_single_sparsity_the_spread_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_a_single_sparsity_the_spread_is_a_bar() -> None:
     pytest.importorskip("matplotlib")
-    axes = drawn(monkeypatch, {"snip": {0.9: [0.5, 0.7]}})
+    axes = drawn({"snip": {0.9: [0.5, 0.7]}})
     (bar,) = axes.collections[0].get_segments()
     np.testing.assert_allclose(bar, [[0.1, 50], [0.1, 70]])
     low, high = sorted(axes.get_xlim())
     assert low < 0.1 < high
 
 
-def test_only_the_dense_network(tmp_path: Path) -> None:
+def test_only_the_dense_network() -> None:
     pytest.importorskip("matplotlib")
-    accuracy_against_sparsity({"dense": {0.0: [0.9]}}, tmp_path / "a.png", title="")
-    assert (tmp_path / "a.png").read_bytes().startswith(PNG)
+    (line,) = drawn({"dense": {0.0: [0.9]}}).get_lines()
+    assert list(line.get_ydata()) == [90, 90]
 
 
 def test_no_state_of_matplotlib_is_moved(tmp_path: Path) -> None:

@@ -1,0 +1,80 @@
+"""The ways to find masks that experiments compare, by names that say all about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from swiftforce.comparison import DENSE
+from swiftforce.errors import UnknownNameError
+from swiftforce.inputs import canonical_name, methods
+
+#: Random masks with the same density in every layer. The package's method ``random`` draws from the
+#: weights of all layers together.
+UNIFORM_RANDOM = "uniform_random"
+#: Random masks with the densities of Erdős-Rényi kernels: small layers keep larger shares.
+ERK_RANDOM = "erk_random"
+#: The settings of damped searches that a name can give.
+_SETTINGS = ("momentum", "nested_from", "removed_factor")
+_SHUFFLED = "shuffled"
+
+
+def compared_methods() -> tuple[str, ...]:
+    """Names of the methods that can be compared: the dense network and every way to find masks."""
+    return (DENSE, *methods(), UNIFORM_RANDOM, ERK_RANDOM)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A method, what damps its search, and whether its masks are shuffled.
+
+    Attributes
+    ----------
+    method : str
+        One of `compared_methods`.
+    damping : mapping of str to float
+        Arguments of `swiftforce.prune`.
+    shuffled : bool
+        Whether the masks are shuffled within each layer: the control that tells the choice of
+        weights from the densities of layers.
+    """
+
+    method: str
+    damping: Mapping[str, Any] = field(default_factory=dict)
+    shuffled: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Variant:
+        """A variant from its name, such as ``force``, ``force momentum=0.5 shuffled``.
+
+        Raises
+        ------
+        UnknownNameError
+
+        Examples
+        --------
+        >>> Variant.parse("FORCE nested_from=0.5").damping
+        {'nested_from': 0.5}
+        """
+        name, *words = text.split(" ")
+        damping = {}
+        for word in (word for word in words if word != _SHUFFLED):
+            setting, _, value = word.partition("=")
+            try:
+                damping[canonical_name("setting", setting, _SETTINGS)] = float(value)
+            except ValueError as error:
+                raise UnknownNameError(
+                    f"{word!r} in {text!r} is neither {_SHUFFLED!r} nor a number for "
+                    f"{', '.join(_SETTINGS)}: write for example 'force momentum=0.5'"
+                ) from error
+        method = canonical_name("method", name, compared_methods())
+        variant = cls(method, damping, _SHUFFLED in words)
+        if method not in methods() and variant != cls(method):
+            raise UnknownNameError(f"{method} has no settings: {text!r}")
+        return variant
+
+    def __str__(self) -> str:
+        """The name that gives this variant."""
+        settings = [f"{name}={value:.6g}" for name, value in self.damping.items()]
+        return " ".join([self.method, *settings, *([_SHUFFLED] if self.shuffled else [])])
