@@ -30,6 +30,7 @@ def built(run: Run) -> nn.Network:
     return NETWORKS[run.network].build((1, 4, 4), 4, run.seed)
 
 
+@pytest.mark.filterwarnings("ignore::swiftforce.UnreachableClassWarning")
 def test_a_result_is_what_the_steps_by_hand_give(data: Dataset, run: Run) -> None:
     result = perform(run, data)
     net = built(run)
