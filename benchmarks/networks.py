@@ -24,7 +24,7 @@ CLOSE = 0.05
 
 def gradients(net: nn.Network, x: Array, y: Array) -> Call:
     """swiftforce: forward and backward at the dense weights."""
-    found = net.gradients_on(x, y)
+    found = net.gradients_on(x, y, loss="cross_entropy")
     return lambda: found(net.weights)
 
 
@@ -52,7 +52,7 @@ def torch_gradients(
 def force_steps(net: nn.Network, x: Array, y: Array, keep: int, steps: int) -> Call:
     """swiftforce: each call is a step that keeps `keep` weights."""
     search = sf.MaskSearch(net.weights, method="force", schedule=[keep] * steps)
-    found = net.gradients_on(x, y)
+    found = net.gradients_on(x, y, loss="cross_entropy")
 
     def step() -> sf.MaskSearch:
         search.step(found(search.masked_weights))

@@ -22,7 +22,7 @@ def ours(method: str, kind: Kind, x: Array, y: Array, sparsity: float, steps: in
     """swiftforce: a whole search."""
     net = kind.make()
     search = {"iterative_snip": sf.iterative_snip, "force": sf.force}[method]
-    gradients = net.gradients_on(x, y)
+    gradients = net.gradients_on(x, y, loss="cross_entropy")
     return lambda: search(net.weights, gradients, sparsity=sparsity, steps=steps, progress=False)
 
 
@@ -56,7 +56,7 @@ def check_search(kind: Kind, x: Array, y: Array) -> None:
     net = kind.make()
     keep = keep_for(sum(weight.size for weight in net.weights.values()), 0.9)
     search = sf.MaskSearch(net.weights, method="force", schedule=[keep, keep])
-    gradients = net.gradients_on(x, y)
+    gradients = net.gradients_on(x, y, loss="cross_entropy")
     search.step(gradients(search.masked_weights))
     first = Reference(torch_twin.twin(net, torch.float32), net.weights)
     theirs = first.step(torch.from_numpy(x), torch.from_numpy(y), keep)

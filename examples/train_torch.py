@@ -89,9 +89,11 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{given.checkpoint} resumes after epoch {done}")
     elif not given.dense:
         method, sparsity = given.method, given.sparsity
+        # The loss that scores need not be the one that trains: this one keeps paths to all classes.
+        loss = cross_entropy if method == "grasp" else sft.losses.target_logit
 
         # The two lines.
-        pruning = sft.prune(model, batches, cross_entropy, method=method, sparsity=sparsity)
+        pruning = sft.prune(model, batches, loss, method=method, sparsity=sparsity)
         sft.apply(model, pruning, optimizer)
 
         print(pruning)

@@ -126,7 +126,7 @@ def test_averages_of_gradients():
     layers, shape = NETWORKS["images"]
     net = nn.Network(layers(), input_shape=shape, seed=0)
     x, y = samples("images")
-    gradients_on = {"batch_size": 80, "batches_per_step": 3}
+    gradients_on = {"batch_size": 80, "batches_per_step": 3, "loss": "cross_entropy"}
     plain = net.gradients_on(x, y, **gradients_on)(net.weights)
     assert has_subnormals(plain["0.weight"])
     with environment(FLUSHED):
@@ -182,6 +182,7 @@ def computed(kind: str) -> dict[str, Any]:
     net = nn.Network(layers(), input_shape=shape, seed=1)
     x, y = samples(kind)
     found = {"gradients": net.gradients_on(x, y)(net.weights)}
+    found["of cross entropy"] = net.gradients_on(x, y, loss="cross_entropy")(net.weights)
     net.fit(x, y, epochs=1, batch_size=100, learning_rate=1e-3, momentum=0.9)
     found |= {"weights": dict(net.weights), "outputs": net.predict(x)}
     return found | {"loss": net.evaluate(x, y).loss}

@@ -22,15 +22,25 @@ pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 def test_gradients_as_the_oracle(n: int) -> None:
     net, (x, y) = network(), blobs(n)
     before = parameters(net)
-    found = net.gradients_on(x, y)(net.weights)
+    found = net.gradients_on(x, y, loss="cross_entropy")(net.weights)
     assert_gradients(found, net, net.weights, x, y)
     assert parameters(net) == before
+
+
+def test_by_default_gradients_are_those_of_the_target_logit() -> None:
+    net, (x, y) = network(), blobs(50)
+    default, logit, cross = (
+        net.gradients_on(x, y, **options)(net.weights)
+        for options in ({}, {"loss": "target_logit"}, {"loss": "cross_entropy"})
+    )
+    assert all(default[name].tobytes() == logit[name].tobytes() for name in net.weights)
+    assert all((default[name] != cross[name]).any() for name in net.weights)
 
 
 def test_gradients_at_masked_weights_are_dense() -> None:
     net, (x, y) = network(), blobs(50)
     masked = sf.apply_masks(net.weights, half(net))
-    found = net.gradients_on(x, y)(masked)
+    found = net.gradients_on(x, y, loss="cross_entropy")(masked)
     assert_gradients(found, net, masked, x, y)
     assert all((found[name][masked[name] == 0] != 0).any() for name in masked)
 
@@ -110,8 +120,8 @@ def test_shuffled_batches_differ_by_seed() -> None:
 
 def test_a_short_last_batch_weighs_by_its_size() -> None:
     net, (x, y) = network(), blobs(25)
-    together = net.gradients_on(x, y, batch_size=10, batches_per_step=3)(net.weights)
-    assert_gradients(together, net, net.weights, x, y)
+    gradients = net.gradients_on(x, y, batch_size=10, batches_per_step=3, loss="cross_entropy")
+    assert_gradients(gradients(net.weights), net, net.weights, x, y)
 
 
 def test_functions_do_not_share_their_place() -> None:

@@ -144,7 +144,8 @@ def check(
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradients_of_weights(name: str, mode: str) -> None:
     net, (x, y) = network(NETWORKS[name]()), samples(40)
-    check(net, x, y, mode, net.gradients_on(x, y, mode=mode)(net.weights))
+    gradients = net.gradients_on(x, y, mode=mode, loss="cross_entropy")
+    check(net, x, y, mode, gradients(net.weights))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -161,7 +162,7 @@ def test_gradients_of_biases(name: str) -> None:
 
 def test_a_wrong_gradient_is_noticed() -> None:
     net, (x, y) = network(NETWORKS["convolution"]()), samples(40)
-    gradients = net.gradients_on(x, y)(net.weights)
+    gradients = net.gradients_on(x, y, loss="cross_entropy")(net.weights)
     wrong = {**gradients, "2.weight": np.flip(gradients["2.weight"], (2, 3))}
     with pytest.raises(AssertionError, match=r"2\.weight"):
         check(net, x, y, "train", wrong)

@@ -152,7 +152,7 @@ def test_gradients_at_masked_weights() -> None:
     for name, array in masked.items():
         pruned.weights[name] = array
     x, y = clear_batch(pruned, shape, 16, "train")
-    found = net.gradients_on(x, y)(masked)
+    found = net.gradients_on(x, y, loss="cross_entropy")(masked)
     assert_close(found, truth(torch_twin.twin(pruned), x, y)[1], CLOSE)
     assert all((found[name][array == 0] != 0).any() for name, array in masked.items())
 
@@ -165,4 +165,6 @@ def test_another_batch_norm_is_noticed() -> None:
     with torch.no_grad():
         torch_twin.parameters(module)["0.body.1.scale"][2] *= 1.001
     with pytest.raises(AssertionError):
-        assert_close(net.gradients_on(x, y)(net.weights), truth(module, x, y)[1], CLOSE)
+        assert_close(
+            net.gradients_on(x, y, loss="cross_entropy")(net.weights), truth(module, x, y)[1], CLOSE
+        )

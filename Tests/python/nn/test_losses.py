@@ -43,13 +43,14 @@ def test_temperature_of_a_linear_network(temperature: float) -> None:
     """That of a network whose outputs are divided, once more."""
     (x, y), net = samples(), linear()
     net.biases["0.bias"][...] = 0
-    found = net.gradients_on(x, y, temperature=temperature)(net.weights)["0.weight"]
+    gradients = net.gradients_on(x, y, loss="cross_entropy", temperature=temperature)
     cooler = {"0.weight": net.weights["0.weight"] / np.float32(temperature)}
-    expected = net.gradients_on(x, y)(cooler)["0.weight"] / temperature
+    expected = net.gradients_on(x, y, loss="cross_entropy")(cooler)["0.weight"] / temperature
+    found = gradients(net.weights)["0.weight"]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("options", [{"loss": "target_logit"}, {"temperature": 3.0}])
+@pytest.mark.parametrize("options", [{}, {"loss": "cross_entropy", "temperature": 3.0}])
 def test_as_torch(options: dict[str, Any]) -> None:
     torch = pytest.importorskip("torch")
     net, (x, y) = network(), blobs(40)
@@ -60,17 +61,17 @@ def test_as_torch(options: dict[str, Any]) -> None:
         out = out @ weight.T + torch.tensor(bias)
         out = out.relu() if place < len(parts) - 1 else out
     labels = torch.tensor(y, dtype=torch.int64)
-    if "loss" in options:
-        loss = torch.nn.functional.nll_loss(out, labels)
-    else:
+    if options:
         loss = torch.nn.functional.cross_entropy(out / options["temperature"], labels)
+    else:
+        loss = torch.nn.functional.nll_loss(out, labels)
     for array, part in zip(found.values(), torch.autograd.grad(loss, parts), strict=True):
         np.testing.assert_allclose(array, part.numpy(), rtol=1e-4, atol=1e-6)
 
 
 def test_the_loss_goes_with_a_copy_and_to_of_nonzero() -> None:
     (x, y), net = samples(), linear()
-    gradients = net.gradients_on(x, y, loss="target_logit")
+    gradients = net.gradients_on(x, y, loss="cross_entropy")
     expected = gradients(net.weights)["0.weight"].tobytes()
     assert pickle.loads(pickle.dumps(gradients))(net.weights)["0.weight"].tobytes() == expected
     assert gradients.of_nonzero(net.weights)["0.weight"].tobytes() == expected
@@ -78,8 +79,8 @@ def test_the_loss_goes_with_a_copy_and_to_of_nonzero() -> None:
 
 def test_masks_differ_by_the_loss() -> None:
     net, (x, y) = network(), blobs(200)
-    cross = sf.force(net.weights, net.gradients_on(x, y), keep=12, steps=5)
-    logit = sf.force(net.weights, net.gradients_on(x, y, loss="target-logit"), keep=12, steps=5)
+    cross = sf.force(net.weights, net.gradients_on(x, y, loss="cross-entropy"), keep=12, steps=5)
+    logit = sf.force(net.weights, net.gradients_on(x, y), keep=12, steps=5)
     assert any((a != b).any() for a, b in zip(*map(masks_of, (cross, logit)), strict=True))
 
 
@@ -92,13 +93,14 @@ def masks_of(pruning: sf.Pruning[Any]) -> list[Any]:
     [
         ({"loss": "hinge"}, sf.UnknownNameError, "there is no loss 'hinge'.*target_logit"),
         ({"loss": None}, sf.UnknownNameError, "no loss"),
-        ({"temperature": 0}, sf.HyperparameterError, "above 0"),
+        ({"loss": "cross_entropy", "temperature": 0}, sf.HyperparameterError, "above 0"),
         ({"temperature": -1.0}, sf.HyperparameterError, "above 0"),
         ({"temperature": float("nan")}, sf.HyperparameterError, "above 0"),
         ({"temperature": 1e-300}, sf.HyperparameterError, "above 0"),
         ({"temperature": "2"}, sf.HyperparameterError, "a number"),
         ({"temperature": True}, sf.HyperparameterError, "a number"),
         ({"loss": "target_logit", "temperature": 2}, sf.HyperparameterError, "only scale"),
+        ({"temperature": 2}, sf.HyperparameterError, "loss='cross_entropy'"),
     ],
 )
 def test_what_is_refused(options: dict[str, Any], error: type[Exception], why: str) -> None:

@@ -96,7 +96,7 @@ def test_a_removed_weight_has_no_momentum_when_the_masks_are_lifted(masked_for: 
             net.apply(masks)
         if epoch.epoch == 2 + masked_for:
             net.apply(None)
-            at_lifting.update(net.gradients_on(x, y)(net.weights))
+            at_lifting.update(net.gradients_on(x, y, loss="cross_entropy")(net.weights))
 
     net.fit(
         x,
@@ -167,7 +167,7 @@ def test_each_epoch_uses_every_sample_once() -> None:
     x, y = blobs(21)
     net = network()
     start = {name: weight.astype(np.float64) for name, weight in net.weights.items()}
-    gradient = net.gradients_on(x, y)(net.weights)
+    gradient = net.gradients_on(x, y, loss="cross_entropy")(net.weights)
     net.fit(x, y, batch_size=1, learning_rate=1e-4, momentum=0.0, weight_decay=0.0)
     for name, weight in net.weights.items():
         moved = (start[name] - weight) / 1e-4 / 21

@@ -1,7 +1,8 @@
 """What the reference implementation of FORCE gets wrong, and that swiftforce does not.
 
 One test per fault, in the order of the table in METHOD.md. Faults that only a framework can have
-(modes of batch norm, ranks of a distributed run) are tested as far as arrays go.
+(modes of batch norm, ranks of a distributed run) are tested as far as arrays go. The reference's
+loss is no fault: the test is that swiftforce has it and others.
 """
 
 from __future__ import annotations
@@ -72,15 +73,18 @@ def test_the_number_kept_is_rounded_at_least_one_and_checked() -> None:
             sf.magnitude(floats(1, 2, 3), keep=keep)
 
 
-def test_the_loss_is_the_callers_and_cross_entropy_in_the_engine() -> None:
+def test_the_loss_is_the_callers_and_by_name_in_the_engine() -> None:
     weights = floats(1, 2, 3)
     seen = []
     sf.snip(weights, lambda w: seen.append(w.tolist()) or w, keep=1)
     assert seen == [[1, 2, 3]]
     net, (x, y) = nn.Network([nn.Linear(6, 3)], seed=1), blobs(20)
-    found = net.gradients_on(x, y)(net.weights)["0.weight"]
+    cross = net.gradients_on(x, y, loss="cross_entropy")(net.weights)["0.weight"]
     expected = oracle.lenet_gradients([net.weights["0.weight"]], [net.biases["0.bias"]], x, y)
-    np.testing.assert_allclose(found, expected[0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(cross, expected[0], rtol=1e-4, atol=1e-6)
+    logit = net.gradients_on(x, y, loss="target_logit")(net.weights)["0.weight"]
+    sums = [-x[y == label].sum(axis=0) / len(x) for label in range(3)]
+    np.testing.assert_allclose(logit, sums, rtol=1e-4, atol=1e-6)
 
 
 def test_each_sample_is_used_once_and_a_short_batch_weighs_by_its_size() -> None:

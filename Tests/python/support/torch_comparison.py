@@ -157,7 +157,7 @@ def check(net: nn.Network, x: Array, y: Array, modes: Sequence[str] = ("train", 
     for mode in modes:
         module = torch_twin.twin(net).train(mode == "train")
         loss, wanted = truth(module, x, y)
-        found = net.gradients_on(x, y, mode=mode)(net.weights)
+        found = net.gradients_on(x, y, mode=mode, loss="cross_entropy")(net.weights)
         assert list(found) == list(net.weights)
         assert_close(found, wanted, CLOSE)
         if mode == "train":

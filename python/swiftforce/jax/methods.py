@@ -48,7 +48,10 @@ def prune(
         same call, with batches of all.
     loss : callable
         ``loss(params, batch)`` returns the mean loss over the batch, a scalar. It is called with
-        parameters whose removed weights are zero, and differentiated by `jax.grad`.
+        parameters whose removed weights are zero, and differentiated by `jax.grad`. For a
+        classifier, return `losses.target_logit` of logits and labels: at high sparsity it keeps
+        paths to all classes where the cross entropy can lose them. It need not be the loss that
+        trains.
     batches : iterable of pytrees of arrays
         Each batch is used once, in order. After the last one, iteration starts again, so pass a
         list or another iterable that allows this. A generator must yield as many batches as the

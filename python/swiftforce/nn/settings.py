@@ -111,7 +111,8 @@ class ScoringLoss(NamedTuple):
             raise HyperparameterError(f"temperature must be above 0 and finite, not {value}")
         if value != 1 and case_names("loss")[kind] != "cross_entropy":
             raise HyperparameterError(
-                f"temperature is for the cross entropy, and would only scale {loss}: leave it out"
+                f"temperature is for the cross entropy, and would only scale {loss}: "
+                "pass loss='cross_entropy', or leave temperature out"
             )
         return cls(kind, value)
 

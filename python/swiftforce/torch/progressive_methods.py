@@ -56,7 +56,9 @@ def force(
         again. ``magnitude`` and ``random`` need no batches.
     loss : callable, optional
         ``loss(output, target)`` returns the mean loss over the batch, a tensor of one number, such
-        as `torch.nn.functional.cross_entropy`. Input and target are moved to the model's device.
+        as `losses.target_logit`, which keeps paths to all classes at high sparsity where
+        `torch.nn.functional.cross_entropy` can lose them. It need not be the loss that trains.
+        For ``grasp``, pass the cross entropy. Input and target are moved to the model's device.
     batch_loss : callable, optional
         Instead of `loss`: ``batch_loss(model, batch)`` returns the mean loss over the batch, or
         that and the number of samples. It moves the batch to the device itself, and may use
@@ -169,7 +171,7 @@ def force(
     >>> import torch, swiftforce.torch as sft
     >>> model = torch.nn.Linear(20, 2)
     >>> batches = [(torch.randn(64, 20), torch.randint(2, (64,))) for _ in range(4)]
-    >>> pruning = sft.force(model, batches, torch.nn.CrossEntropyLoss(), keep=10, steps=5)
+    >>> pruning = sft.force(model, batches, sft.losses.target_logit, keep=10, steps=5)
     >>> print(pruning.method, int(pruning.masks["weight"].sum()))
     force 10
     """
@@ -234,7 +236,9 @@ def iterative_snip(
         again. ``magnitude`` and ``random`` need no batches.
     loss : callable, optional
         ``loss(output, target)`` returns the mean loss over the batch, a tensor of one number, such
-        as `torch.nn.functional.cross_entropy`. Input and target are moved to the model's device.
+        as `losses.target_logit`, which keeps paths to all classes at high sparsity where
+        `torch.nn.functional.cross_entropy` can lose them. It need not be the loss that trains.
+        For ``grasp``, pass the cross entropy. Input and target are moved to the model's device.
     batch_loss : callable, optional
         Instead of `loss`: ``batch_loss(model, batch)`` returns the mean loss over the batch, or
         that and the number of samples. It moves the batch to the device itself, and may use
@@ -341,7 +345,7 @@ def iterative_snip(
     >>> import torch, swiftforce.torch as sft
     >>> model = torch.nn.Linear(20, 2)
     >>> batches = [(torch.randn(64, 20), torch.randint(2, (64,))) for _ in range(4)]
-    >>> pruning = sft.iterative_snip(model, batches, torch.nn.CrossEntropyLoss(), keep=10, steps=5)
+    >>> pruning = sft.iterative_snip(model, batches, sft.losses.target_logit, keep=10, steps=5)
     >>> print(pruning.method, sum(step.revived for step in pruning.history))
     iterative_snip 0
     """

@@ -68,7 +68,9 @@ def prune(
         again. ``magnitude`` and ``random`` need no batches.
     loss : callable, optional
         ``loss(output, target)`` returns the mean loss over the batch, a tensor of one number, such
-        as `torch.nn.functional.cross_entropy`. Input and target are moved to the model's device.
+        as `losses.target_logit`, which keeps paths to all classes at high sparsity where
+        `torch.nn.functional.cross_entropy` can lose them. It need not be the loss that trains.
+        For ``grasp``, pass the cross entropy. Input and target are moved to the model's device.
     batch_loss : callable, optional
         Instead of `loss`: ``batch_loss(model, batch)`` returns the mean loss over the batch, or
         that and the number of samples. It moves the batch to the device itself, and may use
@@ -194,10 +196,9 @@ def prune(
     Examples
     --------
     >>> import torch, swiftforce.torch as sft
-    >>> from torch.nn import functional
     >>> model = torch.nn.Linear(20, 2)
     >>> batches = [(torch.randn(64, 20), torch.randint(2, (64,))) for _ in range(4)]
-    >>> pruning = sft.prune(model, batches, functional.cross_entropy, sparsity=0.5, steps=10)
+    >>> pruning = sft.prune(model, batches, sft.losses.target_logit, sparsity=0.5, steps=10)
     >>> pruning.keep, pruning.masks["weight"].dtype
     (20, torch.bool)
     """
