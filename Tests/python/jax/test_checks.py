@@ -47,3 +47,31 @@ def test_shuffle_and_invert_match_the_core() -> None:
 def test_arrays_that_are_not_masks_are_refused() -> None:
     with pytest.raises(sf.UnsupportedTypeError, match=r"masks\['a/b'\] has dtype float32"):
         sfj.shuffle({"a": {"b": jnp.ones(3)}})
+
+
+def test_overlap_counts_searched_leaves_alone() -> None:
+    a = sfj.prune(PARAMS, method="random", sparsity=0.5, seed=1)
+    b = sfj.prune(PARAMS, method="random", sparsity=0.7, seed=2)
+    found = sfj.overlap(a, b)
+    assert [layer.name for layer in found.layers] == [layer.name for layer in a.layers]
+    assert (found.size, found.kept_a, found.kept_b) == (a.size, a.keep, b.keep)
+    assert sfj.overlap(a.masks, b) == sfj.overlap(a, b.masks) == found
+    both = [
+        np.logical_and(first, second).sum()
+        for first, second in zip(
+            jax.tree_util.tree_leaves(a.masks), jax.tree_util.tree_leaves(b.masks), strict=True
+        )
+    ]
+    biases = PARAMS["hidden"]["bias"].size
+    every_leaf = sfj.overlap(a.masks, b.masks)
+    assert every_leaf.kept_both == sum(both) == found.kept_both + biases
+
+
+def test_overlaps_of_masks_that_do_not_fit_are_refused() -> None:
+    masks = {"a": {"b": jnp.ones(3, bool)}}
+    with pytest.raises(sf.UnsupportedTypeError, match=r"masks b\['a/b'\] has dtype float32"):
+        sfj.overlap(masks, {"a": {"b": jnp.ones(3)}})
+    with pytest.raises(sf.StructureError, match="masks b lack 'a/b'"):
+        sfj.overlap(masks, {"a": jnp.ones(3, bool)})
+    with pytest.raises(sf.ShapeError, match=r"masks b\['a/b'\] has shape \(4,\)"):
+        sfj.overlap(masks, {"a": {"b": jnp.ones(4, bool)}})

@@ -112,6 +112,19 @@ def test_shuffled_and_inverted_within_layers() -> None:
     assert kept(sfj.shuffle(pruning.masks, seed=1)) != kept(pruning.masks)
 
 
+def test_overlaps_are_those_of_layers() -> None:
+    a, b = magnitude(stacked="blocks/*", exclude="blocks/kernel[0]"), magnitude(stacked="blocks/*")
+    found = sfj.overlap(b.masks, b.masks, stacked="blocks/kernel")
+    assert {*LAYERS, "head/kernel"} <= {layer.name for layer in found.layers}
+    assert [layer.name for layer in sfj.overlap(a, a).layers] == [*LAYERS[1:], "head/kernel"]
+    for both in (sfj.overlap(a, b), sfj.overlap(a.masks, b)):
+        assert [layer.name for layer in both.layers] == [*LAYERS, "head/kernel"]
+        assert both.layers[0].share_of_a < both.layers[1].share_of_a
+    fewer = {**b.masks, "blocks": {name: one[:2] for name, one in b.masks["blocks"].items()}}
+    with pytest.raises(sf.StructureError, match=r"masks b lack 'blocks/kernel\[2\]'"):
+        sfj.overlap(b, fewer)
+
+
 def test_layers_are_saved_and_loaded(tmp_path: Path) -> None:
     pytest.importorskip("safetensors", reason="safetensors is not installed")
     pruning = magnitude(stacked="blocks/*", exclude="blocks/kernel[0]")

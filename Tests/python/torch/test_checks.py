@@ -56,3 +56,30 @@ def test_masks_may_be_arrays() -> None:
     torch_models.assert_same(sft.invert(arrays), sft.invert(pruning))
     with pytest.raises(sf.UnsupportedTypeError, match=r"masks\['a'\] must be .* not torch.float64"):
         sft.shuffle({"a": np.ones(3)})
+
+
+def test_overlap_of_masks_in_any_memory_format() -> None:
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(4, 2, 3))
+    a = sft.prune(model.to(memory_format=torch.channels_last), method="random", sparsity=0.5)
+    b = sft.prune(model, method="random", sparsity=0.7, seed=1)
+    arrays = [
+        {name: np.ascontiguousarray(mask.numpy()) for name, mask in one.masks.items()}
+        for one in (a, b)
+    ]
+    expected = checks.overlap(*arrays)
+    assert (expected.kept_a, expected.kept_b) == (a.keep, b.keep)
+    assert [layer.name for layer in expected.layers] == [layer.name for layer in a.layers]
+    for first, second in ((a, b), (a.masks, b), (a, arrays[1]), (arrays[0], b.masks)):
+        assert sft.overlap(first, second) == expected
+
+
+def test_overlaps_of_masks_that_do_not_fit_are_refused() -> None:
+    masks = {"a": torch.ones(3).bool()}
+    with pytest.raises(sf.UnsupportedTypeError, match=r"masks b\['a'\] must be a tensor of bools"):
+        sft.overlap(masks, {"a": torch.ones(3)})
+    with pytest.raises(sf.StructureError, match="masks a must be a mapping of names"):
+        sft.overlap([torch.ones(3).bool()], masks)
+    with pytest.raises(sf.StructureError, match="masks b lack 'a'"):
+        sft.overlap(masks, {"b": torch.ones(3).bool()})
+    with pytest.raises(sf.ShapeError, match=r"masks b\['a'\] has shape \(4,\)"):
+        sft.overlap(masks, {"a": torch.ones(4).bool()})

@@ -42,9 +42,9 @@ def layer_densities(masks: Pruning[Any] | Arrays) -> dict[str, float]:
     }
 
 
-def tensors_of(masks: Pruning[Any] | Arrays) -> Tensors:
-    """The masks of a result, or masks as they are."""
-    tensors = Tensors(getattr(masks, "masks", masks), "masks", MASKS)
+def tensors_of(masks: Pruning[Any] | Arrays, role: str = "masks") -> Tensors:
+    """The masks of a result, or masks as they are; messages name them by their role."""
+    tensors = Tensors(getattr(masks, "masks", masks), role, MASKS)
     if isinstance(masks, Pruning) and len(masks.layers) == len(tensors.arrays):
         check_not_sharded(masks, tensors, "check")
     return tensors

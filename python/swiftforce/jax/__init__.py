@@ -27,7 +27,7 @@ except ModuleNotFoundError as error:
     raise ImportError("swiftforce.jax needs JAX: pip install 'swiftforce[jax]'") from None
 
 from swiftforce.jax import losses
-from swiftforce.jax.checks import invert, shuffle
+from swiftforce.jax.checks import invert, overlap, shuffle
 from swiftforce.jax.methods import prune
 from swiftforce.jax.optimizers import keep_removed_zero, wrap_optax
 from swiftforce.jax.progressive_methods import force, iterative_snip
@@ -44,6 +44,7 @@ __all__ = [
     "keep_removed_zero",
     "load",
     "losses",
+    "overlap",
     "prunable",
     "prune",
     "shuffle",

@@ -1,4 +1,4 @@
-"""Shuffled and inverted masks of a pytree, which keep as many weights of each leaf."""
+"""Shuffled and inverted masks of a pytree, with as many weights of each leaf; and overlaps."""
 
 from __future__ import annotations
 
@@ -101,6 +101,51 @@ def invert(
         return found
 
     return _changed(masks, stacked, inverted)
+
+
+def overlap(a: Pytree, b: Pytree, *, stacked: Patterns | None = None) -> checks.Overlap:
+    """Count the weights that two pytrees of masks both keep.
+
+    Works as `swiftforce.checks.overlap`. If one of the two is a result, leaves that were not
+    searched do not count.
+
+    Parameters
+    ----------
+    a, b : PytreePruning, or pytree of bool arrays
+        True where a weight is kept. Both have leaves of the same paths and shapes.
+    stacked : str or sequence of str, optional
+        Patterns of leaves whose first axis counts layers, as `nn.scan` makes them. Each layer is
+        listed, warned of, shuffled and chosen by patterns as a leaf of its own: the one at position
+        3 of ``blocks/kernel`` is ``blocks/kernel[3]``.
+
+    Returns
+    -------
+    swiftforce.checks.Overlap
+
+    Raises
+    ------
+    StructureError, ShapeError, UnsupportedTypeError
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, swiftforce.jax as sfj
+    >>> masks = {"dense": {"kernel": jnp.array([[True, False], [True, False]])}}
+    >>> sfj.overlap(masks, sfj.invert(masks))
+    <Overlap: 0 of 2 and 2 weights kept>
+    """
+    results = [masks for masks in (a, b) if isinstance(masks, PytreePruning)]
+    searched = {layer.name for result in results for layer in result.layers}
+
+    def named(masks: Pytree) -> dict[str, Any]:
+        leaves = Leaves(masks_of(masks))
+        if stacked is None:
+            stacks = Stacks.named(searched, leaves.by_name)
+        else:
+            stacks = Stacks.matching(leaves, as_patterns(stacked))
+        arrays = stacks.split({name: to_numpy(leaf) for name, leaf in leaves.by_name.items()})
+        return {name: arrays[name] for name in arrays if name in searched or not results}
+
+    return checks.overlap(named(a), named(b))
 
 
 def _changed(

@@ -54,6 +54,13 @@ class Pruning(PruningRecord[Masks_co]):
         it; None where this is not known.
     damping : Damping
         What kept the search from replacing most of its mask in each step.
+
+    Notes
+    -----
+    The same numbers give the same masks: on every CPU level, with any number of threads or ranks.
+    Another machine or another version of a library computes gradients with other last digits, and
+    a search of several steps may then keep mostly other weights. So compare methods over several
+    seeds, not by one mask; `swiftforce.checks.overlap` compares two masks.
     """
 
     @property

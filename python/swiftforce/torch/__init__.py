@@ -18,7 +18,7 @@ except ModuleNotFoundError as error:
     raise ImportError("swiftforce.torch needs PyTorch: pip install 'swiftforce[torch]'") from None
 
 from swiftforce.torch import losses
-from swiftforce.torch.checks import invert, shuffle
+from swiftforce.torch.checks import invert, overlap, shuffle
 from swiftforce.torch.effective import effective_density
 from swiftforce.torch.parameters import prunable
 from swiftforce.torch.progressive_methods import force, iterative_snip
@@ -40,6 +40,7 @@ __all__ = [
     "masks",
     "masks_of_zeros",
     "methods",
+    "overlap",
     "prunable",
     "prune",
     "remove",

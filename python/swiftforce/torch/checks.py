@@ -1,4 +1,4 @@
-"""Control masks of a model: other weights, as many of each parameter."""
+"""Control masks of a model, with as many weights of each parameter, and what two masks share."""
 
 from __future__ import annotations
 
@@ -103,23 +103,76 @@ def invert(
     return _changed(masks, lambda arrays: checks.invert(arrays, scores=ranked, seed=seed))
 
 
+def overlap(a: Masks, b: Masks) -> checks.Overlap:
+    """Count the weights that two masks of a model both keep.
+
+    This is `swiftforce.checks.overlap` for tensors, whatever their memory format and device. If
+    masks are sharded, all ranks must call it.
+
+    Parameters
+    ----------
+    a, b : Pruning, or mapping of name to bool tensor or array
+        Results of `prune`, or masks by parameter name: True where a weight is kept. Both have the
+        same names and shapes.
+
+    Returns
+    -------
+    swiftforce.checks.Overlap
+
+    Raises
+    ------
+    StructureError
+        If masks are not a mapping, or the names of the parameters differ.
+    ShapeError
+        If two masks of a parameter differ in shape.
+    UnsupportedTypeError
+        If a mask is not a bool tensor.
+
+    Examples
+    --------
+    >>> import torch, swiftforce.torch as sft
+    >>> model = torch.nn.Linear(4, 2)
+    >>> pruning = sft.prune(model, method="random", sparsity=0.5)
+    >>> sft.overlap(pruning, sft.invert(pruning))
+    <Overlap: 0 of 4 and 4 weights kept>
+    """
+    first, second = _tensors(a, "masks a"), _tensors(b, "masks b")
+    return checks.overlap(_arrays(first), _arrays(second))
+
+
 def _changed(
     masks: Masks, change: Callable[[dict[str, Array]], dict[str, Array]]
 ) -> dict[str, torch.Tensor]:
     """Changed masks of the same shapes, on the same devices."""
-    named = masks_of(masks)
-    if not isinstance(named, Mapping):
-        raise StructureError(
-            f"masks must be a mapping of names to tensors, not {type(named).__name__}"
-        )
-    tensors = {name: _tensor(name, mask) for name, mask in named.items()}
-    changed = change(
-        {name: gathered(mask).cpu().contiguous().numpy() for name, mask in tensors.items()}
-    )
+    tensors = _tensors(masks, "masks")
+    changed = change(_arrays(tensors))
     return {name: _like(changed[name], mask) for name, mask in tensors.items()}
 
 
-def _tensor(name: str, mask: object) -> torch.Tensor:
+def _tensors(masks: Masks, role: str) -> dict[str, torch.Tensor]:
+    """Masks as tensors; messages name them by their role.
+
+    Raises
+    ------
+    StructureError
+        If they are not a mapping.
+    UnsupportedTypeError
+        If one is not a tensor or an array of bools.
+    """
+    named = masks_of(masks)
+    if not isinstance(named, Mapping):
+        raise StructureError(
+            f"{role} must be a mapping of names to tensors, not {type(named).__name__}"
+        )
+    return {name: _tensor(f"{role}[{name!r}]", mask) for name, mask in named.items()}
+
+
+def _arrays(masks: Mapping[str, torch.Tensor]) -> dict[str, Array]:
+    """Whole masks on the CPU; a copy only of one that is not there, or not contiguous."""
+    return {name: gathered(mask).cpu().contiguous().numpy() for name, mask in masks.items()}
+
+
+def _tensor(label: str, mask: object) -> torch.Tensor:
     """A mask as a tensor.
 
     Raises
@@ -130,7 +183,7 @@ def _tensor(name: str, mask: object) -> torch.Tensor:
     tensor = torch.from_numpy(mask) if isinstance(mask, np.ndarray) else mask
     if not isinstance(tensor, torch.Tensor) or tensor.dtype != torch.bool:
         kind = tensor.dtype if isinstance(tensor, torch.Tensor) else type(mask).__name__
-        raise UnsupportedTypeError(f"masks[{name!r}] must be a tensor of bools, not {kind}")
+        raise UnsupportedTypeError(f"{label} must be a tensor of bools, not {kind}")
     return tensor
 
 
