@@ -47,7 +47,7 @@ private func state(_ search: Int64) -> (result: Outcome, taken: Int64, steps: In
       InvalidCall("too many tensors", SF_BAD_COUNT) { $0.tensors = .max },
       InvalidCall("a negative size", SF_BAD_COUNT) { $0.sizesAddress = $0.sizes.address - 8 },
       InvalidCall("method -1", SF_UNKNOWN_NAME) { unsafe $0.options.value.method = -1 },
-      InvalidCall("method 6", SF_UNKNOWN_NAME) { unsafe $0.options.value.method = 6 },
+      InvalidCall("method 7", SF_UNKNOWN_NAME) { unsafe $0.options.value.method = 7 },
       InvalidCall("schedule -1", SF_UNKNOWN_NAME) { unsafe $0.options.value.schedule = -1 },
       InvalidCall("schedule 4", SF_UNKNOWN_NAME) { unsafe $0.options.value.schedule = 4 },
       InvalidCall("keep 0", SF_BAD_KEEP) { unsafe $0.options.value.keep = 0 },

@@ -28,10 +28,10 @@ import Testing
         "connection_sensitivity", "squared_gradient", "magnitude", "random",
       ])
     #expect(names(SF_AXIS_SCHEDULE) == ["exponential", "linear", "cubic", "cosine"])
-    #expect(names(SF_AXIS_RULE) == ["nested", "free"])
+    #expect(names(SF_AXIS_RULE) == ["nested", "free", "free_then_nested"])
     #expect(
       names(SF_AXIS_METHOD) == [
-        "snip", "iterative_snip", "force", "grasp_it", "magnitude", "random",
+        "snip", "iterative_snip", "force", "force_nested", "grasp_it", "magnitude", "random",
       ]
     )
     #expect(
@@ -49,14 +49,15 @@ import Testing
 
   /// "nested\nfree\n" and a null byte are 13 bytes: a capacity of 12 is too small.
   @Test func aTextThatJustFits() {
-    let text = Memory<CChar>([CChar](repeating: 1, count: 13), guardedBy: 9)
-    for capacity in [0, 1, 11, 12] as [Int64] {
+    let text = Memory<CChar>([CChar](repeating: 1, count: 30), guardedBy: 9)
+    for capacity in [0, 1, 28, 29] as [Int64] {
       #expect(result(text, axis: code(SF_AXIS_RULE), capacity: capacity).status == SF_SMALL_BUFFER)
       #expect(text.isUnwritten)
     }
-    #expect(result(text, axis: code(SF_AXIS_RULE), capacity: 13).isOK)
+    #expect(result(text, axis: code(SF_AXIS_RULE), capacity: 30).isOK)
     #expect(text.isIntact)
-    #expect(text.values.map { UInt8(bitPattern: $0) } == Array("nested\nfree\n\0".utf8))
+    #expect(
+      text.values.map { UInt8(bitPattern: $0) } == Array("nested\nfree\nfree_then_nested\n\0".utf8))
   }
 
   @Test func badArguments() {
@@ -86,14 +87,14 @@ import Testing
     #expect(
       rows == [
         "connection_sensitivity free 1 1", "connection_sensitivity nested 0 1",
-        "connection_sensitivity free 0 1", "squared_gradient nested 0 1", "magnitude free 1 0",
-        "random free 1 0",
+        "connection_sensitivity free 0 1", "connection_sensitivity free_then_nested 0 1",
+        "squared_gradient nested 0 1", "magnitude free 1 0", "random free 1 0",
       ])
   }
 
   @Test func badArguments() {
     let info = Cell(sf_method_info())
-    for method in [-1, 6, .min, .max] as [Int32] {
+    for method in [-1, 7, .min, .max] as [Int32] {
       let result = outcome { unsafe sf_method(method, info.pointer, $0.pointer) }
       #expect(result.status == SF_UNKNOWN_NAME)
     }

@@ -47,7 +47,7 @@ public struct Damping: Sendable, Equatable {
     guard Damping.isKept(removedFactor) else {
       throw refuse("removed_factor", removedFactor, Damping.kept)
     }
-    let isFree = method.rule == .free && !method.isOneShot
+    let isFree = method.rule != .nested && !method.isOneShot
     guard removedFactor == 1 || isFree else {
       throw refuse("removed_factor", removedFactor, "1 for a method whose removed weights stay so")
     }
@@ -70,7 +70,14 @@ public struct Damping: Sendable, Equatable {
   private static let kept =
     "a number that does not become 0 or 1 in float32 (round it to 7 decimals)"
 
-  /// Which weights compete in a step.
+  /// The same with the step of the rule, where none is given.
+  func completed(by rule: Rule, steps: Int) -> Damping {
+    var damping = self
+    damping.nestedFrom = nestedFrom ?? rule.nestedFrom(steps: steps)
+    return damping
+  }
+
+  /// Which weights compete in a step. Of a search, ask the completed settings.
   func competition(_ method: Method, step: Int) -> Competition {
     if method.rule == .nested || removedFactor == 0 { return .survivors }
     if let nestedFrom, step >= nestedFrom { return .survivors }

@@ -5,11 +5,13 @@
 ///
 /// Sources: FORCE, Iterative SNIP and GraSP-It are algorithms of de Jorge et al., "Progressive
 /// Skeletonization: Trimming more fat from a network at initialization", ICLR 2021; SNIP is Lee,
-/// Ajanthan and Torr, ICLR 2019; FORCE and Iterative SNIP in a single step are SNIP.
+/// Ajanthan and Torr, ICLR 2019; FORCE and Iterative SNIP in a single step are SNIP. `forceNested` is
+/// of this project: plain FORCE exchanges most of its mask in each step, to the last.
 public enum Method: Named {
   case snip
   case iterativeSnip
   case force
+  case forceNested
   case graspIt
   case magnitude
   case random
@@ -26,6 +28,7 @@ public enum Method: Named {
     case .snip: (.connectionSensitivity, .free, true)
     case .iterativeSnip: (.connectionSensitivity, .nested, false)
     case .force: (.connectionSensitivity, .free, false)
+    case .forceNested: (.connectionSensitivity, .freeThenNested, false)
     case .graspIt: (.squaredGradient, .nested, false)
     case .magnitude: (.magnitude, .free, true)
     case .random: (.random, .free, true)

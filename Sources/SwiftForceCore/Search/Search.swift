@@ -71,7 +71,7 @@ public struct Search: Sendable {
     guard taken >= 0, taken <= keeps.count else { throw .badTaken(taken, steps: keeps.count) }
     try damping.check(method, steps: keeps.count)
     self.method = method
-    self.damping = damping
+    self.damping = damping.completed(by: method.rule, steps: keeps.count)
     self.sizes = sizes
     self.total = count
     self.seed = seed

@@ -14,6 +14,14 @@ import Testing
     #expect(!Damping().accumulates)
   }
 
+  @Test func theRuleSaysFromWhichStep() {
+    let steps = [1, 2, 3, 5, 6, 7, 60]
+    let found = steps.map { Damping().completed(by: .freeThenNested, steps: $0).nestedFrom }
+    #expect(found == [1, 2, 3, 3, 4, 5, 31])
+    #expect(Damping(nestedFrom: 2).completed(by: .freeThenNested, steps: 60).nestedFrom == 2)
+    #expect(Damping().completed(by: .free, steps: 60) == Damping())
+  }
+
   @Test func competitionByStep() {
     let late = Damping(removedFactor: 0.5, nestedFrom: 3)
     #expect(late.competition(.force, step: 2) == .discounted(0.5))
@@ -53,7 +61,7 @@ import Testing
   }
 
   @Test func whatAMethodDoesNotHave() {
-    for method in Method.allCases where method != .force {
+    for method in Method.allCases where method.rule != .freeThenNested && method != .force {
       #expect(throws: SFError.self) { try Damping(nestedFrom: 1).check(method, steps: 1) }
       #expect(throws: SFError.self) { try Damping(removedFactor: 0.5).check(method, steps: 1) }
       let momentum = Damping(momentum: 0.5)

@@ -8,6 +8,7 @@ import Testing
     (Method.snip, Saliency.connectionSensitivity, Rule.free, true),
     (.iterativeSnip, .connectionSensitivity, .nested, false),
     (.force, .connectionSensitivity, .free, false),
+    (.forceNested, .connectionSensitivity, .freeThenNested, false),
     (.graspIt, .squaredGradient, .nested, false),
     (.magnitude, .magnitude, .free, true),
     (.random, .random, .free, true),

@@ -21,9 +21,11 @@ private enum Example: Named {
     #expect(
       Saliency.names == ["connection_sensitivity", "squared_gradient", "magnitude", "random"])
     #expect(Schedule.names == ["exponential", "linear", "cubic", "cosine"])
-    #expect(Rule.names == ["nested", "free"])
+    #expect(Rule.names == ["nested", "free", "free_then_nested"])
     #expect(
-      Method.names == ["snip", "iterative_snip", "force", "grasp_it", "magnitude", "random"])
+      Method.names == [
+        "snip", "iterative_snip", "force", "force_nested", "grasp_it", "magnitude", "random",
+      ])
   }
 
   @Test(arguments: [Saliency.names, Schedule.names, Rule.names, Method.names])

@@ -1,7 +1,8 @@
 // The search: every step of every method against the oracle, and what distinguishes the methods.
 
-import SwiftForceCore
 import Testing
+
+@testable import SwiftForceCore
 
 /// Takes all steps and compares each with the oracle.
 ///
@@ -18,7 +19,8 @@ private func check(
     let gradient = gradients(t, run.masked.values)
     let oracle = Oracle(
       saliency.scores(weights: weights, gradients: gradient, seed: seed), keep: keep,
-      sizes: search.sizes, previous: mask, nested: search.method.rule == .nested,
+      sizes: search.sizes, previous: mask,
+      nested: search.damping.competition(search.method, step: t + 1) == .survivors,
       gradients: saliency.readsGradients ? gradient : nil, step: t + 1)
     let report = try run.step(gradients: gradient)
     var comment: Comment { "\(search.method) keeps \(search.keeps) step \(t + 1)" }

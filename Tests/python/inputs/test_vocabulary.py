@@ -30,7 +30,7 @@ def test_the_names_are_those_of_the_oracle() -> None:
         "add",
     )
     assert vocabulary.case_names("role") == ("weight", "bias", "scale", "mean", "variance")
-    assert vocabulary.case_names("rule") == ("nested", "free")
+    assert vocabulary.case_names("rule") == ("nested", "free", "free_then_nested")
     assert vocabulary.case_names("loss") == ("cross_entropy", "target_logit")
 
 
@@ -43,6 +43,7 @@ def test_every_row_of_the_table_of_methods(method: str) -> None:
     if not one_shot:
         assert info["free"] is not nested
     assert info["one_shot"] is one_shot
+    assert info["nested_from"] == (0.5 if method == "force_nested" else None)
     assert info["needs_gradients"] is (saliency in oracle.SALIENCIES[:2])
 
 

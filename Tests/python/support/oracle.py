@@ -26,6 +26,7 @@ METHODS = {
     "snip": ("connection_sensitivity", False, True),
     "iterative_snip": ("connection_sensitivity", True, False),
     "force": ("connection_sensitivity", False, False),
+    "force_nested": ("connection_sensitivity", False, False),
     "grasp_it": ("squared_gradient", True, False),
     "magnitude": ("magnitude", False, True),
     "random": ("random", False, True),
@@ -252,6 +253,9 @@ def search(
     needs_gradients = saliency in ("connection_sensitivity", "squared_gradient")
     if needs_gradients and gradient_fn is None:
         raise ValueError(f"{method} needs gradients")
+    if method == "force_nested" and damping.nested_from is None:
+        # round() takes ties to even, as the core does
+        damping = replace(damping, nested_from=min(len(keeps), round(len(keeps) / 2) + 1))
     everything = [np.ones(w.shape, bool) for w in weights]
     masks, history = [everything], []
     sums = stored([np.zeros(w.shape) for w in weights], everything, weights)

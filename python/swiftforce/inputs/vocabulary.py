@@ -13,7 +13,9 @@ from typing import Literal, TypedDict, cast
 from swiftforce import _core
 from swiftforce.errors import UnknownNameError
 
-MethodName = Literal["snip", "iterative_snip", "force", "grasp_it", "magnitude", "random"]
+MethodName = Literal[
+    "snip", "iterative_snip", "force", "force_nested", "grasp_it", "magnitude", "random"
+]
 SaliencyName = Literal["connection_sensitivity", "squared_gradient", "magnitude", "random"]
 ScheduleName = Literal["exponential", "linear", "cubic", "cosine"]
 LossName = Literal["cross_entropy", "target_logit"]
@@ -23,12 +25,17 @@ _TORCH_METHODS = ("grasp", "synflow")
 
 
 class MethodInfo(TypedDict):
-    """What a search must know of a method, from the core's table."""
+    """What a search must know of a method, from the core's table.
+
+    Removed weights may return if it is `free`; with `nested_from`, until that share of the steps is
+    over.
+    """
 
     saliency: str
     one_shot: bool
     needs_gradients: bool
     free: bool
+    nested_from: float | None
 
 
 @cache
@@ -104,15 +111,18 @@ def method_info(name: str) -> MethodInfo:
 
 @cache
 def _method_table() -> tuple[MethodInfo, ...]:
-    rows = [_core.method(position) for position in range(len(case_names("method")))]
-    return tuple(
-        MethodInfo(
-            saliency=case_names("saliency")[row["saliency"]],
-            one_shot=row["one_shot"],
-            needs_gradients=row["needs_gradients"],
-            free=case_names("rule")[row["rule"]] == "free",
-        )
-        for row in rows
+    return tuple(map(_row_of, range(len(case_names("method")))))
+
+
+def _row_of(method: int) -> MethodInfo:
+    row = _core.method(method)
+    rule = case_names("rule")[row["rule"]]
+    return MethodInfo(
+        saliency=case_names("saliency")[row["saliency"]],
+        one_shot=row["one_shot"],
+        needs_gradients=row["needs_gradients"],
+        free=rule != "nested",
+        nested_from=0.5 if rule == "free_then_nested" else None,
     )
 
 
@@ -123,7 +133,7 @@ def methods() -> tuple[MethodName, ...]:
     --------
     >>> import swiftforce as sf
     >>> sf.methods()
-    ('snip', 'iterative_snip', 'force', 'grasp_it', 'magnitude', 'random')
+    ('snip', 'iterative_snip', 'force', 'force_nested', 'grasp_it', 'magnitude', 'random')
     """
     return cast("tuple[MethodName, ...]", case_names("method"))
 

@@ -99,7 +99,8 @@ def force(
         default by the scores of the step alone.
     nested_from : int or float, optional
         The step, counted from 1, from which removed weights stay removed; or a share of the steps,
-        in (0, 1), after which they do. By default they may return in every step.
+        in (0, 1), after which they do. By default they may return in every step, and by
+        ``force_nested`` in the first half of them.
     removed_factor : float
         Factor, in [0, 1], of the scores of removed weights: 1 as in the paper; 0 and they stay
         removed, as by ``iterative_snip``.

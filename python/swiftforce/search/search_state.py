@@ -113,6 +113,8 @@ class SearchState(Generic[Masks_co]):
                 self._keeps = plan(
                     schedule, size, sparsity, keep, steps, method=self.method, initial=self._initial
                 )
+                if nested_from is None:
+                    nested_from = self._info["nested_from"]
                 self._damping = checked_damping(
                     momentum, removed_factor, nested_from, steps=len(self._keeps)
                 )

@@ -24,11 +24,12 @@ class Style:
 STYLES: dict[str, Style] = {
     "dense": Style("dense", "black", ""),
     "force": Style("FORCE", "#0072B2", "o"),
+    "force_nested": Style("FORCE, nested", "#56B4E9", "h"),
     "iterative_snip": Style("Iterative SNIP", "#E69F00", "s"),
     "snip": Style("SNIP", "#D55E00", "^"),
     "grasp_it": Style("GraSP-It", "#CC79A7", "P"),
     "magnitude": Style("magnitude", "#009E73", "D"),
-    "random": Style("random", "#56B4E9", "v"),
+    "random": Style("random", "#999933", "v"),
     "uniform_random": Style("random, uniform per layer", "#777777", "X"),
     "erk_random": Style("random, ERK", "#F0E442", "*"),
 }
