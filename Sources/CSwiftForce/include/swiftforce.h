@@ -165,10 +165,10 @@ typedef struct sf_search_options {
   double momentum;       /* in [0, 1) in binary32, too: weights compete by
                             momentum * accumulated before + score */
   double removed_factor; /* in [0, 1], and 0 or 1 in binary32 only if it is: factor of the scores
-                            of removed weights; 0: they do not compete. 1 for methods other than
-                            `force` */
-  int64_t nested_from;   /* first step in which removed weights do not compete; 0: none, unless the
-                            method or the factor says so */
+                            of removed weights; 0: they do not compete. 1 for methods whose rule
+                            is `nested` */
+  int64_t nested_from;   /* first step in which removed weights do not compete; 0: what the rule of
+                            the method says, or the factor */
 } sf_search_options;
 
 /* The arrays of one step: `tensors` entries in each list that is not NULL. */

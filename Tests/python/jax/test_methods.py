@@ -283,7 +283,7 @@ def test_warnings_point_at_the_caller(
     params = {"v": jnp.full((2, 2), 2.0), "w": jnp.full((2, 2), 3.0)}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        call(params, loss, [None], schedule=[keep, keep])
+        call(params, loss, [None], schedule=[keep] * 4)
     line = sys._getframe().f_lineno - 1
     places = {(w.category, w.filename, w.lineno) for w in caught}
     assert (warning, __file__, line) in places

@@ -109,7 +109,7 @@ def test_copies_go_on_alike(damping: dict[str, Any]) -> None:
 @pytest.mark.parametrize("damping", DAMPINGS, ids=str)
 def test_saved_searches_go_on_alike(damping: dict[str, Any], dtype: str, tmp_path: Path) -> None:
     weights, gradients = both(dtype)
-    search = sf.MaskSearch(weights, keep=9, steps=STEPS, **damping)
+    search = sf.MaskSearch(weights, method="force", keep=9, steps=STEPS, **damping)
     for _ in range(3):
         search.step(gradients(search.masked_weights))
         search.save(tmp_path / "s")

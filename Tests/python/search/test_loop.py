@@ -23,7 +23,7 @@ def test_a_search_tells_where_it_is() -> None:
     weights, gradients = network(9)
     search = sf.MaskSearch(weights, keep=10, steps=3)
     assert (search.steps, search.taken, search.done) == (3, 0, False)
-    assert search.method == "force"
+    assert search.method == "force_nested"
     assert search.keeps == oracle.schedule_keeps("exponential", 61, 10, 3)
     assert all(mask.all() for mask in search.masks)
     for taken in (1, 2, 3):

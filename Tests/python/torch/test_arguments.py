@@ -86,7 +86,7 @@ def test_a_missing_loss_or_batches() -> None:
     text = message(sf.MissingGradientsError, lambda: sft.prune(mlp(), batches(), sparsity=0.5))
     assert text.startswith("pass either loss(output, target)")
     text = message(sf.MissingGradientsError, lambda: sft.prune(mlp(), sparsity=0.5))
-    assert text == "the method 'force' needs batches: pass a DataLoader"
+    assert text == "the method 'force_nested' needs batches: pass a DataLoader"
     text = message(
         sf.MissingGradientsError, lambda: sft.prune(mlp(), method="synflow", sparsity=0.5)
     )

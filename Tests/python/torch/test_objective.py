@@ -122,7 +122,7 @@ def of_any(model: nn.Module, batch: Any) -> torch.Tensor:
 @pytest.mark.parametrize("per_step", [1, 3])
 def test_batches_may_be_anything_where_the_loss_takes_the_batch(per_step: int) -> None:
     data = batches(sizes=(6, 6, 4), dtype=torch.float64)
-    options = {"sparsity": 0.5, "steps": 4, "batches_per_step": per_step}
+    options = {"method": "force", "sparsity": 0.5, "steps": 4, "batches_per_step": per_step}
     pairs = sft.prune(mlp().double(), data, loss=cross_entropy, **options)
     named = [{"name": "batch", "x": x, "y": y} for x, y in data]
     found = sft.prune(mlp().double(), named, batch_loss=of_any, **options)

@@ -149,7 +149,7 @@ def test_a_parameter_that_modules_share_counts_once() -> None:
     model[2].weight = model[0].weight
     assert list(sft.prunable(model)) == ["0.weight", "3.weight"]
     data = batches()
-    found = sft.prune(model, data, loss=cross_entropy, sparsity=0.5, steps=3)
+    found = sft.force(model, data, loss=cross_entropy, sparsity=0.5, steps=3)
     assert found.size == 36 + 24
     masks, _ = torch_models.reference_search(model, data, method="force", sparsity=0.5, steps=3)
     assert_same(found.masks, masks)

@@ -94,7 +94,7 @@ def test_the_loss_is_the_callers() -> None:
     """The reference applies nll_loss even to raw logits."""
     model, data = mlp(), batches()
     masks = [
-        sft.prune(model, data, loss=loss, sparsity=0.8, steps=3).masks
+        sft.force(model, data, loss=loss, sparsity=0.8, steps=3).masks
         for loss in (cross_entropy, nll_loss)
     ]
     assert any(not torch.equal(masks[0][name], masks[1][name]) for name in masks[0])
@@ -197,7 +197,7 @@ def test_all_kinds_of_convolution_are_pruned() -> None:
         nn.Linear(12, 4),
     )
     data = batches((2, 6))
-    found = sft.prune(model, data, loss=cross_entropy, sparsity=0.5, steps=3)
+    found = sft.force(model, data, loss=cross_entropy, sparsity=0.5, steps=3)
     assert list(found.masks) == ["0.weight", "2.weight", "4.weight"]
     wanted, _ = reference_search(model, data, method="force", sparsity=0.5, steps=3)
     assert_same(found.masks, wanted)
@@ -215,7 +215,7 @@ def test_a_tied_weight_counts_once() -> None:
 
 def test_a_layer_can_be_left_out() -> None:
     model, data = mlp(), batches()
-    found = sft.prune(model, data, loss=cross_entropy, sparsity=0.5, steps=3, exclude="2.*")
+    found = sft.force(model, data, loss=cross_entropy, sparsity=0.5, steps=3, exclude="2.*")
     wanted, _ = reference_search(
         model, data, method="force", sparsity=0.5, steps=3, names=["0.weight"]
     )

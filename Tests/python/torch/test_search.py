@@ -208,7 +208,7 @@ def test_warnings_point_to_the_caller(method: str) -> None:
         ({"method": "random", "seed": -1}, sf.SeedError, "-1"),
         ({"loss": None}, sf.MissingGradientsError, "either loss"),
         ({"batch_loss": lambda model, batch: 0}, sf.MissingGradientsError, "either loss"),
-        ({"batches": None}, sf.MissingGradientsError, "'force'"),
+        ({"batches": None}, sf.MissingGradientsError, "'force_nested'"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(

@@ -131,8 +131,8 @@ def force_nested(
     References
     ----------
     De Jorge, Sanyal, Behl, Torr, Rogez and Dokania, "Progressive Skeletonization: Trimming more fat
-    from a network at initialization", ICLR 2021, arXiv 2006.09081: FORCE and its objective, equation
-    4. That it becomes nested is of this package.
+    from a network at initialization", ICLR 2021, arXiv 2006.09081: FORCE and its objective. That it
+    becomes nested is of this package.
 
     Examples
     --------
