@@ -47,7 +47,7 @@ import Testing
     outcome { unsafe sf_names(axis, text.base, capacity, $0.pointer) }
   }
 
-  /// "nested\nfree\n" and a null byte are 13 bytes: a capacity of 12 is too small.
+  /// The three names, their line breaks and a null byte are 30 bytes: a capacity of 29 is too small.
   @Test func aTextThatJustFits() {
     let text = Memory<CChar>([CChar](repeating: 1, count: 30), guardedBy: 9)
     for capacity in [0, 1, 28, 29] as [Int64] {

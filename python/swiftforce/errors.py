@@ -31,9 +31,11 @@ __all__ = [
     "NetworkFileError",
     "NonFiniteError",
     "OverlapError",
+    "PackedFileError",
     "PartlySearchedWarning",
     "RankFailedError",
     "RanksDifferError",
+    "RemovedWeightsError",
     "RemovedWeightsWarning",
     "RunsFileError",
     "ScheduleError",
@@ -236,6 +238,14 @@ class RunsFileError(SwiftForceError, ValueError):
 
 class MeasuresError(SwiftForceError, ValueError):
     """What a trial of a comparison returned cannot be a row of its table."""
+
+
+class PackedFileError(SwiftForceError, ValueError):
+    """A file does not hold a packed model, or is damaged."""
+
+
+class RemovedWeightsError(SwiftForceError, ValueError):
+    """A weight that a mask removes is not zero, so that a packed model would lose its value."""
 
 
 class NetworkFileError(SwiftForceError, ValueError):

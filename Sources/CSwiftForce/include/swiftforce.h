@@ -163,12 +163,12 @@ typedef struct sf_search_options {
   int64_t total;        /* weights of all ranks, of which some may have none; 0: no other ranks */
   int64_t taken;        /* steps that an earlier search has taken, after which this one continues */
   double momentum;       /* in [0, 1) in binary32, too: weights compete by
-                            momentum * accumulated before + score */
+                            momentum * accumulated before + score. 0 for methods of one step */
   double removed_factor; /* in [0, 1], and 0 or 1 in binary32 only if it is: factor of the scores
-                            of removed weights; 0: they do not compete. 1 for methods whose rule
-                            is `nested` */
+                            of removed weights; 0: they do not compete. 1 for methods of one step
+                            and those whose rule is `nested` */
   int64_t nested_from;   /* first step in which removed weights do not compete; 0: what the rule of
-                            the method says, or the factor */
+                            the method says, or the factor. 0 for the methods above */
 } sf_search_options;
 
 /* The arrays of one step: `tensors` entries in each list that is not NULL. */

@@ -31,8 +31,17 @@ public struct Damping: Sendable, Equatable {
   /// Whether scores are accumulated over the steps.
   public var accumulates: Bool { momentum > 0 }
 
+  /// These settings for a search, with the step of the method's rule where none is given.
+  ///
   /// - Throws: `badSetting`.
-  func check(_ method: Method, steps: Int) throws(SFError) {
+  func checked(_ method: Method, steps: Int) throws(SFError) -> Damping {
+    try check(method, steps: steps)
+    var damping = self
+    damping.nestedFrom = nestedFrom ?? method.rule.nestedFrom(steps: steps)
+    return damping
+  }
+
+  private func check(_ method: Method, steps: Int) throws(SFError) {
     func refuse(_ name: String, _ value: Double, _ expected: String) -> SFError {
       .badSetting(name: name, value: value, expected: expected)
     }
@@ -70,14 +79,7 @@ public struct Damping: Sendable, Equatable {
   private static let kept =
     "a number that does not become 0 or 1 in float32 (round it to 7 decimals)"
 
-  /// The same with the step of the rule, where none is given.
-  func completed(by rule: Rule, steps: Int) -> Damping {
-    var damping = self
-    damping.nestedFrom = nestedFrom ?? rule.nestedFrom(steps: steps)
-    return damping
-  }
-
-  /// Which weights compete in a step. Of a search, ask the completed settings.
+  /// Which weights compete in a step, by settings that were `checked`.
   func competition(_ method: Method, step: Int) -> Competition {
     if method.rule == .nested || removedFactor == 0 { return .survivors }
     if let nestedFrom, step >= nestedFrom { return .survivors }

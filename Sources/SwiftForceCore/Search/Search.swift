@@ -69,9 +69,8 @@ public struct Search: Sendable {
     let count = try Search.count(sizes, of: total)
     try Schedule.check(keeps, of: count, keep: keep)
     guard taken >= 0, taken <= keeps.count else { throw .badTaken(taken, steps: keeps.count) }
-    try damping.check(method, steps: keeps.count)
     self.method = method
-    self.damping = damping.completed(by: method.rule, steps: keeps.count)
+    self.damping = try damping.checked(method, steps: keeps.count)
     self.sizes = sizes
     self.total = count
     self.seed = seed

@@ -247,7 +247,7 @@ def test_divergence_is_noted(
     figure_of: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert figure_of("--learning-rate", "1e30", "--methods", "dense", "--seeds", "5") == 0
-    assert "\nnote: training diverged: seed 5, dense\n" in capsys.readouterr().out
+    assert "\nnote: training diverged: seed 5: dense\n" in capsys.readouterr().out
 
 
 def test_a_figure_without_matplotlib(

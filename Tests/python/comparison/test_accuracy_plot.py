@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from swiftforce.comparison.plots import accuracy_against_sparsity
+from swiftforce.comparison.plots import against_sparsity
 from swiftforce.experiments import compared_methods
 from swiftforce.show import plots
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 PNG = b"\x89PNG\r\n\x1a\n"
 ACCURACY = {
-    "dense": {0.0: [0.9, 0.91]},
-    "force": {0.9: [0.85, 0.86], 0.0: [0.88, 0.87], 0.995: [0.7, 0.6]},
-    "a & <b>": {0.0: [0.1], 0.9: [0.1]},
+    "dense": {0.0: [90, 91]},
+    "force": {0.9: [85, 86], 0.0: [88, 87], 0.995: [70, 60]},
+    "a & <b>": {0.0: [10], 0.9: [10]},
 }
 
 
 def draw(path: Path | str) -> None:
-    plots.save(accuracy_against_sparsity(ACCURACY, title="A title", chance=0.25), path)
+    plots.save(against_sparsity(ACCURACY, title="A title", label="accuracy, %", chance=25), path)
 
 
 @pytest.mark.slow
@@ -52,7 +52,7 @@ def test_what_the_picture_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def drawn(accuracy: dict = ACCURACY, **more: object) -> Axes:
     """The axes of a picture that is not written to a file."""
-    return accuracy_against_sparsity(accuracy, title="A title", **more).axes[0]
+    return against_sparsity(accuracy, title="A title", **more).axes[0]
 
 
 def test_lines_are_means_and_bands_reach_from_least_to_most() -> None:
@@ -69,7 +69,7 @@ def test_lines_are_means_and_bands_reach_from_least_to_most() -> None:
 
 def test_chance_is_drawn_where_it_is_known() -> None:
     pytest.importorskip("matplotlib")
-    line = drawn(chance=0.25).get_lines()[-1]
+    line = drawn(chance=25).get_lines()[-1]
     assert (line.get_label(), list(line.get_ydata())) == ("chance", [25, 25])
 
 
@@ -80,9 +80,16 @@ def test_every_method_has_a_look_of_its_own() -> None:
     assert len({look.marker for look in looks}) == len(looks)
 
 
+def test_words_after_a_method_change_the_line_alone() -> None:
+    plain, shuffled = plots.style("force"), plots.style("force shuffled")
+    assert (shuffled.color, shuffled.label, shuffled.line) == (plain.color, "FORCE shuffled", "--")
+    assert plots.style("force momentum=0.5").line == ":" != plain.line
+    assert plots.style("my method") == plots.Style("my method")
+
+
 def test_at_a_single_sparsity_the_spread_is_a_bar() -> None:
     pytest.importorskip("matplotlib")
-    axes = drawn({"snip": {0.9: [0.5, 0.7]}})
+    axes = drawn({"snip": {0.9: [50, 70]}})
     (bar,) = axes.collections[0].get_segments()
     np.testing.assert_allclose(bar, [[0.1, 50], [0.1, 70]])
     low, high = sorted(axes.get_xlim())
@@ -91,7 +98,7 @@ def test_at_a_single_sparsity_the_spread_is_a_bar() -> None:
 
 def test_only_the_dense_network() -> None:
     pytest.importorskip("matplotlib")
-    (line,) = drawn({"dense": {0.0: [0.9]}}).get_lines()
+    (line,) = drawn({"dense": {0.0: [90]}}).get_lines()
     assert list(line.get_ydata()) == [90, 90]
 
 

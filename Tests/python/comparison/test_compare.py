@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import warnings
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from swiftforce.errors import (
     SeedError,
     SparsityError,
     UnknownNameError,
+    UnsupportedTypeError,
 )
 
 WHAT = {"methods": ["dense", "force", "snip"], "sparsities": [0.9, 0.5], "seeds": [3, 1]}
@@ -64,6 +66,9 @@ def test_what_is_given_twice_is_done_once() -> None:
         ({"sparsities": [], "methods": ["snip"]}, UnknownNameError, "nothing to compare"),
         ({"seeds": []}, UnknownNameError, "nothing to compare"),
         ({"sparsities": [1.0]}, SparsityError, "1.0"),
+        ({"sparsities": 0.9}, UnsupportedTypeError, "sparsities must be a list, not 0.9"),
+        ({"seeds": 3}, UnsupportedTypeError, "seeds must be a list, not 3"),
+        ({"sparsities": "0.9"}, UnsupportedTypeError, "sparsities must be a list"),
         ({"seeds": [-1]}, SeedError, "-1"),
         ({"settings": {"seed": 1}}, MeasuresError, "settings: 'seed' cannot be the name"),
         ({"settings": {"a": object()}}, MeasuresError, "settings: a is <object"),
@@ -135,7 +140,9 @@ def test_settings_tell_comparisons_in_one_file_apart(path: Path) -> None:
     assert (read.trials, read.methods) == (second.trials, second.methods)
     with pytest.raises(RunsFileError, match=r"holds no results with epochs 3"):
         sf.Comparison.read_csv(path, {"epochs": 3})
-    with pytest.raises(RunsFileError, match=r"has other settings: its columns are epochs, "):
+    with pytest.raises(
+        RunsFileError, match=r"has other settings: epochs, and this comparison has network"
+    ):
         compare(path=path, settings={"network": "vgg"})
     with pytest.raises(RunsFileError, match=r"has other settings"):
         compare(path=path)
@@ -158,9 +165,66 @@ def test_a_place_without_folder_is_refused_before_the_first_trial(tmp_path: Path
         ({"epochs": 1}, "'epochs' cannot be the name of a column"),
         ({"": 1}, "'' cannot be the name"),
         ({1: 1}, "1 cannot be the name"),
+        ({"a\nb": 1}, r"'a\\nb' cannot be the name"),
+        ({"a\ud800": 1}, "cannot be the name"),
         ({"a": 1, "b": object()}, r"b is <object .*, which a row cannot hold"),
     ],
 )
+def test_the_order_of_settings_does_not_matter_and_their_values_do(path: Path) -> None:
+    settings = {"lr": 0.1 + 0.2, "nan": float("nan"), "none": None, "list": (1, np.float32(2))}
+    first = compare(path=path, settings=settings)
+    turned = dict(reversed(settings.items()))
+    for again in (compare(path=path, settings=turned), sf.Comparison.read_csv(path, turned)):
+        assert again.is_complete
+        assert again.values("accuracy", "force", 0.9) == first.values("accuracy", "force", 0.9)
+    assert len(results_file.read(path)) == 10
+    compare(path=path, settings={**settings, "none": True}, methods=["dense"])
+    assert not compare(path=path, settings={**settings, "none": 1}, seconds=0).rows
+    with pytest.raises(RunsFileError, match=r"several settings: choose by \['none'\]"):
+        sf.Comparison.read_csv(path)
+
+
+def test_of_rows_of_one_trial_the_last_counts(path: Path) -> None:
+    found = compare(path=path)
+    for row in found.rows:
+        results_file.append(path, {**row, "accuracy": 0.25})
+    for again in (compare(path=path), sf.Comparison.read_csv(path)):
+        assert again.is_complete
+        assert again.values("accuracy", "force", 0.9) == [0.25, 0.25]
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_first_trial(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare(path=path, methods=["dense"])
+    path.chmod(0o400)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # as for others than root
+
+    def never(trial: Trial) -> dict[str, object]:
+        raise AssertionError(trial)
+
+    if os.geteuid():
+        with pytest.raises(PermissionError):
+            compare(never, path=path)
+    with pytest.raises(PermissionError, match="nothing can be written in the folder"):
+        compare(never, path=path.with_name("other.csv"))
+    with pytest.raises(IsADirectoryError):
+        compare(never, path=path.parent)
+    assert len(compare(never, path=path, seconds=0).rows) == 2
+
+
+def test_an_error_says_in_which_trial(path: Path) -> None:
+    def fails(trial: Trial) -> dict[str, object]:
+        if trial.method == "snip":
+            raise ValueError("mine")
+        return run(trial)
+
+    with pytest.raises(ValueError, match="mine") as caught:
+        compare(fails, path=path)
+    assert caught.value.__notes__ == ["in the trial of seed 3: snip 0.9"]
+    assert len(results_file.read(path)) == 2
+
+
 def test_what_no_row_can_hold(returned: object, text: str, path: Path) -> None:
     with pytest.raises(MeasuresError, match=text):
         compare(lambda trial: returned, path=path, settings={"epochs": 2})
@@ -172,7 +236,7 @@ def test_trials_that_measure_something_else_are_refused(path: Path) -> None:
         return {"accuracy": 1.0} if trial.method == "dense" else {"loss": 1.0}
 
     for more in ({}, {"path": path}):
-        with pytest.raises(MeasuresError, match=r"seed 3: force 0.9 .*loss.*first .*accuracy"):
+        with pytest.raises(MeasuresError, match=r"seed 3: force 0.9 .*: accuracy, loss is in one"):
             compare(uneven, **more)
 
 

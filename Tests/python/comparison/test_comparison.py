@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import swiftforce as sf
 from swiftforce.comparison import Trial
-from swiftforce.errors import RunsFileError, UnknownNameError
+from swiftforce.errors import HyperparameterError, RunsFileError, UnknownNameError
 
 BASE = {"dense": 0.9, "force": 0.8, "my_method & co": 0.6}
 
@@ -58,6 +58,31 @@ def test_the_table_of_what_is_not_finished() -> None:
         nothing.to_csv("never.csv")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_shown(value: float) -> None:
+    found = sf.compare(
+        lambda trial: {"note": "text", "accuracy": value if trial.seed else 0.5},
+        methods=["snip"],
+        sparsities=[0.9],
+        seeds=[0, 1],
+        progress=False,
+    )
+    for spread in ("std", "range", "none"):
+        assert str(value) in found.table(spread=spread).rows[1][1]
+    assert str(found).startswith("accuracy: mean over seeds\n")
+
+
+def test_only_the_dense_network_has_one_column() -> None:
+    found = compared(methods=["dense"], sparsities=[])
+    assert found.table(decimals=2, spread="none").rows == (("method", "0 %"), ("dense", "0.92"))
+
+
+def test_nothing_to_draw() -> None:
+    pytest.importorskip("matplotlib")
+    with pytest.raises(UnknownNameError, match="no trial has measured accuracy"):
+        replace(compared(), rows=()).plot()
+
+
 def test_what_a_trial_has_not_is_left_out() -> None:
     table = compared().table("loss", decimals=1)
     assert table.rows[1:3] == (("dense", "-", "-"), ("FORCE", "1.5 ± 0.0", "1.5 ± 0.0"))
@@ -68,11 +93,14 @@ def test_what_a_trial_has_not_is_left_out() -> None:
     [
         ({"measure": "los"}, "there is no measure 'los'; there are: accuracy, loss, note"),
         ({"measure": "note"}, "note is no number: dense has 'text'"),
+        ({"decimals": -1}, "decimals must be at least 0, not -1"),
+        ({"decimals": 1.5}, "decimals"),
+        ({"scale": "100"}, "scale must be a number, such as 100 for percent, not '100'"),
         ({"spread": "iqr"}, "there is no spread 'iqr'; there are: std, range, none"),
     ],
 )
 def test_tables_that_cannot_be(options: dict, text: str) -> None:
-    with pytest.raises(UnknownNameError, match=text):
+    with pytest.raises((UnknownNameError, HyperparameterError), match=text):
         compared().table(**options)
 
 
@@ -128,6 +156,8 @@ def test_the_file_of_a_comparison_goes_on(tmp_path: Path) -> None:
     found = compared(seeds=[3])
     found.to_csv(tmp_path / "a.csv")
     assert sf.Comparison.read_csv(tmp_path / "a.csv").rows == found.rows
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        sf.Comparison.read_csv(tmp_path / "b.csv")
     more = compared(path=tmp_path / "a.csv")
     assert more.rows[:5] == found.rows
     assert more.is_complete

@@ -9,7 +9,7 @@ from swiftforce.experiments import compared_methods, demo
 
 def test_what_is_compared_by_default() -> None:
     assert set(demo.METHODS) <= set(compared_methods())
-    assert len(trials_of(demo.METHODS, demo.SPARSITIES, [0])) == 9
+    assert len(trials_of(demo.METHODS, demo.SPARSITIES, [0])) == 11
 
 
 def test_speeds_are_relative_to_the_dense_network() -> None:

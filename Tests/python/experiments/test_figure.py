@@ -44,7 +44,7 @@ def results() -> Comparison:
 
 def test_what_is_compared_by_default() -> None:
     trials = trials_of(figure.METHODS, figure.SPARSITIES, figure.SEEDS)
-    assert len(trials) == 3 * (1 + 5 * 5)
+    assert len(trials) == 3 * (1 + 5 * 6)
     assert [trial.sparsity for trial in trials][1:6] == [0.99] * 5
     assert set(figure.METHODS) <= set(variants.compared_methods())
 
@@ -74,7 +74,7 @@ def test_what_the_pictures_are_given(
     assert given["a figure"] == drawn[0]
     assert titles == [
         "Small on Fashion-MNIST, pruned before training\n"
-        "160 images, 1 epoch; mean and range of 2 seeds"
+        "160 images, 1 epoch, scored by target_logit; mean and range of 2 seeds"
     ]
     layers, where, _ = given["layers"]
     assert where == drawn[1]

@@ -16,6 +16,7 @@ from swiftforce.datasets.idx import idx_dataset
 from swiftforce.datasets.images import Dataset
 from swiftforce.experiments import NETWORKS, Settings, compared_methods, perform
 from swiftforce.experiments.runs import find_masks, objective_of
+from swiftforce.nn.paths import unreachable_classes
 
 TRIAL = Trial("force", 0.8, 4)
 
@@ -73,7 +74,7 @@ def test_a_result_is_what_the_steps_by_hand_give(
         "objective": objective,
         "keep": 80,
         "effective": effective.effective,
-        "empty_classes": result["empty_classes"],
+        "empty_classes": len(unreachable_classes(net.layers, (16,), pruning.masks)),
         "empty_layers": [],
         "churn": last.revived / 80,
         "density": {layer.name: layer.density for layer in pruning.layers},

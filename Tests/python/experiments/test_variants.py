@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from swiftforce.errors import UnknownNameError
+from swiftforce.errors import HyperparameterError, UnknownNameError
 from swiftforce.experiments import Variant, compared_methods
 from swiftforce.inputs import methods
 
@@ -18,6 +18,8 @@ from swiftforce.inputs import methods
         ("force removed_factor=0.25 shuffled", Variant("force", {"removed_factor": 0.25}, True)),
         ("snip shuffled", Variant("snip", shuffled=True)),
         ("erk_random", Variant("erk_random")),
+        ("force nested_from=30", Variant("force", {"nested_from": 30})),
+        ("force  momentum=0.12345678", Variant("force", {"momentum": 0.12345678})),
     ],
 )
 def test_a_name_says_all(text: str, variant: Variant) -> None:
@@ -42,8 +44,17 @@ def test_every_method_has_a_name(name: str) -> None:
         ("dense shuffled", "dense has no settings"),
         ("erk_random momentum=0.5", "erk_random has no settings"),
         ("", "there is no method ''"),
+        ("force momentum=2", "momentum must be in"),
+        ("force momentum=nan", "momentum must be in"),
+        ("snip momentum=0.5", "momentum must be 0 for a method of one step"),
+        ("iterative_snip nested_from=0.5", "nested_from must be left out"),
     ],
 )
 def test_names_that_are_wrong(text: str, error: str) -> None:
-    with pytest.raises(UnknownNameError, match=error):
+    with pytest.raises((UnknownNameError, HyperparameterError), match=error):
         Variant.parse(text)
+
+
+def test_the_order_of_the_settings_does_not_matter() -> None:
+    first = Variant.parse("force removed_factor=0.5 momentum=0.5")
+    assert str(first) == "force momentum=0.5 removed_factor=0.5"

@@ -13,6 +13,7 @@ import swiftforce as sf
 from damped import DAMPINGS, STEPS, both, finished
 from oracle import assert_same_masks
 from steps import assert_same_step
+from swiftforce import _core
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 
@@ -84,6 +85,23 @@ def test_a_share_of_the_steps(share: float, steps: int, step: int) -> None:
     search = sf.MaskSearch(weights, keep=3, steps=steps, nested_from=share)
     assert search._damping.nested_from == step
     assert sf.MaskSearch(weights, keep=3, steps=steps, nested_from=np.float32(share))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 7, 60])
+def test_the_core_and_python_agree_from_which_step_a_method_is_nested(
+    steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, gradients = both()
+
+    def result() -> sf.Pruning[Any]:
+        search = sf.MaskSearch(weights, method="force_nested", keep=40, steps=steps)
+        return finished(search, gradients).result()
+
+    expected = result()
+    assert expected.damping.nested_from == min(steps, round(steps / 2) + 1)
+    create = _core.search_create
+    monkeypatch.setattr(_core, "search_create", lambda *given: create(*given[:-1], 0))
+    assert result().history == expected.history
 
 
 @pytest.mark.parametrize("share", [Fraction(1, 2), np.longdouble(0.5), np.float16(0.5), 0.5])

@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 
 import swiftforce
-from swiftforce.adapters import listed
 from swiftforce.cli.input_files import check_format, open_checkpoint
 from swiftforce.cli.prune import add_weights
-from swiftforce.errors import CheckpointError, UnsupportedTypeError, WeightsDifferError, printable
+from swiftforce.errors import CheckpointError, UnsupportedTypeError, printable
 from swiftforce.files import (
     PRUNABLE_DTYPES,
     Checkpoint,
@@ -30,8 +29,8 @@ from swiftforce.files import (
     is_same_file,
     open_regular,
 )
-from swiftforce.inputs import MASKS, Array, Tensors
-from swiftforce.result import joined
+from swiftforce.inputs import Array
+from swiftforce.result import masks_by_name
 from swiftforce.show import WorkProgress
 
 #: Types in which zero bits are the number zero. For quantised integers that depends on their scale.
@@ -75,12 +74,9 @@ def _apply(options: argparse.Namespace) -> None:
     checkpoint = open_checkpoint(options.weights)
     targets = _targets(checkpoint, options.output, options.masks)
     pruning = swiftforce.load(options.masks)
-    arrays = Tensors(pruning.masks, "masks", MASKS).arrays
-    masks = joined(
-        {layer.name: mask for layer, mask in zip(pruning.layers, arrays, strict=True)},
-        {name: tensor.shape for name, tensor in checkpoint.tensors.items()},
-    )
-    _check(masks, checkpoint, options.masks)
+    shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
+    masks = masks_by_name(pruning, shapes, str(options.masks))
+    _check_types(masks, checkpoint)
     work = WorkProgress(sum(file.stat().st_size for file in checkpoint.files), unit="B")
     with work:
         if len(targets) == 1:
@@ -135,31 +131,18 @@ def _targets(checkpoint: Checkpoint, output: Path, masks: Path) -> dict[Path, Pa
     return targets
 
 
-def _check(masks: Masks, checkpoint: Checkpoint, path: Path) -> None:
-    """Refuse masks that do not fit the tensors.
+def _check_types(masks: Masks, checkpoint: Checkpoint) -> None:
+    """Refuse masks of tensors of a type whose zero is not known.
 
     Raises
     ------
-    WeightsDifferError
-        If a tensor is missing or has another shape; the message lists the differences.
     UnsupportedTypeError
-        If a tensor has a type whose zero is not known.
     """
-    tensors = checkpoint.tensors
-    differences = []
-    if missing := [name for name in masks if name not in tensors]:
-        differences.append(f"{listed(missing)} missing")
-    differences += [
-        f"{name!r} has shape {tensors[name].shape}, not {mask.shape}"
-        for name, mask in masks.items()
-        if name in tensors and tensors[name].shape != mask.shape
-    ]
-    if differences:
-        raise WeightsDifferError(f"{path} holds masks of other weights: {'; '.join(differences)}")
     for name in masks:
-        if tensors[name].dtype not in _ZEROS:
+        dtype = checkpoint.tensors[name].dtype
+        if dtype not in _ZEROS:
             raise UnsupportedTypeError(
-                f"{name!r} has type {tensors[name].dtype}, whose zero is not known: convert it to "
+                f"{name!r} has type {dtype}, whose zero is not known: convert it to "
                 f"one of {', '.join(_ZEROS)}"
             )
 

@@ -66,7 +66,7 @@ def _add_figure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "The result of each run is appended to a file, so that the same command continues after "
         "an interruption. At the end a table is printed, and pictures are drawn beside the file.",
         epilog="example: swiftforce figure --network resnet20 --epochs 4 --hours 8 "
-        "--methods dense force 'force nested_from=0.5' 'force shuffled'",
+        "--methods dense force 'force momentum=0.5' 'force shuffled'",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.set_defaults(command=_figure, draw_only=False)
@@ -278,7 +278,8 @@ def _show_figure(results: Comparison, settings: Settings, path: Path) -> None:
     )
     for row in results.rows:
         if row["diverged"]:
-            print(f"\nnote: training diverged: seed {row['seed']}, {row['method']}")
+            trial = Trial(row["method"], row["sparsity"], row["seed"])
+            print(f"\nnote: training diverged: {trial}")
     print()
     if not plots.can_plot():
         print(_NO_PICTURES)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swiftforce.comparison import results_file
-from swiftforce.comparison.plots import accuracy_against_sparsity
-from swiftforce.comparison.table import ComparisonTable, cell, check_spread
+from swiftforce.comparison.plots import against_sparsity
+from swiftforce.comparison.table import ComparisonTable, cell, check_form
 from swiftforce.comparison.trials import DENSE, Trial, checked_plan, trials_of
-from swiftforce.errors import RunsFileError, UnknownNameError
+from swiftforce.errors import RunsFileError, SwiftForceError, UnknownNameError
 from swiftforce.files import atomic_write
 from swiftforce.show import plots
 
@@ -67,14 +68,27 @@ class Comparison:
         OSError
         """
         wanted = dict(settings or {})
-        rows = [row for row in results_file.read(path) if wanted.items() <= _plain(row).items()]
+        if not Path(path).exists():
+            raise FileNotFoundError(f"there is no file {os.fspath(path)!r}")
+        stored = results_file.read(path)
+        rows = with_settings(stored, wanted)
         if not rows:
             asked = "".join(f" with {name} {value!r}" for name, value in wanted.items())
             raise RunsFileError(f"{os.fspath(path)!r} holds no results{asked}")
-        found = [Trial(row["method"], row["sparsity"], row["seed"]) for row in rows]
-        pruned = [each.sparsity for each in found if not each.is_dense]
-        methods, seeds = [each.method for each in found], [each.seed for each in found]
-        return cls(tuple(rows), *checked_plan(methods, pruned, seeds))
+        kinds = {repr(settings_of(row)): settings_of(row) for row in rows.values()}
+        if len(kinds) > 1:
+            first, second, *_ = kinds.values()
+            differ = [name for name in first if first[name] != second[name]]
+            raise RunsFileError(
+                f"{os.fspath(path)!r} holds results of several settings: choose by {differ}, such "
+                f"as settings={{{differ[0]!r}: {first[differ[0]]!r}}}"
+            )
+        pruned = [trial.sparsity for trial in rows if not trial.is_dense]
+        try:
+            plan = checked_plan([t.method for t in rows], pruned, [t.seed for t in rows])
+        except SwiftForceError as error:
+            raise RunsFileError(f"{os.fspath(path)!r} is damaged: {error}") from None
+        return cls(tuple(rows.values()), *plan)
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -82,6 +96,18 @@ class Comparison:
         names = list(self.rows[0]) if self.rows else []
         first = names.index("seed") + 1 if names else 0
         return tuple(name for name in names[first:] if name not in NOTES)
+
+    @property
+    def _first_number(self) -> str:
+        """The first measure that is a number in some row; empty if there is none."""
+        return next(
+            (
+                name
+                for name in self.measures
+                if any(isinstance(row[name], (int, float)) for row in self.rows)
+            ),
+            "",
+        )
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -96,7 +122,11 @@ class Comparison:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Each warning of each trial, with the trial before it."""
-        return tuple(f"{trial_of(row)}: {text}" for row in self.rows for text in row["warnings"])
+        return tuple(
+            f"{Trial(row['method'], row['sparsity'], row['seed'])}: {text}"
+            for row in self.rows
+            for text in row.get("warnings", ())
+        )
 
     def values(self, measure: str, method: str, sparsity: float) -> list[float]:
         """The values of a measure, by seed; those that a trial left out are missing.
@@ -107,17 +137,22 @@ class Comparison:
         sparsity : float
             For the dense network, any.
 
+        Returns
+        -------
+        list of float
+            Empty if no trial of these is done.
+
         Raises
         ------
         UnknownNameError
             If there is no such measure, or a value of it is no number.
         """
-        if self.rows and measure not in self.measures:
+        if self.rows and measure and measure not in self.measures:
             raise UnknownNameError(
                 f"there is no measure {measure!r}; there are: {', '.join(self.measures)}"
             )
         chosen = [
-            row[measure]
+            row.get(measure)
             for row in self.rows
             if row["method"] == method and (method == DENSE or row["sparsity"] == sparsity)
         ]
@@ -139,7 +174,7 @@ class Comparison:
         Parameters
         ----------
         measure : str, optional
-            By default the first.
+            By default the first that is a number.
         scale : float
             Factor of all values: 100 for percent.
         decimals : int
@@ -156,10 +191,13 @@ class Comparison:
         Raises
         ------
         UnknownNameError
+            If there is no such measure or spread, or a value is no number.
+        HyperparameterError
+            If `scale` is no number, or `decimals` is negative.
         """
-        check_spread(spread)
-        name = measure if measure is not None else next(iter(self.measures), "")
-        shares = sorted(self.sparsities)
+        check_form(spread, scale, decimals)
+        name = self._first_number if measure is None else measure
+        shares = sorted(self.sparsities) or [0.0]
         seeds = len(self.seeds)
         rows = [("method", *(f"{100 * share:.6g} %" for share in shares))]
         for method in self.methods:
@@ -174,15 +212,17 @@ class Comparison:
         self,
         measure: str = "accuracy",
         *,
+        scale: float = 100.0,
         title: str = "",
         chance: float | None = None,
     ) -> Figure:
-        """Draw a measure in percent against sparsity: means, and bands from least to greatest.
+        """Draw a measure against sparsity: means, and bands from least to greatest.
 
         Parameters
         ----------
         measure : str
-            Values in [0, 1].
+        scale : float
+            Factor of all values; with 100, as by default, they are percent.
         title : str
         chance : float, optional
             Value of guessing, drawn as a dotted line.
@@ -192,6 +232,7 @@ class Comparison:
         ImportError
             If matplotlib is not installed.
         UnknownNameError
+            If there is no such measure, or no trial has it.
         """
         spreads = {
             method: {
@@ -201,8 +242,18 @@ class Comparison:
             }
             for method in self.methods
         }
-        drawn = {method: spread for method, spread in spreads.items() if spread}
-        return accuracy_against_sparsity(drawn, title=title, label=measure, chance=chance)
+        if DENSE in self.methods:
+            spreads[DENSE] = {0.0: self.values(measure, DENSE, 0.0)}
+        drawn = {method: spread for method, spread in spreads.items() if any(spread.values())}
+        if not drawn:
+            raise UnknownNameError(f"no trial has measured {measure}: there is nothing to draw")
+        label = f"{measure}, %" if scale == 100 else measure
+        scaled = {
+            method: {share: [scale * value for value in values] for share, values in spread.items()}
+            for method, spread in drawn.items()
+        }
+        line = None if chance is None else scale * chance
+        return against_sparsity(scaled, title=title, label=label, chance=line)
 
     def to_pandas(self) -> DataFrame:
         """The rows as a table of pandas, tidy: one trial a row, one variable a column.
@@ -240,10 +291,10 @@ class Comparison:
     def __str__(self) -> str:
         """The table of the first measure, what is missing, and how many trials warned."""
         total, done = len(self.trials), len(self.rows)
-        lines = [f"{next(iter(self.measures), 'no results')}: mean over seeds", str(self.table())]
+        lines = [f"{self._first_number or 'no results'}: mean over seeds", str(self.table())]
         if done < total:
             lines.append(f"{total - done} of {total} trials are missing")
-        warned = sum(bool(row["warnings"]) for row in self.rows)
+        warned = sum(bool(row.get("warnings")) for row in self.rows)
         if warned:
             lines.append(f"{warned} of {done} trials warned: see .warnings")
         return "\n".join(lines)
@@ -254,11 +305,21 @@ class Comparison:
         return f"<p>{heading}</p>{self.table()._repr_html_()}"
 
 
-def trial_of(row: Mapping[str, Any]) -> Trial:
-    """The trial that a row is of."""
-    return Trial(row["method"], row["sparsity"], row["seed"])
+def settings_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a row: the columns before those of the trial."""
+    names = list(row)
+    return {name: row[name] for name in names[: names.index("method")]}
 
 
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a row that can be looked up in a set."""
-    return {name: value for name, value in row.items() if not isinstance(value, (list, dict))}
+def with_settings(
+    rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]
+) -> dict[Trial, dict[str, Any]]:
+    """Rows with these settings, by trial: of several rows of one, the last."""
+    wanted = results_file.plain_value(dict(settings))
+    return {
+        Trial(row["method"], row["sparsity"], row["seed"]): dict(row)
+        for row in rows
+        if all(
+            name in row and results_file.is_same(row[name], value) for name, value in wanted.items()
+        )
+    }

@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from swiftforce.errors import RunsFileError
-from swiftforce.files import open_regular
+from swiftforce.files import check_folder, open_regular
 
 #: A line of the file: values by column.
 Row = Mapping[str, Any]
 
 #: The columns that a trial is known by, and the types of their values.
 TRIAL: dict[str, tuple[type, ...]] = {"method": (str,), "sparsity": (float, int), "seed": (int,)}
+#: Those that follow the measures.
+_NOTES: dict[str, tuple[type, ...]] = {"warnings": (list,), "seconds": (float, int)}
 
 
 def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -43,6 +45,23 @@ def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     return _rows(content, target)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse a file that rows cannot be added to, before there is one.
+
+    Raises
+    ------
+    OSError
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {str(target.parent)!r} for the results")
+    if target.exists():
+        with target.open("ab"):
+            pass
+    else:
+        check_folder(target.parent)
 
 
 def append(path: str | os.PathLike[str], row: Row) -> None:
@@ -81,6 +100,13 @@ def text_of(rows: Sequence[Row]) -> bytes:
     return b"".join([_line(rows[0]), *lines])
 
 
+def is_same(first: Any, second: Any) -> bool:  # noqa: ANN401 - of any type
+    """Whether two values of a cell are the same: NaN is NaN, and True is not 1."""
+    return json.dumps(first) == json.dumps(second) or (
+        first == second and isinstance(first, bool) is isinstance(second, bool)
+    )
+
+
 def plain_value(value: Any) -> Any:  # noqa: ANN401 - of any type
     """A value as it comes back from a file: numbers of numpy and torch are Python's.
 
@@ -108,6 +134,8 @@ def _cell(value: Any) -> str:  # noqa: ANN401 - of any type
 
 
 def _value(cell: str) -> Any:  # noqa: ANN401 - of any type
+    if not cell:  # what other programs write for a null
+        return None
     try:
         return json.loads(cell)
     except (ValueError, RecursionError):
@@ -127,13 +155,16 @@ def _complete_length(content: bytes) -> int:
 
 def _columns(content: bytes, path: Path) -> list[str]:
     """The names of the columns; none if the file is empty."""
-    heading = content[: content.find(b"\n") + 1].decode(errors="replace")
+    # A program for tables may have put a mark of the encoding before it.
+    heading = content[: content.find(b"\n") + 1].decode("utf-8-sig", errors="replace")
     columns = next(csv.reader([heading]), [])
     if content and not set(TRIAL) <= set(columns):
-        raise RunsFileError(
-            f"{str(path)!r} is not a file of runs: it has no columns "
-            f"{', '.join(TRIAL)}; give another path"
-        )
+        reason = f"it has no columns {', '.join(TRIAL)}; give another path"
+        if ";" in heading:
+            reason = "its cells are separated by semicolons; save it with commas"
+        raise RunsFileError(f"{str(path)!r} is not a file of runs: {reason}")
+    if len(set(columns)) < len(columns):
+        raise RunsFileError(f"{str(path)!r} has two columns of one name: {', '.join(columns)}")
     return columns
 
 
@@ -141,13 +172,15 @@ def _rows(content: bytes, path: Path) -> list[dict[str, Any]]:
     columns = _columns(content, path)
     text = content[: _complete_length(content)].decode(errors="replace")
     lines = csv.reader(io.StringIO(text, newline=""))
-    next(lines, None)
-    rows = []
+    # A cell of what each of many steps did is long. The limit is one of the whole process.
+    limit = csv.field_size_limit(max(len(text), 1))
     try:
-        for cells in lines:
-            rows.append(_row(columns, cells))
+        next(lines, None)
+        rows = [_row(columns, cells) for cells in lines if cells]
     except (ValueError, csv.Error) as error:
         raise RunsFileError(f"{str(path)!r}, line {lines.line_num}: {error}") from None
+    finally:
+        csv.field_size_limit(limit)
     return rows
 
 
@@ -155,7 +188,7 @@ def _row(columns: list[str], cells: list[str]) -> dict[str, Any]:
     if len(cells) != len(columns):
         raise ValueError(f"{len(cells)} cells where there are {len(columns)} columns")
     row = dict(zip(columns, map(_value, cells), strict=True))
-    for name, types in TRIAL.items():
-        if type(row[name]) not in types:
-            raise ValueError(f"the {name} is {row[name]!r}")
+    for name, types in {**TRIAL, **_NOTES}.items():
+        if name in row and type(row[name]) not in types:
+            raise ValueError(f"{name} is {row[name]!r}")
     return row

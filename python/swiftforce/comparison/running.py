@@ -7,11 +7,15 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from swiftforce.comparison import results_file
-from swiftforce.comparison.comparison import NOTES, Comparison, trial_of
+from swiftforce.comparison.comparison import (
+    NOTES,
+    Comparison,
+    settings_of,
+    with_settings,
+)
 from swiftforce.comparison.trials import Trial, checked_plan, trials_of
 from swiftforce.errors import MeasuresError, RunsFileError, SwiftForceWarning
 from swiftforce.show import WorkProgress
@@ -46,12 +50,13 @@ def compare(
         Shares of weights to remove, each in [0, 1), in the order of the trials: the most telling
         ones first, so that an unfinished comparison is of use.
     seeds : sequence of int
+        Each is a trial of its own, in 0 ... 2**64 - 1.
     path : path, optional
         A CSV file to which the row of each trial is added as it ends. Trials that it already has
         with these settings are not done again. By default the results are in memory alone.
     settings : mapping of str to value, optional
         What else the results depend on, such as the network and the number of epochs: columns of
-        each row. A file can hold comparisons of several settings.
+        each row. A file can hold comparisons of several settings that measure the same.
     seconds : float
         No trial starts after this many seconds; 0 reads the file and does none.
     progress : bool
@@ -72,10 +77,12 @@ def compare(
     RunsFileError
         If the file has other columns, or is none of a comparison.
     OSError
+        If the file cannot be read or written.
 
-    Warns
+    Notes
     -----
-    Warnings of swiftforce during a trial are in its row, in the column ``warnings``.
+    Warnings of swiftforce during a trial are in its row, in the column ``warnings``. What `run`
+    raises ends the comparison; the trials before it are in the file.
 
     Examples
     --------
@@ -96,12 +103,18 @@ def compare(
     fixed = _checked(dict(settings or {}), "settings")
     done = {} if path is None else _finished(path, fixed, trials)
     missing = [trial for trial in trials if trial not in done]
+    if path is not None and missing and seconds > 0:
+        results_file.check_writable(path)
     with WorkProgress(len(missing), shown=None if progress else False) as work:
         for trial in missing:
             if time.monotonic() - start >= seconds:
                 break
             work.begin(str(trial))
-            row = _ordered(_row(run, trial, fixed), trial, done)
+            try:
+                row = _ordered(_row(run, trial, fixed), trial, done)
+            except Exception as error:
+                error.add_note(f"in the trial of {trial}")
+                raise
             if path is not None:
                 results_file.append(path, row)
             done[trial] = row
@@ -119,21 +132,16 @@ def _finished(
     ------
     RunsFileError, OSError
     """
-    folder = Path(path).parent
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {str(folder)!r} for the results")
     rows = results_file.read(path)
-    expected = [*settings, *results_file.TRIAL]
     for row in rows[:1]:
-        columns = list(row)
-        if columns[: len(expected)] != expected or columns[-len(NOTES) :] != list(NOTES):
+        found = settings_of(row)
+        if set(found) != set(settings):
             raise RunsFileError(
-                f"{os.fspath(path)!r} has other settings: its columns are {', '.join(columns)}, "
-                f"and those of this comparison begin with {', '.join(expected)}; give another path"
+                f"{os.fspath(path)!r} has other settings: {', '.join(found) or 'none'}, and this "
+                f"comparison has {', '.join(settings) or 'none'}; give another path"
             )
     wanted = set(trials)
-    same = [row for row in rows if all(row[name] == value for name, value in settings.items())]
-    return {trial: row for row in same if (trial := trial_of(row)) in wanted}
+    return {trial: row for trial, row in with_settings(rows, settings).items() if trial in wanted}
 
 
 def _row(run: Callable[[Trial], Mapping[str, Any]], trial: Trial, settings: Row) -> Row:
@@ -144,14 +152,18 @@ def _row(run: Callable[[Trial], Mapping[str, Any]], trial: Trial, settings: Row)
     MeasuresError
     """
     began = time.monotonic()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", SwiftForceWarning)
-        measured = run(trial)
+    ours: list[str] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", SwiftForceWarning)
+            measured = run(trial)
+    finally:
+        for each in caught:
+            if issubclass(each.category, SwiftForceWarning):
+                ours.append(str(each.message))
+            else:
+                warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
     spent = round(time.monotonic() - began, 3)
-    ours = [each for each in caught if issubclass(each.category, SwiftForceWarning)]
-    for other in caught:
-        if other not in ours:
-            warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
     if not isinstance(measured, Mapping) or not measured:
         raise MeasuresError(
             f"{trial}: a trial must return its measures as a mapping of names to values, "
@@ -159,7 +171,7 @@ def _row(run: Callable[[Trial], Mapping[str, Any]], trial: Trial, settings: Row)
         )
     key = dict(zip(results_file.TRIAL, (trial.method, trial.sparsity, trial.seed), strict=True))
     measures = _checked(dict(measured), str(trial), taken=settings)
-    notes = ([str(each.message) for each in ours], spent, __version__)
+    notes = (ours, spent, __version__)
     return {**settings, **key, **measures, **dict(zip(NOTES, notes, strict=True))}
 
 
@@ -172,10 +184,10 @@ def _checked(values: Row, what: str, taken: Mapping[str, Any] | None = None) -> 
     """
     reserved = {*results_file.TRIAL, *NOTES, *(taken or {})}
     for name in values:
-        if not isinstance(name, str) or not name or name in reserved:
+        if not isinstance(name, str) or not (name and name.isprintable()) or name in reserved:
             raise MeasuresError(
-                f"{what}: {name!r} cannot be the name of a column; these are taken: "
-                f"{', '.join(sorted(reserved))}"
+                f"{what}: {name!r} cannot be the name of a column: pass a text of one line, and "
+                f"none of {', '.join(sorted(reserved))}, which are taken"
             )
     checked = {}
     for name, value in values.items():
@@ -198,17 +210,19 @@ def _ordered(row: Row, trial: Trial, done: Mapping[Trial, Row]) -> Row:
         If a trial measured something else than the first.
     """
     first = next(iter(done.values()), row)
-    if set(first) != set(row):
+    if differ := sorted(set(first) ^ set(row)):
         raise MeasuresError(
-            f"{trial} returned {', '.join(row)}, and the first trial {', '.join(first)}: return "
-            "the same names, with None for what a trial has not"
+            f"{trial} measured something else than the trials before it: {', '.join(differ)} is in "
+            "one and not in the other; return the same names, with None for what a trial has not, "
+            "or give another path for a new measure"
         )
     return {name: row[name] for name in first}
 
 
 def _line(trial: Trial, done: Mapping[Trial, Row], total: int) -> str:
     row = done[trial]
-    name = list(row)[list(row).index("seed") + 1]
+    names = list(row)[list(row).index("seed") + 1 :]
+    name = next((one for one in names if isinstance(row[one], (int, float))), names[0])
     value = row[name]
     shown = f"{value:.4g}" if isinstance(value, float) else str(value)
     parts = [f"{trial}: {name} {shown}", f"{len(done)} of {total} trials"]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
-from swiftforce.errors import UnknownNameError
+import numpy as np
+
+from swiftforce.errors import HyperparameterError, UnknownNameError
+from swiftforce.inputs import integer
 from swiftforce.show import tables
 
 #: How the values of several seeds are told besides their mean.
 SPREADS: dict[str, Callable[[Sequence[float], int], str]] = {
-    "std": lambda values, digits: f" ± {statistics.stdev(values):.{digits}f}",
+    "std": lambda values, digits: f" ± {np.std(values, ddof=1):.{digits}f}",
     "range": lambda values, digits: f" ({min(values):.{digits}f} to {max(values):.{digits}f})",
     "none": lambda values, digits: "",
 }
@@ -83,19 +86,23 @@ def cell(values: Sequence[float], seeds: int, *, spread: str, decimals: int) -> 
     """
     if not values:
         return "-"
-    text = f"{statistics.fmean(values):.{decimals}f}"
-    if len(values) > 1:
-        text += SPREADS[spread](values, decimals)
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        text = f"{np.mean(values):.{decimals}f}"
+        if len(values) > 1:
+            text += SPREADS[spread](values, decimals)
     return text if len(values) == seeds else f"{text} [{len(values)}/{seeds} seeds]"
 
 
-def check_spread(spread: str) -> str:
-    """The name of a spread, if it is one.
+def check_form(spread: str, scale: float, decimals: int) -> None:
+    """Refuse a form that tables do not have.
 
     Raises
     ------
-    UnknownNameError
+    UnknownNameError, HyperparameterError
     """
-    if spread not in SPREADS:
+    if not isinstance(spread, str) or spread not in SPREADS:
         raise UnknownNameError(f"there is no spread {spread!r}; there are: {', '.join(SPREADS)}")
-    return spread
+    if isinstance(scale, bool) or not isinstance(scale, Real):
+        raise HyperparameterError(f"scale must be a number, such as 100 for percent, not {scale!r}")
+    if integer(decimals, "decimals", HyperparameterError) < 0:
+        raise HyperparameterError(f"decimals must be at least 0, not {decimals}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from swiftforce.errors import UnknownNameError
+from swiftforce.errors import UnknownNameError, UnsupportedTypeError
 from swiftforce.inputs import check_seed, check_sparsity
 
 #: The method name of the network that is not pruned: one trial for each seed, at no sparsity.
@@ -51,8 +51,13 @@ def checked_plan(
     ------
     UnknownNameError
         If a method is no text, or there are no methods or seeds, or no sparsities for them.
+    UnsupportedTypeError
+        If one of them is no list.
     SparsityError, SeedError
     """
+    for name, given in (("methods", methods), ("sparsities", sparsities), ("seeds", seeds)):
+        if not isinstance(given, Iterable) or (isinstance(given, str) and given is not methods):
+            raise UnsupportedTypeError(f"{name} must be a list, not {given!r}")
     names = [methods] if isinstance(methods, str) else list(methods)
     unnamed = [method for method in names if not (isinstance(method, str) and method)]
     if unnamed or not names:

@@ -20,7 +20,7 @@ from swiftforce.experiments.variants import UNIFORM_RANDOM
 from swiftforce.show import plots
 
 #: What the figure compares by default.
-METHODS = (DENSE, "force", "iterative_snip", "snip", "magnitude", UNIFORM_RANDOM)
+METHODS = (DENSE, "force_nested", "force", "iterative_snip", "snip", "magnitude", UNIFORM_RANDOM)
 SPARSITIES = (0.99, 0.995, 0.98, 0.95, 0.9)
 SEEDS = (0, 1, 2)
 
@@ -79,7 +79,7 @@ def _subtitle(results: Comparison, settings: Settings) -> str:
     spread = f"mean and range of {seeds} seeds" if seeds > 1 else "one seed"
     epochs = f"{settings.epochs} epoch{'s' if settings.epochs > 1 else ''}"
     images = f"{settings.samples:,} images, " if settings.samples else ""
-    return f"{images}{epochs}; {spread}"
+    return f"{images}{epochs}, scored by {settings.loss}; {spread}"
 
 
 def _densities(results: Comparison) -> dict[float, dict[str, list[Mapping[str, float]]]]:

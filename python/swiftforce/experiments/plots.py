@@ -88,6 +88,7 @@ def _layer_panel(
             color=style.color,
             marker=style.marker,
             markersize=4,
+            linestyle=style.line,
             linewidth=1.2,
         )
         shown.setdefault(method, line)

@@ -79,7 +79,9 @@ def erk_random(weights: Mapping[str, Array], *, sparsity: float, seed: int) -> d
         if not full:
             break
         dense |= full
-    kept = {name: max(1, round(factor * ends)) for name, ends in free.items()}
+    kept = {
+        name: min(weights[name].size, max(1, round(factor * ends))) for name, ends in free.items()
+    }
     return _random(weights, {**kept, **{name: weights[name].size for name in dense}}, seed)
 
 

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from swiftforce.comparison import DENSE
 from swiftforce.errors import UnknownNameError
-from swiftforce.inputs import canonical_name, methods
+from swiftforce.inputs import canonical_name, method_name, methods
+from swiftforce.search import MaskSearch
 
 #: Random masks with the same density in every layer. The package's method ``random`` draws from the
 #: weights of all layers together.
@@ -51,30 +54,37 @@ class Variant:
         Raises
         ------
         UnknownNameError
+        HyperparameterError
+            If a setting is out of range, or not for this method.
 
         Examples
         --------
         >>> Variant.parse("FORCE nested_from=0.5").damping
         {'nested_from': 0.5}
         """
-        name, *words = text.split(" ")
-        damping = {}
+        name, *words = text.split() or [""]
+        damping: dict[str, float] = {}
         for word in (word for word in words if word != _SHUFFLED):
             setting, _, value = word.partition("=")
             try:
-                damping[canonical_name("setting", setting, _SETTINGS)] = float(value)
+                key = canonical_name("setting", setting, _SETTINGS)
+                damping[key] = int(value) if value.isdecimal() else float(value)
             except ValueError as error:
                 raise UnknownNameError(
                     f"{word!r} in {text!r} is neither {_SHUFFLED!r} nor a number for "
                     f"{', '.join(_SETTINGS)}: write for example 'force momentum=0.5'"
                 ) from error
         method = canonical_name("method", name, compared_methods())
-        variant = cls(method, damping, _SHUFFLED in words)
-        if method not in methods() and variant != cls(method):
-            raise UnknownNameError(f"{method} has no settings: {text!r}")
+        variant = cls(method, dict(sorted(damping.items())), _SHUFFLED in words)
+        if method not in methods():
+            if variant != cls(method):
+                raise UnknownNameError(f"{method} has no settings: {text!r}")
+        elif damping:
+            # A search refuses what its method does not have, before it begins.
+            MaskSearch(np.ones(2), method=method_name(method), keep=1, **variant.damping)
         return variant
 
     def __str__(self) -> str:
         """The name that gives this variant."""
-        settings = [f"{name}={value:.6g}" for name, value in self.damping.items()]
+        settings = [f"{name}={value!r}" for name, value in self.damping.items()]
         return " ".join([self.method, *settings, *([_SHUFFLED] if self.shuffled else [])])

@@ -24,25 +24,31 @@ from swiftforce.files.formats import (
     packed_masks,
     unpacked_mask,
 )
-from swiftforce.files.headers import TensorInfo
+from swiftforce.files.headers import TensorInfo, bits_of, header_of
+from swiftforce.files.packed import PackedTensor, read_packed, write_packed
 from swiftforce.files.reading import StableFile, open_regular
 
 __all__ = [
     "Checkpoint",
     "PRUNABLE_DTYPES",
     "FileFormat",
+    "PackedTensor",
     "StableFile",
     "TensorInfo",
     "atomic_folder",
     "atomic_write",
+    "bits_of",
     "check_folder",
     "check_output_path",
     "checked_bits",
     "checks",
     "dtype_of",
+    "header_of",
     "is_checkpoint",
     "is_same_file",
     "open_regular",
     "packed_masks",
+    "read_packed",
     "unpacked_mask",
+    "write_packed",
 ]

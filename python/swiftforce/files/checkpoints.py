@@ -70,6 +70,8 @@ class Checkpoint:
     tensors : dict of str to TensorInfo
         Sorted by name, with numbers compared as numbers, so that the order does not depend on how
         a checkpoint is split into files.
+    metadata : dict of str to str
+        What the files say of themselves; what the first one says counts.
 
     Examples
     --------
@@ -88,6 +90,7 @@ class Checkpoint:
     def __init__(self, paths: Sequence[Path]) -> None:
         self.indices = tuple(path for path in paths if path.suffix == ".json")
         self._states: dict[Path, FileState] = {}
+        self.metadata: dict[str, str] = {}
         files: list[Path] = []
         found: dict[str, TensorInfo] = {}
         for path in paths:
@@ -196,12 +199,13 @@ class Checkpoint:
             raise CheckpointError(f"{file} is not a file")
         with stable_file(file, CheckpointError) as source:
             try:
-                tensors = read_header(source)
+                tensors, metadata = read_header(source)
             except ValueError as error:
                 raise CheckpointError(
                     f"{file} is damaged, or no safetensors file: {error}"
                 ) from None
             self._states[file] = source.state
+        self.metadata = {**metadata, **self.metadata}
         return tensors
 
     def _indexed(

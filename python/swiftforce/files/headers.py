@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,45 @@ class TensorInfo:
     stop: int
 
 
-def read_header(file: StableFile) -> dict[str, TensorInfo]:
-    """The tensors of a file, by name.
+def bits_of(dtype: str) -> int:
+    """The bits of an element.
+
+    Raises
+    ------
+    ValueError
+        If there is no such dtype.
+    """
+    if dtype not in _BITS:
+        raise ValueError(f"there is no dtype {shown(dtype)}")
+    return _BITS[dtype]
+
+
+def header_of(
+    tensors: Mapping[str, tuple[str, Sequence[int]]], metadata: Mapping[str, str]
+) -> bytes:
+    """The beginning of a file whose tensors follow in this order: its length and its header.
+
+    Parameters
+    ----------
+    tensors : mapping of str to (str, sequence of int)
+        Dtypes and shapes, by name.
+    metadata : mapping of str to str
+    """
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    place = 0
+    for name, (dtype, shape) in tensors.items():
+        size = math.prod(shape) * bits_of(dtype) // 8
+        offsets = [place, place + size]
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": offsets}
+        place += size
+    text = json.dumps(header, separators=(",", ":"))
+    # The data begin at a multiple of eight bytes.
+    content = text.encode().ljust(-(-len(text.encode()) // LENGTH) * LENGTH)
+    return len(content).to_bytes(LENGTH, "little") + content
+
+
+def read_header(file: StableFile) -> tuple[dict[str, TensorInfo], dict[str, str]]:
+    """The tensors of a file, by name, and its metadata.
 
     Raises
     ------
@@ -72,11 +110,11 @@ def read_header(file: StableFile) -> dict[str, TensorInfo]:
     if length > min(LONGEST, size - LENGTH):
         raise ValueError(f"a header of {length} bytes in a file of {size}")
     header = _parsed(file.read(LENGTH, length).decode())
-    _check_metadata(header.pop("__metadata__", None))
+    metadata = _metadata(header.pop("__metadata__", None))
     data = LENGTH + length
     found = {name: _tensor(name, about, file.path, data) for name, about in header.items()}
     _check_ranges(found, data, size)
-    return found
+    return found, metadata
 
 
 def _parsed(content: str) -> dict[str, Any]:
@@ -104,11 +142,12 @@ def _no_number(name: str) -> None:
     raise ValueError(f"{name} in its header")
 
 
-def _check_metadata(metadata: object) -> None:
+def _metadata(metadata: object) -> dict[str, str]:
     if metadata is None:
-        return
+        return {}
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise ValueError("its metadata are no texts by name")
+    return metadata
 
 
 def _tensor(name: str, about: object, file: Path, data: int) -> TensorInfo:

@@ -8,7 +8,8 @@ searches.
 """
 
 from swiftforce.result.choice import Prunable, scope_of
-from swiftforce.result.masks import apply_masks, check_not_sharded, matching_masks
+from swiftforce.result.masks import apply_masks, check_not_sharded, masks_by_name, matching_masks
+from swiftforce.result.packed_tensors import Unpacked, load_packed, save_packed
 from swiftforce.result.parts import has_parts, joined, part_of, with_lost_parts
 from swiftforce.result.pruning import Pruning, load
 from swiftforce.result.records import (
@@ -39,6 +40,7 @@ __all__ = [
     "PruningRecord",
     "Scope",
     "Step",
+    "Unpacked",
     "apply_masks",
     "check_not_sharded",
     "damping_from",
@@ -46,10 +48,13 @@ __all__ = [
     "joined",
     "layers_of",
     "load",
+    "load_packed",
+    "masks_by_name",
     "masks_of",
     "matching_masks",
     "packed_steps",
     "part_of",
+    "save_packed",
     "scope_of",
     "step_of",
     "unpacked_steps",

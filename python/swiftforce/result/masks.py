@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from swiftforce.adapters import listed
 from swiftforce.errors import (
     OverlapError,
     StructureError,
@@ -26,7 +28,7 @@ from swiftforce.inputs import (
     write_whole,
 )
 from swiftforce.result.parts import joined
-from swiftforce.result.records import PruningRecord
+from swiftforce.result.records import PruningRecord, masks_of
 
 
 def apply_masks(
@@ -127,6 +129,40 @@ def matching_masks(
             f"the masks of {masks.method} do not fit the weights: {'; '.join(problems)}"
         )
     return tuple(found[name] for name in tensors.names)
+
+
+def masks_by_name(
+    masks: PruningRecord[Any] | Arrays, shapes: Mapping[str, tuple[int, ...]], source: str
+) -> dict[str, Array]:
+    """Masks by the names of the tensors that they are of; other tensors may have none.
+
+    Parameters
+    ----------
+    masks : PruningRecord, or mapping of str to array of bool
+    shapes : mapping of str to tuple of int
+        Of all tensors.
+    source : str
+        How messages name the masks.
+
+    Raises
+    ------
+    WeightsDifferError
+        If a tensor is missing or has another shape; the message lists the differences.
+    ShapeError, StructureError, UnsupportedTypeError, LayoutError
+    """
+    given = Tensors(masks_of(masks), "masks", MASKS)
+    found = joined(dict(zip(given.names, given.arrays, strict=True)), shapes)
+    wrong = []
+    if missing := [name for name in found if name not in shapes]:
+        wrong.append(f"{listed(missing)} missing")
+    wrong += [
+        f"{name!r} has shape {shapes[name]}, not {mask.shape}"
+        for name, mask in found.items()
+        if name in shapes and shapes[name] != mask.shape
+    ]
+    if wrong:
+        raise WeightsDifferError(f"{source} holds masks of other weights: {'; '.join(wrong)}")
+    return found
 
 
 def _check_outputs(tensors: Tensors, masks: tuple[Array, ...], targets: tuple[Array, ...]) -> None:

@@ -6,10 +6,10 @@ shows it.
 """
 
 from swiftforce.search.agreement import Agreement, RankSums, check_communicator
+from swiftforce.search.force_nested import force_nested
 from swiftforce.search.initial_masks import check_begins_at_masks
 from swiftforce.search.mask_search import MaskSearch
 from swiftforce.search.methods import prune
-from swiftforce.search.nested_force import force_nested
 from swiftforce.search.one_shot import magnitude, random, snip
 from swiftforce.search.pieces import Piece
 from swiftforce.search.progressive import force, grasp_it, iterative_snip

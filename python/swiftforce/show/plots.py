@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ class Style:
     label: str
     color: str | tuple[float, ...] | None = None
     marker: str = "o"
+    line: str = "-"
 
 
 #: Colours that colour-blind readers can tell apart, by Okabe and Ito.
@@ -38,13 +39,16 @@ STYLES: dict[str, Style] = {
 def style(method: str) -> Style:
     """The style of a method.
 
-    Words after its name, such as settings, are kept in the label. A method that is not in `STYLES`,
-    or has such words, has the next free colour.
+    Words after its name, such as settings, are kept in the label; its line is dashed if its masks
+    are shuffled, and dotted with other words. A method that is not in `STYLES` has the next free
+    colour.
     """
     name, _, words = method.partition(" ")
-    if not words or name not in STYLES:
-        return STYLES.get(method, Style(method))
-    return Style(f"{STYLES[name].label} {words}")
+    own = STYLES.get(name)
+    if own is None:
+        return Style(method)
+    line = {"": "-", "shuffled": "--"}.get(words, ":")
+    return replace(own, label=f"{own.label} {words}".strip(), line=line)
 
 
 def can_plot() -> bool:
@@ -89,6 +93,7 @@ def band(
         color=look.color,
         marker=look.marker,
         markersize=5,
+        linestyle=look.line,
         label=look.label,
     )
     low, high = [min(each) for each in values.values()], [max(each) for each in values.values()]

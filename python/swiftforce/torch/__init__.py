@@ -20,6 +20,7 @@ except ModuleNotFoundError as error:
 from swiftforce.torch import losses
 from swiftforce.torch.checks import invert, overlap, shuffle
 from swiftforce.torch.effective import effective_density
+from swiftforce.torch.packed import PackedState, load_packed, save_packed
 from swiftforce.torch.parameters import prunable
 from swiftforce.torch.progressive_methods import force, iterative_snip
 from swiftforce.torch.pruning import ModelPruning, load
@@ -30,12 +31,14 @@ from swiftforce.torch.states import masks, masks_of_zeros, strip
 
 __all__ = [
     "ModelPruning",
+    "PackedState",
     "apply",
     "effective_density",
     "force",
     "invert",
     "iterative_snip",
     "load",
+    "load_packed",
     "losses",
     "masks",
     "masks_of_zeros",
@@ -44,6 +47,7 @@ __all__ = [
     "prunable",
     "prune",
     "remove",
+    "save_packed",
     "shuffle",
     "strip",
     "to_torch_prune",

@@ -1,0 +1,138 @@
+"""The commands ``pack`` and ``unpack``: a checkpoint without its zeros, and back, bit for bit."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import swiftforce
+from swiftforce.cli.input_files import check_format, open_checkpoint
+from swiftforce.cli.prune import add_weights
+from swiftforce.errors import CheckpointError, printable
+from swiftforce.files import (
+    Checkpoint,
+    PackedTensor,
+    TensorInfo,
+    atomic_write,
+    bits_of,
+    check_output_path,
+    header_of,
+    is_same_file,
+    read_packed,
+    write_packed,
+)
+from swiftforce.inputs import Array
+from swiftforce.result import masks_by_name
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands to the command line."""
+    parser = commands.add_parser(
+        "pack",
+        help="write a sparse checkpoint without its zeros",
+        description="Write a packed model: of each sparse tensor the values that are not zero, and "
+        "their positions, a byte or so each. Other tensors are stored as they are. `swiftforce "
+        "unpack` gives the checkpoint back, bit for bit.",
+        epilog="example: swiftforce pack --weights sparse.safetensors --output packed.safetensors",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.set_defaults(command=_pack, masks=None)
+    add_weights(parser)
+    parser.add_argument(
+        "--masks",
+        type=Path,
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="a file of masks: what they keep is stored also where it is zero, so that the masks "
+        "come back, too. Weights that they remove must be zero: see `swiftforce apply`",
+    )
+    _add_output(parser, "file for the packed model")
+    parser = commands.add_parser(
+        "unpack",
+        help="write the checkpoint that was packed",
+        description="Write the safetensors file that a packed model was made of.",
+        epilog="example: swiftforce unpack packed.safetensors --output sparse.safetensors",
+    )
+    parser.set_defaults(command=_unpack)
+    parser.add_argument("packed", type=Path, help="a packed model")
+    _add_output(parser, "file for the checkpoint")
+
+
+def _add_output(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help=f"{text}; it is replaced if it exists, but must not be one of the inputs",
+    )
+
+
+def _pack(options: argparse.Namespace) -> None:
+    checkpoint = open_checkpoint(options.weights)
+    inputs = [*checkpoint.files, *checkpoint.indices, *filter(None, [options.masks])]
+    _check_output(options.output, inputs)
+    masks = {} if options.masks is None else _masks(options.masks, checkpoint)
+    tensors = [
+        PackedTensor.of(name, info.dtype, _elements(checkpoint, info), masks.get(name))
+        if bits_of(info.dtype) >= 8
+        else PackedTensor(name, info.dtype, info.shape, _bytes(checkpoint, info))
+        for name, info in checkpoint.tensors.items()
+    ]
+    write_packed(options.output, tensors, checkpoint.metadata)
+    before = sum(file.stat().st_size for file in checkpoint.files)
+    after = options.output.stat().st_size
+    sparse = sum(tensor.places is not None for tensor in tensors)
+    print(
+        f"{sparse} of {len(tensors)} tensors packed; {after:,} bytes, "
+        f"{after / before:.2%} of {before:,}\npacked: {printable(str(options.output))}"
+    )
+
+
+def _unpack(options: argparse.Namespace) -> None:
+    _check_output(options.output, [options.packed])
+    tensors, metadata = read_packed(options.packed)
+    with atomic_write(options.output) as temporary, temporary.open("wb") as file:
+        infos = {tensor.name: (tensor.dtype, tensor.shape) for tensor in tensors}
+        file.write(header_of(infos, metadata))
+        for tensor in tensors:
+            file.write(tensor.unpacked().data)
+    print(f"{len(tensors)} tensors\nweights: {printable(str(options.output))}")
+
+
+def _check_output(output: Path, inputs: list[Path]) -> None:
+    """Refuse an output that is one of the inputs.
+
+    Raises
+    ------
+    CheckpointError, OSError
+    """
+    check_output_path(output)
+    if is_same_file(output, inputs):
+        raise CheckpointError(f"{output} is an input: write to another path")
+
+
+def _masks(path: Path, checkpoint: Checkpoint) -> dict[str, Array]:
+    """The masks of a file, by the names of the tensors.
+
+    Raises
+    ------
+    WeightsDifferError
+        If a tensor is missing, or has another shape.
+    """
+    check_format(path)
+    shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
+    return masks_by_name(swiftforce.load(path), shapes, str(path))
+
+
+def _bytes(checkpoint: Checkpoint, info: TensorInfo) -> Array:
+    with checkpoint.open(info.file) as file:
+        return np.frombuffer(file.read(info.start, info.stop - info.start), np.uint8)
+
+
+def _elements(checkpoint: Checkpoint, info: TensorInfo) -> Array:
+    """The elements of a tensor as unsigned integers."""
+    return _bytes(checkpoint, info).view(f"u{bits_of(info.dtype) // 8}").reshape(info.shape)
