@@ -74,6 +74,32 @@ def test_a_network_comes_back(net: nn.Network, tmp_path: Path, masked: bool) -> 
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_masked_network_of_format_1_is_read(net: nn.Network, tmp_path: Path) -> None:
+    """It holds all weights, those that masks remove among them."""
+    net.apply(half(net))
+    masks = net.masks
+    assert masks is not None
+    arrays = {f"parameter.{name}": array for name, array in net.parameters.items()}
+    arrays |= {f"mask.{name}": np.packbits(mask, bitorder="little") for name, mask in masks.items()}
+    nn.save(net, tmp_path / "n")
+    _, about = _FORMAT.read(tmp_path / "n")
+    _FORMAT.write(tmp_path / "n", arrays, {**about, "format_version": 1})
+    again = nn.load(tmp_path / "n")
+    for name, array in net.parameters.items():
+        assert again.parameters[name].tobytes() == array.tobytes()
+    assert {name: mask.tobytes() for name, mask in (again.masks or {}).items()} == {
+        name: mask.tobytes() for name, mask in masks.items()
+    }
+
+
+def test_a_sparse_network_is_a_small_file(tmp_path: Path) -> None:
+    net = nn.lenet_300_100(seed=0)
+    nn.save(net, tmp_path / "dense")
+    net.apply(sf.magnitude(net.weights, sparsity=0.99))
+    nn.save(net, tmp_path / "sparse")
+    assert (tmp_path / "sparse").stat().st_size < 0.05 * (tmp_path / "dense").stat().st_size
+
+
 def test_masks_that_came_back_hold_in_training(net: nn.Network, tmp_path: Path) -> None:
     net.apply(half(net))
     nn.save(net, tmp_path / "n")
@@ -234,9 +260,9 @@ def test_a_version_to_come(tmp_path: Path) -> None:
     nn.save(nn.Network([nn.Linear(3, 2)]), tmp_path / "n")
     content = (tmp_path / "n").read_bytes()
     assert b"format_version" in content
-    about = {"layers": [LINEAR], "input_shape": [3], "masked": False, "format_version": 2}
+    about = {"layers": [LINEAR], "input_shape": [3], "masked": False, "format_version": 3}
     _FORMAT.write(tmp_path / "n", {"parameter.0.weight": np.zeros((2, 3), np.float32)}, about)
-    with pytest.raises(sf.NetworkFileError, match="format version 2, not 1"):
+    with pytest.raises(sf.NetworkFileError, match="format version 3, not 1 to 2"):
         nn.load(tmp_path / "n")
 
 

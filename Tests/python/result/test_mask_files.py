@@ -88,7 +88,14 @@ def test_a_file_says_who_wrote_it_and_what_it_holds(tmp_path: Path) -> None:
     assert about["swiftforce"] == sf.__version__
     assert about["sparsity"] == pruning.sparsity
     assert about["steps"] == 4
-    assert about["format_version"] == 3
+    assert about["format_version"] == 4
+
+
+def test_few_kept_weights_are_a_small_file(tmp_path: Path) -> None:
+    found = sf.random({"w": np.zeros((1000, 1000))}, sparsity=0.995)
+    found.save(tmp_path / "m")
+    assert (tmp_path / "m").stat().st_size < 0.075 * 1_000_000 / 8 + 3000
+    assert_same(sf.load(tmp_path / "m"), found)
 
 
 def test_files_from_before_that_can_be_read(tmp_path: Path) -> None:

@@ -189,7 +189,8 @@ def kept(rank: int, size: int) -> dict[str, Any]:
         ("sharded", sharded_net, batches()),
         ("parallel", copy, share(rank, size)),
     ):
-        options = {"sparsity": 0.8, "steps": 5, "checkpoint": folder / f"{name}.search"}
+        checkpoint = folder / f"{name}.search"
+        options = {"method": "force", "sparsity": 0.8, "steps": 5, "checkpoint": checkpoint}
         calls = []
 
         def loss(output: Any, target: Any, calls: list[int] = calls) -> Any:

@@ -14,6 +14,7 @@ from swiftforce.errors import SwiftForceError
 from swiftforce.files.atomic import atomic_write
 from swiftforce.files.checks import shown
 from swiftforce.files.headers import LENGTH, LONGEST
+from swiftforce.files.positions import BITS, GAPS, decoded, encoded
 from swiftforce.files.reading import open_regular
 from swiftforce.inputs import Array
 from swiftforce.version import __version__
@@ -21,6 +22,8 @@ from swiftforce.version import __version__
 #: What the names of swiftforce's formats begin with.
 _OWN = "swiftforce-"
 
+#: What the entries of masks are called, by their coding.
+_ENTRIES = {BITS: "mask", GAPS: "mask_gaps"}
 #: Bits of a mask that are counted at a time.
 _CHUNK = 1 << 23
 
@@ -181,14 +184,12 @@ def _safetensors(content: str) -> Any:  # noqa: ANN401 - a module
 
 
 def packed_masks(masks: Sequence[Array]) -> dict[str, Array]:
-    """Pack masks for a file, a bit per weight.
+    """Pack masks for a file: a bit per weight, or the gaps between kept ones if that is shorter.
 
     The arrays have positions for names: names of tensors may be any text, and are in the JSON.
     """
-    return {
-        f"mask.{position}": np.packbits(mask, bitorder="little")
-        for position, mask in enumerate(masks)
-    }
+    codes = map(encoded, masks)
+    return {f"{_ENTRIES[coding]}.{place}": code for place, (coding, code) in enumerate(codes)}
 
 
 def unpacked_mask(
@@ -202,8 +203,17 @@ def unpacked_mask(
         If the mask is missing, or has another size or count.
     """
     size = int(np.prod(shape, dtype=np.int64))
-    bits = checked_bits(packed, position, name, size, kept)
-    return np.unpackbits(bits, count=size, bitorder="little").astype(bool).reshape(shape)
+    entry = f"{_ENTRIES[GAPS]}.{position}"
+    if entry not in packed:
+        bits = checked_bits(packed, position, name, size, kept)
+        return np.unpackbits(bits, count=size, bitorder="little").astype(bool).reshape(shape)
+    try:
+        places = decoded(GAPS, packed[entry], size, kept)
+    except ValueError as error:
+        raise ValueError(f"the mask of {name}: {error}") from None
+    mask = np.zeros(size, bool)
+    mask[places] = True
+    return mask.reshape(shape)
 
 
 def checked_bits(

@@ -1,8 +1,9 @@
 """Positions of kept weights in files: a bit for each weight, or a byte for each gap.
 
 Kept weights of a sparse tensor are far apart. ``gaps`` writes how many removed weights lie before
-each of them, in bytes: 255 stands for 255 removed weights, after which the gap goes on. At 99 %
-removed that is 1.1 bytes for each kept weight; ``bits`` take 12.5. The shorter one is written.
+each of them, and after the last, in bytes: 255 stands for 255 removed weights, after which the gap
+goes on. At 99 % removed that is 1.1 bytes for each kept weight; ``bits`` take 12.5. The shorter one
+is written.
 """
 
 from __future__ import annotations
@@ -30,18 +31,18 @@ def encoded(mask: Array) -> tuple[str, Array]:
     >>> mask = np.zeros(1000, bool)
     >>> mask[[0, 3, 600]] = True
     >>> encoded(mask)
-    ('gaps', array([  0,   2, 255, 255,  86], dtype=uint8))
+    ('gaps', array([  0,   2, 255, 255,  86, 255, 144], dtype=uint8))
     """
     flat = mask.reshape(-1)
-    places = np.flatnonzero(flat)
-    gaps = np.diff(places, prepend=-1) - 1
+    # The last gap leads to the end, so that the bytes tell the number of weights.
+    gaps = np.diff(np.flatnonzero(flat), prepend=-1, append=flat.size) - 1
     whole = gaps // _MORE
     ends = np.cumsum(whole + 1) - 1
-    if not ends.size or ends[-1] + 1 < (flat.size + 7) // 8:
-        code = np.full(int(ends[-1]) + 1 if ends.size else 0, _MORE, np.uint8)
-        code[ends] = gaps - _MORE * whole
-        return GAPS, code
-    return BITS, np.packbits(flat, bitorder="little")
+    if ends[-1] + 1 >= (flat.size + 7) // 8:
+        return BITS, np.packbits(flat, bitorder="little")
+    code = np.full(ends[-1] + 1, _MORE, np.uint8)
+    code[ends] = gaps - _MORE * whole
+    return GAPS, code
 
 
 def decoded(coding: str, code: Array, size: int, kept: int) -> Array:
@@ -59,23 +60,26 @@ def decoded(coding: str, code: Array, size: int, kept: int) -> Array:
     Raises
     ------
     ValueError
-        If there is no such coding, or the bytes do not tell `kept` positions below `size`.
+        If there is no such coding, or the bytes are not those of `kept` positions of `size`.
     """
     if code.dtype != np.uint8 or code.ndim != 1:
         raise ValueError(f"positions are of type {code.dtype} and shape {code.shape}")
+    places: Array
     if coding == GAPS:
         steps = code.astype(np.int64)
         ends = code != _MORE
         steps[ends] += 1
-        places: Array = np.cumsum(steps)[ends] - 1
-        is_whole = bool(ends[-1:].all()) and (not places.size or places[-1] < size)
+        places = np.cumsum(steps)[ends] - 1
+        is_whole = bool(ends[-1:].all()) and places[-1:].tolist() == [size]
+        places = places[:-1]
     elif coding == BITS:
         is_whole = code.size == (size + 7) // 8
-        places = np.flatnonzero(
-            np.unpackbits(code, count=min(size, 8 * code.size), bitorder="little")
-        )
+        bits = np.unpackbits(code, count=min(size, 8 * code.size), bitorder="little")
+        places = np.flatnonzero(bits)
     else:
         raise ValueError(f"there is no coding {coding!r}")
     if not is_whole or places.size != kept:
-        raise ValueError(f"{places.size} positions in {code.size} bytes, not {kept} of {size}")
+        raise ValueError(
+            f"{code.size} bytes tell {places.size} positions, not {kept} of {size} weights"
+        )
     return places

@@ -1,4 +1,4 @@
-"""Results in safetensors files: masks, a bit per weight, counts of all steps, and JSON."""
+"""Results in safetensors files: masks, a bit per weight or less, counts of all steps, and JSON."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from swiftforce.result.saved_damping import damping_from
 from swiftforce.result.saved_steps import packed_steps, unpacked_steps
 from swiftforce.result.zero_scores import ZeroScores
 
-_FORMAT = FileFormat("swiftforce-masks", 3, "masks", MaskFileError, oldest=1)
+_FORMAT = FileFormat("swiftforce-masks", 4, "masks", MaskFileError, oldest=1)
 
 
 def save(pruning: PruningRecord[Any], path: str | os.PathLike[str]) -> None:
-    """Write masks, method and history to a safetensors file, a bit per weight.
+    """Write masks, method and history to a safetensors file, a bit per weight or less.
 
     The file is replaced as a whole or not at all.
 
