@@ -66,7 +66,7 @@ def test_masks_of_anything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (("other",), "other is not a file of masks\n"),
         (("cut.safetensors",), "cut.safetensors is damaged: it ends within its header\n"),
         (("short.safetensors",), "short.safetensors is damaged: "),
-        (("w.npz",), "w.npz is an npz file of numpy, not safetensors: convert it"),
+        (("w.npz",), "w.npz is a file of torch or numpy, not of masks"),
         (("m.safetensors", "--plot", "no/m.png"), "there is no folder 'no' for the picture"),
         (("m.safetensors", "--plot", "m.nonsense"), "'m.nonsense' has no suffix of a picture"),
         (("m.safetensors", "--plot", "m.safetensors"), "has no suffix of a picture"),

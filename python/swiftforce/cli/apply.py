@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 import swiftforce
-from swiftforce.cli.input_files import check_format, open_checkpoint
+from swiftforce.cli.conversions import written_as
+from swiftforce.cli.input_files import check_masks, open_checkpoint
 from swiftforce.cli.prune import add_weights
 from swiftforce.errors import CheckpointError, UnsupportedTypeError, printable
 from swiftforce.files import (
@@ -23,7 +24,6 @@ from swiftforce.files import (
     StableFile,
     TensorInfo,
     atomic_folder,
-    atomic_write,
     check_folder,
     check_output_path,
     is_same_file,
@@ -70,7 +70,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _apply(options: argparse.Namespace) -> None:
-    check_format(options.masks)
+    check_masks(options.masks)
     checkpoint = open_checkpoint(options.weights)
     targets = _targets(checkpoint, options.output, options.masks)
     pruning = swiftforce.load(options.masks)
@@ -80,7 +80,7 @@ def _apply(options: argparse.Namespace) -> None:
     work = WorkProgress(sum(file.stat().st_size for file in checkpoint.files), unit="B")
     with work:
         if len(targets) == 1:
-            with atomic_write(options.output) as temporary:
+            with written_as(options.output) as temporary:
                 _write(checkpoint.files[0], temporary, checkpoint, masks, work)
         else:
             with atomic_folder(options.output) as folder:

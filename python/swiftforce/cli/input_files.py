@@ -1,58 +1,60 @@
-"""Files that commands read: other formats than safetensors are refused with advice."""
+"""Files that commands read: safetensors, and files of torch and numpy, which are converted."""
 
 from __future__ import annotations
 
+import weakref
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from swiftforce.errors import CheckpointError
+from swiftforce.cli.conversions import to_safetensors
+from swiftforce.errors import MaskFileError
 from swiftforce.files import Checkpoint, open_regular
 
 
 def open_checkpoint(paths: Sequence[Path]) -> Checkpoint:
     """The checkpoint in these files.
 
+    Files of `torch.save`, npz and npy files are copied to safetensors files in a temporary folder,
+    in the one that the variable TMPDIR names or in /tmp, which goes with the checkpoint.
+
     Raises
     ------
     CheckpointError
-        If a file is damaged, or of another format: the message says how to convert it.
+        If a file is damaged, or holds something else than tensors.
     ImportError, OSError
     """
-    for path in paths:
-        check_format(path)
-    return Checkpoint(paths)
+    kinds = {path: _format(path) for path in paths}
+    if not any(kinds.values()):
+        return Checkpoint(paths)
+    folder = TemporaryDirectory(prefix="swiftforce-")
+    files = []
+    try:
+        for number, (path, kind) in enumerate(kinds.items()):
+            if kind:
+                (place := Path(folder.name, str(number))).mkdir()
+                files.append(place / f"{path.stem}.safetensors")
+                to_safetensors(path, kind, files[-1])
+            else:
+                files.append(path)
+        checkpoint = Checkpoint(files, sources=paths)
+    except BaseException:
+        folder.cleanup()
+        raise
+    weakref.finalize(checkpoint, folder.cleanup)
+    return checkpoint
 
 
-def check_format(path: Path) -> None:
-    """Refuse a file of torch or numpy.
+def check_masks(path: Path) -> None:
+    """Refuse a file of torch or numpy where masks are asked for.
 
     Raises
     ------
-    CheckpointError
-        The message says how to convert the file.
+    MaskFileError
     """
-    found = _format(path)
-    if found is None:
-        return
-    source, target = repr(str(path)), repr(str(path.with_suffix(".safetensors")))
-    kind, convert = {
-        "torch": (
-            "a file of torch.save",
-            f"safetensors.torch.save_file(torch.load({source}, map_location='cpu'), {target})",
-        ),
-        "npz": (
-            "an npz file of numpy",
-            f"safetensors.numpy.save_file(dict(numpy.load({source})), {target})",
-        ),
-        "npy": (
-            "an npy file of numpy",
-            f"safetensors.numpy.save_file({{'weight': numpy.load({source})}}, {target})",
-        ),
-    }[found]
-    raise CheckpointError(
-        f"{path} is {kind}, not safetensors: convert its tensors in Python with {convert}"
-    )
+    if _format(path) is not None:
+        raise MaskFileError(f"{path} is a file of torch or numpy, not of masks")
 
 
 def _format(path: Path) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import swiftforce
-from swiftforce.cli.input_files import check_format, open_checkpoint
+from swiftforce.cli.input_files import check_masks, open_checkpoint
 from swiftforce.cli.prune import add_patterns, add_weights
 from swiftforce.errors import MaskFileError, printable
 from swiftforce.files import is_checkpoint, is_same_file
@@ -57,7 +57,7 @@ def _inspect(options: argparse.Namespace) -> None:
         plots.check_figure_path(options.plot)
         if is_same_file(options.plot, [options.masks]):
             raise MaskFileError(f"{options.plot} is the file of masks: draw to another path")
-    check_format(options.masks)
+    check_masks(options.masks)
     pruning = _loaded(options.masks)
     if options.plot is not None:
         plots.save(pruning.plot(), options.plot)

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 
 import swiftforce
-from swiftforce.cli.input_files import check_format, open_checkpoint
+from swiftforce.cli.conversions import written_as
+from swiftforce.cli.input_files import check_masks, open_checkpoint
 from swiftforce.cli.prune import add_weights
 from swiftforce.errors import CheckpointError, printable
 from swiftforce.files import (
     Checkpoint,
     PackedTensor,
     TensorInfo,
-    atomic_write,
     bits_of,
     check_output_path,
     header_of,
@@ -73,7 +73,7 @@ def _add_output(parser: argparse.ArgumentParser, text: str) -> None:
 
 def _pack(options: argparse.Namespace) -> None:
     checkpoint = open_checkpoint(options.weights)
-    inputs = [*checkpoint.files, *checkpoint.indices, *filter(None, [options.masks])]
+    inputs = [*checkpoint.sources, *filter(None, [options.masks])]
     _check_output(options.output, inputs)
     masks = {} if options.masks is None else _masks(options.masks, checkpoint)
     tensors = [
@@ -83,7 +83,7 @@ def _pack(options: argparse.Namespace) -> None:
         for name, info in checkpoint.tensors.items()
     ]
     write_packed(options.output, tensors, checkpoint.metadata)
-    before = sum(file.stat().st_size for file in checkpoint.files)
+    before = sum(file.stat().st_size for file in checkpoint.sources)
     after = options.output.stat().st_size
     sparse = sum(tensor.places is not None for tensor in tensors)
     print(
@@ -95,7 +95,7 @@ def _pack(options: argparse.Namespace) -> None:
 def _unpack(options: argparse.Namespace) -> None:
     _check_output(options.output, [options.packed])
     tensors, metadata = read_packed(options.packed)
-    with atomic_write(options.output) as temporary, temporary.open("wb") as file:
+    with written_as(options.output) as plain, plain.open("wb") as file:
         infos = {tensor.name: (tensor.dtype, tensor.shape) for tensor in tensors}
         file.write(header_of(infos, metadata))
         for tensor in tensors:
@@ -123,7 +123,7 @@ def _masks(path: Path, checkpoint: Checkpoint) -> dict[str, Array]:
     WeightsDifferError
         If a tensor is missing, or has another shape.
     """
-    check_format(path)
+    check_masks(path)
     shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
     return masks_by_name(swiftforce.load(path), shapes, str(path))
 

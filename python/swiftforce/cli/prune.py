@@ -163,11 +163,11 @@ def _method(options: argparse.Namespace) -> str:
 def _check_files(output: Path, weights: Checkpoint, gradients: Checkpoint | None) -> None:
     """Refuse an output that is an input, and one file for two inputs, before any work."""
     check_output_path(output)
-    for file in gradients.files if gradients else ():
-        if is_same_file(file, weights.files):
+    for file in gradients.sources if gradients else ():
+        if is_same_file(file, weights.sources):
             raise CheckpointError(f"{file} is given for both weights and gradients: give two files")
     for one in (weights, gradients):
-        if one is not None and is_same_file(output, (*one.files, *one.indices)):
+        if one is not None and is_same_file(output, one.sources):
             raise CheckpointError(f"{output} is an input: write the masks to another path")
 
 

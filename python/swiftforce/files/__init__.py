@@ -15,7 +15,8 @@ from swiftforce.files.atomic import (
     check_output_path,
     is_same_file,
 )
-from swiftforce.files.checkpoints import PRUNABLE_DTYPES, Checkpoint, dtype_of
+from swiftforce.files.checkpoints import Checkpoint
+from swiftforce.files.dtypes import PRUNABLE_DTYPES, dtype_of, name_in_file, numpy_name
 from swiftforce.files.folders import atomic_folder
 from swiftforce.files.formats import (
     FileFormat,
@@ -46,6 +47,8 @@ __all__ = [
     "header_of",
     "is_checkpoint",
     "is_same_file",
+    "name_in_file",
+    "numpy_name",
     "open_regular",
     "packed_masks",
     "read_packed",

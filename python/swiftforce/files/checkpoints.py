@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 from typing import Any, BinaryIO
@@ -26,12 +25,10 @@ from swiftforce.adapters import Candidate, Decision, Patterns, Reason, choose
 from swiftforce.errors import CheckpointError, UnsupportedTypeError
 from swiftforce.files.atomic import is_encodable
 from swiftforce.files.checks import shown
+from swiftforce.files.dtypes import PRUNABLE_DTYPES, dtype_of
 from swiftforce.files.headers import LONGEST, TensorInfo, read_header
 from swiftforce.files.reading import FileState, StableFile, open_regular, stable_file
-from swiftforce.inputs import BFLOAT16, Array
-
-#: The dtypes of weights that can be pruned: their names in safetensors files and in numpy.
-PRUNABLE_DTYPES = {"F16": "float16", "BF16": BFLOAT16, "F32": "float32", "F64": "float64"}
+from swiftforce.inputs import Array
 
 #: Names of buffers, which lie beside parameters in checkpoints of torch.
 _BUFFERS = {"running_mean", "running_var", "num_batches_tracked", "inv_freq"}
@@ -52,6 +49,8 @@ class Checkpoint:
         Face writes them (``model.safetensors.index.json``), which stand for the files they name.
         If several of these files hold a tensor of the same name, the one that the index names
         counts.
+    sources : sequence of Path, optional
+        What the files were converted from.
 
     Raises
     ------
@@ -67,6 +66,9 @@ class Checkpoint:
         The safetensors files.
     indices : tuple of Path
         The indices.
+    sources : tuple of Path
+        The files that were given, and those that indices stand for. If a file was converted, what
+        it was converted from.
     tensors : dict of str to TensorInfo
         Sorted by name, with numbers compared as numbers, so that the order does not depend on how
         a checkpoint is split into files.
@@ -87,7 +89,7 @@ class Checkpoint:
     (['9.weight', '10.weight'], array([[1., 2.]], dtype=float32))
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], sources: Sequence[Path] | None = None) -> None:
         self.indices = tuple(path for path in paths if path.suffix == ".json")
         self._states: dict[Path, FileState] = {}
         self.metadata: dict[str, str] = {}
@@ -103,12 +105,14 @@ class Checkpoint:
             files += shards
             _merge(found, tensors)
         self.files = tuple(files)
+        self.sources = (*files, *self.indices) if sources is None else tuple(sources)
         self.tensors = {name: found[name] for name in sorted(found, key=_natural_order)}
 
     def __str__(self) -> str:
         """The names of the first files, and how many more there are."""
-        more = f" and {len(self.files) - 3} more" if len(self.files) > 3 else ""
-        return ", ".join(map(str, self.files[:3])) + more
+        named = [path for path in self.sources if path not in self.indices]
+        more = f" and {len(named) - 3} more" if len(named) > 3 else ""
+        return ", ".join(map(str, named[:3])) + more
 
     def prunable(self, include: Patterns | None = None, exclude: Patterns = ()) -> list[str]:
         """Names of the tensors to prune, in order; the errors are those of `decisions`."""
@@ -327,24 +331,3 @@ def _natural_order(name: str) -> tuple[list[str | Decimal], str]:
     parts = re.split(r"(\d+)", name)
     # Python makes no integers of more than 4,300 digits.
     return [Decimal(part) if place % 2 else part for place, part in enumerate(parts)], name
-
-
-@cache
-def dtype_of(name: str) -> np.dtype[Any]:
-    """The numpy dtype of a name; bfloat16 is that of ml_dtypes.
-
-    Raises
-    ------
-    ImportError
-        If the name is bfloat16 and ml_dtypes is not installed.
-    """
-    if name != BFLOAT16:
-        return np.dtype(name)
-    try:
-        import ml_dtypes
-    except ImportError:
-        raise ImportError(
-            "arrays of bfloat16 need ml_dtypes: pip install 'swiftforce[files]'"
-        ) from None
-    found: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-    return found

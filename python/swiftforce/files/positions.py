@@ -16,6 +16,8 @@ from swiftforce.inputs import Array
 BITS, GAPS = "bits", "gaps"
 #: A byte of a gap that goes on.
 _MORE = 255
+#: Weights whose positions are in memory at a time.
+_CHUNK = 1 << 18
 
 
 def encoded(mask: Array) -> tuple[str, Array]:
@@ -34,15 +36,32 @@ def encoded(mask: Array) -> tuple[str, Array]:
     ('gaps', array([  0,   2, 255, 255,  86, 255, 144], dtype=uint8))
     """
     flat = mask.reshape(-1)
-    # The last gap leads to the end, so that the bytes tell the number of weights.
-    gaps = np.diff(np.flatnonzero(flat), prepend=-1, append=flat.size) - 1
+    shortest = (flat.size + 7) // 8
+    parts: list[Array] = []
+    last = -1
+    length = 0
+    for start in range(0, flat.size + 1, _CHUNK):
+        places = np.flatnonzero(flat[start : start + _CHUNK]) + start
+        if start + _CHUNK > flat.size:
+            # The last gap leads to the end, so that the bytes tell the number of weights.
+            places = np.append(places, flat.size)
+        if places.size:
+            parts.append(_gaps(places, last))
+            last = places[-1]
+            length += parts[-1].size
+        if length >= shortest:
+            return BITS, np.packbits(flat, bitorder="little")
+    return GAPS, np.concatenate(parts)
+
+
+def _gaps(places: Array, last: int) -> Array:
+    """The bytes of the gaps before some positions, the first after `last`."""
+    gaps = np.diff(places, prepend=last) - 1
     whole = gaps // _MORE
     ends = np.cumsum(whole + 1) - 1
-    if ends[-1] + 1 >= (flat.size + 7) // 8:
-        return BITS, np.packbits(flat, bitorder="little")
     code = np.full(ends[-1] + 1, _MORE, np.uint8)
     code[ends] = gaps - _MORE * whole
-    return GAPS, code
+    return code
 
 
 def decoded(coding: str, code: Array, size: int, kept: int) -> Array:

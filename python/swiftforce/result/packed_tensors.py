@@ -9,19 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from swiftforce.errors import UnsupportedTypeError
-from swiftforce.files import PackedTensor, dtype_of, read_packed, write_packed
+from swiftforce.files import (
+    PackedTensor,
+    dtype_of,
+    name_in_file,
+    numpy_name,
+    read_packed,
+    write_packed,
+)
 from swiftforce.inputs import Array
 from swiftforce.result.masks import masks_by_name
 from swiftforce.result.records import PruningRecord
-
-#: Types of arrays by the names that safetensors files have for them.
-_DTYPES = {
-    **{f"F{8 * size}": f"float{8 * size}" for size in (2, 4, 8)},
-    **{f"I{8 * size}": f"int{8 * size}" for size in (1, 2, 4, 8)},
-    **{f"U{8 * size}": f"uint{8 * size}" for size in (1, 2, 4, 8)},
-    **{"BF16": "bfloat16", "BOOL": "bool", "C64": "complex64"},
-}
-_NAMES = {name: dtype for dtype, name in _DTYPES.items()}
 
 
 class Unpacked(NamedTuple):
@@ -89,12 +87,11 @@ def save_packed(
     kept = {} if masks is None else masks_by_name(masks, shapes, "`masks`")
     packed = []
     for name, array in arrays.items():
-        if array.dtype.name not in _NAMES:
-            raise UnsupportedTypeError(
-                f"{name!r} is of {array.dtype}, not one of {', '.join(_NAMES)}"
-            )
+        dtype = name_in_file(array.dtype)
+        if dtype is None:
+            raise UnsupportedTypeError(f"{name!r} is of {array.dtype}: convert it to numbers")
         elements = np.ascontiguousarray(array).reshape(array.shape)
-        packed.append(PackedTensor.of(name, _NAMES[array.dtype.name], elements, kept.get(name)))
+        packed.append(PackedTensor.of(name, dtype, elements, kept.get(name)))
     write_packed(path, packed)
 
 
@@ -124,13 +121,13 @@ def load_packed(path: str | os.PathLike[str]) -> Unpacked:
     packed, _ = read_packed(path)
     found = Unpacked({}, {})
     for tensor in packed:
-        if tensor.dtype not in _DTYPES:
+        known = numpy_name(tensor.dtype)
+        if known is None:
             raise UnsupportedTypeError(
                 f"{tensor.name!r} is {tensor.dtype}, which numpy does not have: "
                 "use swiftforce.torch.load_packed, or swiftforce unpack"
             )
-        dtype = dtype_of(_DTYPES[tensor.dtype])
-        found.tensors[tensor.name] = tensor.unpacked().view(dtype)
+        found.tensors[tensor.name] = tensor.unpacked().view(dtype_of(known))
         if tensor.is_masked:
             found.masks[tensor.name] = tensor.kept
     return found

@@ -27,6 +27,8 @@ from swiftforce.torch.pruning import ModelPruning, load
 from swiftforce.torch.pruning_methods import prune
 from swiftforce.torch.scoring import methods
 from swiftforce.torch.sparse import apply, remove, to_torch_prune
+from swiftforce.torch.state_files import read_state as read_state
+from swiftforce.torch.state_files import write_state as write_state
 from swiftforce.torch.states import masks, masks_of_zeros, strip
 
 __all__ = [

@@ -11,6 +11,7 @@ from torch import nn
 
 from swiftforce.errors import StructureError, UnsupportedTypeError
 from swiftforce.files import PackedTensor, read_packed, write_packed
+from swiftforce.inputs import Array
 from swiftforce.torch.arguments import check_model
 from swiftforce.torch.mask_hooks import masked_parameters
 from swiftforce.torch.sharded import is_sharded
@@ -25,7 +26,7 @@ _NAMES = {
     **{torch.float8_e4m3fn: "F8_E4M3", torch.float8_e5m2: "F8_E5M2"},
     **{torch.float8_e4m3fnuz: "F8_E4M3FNUZ", torch.float8_e5m2fnuz: "F8_E5M2FNUZ"},
 }
-_DTYPES = {name: dtype for dtype, name in _NAMES.items()}
+DTYPES = {name: dtype for dtype, name in _NAMES.items()}
 #: Types of the same size whose tensors torch gives to numpy.
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -118,18 +119,35 @@ def _identity(name: str, value: Any) -> Any:  # noqa: ANN401 - of a state
             f"{name!r} is sharded: gather the whole model first, with "
             "torch.distributed.checkpoint.state_dict.get_model_state_dict and full_state_dict=True"
         )
-    if value.dtype not in _NAMES or value.layout != torch.strided:
-        raise UnsupportedTypeError(f"{name!r} is {value.dtype}, {value.layout}: not for files")
+    name_of_dtype(name, value)
     if not value.numel():
         return name
     return value.device, value.data_ptr(), value.dtype, value.shape, value.stride()
 
 
 def _packed(name: str, value: torch.Tensor, mask: torch.Tensor | None) -> PackedTensor:
-    there = value.detach().cpu().contiguous()
-    elements = there.view(_BITS[there.itemsize]).numpy()
     kept = None if mask is None else np.ascontiguousarray(mask.cpu().numpy())
-    return PackedTensor.of(name, _NAMES[value.dtype], elements, kept)
+    return PackedTensor.of(name, name_of_dtype(name, value), bits_of_tensor(value), kept)
+
+
+def name_of_dtype(name: str, tensor: torch.Tensor) -> str:
+    """The name of a tensor's type in safetensors files.
+
+    Raises
+    ------
+    UnsupportedTypeError
+        If they do not have its type or its layout.
+    """
+    if tensor.dtype not in _NAMES or tensor.layout != torch.strided:
+        raise UnsupportedTypeError(f"{name!r} is {tensor.dtype}, {tensor.layout}: not for files")
+    return _NAMES[tensor.dtype]
+
+
+def bits_of_tensor(tensor: torch.Tensor) -> Array:
+    """The elements of a tensor as integers, on the CPU."""
+    there = tensor.detach().cpu().contiguous()
+    elements: Array = there.view(_BITS[there.itemsize]).numpy()
+    return elements
 
 
 def load_packed(path: str | os.PathLike[str]) -> PackedState:
@@ -158,10 +176,10 @@ def load_packed(path: str | os.PathLike[str]) -> PackedState:
     packed, _ = read_packed(path)
     found = PackedState({}, {})
     for tensor in packed:
-        if tensor.dtype not in _DTYPES:
+        if tensor.dtype not in DTYPES:
             raise UnsupportedTypeError(f"{tensor.name!r} is {tensor.dtype}, which torch has not")
         bits = torch.from_numpy(tensor.unpacked().view(f"i{tensor.values.itemsize}"))
-        found.state[tensor.name] = bits.view(_DTYPES[tensor.dtype])
+        found.state[tensor.name] = bits.view(DTYPES[tensor.dtype])
         if tensor.is_masked:
             found.masks[tensor.name] = torch.from_numpy(tensor.kept)
     return found

@@ -1,0 +1,176 @@
+"""Files of torch and numpy: read and written by the commands, bit for bit."""
+
+from __future__ import annotations
+
+import gc
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import swiftforce as sf
+from checkpoint_files import write
+from swiftforce import cli
+
+pytest.importorskip("safetensors")
+
+ARRAYS = {
+    "b.weight": np.float32([[1, -2, np.nan], [-0.0, 5, 6]]),
+    "a/half": np.float16([[3, 4]]),
+    "count": np.array(7),
+    "empty": np.zeros((0, 2)),
+    "flags": np.array([True, False]),
+}
+KEPT = {"b.weight": np.array([[True, False, True], [False, False, True]])}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return tmp_path
+
+
+def saved(name: str, arrays: dict[str, Any] = ARRAYS) -> str:
+    """Writes a file of the kind that its name ends in."""
+    if name.endswith(".npz"):
+        np.savez(name, **arrays)
+    elif name.endswith(".safetensors"):
+        write(Path(name), arrays)
+    else:
+        torch = pytest.importorskip("torch")
+        torch.save({key: torch.from_numpy(array) for key, array in arrays.items()}, name)
+    return name
+
+
+def loaded(name: str) -> dict[str, np.ndarray]:
+    if name.endswith(".npz"):
+        with np.load(name) as archive:
+            return dict(archive)
+    if name.endswith(".safetensors"):
+        from safetensors.numpy import load_file
+
+        return load_file(name)
+    torch = pytest.importorskip("torch")
+    return {key: one.numpy() for key, one in torch.load(name, weights_only=True).items()}
+
+
+def assert_same_bits(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape), name
+        assert found[name].tobytes() == array.tobytes(), name
+
+
+KINDS = ["w.npz", "w.pt", "w.bin", "w.safetensors"]
+
+
+@pytest.mark.parametrize("source", KINDS)
+@pytest.mark.parametrize("target", ["out.npz", "out.pth", "out.safetensors"])
+def test_apply_writes_what_the_name_ends_in(source: str, target: str, folder: Path) -> None:
+    sf.magnitude(KEPT["b.weight"].astype(float), keep=3)
+    found = sf.prune({"b.weight": KEPT["b.weight"].astype(np.float32)}, method="magnitude", keep=3)
+    found.save("m.safetensors")
+    command = ["apply", "m.safetensors", "--weights", saved(source), "--output", target]
+    assert cli.main(command) == 0
+    kept = found.masks["b.weight"]
+    expected = {**ARRAYS, "b.weight": np.where(kept, ARRAYS["b.weight"], np.float32(0))}
+    assert_same_bits(loaded(target), expected)
+    gc.collect()
+    assert {path.name for path in folder.iterdir()} == {"m.safetensors", source, target}
+
+
+@pytest.mark.parametrize("source", KINDS)
+def test_pack_and_unpack_any_kind(source: str) -> None:
+    assert cli.main(["pack", "--weights", saved(source), "--output", "p"]) == 0
+    assert cli.main(["unpack", "p", "--output", f"out{Path(source).suffix}"]) == 0
+    assert_same_bits(loaded(f"out{Path(source).suffix}"), ARRAYS)
+
+
+def test_what_torch_alone_has_comes_back() -> None:
+    torch = pytest.importorskip("torch")
+    state = {
+        "bf16": torch.randn(3, 4).bfloat16().t(),
+        "f8": torch.randn(5).to(torch.float8_e4m3fn),
+        "c": torch.tensor([1 + 2j]),
+    }
+    torch.save(state, "w.pt")
+    assert cli.main(["pack", "--weights", "w.pt", "--output", "p"]) == 0
+    assert cli.main(["unpack", "p", "--output", "out.pt"]) == 0
+    found = torch.load("out.pt", weights_only=True)
+    for name, one in state.items():
+        assert (found[name].dtype, found[name].shape) == (one.dtype, one.shape)
+        bits = [x.contiguous().flatten().view(torch.uint8) for x in (found[name], one)]
+        assert torch.equal(*bits)
+
+
+def test_inspect_shows_the_file_that_was_given(capsys: pytest.CaptureFixture[str]) -> None:
+    saved("w.npz", {"c": np.zeros(3)})
+    assert cli.main(["inspect", "--weights", "w.npz"]) == 1
+    assert "no tensor of w.npz is prunable" in capsys.readouterr().err
+
+
+def test_who_may_read_it_stays() -> None:
+    source = saved("w.npz")
+    os.chmod(source, 0o600)  # noqa: PTH101
+    assert cli.main(["pack", "--weights", source, "--output", "p"]) == 0
+    sf.prune({"b.weight": np.ones((2, 3))}, method="random", keep=6).save("m")
+    assert cli.main(["apply", "m", "--weights", source, "--output", "out.npz"]) == 0
+    assert stat.S_IMODE(Path("out.npz").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ({"model": {"w": 1.0}, "epoch": 3}, "more than tensors, such as 'model': save the tensors"),
+        ({"model": {"w": "tensor"}}, "more than tensors, such as 'model': save its entry 'model'"),
+        ([1, 2], "holds a list, not a state_dict"),
+        (Path("x"), "cannot be read by torch.load(weights_only=True)"),
+    ],
+)
+def test_files_of_torch_that_are_no_state(
+    content: Any, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch = pytest.importorskip("torch")
+    if content == {"model": {"w": "tensor"}}:
+        content = {"model": {"w": torch.ones(2)}}
+    torch.save(content, "w.pt")
+    assert cli.main(["pack", "--weights", "w.pt", "--output", "p"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("swiftforce: w.pt ")
+    assert text in line
+    assert not Path("p").exists()
+
+
+@pytest.mark.parametrize("name", ["w.npz", "w.pt"])
+def test_files_that_are_cut_off(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    content = Path(saved(name)).read_bytes()
+    for length in (4, 8, 40, len(content) // 2, len(content) - 1):
+        Path(name).write_bytes(content[:length])
+        assert cli.main(["pack", "--weights", name, "--output", "p"]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("swiftforce: ")
+        assert name in line
+
+
+def test_arrays_of_objects_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez("w.npz", a=np.array([{}], dtype=object))
+    assert cli.main(["pack", "--weights", "w.npz", "--output", "p"]) == 1
+    assert "swiftforce: w.npz is damaged: Object arrays cannot be loaded" in capsys.readouterr().err
+    np.savez("w.npz", a=np.array(["text"]))
+    assert cli.main(["pack", "--weights", "w.npz", "--output", "p"]) == 1
+    assert "'a' in w.npz is of <U4: convert it to numbers" in capsys.readouterr().err
+
+
+def test_types_that_npz_files_lack(capsys: pytest.CaptureFixture[str]) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save({"w": torch.ones(2).bfloat16()}, "w.pt")
+    assert cli.main(["pack", "--weights", "w.pt", "--output", "p"]) == 0
+    capsys.readouterr()
+    assert cli.main(["unpack", "p", "--output", "out.npz"]) == 1
+    assert "'w' is BF16, which npz files do not have" in capsys.readouterr().err
+    assert not Path("out.npz").exists()
