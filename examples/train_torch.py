@@ -55,7 +55,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Prune, train and test."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sparsity", type=float, default=0.95, help="share of weights to remove")
-    parser.add_argument("--method", choices=sft.methods(), default="force", help="pruning method")
+    parser.add_argument(
+        "--method", choices=sft.methods(), default="force_nested", help="pruning method"
+    )
     parser.add_argument("--dense", action="store_true", help="do not prune")
     parser.add_argument("--epochs", type=int, default=3, help="epochs of the whole run")
     parser.add_argument("--samples", type=int, help="images to train on; by default all")

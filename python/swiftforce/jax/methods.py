@@ -57,8 +57,8 @@ def prune(
         list or another iterable that allows this. A generator must yield as many batches as the
         search needs.
     method : str
-        One of `swiftforce.methods`. The default found the largest objective in our experiments;
-        ``force`` is the paper's.
+        One of `swiftforce.methods`. The default is FORCE whose mask settles in the second
+        half of the steps; ``force`` is the paper's.
     sparsity : float
         Share of all prunable weights to remove, in [0, 1). Give this or `keep`.
     keep : int

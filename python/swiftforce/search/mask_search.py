@@ -32,8 +32,8 @@ class MaskSearch(SearchState[Masks_co]):
         normalisation layers. float16, bfloat16 (of ml_dtypes), float32 or float64, freely mixed;
         C-contiguous, of any shapes; may be nested. They are read in place and never written.
     method : str
-        One of `methods`. The default found the largest objective in our experiments; ``force`` is
-        the paper's.
+        One of `methods`. The default is FORCE whose mask settles in the second half of the steps;
+        ``force`` is the paper's.
     sparsity : float, optional
         Share of all weights to remove, in [0, 1). Give either this or `keep`.
     keep : int, optional

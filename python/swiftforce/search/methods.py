@@ -84,8 +84,8 @@ def prune(
         weights themselves, as arrays. Arrays that are not C-contiguous are copied.
         ``magnitude`` and ``random`` need none.
     method : str
-        One of `methods`. The default found the largest objective in our experiments; ``force`` is
-        the paper's.
+        One of `methods`. The default is FORCE whose mask settles in the second half of the steps;
+        ``force`` is the paper's.
     sparsity : float, optional
         Share of all weights to remove, in [0, 1). Give either this or `keep`.
     keep : int, optional

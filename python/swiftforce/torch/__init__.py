@@ -2,7 +2,7 @@
 
 Two lines in a training script, after the model, the batches and the optimizer are made:
 
-    pruning = sft.prune(model, batches, sft.losses.target_logit, method="force", sparsity=0.99)
+    pruning = sft.prune(model, batches, sft.losses.target_logit, sparsity=0.99)
     sft.apply(model, pruning, optimizer)
 
 This package only translates between torch models and the core: it computes gradients, restores the

@@ -76,8 +76,8 @@ def prune(
         that and the number of samples. It moves the batch to the device itself, and may use
         autocast. For ``synflow`` it says how the model is called.
     method : str
-        One of `methods`. The default found the largest objective in our experiments; ``force`` is
-        the paper's. ``synflow`` needs no loss, and replaces floating-point inputs by ones; a
+        One of `methods`. The default is FORCE whose mask settles in the second half of the steps;
+        ``force`` is the paper's. ``synflow`` needs no loss, and replaces floating-point inputs by ones; a
         batch that is a mapping is passed as keyword arguments, and the sum is over the ``logits``
         of a model that names them, else over all outputs but ``loss``.
     sparsity : float, optional
