@@ -77,9 +77,9 @@ def prune(
         autocast. For ``synflow`` it says how the model is called.
     method : str
         One of `methods`. The default is FORCE whose mask settles in the second half of the steps;
-        ``force`` is the paper's. ``synflow`` needs no loss, and replaces floating-point inputs by ones; a
-        batch that is a mapping is passed as keyword arguments, and the sum is over the ``logits``
-        of a model that names them, else over all outputs but ``loss``.
+        ``force`` is the paper's. ``synflow`` needs no loss, and replaces floating-point inputs by
+        ones; a batch that is a mapping is passed as keyword arguments, and the sum is over the
+        ``logits`` of a model that names them, else over all outputs but ``loss``.
     sparsity : float, optional
         Share of the prunable weights to remove, in [0, 1). Pass either `sparsity` or `keep`.
     keep : int, optional
