@@ -33,14 +33,16 @@ def encoded(mask: Array) -> tuple[str, Array]:
     ('gaps', array([  0,   2, 255, 255,  86], dtype=uint8))
     """
     flat = mask.reshape(-1)
-    places = np.flatnonzero(flat)
-    gaps = np.diff(places, prepend=-1) - 1
-    whole = gaps // _MORE
-    ends = np.cumsum(whole + 1) - 1
-    if not ends.size or ends[-1] + 1 < (flat.size + 7) // 8:
-        code = np.full(int(ends[-1]) + 1 if ends.size else 0, _MORE, np.uint8)
-        code[ends] = gaps - _MORE * whole
-        return GAPS, code
+    limit = (flat.size + 7) // 8
+    # Positions take eight bytes each, and those of dense tensors are not needed.
+    if np.count_nonzero(flat) < limit:
+        gaps = np.diff(np.flatnonzero(flat), prepend=-1) - 1
+        whole = gaps // _MORE
+        length = gaps.size + int(whole.sum())
+        if length < limit:
+            code = np.full(length, _MORE, np.uint8)
+            code[np.cumsum(whole + 1) - 1] = gaps - _MORE * whole
+            return GAPS, code
     return BITS, np.packbits(flat, bitorder="little")
 
 
@@ -68,14 +70,12 @@ def decoded(coding: str, code: Array, size: int, kept: int) -> Array:
         ends = code != _MORE
         steps[ends] += 1
         places: Array = np.cumsum(steps)[ends] - 1
-        is_whole = bool(ends[-1:].all()) and (not places.size or places[-1] < size)
+        is_whole = bool(ends[-1:].all())
     elif coding == BITS:
+        places = np.flatnonzero(np.unpackbits(code, bitorder="little"))
         is_whole = code.size == (size + 7) // 8
-        places = np.flatnonzero(
-            np.unpackbits(code, count=min(size, 8 * code.size), bitorder="little")
-        )
     else:
         raise ValueError(f"there is no coding {coding!r}")
-    if not is_whole or places.size != kept:
+    if not is_whole or places.size != kept or (places.size and places[-1] >= size):
         raise ValueError(f"{places.size} positions in {code.size} bytes, not {kept} of {size}")
     return places

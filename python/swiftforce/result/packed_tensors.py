@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from swiftforce.errors import UnsupportedTypeError
+from swiftforce.errors import StructureError, UnsupportedTypeError
 from swiftforce.files import PackedTensor, dtype_of, read_packed, write_packed
 from swiftforce.inputs import Array
 from swiftforce.result.masks import masks_by_name
@@ -65,9 +65,11 @@ def save_packed(
     RemovedWeightsError
         If a weight that a mask removes is not +0: apply the masks first.
     UnsupportedTypeError
-        If an array has a type that files do not have.
+        If an array has a type that files do not have, or bytes in another order.
     WeightsDifferError
         If there is no array of a mask's name and shape.
+    StructureError
+        If a name is no text.
     ImportError
         If safetensors is not installed.
     OSError
@@ -89,7 +91,9 @@ def save_packed(
     kept = {} if masks is None else masks_by_name(masks, shapes, "`masks`")
     packed = []
     for name, array in arrays.items():
-        if array.dtype.name not in _NAMES:
+        if not isinstance(name, str):
+            raise StructureError(f"{name!r} is no text: give arrays by names that files can hold")
+        if array.dtype.name not in _NAMES or not array.dtype.isnative:
             raise UnsupportedTypeError(
                 f"{name!r} is of {array.dtype}, not one of {', '.join(_NAMES)}"
             )

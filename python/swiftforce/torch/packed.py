@@ -62,11 +62,12 @@ def save_packed(model: nn.Module, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     StructureError
-        If the ``state_dict`` has an entry that is no tensor, or parameters are sharded.
+        If the ``state_dict`` has an entry that is no tensor, or one that is sharded or on the meta
+        device.
     UnsupportedTypeError
         If `model` is no module, or a tensor has a type or a layout that files do not have.
     RemovedWeightsError
-        If a removed weight is not zero, because something else wrote to it: apply the masks again.
+        If a removed weight is not +0, because something else wrote to it: apply the masks again.
     ImportError
         If safetensors is not installed.
     OSError
@@ -118,6 +119,8 @@ def _identity(name: str, value: Any) -> Any:  # noqa: ANN401 - of a state
             f"{name!r} is sharded: gather the whole model first, with "
             "torch.distributed.checkpoint.state_dict.get_model_state_dict and full_state_dict=True"
         )
+    if value.is_meta:
+        raise StructureError(f"{name!r} is on the meta device, which holds no values")
     if value.dtype not in _NAMES or value.layout != torch.strided:
         raise UnsupportedTypeError(f"{name!r} is {value.dtype}, {value.layout}: not for files")
     if not value.numel():
@@ -126,7 +129,7 @@ def _identity(name: str, value: Any) -> Any:  # noqa: ANN401 - of a state
 
 
 def _packed(name: str, value: torch.Tensor, mask: torch.Tensor | None) -> PackedTensor:
-    there = value.detach().cpu().contiguous()
+    there = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
     elements = there.view(_BITS[there.itemsize]).numpy()
     kept = None if mask is None else np.ascontiguousarray(mask.cpu().numpy())
     return PackedTensor.of(name, _NAMES[value.dtype], elements, kept)
@@ -150,7 +153,7 @@ def load_packed(path: str | os.PathLike[str]) -> PackedState:
     PackedFileError
         If the file is damaged or of another kind.
     UnsupportedTypeError
-        If a tensor is of a type that torch does not have.
+        If a tensor is of a type that is not read here, such as one of less than a byte.
     ImportError
         If safetensors is not installed.
     OSError
@@ -159,7 +162,9 @@ def load_packed(path: str | os.PathLike[str]) -> PackedState:
     found = PackedState({}, {})
     for tensor in packed:
         if tensor.dtype not in _DTYPES:
-            raise UnsupportedTypeError(f"{tensor.name!r} is {tensor.dtype}, which torch has not")
+            raise UnsupportedTypeError(
+                f"{tensor.name!r} is {tensor.dtype}, which is not read here: use swiftforce unpack"
+            )
         bits = torch.from_numpy(tensor.unpacked().view(f"i{tensor.values.itemsize}"))
         found.state[tensor.name] = bits.view(_DTYPES[tensor.dtype])
         if tensor.is_masked:
