@@ -182,6 +182,18 @@ def test_metadata_come_back_in_their_order() -> None:
     assert Path("o.safetensors").read_bytes() == Path("w.safetensors").read_bytes()
 
 
+def test_metadata_of_the_first_file_count() -> None:
+    from safetensors.numpy import save_file
+
+    for name in "ab":
+        metadata = {"format": "np", "of": name, f"only {name}": name}
+        save_file({name: np.ones(3)}, f"{name}.safetensors", metadata)
+    assert pack("a.safetensors", "b.safetensors") == 0
+    assert unpack() == 0
+    found = Checkpoint([Path("o.safetensors")]).metadata
+    assert found == {"format": "np", "of": "a", "only a": "a", "only b": "b"}
+
+
 def test_a_checkpoint_without_tensors_and_metadata() -> None:
     write_raw(Path("w.safetensors"), {})
     assert pack("w.safetensors") == 0

@@ -34,7 +34,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="write a sparse checkpoint without its zeros",
         description="Write a packed model: of each sparse tensor the values that are not zero, and "
         "their positions, a byte or so each. Other tensors are stored as they are. `swiftforce "
-        "unpack` gives the checkpoint back, bit for bit.",
+        "unpack` gives all tensors back, bit for bit, in one file. Memory must hold the packed "
+        "model, and the largest tensor.",
         epilog="example: swiftforce pack --weights sparse.safetensors --output packed.safetensors",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -52,7 +53,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "unpack",
         help="write the checkpoint that was packed",
-        description="Write the safetensors file that a packed model was made of.",
+        description="Write all tensors of a packed model to a safetensors file, zeros included.",
         epilog="example: swiftforce unpack packed.safetensors --output sparse.safetensors",
     )
     parser.set_defaults(command=_unpack)
