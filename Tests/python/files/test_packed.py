@@ -156,14 +156,24 @@ def entry(number: int, place: int, value: object) -> Change:
     return lambda about, _: about["tensors"][number].__setitem__(place, value)
 
 
+def description(number: int, *values: object) -> Change:
+    """Puts another description of a tensor in the place of its own."""
+    return lambda about, _: about["tensors"].__setitem__(number, list(values))
+
+
+def with_positions(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    about["tensors"][2][4] = "bits"
+    arrays["positions.2"] = np.array([15], np.uint8)
+
+
 DAMAGED: dict[str, Change] = {
     "no list of tensors": lambda about, _: about.pop("tensors"),
     "a number for the list": lambda about, _: about.update(tensors=3),
     "a number for a tensor": lambda about, _: about["tensors"].__setitem__(0, 3),
     "a short description": lambda about, _: about["tensors"][0].pop(),
-    "a name that is a number": entry(0, 0, 3),
-    "a name that is no text": entry(0, 0, "\ud800"),
-    "a name of another": entry(0, 0, "b"),
+    "a name that is a number": entry(1, 0, 3),
+    "a name that is no text": entry(1, 0, "\ud800"),
+    "a name of another": entry(1, 0, "w"),
     "an unknown dtype": entry(0, 1, "F31"),
     "a dtype of another width": entry(0, 1, "F16"),
     "a dtype that is a list": entry(0, 1, ["F32"]),
@@ -187,8 +197,8 @@ DAMAGED: dict[str, Change] = {
     "a whole tensor with fewer values": entry(1, 3, 4),
     "positions of a whole tensor": entry(1, 4, "gaps"),
     "a whole tensor masked by a number": entry(1, 5, 1),
-    "half a byte": entry(2, 2, [3]),
-    "positions in parts of bytes": entry(2, 4, "bits"),
+    "half a byte": description(2, "q", "F4", [5], 5, None, False),
+    "positions in parts of bytes": with_positions,
     "no values": lambda _, arrays: arrays.pop("values.0"),
     "no positions": lambda _, arrays: arrays.pop("positions.0"),
     "values of a float type": lambda _, arrays: arrays.update(

@@ -73,6 +73,16 @@ def test_a_gap_goes_on_after_255(gap: int, code: list[int]) -> None:
     assert (coding, found.tolist()) == (GAPS, code)
 
 
+def test_bits_are_written_if_gaps_take_as_many_bytes() -> None:
+    mask = mask_of(320, np.arange(255, 294))
+    assert gap_bytes(np.flatnonzero(mask)) == 40
+    assert_comes_back(mask)
+    assert encoded(mask)[0] == BITS
+    mask[293] = False
+    assert_comes_back(mask)
+    assert encoded(mask)[0] == GAPS
+
+
 def test_a_mask_of_any_shape_and_layout_is_read_in_its_order() -> None:
     mask = np.zeros((40, 50), bool)
     mask[3, 4] = mask[30, 1] = True

@@ -45,6 +45,8 @@ def test_arrays_of_every_type_come_back(dtype: Any, tmp_path: Path) -> None:
     arrays = {
         "sparse": sparse,
         "transposed": sparse.T,
+        "every other": np.arange(9).astype(dtype)[::2],
+        "every other sparse": sparse.reshape(-1)[::-7],
         "dense": np.ones((3, 2), dtype),
         "number": np.ones((), dtype),
         "empty": np.zeros((0, 3), dtype),

@@ -97,7 +97,7 @@ def _unpack(options: argparse.Namespace) -> None:
     check_format(options.packed)
     _check_output(options.output, [options.packed])
     tensors, metadata = read_packed(options.packed)
-    # Each tensor begins at a multiple of its elements' size, which torch needs.
+    # Each tensor begins at a multiple of its elements' size, as readers that map files need.
     tensors.sort(key=lambda tensor: -bits_of(tensor.dtype))
     with atomic_write(options.output) as temporary, temporary.open("wb") as file:
         infos = {tensor.name: (tensor.dtype, tensor.shape) for tensor in tensors}

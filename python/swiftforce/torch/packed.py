@@ -124,8 +124,6 @@ def _identity(name: str, value: Any) -> Any:  # noqa: ANN401 - of a state
         raise StructureError(f"{name!r} is on the meta device, which holds no values")
     if value.dtype not in _NAMES or value.layout != torch.strided:
         raise UnsupportedTypeError(f"{name!r} is {value.dtype}, {value.layout}: not for files")
-    if not value.numel():
-        return name
     return value.device, value.data_ptr(), value.dtype, value.shape, value.stride()
 
 
