@@ -70,7 +70,14 @@ def test_commands_of_a_page_do_what_they_say(
 def test_commands_are_found() -> None:
     assert [words[1] for words in commands(ROOT / "README.md")] == ["prune", "inspect", "apply"]
     guide = commands(ROOT / "docs" / "guides" / "command_line.md")
-    assert [words[1] for words in guide] == ["prune", *["inspect"] * 3, "apply", "bench"]
+    assert [words[1] for words in guide] == [
+        "prune",
+        *["inspect"] * 3,
+        "apply",
+        "pack",
+        "unpack",
+        "bench",
+    ]
 
 
 def test_make_targets_are_there() -> None:
@@ -84,7 +91,7 @@ def test_make_targets_are_there() -> None:
 def test_commands_in_the_text_are_there() -> None:
     found = names(r"^(?:python -m )?swiftforce ([a-z]+)")
     assert ("command_line.md", "demo") in found
-    known = ("prune", "inspect", "apply", "bench", "demo", "figure")
+    known = ("prune", "inspect", "apply", "pack", "unpack", "bench", "demo", "figure")
     assert [each for each in found if each[1] not in known] == []
     for name in known:
         with pytest.raises(SystemExit, match=r"^0$"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from swiftforce.cli.conversions import to_safetensors
-from swiftforce.errors import MaskFileError
+from swiftforce.errors import MaskFileError, PackedFileError
 from swiftforce.files import Checkpoint, open_regular
 
 
@@ -55,6 +55,17 @@ def check_masks(path: Path) -> None:
     """
     if _format(path) is not None:
         raise MaskFileError(f"{path} is a file of torch or numpy, not of masks")
+
+
+def check_packed(path: Path) -> None:
+    """Refuse a file of torch or numpy where a packed model is asked for.
+
+    Raises
+    ------
+    PackedFileError
+    """
+    if _format(path) is not None:
+        raise PackedFileError(f"{path} is a file of torch or numpy, not a packed model")
 
 
 def _format(path: Path) -> str | None:

@@ -9,9 +9,9 @@ import numpy as np
 
 import swiftforce
 from swiftforce.cli.conversions import written_as
-from swiftforce.cli.input_files import check_masks, open_checkpoint
+from swiftforce.cli.input_files import check_masks, check_packed, open_checkpoint
 from swiftforce.cli.prune import add_weights
-from swiftforce.errors import CheckpointError, printable
+from swiftforce.errors import CheckpointError, UnsupportedTypeError, printable
 from swiftforce.files import (
     Checkpoint,
     PackedTensor,
@@ -34,7 +34,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="write a sparse checkpoint without its zeros",
         description="Write a packed model: of each sparse tensor the values that are not zero, and "
         "their positions, a byte or so each. Other tensors are stored as they are. `swiftforce "
-        "unpack` gives the checkpoint back, bit for bit.",
+        "unpack` gives all tensors back, bit for bit, in one file. Memory must hold the packed "
+        "model, and the largest tensor.",
         epilog="example: swiftforce pack --weights sparse.safetensors --output packed.safetensors",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -52,7 +53,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "unpack",
         help="write the checkpoint that was packed",
-        description="Write the safetensors file that a packed model was made of.",
+        description="Write all tensors of a packed model to a safetensors file, zeros included.",
         epilog="example: swiftforce unpack packed.safetensors --output sparse.safetensors",
     )
     parser.set_defaults(command=_unpack)
@@ -76,12 +77,12 @@ def _pack(options: argparse.Namespace) -> None:
     inputs = [*checkpoint.sources, *filter(None, [options.masks])]
     _check_output(options.output, inputs)
     masks = {} if options.masks is None else _masks(options.masks, checkpoint)
-    tensors = [
-        PackedTensor.of(name, info.dtype, _elements(checkpoint, info), masks.get(name))
-        if bits_of(info.dtype) >= 8
-        else PackedTensor(name, info.dtype, info.shape, _bytes(checkpoint, info))
-        for name, info in checkpoint.tensors.items()
-    ]
+    # In the order of the files, in which they are read fastest and come back.
+    order = sorted(
+        checkpoint.tensors.items(),
+        key=lambda item: (checkpoint.files.index(item[1].file), item[1].start),
+    )
+    tensors = [_packed(checkpoint, name, info, masks.get(name)) for name, info in order]
     write_packed(options.output, tensors, checkpoint.metadata)
     before = sum(file.stat().st_size for file in checkpoint.sources)
     after = options.output.stat().st_size
@@ -93,8 +94,11 @@ def _pack(options: argparse.Namespace) -> None:
 
 
 def _unpack(options: argparse.Namespace) -> None:
+    check_packed(options.packed)
     _check_output(options.output, [options.packed])
     tensors, metadata = read_packed(options.packed)
+    # Each tensor begins at a multiple of its elements' size, as readers that map files need.
+    tensors.sort(key=lambda tensor: -bits_of(tensor.dtype))
     with written_as(options.output) as plain, plain.open("wb") as file:
         infos = {tensor.name: (tensor.dtype, tensor.shape) for tensor in tensors}
         file.write(header_of(infos, metadata))
@@ -128,11 +132,33 @@ def _masks(path: Path, checkpoint: Checkpoint) -> dict[str, Array]:
     return masks_by_name(swiftforce.load(path), shapes, str(path))
 
 
-def _bytes(checkpoint: Checkpoint, info: TensorInfo) -> Array:
+def _packed(
+    checkpoint: Checkpoint, name: str, info: TensorInfo, mask: Array | None
+) -> PackedTensor:
+    """One tensor of a checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If no array can have its shape, or its file was changed meanwhile.
+    RemovedWeightsError
+        If a weight that the mask removes is not +0.
+    UnsupportedTypeError
+        If it has a mask, and elements of less than a byte.
+    OSError
+    """
     with checkpoint.open(info.file) as file:
-        return np.frombuffer(file.read(info.start, info.stop - info.start), np.uint8)
-
-
-def _elements(checkpoint: Checkpoint, info: TensorInfo) -> Array:
-    """The elements of a tensor as unsigned integers."""
-    return _bytes(checkpoint, info).view(f"u{bits_of(info.dtype) // 8}").reshape(info.shape)
+        content = np.frombuffer(file.read(info.start, info.stop - info.start), np.uint8)
+    try:
+        np.broadcast_to(np.uint8(0), info.shape)
+    except (OverflowError, ValueError):
+        raise CheckpointError(
+            f"{name!r} in {info.file} has a shape that no array can have"
+        ) from None
+    bits = bits_of(info.dtype)
+    if bits >= 8:
+        elements = content.view(f"u{bits // 8}").reshape(info.shape)
+        return PackedTensor.of(name, info.dtype, elements, mask)
+    if mask is not None:
+        raise UnsupportedTypeError(f"{name!r} is {info.dtype}, which is packed without a mask")
+    return PackedTensor(name, info.dtype, info.shape, content)

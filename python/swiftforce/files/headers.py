@@ -88,9 +88,9 @@ def header_of(
         offsets = [place, place + size]
         header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": offsets}
         place += size
-    text = json.dumps(header, separators=(",", ":"))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     # The data begin at a multiple of eight bytes.
-    content = text.encode().ljust(-(-len(text.encode()) // LENGTH) * LENGTH)
+    content = text.ljust(-(-len(text) // LENGTH) * LENGTH)
     return len(content).to_bytes(LENGTH, "little") + content
 
 

@@ -76,7 +76,7 @@ class PackedTensor:
             kept = mask.reshape(-1)
             if found := np.count_nonzero(bits[~kept]):
                 raise RemovedWeightsError(
-                    f"{found} weights of {name!r} are not zero although their mask removes them: "
+                    f"{found:,} weights of {name!r} are not +0 although their mask removes them: "
                     "apply the masks first"
                 )
         places = np.flatnonzero(kept)
@@ -164,9 +164,9 @@ def read_packed(path: str | os.PathLike[str]) -> tuple[list[PackedTensor], dict[
         by_name = {tensor.name: tensor for tensor in tensors}
         tied = [replace(by_name[own], name=name) for name, own in dict(about["tied"]).items()]
         tensors += tied
-        distinct([text(tensor.name, "a tied name") for tensor in tensors], "tensors")
+        distinct([_name(tensor.name, "a tied name") for tensor in tensors], "tensors")
         metadata = {
-            text(name, "metadata"): text(value, f"metadata.{name}")
+            _name(name, "metadata"): _name(value, "a value of the metadata")
             for name, value in dict(about["metadata"]).items()
         }
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -176,15 +176,17 @@ def read_packed(path: str | os.PathLike[str]) -> tuple[list[PackedTensor], dict[
 
 def _tensor(arrays: Mapping[str, Array], number: int, entry: Any) -> PackedTensor:  # noqa: ANN401 - of a file
     name, dtype, sides, kept, coding, is_masked = items(entry, f"tensor {number}", 6)
-    name = text(name, f"the name of tensor {number}")
+    name = _name(name, f"the name of tensor {number}")
     sides = shape(sides, name)
     size, values = math.prod(sides), arrays[f"values.{number}"]
     kept = whole(kept, f"the number of values of {name}", most=size)
     bits = bits_of(text(dtype, f"the dtype of {name}"))
     # Elements of less than a byte are stored whole, as bytes.
-    width, count = (8, size * bits // 8) if bits < 8 else (bits, kept)
+    width, count = (8, size * bits / 8) if bits < 8 else (bits, kept)
     if values.dtype.kind != "u" or 8 * values.itemsize != width or values.shape != (count,):
         raise ValueError(f"{name} has {values.shape} values of {values.dtype} for {dtype}")
+    if not isinstance(is_masked, bool):
+        raise ValueError(f"{name} is masked: {shown(is_masked)}")
     if coding is None:
         if kept != size:
             raise ValueError(f"{name} has {kept} values for {size} elements")
@@ -193,6 +195,11 @@ def _tensor(arrays: Mapping[str, Array], number: int, entry: Any) -> PackedTenso
         raise ValueError(f"{name} of {dtype} has positions")
     code = arrays[f"positions.{number}"]
     places = decoded(text(coding, f"the coding of {name}"), code, size, kept)
-    if not isinstance(is_masked, bool):
-        raise ValueError(f"{name} is masked: {shown(is_masked)}")
     return PackedTensor(name, dtype, sides, values, places, is_masked)
+
+
+def _name(value: object, what: str) -> str:
+    """A text that headers may hold: half of a surrogate pair is none."""
+    found = text(value, what)
+    found.encode()
+    return found

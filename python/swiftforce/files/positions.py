@@ -92,12 +92,12 @@ def decoded(coding: str, code: Array, size: int, kept: int) -> Array:
         is_whole = bool(ends[-1:].all()) and places[-1:].tolist() == [size]
         places = places[:-1]
     elif coding == BITS:
+        places = np.flatnonzero(np.unpackbits(code, bitorder="little"))
         is_whole = code.size == (size + 7) // 8
-        bits = np.unpackbits(code, count=min(size, 8 * code.size), bitorder="little")
-        places = np.flatnonzero(bits)
     else:
         raise ValueError(f"there is no coding {coding!r}")
-    if not is_whole or places.size != kept:
+    # Bits beyond the end are no positions.
+    if not is_whole or places.size != kept or (places.size and places[-1] >= size):
         raise ValueError(
             f"{code.size} bytes tell {places.size} positions, not {kept} of {size} weights"
         )

@@ -150,7 +150,7 @@ def masks_by_name(
         If a tensor is missing or has another shape; the message lists the differences.
     ShapeError, StructureError, UnsupportedTypeError, LayoutError
     """
-    given = Tensors(masks_of(masks), "masks", MASKS)
+    given = Tensors(masks_of(masks), "masks", MASKS, may_be_empty=True)
     found = joined(dict(zip(given.names, given.arrays, strict=True)), shapes)
     wrong = []
     if missing := [name for name in found if name not in shapes]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from swiftforce.errors import UnsupportedTypeError
+from swiftforce.errors import StructureError, UnsupportedTypeError
 from swiftforce.files import (
     PackedTensor,
     dtype_of,
@@ -42,18 +42,18 @@ def save_packed(
     path: str | os.PathLike[str],
     masks: PruningRecord[Any] | Mapping[str, Array] | None = None,
 ) -> None:
-    """Write arrays without their zeros: at 99 % removed, a packed model has 1.3 % of the bytes.
+    """Write arrays without their zeros: at 99 % removed, 1.3 % of the bytes in float32.
 
     Of each sparse array the values are stored, and their positions: a byte or so each, or a bit for
     each element where that is less. Others are stored whole. `load_packed` gives all back, bit for
-    bit, and so does ``swiftforce unpack``.
+    bit, and so does ``swiftforce unpack``. An existing file is replaced as a whole or not at all.
 
     Parameters
     ----------
     tensors : mapping of str to array
         Weights, and what else belongs to the model: of any numeric type and shape.
     path : path
-        The file, which is replaced as a whole or not at all.
+        The file.
     masks : Pruning, or mapping of str to array of bool, optional
         True where a weight is kept, by the names of `tensors`: kept weights are stored also where
         they are zero. By default what is not +0 is kept.
@@ -63,9 +63,11 @@ def save_packed(
     RemovedWeightsError
         If a weight that a mask removes is not +0: apply the masks first.
     UnsupportedTypeError
-        If an array has a type that files do not have.
+        If an array has a type that files do not have, or bytes in another order.
     WeightsDifferError
         If there is no array of a mask's name and shape.
+    StructureError
+        If a name is no text.
     ImportError
         If safetensors is not installed.
     OSError
@@ -87,21 +89,25 @@ def save_packed(
     kept = {} if masks is None else masks_by_name(masks, shapes, "`masks`")
     packed = []
     for name, array in arrays.items():
+        if not isinstance(name, str):
+            raise StructureError(f"{name!r} is no text: give arrays by names that files can hold")
         dtype = name_in_file(array.dtype)
-        if dtype is None:
-            raise UnsupportedTypeError(f"{name!r} is of {array.dtype}: convert it to numbers")
+        if dtype is None or not array.dtype.isnative:
+            raise UnsupportedTypeError(
+                f"{name!r} is of {array.dtype}: convert it to numbers in the order of this machine"
+            )
         elements = np.ascontiguousarray(array).reshape(array.shape)
         packed.append(PackedTensor.of(name, dtype, elements, kept.get(name)))
     write_packed(path, packed)
 
 
 def load_packed(path: str | os.PathLike[str]) -> Unpacked:
-    """Read a packed model.
+    """Read a packed model, of `save_packed`, ``swiftforce pack`` or `swiftforce.torch.save_packed`.
 
     Parameters
     ----------
     path : path
-        The file, of `save_packed`, ``swiftforce pack`` or `swiftforce.torch.save_packed`.
+        The file.
 
     Returns
     -------
