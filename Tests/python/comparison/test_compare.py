@@ -156,20 +156,6 @@ def test_a_place_without_folder_is_refused_before_the_first_trial(tmp_path: Path
         compare(never, path=tmp_path / "no folder" / "a.csv")
 
 
-@pytest.mark.parametrize(
-    ("returned", "text"),
-    [
-        (0.5, r"seed 3: dense: a trial must return its measures as a mapping .*, not 0\.5"),
-        ({}, "not {}"),
-        ({"method": 1}, "'method' cannot be the name of a column"),
-        ({"epochs": 1}, "'epochs' cannot be the name of a column"),
-        ({"": 1}, "'' cannot be the name"),
-        ({1: 1}, "1 cannot be the name"),
-        ({"a\nb": 1}, r"'a\\nb' cannot be the name"),
-        ({"a\ud800": 1}, "cannot be the name"),
-        ({"a": 1, "b": object()}, r"b is <object .*, which a row cannot hold"),
-    ],
-)
 def test_the_order_of_settings_does_not_matter_and_their_values_do(path: Path) -> None:
     settings = {"lr": 0.1 + 0.2, "nan": float("nan"), "none": None, "list": (1, np.float32(2))}
     first = compare(path=path, settings=settings)
@@ -225,6 +211,20 @@ def test_an_error_says_in_which_trial(path: Path) -> None:
     assert len(results_file.read(path)) == 2
 
 
+@pytest.mark.parametrize(
+    ("returned", "text"),
+    [
+        (0.5, r"seed 3: dense: a trial must return its measures as a mapping .*, not 0\.5"),
+        ({}, "not {}"),
+        ({"method": 1}, "'method' cannot be the name of a column"),
+        ({"epochs": 1}, "'epochs' cannot be the name of a column"),
+        ({"": 1}, "'' cannot be the name"),
+        ({1: 1}, "1 cannot be the name"),
+        ({"a\nb": 1}, r"'a\\nb' cannot be the name"),
+        ({"a\ud800": 1}, "cannot be the name"),
+        ({"a": 1, "b": object()}, r"b is <object .*, which a row cannot hold"),
+    ],
+)
 def test_what_no_row_can_hold(returned: object, text: str, path: Path) -> None:
     with pytest.raises(MeasuresError, match=text):
         compare(lambda trial: returned, path=path, settings={"epochs": 2})

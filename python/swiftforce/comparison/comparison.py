@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swiftforce.comparison import results_file
 from swiftforce.comparison.plots import against_sparsity
+from swiftforce.comparison.rows import NOTES, settings_of, with_settings
 from swiftforce.comparison.table import ComparisonTable, cell, check_form
 from swiftforce.comparison.trials import DENSE, Trial, checked_plan, trials_of
 from swiftforce.errors import RunsFileError, SwiftForceError, UnknownNameError
@@ -19,9 +20,6 @@ from swiftforce.show import plots
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
-
-#: The columns after those of the measures: texts of warnings, seconds, version of swiftforce.
-NOTES = ("warnings", "seconds", "version")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +76,7 @@ class Comparison:
         kinds = {repr(settings_of(row)): settings_of(row) for row in rows.values()}
         if len(kinds) > 1:
             first, second, *_ = kinds.values()
-            differ = [name for name in first if first[name] != second[name]]
+            differ = [name for name in first if repr(first[name]) != repr(second[name])]
             raise RunsFileError(
                 f"{os.fspath(path)!r} holds results of several settings: choose by {differ}, such "
                 f"as settings={{{differ[0]!r}: {first[differ[0]]!r}}}"
@@ -303,23 +301,3 @@ class Comparison:
         """What notebooks show."""
         heading, *_ = str(self).split("\n")
         return f"<p>{heading}</p>{self.table()._repr_html_()}"
-
-
-def settings_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a row: the columns before those of the trial."""
-    names = list(row)
-    return {name: row[name] for name in names[: names.index("method")]}
-
-
-def with_settings(
-    rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]
-) -> dict[Trial, dict[str, Any]]:
-    """Rows with these settings, by trial: of several rows of one, the last."""
-    wanted = results_file.plain_value(dict(settings))
-    return {
-        Trial(row["method"], row["sparsity"], row["seed"]): dict(row)
-        for row in rows
-        if all(
-            name in row and results_file.is_same(row[name], value) for name, value in wanted.items()
-        )
-    }

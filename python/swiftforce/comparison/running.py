@@ -10,12 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from swiftforce.comparison import results_file
-from swiftforce.comparison.comparison import (
-    NOTES,
-    Comparison,
-    settings_of,
-    with_settings,
-)
+from swiftforce.comparison.comparison import Comparison
+from swiftforce.comparison.rows import NOTES, settings_of, with_settings
 from swiftforce.comparison.trials import Trial, checked_plan, trials_of
 from swiftforce.errors import MeasuresError, RunsFileError, SwiftForceWarning
 from swiftforce.show import WorkProgress
