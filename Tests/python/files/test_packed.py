@@ -46,7 +46,7 @@ def assert_comes_back(tensor: PackedTensor, path: Path, elements: np.ndarray) ->
 def test_every_type_comes_back(dtype: str, shape: tuple[int, ...], tmp_path: Path) -> None:
     elements = sparse(dtype).reshape(shape)
     tensor = PackedTensor.of("w", dtype, elements)
-    assert tensor.places is not None
+    assert not tensor.is_whole
     found = assert_comes_back(tensor, tmp_path / "m", elements)
     assert found.unpacked().shape == shape
 
@@ -62,7 +62,7 @@ def test_small_and_empty_tensors_come_back(
             PackedTensor.of("w", dtype, elements, mask), tmp_path / "m", elements
         )
         assert found.unpacked().shape == shape
-        assert (found.places is None) == (mask is None)
+        assert found.is_whole is (mask is None)
 
 
 @pytest.mark.parametrize("dtype", PARTS_OF_BYTES)
@@ -86,10 +86,10 @@ def test_signed_zeros_and_payloads_of_nan_come_back(dtype: str, tmp_path: Path) 
 
 def test_dense_tensors_are_stored_whole() -> None:
     elements = np.ones(100, np.uint16)
-    assert PackedTensor.of("w", "F16", elements).places is None
+    assert PackedTensor.of("w", "F16", elements).is_whole
     # 6 bytes of positions for 13 bits each: zeros are not stored once that is less.
     elements[:6] = 0
-    assert PackedTensor.of("w", "F16", elements).places is None
+    assert PackedTensor.of("w", "F16", elements).is_whole
     elements[:7] = 0
     assert PackedTensor.of("w", "F16", elements).values.size == 93
 
@@ -112,7 +112,7 @@ def test_a_removed_weight_that_is_not_zero_is_refused(bits: int) -> None:
 
 
 def test_names_metadata_and_tied_names_come_back(tmp_path: Path) -> None:
-    names = ["fc.1", "", "values.0", "__metadata__", "naïve\n☃"]
+    names = ["fc.1", "", "values.0", "metadata", "naïve\n☃"]
     tensors = [PackedTensor.of(name, "F32", sparse("F32")) for name in names]
     mask = sparse("F32") != 0
     tensors.append(PackedTensor.of("masked", "F32", sparse("F32"), mask))

@@ -310,3 +310,15 @@ def test_files_of_another_kind(tmp_path: Path) -> None:
     save_file(mlp().state_dict(), tmp_path / "m")
     with pytest.raises(sf.PackedFileError, match="is not a file of a packed model"):
         sft.load_packed(tmp_path / "m")
+
+
+def test_views_of_one_tensor_are_not_tied(tmp_path: Path) -> None:
+    model = torch.nn.Module()
+    z = torch.tensor([1 + 2j, 3 - 4j])
+    model.register_buffer("a", z)
+    model.register_buffer("b", z.conj())
+    model.register_buffer("c", z.conj().imag)
+    sft.save_packed(model, tmp_path / "m")
+    found = sft.load_packed(tmp_path / "m").state
+    for name, value in model.state_dict().items():
+        assert torch.equal(found[name], value.resolve_conj().resolve_neg()), name

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import swiftforce
-from swiftforce.cli.conversions import written_as
+from swiftforce.cli.conversions import check_suffix, written_as
 from swiftforce.cli.input_files import check_masks, open_checkpoint
 from swiftforce.cli.prune import add_weights
 from swiftforce.errors import CheckpointError, UnsupportedTypeError, printable
@@ -106,7 +106,13 @@ def _targets(checkpoint: Checkpoint, output: Path, masks: Path) -> dict[Path, Pa
         If an output path cannot be written.
     """
     sources = (*checkpoint.files, *checkpoint.indices)
+    if len(sources) > 1 and checkpoint.sources != sources:
+        raise CheckpointError(
+            f"{checkpoint} are several files, not all of safetensors: give those of torch or numpy "
+            "one at a time"
+        )
     if len(sources) == 1:
+        check_suffix(output)
         check_output_path(output)
         targets = {sources[0]: output}
     else:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+import os
 import shutil
+import stat
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,7 +42,8 @@ def to_safetensors(source: Path, kind: str, target: Path) -> None:
         If it is a file of torch, and torch is not installed.
     OSError
     """
-    tensors = list(_READERS[kind](source))
+    # Each tensor begins at a multiple of its elements' size, as readers that map files need.
+    tensors = sorted(_READERS[kind](source), key=lambda tensor: -bits_of(tensor[1]))
     infos = {name: (dtype, elements.shape) for name, dtype, elements in tensors}
     if len(infos) < len(tensors):
         raise CheckpointError(f"{source} holds two tensors of one name")
@@ -53,8 +58,8 @@ def to_safetensors(source: Path, kind: str, target: Path) -> None:
 def written_as(target: Path) -> Iterator[Path]:
     """Yield a path for a safetensors file, which becomes a file of the kind that a name ends in.
 
-    ``.pt``, ``.pth`` and ``.bin`` are files of `torch.save`, ``.npz`` is one of numpy, and all else
-    is safetensors. The target is replaced as a whole or not at all.
+    ``.pt``, ``.pth``, ``.bin`` and ``.ckpt`` are files of `torch.save`, ``.npz`` is one of numpy,
+    and all else is safetensors. The target is replaced as a whole or not at all.
 
     Raises
     ------
@@ -63,16 +68,48 @@ def written_as(target: Path) -> Iterator[Path]:
     ImportError, OSError
     """
     write = _WRITERS.get(target.suffix.lower())
+    check_suffix(target)
     with atomic_write(target) as temporary:
         if write is None:
             yield temporary
         else:
             plain = temporary.with_name("plain.safetensors")
             yield plain
-            temporary.touch()
-            shutil.copymode(plain, temporary)
+            temporary.touch(0o600)
             write(plain, temporary)
+            shutil.copymode(plain, temporary)
             plain.unlink()
+
+
+@contextmanager
+def as_private_as(sources: Iterable[Path]) -> Iterator[None]:
+    """New files can be read by nobody who cannot read all of the sources."""
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in sources]
+    before = os.umask(0)
+    os.umask(before | (0o077 & ~functools.reduce(operator.and_, modes)))
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def check_suffix(target: Path, *, own: bool = False) -> None:
+    """Refuse an output whose name ends in that of a kind of file that it will not be.
+
+    Parameters
+    ----------
+    target : Path
+    own : bool
+        Whether it is a file of swiftforce's own, which is safetensors.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    suffix = target.suffix.lower()
+    if suffix == ".npy" or (own and suffix in _WRITERS):
+        kinds = "" if own else ", or .npz or .pt"
+        raise CheckpointError(f"{target} would be no {suffix} file: name it .safetensors{kinds}")
 
 
 def _read_torch(path: Path) -> Iterable[Tensor]:
@@ -82,17 +119,28 @@ def _read_torch(path: Path) -> Iterable[Tensor]:
 
 
 def _read_npz(path: Path) -> Iterable[Tensor]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return [_tensor(path, name, archive[name]) for name in archive.files]
-    except (ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from None
+    arrays: dict[str, Array] = {}
+    with _damage_of(path), zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            with archive.open(member) as file:
+                arrays[member.removesuffix(".npy")] = np.lib.format.read_array(file)
+    return [_tensor(path, name, array) for name, array in arrays.items()]
 
 
 def _read_npy(path: Path) -> Iterable[Tensor]:
+    with _damage_of(path), path.open("rb") as file:
+        array = np.lib.format.read_array(file)
+    return [_tensor(path, "weight", array)]
+
+
+@contextmanager
+def _damage_of(path: Path) -> Iterator[None]:
+    """Whatever reading a damaged file raises, as an error that names it."""
     try:
-        return [_tensor(path, "weight", np.load(path, allow_pickle=False))]
-    except (ValueError, EOFError) as error:
+        yield
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:
         raise CheckpointError(f"{path} is damaged: {error}") from None
 
 
@@ -115,6 +163,8 @@ def _write_npz(source: Path, target: Path) -> None:
     checkpoint = Checkpoint([source])
     with zipfile.ZipFile(target, "w") as archive:
         for name, info in _infos(checkpoint):
+            if "\0" in name or name.endswith(".npy") or ".." in name or name.startswith("/"):
+                raise CheckpointError(f"{name!r} cannot be the name of an array in an npz file")
             known = numpy_name(info.dtype)
             if known is None or dtype_of(known).kind == "V":
                 raise CheckpointError(f"{name!r} is {info.dtype}, which npz files do not have")
@@ -142,5 +192,5 @@ _READERS: Mapping[str, Callable[[Path], Iterable[Tensor]]] = {
 }
 _WRITERS: Mapping[str, Callable[[Path, Path], None]] = {
     ".npz": _write_npz,
-    **dict.fromkeys((".pt", ".pth", ".bin"), _write_torch),
+    **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), _write_torch),
 }

@@ -5,12 +5,13 @@ from __future__ import annotations
 import weakref
 import zipfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 
 from swiftforce.cli.conversions import to_safetensors
 from swiftforce.errors import MaskFileError, PackedFileError
-from swiftforce.files import Checkpoint, open_regular
+from swiftforce.files import Checkpoint, open_regular, temporary_folder
 
 
 def open_checkpoint(paths: Sequence[Path]) -> Checkpoint:
@@ -28,21 +29,22 @@ def open_checkpoint(paths: Sequence[Path]) -> Checkpoint:
     kinds = {path: _format(path) for path in paths}
     if not any(kinds.values()):
         return Checkpoint(paths)
-    folder = TemporaryDirectory(prefix="swiftforce-")
-    files = []
+    stack = ExitStack()
+    origins: dict[Path, Path] = {}
     try:
+        folder = stack.enter_context(temporary_folder(Path(gettempdir())))
         for number, (path, kind) in enumerate(kinds.items()):
             if kind:
-                (place := Path(folder.name, str(number))).mkdir()
-                files.append(place / f"{path.stem}.safetensors")
-                to_safetensors(path, kind, files[-1])
-            else:
-                files.append(path)
-        checkpoint = Checkpoint(files, sources=paths)
+                (place := folder / str(number)).mkdir()
+                copy = place / f"{path.stem}.safetensors"
+                to_safetensors(path, kind, copy)
+                origins[copy] = path
+        copies = {path: copy for copy, path in origins.items()}
+        checkpoint = Checkpoint([copies.get(path, path) for path in paths], origins)
     except BaseException:
-        folder.cleanup()
+        stack.close()
         raise
-    weakref.finalize(checkpoint, folder.cleanup)
+    weakref.finalize(checkpoint, stack.close)
     return checkpoint
 
 

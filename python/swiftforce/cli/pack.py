@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import swiftforce
-from swiftforce.cli.conversions import written_as
+from swiftforce.cli.conversions import as_private_as, check_suffix, written_as
 from swiftforce.cli.input_files import check_masks, check_packed, open_checkpoint
 from swiftforce.cli.prune import add_weights
 from swiftforce.errors import CheckpointError, UnsupportedTypeError, printable
@@ -35,7 +35,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         description="Write a packed model: of each sparse tensor the values that are not zero, and "
         "their positions, a byte or so each. Other tensors are stored as they are. `swiftforce "
         "unpack` gives all tensors back, bit for bit, in one file. Memory must hold the packed "
-        "model, and the largest tensor.",
+        "model twice, and the largest tensor.",
         epilog="example: swiftforce pack --weights sparse.safetensors --output packed.safetensors",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -76,6 +76,7 @@ def _pack(options: argparse.Namespace) -> None:
     checkpoint = open_checkpoint(options.weights)
     inputs = [*checkpoint.sources, *filter(None, [options.masks])]
     _check_output(options.output, inputs)
+    check_suffix(options.output, own=True)
     masks = {} if options.masks is None else _masks(options.masks, checkpoint)
     # In the order of the files, in which they are read fastest and come back.
     order = sorted(
@@ -83,10 +84,11 @@ def _pack(options: argparse.Namespace) -> None:
         key=lambda item: (checkpoint.files.index(item[1].file), item[1].start),
     )
     tensors = [_packed(checkpoint, name, info, masks.get(name)) for name, info in order]
-    write_packed(options.output, tensors, checkpoint.metadata)
+    with as_private_as(checkpoint.sources):
+        write_packed(options.output, tensors, checkpoint.metadata)
     before = sum(file.stat().st_size for file in checkpoint.sources)
     after = options.output.stat().st_size
-    sparse = sum(tensor.places is not None for tensor in tensors)
+    sparse = sum(not tensor.is_whole for tensor in tensors)
     print(
         f"{sparse} of {len(tensors)} tensors packed; {after:,} bytes, "
         f"{after / before:.2%} of {before:,}\npacked: {printable(str(options.output))}"
@@ -99,8 +101,12 @@ def _unpack(options: argparse.Namespace) -> None:
     tensors, metadata = read_packed(options.packed)
     # Each tensor begins at a multiple of its elements' size, as readers that map files need.
     tensors.sort(key=lambda tensor: -bits_of(tensor.dtype))
-    with written_as(options.output) as plain, plain.open("wb") as file:
-        infos = {tensor.name: (tensor.dtype, tensor.shape) for tensor in tensors}
+    infos = {tensor.name: (tensor.dtype, tensor.shape) for tensor in tensors}
+    with (
+        as_private_as([options.packed]),
+        written_as(options.output) as plain,
+        plain.open("wb") as file,
+    ):
         file.write(header_of(infos, metadata))
         for tensor in tensors:
             file.write(tensor.unpacked().data)

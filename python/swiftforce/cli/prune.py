@@ -11,6 +11,7 @@ from pathlib import Path
 import swiftforce
 from swiftforce.adapters import listed
 from swiftforce.cli.arguments import count, one_shot, one_shot_methods, seed, sparsity
+from swiftforce.cli.conversions import check_suffix
 from swiftforce.cli.input_files import open_checkpoint
 from swiftforce.errors import CheckpointError, MissingGradientsError, SwiftForceWarning, printable
 from swiftforce.files import Checkpoint, check_output_path, is_same_file
@@ -169,6 +170,7 @@ def _check_files(output: Path, weights: Checkpoint, gradients: Checkpoint | None
     for one in (weights, gradients):
         if one is not None and is_same_file(output, one.sources):
             raise CheckpointError(f"{output} is an input: write the masks to another path")
+    check_suffix(output, own=True)
 
 
 def _gradients(names: list[str], gradients: Checkpoint) -> dict[str, Array]:

@@ -27,9 +27,13 @@ from swiftforce.files.formats import (
 )
 from swiftforce.files.headers import TensorInfo, bits_of, header_of
 from swiftforce.files.packed import PackedTensor, read_packed, write_packed
+from swiftforce.files.positions import BITS, GAPS, decoded, encoded
 from swiftforce.files.reading import StableFile, open_regular
+from swiftforce.files.temporary import temporary_folder
 
 __all__ = [
+    "BITS",
+    "GAPS",
     "Checkpoint",
     "PRUNABLE_DTYPES",
     "FileFormat",
@@ -43,7 +47,9 @@ __all__ = [
     "check_output_path",
     "checked_bits",
     "checks",
+    "decoded",
     "dtype_of",
+    "encoded",
     "header_of",
     "is_checkpoint",
     "is_same_file",
@@ -52,6 +58,7 @@ __all__ = [
     "open_regular",
     "packed_masks",
     "read_packed",
+    "temporary_folder",
     "unpacked_mask",
     "write_packed",
 ]

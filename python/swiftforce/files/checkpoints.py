@@ -49,8 +49,8 @@ class Checkpoint:
         Face writes them (``model.safetensors.index.json``), which stand for the files they name.
         If several of these files hold a tensor of the same name, the one that the index names
         counts.
-    sources : sequence of Path, optional
-        What the files were converted from.
+    origins : mapping of Path to Path, optional
+        What files were converted from.
 
     Raises
     ------
@@ -89,7 +89,7 @@ class Checkpoint:
     (['9.weight', '10.weight'], array([[1., 2.]], dtype=float32))
     """
 
-    def __init__(self, paths: Sequence[Path], sources: Sequence[Path] | None = None) -> None:
+    def __init__(self, paths: Sequence[Path], origins: Mapping[Path, Path] | None = None) -> None:
         self.indices = tuple(path for path in paths if path.suffix == ".json")
         self._states: dict[Path, FileState] = {}
         self.metadata: dict[str, str] = {}
@@ -105,7 +105,7 @@ class Checkpoint:
             files += shards
             _merge(found, tensors)
         self.files = tuple(files)
-        self.sources = (*files, *self.indices) if sources is None else tuple(sources)
+        self.sources = tuple((origins or {}).get(path, path) for path in (*files, *self.indices))
         self.tensors = {name: found[name] for name in sorted(found, key=_natural_order)}
 
     def __str__(self) -> str:

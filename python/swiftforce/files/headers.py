@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from swiftforce.errors import StructureError
 from swiftforce.files.checks import items, shown, text, whole
 from swiftforce.files.reading import StableFile
 
@@ -70,6 +71,21 @@ def bits_of(dtype: str) -> int:
     return _BITS[dtype]
 
 
+def check_name(name: str) -> None:
+    """Refuse a name that no tensor in a file can have.
+
+    Raises
+    ------
+    StructureError
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise StructureError(f"{name!r} is no text that files can hold: rename it") from None
+    if name == "__metadata__":
+        raise StructureError(f"no tensor in a safetensors file can be named {name!r}: rename it")
+
+
 def header_of(
     tensors: Mapping[str, tuple[str, Sequence[int]]], metadata: Mapping[str, str]
 ) -> bytes:
@@ -80,10 +96,16 @@ def header_of(
     tensors : mapping of str to (str, sequence of int)
         Dtypes and shapes, by name.
     metadata : mapping of str to str
+
+    Raises
+    ------
+    StructureError
+        If a tensor cannot have its name.
     """
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     place = 0
     for name, (dtype, shape) in tensors.items():
+        check_name(name)
         size = math.prod(shape) * bits_of(dtype) // 8
         offsets = [place, place + size]
         header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": offsets}

@@ -17,7 +17,7 @@ import numpy as np
 from swiftforce.errors import PackedFileError, RemovedWeightsError
 from swiftforce.files.checks import distinct, items, shape, shown, text, whole
 from swiftforce.files.formats import FileFormat
-from swiftforce.files.headers import bits_of
+from swiftforce.files.headers import bits_of, check_name
 from swiftforce.files.positions import decoded, encoded
 from swiftforce.inputs import Array
 
@@ -36,8 +36,10 @@ class PackedTensor:
     shape : tuple of int
     values : array of unsigned integers
         The bits of its elements, or of the kept ones in the order of their positions.
-    places : array of int, optional
-        Positions of the kept elements, in ascending order; None for a tensor stored whole.
+    coding : str, optional
+        That of the positions of the kept elements; None for a tensor stored whole.
+    code : array of uint8, optional
+        The positions.
     is_masked : bool
         Whether the positions are those of a mask, not of what happens to be zero.
     """
@@ -46,7 +48,8 @@ class PackedTensor:
     dtype: str
     shape: tuple[int, ...]
     values: Array
-    places: Array | None = None
+    coding: str | None = None
+    code: Array | None = None
     is_masked: bool = False
 
     @classmethod
@@ -69,7 +72,7 @@ class PackedTensor:
         bits = elements.reshape(-1).view(f"u{elements.dtype.itemsize}")
         if mask is None:
             kept = bits != 0
-            _, code = encoded(kept)
+            coding, code = encoded(kept)
             if np.count_nonzero(kept) * bits.itemsize + code.nbytes >= bits.nbytes:
                 return cls(name, dtype, elements.shape, bits)
         else:
@@ -79,16 +82,27 @@ class PackedTensor:
                     f"{found:,} weights of {name!r} are not +0 although their mask removes them: "
                     "apply the masks first"
                 )
-        places = np.flatnonzero(kept)
-        return cls(name, dtype, elements.shape, bits[kept], places, is_masked=mask is not None)
+            coding, code = encoded(kept)
+        return cls(name, dtype, elements.shape, bits[kept], coding, code, mask is not None)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all elements are stored."""
+        return self.coding is None
+
+    @property
+    def _places(self) -> Array:
+        """The positions of the kept elements, in ascending order."""
+        assert self.coding is not None
+        assert self.code is not None
+        return decoded(self.coding, self.code, math.prod(self.shape), self.values.size)
 
     @property
     def kept(self) -> Array:
         """True where an element is stored."""
-        if self.places is None:
-            return np.ones(self.shape, bool)
-        mask = np.zeros(math.prod(self.shape), bool)
-        mask[self.places] = True
+        mask = np.full(math.prod(self.shape), self.is_whole)
+        if not self.is_whole:
+            mask[self._places] = True
         return mask.reshape(self.shape)
 
     def unpacked(self) -> Array:
@@ -96,10 +110,10 @@ class PackedTensor:
 
         In the shape of the tensor, but for elements of less than a byte, which are bytes in a row.
         """
-        if self.places is None:
+        if self.is_whole:
             return self.values if bits_of(self.dtype) < 8 else self.values.reshape(self.shape)
         elements = np.zeros(math.prod(self.shape), self.values.dtype)
-        elements[self.places] = self.values
+        elements[self._places] = self.values
         return elements.reshape(self.shape)
 
 
@@ -122,6 +136,8 @@ def write_packed(
 
     Raises
     ------
+    StructureError
+        If a tensor cannot have its name.
     ImportError
         If safetensors is not installed.
     OSError
@@ -130,12 +146,12 @@ def write_packed(
     about = []
     for number, tensor in enumerate(tensors):
         arrays[f"values.{number}"] = tensor.values
-        coding = None
-        if tensor.places is not None:
-            coding, arrays[f"positions.{number}"] = encoded(tensor.kept)
-        kept = math.prod(tensor.shape) if tensor.places is None else tensor.places.size
+        check_name(tensor.name)
+        if tensor.code is not None:
+            arrays[f"positions.{number}"] = tensor.code
+        kept = math.prod(tensor.shape) if tensor.is_whole else tensor.values.size
         about.append(
-            [tensor.name, tensor.dtype, list(tensor.shape), kept, coding, tensor.is_masked]
+            [tensor.name, tensor.dtype, list(tensor.shape), kept, tensor.coding, tensor.is_masked]
         )
     _FORMAT.write(
         path,
@@ -194,8 +210,8 @@ def _tensor(arrays: Mapping[str, Array], number: int, entry: Any) -> PackedTenso
     if bits < 8:
         raise ValueError(f"{name} of {dtype} has positions")
     code = arrays[f"positions.{number}"]
-    places = decoded(text(coding, f"the coding of {name}"), code, size, kept)
-    return PackedTensor(name, dtype, sides, values, places, is_masked)
+    decoded(text(coding, f"the coding of {name}"), code, size, kept)
+    return PackedTensor(name, dtype, sides, values, coding, code, is_masked)
 
 
 def _name(value: object, what: str) -> str:

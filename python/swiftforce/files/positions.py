@@ -64,7 +64,7 @@ def _gaps(places: Array, last: int) -> Array:
     return code
 
 
-def decoded(coding: str, code: Array, size: int, kept: int) -> Array:
+def decoded(coding: str, code: Array, size: int, kept: int | None = None) -> Array:
     """The positions of kept weights, in ascending order.
 
     Parameters
@@ -73,8 +73,8 @@ def decoded(coding: str, code: Array, size: int, kept: int) -> Array:
     code : array of uint8
     size : int
         Number of weights.
-    kept : int
-        How many of them are kept.
+    kept : int, optional
+        How many of them are kept, if it is known.
 
     Raises
     ------
@@ -97,8 +97,8 @@ def decoded(coding: str, code: Array, size: int, kept: int) -> Array:
     else:
         raise ValueError(f"there is no coding {coding!r}")
     # Bits beyond the end are no positions.
-    if not is_whole or places.size != kept or (places.size and places[-1] >= size):
-        raise ValueError(
-            f"{code.size} bytes tell {places.size} positions, not {kept} of {size} weights"
-        )
+    is_whole = is_whole and not (places.size and places[-1] >= size)
+    if not is_whole or kept not in (None, places.size):
+        expected = f"{size} weights" if kept is None else f"{kept} of {size} weights"
+        raise ValueError(f"{code.size} bytes tell {places.size} positions, not {expected}")
     return places

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import asdict
 from typing import Any
@@ -9,21 +10,23 @@ from typing import Any
 import numpy as np
 
 from swiftforce.errors import NetworkFileError
-from swiftforce.files import FileFormat, checks
+from swiftforce.files import BITS, GAPS, FileFormat, checks, decoded, encoded
 from swiftforce.inputs import FLOAT32, Array
 from swiftforce.nn.layers import KINDS, AnyLayer, Flattened, Residual
 from swiftforce.nn.network import Network
 
 _FORMAT = FileFormat("swiftforce-network", 2, "a network", NetworkFileError, oldest=1)
-_PARAMETER, _MASK = "parameter.", "mask."
+_PARAMETER = "parameter."
+#: How the entries of masks begin, by their coding.
+_MASKS = {BITS: "mask.", GAPS: "mask_gaps."}
 
 
 def save(network: Network, path: str | os.PathLike[str]) -> None:
     """Write a network to a safetensors file: its layers, parameters and masks.
 
-    Of a masked layer the kept weights are written, and a bit for each weight: at 99 % removed, a
-    network takes 4 % of the bytes. Momentum is not saved, since every call of `Network.fit` starts
-    without it.
+    Of a masked layer the kept weights and their positions are written: at 99 % removed, a network
+    takes 1.3 % of the bytes of its weights. Momentum is not saved, since every call of
+    `Network.fit` starts without it.
 
     Parameters
     ----------
@@ -55,7 +58,8 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
             arrays[f"{_PARAMETER}{name}"] = array
         else:
             arrays[f"{_PARAMETER}{name}"] = array[masks[name]]
-            arrays[f"{_MASK}{name}"] = np.packbits(masks[name], bitorder="little")
+            coding, code = encoded(masks[name])
+            arrays[f"{_MASKS[coding]}{name}"] = code
     about = {
         "layers": [_to_json(layer) for layer in network.layers],
         "input_shape": list(network.input_shape),
@@ -118,7 +122,7 @@ def _stored(arrays: dict[str, Array], name: str, shape: tuple[int, ...]) -> Arra
     if array.dtype != FLOAT32:
         raise ValueError(f"{name} holds {array.dtype}, not float32")
     # Format 1 holds all weights of masked layers, too.
-    if f"{_MASK}{name}" not in arrays or array.shape == shape:
+    if array.shape == shape or not any(f"{start}{name}" in arrays for start in _MASKS.values()):
         return _shaped(array, shape, name)
     mask = _mask(arrays, name, shape)
     whole = np.zeros(shape, FLOAT32)
@@ -133,9 +137,13 @@ def _shaped(array: Array, shape: tuple[int, ...], name: str) -> Array:
 
 
 def _mask(arrays: dict[str, Array], name: str, shape: tuple[int, ...]) -> Array:
-    size = int(np.prod(shape, dtype=np.int64))
-    bits = _shaped(arrays[f"{_MASK}{name}"], ((size + 7) // 8,), f"the mask of {name}")
-    return np.unpackbits(bits, count=size, bitorder="little").astype(bool).reshape(shape)
+    """The mask of a weight in the file; gaps tell its size, so no short text asks for memory."""
+    size = math.prod(shape)
+    coding = next(each for each, start in _MASKS.items() if f"{start}{name}" in arrays)
+    code = arrays[f"{_MASKS[coding]}{name}"]
+    mask = np.zeros(size, bool)
+    mask[decoded(coding, code, size)] = True
+    return mask.reshape(shape)
 
 
 def _to_json(layer: AnyLayer) -> dict[str, Any]:

@@ -93,6 +93,8 @@ def save_packed(model: nn.Module, path: str | os.PathLike[str]) -> None:
     state = inner.state_dict()
     for name, value in state.items():
         names.setdefault(_identity(name, value), []).append(name)
+    if lost := masks.keys() - state.keys():
+        raise StructureError(f"the state_dict has no {sorted(lost)[0]!r}, which has a mask")
     packed = []
     for same in names.values():
         mask = next((masks[name] for name in same if name in masks), None)
@@ -121,10 +123,9 @@ def _identity(name: str, value: Any) -> Any:  # noqa: ANN401 - of a state
             f"{name!r} is sharded: gather the whole model first, with "
             "torch.distributed.checkpoint.state_dict.get_model_state_dict and full_state_dict=True"
         )
-    if value.is_meta:
-        raise StructureError(f"{name!r} is on the meta device, which holds no values")
     name_of_dtype(name, value)
-    return value.device, value.data_ptr(), value.dtype, value.shape, value.stride()
+    views = value.is_conj(), value.is_neg()
+    return value.device, value.data_ptr(), value.dtype, value.shape, value.stride(), views
 
 
 def _packed(name: str, value: torch.Tensor, mask: torch.Tensor | None) -> PackedTensor:
@@ -139,9 +140,16 @@ def name_of_dtype(name: str, tensor: torch.Tensor) -> str:
     ------
     UnsupportedTypeError
         If they do not have its type or its layout.
+    StructureError
+        If it holds no values.
     """
-    if tensor.dtype not in _NAMES or tensor.layout != torch.strided:
-        raise UnsupportedTypeError(f"{name!r} is {tensor.dtype}, {tensor.layout}: not for files")
+    if tensor.is_meta:
+        raise StructureError(f"{name!r} is on the meta device, which holds no values")
+    if tensor.is_nested or tensor.dtype not in _NAMES or tensor.layout != torch.strided:
+        raise UnsupportedTypeError(
+            f"{name!r} is {tensor.dtype}, {tensor.layout}, which files do not have: convert it to "
+            "a plain dense tensor first"
+        )
     return _NAMES[tensor.dtype]
 
 

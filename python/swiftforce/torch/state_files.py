@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,9 @@ def read_state(path: Path) -> Iterator[tuple[str, str, Array]]:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError) as error:
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # torch raises whatever a damaged file leads it to
         raise CheckpointError(
             f"{path} cannot be read by torch.load(weights_only=True): {str(error).split('. ')[0]}"
         ) from None
@@ -34,8 +35,19 @@ def read_state(path: Path) -> Iterator[tuple[str, str, Array]]:
         inside = [name for name in others if _is_state(state[name])]
         advice = f"save its entry {inside[0]!r} alone" if inside else "save the tensors alone"
         raise CheckpointError(f"{path} holds more than tensors, such as {others[0]!r}: {advice}")
+    names: dict[tuple[int, int], str] = {}
     for name, tensor in state.items():
-        yield str(name), name_of_dtype(str(name), tensor), bits_of_tensor(tensor)
+        dtype = name_of_dtype(str(name), tensor)
+        size = tensor.numel() * tensor.itemsize
+        if size > tensor.untyped_storage().nbytes():
+            raise CheckpointError(f"{name!r} in {path} repeats its elements: save a plain copy")
+        first = names.setdefault((tensor.data_ptr(), size), str(name))
+        if size and first != str(name):
+            raise CheckpointError(
+                f"{first!r} and {name!r} in {path} are one tensor, which a mask of one of them "
+                "would not show: save it by one name"
+            )
+        yield str(name), dtype, bits_of_tensor(tensor)
 
 
 def write_state(path: Path, tensors: Mapping[str, tuple[str, Array]]) -> None:
@@ -53,7 +65,11 @@ def write_state(path: Path, tensors: Mapping[str, tuple[str, Array]]) -> None:
             raise CheckpointError(f"{name!r} is {dtype}, which torch does not have")
         bits = torch.from_numpy(elements.view(f"i{elements.itemsize}"))
         state[name] = bits.view(DTYPES[dtype])
-    torch.save(state, path)
+    with path.open("wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # of a full disk, for example
+            raise OSError(f"{str(path)!r} cannot be written: {error}") from None
 
 
 def _is_state(value: Any) -> bool:  # noqa: ANN401 - of a file
