@@ -53,7 +53,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "unpack",
         help="write the checkpoint that was packed",
-        description="Write all tensors of a packed model to a safetensors file, zeros included.",
+        description="Write all tensors of a packed model, zeros included: to a safetensors file, "
+        "or to one of torch or numpy if the name ends in .pt, .pth, .bin, .ckpt or .npz.",
         epilog="example: swiftforce unpack packed.safetensors --output sparse.safetensors",
     )
     parser.set_defaults(command=_unpack)

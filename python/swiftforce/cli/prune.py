@@ -26,7 +26,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "prune",
         help="find masks for a checkpoint from its weights and gradients",
         description="Find masks for a checkpoint in one step. Weights and gradients of the loss "
-        "come from safetensors files and have the same names. They may be larger than memory: "
+        "come from safetensors files, which may be larger than memory, or from files of torch or "
+        "numpy, and have the same names: "
         "tensors are copied to a temporary file, in the folder of the environment variable TMPDIR. "
         "Masks take a byte per weight. By default "
         "floating-point tensors with two or more dimensions are pruned, except embeddings, norms, "
@@ -93,7 +94,8 @@ def add_weights(parser: argparse.ArgumentParser, *, required: bool = True) -> No
         required=required,
         metavar="FILE",
         default=argparse.SUPPRESS,
-        help="safetensors files of one checkpoint, or its *.safetensors.index.json",
+        help="safetensors files of one checkpoint, or its *.safetensors.index.json; or a file of "
+        "torch.save or numpy that holds tensors alone",
     )
 
 
