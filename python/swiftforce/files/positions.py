@@ -13,7 +13,8 @@ import numpy as np
 from swiftforce.inputs import Array
 
 #: The codings, by name.
-BITS, GAPS = "bits", "gaps"
+BITS = "bits"
+GAPS = "gaps"
 #: A byte of a gap that goes on.
 _MORE = 255
 #: Weights whose positions are in memory at a time.
