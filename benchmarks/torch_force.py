@@ -211,6 +211,7 @@ def _search(plan: Plan, model: torch.nn.Module, batches: BetweenSteps) -> float:
             model,
             batches,
             loss=cross_entropy,
+            method="force",
             sparsity=plan.sparsity,
             steps=plan.steps,
             progress=False,

@@ -48,7 +48,13 @@ def _call(what: str, model: torch.nn.Module, n: int, sparsity: float) -> Call:
         return repeated(gradients(model, batches[0]), STEPS)
     if what == PRUNE:
         return lambda: sft.prune(
-            model, batches, loss=cross_entropy, sparsity=sparsity, steps=STEPS, progress=False
+            model,
+            batches,
+            loss=cross_entropy,
+            method="force",
+            sparsity=sparsity,
+            steps=STEPS,
+            progress=False,
         )
     size = size_of(model)
     keeps = sf.schedule_keeps("exponential", size, keep_for(size, sparsity), STEPS)

@@ -63,7 +63,7 @@ def check_searches(model: torch.nn.Module, batches: Sequence[Batch], keep: int) 
         If the masks differ.
     """
     keeps = (round((size_of(model) * keep) ** 0.5), keep)
-    ours = sft.prune(model, batches, loss=cross_entropy, schedule=keeps)
+    ours = sft.prune(model, batches, loss=cross_entropy, method="force", schedule=keeps)
     step = reference_steps(model, batches, keeps)
     step()
     check_agreement(ours.masks, step(), keep)

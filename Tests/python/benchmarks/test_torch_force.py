@@ -120,7 +120,7 @@ def test_the_reference_finds_the_same_masks_step_by_step(model: torch.nn.Module)
     step = torch_models.reference_steps(model, batches, keeps)
     for _ in keeps:
         found = step()
-    ours = sft.prune(model, batches, loss=cross_entropy, keep=700, steps=5)
+    ours = sft.force(model, batches, loss=cross_entropy, keep=700, steps=5)
     assert sum(step.revived for step in ours.history) > 0
     for name, mask in found.masks.items():
         assert torch.equal(mask.bool(), ours.masks[name])
@@ -134,7 +134,7 @@ def test_what_differs_from_the_reference_stops_the_benchmark(model: torch.nn.Mod
     batches = torch_models.batches_of(2, 6)
     torch_models.check_searches(model, batches, 2000)
     search = torch_models.reference_steps(model, batches, [2000])()
-    masks = sft.prune(model, batches, loss=cross_entropy, keep=2000, steps=1).masks
+    masks = sft.force(model, batches, loss=cross_entropy, keep=2000, steps=1).masks
     reference.check_agreement(masks, search, 2000)
     with pytest.raises(RuntimeError, match="keep 1999"):
         reference.check_agreement(masks, search, 1999)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import run_all
 from swiftforce import RunsFileError
 from swiftforce.comparison import results_file
 
@@ -167,16 +169,17 @@ def test_a_damaged_line_is_named(path: Path, old: bytes, new: bytes, text: str) 
         results_file.read(path)
 
 
+APPEND = """
+import sys
+from swiftforce.comparison import results_file
+for number in range(20):
+    row = {"method": "force", "sparsity": 0.5, "seed": 100 * int(sys.argv[2]) + number}
+    results_file.append(sys.argv[1], row)
+"""
+
+
 @pytest.mark.slow
 def test_programs_that_append_at_once_lose_nothing(path: Path) -> None:
-    children = []
-    for seed in range(4):
-        child = os.fork()
-        if not child:
-            for number in range(20):
-                results_file.append(path, {**ROW, "seed": 100 * seed + number})
-            os._exit(0)
-        children.append(child)
-    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    run_all([[sys.executable, "-c", APPEND, str(path), str(number)] for number in range(4)])
     seeds = sorted(row["seed"] for row in results_file.read(path))
-    assert seeds == [100 * seed + number for seed in range(4) for number in range(20)]
+    assert seeds == [100 * number + each for number in range(4) for each in range(20)]
