@@ -91,6 +91,15 @@ def test_what_the_pictures_are_given(
     assert figure.draw(found, replace(settings, epochs=0), path) == drawn[1:]
 
 
+def test_what_a_file_does_not_tell_is_not_drawn(settings: Settings, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    found = results()
+    for row in found.rows:
+        row.update(density=None, removed=None, revived=None)
+    drawn = figure.draw(found, settings, tmp_path / "a.csv")
+    assert drawn == [tmp_path / "a.png"]
+
+
 def test_a_damaged_row_is_named(settings: Settings, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     found = results()

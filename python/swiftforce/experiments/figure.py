@@ -66,8 +66,8 @@ def draw(results: Comparison, settings: Settings, path: str | os.PathLike[str]) 
         title = f"{label}: share of weights kept in each layer{note}"
         search_plots.layer_densities(densities, layers, title=title)
         drawn.append(layers)
-    if any(row["method"] == "force" for row in results.rows):
-        removed, revived = (_by_sparsity(results, "force", name) for name in ("removed", "revived"))
+    removed, revived = (_by_sparsity(results, "force", name) for name in ("removed", "revived"))
+    if removed and revived:
         title = f"{label}: weights that FORCE removes and revives{note}"
         search_plots.churn(removed, revived, churn, title=title)
         drawn.append(churn)
@@ -93,10 +93,10 @@ def _densities(results: Comparison) -> dict[float, dict[str, list[Mapping[str, f
 
 
 def _by_sparsity(results: Comparison, method: str, name: str) -> dict[float, list[Any]]:
-    """Lists or mappings of one or more seeds, by sparsity in ascending order."""
+    """Lists or mappings of one or more seeds, by sparsity in ascending order; None is left out."""
     found: dict[float, list[Any]] = {}
     for row in results.rows:
-        if row["method"] == method:
+        if row["method"] == method and row[name] is not None:
             if not isinstance(row[name], (list, dict)):
                 raise RunsFileError(f"the {name} of {method} with seed {row['seed']} is damaged")
             found.setdefault(row["sparsity"], []).append(row[name])
