@@ -170,6 +170,14 @@ def test_the_order_of_settings_does_not_matter_and_their_values_do(path: Path) -
         sf.Comparison.read_csv(path)
 
 
+def test_a_file_of_two_settings_is_not_read_as_one(path: Path) -> None:
+    for loss in ("a", "b"):
+        compare(path=path, settings={"epochs": 1, "loss": loss})
+    with pytest.raises(RunsFileError, match=r"choose by \['loss'\], such as .*'loss': 'a'"):
+        sf.Comparison.read_csv(path)
+    assert sf.Comparison.read_csv(path, {"loss": "b"}).is_complete
+
+
 def test_of_rows_of_one_trial_the_last_counts(path: Path) -> None:
     found = compare(path=path)
     for row in found.rows:

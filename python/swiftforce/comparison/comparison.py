@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from swiftforce.comparison import results_file
 from swiftforce.comparison.plots import against_sparsity
-from swiftforce.comparison.rows import NOTES, settings_of, with_settings
+from swiftforce.comparison.rows import NOTES, by_trial, settings_of, with_settings
 from swiftforce.comparison.table import ComparisonTable, cell, check_form
 from swiftforce.comparison.trials import DENSE, Trial, checked_plan, trials_of
 from swiftforce.errors import RunsFileError, SwiftForceError, UnknownNameError
@@ -68,12 +68,11 @@ class Comparison:
         wanted = dict(settings or {})
         if not Path(path).exists():
             raise FileNotFoundError(f"there is no file {os.fspath(path)!r}")
-        stored = results_file.read(path)
-        rows = with_settings(stored, wanted)
-        if not rows:
+        same = with_settings(results_file.read(path), wanted)
+        if not same:
             asked = "".join(f" with {name} {value!r}" for name, value in wanted.items())
             raise RunsFileError(f"{os.fspath(path)!r} holds no results{asked}")
-        kinds = {repr(settings_of(row)): settings_of(row) for row in rows.values()}
+        kinds = {repr(settings_of(row)): settings_of(row) for row in same}
         if len(kinds) > 1:
             first, second, *_ = kinds.values()
             differ = [name for name in first if repr(first[name]) != repr(second[name])]
@@ -81,6 +80,7 @@ class Comparison:
                 f"{os.fspath(path)!r} holds results of several settings: choose by {differ}, such "
                 f"as settings={{{differ[0]!r}: {first[differ[0]]!r}}}"
             )
+        rows = by_trial(same)
         pruned = [trial.sparsity for trial in rows if not trial.is_dense]
         try:
             plan = checked_plan([t.method for t in rows], pruned, [t.seed for t in rows])

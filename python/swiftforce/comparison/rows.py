@@ -20,13 +20,18 @@ def settings_of(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def with_settings(
     rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]
-) -> dict[Trial, dict[str, Any]]:
-    """Rows with these settings, by trial: of several rows of one, the last."""
+) -> list[dict[str, Any]]:
+    """The rows that have these settings."""
     wanted = results_file.plain_value(dict(settings))
-    return {
-        Trial(row["method"], row["sparsity"], row["seed"]): dict(row)
+    return [
+        dict(row)
         for row in rows
         if all(
             name in row and results_file.is_same(row[name], value) for name, value in wanted.items()
         )
-    }
+    ]
+
+
+def by_trial(rows: Iterable[dict[str, Any]]) -> dict[Trial, dict[str, Any]]:
+    """Rows of the same settings by trial: of several rows of one, the last."""
+    return {Trial(row["method"], row["sparsity"], row["seed"]): row for row in rows}

@@ -11,7 +11,7 @@ from typing import Any
 
 from swiftforce.comparison import results_file
 from swiftforce.comparison.comparison import Comparison
-from swiftforce.comparison.rows import NOTES, settings_of, with_settings
+from swiftforce.comparison.rows import NOTES, by_trial, settings_of, with_settings
 from swiftforce.comparison.trials import Trial, checked_plan, trials_of
 from swiftforce.errors import MeasuresError, RunsFileError, SwiftForceWarning
 from swiftforce.show import WorkProgress
@@ -137,7 +137,8 @@ def _finished(
                 f"comparison has {', '.join(settings) or 'none'}; give another path"
             )
     wanted = set(trials)
-    return {trial: row for trial, row in with_settings(rows, settings).items() if trial in wanted}
+    done = by_trial(with_settings(rows, settings))
+    return {trial: row for trial, row in done.items() if trial in wanted}
 
 
 def _row(run: Callable[[Trial], Mapping[str, Any]], trial: Trial, settings: Row) -> Row:
