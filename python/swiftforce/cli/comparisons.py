@@ -21,7 +21,7 @@ from swiftforce.cli.arguments import (
     sparsity,
     whole,
 )
-from swiftforce.comparison import DENSE, Comparison, Trial, compare
+from swiftforce.comparison import DENSE, Comparison, Trial, compare, trial_of
 from swiftforce.datasets import Dataset, fashion_mnist
 from swiftforce.errors import RunsFileError, printable
 from swiftforce.experiments import NETWORKS, Settings, compared_methods, demo, figure, perform
@@ -278,8 +278,7 @@ def _show_figure(results: Comparison, settings: Settings, path: Path) -> None:
     )
     for row in results.rows:
         if row["diverged"]:
-            trial = Trial(row["method"], row["sparsity"], row["seed"])
-            print(f"\nnote: training diverged: {trial}")
+            print(f"\nnote: training diverged: {trial_of(row)}")
     print()
     if not plots.can_plot():
         print(_NO_PICTURES)

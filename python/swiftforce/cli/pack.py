@@ -18,6 +18,7 @@ from swiftforce.files import (
     TensorInfo,
     bits_of,
     check_output_path,
+    check_shape,
     header_of,
     is_same_file,
     read_packed,
@@ -156,12 +157,7 @@ def _packed(
     """
     with checkpoint.open(info.file) as file:
         content = np.frombuffer(file.read(info.start, info.stop - info.start), np.uint8)
-    try:
-        np.broadcast_to(np.uint8(0), info.shape)
-    except (OverflowError, ValueError):
-        raise CheckpointError(
-            f"{name!r} in {info.file} has a shape that no array can have"
-        ) from None
+    check_shape(name, info, content.dtype)
     bits = bits_of(info.dtype)
     if bits >= 8:
         elements = content.view(f"u{bits // 8}").reshape(info.shape)

@@ -8,8 +8,9 @@ of the commands ``demo`` and ``figure`` are in `swiftforce.experiments`.
 """
 
 from swiftforce.comparison.comparison import Comparison
+from swiftforce.comparison.rows import trial_of
 from swiftforce.comparison.running import compare
 from swiftforce.comparison.table import ComparisonTable
 from swiftforce.comparison.trials import DENSE, Trial, trials_of
 
-__all__ = ["DENSE", "Comparison", "ComparisonTable", "Trial", "compare", "trials_of"]
+__all__ = ["DENSE", "Comparison", "ComparisonTable", "Trial", "compare", "trial_of", "trials_of"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from swiftforce.comparison import results_file
 from swiftforce.comparison.plots import against_sparsity
-from swiftforce.comparison.rows import NOTES, by_trial, settings_of, with_settings
+from swiftforce.comparison.rows import NOTES, by_trial, settings_of, trial_of, with_settings
 from swiftforce.comparison.table import ComparisonTable, cell, check_form
 from swiftforce.comparison.trials import DENSE, Trial, checked_plan, trials_of
 from swiftforce.errors import RunsFileError, SwiftForceError, UnknownNameError
@@ -121,9 +121,7 @@ class Comparison:
     def warnings(self) -> tuple[str, ...]:
         """Each warning of each trial, with the trial before it."""
         return tuple(
-            f"{Trial(row['method'], row['sparsity'], row['seed'])}: {text}"
-            for row in self.rows
-            for text in row.get("warnings", ())
+            f"{trial_of(row)}: {text}" for row in self.rows for text in row.get("warnings", ())
         )
 
     def values(self, measure: str, method: str, sparsity: float) -> list[float]:

@@ -12,6 +12,11 @@ from swiftforce.comparison.trials import Trial
 NOTES = ("warnings", "seconds", "version")
 
 
+def trial_of(row: Mapping[str, Any]) -> Trial:
+    """The trial that a row is of."""
+    return Trial(row["method"], row["sparsity"], row["seed"])
+
+
 def settings_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a row: the columns before those of the trial."""
     names = list(row)
@@ -34,4 +39,4 @@ def with_settings(
 
 def by_trial(rows: Iterable[dict[str, Any]]) -> dict[Trial, dict[str, Any]]:
     """Rows of the same settings by trial: of several rows of one, the last."""
-    return {Trial(row["method"], row["sparsity"], row["seed"]): row for row in rows}
+    return {trial_of(row): row for row in rows}

@@ -15,7 +15,7 @@ from swiftforce.files.atomic import (
     check_output_path,
     is_same_file,
 )
-from swiftforce.files.checkpoints import Checkpoint
+from swiftforce.files.checkpoints import Checkpoint, check_shape
 from swiftforce.files.dtypes import PRUNABLE_DTYPES, dtype_of, name_in_file, numpy_name
 from swiftforce.files.folders import atomic_folder
 from swiftforce.files.formats import (
@@ -27,7 +27,7 @@ from swiftforce.files.formats import (
 )
 from swiftforce.files.headers import TensorInfo, bits_of, header_of
 from swiftforce.files.packed import PackedTensor, read_packed, write_packed
-from swiftforce.files.positions import BITS, GAPS, decoded, encoded
+from swiftforce.files.positions import BITS, GAPS, decoded_mask, encoded
 from swiftforce.files.reading import StableFile, open_regular
 from swiftforce.files.temporary import temporary_folder
 
@@ -45,9 +45,10 @@ __all__ = [
     "bits_of",
     "check_folder",
     "check_output_path",
+    "check_shape",
     "checked_bits",
     "checks",
-    "decoded",
+    "decoded_mask",
     "dtype_of",
     "encoded",
     "header_of",

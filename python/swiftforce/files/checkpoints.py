@@ -265,13 +265,23 @@ def _dtype_in_file(name: str, info: TensorInfo) -> np.dtype[Any]:
             f"{name!r} in {info.file} is {info.dtype}, not one of {', '.join(PRUNABLE_DTYPES)}"
         )
     dtype = dtype_of(PRUNABLE_DTYPES[info.dtype])
+    check_shape(name, info, dtype)
+    return dtype
+
+
+def check_shape(name: str, info: TensorInfo, dtype: np.dtype[Any]) -> None:
+    """Refuse a tensor whose shape no array of this type can have.
+
+    Raises
+    ------
+    CheckpointError
+    """
     try:
         np.broadcast_to(np.zeros((), dtype), info.shape)
     except (OverflowError, ValueError):
         raise CheckpointError(
             f"{name!r} in {info.file} has a shape that no array can have"
         ) from None
-    return dtype
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from swiftforce.errors import SwiftForceError
 from swiftforce.files.atomic import atomic_write
 from swiftforce.files.checks import shown
 from swiftforce.files.headers import LENGTH, LONGEST
-from swiftforce.files.positions import BITS, GAPS, decoded, encoded
+from swiftforce.files.positions import BITS, GAPS, decoded_mask, encoded
 from swiftforce.files.reading import open_regular
 from swiftforce.inputs import Array
 from swiftforce.version import __version__
@@ -208,12 +208,9 @@ def unpacked_mask(
         bits = checked_bits(packed, position, name, size, kept)
         return np.unpackbits(bits, count=size, bitorder="little").astype(bool).reshape(shape)
     try:
-        places = decoded(GAPS, packed[entry], size, kept)
+        return decoded_mask(GAPS, packed[entry], size, kept).reshape(shape)
     except ValueError as error:
         raise ValueError(f"the mask of {name}: {error}") from None
-    mask = np.zeros(size, bool)
-    mask[places] = True
-    return mask.reshape(shape)
 
 
 def checked_bits(

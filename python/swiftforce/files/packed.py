@@ -18,7 +18,7 @@ from swiftforce.errors import PackedFileError, RemovedWeightsError
 from swiftforce.files.checks import distinct, items, shape, shown, text, whole
 from swiftforce.files.formats import FileFormat
 from swiftforce.files.headers import bits_of, check_name
-from swiftforce.files.positions import decoded, encoded
+from swiftforce.files.positions import decoded, decoded_mask, encoded
 from swiftforce.inputs import Array
 
 _FORMAT = FileFormat("swiftforce-packed", 1, "a packed model", PackedFileError)
@@ -91,29 +91,23 @@ class PackedTensor:
         return self.coding is None
 
     @property
-    def _places(self) -> Array:
-        """The positions of the kept elements, in ascending order."""
-        assert self.coding is not None
-        assert self.code is not None
-        return decoded(self.coding, self.code, math.prod(self.shape), self.values.size)
-
-    @property
     def kept(self) -> Array:
         """True where an element is stored."""
-        mask = np.full(math.prod(self.shape), self.is_whole)
-        if not self.is_whole:
-            mask[self._places] = True
-        return mask.reshape(self.shape)
+        if self.coding is None or self.code is None:
+            return np.ones(self.shape, bool)
+        size = math.prod(self.shape)
+        return decoded_mask(self.coding, self.code, size, self.values.size).reshape(self.shape)
 
     def unpacked(self) -> Array:
         """All elements as unsigned integers, with zeros where none is stored.
 
         In the shape of the tensor, but for elements of less than a byte, which are bytes in a row.
         """
-        if self.is_whole:
+        if self.coding is None or self.code is None:
             return self.values if bits_of(self.dtype) < 8 else self.values.reshape(self.shape)
         elements = np.zeros(math.prod(self.shape), self.values.dtype)
-        elements[self._places] = self.values
+        places = decoded(self.coding, self.code, elements.size, self.values.size)
+        elements[places] = self.values
         return elements.reshape(self.shape)
 
 

@@ -103,3 +103,10 @@ def decoded(coding: str, code: Array, size: int, kept: int | None = None) -> Arr
         expected = f"{size} weights" if kept is None else f"{kept} of {size} weights"
         raise ValueError(f"{code.size} bytes tell {places.size} positions, not {expected}")
     return places
+
+
+def decoded_mask(coding: str, code: Array, size: int, kept: int | None = None) -> Array:
+    """The same positions as a flat mask, True where a weight is kept; the errors are alike."""
+    mask = np.zeros(size, bool)
+    mask[decoded(coding, code, size, kept)] = True
+    return mask

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from swiftforce.errors import NetworkFileError
-from swiftforce.files import BITS, GAPS, FileFormat, checks, decoded, encoded
+from swiftforce.files import BITS, GAPS, FileFormat, checks, decoded_mask, encoded
 from swiftforce.inputs import FLOAT32, Array
 from swiftforce.nn.layers import KINDS, AnyLayer, Flattened, Residual
 from swiftforce.nn.network import Network
@@ -140,10 +140,7 @@ def _mask(arrays: dict[str, Array], name: str, shape: tuple[int, ...]) -> Array:
     """The mask of a weight in the file; gaps tell its size, so no short text asks for memory."""
     size = math.prod(shape)
     coding = next(each for each, start in _MASKS.items() if f"{start}{name}" in arrays)
-    code = arrays[f"{_MASKS[coding]}{name}"]
-    mask = np.zeros(size, bool)
-    mask[decoded(coding, code, size)] = True
-    return mask.reshape(shape)
+    return decoded_mask(coding, arrays[f"{_MASKS[coding]}{name}"], size).reshape(shape)
 
 
 def _to_json(layer: AnyLayer) -> dict[str, Any]:
