@@ -202,6 +202,14 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
     }
   }
 
+  /// Views of arrays of binary32.
+  var vectors: [Vector<Float>] {
+    unsafe arrays.map { array in
+      unsafe Vector(
+        Arrays.data(array).assumingMemoryBound(to: Float.self), count: Int(array.count))
+    }
+  }
+
   /// Views of masks to be written.
   var writableMasks: [Vector<UInt8>] {
     unsafe arrays.map { array in

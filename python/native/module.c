@@ -75,6 +75,15 @@ static PyMethodDef methods[] = {
      "network_evaluate(network, inputs, labels, rows) -> (loss, correct)."},
     {"network_forward", core_network_forward, METH_VARARGS,
      "network_forward(network, inputs, logits): fills logits."},
+    {"sparse_limit", core_sparse_limit, METH_O,
+     "sparse_limit(sizes) -> the density, in thousandths, up to which kept weights alone are faster."
+     " sizes: inputs, outputs, and for rows and columns (inputs, kernel, stride, padding)."},
+    {"sparse_create", core_sparse_create, METH_VARARGS, "sparse_create(sizes, mask) -> operation."},
+    {"sparse_forward", core_sparse_forward, METH_VARARGS,
+     "sparse_forward(operation, samples, source, values, bias, output): fills output."},
+    {"sparse_backward", core_sparse_backward, METH_VARARGS,
+     "sparse_backward(operation, samples, source, values, output_gradient, source_gradient,"
+     " value_gradient, bias_gradient): fills the last three, unless they are None."},
     {NULL, NULL, 0, NULL},
 };
 

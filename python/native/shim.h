@@ -128,4 +128,9 @@ PyObject *core_network_train(PyObject *module, PyObject *args);
 PyObject *core_network_evaluate(PyObject *module, PyObject *args);
 PyObject *core_network_forward(PyObject *module, PyObject *args);
 
+PyObject *core_sparse_limit(PyObject *module, PyObject *sizes);
+PyObject *core_sparse_create(PyObject *module, PyObject *args);
+PyObject *core_sparse_forward(PyObject *module, PyObject *args);
+PyObject *core_sparse_backward(PyObject *module, PyObject *args);
+
 #endif

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 _Result = TypeVar("_Result")
 _Array = NDArray[Any]
 _Arrays = Sequence[_Array]
+_Side = tuple[int, int, int, int]
+_Sizes = tuple[int, int, _Side, _Side]
 
 STATUSES: tuple[str, ...]
 OPERANDS: tuple[str, ...]
@@ -119,3 +121,25 @@ def network_evaluate(
     network: object, inputs: _Array, labels: _Array, rows: _Array | None, /
 ) -> tuple[float, int]: ...
 def network_forward(network: object, inputs: _Array, logits: _Array, /) -> None: ...
+def sparse_limit(sizes: _Sizes, /) -> int: ...
+def sparse_create(sizes: _Sizes, mask: _Array, /) -> object: ...
+def sparse_forward(
+    operation: object,
+    samples: int,
+    source: _Array,
+    values: _Array,
+    bias: _Array | None,
+    output: _Array,
+    /,
+) -> None: ...
+def sparse_backward(
+    operation: object,
+    samples: int,
+    source: _Array,
+    values: _Array,
+    output_gradient: _Array,
+    source_gradient: _Array | None,
+    value_gradient: _Array | None,
+    bias_gradient: _Array | None,
+    /,
+) -> None: ...

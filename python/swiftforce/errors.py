@@ -296,5 +296,9 @@ class RemovedWeightsWarning(SwiftForceWarning):
     """A state that is loaded has values other than zero where masks remove weights."""
 
 
+class DenseLayerWarning(SwiftForceWarning):
+    """A layer that was made sparse computes over all of its weights, since it has to."""
+
+
 class StepsIgnoredWarning(SwiftForceWarning):
     """A one-shot method was given a number of steps: it takes one step and ignores it."""

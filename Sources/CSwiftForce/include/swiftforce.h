@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 /* Increased whenever a struct or a prototype below changes. */
-#define SF_ABI_VERSION 9
+#define SF_ABI_VERSION 10
 
 /* ------------------------------------------------------------------------------ vocabulary */
 
@@ -260,6 +260,33 @@ typedef struct sf_weight_plan {
   int32_t limit;     /* the largest density at which it may, in thousandths; 0: it never does */
 } sf_weight_plan;
 
+/* One axis of the image of a convolution; of a linear layer 1, 1, 1, 0. */
+typedef struct sf_side {
+  int64_t inputs; /* positions of the source */
+  int64_t kernel;
+  int64_t stride;
+  int64_t padding; /* zeros on each side, in 0 ... kernel - 1 */
+} sf_side;
+
+/* A convolution without groups, or a linear layer. */
+typedef struct sf_sparse_sizes {
+  int64_t inputs; /* channels, or features */
+  int64_t outputs;
+  sf_side rows;
+  sf_side columns;
+} sf_sparse_sizes;
+
+/* The arrays of sf_sparse_forward and sf_sparse_backward, all FLOAT32. Samples lie in blocks of 16:
+   (blocks, channels, height, width, 16). A batch of fewer than 16 is one block of so many. */
+typedef struct sf_sparse_arrays {
+  int64_t samples;              /* a multiple of 16; forward alone: or fewer than 16 */
+  const sf_array *source;       /* read */
+  const sf_array *values;       /* read: the kept weights, in the order of the dense weight */
+  const sf_array *bias;         /* forward: read, or NULL. backward: NULL */
+  const sf_array *output;       /* forward: written. backward: read, the gradient of the outputs */
+  const sf_array *gradients[3]; /* backward: written, or NULL: of source, values, bias */
+} sf_sparse_arrays;
+
 /* Samples of a data set. Row r is inputs[r * features ...] with label labels[r]. */
 typedef struct sf_batch {
   const float *inputs;   /* samples x features, row by row */
@@ -295,6 +322,9 @@ SF_STATIC_ASSERT(sizeof(sf_report) == 120, "layout of sf_report");
 SF_STATIC_ASSERT(sizeof(sf_layer) == 80, "layout of sf_layer");
 SF_STATIC_ASSERT(sizeof(sf_parameter) == 56, "layout of sf_parameter");
 SF_STATIC_ASSERT(sizeof(sf_weight_plan) == 16, "layout of sf_weight_plan");
+SF_STATIC_ASSERT(sizeof(sf_side) == 32, "layout of sf_side");
+SF_STATIC_ASSERT(sizeof(sf_sparse_sizes) == 80, "layout of sf_sparse_sizes");
+SF_STATIC_ASSERT(sizeof(sf_sparse_arrays) == 64, "layout of sf_sparse_arrays");
 SF_STATIC_ASSERT(sizeof(sf_batch) == 56, "layout of sf_batch");
 SF_STATIC_ASSERT(sizeof(sf_sgd) == 24, "layout of sf_sgd");
 SF_STATIC_ASSERT(sizeof(sf_batch_result) == 16, "layout of sf_batch_result");
@@ -441,6 +471,20 @@ int32_t sf_network_evaluate(int64_t network, const sf_batch *batch, sf_batch_res
 int32_t sf_network_forward(int64_t network, const sf_batch *batch, const sf_array *logits,
                            sf_error *error);
 int32_t sf_network_release(int64_t network, sf_error *error);
+
+/* Sets *limit to the largest density, in thousandths, at which a layer of these sizes is faster over
+   kept weights alone; 0: there are no loops for it. */
+int32_t sf_sparse_limit(const sf_sparse_sizes *sizes, int32_t *limit, sf_error *error);
+/* Compiles the mask (outputs, inputs, rows.kernel, columns.kernel) of a layer, and sets *operation
+   to a handle, which is above 0. */
+int32_t sf_sparse_create(const sf_sparse_sizes *sizes, const sf_array *mask, int64_t *operation,
+                         sf_error *error);
+/* Writes the outputs of all samples. */
+int32_t sf_sparse_forward(int64_t operation, const sf_sparse_arrays *arrays, sf_error *error);
+/* Writes gradients. The gradient of the outputs must be zero, and the source finite, where there is
+   no sample. */
+int32_t sf_sparse_backward(int64_t operation, const sf_sparse_arrays *arrays, sf_error *error);
+int32_t sf_sparse_release(int64_t operation, sf_error *error);
 
 #ifdef __cplusplus
 }

@@ -46,11 +46,18 @@ struct TapClass: Sendable, Equatable {
 }
 
 /// One axis of a convolution: the sizes of its image and kernel, and of its output.
-struct ConvolutionSide: Sendable, Equatable {
+public struct ConvolutionSide: Sendable, Equatable {
   let inputs: Int
   let kernel: Int
   let stride: Int
   let padding: Int
+
+  /// - Parameters:
+  ///   - inputs: at least `kernel` - 2 `padding`.
+  ///   - padding: zeros on either side, in 0 ..< kernel.
+  public init(inputs: Int, kernel: Int, stride: Int, padding: Int) {
+    (self.inputs, self.kernel, self.stride, self.padding) = (inputs, kernel, stride, padding)
+  }
 
   var outputs: Int { (inputs + 2 * padding - kernel) / stride + 1 }
 

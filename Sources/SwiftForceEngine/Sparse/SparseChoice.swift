@@ -2,12 +2,41 @@
 
 import SwiftForceCore
 
-/// The sizes of a layer that can run over kept weights.
-struct SparseSizes: Sendable, Equatable {
+/// The sizes of a layer that can run over kept weights: a convolution without groups, or a linear
+/// layer, which has images of one position.
+public struct SparseSizes: Sendable, Equatable {
   let inputs: Int
   let outputs: Int
   let rows: ConvolutionSide
   let columns: ConvolutionSide
+
+  /// - Parameters:
+  ///   - inputs: channels, as `outputs`.
+  ///   - rows: of which at least one output has no padding only, as of `columns`.
+  public init(inputs: Int, outputs: Int, rows: ConvolutionSide, columns: ConvolutionSide) {
+    (self.inputs, self.outputs, self.rows, self.columns) = (inputs, outputs, rows, columns)
+  }
+
+  /// Whether all offsets and positions fit into 32 bits.
+  public var isSupported: Bool {
+    SparseWeights.supports(inputs: inputs, outputs: outputs, rows: rows, columns: columns)
+      && PlaneGeometry(rows: rows, columns: columns).supports(inputs: inputs)
+  }
+
+  /// The elements of the dense weight.
+  var weights: Int { outputs * inputs * rows.kernel * columns.kernel }
+
+  /// The elements of a sample of the source, and of the target.
+  var sourceElements: Int { inputs * rows.inputs * columns.inputs }
+
+  var targetElements: Int { targetShape.features }
+
+  var targetShape: Shape { Shape(dimensions: [outputs, rows.outputs, columns.outputs]) }
+
+  /// The limit for the CPU level in use.
+  ///
+  /// - Throws: `.badEnvironment` if the variable for the CPU level is invalid.
+  public func densityLimit() throws(SFError) -> Double { densityLimit(try CPULevel.current()) }
 
   /// The largest share of the weights over which the three products of a layer (outputs, gradients of
   /// inputs and of weights) are together faster than over all; 0 if there are no loops for these sizes.
@@ -18,10 +47,7 @@ struct SparseSizes: Sendable, Equatable {
   /// depends on sizes and level alone, so a machine always computes the same. With one tap a dense
   /// product is one of matrices, which BLAS multiplies at the speed of the machine.
   func densityLimit(_ level: CPULevel) -> Double {
-    guard
-      SparseWeights.supports(inputs: inputs, outputs: outputs, rows: rows, columns: columns),
-      PlaneGeometry(rows: rows, columns: columns).supports(inputs: inputs)
-    else { return 0 }
+    guard isSupported else { return 0 }
     if rows.kernel * columns.kernel == 1 { return 0.35 }
     let limit =
       switch level {
@@ -44,7 +70,7 @@ struct SparseSizes: Sendable, Equatable {
   static func usesPlanes(samples: Int) -> Bool { samples < SparseBatch.width }
 
   /// The bytes of the tables of points and regions that lists of kept weights have, at most.
-  var tables: Int {
+  public var tables: Int {
     let positions = rows.inputs * columns.inputs + rows.outputs * columns.outputs
     return 32 * positions + 2048 * rows.kernel * columns.kernel + (1 << 14)
   }

@@ -27,14 +27,17 @@ from swiftforce.torch.pruning import ModelPruning, load
 from swiftforce.torch.pruning_methods import prune
 from swiftforce.torch.scoring import methods
 from swiftforce.torch.sparse import apply, remove, to_torch_prune
+from swiftforce.torch.sparsify import ModelPlan, desparsify, sparsify
 from swiftforce.torch.state_files import read_state as read_state
 from swiftforce.torch.state_files import write_state as write_state
 from swiftforce.torch.states import masks, masks_of_zeros, strip
 
 __all__ = [
+    "ModelPlan",
     "ModelPruning",
     "PackedState",
     "apply",
+    "desparsify",
     "effective_density",
     "force",
     "invert",
@@ -51,6 +54,7 @@ __all__ = [
     "remove",
     "save_packed",
     "shuffle",
+    "sparsify",
     "strip",
     "to_torch_prune",
 ]

@@ -15,9 +15,10 @@ from torch import nn
 from torch.nn import functional
 
 from swiftforce.errors import MissingGradientsError, StructureError, UnsupportedTypeError
+from swiftforce.torch.sparse_modules import check_dense
 
 
-def check_model(model: object) -> nn.Module:
+def check_model(model: object, *, may_be_sparse: bool = False) -> nn.Module:
     """Return the model if it is one.
 
     Raises
@@ -25,12 +26,16 @@ def check_model(model: object) -> nn.Module:
     UnsupportedTypeError
         If it is not an instance of `torch.nn.Module`, or is compiled by TorchScript, which has
         neither hooks nor parameters that can be replaced.
+    StructureError
+        If it has sparse layers, unless it may.
     """
     if isinstance(model, torch.jit.ScriptModule):
         raise UnsupportedTypeError(
             "model is a module of TorchScript: prune it before torch.jit.script or torch.jit.trace"
         )
     if isinstance(model, nn.Module):
+        if not may_be_sparse:
+            check_dense(model)
         return model
     if inspect.isclass(model) and issubclass(model, nn.Module):
         raise UnsupportedTypeError(

@@ -66,7 +66,7 @@ class MaskHooks:
                 one.attach(parameter)
         # The casts that autocast has cached are of the weights before.
         torch.clear_autocast_cache()
-        self._drop([one for one in self.parameters if one.parameter is None])
+        self._drop([one for one in self.parameters if one.is_lost])
 
     def follow(self) -> None:
         """Attach the hooks again if parameters have been replaced; see `attach`."""
@@ -83,7 +83,7 @@ class MaskHooks:
 
     def drop_lost(self, name: str) -> None:
         """Drop the masks of parameters that are gone, when another one is to get that name."""
-        self._drop([one for one in self.parameters if one.name == name or one.parameter is None])
+        self._drop([one for one in self.parameters if one.name == name or one.is_lost])
 
     def _drop(self, lost: list[MaskedParameter]) -> None:
         self.parameters = tuple(one for one in self.parameters if one not in lost)
@@ -324,7 +324,7 @@ def masked_parameters(model: nn.Module) -> dict[str, MaskedParameter]:
             continue
         hooks.follow()
         for one in hooks.parameters:
-            if id(one.parameter) not in seen:
+            if one.is_compact or id(one.parameter) not in seen:
                 seen.add(id(one.parameter))
                 found[f"{path}.{one.name}" if path else one.name] = one
     return found

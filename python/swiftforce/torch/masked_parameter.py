@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,6 +39,8 @@ class MaskedParameter:
 
     Attributes
     ----------
+    is_compact : bool
+        Whether the module holds the kept values alone (`sparsify`), so that nothing is cleared.
     elsewhere : MaskedParameter, optional
         The same parameter in another module, which has the mask as well.
     optimizer_hooks : list of RemovableHandle
@@ -50,17 +53,21 @@ class MaskedParameter:
         name: str,
         label: str,
         removed: torch.Tensor,
+        *,
+        is_compact: bool = False,
     ) -> None:
         self._parameters = parameters
         self.name = name
         self.label = label
         self.removed = removed
+        self.is_compact = is_compact
         self.elsewhere: MaskedParameter | None = None
         self.optimizer_hooks: list[RemovableHandle] = []
         self._hook: RemovableHandle | None = None
 
-    def __reduce__(self) -> tuple[type[MaskedParameter], tuple[Any, ...]]:
-        return MaskedParameter, (self._parameters, self.name, self.label, self.removed)
+    def __reduce__(self) -> tuple[Callable[..., MaskedParameter], tuple[Any, ...]]:
+        make = partial(MaskedParameter, is_compact=self.is_compact)
+        return make, (self._parameters, self.name, self.label, self.removed)
 
     def __setstate__(self, state: object) -> None:
         """Refuse what an earlier version pickled: its masks were buffers."""
@@ -99,13 +106,20 @@ class MaskedParameter:
         return found
 
     @property
+    def is_lost(self) -> bool:
+        """Whether the module has no parameter any more that the mask is for."""
+        return self.parameter is None and not self.is_compact
+
+    @property
     def mask(self) -> torch.Tensor:
         """The mask, as a new tensor: True where a weight is kept."""
         return ~self.removed
 
     @property
     def is_hooked(self) -> bool:
-        """Whether the gradient of the current parameter is hooked."""
+        """Whether the gradient of the current parameter is hooked, or need not be."""
+        if self.is_compact:
+            return True
         found = self._parameters.get(self.name)
         if found is None or self._hook is None:
             return False

@@ -87,7 +87,7 @@ def save_packed(model: nn.Module, path: str | os.PathLike[str]) -> None:
     >>> bool((found.state["weight"] == model.weight).all()), int(found.masks["weight"].sum())
     (True, 4)
     """
-    inner = unwrapped(check_model(model))
+    inner = unwrapped(check_model(model, may_be_sparse=True))
     masks = {name: one.mask for name, one in masked_parameters(inner).items()}
     names: dict[Any, list[str]] = {}
     state = inner.state_dict()

@@ -56,7 +56,7 @@ def masks(source: nn.Module | Mapping[str, Any]) -> dict[str, torch.Tensor]:
         If a state holds no masks, but weights that are partly zero.
     """
     if not isinstance(source, Mapping):
-        inner = unwrapped(check_model(source))
+        inner = unwrapped(check_model(source, may_be_sparse=True))
         return {name: one.mask for name, one in masked_parameters(inner).items()}
     state = _without_wrappers(_checked(source))
     found = {_weight_of(key): _as_bool(state[key]) for key in _mask_keys(state)}

@@ -1,0 +1,186 @@
+"""The native kernels of sparse layers as operations of torch, which compilers see through."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+import torch
+
+from swiftforce import _core
+from swiftforce.native import native_call
+from swiftforce.torch.sample_blocks import WIDTH
+
+#: Inputs, outputs, and for rows and columns inputs, kernel, stride, padding.
+Sizes = Sequence[int]
+_Side = tuple[int, int, int, int]
+
+#: The masks of the layers that are alive, by their numbers.
+_masks: WeakValueDictionary[int, CompiledMask] = WeakValueDictionary()
+
+
+class CompiledMask:
+    """A mask, compiled to lists of kept weights for each size of images that it met.
+
+    Parameters
+    ----------
+    mask : bool tensor (outputs, inputs, ...)
+        True where a weight is kept.
+
+    Attributes
+    ----------
+    number : int
+        What operations name the mask by. It follows from the mask alone, so that a compiled or
+        exported graph finds it in another process, too.
+    """
+
+    #: Sizes of images whose lists are kept.
+    CAPACITY = 8
+
+    def __init__(self, mask: torch.Tensor) -> None:
+        self._mask = np.ascontiguousarray(mask.cpu().numpy())
+        digest = hashlib.blake2b(np.packbits(self._mask).tobytes(), digest_size=8)
+        digest.update(repr(self._mask.shape).encode())
+        self.number = int.from_bytes(digest.digest(), "little") >> 1
+        self._operations: dict[tuple[int, ...], object] = {}
+
+    @staticmethod
+    def of(mask: torch.Tensor) -> CompiledMask:
+        """The compiled mask, which equal masks share."""
+        new = CompiledMask(mask)
+        return _masks.setdefault(new.number, new)
+
+    def operation(self, sizes: Sizes) -> object:
+        """The native operation for a size of images."""
+        key = tuple(sizes)
+        found = self._operations.pop(key, None)
+        if found is None:
+            if len(self._operations) >= self.CAPACITY:
+                self._operations.pop(next(iter(self._operations)))
+            with native_call():
+                found = _core.sparse_create(_native(sizes), self._mask)
+        self._operations[key] = found
+        return found
+
+
+def _native(sizes: Sizes) -> tuple[int, int, _Side, _Side]:
+    inputs, outputs, h, kh, sh, ph, w, kw, sw, pw = sizes
+    return inputs, outputs, (h, kh, sh, ph), (w, kw, sw, pw)
+
+
+def density_limit(sizes: Sizes) -> float:
+    """The density up to which a layer is faster over its kept weights alone; 0: never."""
+    with native_call():
+        return _core.sparse_limit(_native(sizes)) / 1000
+
+
+def output_side(inputs: int, kernel: int, stride: int, padding: int) -> int:
+    """Positions of the output along one axis."""
+    return (inputs + 2 * padding - kernel) // stride + 1
+
+
+def _output_shape(source: torch.Tensor, sizes: Sizes) -> list[int]:
+    rows, columns = output_side(*sizes[2:6]), output_side(*sizes[6:10])
+    image = ([], [columns], [rows, columns])[source.dim() - 3]
+    return [source.size(0), sizes[1], *image, source.size(-1)]
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
+    return tensor.detach().numpy()
+
+
+@torch.library.custom_op("swiftforce::sparse_layer", mutates_args=(), device_types="cpu")
+def sparse_layer(
+    source: torch.Tensor,
+    values: torch.Tensor,
+    bias: torch.Tensor | None,
+    mask: int,
+    sizes: Sequence[int],
+    samples: int,
+) -> torch.Tensor:
+    """The outputs of a layer: (blocks, channels, ..., samples of a block), as the source."""
+    source = source.contiguous()
+    output = source.new_empty(_output_shape(source, sizes))
+    with native_call():
+        _core.sparse_forward(
+            _masks[mask].operation(sizes),
+            source.size(0) * source.size(-1),
+            _array(source),
+            _array(values.contiguous()),
+            None if bias is None else _array(bias.contiguous()),
+            _array(output),
+        )
+    return output
+
+
+@sparse_layer.register_fake
+def _(source, values, bias, mask, sizes, samples):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    return source.new_empty(_output_shape(source, sizes))
+
+
+@torch.library.custom_op("swiftforce::sparse_gradients", mutates_args=(), device_types="cpu")
+def sparse_gradients(
+    gradient: torch.Tensor,
+    source: torch.Tensor,
+    values: torch.Tensor,
+    mask: int,
+    sizes: Sequence[int],
+    samples: int,
+    wanted: Sequence[bool],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The gradients of source, values and bias; those that are not wanted have no elements."""
+    source, gradient = (_without_gap(one, samples) for one in (source, gradient))
+    shapes = (source.shape, values.shape, (sizes[1],))
+    results = [
+        source.new_empty(shape if needed else (0,))
+        for shape, needed in zip(shapes, wanted, strict=True)
+    ]
+    targets = [_array(one) if needed else None for one, needed in zip(results, wanted, strict=True)]
+    with native_call():
+        _core.sparse_backward(
+            _masks[mask].operation(sizes),
+            source.size(0) * source.size(-1),
+            _array(source),
+            _array(values.contiguous()),
+            _array(gradient),
+            *targets,
+        )
+    return results[0], results[1], results[2]
+
+
+def _without_gap(tensor: torch.Tensor, samples: int) -> torch.Tensor:
+    """The same blocks, with zeros where there is no sample."""
+    tensor = tensor.contiguous()
+    if gap := tensor.size(0) * tensor.size(-1) - samples:
+        tensor = tensor.clone()
+        tensor[-1, ..., WIDTH - gap :] = 0
+    return tensor
+
+
+@sparse_gradients.register_fake
+def _(gradient, source, values, mask, sizes, samples, wanted):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    shapes = (source.shape, values.shape, (sizes[1],))
+    return tuple(
+        source.new_empty(shape if needed else (0,))
+        for shape, needed in zip(shapes, wanted, strict=True)
+    )
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:  # noqa: ANN401
+    source, values, bias, ctx.mask, ctx.sizes, ctx.samples = inputs
+    ctx.has_bias = bias is not None
+    ctx.save_for_backward(source, values)
+
+
+def _backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # noqa: ANN401
+    source, values = ctx.saved_tensors
+    wanted = [*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[2]]
+    results = sparse_gradients(gradient, source, values, ctx.mask, ctx.sizes, ctx.samples, wanted)
+    found = [one if needed else None for one, needed in zip(results, wanted, strict=True)]
+    return (*found, None, None, None)
+
+
+sparse_layer.register_autograd(_backward, setup_context=_save)
