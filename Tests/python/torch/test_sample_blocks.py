@@ -45,6 +45,7 @@ KEPT: dict[str, Callable[[Any], Any]] = {
     "max pool": lambda x: F.max_pool2d(x, 2),
     "max pool, overlapping": lambda x: F.max_pool2d(x, (3, 2), stride=(1, 2), padding=1),
     "max pool, dilated": lambda x: F.max_pool2d(x, 2, 1, dilation=2, ceil_mode=True),
+    "max pool, by position": lambda x: F.max_pool2d(x, 3, 2, 1, 1, False, False),
     "average pool": lambda x: F.avg_pool2d(x, 2, 1, count_include_pad=False, padding=1),
     "adaptive pool": lambda x: F.adaptive_avg_pool2d(x, 1),
     "mean": lambda x: x.mean((2, 3)),
@@ -52,9 +53,7 @@ KEPT: dict[str, Callable[[Any], Any]] = {
     "flatten": lambda x: torch.flatten(x, 1),
     "cat": lambda x: torch.cat([x, OTHER, x * 2], 1),
     "cat of columns": lambda x: torch.cat([x, x], dim=-1),
-    "normalised by running statistics": lambda x: F.batch_norm(
-        x, torch.ones(6), torch.full((6,), 2)
-    ),
+    "normalised": lambda x: F.batch_norm(x, torch.ones(6), torch.full((6,), 2.0)),
     "detach": lambda x: x.detach() + x,
     "contiguous": lambda x: x.contiguous(),
 }

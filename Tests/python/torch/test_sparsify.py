@@ -328,6 +328,16 @@ def test_dense_masks_and_shared_weights_stay_dense() -> None:
     assert sft.sparsify(model, torch.ones(2, 16))[0].reason == "several modules share its weight"
 
 
+def test_what_an_encoder_multiplies_by_itself_stays_dense() -> None:
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, dropout=0.0)
+    masked, sparse, plan = sparse_pair(layer, torch.randn(4, 6, 16))
+    assert {one.name: one.reason for one in plan if "linear" in one.name} == dict.fromkeys(
+        ("linear1.weight", "linear2.weight"),
+        "TransformerEncoderLayer multiplies by its weight itself",
+    )
+    assert_close(sparse(torch.ones(4, 6, 16)), masked(torch.ones(4, 6, 16)))
+
+
 class UsesWeight(nn.Module):
     """A model that multiplies by a layer's weight without calling the layer."""
 

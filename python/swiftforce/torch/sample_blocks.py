@@ -290,8 +290,11 @@ def _batch_norm(function: Handler, blocks: Any, *arguments: Any, **named: Any) -
     return blocks_of(_raw(functional.batch_norm, blocks, **given), blocks.samples)
 
 
-def _windows(over_three: Handler) -> Handler:
-    """Pooling of images, as that of volumes whose third axis is the samples of a block."""
+def _windows(over_three: Handler, *others: str) -> Handler:
+    """Pooling of images, as that of volumes whose third axis is the samples of a block.
+
+    `others` are the names of the parameters after the padding.
+    """
 
     def pool(
         _: Handler,
@@ -299,21 +302,17 @@ def _windows(over_three: Handler) -> Handler:
         kernel_size: Any,  # noqa: ANN401
         stride: Any = None,  # noqa: ANN401
         padding: Any = 0,  # noqa: ANN401
+        *arguments: Any,  # noqa: ANN401
         **named: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
+        named |= dict(zip(others, arguments, strict=False))
         if len(_shape(blocks)) != 4 or named.pop("return_indices", False):
             return NotImplemented
         if "dilation" in named:
             named["dilation"] = (*_pair(named["dilation"]), 1)
-        result = _raw(
-            over_three,
-            blocks,
-            (*_pair(kernel_size), 1),
-            (*_pair(stride or kernel_size), 1),
-            (*_pair(padding), 0),
-            **named,
-        )
-        return blocks_of(result, blocks.samples)
+        strides = (*_pair(stride or kernel_size), 1)
+        sizes = (*_pair(kernel_size), 1), strides, (*_pair(padding), 0)
+        return blocks_of(_raw(over_three, blocks, *sizes, **named), blocks.samples)
 
     return pool
 
@@ -323,8 +322,12 @@ def _pair(value: Any) -> tuple[int, int]:  # noqa: ANN401
     return (pair[0], pair[-1])
 
 
-_handles(functional.max_pool2d, torch.max_pool2d)(_windows(functional.max_pool3d))
-_handles(functional.avg_pool2d)(_windows(functional.avg_pool3d))
+_handles(functional.max_pool2d, torch.max_pool2d)(
+    _windows(functional.max_pool3d, "dilation", "ceil_mode", "return_indices")
+)
+_handles(functional.avg_pool2d)(
+    _windows(functional.avg_pool3d, "ceil_mode", "count_include_pad", "divisor_override")
+)
 
 
 @_handles(functional.adaptive_avg_pool2d)

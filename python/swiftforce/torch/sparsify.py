@@ -118,12 +118,13 @@ def sparsify(model: nn.Module, example_input: Any) -> ModelPlan:  # noqa: ANN401
         raise StructureError("the model has no masks: call apply(model, pruning) first")
     images, expected = _observed(inner, masked, example_input)
     users = _users(inner)
+    apart = _used_apart(inner)
     plans: list[LayerPlan] = []
     changed: list[nn.Module] = []
     try:
         for name, (module, one) in masked.items():
             kept, size = int(one.mask.sum()), one.removed.numel()
-            reason = _why_dense(module, one, images.get(name), users)
+            reason = apart.get(module) or _why_dense(module, one, images.get(name), users)
             is_sparse = False
             if reason is None:
                 sparse = SparseWeight(one.mask, type(module))
@@ -188,6 +189,17 @@ def _users(model: nn.Module) -> dict[int, int]:
         for parameter in module._parameters.values():
             found[id(parameter)] = found.get(id(parameter), 0) + 1
     return found
+
+
+def _used_apart(model: nn.Module) -> dict[nn.Module, str]:
+    """The layers of torch whose weights another module of torch multiplies by itself, and why."""
+    reason = "TransformerEncoderLayer multiplies by its weight itself"
+    return {
+        layer: reason
+        for module in model.modules()
+        if isinstance(module, nn.TransformerEncoderLayer)
+        for layer in (module.linear1, module.linear2)
+    }
 
 
 def _why_dense(
