@@ -37,7 +37,7 @@ public func networkCreate(
   }
 }
 
-private func description(of layer: sf_layer) throws(Fault) -> LayerDescription {
+func description(of layer: sf_layer) throws(Fault) -> LayerDescription {
   var description = LayerDescription(kind: try named(layer.kind, LayerKind.self))
   (description.inputs, description.outputs) = (Int(layer.inputs), Int(layer.outputs))
   (description.kernel, description.stride) = (Int(layer.kernel), Int(layer.stride))

@@ -8,9 +8,7 @@ static void free_network(PyObject *capsule) {
   sf_network_release((int64_t)(intptr_t)PyCapsule_GetPointer(capsule, network_name), NULL);
 }
 
-/* Fills a layer from a tuple of its fields, in the order of sf_layer. Returns 1, or 0 with an
- * exception set. */
-static int parse_layer(PyObject *item, sf_layer *layer) {
+int parse_layer(PyObject *item, sf_layer *layer) {
   long long inputs, outputs, kernel, stride, padding, groups;
   if (!PyTuple_Check(item)) {
     PyErr_SetString(PyExc_TypeError, "a layer must be a tuple");

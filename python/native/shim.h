@@ -82,6 +82,10 @@ extern const char network_name[];
 /* How many parameters a network has. Returns 1, or 0 with an exception set. */
 int count_parameters(PyObject *module, int64_t handle, int64_t *count);
 
+/* Fills a layer from a tuple of its fields, in the order of sf_layer. Returns 1, or 0 with an
+ * exception set. */
+int parse_layer(PyObject *item, sf_layer *layer);
+
 /* The type of the buffers over a network's parameters. */
 extern PyType_Spec view_spec;
 
@@ -127,6 +131,9 @@ PyObject *core_network_gradients(PyObject *module, PyObject *args);
 PyObject *core_network_train(PyObject *module, PyObject *args);
 PyObject *core_network_evaluate(PyObject *module, PyObject *args);
 PyObject *core_network_forward(PyObject *module, PyObject *args);
+
+PyObject *core_layer_forward(PyObject *module, PyObject *args);
+PyObject *core_layer_backward(PyObject *module, PyObject *args);
 
 PyObject *core_sparse_limit(PyObject *module, PyObject *sizes);
 PyObject *core_sparse_create(PyObject *module, PyObject *args);

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 _Result = TypeVar("_Result")
 _Array = NDArray[Any]
 _Arrays = Sequence[_Array]
+_Layer = tuple[int, int, int, bool, int, int, int, int, int, int, float, float]
 _Side = tuple[int, int, int, int]
 _Sizes = tuple[int, int, _Side, _Side]
 
@@ -77,7 +78,7 @@ def search_objective(
     /,
 ) -> float: ...
 def network_create(
-    layers: Sequence[tuple[int, int, int, bool, int, int, int, int, int, int, float, float]],
+    layers: Sequence[_Layer],
     input_shape: Sequence[int] | None,
     seed: int,
     /,
@@ -121,6 +122,31 @@ def network_evaluate(
     network: object, inputs: _Array, labels: _Array, rows: _Array | None, /
 ) -> tuple[float, int]: ...
 def network_forward(network: object, inputs: _Array, logits: _Array, /) -> None: ...
+def layer_forward(
+    layer: _Layer,
+    shape: tuple[int, int, int],
+    samples: int,
+    rectifies: bool,
+    source: _Array,
+    parameters: _Arrays,
+    output: _Array,
+    saved: _Array,
+    /,
+) -> None: ...
+def layer_backward(
+    layer: _Layer,
+    shape: tuple[int, int, int],
+    samples: int,
+    rectifies: bool,
+    source: _Array,
+    parameters: _Arrays,
+    output: _Array,
+    saved: _Array,
+    output_gradient: _Array,
+    source_gradient: _Array | None,
+    parameter_gradients: _Arrays | None,
+    /,
+) -> None: ...
 def sparse_limit(sizes: _Sizes, /) -> int: ...
 def sparse_create(sizes: _Sizes, mask: _Array, /) -> object: ...
 def sparse_forward(

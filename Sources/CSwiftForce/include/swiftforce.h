@@ -287,6 +287,28 @@ typedef struct sf_sparse_arrays {
   const sf_array *gradients[3]; /* backward: written, or NULL: of source, values, bias */
 } sf_sparse_arrays;
 
+/* A dense layer of an image by itself. */
+typedef struct sf_layer_operation {
+  const sf_layer *layer; /* of any kind but add; source: SF_NETWORK_INPUT */
+  int64_t shape[3];      /* channels, height and width of a sample */
+  int64_t samples;       /* of the batch, see sf_sparse_arrays; the last block may have a gap */
+  int32_t rectifies;     /* batch_norm2d: 1 to set negative outputs to zero */
+  int32_t reserved;
+} sf_layer_operation;
+
+/* The arrays of sf_layer_forward and sf_layer_backward, all FLOAT32. */
+typedef struct sf_layer_arrays {
+  const sf_array *source;              /* read */
+  const sf_array *parameters;          /* as sf_network_parameters has them for the layer */
+  int64_t parameter_count;
+  const sf_array *output;              /* forward: written. backward: read */
+  const sf_array *saved;               /* forward: written. backward: read. batch_norm2d: 3 channels */
+  const sf_array *output_gradient;     /* backward: read. forward: NULL */
+  const sf_array *source_gradient;     /* backward: written, or NULL */
+  const sf_array *parameter_gradients; /* backward: written, those of trained parameters, or NULL */
+  int64_t gradient_count;              /* of them; 0 with NULL */
+} sf_layer_arrays;
+
 /* Samples of a data set. Row r is inputs[r * features ...] with label labels[r]. */
 typedef struct sf_batch {
   const float *inputs;   /* samples x features, row by row */
@@ -325,6 +347,8 @@ SF_STATIC_ASSERT(sizeof(sf_weight_plan) == 16, "layout of sf_weight_plan");
 SF_STATIC_ASSERT(sizeof(sf_side) == 32, "layout of sf_side");
 SF_STATIC_ASSERT(sizeof(sf_sparse_sizes) == 80, "layout of sf_sparse_sizes");
 SF_STATIC_ASSERT(sizeof(sf_sparse_arrays) == 64, "layout of sf_sparse_arrays");
+SF_STATIC_ASSERT(sizeof(sf_layer_operation) == 48, "layout of sf_layer_operation");
+SF_STATIC_ASSERT(sizeof(sf_layer_arrays) == 72, "layout of sf_layer_arrays");
 SF_STATIC_ASSERT(sizeof(sf_batch) == 56, "layout of sf_batch");
 SF_STATIC_ASSERT(sizeof(sf_sgd) == 24, "layout of sf_sgd");
 SF_STATIC_ASSERT(sizeof(sf_batch_result) == 16, "layout of sf_batch_result");
@@ -485,6 +509,14 @@ int32_t sf_sparse_forward(int64_t operation, const sf_sparse_arrays *arrays, sf_
    no sample. */
 int32_t sf_sparse_backward(int64_t operation, const sf_sparse_arrays *arrays, sf_error *error);
 int32_t sf_sparse_release(int64_t operation, sf_error *error);
+
+/* Writes the outputs of a dense layer, and what the backward pass needs; of a batch normalisation,
+   which normalises by the batch, also the running statistics among its parameters. */
+int32_t sf_layer_forward(const sf_layer_operation *operation, const sf_layer_arrays *arrays,
+                         sf_error *error);
+/* Writes gradients. That of the output must be zero where there is no sample. */
+int32_t sf_layer_backward(const sf_layer_operation *operation, const sf_layer_arrays *arrays,
+                          sf_error *error);
 
 #ifdef __cplusplus
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +22,7 @@ from torch.nn import functional  # noqa: E402
 F: Any = functional
 SHAPE = (20, 6, 5, 4)
 OTHER = torch.randn(SHAPE)
+SCALE, SHIFT = torch.rand(6) + 0.5, torch.randn(6)
 CHANNELS = torch.randn(1, 6, 1, 1)
 
 #: Functions of one image that keep the order of blocks.
@@ -130,11 +133,11 @@ def test_the_order_is_kept(name: str) -> None:
 
 
 def test_a_whole_batch_is_normalised_in_blocks() -> None:
-    values, weight = torch.randn(32, 6, 5, 4), torch.rand(6)
+    values, weight, bias = torch.randn(32, 6, 5, 4), torch.rand(6), torch.rand(6)
     means, variances = ([torch.zeros(6), torch.ones(6)] for _ in range(2))
 
     def normalise(x: Any, statistics: list[Any]) -> Any:
-        return F.batch_norm(x, *statistics, weight, weight, training=True)
+        return F.batch_norm(x, *statistics, weight, bias, training=True)
 
     expected = run(lambda x: normalise(x, means), Source(values, lambda leaf: leaf * 1))
     found = run(lambda x: normalise(x, variances), Source(values, lambda leaf: to_blocks(leaf * 1)))
@@ -166,6 +169,52 @@ def test_changes_in_place_of_any_kind_reach_it() -> None:
     change(plain)
     change(blocks)
     torch.testing.assert_close(from_blocks(blocks), plain)
+
+
+def test_its_properties_can_be_set() -> None:
+    plain = torch.randn(SHAPE)
+    blocks = to_blocks(torch.zeros(SHAPE))
+    blocks.data = plain
+    torch.testing.assert_close(from_blocks(blocks), plain)
+    blocks.requires_grad = True
+    blocks.grad = plain * 2
+    torch.testing.assert_close(blocks.grad, plain * 2)
+
+
+def test_rectifying_what_was_normalised_is_differentiated_as_both() -> None:
+    def function(x: Any, in_place: bool, changed: bool, used_twice: bool) -> Any:
+        y = F.batch_norm(x, torch.zeros(6), torch.ones(6), SCALE, SHIFT, training=True)
+        y = y.mul_(2) if changed else y
+        z = F.relu(y, inplace=in_place)
+        return z + y if used_twice else z
+
+    for in_place, changed, used_twice in itertools.product((False, True), repeat=3):
+        values = torch.randn(36, 6, 5, 4)
+        run_one = functools.partial(
+            function, in_place=in_place, changed=changed, used_twice=used_twice
+        )
+        expected = run(run_one, Source(values, lambda leaf: leaf * 1))
+        found = run(run_one, Source(values, lambda leaf: to_blocks(leaf * 1)))
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_each_channel_by_itself_is_convolved_in_blocks(stride: int) -> None:
+    weight, bias = torch.randn(6, 1, 3, 3, requires_grad=True), torch.randn(6, requires_grad=True)
+
+    def convolve(x: Any) -> Any:
+        return F.conv2d(x, weight, bias, stride, 1, 1, 6)
+
+    gradients = []
+    for change in (lambda leaf: leaf * 1, lambda leaf: to_blocks(leaf * 1)):
+        leaf = Source(torch.ones(SHAPE) * OTHER, change)
+        output = convolve(leaf())
+        gradients.append(
+            (output, torch.autograd.grad(output.square().sum(), (leaf.leaf, weight, bias)))
+        )
+    assert isinstance(gradients[1][0], SampleBlocks)
+    torch.testing.assert_close(from_blocks(gradients[1][0]), gradients[0][0])
+    torch.testing.assert_close(gradients[1][1], gradients[0][1], rtol=1e-4, atol=1e-4)
 
 
 def test_hooks_and_gradients_are_in_the_order_of_torch() -> None:

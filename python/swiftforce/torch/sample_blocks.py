@@ -16,13 +16,12 @@ import torch
 from torch.nn import functional
 from torch.utils import _pytree as pytree
 
+from swiftforce.torch.block_layers import BatchNorm, BlockLayer, Layer, RectifyNormalized
+
 #: Samples of a block.
 WIDTH = 16
 
 Handler = Callable[..., Any]
-
-#: Left out where a tensor changes its class alone: a change in place of a view takes copies.
-_VIEWS = torch._C.DispatchKeySet(torch._C.DispatchKey.ADInplaceOrView)
 
 #: How functions of torch compute on blocks; they take the function and its arguments.
 _HANDLERS: dict[Any, Handler] = {}
@@ -39,6 +38,10 @@ class SampleBlocks(torch.Tensor):
     """
 
     samples: int
+    #: How batch normalisation made it, if it did: the arguments of `RectifyNormalized`.
+    normalization: tuple[Any, ...] | None = None
+    #: The version of the memory then.
+    normalized_version: int = 0
 
     @classmethod
     def __torch_function__(
@@ -50,8 +53,11 @@ class SampleBlocks(torch.Tensor):
     ) -> Any:  # noqa: ANN401 - what the function returns
         named = named or {}
         handler = _HANDLERS.get(function)
-        if handler is None and getattr(function, "__name__", "") == "__get__":
+        name = getattr(function, "__name__", "")
+        if handler is None and name == "__get__":
             handler = _PROPERTIES.get(function.__self__.__name__, _raw)
+        elif handler is None and name == "__set__":
+            handler = _set
         if handler is not None:
             result = handler(function, *arguments, **named)
             if result is not NotImplemented:
@@ -66,11 +72,13 @@ def _raw(function: Handler, *arguments: Any, **named: Any) -> Any:  # noqa: ANN4
 
 
 def blocks_of(data: torch.Tensor, samples: int) -> SampleBlocks:
-    """Call a tensor (blocks, channels, ..., 16) one of so many samples."""
-    with torch._C.DisableTorchFunctionSubclass(), torch._C._ExcludeDispatchKeyGuard(_VIEWS):
-        blocks = data.as_subclass(SampleBlocks)
-    blocks.samples = samples
-    return blocks
+    """Call a tensor (blocks, channels, ..., 16) one of so many samples.
+
+    The tensor changes its class: a view of it would cost copies when it is changed in place.
+    """
+    data.__class__ = SampleBlocks
+    data.samples = samples  # type: ignore[attr-defined]
+    return data  # type: ignore[return-value]
 
 
 def data_of(blocks: SampleBlocks) -> torch.Tensor:
@@ -170,7 +178,14 @@ def _size(_: Handler, blocks: SampleBlocks, dim: int | None = None) -> Any:  # n
 
 def _gradient(_: Handler, blocks: SampleBlocks) -> torch.Tensor | None:
     gradient = _raw(getattr, blocks, "grad")
-    return None if gradient is None else from_blocks(blocks_of(gradient, blocks.samples))
+    return None if gradient is None else unpack(gradient, blocks.samples)
+
+
+def _set(function: Handler, blocks: SampleBlocks, value: Any) -> None:  # noqa: ANN401
+    """Set a property; tensors, as of ``grad`` and ``data``, in the order of blocks."""
+    if isinstance(value, torch.Tensor):
+        value = data_of(to_blocks(value, _width(blocks)))
+    _raw(function, blocks, value)
 
 
 def _unknown(*_: object) -> Any:  # noqa: ANN401
@@ -203,8 +218,8 @@ _PROPERTIES: dict[str, Handler] = {
 @_handles(torch.Tensor.register_hook)
 def _register_hook(function: Handler, blocks: SampleBlocks, hook: Handler) -> Any:  # noqa: ANN401
     def on_blocks(gradient: torch.Tensor) -> torch.Tensor | None:
-        changed = hook(from_blocks(blocks_of(gradient, blocks.samples)))
-        return None if changed is None else data_of(to_blocks(changed, gradient.size(-1)))
+        changed = hook(unpack(gradient, blocks.samples))
+        return None if changed is None else pack(changed, gradient.size(-1))
 
     return _raw(function, blocks, on_blocks)
 
@@ -280,14 +295,134 @@ _handles(
 
 @_handles(functional.batch_norm, torch.batch_norm)
 def _batch_norm(function: Handler, blocks: Any, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+    names = ("running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
     if not isinstance(blocks, SampleBlocks):
         return NotImplemented
-    names = ("running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
     given = dict(zip(names, arguments, strict=False)) | named
+    if given.get("training") and (result := _normalized(blocks, **given)) is not None:
+        return result
     # Places without a sample must not count.
-    if given.get("training", False) and blocks.samples % _raw(torch.Tensor.size, blocks, -1):
+    if given.get("training") and blocks.samples % _width(blocks):
         return NotImplemented
     return blocks_of(_raw(functional.batch_norm, blocks, **given), blocks.samples)
+
+
+def _normalized(
+    blocks: SampleBlocks,
+    running_mean: torch.Tensor | None,
+    running_var: torch.Tensor | None,
+    weight: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    training: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> SampleBlocks | None:
+    """What the native engine normalises by the batch; None if it cannot."""
+    parameters = (weight, bias, running_mean, running_var)
+    if not _is_native(blocks, *parameters) or blocks.samples < WIDTH:
+        return None
+    layer = BlockLayer("batch_norm2d", *_image(blocks), momentum=momentum, epsilon=eps)
+    source = data_of(blocks)
+    output, saved = BatchNorm.apply(  # type: ignore[no-untyped-call]
+        source, weight, bias, (running_mean, running_var), layer, blocks.samples
+    )
+    result = blocks_of(output, blocks.samples)
+    result.normalization = (source, weight, bias, saved, layer, blocks.samples)
+    result.normalized_version = _raw(getattr, result, "_version")
+    return result
+
+
+@_handles(functional.relu, torch.relu, torch.Tensor.relu, torch.relu_, torch.Tensor.relu_)
+def _relu(function: Handler, blocks: SampleBlocks, inplace: bool = False) -> Any:  # noqa: ANN401
+    """Rectify; what batch normalisation just made is differentiated together with it."""
+    in_place = inplace or _changes_first(function)
+    made = blocks.normalization
+    if made is None or _raw(getattr, blocks, "_version") != blocks.normalized_version:
+        return _elementwise(torch.relu_ if in_place else torch.relu, blocks)
+    result = RectifyNormalized.apply(blocks, *made, in_place)  # type: ignore[no-untyped-call]
+    blocks.normalization = None if in_place else made
+    return blocks if in_place else blocks_of(result, blocks.samples)
+
+
+def _width(blocks: SampleBlocks) -> int:
+    return _raw(torch.Tensor.size, blocks, -1)  # type: ignore[no-any-return]
+
+
+def _image(blocks: SampleBlocks) -> tuple[int, int, int]:
+    """Channels, height and width; 1 where it has fewer dimensions."""
+    channels, *sides = _shape(blocks)[1:]
+    height, width = [1] * (2 - len(sides)) + sides
+    return channels, height, width
+
+
+def _is_native(blocks: SampleBlocks, *parameters: torch.Tensor | None) -> bool:
+    """Whether the native engine can compute with blocks and parameters: float32 on the CPU."""
+    given = (blocks, *parameters)
+    if not 2 <= len(_shape(blocks)) <= 4 or any(one is None for one in given):
+        return False
+    if _width(blocks) != WIDTH and (_width(blocks) > WIDTH or len(blocks) > _width(blocks)):
+        return False
+    return all(one.dtype == torch.float32 and one.device.type == "cpu" for one in given)  # type: ignore[union-attr]
+
+
+@_handles(torch.conv2d, functional.conv2d)
+def _depthwise(
+    _: Handler,
+    blocks: Any,  # noqa: ANN401
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    stride: Any = 1,  # noqa: ANN401
+    padding: Any = 0,  # noqa: ANN401
+    dilation: Any = 1,  # noqa: ANN401
+    groups: int = 1,
+) -> Any:  # noqa: ANN401
+    """A convolution of each channel by itself."""
+    if not isinstance(blocks, SampleBlocks) or isinstance(padding, str):
+        return NotImplemented
+    channels, height, width = _image(blocks)
+    sides = {*_pair(stride)}, {*_pair(padding)}, {*weight.shape[2:]}
+    if groups != channels or weight.shape[:2] != (channels, 1) or any(len(s) > 1 for s in sides):
+        return NotImplemented
+    (step,), (pad,), (kernel,) = sides
+    parameters = (weight,) if bias is None else (weight, bias)
+    if not _is_native(blocks, *parameters) or {*_pair(dilation)} != {1} or pad >= kernel:
+        return NotImplemented
+    layer = BlockLayer(
+        "conv2d",
+        channels,
+        height,
+        width,
+        channels,
+        kernel,
+        step,
+        pad,
+        groups,
+        has_bias=bias is not None,
+    )
+    image = tuple((side + 2 * pad - kernel) // step + 1 for side in (height, width))
+    output = Layer.apply(data_of(blocks), layer, blocks.samples, image, *parameters)  # type: ignore[no-untyped-call]
+    return blocks_of(output, blocks.samples)
+
+
+def _native_pool(
+    blocks: SampleBlocks,
+    kernel_size: Any,  # noqa: ANN401
+    stride: Any,  # noqa: ANN401
+    padding: Any,  # noqa: ANN401
+    named: dict[str, Any],
+) -> SampleBlocks | None:
+    """The maxima of square windows; None if the native engine has none such."""
+    (kernel, *other), (step, *another) = {*_pair(kernel_size)}, {*_pair(stride)}
+    plain = _pair(padding) == (0, 0) and named.get("dilation", (1, 1, 1)) == (1, 1, 1)
+    channels, height, width = _image(blocks)
+    if other or another or not plain or named.get("ceil_mode") or not _is_native(blocks):
+        return None
+    if kernel > min(height, width):
+        return None
+    layer = BlockLayer("max_pool2d", channels, height, width, kernel=kernel, stride=step)
+    image = tuple((side - kernel) // step + 1 for side in (height, width))
+    output = Layer.apply(data_of(blocks), layer, blocks.samples, image)  # type: ignore[no-untyped-call]
+    return blocks_of(output, blocks.samples)
 
 
 def _windows(over_three: Handler, *others: str) -> Handler:
@@ -310,6 +445,10 @@ def _windows(over_three: Handler, *others: str) -> Handler:
             return NotImplemented
         if "dilation" in named:
             named["dilation"] = (*_pair(named["dilation"]), 1)
+        if over_three is functional.max_pool3d:
+            found = _native_pool(blocks, kernel_size, stride or kernel_size, padding, named)
+            if found is not None:
+                return found
         strides = (*_pair(stride or kernel_size), 1)
         sizes = (*_pair(kernel_size), 1), strides, (*_pair(padding), 0)
         return blocks_of(_raw(over_three, blocks, *sizes, **named), blocks.samples)

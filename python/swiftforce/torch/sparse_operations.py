@@ -12,7 +12,7 @@ import torch
 
 from swiftforce import _core
 from swiftforce.native import native_call
-from swiftforce.torch.sample_blocks import WIDTH
+from swiftforce.torch.block_layers import array_of, without_gap
 
 #: Inputs, outputs, and for rows and columns inputs, kernel, stride, padding.
 Sizes = Sequence[int]
@@ -88,10 +88,6 @@ def _output_shape(source: torch.Tensor, sizes: Sizes) -> list[int]:
     return [source.size(0), sizes[1], *image, source.size(-1)]
 
 
-def _array(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
-    return tensor.detach().numpy()
-
-
 @torch.library.custom_op("swiftforce::sparse_layer", mutates_args=(), device_types="cpu")
 def sparse_layer(
     source: torch.Tensor,
@@ -108,10 +104,10 @@ def sparse_layer(
         _core.sparse_forward(
             _masks[mask].operation(sizes),
             source.size(0) * source.size(-1),
-            _array(source),
-            _array(values.contiguous()),
-            None if bias is None else _array(bias.contiguous()),
-            _array(output),
+            array_of(source),
+            array_of(values.contiguous()),
+            None if bias is None else array_of(bias.contiguous()),
+            array_of(output),
         )
     return output
 
@@ -132,32 +128,25 @@ def sparse_gradients(
     wanted: Sequence[bool],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The gradients of source, values and bias; those that are not wanted have no elements."""
-    source, gradient = (_without_gap(one, samples) for one in (source, gradient))
+    source, gradient = (without_gap(one, samples) for one in (source, gradient))
     shapes = (source.shape, values.shape, (sizes[1],))
     results = [
         source.new_empty(shape if needed else (0,))
         for shape, needed in zip(shapes, wanted, strict=True)
     ]
-    targets = [_array(one) if needed else None for one, needed in zip(results, wanted, strict=True)]
+    targets = [
+        array_of(one) if needed else None for one, needed in zip(results, wanted, strict=True)
+    ]
     with native_call():
         _core.sparse_backward(
             _masks[mask].operation(sizes),
             source.size(0) * source.size(-1),
-            _array(source),
-            _array(values.contiguous()),
-            _array(gradient),
+            array_of(source),
+            array_of(values.contiguous()),
+            array_of(gradient),
             *targets,
         )
     return results[0], results[1], results[2]
-
-
-def _without_gap(tensor: torch.Tensor, samples: int) -> torch.Tensor:
-    """The same blocks, with zeros where there is no sample."""
-    tensor = tensor.contiguous()
-    if gap := tensor.size(0) * tensor.size(-1) - samples:
-        tensor = tensor.clone()
-        tensor[-1, ..., WIDTH - gap :] = 0
-    return tensor
 
 
 @sparse_gradients.register_fake

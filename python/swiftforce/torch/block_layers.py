@@ -1,0 +1,245 @@
+"""Layers of torch that the native engine computes in the order of blocks, samples innermost.
+
+Batch normalisation in training, with the rectifier that follows; maximum pooling; depthwise
+convolutions. torch has no kernels for these in that order, or slower ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from swiftforce import _core
+from swiftforce.native import native_call
+
+_KINDS = _core.names(_core.AXES.index("LAYER"))
+
+
+@dataclass(frozen=True)
+class BlockLayer:
+    """A layer of the native engine, for images of one size.
+
+    Attributes
+    ----------
+    kind : str
+        Its name in the engine.
+    channels, height, width : int
+        Of a sample.
+    outputs, kernel, stride, padding, groups, momentum, epsilon
+        As in the engine's description of layers; 0 where the kind has none.
+    has_bias : bool
+    """
+
+    kind: str
+    channels: int
+    height: int
+    width: int
+    outputs: int = 0
+    kernel: int = 0
+    stride: int = 0
+    padding: int = 0
+    groups: int = 0
+    momentum: float = 0.0
+    epsilon: float = 0.0
+    has_bias: bool = False
+
+    @property
+    def _native(self) -> Any:  # noqa: ANN401 - a tuple of numbers
+        inputs = self.channels if self.kind in ("conv2d", "batch_norm2d") else 0
+        sizes = self.outputs, self.kernel, self.stride, self.padding, self.groups
+        kind = _KINDS.index(self.kind)
+        return kind, -1, -2, self.has_bias, inputs, *sizes, self.momentum, self.epsilon
+
+    @property
+    def _shape(self) -> tuple[int, int, int]:
+        return self.channels, self.height, self.width
+
+    def forward(
+        self,
+        source: torch.Tensor,
+        samples: int,
+        parameters: tuple[torch.Tensor, ...],
+        image: tuple[int, ...],
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The output (blocks, channels, *image, 16), and what the backward pass reads besides.
+
+        Of a batch normalisation `samples` are those that count; of others those of all places.
+        """
+        channels = self.outputs or self.channels
+        output = source.new_empty(source.size(0), channels, *image, source.size(-1))
+        saved = source.new_empty(3 * self.channels if self.kind == "batch_norm2d" else 0)
+        with native_call():
+            _core.layer_forward(
+                self._native,
+                self._shape,
+                samples,
+                False,
+                array_of(source),
+                [array_of(one) for one in parameters],
+                array_of(output),
+                array_of(saved),
+            )
+        return output, saved
+
+    def backward(
+        self,
+        gradient: torch.Tensor,
+        samples: int,
+        arrays: tuple[torch.Tensor, tuple[torch.Tensor, ...], torch.Tensor, torch.Tensor],
+        wanted: tuple[bool, bool],
+        *,
+        rectifies: bool = False,
+    ) -> tuple[torch.Tensor | None, list[torch.Tensor]]:
+        """The gradients of the source and of trained parameters.
+
+        `arrays` are source, parameters, output and what was saved; `wanted` whether the gradient of
+        the source is, and whether those of the parameters are.
+        """
+        source, parameters, output, saved = arrays
+        source = without_gap(source, samples)
+        own = torch.empty_like(source) if wanted[0] else None
+        trained = parameters[:2] if self.kind == "batch_norm2d" else parameters
+        others = [torch.empty_like(one) for one in trained] if wanted[1] else []
+        with native_call():
+            _core.layer_backward(
+                self._native,
+                self._shape,
+                samples if self.kind == "batch_norm2d" else source.size(0) * source.size(-1),
+                rectifies,
+                array_of(source),
+                [array_of(one) for one in parameters],
+                array_of(output),
+                array_of(saved),
+                array_of(without_gap(gradient, samples)),
+                None if own is None else array_of(own),
+                [array_of(one) for one in others] or None,
+            )
+        return own, others
+
+
+def array_of(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
+    """The memory of a tensor without gaps."""
+    return tensor.detach().numpy()
+
+
+def without_gap(tensor: torch.Tensor, samples: int) -> torch.Tensor:
+    """The same blocks without gaps in memory, with zeros where there is no sample."""
+    tensor = tensor.contiguous()
+    if gap := tensor.size(0) * tensor.size(-1) - samples:
+        tensor = tensor.clone()
+        tensor[-1, ..., tensor.size(-1) - gap :] = 0
+    return tensor
+
+
+class BatchNorm(torch.autograd.Function):
+    """Batch normalisation by the statistics of the batch, which updates running ones in place."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        source: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        running: tuple[torch.Tensor, torch.Tensor],
+        layer: BlockLayer,
+        samples: int,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the output, and mean, 1 / deviation and variance of each channel."""
+        source = source.contiguous()
+        parameters = (weight, bias, *running)
+        output, saved = layer.forward(source, samples, parameters, source.shape[2:-1])
+        ctx.mark_non_differentiable(saved)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(source, weight, bias, saved)
+        ctx.layer, ctx.samples = layer, samples
+        return output, saved
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor | None, _: Any) -> tuple[Any, ...]:  # noqa: ANN401
+        """Return the gradients of source, weight and bias."""
+        if gradient is None:  # `RectifyNormalized` has computed them.
+            return (None,) * 6
+        return (*_normalization_gradients(ctx, gradient, rectifies=False), None, None, None)
+
+
+class RectifyNormalized(torch.autograd.Function):
+    """The rectifier of what `BatchNorm` returned, in its place or not, and the gradient of both."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        normalized: torch.Tensor,
+        source: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        saved: torch.Tensor,
+        layer: BlockLayer,
+        samples: int,
+        in_place: bool,
+    ) -> torch.Tensor:
+        """Return the rectified tensor."""
+        with torch._C.DisableTorchFunctionSubclass():
+            output = normalized.relu_() if in_place else normalized.relu()
+        if in_place:
+            ctx.mark_dirty(normalized)
+        ctx.save_for_backward(source, weight, bias, saved)
+        ctx.layer, ctx.samples = layer, samples
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # noqa: ANN401
+        """Return the gradients of source, weight and bias, and none of what was rectified."""
+        found = _normalization_gradients(ctx, gradient, rectifies=True, first=1)
+        return (None, *found, None, None, None, None)
+
+
+def _normalization_gradients(
+    ctx: Any,  # noqa: ANN401
+    gradient: torch.Tensor,
+    *,
+    rectifies: bool,
+    first: int = 0,
+) -> tuple[torch.Tensor | None, ...]:
+    source, weight, bias, saved = ctx.saved_tensors
+    needs = ctx.needs_input_grad[first : first + 3]
+    unused = weight.new_zeros(2, weight.numel()).unbind()  # Running statistics.
+    arrays = source, (weight, bias, *unused), source, saved
+    own, others = ctx.layer.backward(
+        gradient, ctx.samples, arrays, (needs[0], any(needs[1:])), rectifies=rectifies
+    )
+    return own, *(others or (None, None))
+
+
+class Layer(torch.autograd.Function):
+    """A layer without statistics: its output, from a source and any parameters."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        source: torch.Tensor,
+        layer: BlockLayer,
+        samples: int,
+        image: tuple[int, ...],
+        *parameters: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the output."""
+        source = source.contiguous()
+        parameters = tuple(one.contiguous() for one in parameters)
+        places = source.size(0) * source.size(-1)
+        output, saved = layer.forward(source, places, parameters, image)
+        ctx.save_for_backward(source, output, saved, *parameters)
+        ctx.layer, ctx.samples = layer, samples
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # noqa: ANN401
+        """Return the gradients of source and parameters."""
+        source, output, saved, *parameters = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[0], any(ctx.needs_input_grad[4:])
+        own, others = ctx.layer.backward(
+            gradient, ctx.samples, (source, tuple(parameters), output, saved), wanted
+        )
+        return (own, None, None, None, *(others or (None,) * len(parameters)))
