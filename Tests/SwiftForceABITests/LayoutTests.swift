@@ -156,4 +156,51 @@ import Testing
     #expect(Outcome.size == 16)
     #expect([Outcome.offset(of: \.loss), Outcome.offset(of: \.correct)] == [0, 8])
   }
+
+  @Test func sparseSizesAndArrays() {
+    typealias Sizes = MemoryLayout<sf_sparse_sizes>
+    #expect(Sizes.size == 80)
+    #expect(
+      [
+        Sizes.offset(of: \.inputs), Sizes.offset(of: \.outputs), Sizes.offset(of: \.rows),
+        Sizes.offset(of: \.columns),
+      ] == [0, 8, 16, 48])
+    #expect(
+      [
+        MemoryLayout<sf_side>.offset(of: \.inputs), MemoryLayout<sf_side>.offset(of: \.kernel),
+        MemoryLayout<sf_side>.offset(of: \.stride), MemoryLayout<sf_side>.offset(of: \.padding),
+      ] == [0, 8, 16, 24])
+    #expect(
+      unsafe [
+        MemoryLayout<sf_sparse_arrays>.offset(of: \.samples),
+        MemoryLayout<sf_sparse_arrays>.offset(of: \.source),
+        MemoryLayout<sf_sparse_arrays>.offset(of: \.values),
+        MemoryLayout<sf_sparse_arrays>.offset(of: \.bias),
+        MemoryLayout<sf_sparse_arrays>.offset(of: \.output),
+        MemoryLayout<sf_sparse_arrays>.offset(of: \.gradients),
+      ] == [0, 8, 16, 24, 32, 40])
+  }
+
+  @Test func layerOperation() {
+    #expect(unsafe MemoryLayout<sf_layer_operation>.size == 48)
+    #expect(
+      unsafe [
+        MemoryLayout<sf_layer_operation>.offset(of: \.layer),
+        MemoryLayout<sf_layer_operation>.offset(of: \.shape),
+        MemoryLayout<sf_layer_operation>.offset(of: \.samples),
+        MemoryLayout<sf_layer_operation>.offset(of: \.rectifies),
+      ] == [0, 8, 32, 40])
+    #expect(
+      unsafe [
+        MemoryLayout<sf_layer_arrays>.offset(of: \.source),
+        MemoryLayout<sf_layer_arrays>.offset(of: \.parameters),
+        MemoryLayout<sf_layer_arrays>.offset(of: \.parameter_count),
+        MemoryLayout<sf_layer_arrays>.offset(of: \.output),
+        MemoryLayout<sf_layer_arrays>.offset(of: \.saved),
+        MemoryLayout<sf_layer_arrays>.offset(of: \.output_gradient),
+        MemoryLayout<sf_layer_arrays>.offset(of: \.source_gradient),
+        MemoryLayout<sf_layer_arrays>.offset(of: \.parameter_gradients),
+        MemoryLayout<sf_layer_arrays>.offset(of: \.gradient_count),
+      ] == (0..<9).map { 8 * $0 })
+  }
 }

@@ -92,6 +92,13 @@ private let refusals: [(function: String, status: sf_status, call: @Sendable (Sl
   ),
   ("sf_network_forward", SF_NULL_POINTER, { unsafe sf_network_forward(1, nil, nil, $0.pointer) }),
   ("sf_network_release", SF_BAD_HANDLE, { unsafe sf_network_release(0, $0.pointer) }),
+  ("sf_layer_forward", SF_NULL_POINTER, { unsafe sf_layer_forward(nil, nil, $0.pointer) }),
+  ("sf_layer_backward", SF_NULL_POINTER, { unsafe sf_layer_backward(nil, nil, $0.pointer) }),
+  ("sf_sparse_limit", SF_NULL_POINTER, { unsafe sf_sparse_limit(nil, nil, $0.pointer) }),
+  ("sf_sparse_create", SF_NULL_POINTER, { unsafe sf_sparse_create(nil, nil, nil, $0.pointer) }),
+  ("sf_sparse_forward", SF_NULL_POINTER, { unsafe sf_sparse_forward(0, nil, $0.pointer) }),
+  ("sf_sparse_backward", SF_NULL_POINTER, { unsafe sf_sparse_backward(0, nil, $0.pointer) }),
+  ("sf_sparse_release", SF_BAD_HANDLE, { unsafe sf_sparse_release(0, $0.pointer) }),
 ]
 
 @Suite struct ExportsTests {

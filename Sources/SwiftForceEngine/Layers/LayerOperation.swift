@@ -99,7 +99,8 @@ public struct LayerOperation: Sendable {
     }
     let trained = layer.parameters.filter { $0.role.isTrained }
     if !gradients.parameters.isEmpty {
-      try check(gradients.parameters, trained.map { Shape(dimensions: $0.shape).features }, .gradients)
+      try check(
+        gradients.parameters, trained.map { Shape(dimensions: $0.shape).features }, .gradients)
     }
     let none = trained.map { _ in nil as Vector<Element>? }
     layer.backward(
