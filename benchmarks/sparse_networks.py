@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import swiftforce as sf
+import swiftforce.torch as sft
 import torch
 from swiftforce import _core, datasets, nn
 from swiftforce.native import native_call
@@ -122,10 +123,37 @@ def training_step(net: nn.Network, x: Array, y: Array, rate: float = 0.01) -> Ca
 def torch_training_step(net: nn.Network, x: Array, y: Array) -> Callable[[], float]:
     """torch: the same, with the network's masks multiplied into the weights after each step."""
     module = torch_twin.twin(net, torch.float32)
-    inputs, labels = torch.from_numpy(x), torch.from_numpy(y)
     parameters = torch_twin.parameters(module)
     masked_weights = [parameters[name].data for name in net.masks]
     masks = [torch.from_numpy(mask).float() for mask in net.masks.values()]
+    step_of_module = _step_of(module, x, y)
+
+    def step() -> float:
+        loss = step_of_module()
+        torch._foreach_mul_(masked_weights, masks)
+        return loss
+
+    return step
+
+
+def sparsified_training_step(net: nn.Network, x: Array, y: Array) -> Callable[[], float]:
+    """The same in torch, with `sft.sparsify`."""
+    return _step_of(sparsified(net, x), x, y)
+
+
+def sparsified(net: nn.Network, x: Array) -> torch.nn.Module:
+    """The network in torch, with its masks, over its kept weights."""
+    module = torch_twin.twin(net, torch.float32)
+    named = {id(value): name for name, value in module.named_parameters()}
+    parameters = torch_twin.parameters(module)
+    masks = {named[id(parameters[name])]: mask for name, mask in net.masks.items()}
+    sft.apply(module, masks)
+    sft.sparsify(module, torch.from_numpy(x))
+    return module
+
+
+def _step_of(module: torch.nn.Module, x: Array, y: Array) -> Callable[[], float]:
+    inputs, labels = torch.from_numpy(x), torch.from_numpy(y)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
 
     def step() -> float:
@@ -133,7 +161,6 @@ def torch_training_step(net: nn.Network, x: Array, y: Array) -> Callable[[], flo
         loss = torch.nn.functional.cross_entropy(module(inputs), labels)
         loss.backward()
         optimizer.step()
-        torch._foreach_mul_(masked_weights, masks)
         return loss.item()
 
     return step
@@ -158,7 +185,16 @@ def inference(net: nn.Network, x: Array) -> Call:
 
 def torch_inference(net: nn.Network, x: Array) -> Call:
     """torch: the same."""
-    module = torch_twin.twin(net, torch.float32).eval()
+    return _inference_of(torch_twin.twin(net, torch.float32), x)
+
+
+def sparsified_inference(net: nn.Network, x: Array) -> Call:
+    """The same in torch, with `sft.sparsify`."""
+    return _inference_of(sparsified(net, x), x)
+
+
+def _inference_of(module: torch.nn.Module, x: Array) -> Call:
+    module.eval()
     inputs = torch.from_numpy(x)
 
     @torch.inference_mode()

@@ -28,6 +28,8 @@ class Trained:
     kind : Kind
     targets, sparseprop_targets : tuple of (float, float)
         Sparsity, and the ratio of the peer's time to ours that is aimed at.
+    sparsify_targets : tuple of (float, float)
+        Sparsity, and the ratio of torch's time to that of torch with `sft.sparsify`.
     dense_runs : int
         Timed runs of what computes over all weights, which takes seconds.
     with_dense, with_sparseprop : bool
@@ -38,6 +40,7 @@ class Trained:
     kind: Kind
     targets: Targets = ()
     sparseprop_targets: Targets = ()
+    sparsify_targets: Targets = ()
     dense_runs: int = 2
     with_dense: bool = True
     with_sparseprop: bool = True
@@ -103,8 +106,14 @@ FULL = Plan(
             Kind("vgg", 19),
             _targets(2.5, 4.2, 7, 10, 13),
             sparseprop_targets=_targets(2.3, 3, 4.3, 5.5, 5.5),
+            sparsify_targets=((0.95, 3.8), (0.99, 8), (0.995, 10)),
         ),
-        Trained(Kind("resnet", 18), _targets(2.2, 3.5, 5.5, 7, 9), with_sparseprop=False),
+        Trained(
+            Kind("resnet", 18),
+            _targets(2.2, 3.5, 5.5, 7, 9),
+            sparsify_targets=((0.95, 3), (0.99, 6), (0.995, 8)),
+            with_sparseprop=False,
+        ),
         Trained(
             Kind("resnet", 50),
             _targets(2.2, 3.5, 5.5, 7, 9),

@@ -24,6 +24,7 @@ OURS = "swiftforce"
 DENSE = "swiftforce, dense kernels"
 TORCH = "torch"
 CSR = "torch, CSR"
+SPARSIFIED = "torch, sparsify"
 #: Median and best of some runs, in seconds.
 Figures = tuple[float, float]
 
@@ -77,14 +78,32 @@ def training_rows(plan: Plan, pythons: Pythons, network: Trained) -> Iterator[Ro
                 dense = networks.masked(kind, masks, "dense")
                 calls[DENSE] = networks.training_step(dense, x, y)
             calls[OURS] = networks.training_step(net, x, y)
+            calls[SPARSIFIED] = networks.sparsified_training_step(net, x, y)
             slow = calls.keys() & {DENSE, TORCH}
-            networks.check_losses({what: calls[what]() for what in (OURS, *slow)})
+            networks.check_losses({what: calls[what]() for what in (OURS, SPARSIFIED, *slow)})
             runs = dict.fromkeys(slow, network.dense_runs)
             times = in_turn(calls, plan.repeats, fewer=runs)
-        order = [OURS, *([DENSE] if network.with_dense else []), TORCH, *peers]
+        order = [OURS, *([DENSE] if network.with_dense else []), TORCH, SPARSIFIED, *peers]
         shown = {what: _figures(times.get(what)) for what in order}
         targets = {TORCH: network.targets, SPARSEPROP: network.sparseprop_targets}
         yield from _compared(facts, shown, _at_sparsity(targets, sparsity))
+        target = _at_sparsity({TORCH: network.sparsify_targets}, sparsity)
+        yield _by_sparsify(facts, times, target.get(TORCH, ""))
+
+
+def _by_sparsify(facts: Mapping[str, Any], times: Mapping[str, Times], target: str) -> Row:
+    """What is gained within torch."""
+    slow, fast = times[TORCH], times[SPARSIFIED]
+    return Row(
+        **facts,
+        what=TORCH,
+        median=slow.median,
+        best=slow.best,
+        against=SPARSIFIED,
+        ratio=slow.median / fast.median,
+        ratio_of_best=slow.best / fast.best,
+        target=target,
+    )
 
 
 def inference_rows(plan: Plan, _: Pythons) -> Iterator[Row]:
@@ -100,12 +119,14 @@ def inference_rows(plan: Plan, _: Pythons) -> Iterator[Row]:
                 OURS: networks.inference(net, x),
                 DENSE: networks.inference(dense, x),
                 TORCH: networks.torch_inference(net, x),
+                SPARSIFIED: networks.sparsified_inference(net, x),
             }
             times = in_turn(calls, plan.inference_repeats)
             case = f"batch of {batch}, {_removed(sparsity)}"
             facts = {"section": "inference", "case": case, "threads": plan.threads}
             shown = {what: _figures(found) for what, found in times.items()}
             yield from _compared(facts, shown, _at_sparsity({TORCH: targets}, sparsity))
+            yield _by_sparsify(facts, times, "")
 
 
 def search_rows(plan: Plan, _: Pythons) -> Iterator[Row]:

@@ -32,13 +32,21 @@ def test_every_row_is_there(folder: Path) -> None:
     rows = [re.split(r"\s*\|\s*", line)[1:-1] for line in lines]
     rows = [row for row in rows if row[0] != "case" and not row[0].startswith("---")]
     engine = ("swiftforce", "swiftforce, dense kernels", "torch")
+    sparsified = "torch, sparsify"
     removed, peer = "90 % removed", "published algorithm on torch"
     expected = [
         *((f"3x3, 16 -> 16, 8x8, {removed}", what) for what in (*engine, "sparseprop")),
         *((f"linear, 64 -> 64, {removed}", what) for what in engine),
         *((f"linear, 64 -> 64, {removed}", w) for w in ("torch, CSR", "sparseprop", "sparselab")),
-        *((removed, what) for what in ("multiply-adds left", *engine, "sparseprop")),
-        *((f"batch of {batch}, {removed}", what) for batch in (16, 1) for what in engine),
+        *(
+            (removed, what)
+            for what in ("multiply-adds left", *engine, sparsified, "sparseprop", "torch")
+        ),
+        *(
+            (f"batch of {batch}, {removed}", what)
+            for batch in (16, 1)
+            for what in (*engine, sparsified, "torch")
+        ),
         *(
             (f"{method}, 2 steps to {removed}", what)
             for method in ("iterative_snip", "force")
