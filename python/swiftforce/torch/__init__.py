@@ -19,7 +19,9 @@ except ModuleNotFoundError as error:
 
 from swiftforce.torch import losses
 from swiftforce.torch.checks import invert, overlap, shuffle
+from swiftforce.torch.delta import load_delta, save_delta
 from swiftforce.torch.effective import effective_density
+from swiftforce.torch.finetune import finetune
 from swiftforce.torch.packed import PackedState, load_packed, save_packed
 from swiftforce.torch.parameters import prunable
 from swiftforce.torch.progressive_methods import force, iterative_snip
@@ -39,10 +41,12 @@ __all__ = [
     "apply",
     "desparsify",
     "effective_density",
+    "finetune",
     "force",
     "invert",
     "iterative_snip",
     "load",
+    "load_delta",
     "load_packed",
     "losses",
     "masks",
@@ -52,6 +56,7 @@ __all__ = [
     "prunable",
     "prune",
     "remove",
+    "save_delta",
     "save_packed",
     "shuffle",
     "sparsify",

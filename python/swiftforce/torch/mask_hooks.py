@@ -1,27 +1,31 @@
-"""Hooks that keep the removed weights of a model at zero, also in its copies.
+"""Hooks that keep the removed weights of a model at zero, or frozen ones as they are.
 
 A module with masks holds `MaskHooks` in an attribute, so they are copied and pickled with it, and
 its parameters, buffers and ``state_dict`` are those of a module without masks.
 
 Parameters may be replaced, by conversions of the model or by hand, and the hooks of their gradients
-are lost then. Two hooks of torch that concern all modules and all optimizers follow them: one is
-called for each parameter that is assigned to a module, the other before each optimizer's step.
+are lost then. Hooks of torch that concern all modules and all optimizers follow them: one is
+called for each parameter that is assigned to a module, another before each optimizer's step. That
+one also copies weights that are partly frozen, and a third restores them after the step.
 """
 
 from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from itertools import count
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import torch
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 
 from swiftforce.errors import MasksLostWarning, RemovedWeightsWarning
 from swiftforce.torch.masked_parameter import ATTRIBUTE, MaskedParameter, clear, masked_by
@@ -33,6 +37,9 @@ SUFFIX = "_mask"
 #: The hooks in use, by numbers in the order in which they were made: the same on all ranks.
 _in_use: WeakValueDictionary[int, MaskHooks] = WeakValueDictionary()
 _numbers = count()
+#: Of optimizers in a step: what they train that is partly frozen, and its values before the step.
+_held: WeakKeyDictionary[Optimizer, list[tuple[MaskedParameter, torch.Tensor, torch.Tensor]]]
+_held = WeakKeyDictionary()
 
 
 class MaskHooks:
@@ -90,12 +97,14 @@ class MaskHooks:
         for one in lost:
             one.unhook()
         if names := [one.label for one in lost if one.elsewhere is None]:
+            freezes = any(one.freezes for one in lost)
+            held = "frozen weights as they are" if freezes else "removed weights at zero"
+            call = "call finetune for" if freezes else "apply masks to"
             warnings.warn(
                 f"{', '.join(names)} had a mask, and its module has no such parameter of that "
                 "shape in floating point any more (weight_norm computes a weight from other "
                 "parameters, and quantisation puts integers in its place, for example): nothing "
-                "keeps removed weights at zero there; apply masks to the parameters that the "
-                "module has now",
+                f"keeps {held} there; {call} the parameters that the module has now",
                 MasksLostWarning,
                 stacklevel=2,
             )
@@ -106,12 +115,15 @@ class MaskHooks:
         `copies` are the tensors that it trains in place of weights, by the labels of these.
         """
         followed = [(one, copies.get(one.label)) for one in self.parameters]
+        for one, trained in followed:
+            if one.freezes and trained is not None:
+                one.copies.append(trained)
 
         def after_step(*_: object) -> None:
             for one, trained in followed:
                 for tensor in (one.parameter_anywhere, trained):
                     if tensor is not None:
-                        one.clear(tensor)
+                        one.clear_weights(tensor)
 
         def after_loading(optimizer: Optimizer) -> None:
             for one, trained in followed:
@@ -125,6 +137,16 @@ class MaskHooks:
         )
         for one in self.parameters:
             one.optimizer_hooks += hooks
+
+    def partly_frozen(self, trained: Container[int]) -> list[tuple[MaskedParameter, torch.Tensor]]:
+        """The tensors among these, by their ids, of which some weights are frozen."""
+        return [
+            (one, tensor)
+            for one in self.parameters
+            if one.freezes
+            for tensor in (one.parameter, *one.copies)
+            if tensor is not None and id(tensor) in trained and not tensor.is_meta
+        ]
 
     def remove(self) -> None:
         """Remove all hooks."""
@@ -170,17 +192,28 @@ def use(hooks: MaskHooks) -> None:
     if number == 0:
         register_module_parameter_registration_hook(_on_assignment)
         register_optimizer_step_pre_hook(_before_step)
+        register_optimizer_step_post_hook(_after_step)
     _in_use[number] = hooks
 
 
 def _before_step(optimizer: Optimizer, *_: object) -> None:
-    """Follow parameters before an optimizer changes them."""
+    """Follow parameters before an optimizer changes them, and copy those that are partly frozen."""
     if torch.compiler.is_compiling():
         return
     trained = {id(one) for group in optimizer.param_groups for one in group["params"]}
+    held: list[tuple[MaskedParameter, torch.Tensor]] = []
     for hooks in list(_in_use.values()):
         if any(one.is_trained_with(trained) for one in hooks.parameters):
             hooks.follow()
+            held += hooks.partly_frozen(trained)
+    if held:
+        _held[optimizer] = [(one, tensor, tensor.detach().clone()) for one, tensor in held]
+
+
+def _after_step(optimizer: Optimizer, *_: object) -> None:
+    """Restore frozen weights after an optimizer's step."""
+    for one, tensor, before in _held.pop(optimizer, ()):
+        one.restore(tensor, before)
 
 
 def _on_assignment(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
@@ -315,8 +348,11 @@ def mask_hooks_of(module: nn.Module) -> MaskHooks | None:
     return found
 
 
-def masked_parameters(model: nn.Module) -> dict[str, MaskedParameter]:
-    """The parameters of a model that have masks, by their names; shared ones by the first."""
+def masked_parameters(model: nn.Module, *, frozen: bool = False) -> dict[str, MaskedParameter]:
+    """The parameters of a model that have masks, by their names; shared ones by the first.
+
+    With `frozen`, those that are partly frozen, which are not among the others.
+    """
     found: dict[str, MaskedParameter] = {}
     seen: set[int] = set()
     for path, module in model.named_modules():
@@ -324,7 +360,8 @@ def masked_parameters(model: nn.Module) -> dict[str, MaskedParameter]:
             continue
         hooks.follow()
         for one in hooks.parameters:
-            if one.is_compact or id(one.parameter) not in seen:
+            is_new = one.is_compact or id(one.parameter) not in seen
+            if one.freezes == frozen and is_new:
                 seen.add(id(one.parameter))
                 found[f"{path}.{one.name}" if path else one.name] = one
     return found

@@ -28,7 +28,7 @@ _NAMES = {
 }
 DTYPES = {name: dtype for dtype, name in _NAMES.items()}
 #: Types of the same size whose tensors torch gives to numpy.
-_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class PackedState(NamedTuple):
@@ -92,7 +92,7 @@ def save_packed(model: nn.Module, path: str | os.PathLike[str]) -> None:
     names: dict[Any, list[str]] = {}
     state = inner.state_dict()
     for name, value in state.items():
-        names.setdefault(_identity(name, value), []).append(name)
+        names.setdefault(identity_of(name, value), []).append(name)
     if lost := masks.keys() - state.keys():
         raise StructureError(f"the state_dict has no {sorted(lost)[0]!r}, which has a mask")
     packed = []
@@ -103,7 +103,7 @@ def save_packed(model: nn.Module, path: str | os.PathLike[str]) -> None:
     write_packed(path, packed, tied=tied)
 
 
-def _identity(name: str, value: Any) -> Any:  # noqa: ANN401 - of a state
+def identity_of(name: str, value: Any) -> Any:  # noqa: ANN401 - of a state
     """What tensors have in common that are one by several names.
 
     Raises
@@ -156,7 +156,7 @@ def name_of_dtype(name: str, tensor: torch.Tensor) -> str:
 def bits_of_tensor(tensor: torch.Tensor) -> Array:
     """The elements of a tensor as integers, on the CPU."""
     there = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
-    elements: Array = there.view(_BITS[there.itemsize]).numpy()
+    elements: Array = there.view(BITS[there.itemsize]).numpy()
     return elements
 
 
