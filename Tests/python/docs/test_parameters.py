@@ -50,6 +50,8 @@ DIFFER = {
     ("swiftforce.torch", "masks_of_zeros", "source"): "any model",
     ("swiftforce.torch", "masks_of_zeros", "include"): "takes, and does not prune",
     ("swiftforce.torch", "prune", "seed"): "of random scores",
+    ("swiftforce.torch", "finetune", "masks"): "trained, not kept",
+    ("swiftforce.torch", "finetune", "optimizer"): "nothing is set to zero",
 }
 
 SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}\n", re.MULTILINE)

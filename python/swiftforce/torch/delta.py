@@ -88,14 +88,16 @@ def save_delta(model: nn.Module, path: str | os.PathLike[str]) -> None:
         dtype, bits = name_of_dtype(name, value), bits_of_tensor(value)
         mask = next((masks[one] for one in (name, *others) if one in masks), None)
         is_trained = id(value) not in parameters or value.requires_grad
-        stored = np.full(value.shape, is_trained) if mask is None else mask.cpu().numpy()
+        stored = np.full(value.shape, is_trained)
+        if mask is not None:
+            stored = np.ascontiguousarray(mask.cpu().numpy())
         if stored.all():
             packed.append(PackedTensor.of(name, dtype, bits))
-        else:
+        elif stored.any():
+            packed.append(PackedTensor.part(name, dtype, bits, stored))
+        if not stored.all():
             digests |= dict.fromkeys((name, *others), _digest(dtype, bits, stored))
-            if stored.any():
-                packed.append(PackedTensor.part(name, dtype, bits, np.ascontiguousarray(stored)))
-        if stored.any() or stored.all():
+        if stored.all() or stored.any():
             tied |= dict.fromkeys(others, name)
     write_packed(path, packed, digests, tied, _FORMAT)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Container, Iterable, Mapping
+from functools import cache
 from itertools import count
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -192,25 +193,37 @@ def use(hooks: MaskHooks) -> None:
     if number == 0:
         register_module_parameter_registration_hook(_on_assignment)
         register_optimizer_step_pre_hook(_before_step)
-        register_optimizer_step_post_hook(_after_step)
     _in_use[number] = hooks
+    if any(one.freezes for one in hooks.parameters):
+        _freeze()
+
+
+@cache
+def _freeze() -> None:
+    """Let all optimizers leave frozen weights as they are, compiled steps too: they break there."""
+    register_optimizer_step_pre_hook(torch.compiler.disable(_hold_frozen))
+    register_optimizer_step_post_hook(torch.compiler.disable(_restore_frozen))
 
 
 def _before_step(optimizer: Optimizer, *_: object) -> None:
-    """Follow parameters before an optimizer changes them, and copy those that are partly frozen."""
+    """Follow parameters before an optimizer changes them."""
     if torch.compiler.is_compiling():
         return
     trained = {id(one) for group in optimizer.param_groups for one in group["params"]}
-    held: list[tuple[MaskedParameter, torch.Tensor]] = []
     for hooks in list(_in_use.values()):
         if any(one.is_trained_with(trained) for one in hooks.parameters):
             hooks.follow()
-            held += hooks.partly_frozen(trained)
+
+
+def _hold_frozen(optimizer: Optimizer, *_: object) -> None:
+    """Copy what is partly frozen before an optimizer's step."""
+    trained = {id(one) for group in optimizer.param_groups for one in group["params"]}
+    held = [pair for hooks in list(_in_use.values()) for pair in hooks.partly_frozen(trained)]
     if held:
         _held[optimizer] = [(one, tensor, tensor.detach().clone()) for one, tensor in held]
 
 
-def _after_step(optimizer: Optimizer, *_: object) -> None:
+def _restore_frozen(optimizer: Optimizer, *_: object) -> None:
     """Restore frozen weights after an optimizer's step."""
     for one, tensor, before in _held.pop(optimizer, ()):
         one.restore(tensor, before)
