@@ -21,6 +21,7 @@ from swiftforce.torch import losses
 from swiftforce.torch.checks import invert, overlap, shuffle
 from swiftforce.torch.delta import load_delta, save_delta
 from swiftforce.torch.effective import effective_density
+from swiftforce.torch.export import export, to_csr
 from swiftforce.torch.finetune import finetune
 from swiftforce.torch.packed import PackedState, load_packed, save_packed
 from swiftforce.torch.parameters import prunable
@@ -41,6 +42,7 @@ __all__ = [
     "apply",
     "desparsify",
     "effective_density",
+    "export",
     "finetune",
     "force",
     "invert",
@@ -61,6 +63,7 @@ __all__ = [
     "shuffle",
     "sparsify",
     "strip",
+    "to_csr",
     "to_torch_prune",
 ]
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +18,7 @@ from swiftforce.files import FileFormat, PackedTensor, read_packed, write_packed
 from swiftforce.inputs import Array
 from swiftforce.torch.arguments import check_model
 from swiftforce.torch.mask_hooks import masked_parameters
-from swiftforce.torch.packed import BITS, bits_of_tensor, identity_of, name_of_dtype
+from swiftforce.torch.packed import BITS, bits_of_tensor, name_of_dtype, names_by_tensor
 from swiftforce.torch.wrappers import unwrapped
 
 _FORMAT = FileFormat("swiftforce-delta", 1, "trained weights", DeltaFileError)
@@ -83,7 +81,7 @@ def save_delta(model: nn.Module, path: str | os.PathLike[str]) -> None:
     tied: dict[str, str] = {}
     digests: dict[str, str] = {}
     state = inner.state_dict(keep_vars=True)
-    for name, *others in _names_by_tensor(state):
+    for name, *others in names_by_tensor(state):
         value = state[name]
         dtype, bits = name_of_dtype(name, value), bits_of_tensor(value)
         mask = next((masks[one] for one in (name, *others) if one in masks), None)
@@ -141,7 +139,7 @@ def load_delta(path: str | os.PathLike[str], model: nn.Module) -> None:
     packed, digests = read_packed(path, _FORMAT)
     stored = {tensor.name: tensor for tensor in packed}
     state = inner.state_dict()
-    groups = _names_by_tensor(state)
+    groups = names_by_tensor(state)
     where = os.fspath(path)
     if others := state.keys() ^ (stored.keys() | digests.keys()):
         name = sorted(others)[0]
@@ -177,14 +175,6 @@ def load_delta(path: str | os.PathLike[str], model: nn.Module) -> None:
                 there = BITS[value.itemsize]
                 value.view(there).masked_scatter_(kept, bits.view(there))
     torch.clear_autocast_cache()  # It holds casts of the weights before.
-
-
-def _names_by_tensor(state: Mapping[str, Any]) -> list[list[str]]:
-    """The names in a state, those of one tensor together."""
-    names: dict[Any, list[str]] = {}
-    for name, value in state.items():
-        names.setdefault(identity_of(name, value), []).append(name)
-    return list(names.values())
 
 
 def _check_is_one(where: str, tensors: list[PackedTensor | None], names: list[str]) -> None:

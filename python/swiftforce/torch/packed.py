@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,21 +90,27 @@ def save_packed(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """
     inner = unwrapped(check_model(model, may_be_sparse=True))
     masks = {name: one.mask for name, one in masked_parameters(inner).items()}
-    names: dict[Any, list[str]] = {}
     state = inner.state_dict()
-    for name, value in state.items():
-        names.setdefault(identity_of(name, value), []).append(name)
+    names = names_by_tensor(state)
     if lost := masks.keys() - state.keys():
         raise StructureError(f"the state_dict has no {sorted(lost)[0]!r}, which has a mask")
     packed = []
-    for same in names.values():
+    for same in names:
         mask = next((masks[name] for name in same if name in masks), None)
         packed.append(_packed(same[0], state[same[0]], mask))
-    tied = {other: same[0] for same in names.values() for other in same[1:]}
+    tied = {other: same[0] for same in names for other in same[1:]}
     write_packed(path, packed, tied=tied)
 
 
-def identity_of(name: str, value: Any) -> Any:  # noqa: ANN401 - of a state
+def names_by_tensor(state: Mapping[str, Any]) -> list[list[str]]:
+    """The names in a state, those of one tensor together."""
+    names: dict[Any, list[str]] = {}
+    for name, value in state.items():
+        names.setdefault(_identity(name, value), []).append(name)
+    return list(names.values())
+
+
+def _identity(name: str, value: Any) -> Any:  # noqa: ANN401 - of a state
     """What tensors have in common that are one by several names.
 
     Raises
