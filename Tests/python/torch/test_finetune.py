@@ -580,8 +580,28 @@ def test_other_functions_do_not_take_frozen_weights_for_removed_ones(tmp_path: P
     torch_models.assert_same(
         sft.prune(model, batches(), **options).masks, sft.prune(mlp(), batches(), **options).masks
     )
+    with pytest.raises(sf.StructureError, match="the model has no masks"):
+        sft.sparsify(model, torch.ones(2, 6))
     sft.to_torch_prune(model)
     assert_frozen(model, {}, before)
+
+
+def test_a_sparse_model_is_made_dense_first(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU())
+    sft.apply(model, {"0.weight": torch.eye(64, dtype=torch.bool)})
+    assert sft.sparsify(model, torch.randn(32, 64))[0].kernels == "sparse"
+    calls = (
+        lambda: sft.finetune(model, {"0.bias": torch.ones(64, dtype=torch.bool)}),
+        lambda: sft.export(model, tmp_path / "m.npz"),
+        lambda: sft.to_csr(model),
+        lambda: sft.save_delta(model, tmp_path / "d"),
+    )
+    for call in calls:
+        with pytest.raises(sf.StructureError, match="desparsify"):
+            call()
+    sft.desparsify(model)
+    sft.finetune(model, {"0.bias": torch.ones(64, dtype=torch.bool)})
+    assert torch.equal(model[0].weight != 0, torch.eye(64, dtype=torch.bool))
 
 
 def test_the_result_of_a_search() -> None:

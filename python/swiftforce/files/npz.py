@@ -6,7 +6,6 @@ Rows of a matrix are its first axis; the others together are its columns, as con
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -28,6 +27,8 @@ def write_npz(path: Path, arrays: Iterable[tuple[str, Array]]) -> None:
         If a name cannot be one in such a file, or two arrays have one name.
     OSError
     """
+    import zipfile  # here, since it adds to the time of `import swiftforce`
+
     names: set[str] = set()
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in arrays:

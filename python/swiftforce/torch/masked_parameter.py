@@ -198,7 +198,9 @@ class MaskedParameter:
 
     def adopted(self, module: nn.Module, name: str) -> MaskedParameter:
         """The same parameter in another module, or by another name, where it takes this place."""
-        adopted = MaskedParameter(module._parameters, name, self.label, self.removed, freezes=self.freezes)
+        adopted = MaskedParameter(
+            module._parameters, name, self.label, self.removed, freezes=self.freezes
+        )
         adopted.optimizer_hooks = self.optimizer_hooks
         adopted.copies = self.copies
         self.elsewhere = adopted
