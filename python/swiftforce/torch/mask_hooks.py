@@ -5,8 +5,8 @@ its parameters, buffers and ``state_dict`` are those of a module without masks.
 
 Parameters may be replaced, by conversions of the model or by hand, and the hooks of their gradients
 are lost then. Hooks of torch that concern all modules and all optimizers follow them: one is
-called for each parameter that is assigned to a module, another before each optimizer's step. That
-one also copies weights that are partly frozen, and a third restores them after the step.
+called for each parameter that is assigned to a module, another before each optimizer's step.
+`frozen_weights` has those of weights that keep their values.
 """
 
 from __future__ import annotations
@@ -14,21 +14,18 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Container, Iterable, Mapping
-from functools import cache
 from itertools import count
 from typing import Any
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 import torch
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.optim import Optimizer
-from torch.optim.optimizer import (
-    register_optimizer_step_post_hook,
-    register_optimizer_step_pre_hook,
-)
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from swiftforce.errors import MasksLostWarning, RemovedWeightsWarning
+from swiftforce.torch.frozen_weights import Pairs, restore_after_steps
 from swiftforce.torch.masked_parameter import ATTRIBUTE, MaskedParameter, clear, masked_by
 from swiftforce.torch.sharded import is_sharded, local_of
 
@@ -38,9 +35,6 @@ SUFFIX = "_mask"
 #: The hooks in use, by numbers in the order in which they were made: the same on all ranks.
 _in_use: WeakValueDictionary[int, MaskHooks] = WeakValueDictionary()
 _numbers = count()
-#: Of optimizers in a step: what they train that is partly frozen, and its values before the step.
-_held: WeakKeyDictionary[Optimizer, list[tuple[MaskedParameter, torch.Tensor, torch.Tensor]]]
-_held = WeakKeyDictionary()
 
 
 class MaskHooks:
@@ -139,7 +133,7 @@ class MaskHooks:
         for one in self.parameters:
             one.optimizer_hooks += hooks
 
-    def partly_frozen(self, trained: Container[int]) -> list[tuple[MaskedParameter, torch.Tensor]]:
+    def partly_frozen(self, trained: Container[int]) -> Pairs:
         """The tensors among these, by their ids, of which some weights are frozen."""
         return [
             (one, tensor)
@@ -195,14 +189,11 @@ def use(hooks: MaskHooks) -> None:
         register_optimizer_step_pre_hook(_before_step)
     _in_use[number] = hooks
     if any(one.freezes for one in hooks.parameters):
-        _freeze()
+        restore_after_steps(_partly_frozen)
 
 
-@cache
-def _freeze() -> None:
-    """Let all optimizers leave frozen weights as they are, compiled steps too: they break there."""
-    register_optimizer_step_pre_hook(torch.compiler.disable(_hold_frozen))
-    register_optimizer_step_post_hook(torch.compiler.disable(_restore_frozen))
+def _partly_frozen(trained: Container[int]) -> Pairs:
+    return [pair for hooks in list(_in_use.values()) for pair in hooks.partly_frozen(trained)]
 
 
 def _before_step(optimizer: Optimizer, *_: object) -> None:
@@ -213,20 +204,6 @@ def _before_step(optimizer: Optimizer, *_: object) -> None:
     for hooks in list(_in_use.values()):
         if any(one.is_trained_with(trained) for one in hooks.parameters):
             hooks.follow()
-
-
-def _hold_frozen(optimizer: Optimizer, *_: object) -> None:
-    """Copy what is partly frozen before an optimizer's step."""
-    trained = {id(one) for group in optimizer.param_groups for one in group["params"]}
-    held = [pair for hooks in list(_in_use.values()) for pair in hooks.partly_frozen(trained)]
-    if held:
-        _held[optimizer] = [(one, tensor, tensor.detach().clone()) for one, tensor in held]
-
-
-def _restore_frozen(optimizer: Optimizer, *_: object) -> None:
-    """Restore frozen weights after an optimizer's step."""
-    for one, tensor, before in _held.pop(optimizer, ()):
-        one.restore(tensor, before)
 
 
 def _on_assignment(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
