@@ -76,6 +76,7 @@ bench: $(TOOLS)
 	$(BIN)/python -m benchmarks.engine --quick --again
 	$(BIN)/python -m benchmarks.sparse --quick --again
 	$(BIN)/python -m benchmarks.torch_force --quick --again
+	$(BIN)/python -m benchmarks.deploy --quick --again
 else
 bench: $(TOOLS) | data
 	$(BIN)/python -m benchmarks.selection \
@@ -83,6 +84,8 @@ bench: $(TOOLS) | data
 	$(BIN)/python -m benchmarks.engine --document docs/PERFORMANCE.md
 	$(BIN)/python -m benchmarks.sparse --document docs/PERFORMANCE.md $(PEERS)
 	$(BIN)/python -m benchmarks.torch_force --document docs/PERFORMANCE.md
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group deploy
+	$(BIN)/python -m benchmarks.deploy --document docs/guides/deploy.md
 endif
 
 # Of what results look like, for README and docs; needs a browser.

@@ -14,6 +14,7 @@ __all__ = [
     "CheckpointError",
     "DatasetError",
     "DegenerateSaliencyWarning",
+    "DeltaFileError",
     "DivergedError",
     "EnvironmentVariableError",
     "ExchangeError",
@@ -242,6 +243,10 @@ class MeasuresError(SwiftForceError, ValueError):
 
 class PackedFileError(SwiftForceError, ValueError):
     """A file does not hold a packed model, or is damaged."""
+
+
+class DeltaFileError(SwiftForceError, ValueError):
+    """A file does not hold the trained weights of a model, or is damaged."""
 
 
 class RemovedWeightsError(SwiftForceError, ValueError):

@@ -91,7 +91,7 @@ def test_make_targets_are_there() -> None:
 def test_commands_in_the_text_are_there() -> None:
     found = names(r"^(?:python -m )?swiftforce ([a-z]+)")
     assert ("command_line.md", "demo") in found
-    known = ("prune", "inspect", "apply", "pack", "unpack", "bench", "demo", "figure")
+    known = ("prune", "inspect", "apply", "pack", "unpack", "export", "bench", "demo", "figure")
     assert [each for each in found if each[1] not in known] == []
     for name in known:
         with pytest.raises(SystemExit, match=r"^0$"):

@@ -45,11 +45,15 @@ DIFFER = {
     ("swiftforce", "permutation", "seed"): "with the stream",
     ("swiftforce.jax", "load", "params"): "where masks are put",
     ("swiftforce.jax", "apply", "params"): "also ones that are not searched",
+    ("swiftforce.jax", "to_bcoo", "params"): "with zeros, too",
     ("swiftforce.jax", "prune", "seed"): "of random scores",
     ("swiftforce.torch", "effective_density", "masks"): "those of the model by default",
     ("swiftforce.torch", "masks_of_zeros", "source"): "any model",
     ("swiftforce.torch", "masks_of_zeros", "include"): "takes, and does not prune",
     ("swiftforce.torch", "prune", "seed"): "of random scores",
+    ("swiftforce.torch", "export", "example_input"): "of a graph that takes other batches",
+    ("swiftforce.torch", "finetune", "masks"): "trained, not kept",
+    ("swiftforce.torch", "finetune", "optimizer"): "nothing is set to zero",
 }
 
 SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}\n", re.MULTILINE)

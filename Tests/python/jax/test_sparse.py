@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,3 +70,52 @@ def test_boxes_do_not_matter(boxed: str) -> None:
         assert sfj.apply({"w": Box(params["w"])}, masks)["w"].value.tolist() == [1, 0]
     else:
         assert sfj.apply(params, {"w": Box(masks["w"])})["w"].tolist() == [1, 0]
+
+
+# ------------------------------------------------------------------------------ BCOO
+
+
+def test_kept_weights_become_sparse_arrays() -> None:
+    sparse = pytest.importorskip("jax.experimental.sparse")
+    weights = jnp.arange(24.0).reshape(2, 3, 4)
+    masks = {"w": weights % 5 == 0, "b": jnp.ones(3, bool)}
+    params = {"w": weights - 5, "b": jnp.ones(3)}  # A kept weight is zero.
+    found = sfj.to_bcoo(params, masks)
+    assert found["b"] is params["b"]
+    assert isinstance(found["w"], sparse.BCOO)
+    assert found["w"].nse == int(masks["w"].sum())
+    assert found["w"].indices.dtype == jnp.int32
+    assert found["w"].unique_indices
+    assert found["w"].indices_sorted
+    assert found["w"].todense().tolist() == sfj.apply(params, masks)["w"].tolist()
+
+
+def test_sparse_arrays_multiply_and_are_differentiated_under_jit() -> None:
+    params, masks = {"w": jnp.arange(6.0).reshape(2, 3)}, {"w": jnp.eye(2, 3) > 0}
+    sparse, x = sfj.to_bcoo(params, masks), jnp.array([1.0, 2.0, 3.0])
+    assert jax.jit(lambda p, x: p["w"] @ x)(sparse, x).tolist() == [0, 8]
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_sparse_arrays_have_the_type_of_the_leaf(dtype: Any) -> None:
+    leaf = jnp.ones((2, 2), dtype)
+    assert sfj.to_bcoo([leaf], [jnp.eye(2) > 0])[0].dtype == dtype
+
+
+def test_leaves_whose_mask_keeps_nothing_are_empty() -> None:
+    found = sfj.to_bcoo([jnp.ones((2, 3))], [jnp.zeros((2, 3), bool)])[0]
+    assert found.nse == 0
+    assert found.todense().tolist() == [[0, 0, 0]] * 2
+
+
+@pytest.mark.parametrize(
+    ("masks", "error"),
+    [
+        ({"w": jnp.ones((3, 2), bool)}, sf.ShapeError),
+        ({"w": jnp.ones((2, 3))}, sf.UnsupportedTypeError),
+        ({"v": jnp.ones((2, 3), bool)}, sf.StructureError),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(masks: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        sfj.to_bcoo({"w": jnp.ones((2, 3))}, masks)

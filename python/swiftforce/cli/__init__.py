@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import swiftforce
-from swiftforce.cli import apply, bench, comparisons, inspect, pack, prune
+from swiftforce.cli import apply, bench, comparisons, export, inspect, pack, prune
 from swiftforce.errors import SwiftForceError, SwiftForceWarning, printable
 
 if TYPE_CHECKING:
@@ -137,6 +137,6 @@ def _parser() -> _Parser:
     parser = _Parser(prog="swiftforce", description="Find sparse networks before training.")
     parser.add_argument("--version", action="version", version=swiftforce.__version__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for kind in (prune, inspect, apply, pack, bench, comparisons):
+    for kind in (prune, inspect, apply, pack, export, bench, comparisons):
         kind.add(commands)
     return parser

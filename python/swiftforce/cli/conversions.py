@@ -24,6 +24,7 @@ from swiftforce.files import (
     header_of,
     name_in_file,
     numpy_name,
+    write_npz,
 )
 from swiftforce.inputs import Array
 
@@ -161,16 +162,23 @@ def _write_torch(source: Path, target: Path) -> None:
 
 def _write_npz(source: Path, target: Path) -> None:
     checkpoint = Checkpoint([source])
-    with zipfile.ZipFile(target, "w") as archive:
-        for name, info in _infos(checkpoint):
-            if "\0" in name or name.endswith(".npy") or ".." in name or name.startswith("/"):
-                raise CheckpointError(f"{name!r} cannot be the name of an array in an npz file")
-            known = numpy_name(info.dtype)
-            if known is None or dtype_of(known).kind == "V":
-                raise CheckpointError(f"{name!r} is {info.dtype}, which npz files do not have")
-            elements = _bits(checkpoint, info).view(dtype_of(known))
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, elements, allow_pickle=False)
+    write_npz(target, ((name, array_of(checkpoint, name)) for name in checkpoint.tensors))
+
+
+def array_of(checkpoint: Checkpoint, name: str) -> Array:
+    """A tensor as an array of numpy's own types.
+
+    Raises
+    ------
+    CheckpointError
+        If numpy does not have its type.
+    OSError
+    """
+    info = checkpoint.tensors[name]
+    known = numpy_name(info.dtype)
+    if known is None or dtype_of(known).kind == "V":
+        raise CheckpointError(f"{name!r} is {info.dtype}, which npz files do not have")
+    return _bits(checkpoint, info).view(dtype_of(known))
 
 
 def _infos(checkpoint: Checkpoint) -> Iterable[tuple[str, TensorInfo]]:

@@ -77,9 +77,9 @@ def _add_output(parser: argparse.ArgumentParser, text: str) -> None:
 def _pack(options: argparse.Namespace) -> None:
     checkpoint = open_checkpoint(options.weights)
     inputs = [*checkpoint.sources, *filter(None, [options.masks])]
-    _check_output(options.output, inputs)
+    check_output(options.output, inputs)
     check_suffix(options.output, own=True)
-    masks = {} if options.masks is None else _masks(options.masks, checkpoint)
+    masks = {} if options.masks is None else masks_of_checkpoint(options.masks, checkpoint)
     # In the order of the files, in which they are read fastest and come back.
     order = sorted(
         checkpoint.tensors.items(),
@@ -99,7 +99,7 @@ def _pack(options: argparse.Namespace) -> None:
 
 def _unpack(options: argparse.Namespace) -> None:
     check_packed(options.packed)
-    _check_output(options.output, [options.packed])
+    check_output(options.output, [options.packed])
     tensors, metadata = read_packed(options.packed)
     # Each tensor begins at a multiple of its elements' size, as readers that map files need.
     tensors.sort(key=lambda tensor: -bits_of(tensor.dtype))
@@ -115,7 +115,7 @@ def _unpack(options: argparse.Namespace) -> None:
     print(f"{len(tensors)} tensors\nweights: {printable(str(options.output))}")
 
 
-def _check_output(output: Path, inputs: list[Path]) -> None:
+def check_output(output: Path, inputs: list[Path]) -> None:
     """Refuse an output that is one of the inputs.
 
     Raises
@@ -127,7 +127,7 @@ def _check_output(output: Path, inputs: list[Path]) -> None:
         raise CheckpointError(f"{output} is an input: write to another path")
 
 
-def _masks(path: Path, checkpoint: Checkpoint) -> dict[str, Array]:
+def masks_of_checkpoint(path: Path, checkpoint: Checkpoint) -> dict[str, Array]:
     """The masks of a file, by the names of the tensors.
 
     Raises

@@ -26,6 +26,7 @@ from swiftforce.files.formats import (
     unpacked_mask,
 )
 from swiftforce.files.headers import TensorInfo, bits_of, header_of
+from swiftforce.files.npz import compressed_rows, csr_arrays, write_npz
 from swiftforce.files.packed import PackedTensor, read_packed, write_packed
 from swiftforce.files.positions import BITS, GAPS, decoded_mask, encoded
 from swiftforce.files.reading import StableFile, open_regular
@@ -48,6 +49,8 @@ __all__ = [
     "check_shape",
     "checked_bits",
     "checks",
+    "compressed_rows",
+    "csr_arrays",
     "decoded_mask",
     "dtype_of",
     "encoded",
@@ -61,5 +64,6 @@ __all__ = [
     "read_packed",
     "temporary_folder",
     "unpacked_mask",
+    "write_npz",
     "write_packed",
 ]

@@ -21,7 +21,8 @@ from swiftforce.files.headers import bits_of, check_name
 from swiftforce.files.positions import decoded, decoded_mask, encoded
 from swiftforce.inputs import Array
 
-_FORMAT = FileFormat("swiftforce-packed", 1, "a packed model", PackedFileError)
+#: Of a whole model. Parts of one have a format of their own, with the same contents.
+PACKED = FileFormat("swiftforce-packed", 1, "a packed model", PackedFileError)
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,16 @@ class PackedTensor:
                     f"{found:,} weights of {name!r} are not +0 although their mask removes them: "
                     "apply the masks first"
                 )
-            coding, code = encoded(kept)
-        return cls(name, dtype, elements.shape, bits[kept], coding, code, mask is not None)
+            return cls.part(name, dtype, elements, mask)
+        return cls(name, dtype, elements.shape, bits[kept], coding, code)
+
+    @classmethod
+    def part(cls, name: str, dtype: str, elements: Array, mask: Array) -> PackedTensor:
+        """Pack what a mask keeps of a tensor, whatever the rest is."""
+        kept = mask.reshape(-1)
+        coding, code = encoded(kept)
+        bits = elements.reshape(-1).view(f"u{elements.dtype.itemsize}")[kept]
+        return cls(name, dtype, elements.shape, bits, coding, code, is_masked=True)
 
     @property
     def is_whole(self) -> bool:
@@ -116,6 +125,7 @@ def write_packed(
     tensors: Sequence[PackedTensor],
     metadata: Mapping[str, str] | None = None,
     tied: Mapping[str, str] | None = None,
+    kind: FileFormat = PACKED,
 ) -> None:
     """Write a packed model, as a whole or not at all.
 
@@ -127,6 +137,7 @@ def write_packed(
         What else the checkpoint says of itself.
     tied : mapping of str to str, optional
         Further names, each with that of the tensor that it is another name of.
+    kind : FileFormat
 
     Raises
     ------
@@ -147,25 +158,27 @@ def write_packed(
         about.append(
             [tensor.name, tensor.dtype, list(tensor.shape), kept, tensor.coding, tensor.is_masked]
         )
-    _FORMAT.write(
+    kind.write(
         path,
         arrays,
         {"tensors": about, "metadata": dict(metadata or {}), "tied": dict(tied or {})},
     )
 
 
-def read_packed(path: str | os.PathLike[str]) -> tuple[list[PackedTensor], dict[str, str]]:
+def read_packed(
+    path: str | os.PathLike[str], kind: FileFormat = PACKED
+) -> tuple[list[PackedTensor], dict[str, str]]:
     """The tensors of a packed model by all of their names, and its metadata.
 
     Raises
     ------
     PackedFileError
-        If the file is damaged or of another kind.
+        If the file is damaged or of another kind; for other formats, their error.
     ImportError
         If safetensors is not installed.
     OSError
     """
-    arrays, about = _FORMAT.read(path)
+    arrays, about = kind.read(path)
     try:
         tensors = [
             _tensor(arrays, number, entry)
@@ -180,7 +193,7 @@ def read_packed(path: str | os.PathLike[str]) -> tuple[list[PackedTensor], dict[
             for name, value in dict(about["metadata"]).items()
         }
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise PackedFileError(f"{os.fspath(path)} is damaged: {error}") from None
+        raise kind.error(f"{os.fspath(path)} is damaged: {error}") from None
     return tensors, metadata
 
 

@@ -33,7 +33,7 @@ from swiftforce.jax.optimizers import keep_removed_zero, wrap_optax
 from swiftforce.jax.progressive_methods import force, iterative_snip
 from swiftforce.jax.pruning import PytreePruning, load
 from swiftforce.jax.search import prunable
-from swiftforce.jax.sparse import apply
+from swiftforce.jax.sparse import apply, to_bcoo
 
 __all__ = [
     "PytreePruning",
@@ -48,6 +48,7 @@ __all__ = [
     "prunable",
     "prune",
     "shuffle",
+    "to_bcoo",
     "wrap_optax",
 ]
 

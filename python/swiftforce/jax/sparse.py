@@ -57,6 +57,80 @@ def apply(params: Pytree, masks: Pytree) -> Pytree:
     >>> sfj.apply([jnp.array([jnp.nan, -2.0])], [jnp.array([False, True])])
     [Array([ 0., -2.], dtype=float32)]
     """
+    leaves, by_name = _matched(params, masks)
+    return leaves.restore(
+        {name: selected(name, leaf, by_name) for name, leaf in leaves.by_name.items()}
+    )
+
+
+def to_bcoo(params: Pytree, masks: Pytree) -> Pytree:
+    """The kept weights of parameters as sparse arrays of ``jax.experimental.sparse``.
+
+    Parameters
+    ----------
+    params : pytree of arrays
+        The parameters, dense or with zeros. What masks remove is left out, whatever it is.
+    masks : PytreePruning, or pytree of bool arrays
+        True where a weight is kept.
+
+    Returns
+    -------
+    pytree of arrays
+        In the structure of the parameters. A leaf from which its mask removes weights is a
+        ``BCOO`` of the same shape and type, with the kept weights in their order and an index of
+        int32 for each axis; zeros among them are stored. Other leaves are returned unchanged.
+
+    Raises
+    ------
+    ShapeError, UnsupportedTypeError
+        If a mask has another shape than its leaf, or is not an array of bool.
+    StructureError
+        If a leaf has no mask, or a mask no leaf.
+
+    Notes
+    -----
+    Positions of kept weights depend on the values of masks, so this cannot be called under
+    `jax.jit`. What it returns can be passed to functions that are.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, swiftforce.jax as sfj
+    >>> sparse = sfj.to_bcoo([jnp.arange(4.0).reshape(2, 2)], [jnp.eye(2) > 0])[0]
+    >>> sparse.data, sparse.indices.tolist()
+    (Array([0., 3.], dtype=float32), [[0, 0], [1, 1]])
+    >>> sparse @ jnp.array([1.0, 2.0])
+    Array([0., 6.], dtype=float32)
+    """
+    leaves, by_name = _matched(params, masks)
+    return leaves.restore(
+        {name: _as_bcoo(name, leaf, by_name) for name, leaf in leaves.by_name.items()}
+    )
+
+
+def _as_bcoo(name: str, leaf: Any, masks: NamedLeaves) -> Any:  # noqa: ANN401 - as in a pytree
+    from jax.experimental.sparse import BCOO  # which takes a while to import
+
+    mask = masks.get(unboxed_name(name))
+    if mask is None or not check_mask(name, leaf, mask) or np.all(mask):
+        return leaf
+    places = np.nonzero(np.asarray(mask))
+    indices = jnp.asarray(np.stack(places, axis=1).astype(np.int32))
+    return BCOO(
+        (jnp.asarray(leaf)[places], indices),
+        shape=np.shape(leaf),
+        indices_sorted=True,
+        unique_indices=True,
+    )
+
+
+def _matched(params: Pytree, masks: Pytree) -> tuple[Leaves, NamedLeaves]:
+    """The leaves of parameters, and masks by their paths.
+
+    Raises
+    ------
+    StructureError
+        If a leaf has no mask, or a mask no leaf.
+    """
     leaves, by_name = Leaves(params), unboxed(masks_of(masks))
     names = {unboxed_name(name) for name in leaves.by_name}
     lacking = [name for name, leaf in leaves.by_name.items() if is_floating(leaf)]
@@ -69,9 +143,7 @@ def apply(params: Pytree, masks: Pytree) -> Pytree:
             f"masks and params have different structures ({which}): pass masks that were found "
             "for these parameters"
         )
-    return leaves.restore(
-        {name: selected(name, leaf, by_name) for name, leaf in leaves.by_name.items()}
-    )
+    return leaves, by_name
 
 
 def unboxed(tree: Pytree) -> dict[str, Any]:

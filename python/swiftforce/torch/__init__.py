@@ -19,7 +19,10 @@ except ModuleNotFoundError as error:
 
 from swiftforce.torch import losses
 from swiftforce.torch.checks import invert, overlap, shuffle
+from swiftforce.torch.delta import load_delta, save_delta
 from swiftforce.torch.effective import effective_density
+from swiftforce.torch.export import export, to_csr
+from swiftforce.torch.finetune import finetune
 from swiftforce.torch.packed import PackedState, load_packed, save_packed
 from swiftforce.torch.parameters import prunable
 from swiftforce.torch.progressive_methods import force, iterative_snip
@@ -39,10 +42,13 @@ __all__ = [
     "apply",
     "desparsify",
     "effective_density",
+    "export",
+    "finetune",
     "force",
     "invert",
     "iterative_snip",
     "load",
+    "load_delta",
     "load_packed",
     "losses",
     "masks",
@@ -52,10 +58,12 @@ __all__ = [
     "prunable",
     "prune",
     "remove",
+    "save_delta",
     "save_packed",
     "shuffle",
     "sparsify",
     "strip",
+    "to_csr",
     "to_torch_prune",
 ]
 

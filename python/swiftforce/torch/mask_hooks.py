@@ -1,18 +1,19 @@
-"""Hooks that keep the removed weights of a model at zero, also in its copies.
+"""Hooks that keep the removed weights of a model at zero, or frozen ones as they are.
 
 A module with masks holds `MaskHooks` in an attribute, so they are copied and pickled with it, and
 its parameters, buffers and ``state_dict`` are those of a module without masks.
 
 Parameters may be replaced, by conversions of the model or by hand, and the hooks of their gradients
-are lost then. Two hooks of torch that concern all modules and all optimizers follow them: one is
-called for each parameter that is assigned to a module, the other before each optimizer's step.
+are lost then. Hooks of torch that concern all modules and all optimizers follow them: one is
+called for each parameter that is assigned to a module, another before each optimizer's step.
+`frozen_weights` has those of weights that keep their values.
 """
 
 from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from itertools import count
 from typing import Any
 from weakref import WeakValueDictionary
@@ -24,6 +25,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from swiftforce.errors import MasksLostWarning, RemovedWeightsWarning
+from swiftforce.torch.frozen_weights import Pairs, restore_after_steps
 from swiftforce.torch.masked_parameter import ATTRIBUTE, MaskedParameter, clear, masked_by
 from swiftforce.torch.sharded import is_sharded, local_of
 
@@ -90,12 +92,14 @@ class MaskHooks:
         for one in lost:
             one.unhook()
         if names := [one.label for one in lost if one.elsewhere is None]:
+            freezes = any(one.freezes for one in lost)
+            held = "frozen weights as they are" if freezes else "removed weights at zero"
+            call = "call finetune for" if freezes else "apply masks to"
             warnings.warn(
                 f"{', '.join(names)} had a mask, and its module has no such parameter of that "
                 "shape in floating point any more (weight_norm computes a weight from other "
                 "parameters, and quantisation puts integers in its place, for example): nothing "
-                "keeps removed weights at zero there; apply masks to the parameters that the "
-                "module has now",
+                f"keeps {held} there; {call} the parameters that the module has now",
                 MasksLostWarning,
                 stacklevel=2,
             )
@@ -106,12 +110,15 @@ class MaskHooks:
         `copies` are the tensors that it trains in place of weights, by the labels of these.
         """
         followed = [(one, copies.get(one.label)) for one in self.parameters]
+        for one, trained in followed:
+            if one.freezes and trained is not None:
+                one.copies.append(trained)
 
         def after_step(*_: object) -> None:
             for one, trained in followed:
                 for tensor in (one.parameter_anywhere, trained):
                     if tensor is not None:
-                        one.clear(tensor)
+                        one.clear_weights(tensor)
 
         def after_loading(optimizer: Optimizer) -> None:
             for one, trained in followed:
@@ -125,6 +132,16 @@ class MaskHooks:
         )
         for one in self.parameters:
             one.optimizer_hooks += hooks
+
+    def partly_frozen(self, trained: Container[int]) -> Pairs:
+        """The tensors among these, by their ids, of which some weights are frozen."""
+        return [
+            (one, tensor)
+            for one in self.parameters
+            if one.freezes
+            for tensor in (one.parameter, *one.copies)
+            if tensor is not None and id(tensor) in trained and not tensor.is_meta
+        ]
 
     def remove(self) -> None:
         """Remove all hooks."""
@@ -171,6 +188,12 @@ def use(hooks: MaskHooks) -> None:
         register_module_parameter_registration_hook(_on_assignment)
         register_optimizer_step_pre_hook(_before_step)
     _in_use[number] = hooks
+    if any(one.freezes for one in hooks.parameters):
+        restore_after_steps(_partly_frozen)
+
+
+def _partly_frozen(trained: Container[int]) -> Pairs:
+    return [pair for hooks in list(_in_use.values()) for pair in hooks.partly_frozen(trained)]
 
 
 def _before_step(optimizer: Optimizer, *_: object) -> None:
@@ -315,8 +338,11 @@ def mask_hooks_of(module: nn.Module) -> MaskHooks | None:
     return found
 
 
-def masked_parameters(model: nn.Module) -> dict[str, MaskedParameter]:
-    """The parameters of a model that have masks, by their names; shared ones by the first."""
+def masked_parameters(model: nn.Module, *, frozen: bool = False) -> dict[str, MaskedParameter]:
+    """The parameters of a model that have masks, by their names; shared ones by the first.
+
+    With `frozen`, those that are partly frozen, which are not among the others.
+    """
     found: dict[str, MaskedParameter] = {}
     seen: set[int] = set()
     for path, module in model.named_modules():
@@ -324,7 +350,8 @@ def masked_parameters(model: nn.Module) -> dict[str, MaskedParameter]:
             continue
         hooks.follow()
         for one in hooks.parameters:
-            if one.is_compact or id(one.parameter) not in seen:
+            is_new = one.is_compact or id(one.parameter) not in seen
+            if one.freezes == frozen and is_new:
                 seen.add(id(one.parameter))
                 found[f"{path}.{one.name}" if path else one.name] = one
     return found

@@ -36,6 +36,8 @@ class MaskedParameter:
         Its name in the model, for messages.
     removed : bool tensor
         True where a weight is removed, in the shape of the parameter.
+    freezes : bool
+        Whether such weights keep their values, and only their training is what is removed.
 
     Attributes
     ----------
@@ -45,6 +47,8 @@ class MaskedParameter:
         The same parameter in another module, which has the mask as well.
     optimizer_hooks : list of RemovableHandle
         Hooks of optimizers that clear the parameter.
+    copies : list of tensor
+        What optimizers train in its place, of a parameter that is partly frozen.
     """
 
     def __init__(
@@ -55,18 +59,21 @@ class MaskedParameter:
         removed: torch.Tensor,
         *,
         is_compact: bool = False,
+        freezes: bool = False,
     ) -> None:
         self._parameters = parameters
         self.name = name
         self.label = label
         self.removed = removed
         self.is_compact = is_compact
+        self.freezes = freezes
+        self.copies: list[torch.Tensor] = []
         self.elsewhere: MaskedParameter | None = None
         self.optimizer_hooks: list[RemovableHandle] = []
         self._hook: RemovableHandle | None = None
 
     def __reduce__(self) -> tuple[Callable[..., MaskedParameter], tuple[Any, ...]]:
-        make = partial(MaskedParameter, is_compact=self.is_compact)
+        make = partial(MaskedParameter, is_compact=self.is_compact, freezes=self.freezes)
         return make, (self._parameters, self.name, self.label, self.removed)
 
     def __setstate__(self, state: object) -> None:
@@ -95,7 +102,8 @@ class MaskedParameter:
         So it is if the module has no parameter of the name any more: another one may have it.
         """
         gone = self._parameters.get(self.name) is None
-        return gone or any(id(one) in tensors for one in self._parameters.values())
+        own = (*self._parameters.values(), *self.copies)
+        return gone or any(id(one) in tensors for one in own)
 
     @property
     def parameter_anywhere(self) -> nn.Parameter | None:
@@ -125,6 +133,19 @@ class MaskedParameter:
             return False
         hooks = found._post_accumulate_grad_hooks
         return hooks is not None and self._hook.id in hooks and MARK in found.__dict__
+
+    def clear_weights(self, tensor: torch.Tensor) -> None:
+        """Set weights to zero where they are removed; those that are frozen stay."""
+        if not self.freezes:
+            self.clear(tensor)
+
+    def restore(self, tensor: torch.Tensor, before: torch.Tensor) -> None:
+        """Give a tensor its earlier values back where weights are frozen."""
+        frozen = self.removed.to(tensor.device)
+        with torch.no_grad():
+            if _is_float8(tensor):  # torch selects none of them.
+                tensor, before = tensor.view(torch.uint8), before.view(torch.uint8)
+            tensor.copy_(torch.where(frozen, before, tensor))
 
     def clear(self, tensor: torch.Tensor) -> None:
         """Set a tensor to zero where weights are removed; a product would leave NaN behind."""
@@ -177,8 +198,11 @@ class MaskedParameter:
 
     def adopted(self, module: nn.Module, name: str) -> MaskedParameter:
         """The same parameter in another module, or by another name, where it takes this place."""
-        adopted = MaskedParameter(module._parameters, name, self.label, self.removed)
+        adopted = MaskedParameter(
+            module._parameters, name, self.label, self.removed, freezes=self.freezes
+        )
         adopted.optimizer_hooks = self.optimizer_hooks
+        adopted.copies = self.copies
         self.elsewhere = adopted
         return adopted
 
@@ -189,7 +213,7 @@ class MaskedParameter:
         self.removed = sharded_as(self.removed, parameter)
         if not parameter.is_meta:
             self.removed = self.removed.to(parameter.device)
-        self.clear(parameter)
+        self.clear_weights(parameter)
         self.clear_gradient(parameter)
         self.hook_gradient(parameter)
 
@@ -197,10 +221,13 @@ class MaskedParameter:
 def clear(tensor: torch.Tensor, removed: torch.Tensor) -> None:
     """Set a tensor to zero where another is True."""
     with torch.no_grad():
-        is_float8 = tensor.is_floating_point() and tensor.element_size() == 1
-        if is_float8:  # torch fills none of them; zero has no bits set.
+        if _is_float8(tensor):  # torch fills none of them; zero has no bits set.
             tensor = tensor.view(torch.uint8)
         tensor.masked_fill_(removed, 0)
+
+
+def _is_float8(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.element_size() == 1
 
 
 def holds_weights(tensor: torch.Tensor) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ _NAMES = {
 }
 DTYPES = {name: dtype for dtype, name in _NAMES.items()}
 #: Types of the same size whose tensors torch gives to numpy.
-_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class PackedState(NamedTuple):
@@ -89,18 +90,24 @@ def save_packed(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """
     inner = unwrapped(check_model(model, may_be_sparse=True))
     masks = {name: one.mask for name, one in masked_parameters(inner).items()}
-    names: dict[Any, list[str]] = {}
     state = inner.state_dict()
-    for name, value in state.items():
-        names.setdefault(_identity(name, value), []).append(name)
+    names = names_by_tensor(state)
     if lost := masks.keys() - state.keys():
         raise StructureError(f"the state_dict has no {sorted(lost)[0]!r}, which has a mask")
     packed = []
-    for same in names.values():
+    for same in names:
         mask = next((masks[name] for name in same if name in masks), None)
         packed.append(_packed(same[0], state[same[0]], mask))
-    tied = {other: same[0] for same in names.values() for other in same[1:]}
+    tied = {other: same[0] for same in names for other in same[1:]}
     write_packed(path, packed, tied=tied)
+
+
+def names_by_tensor(state: Mapping[str, Any]) -> list[list[str]]:
+    """The names in a state, those of one tensor together."""
+    names: dict[Any, list[str]] = {}
+    for name, value in state.items():
+        names.setdefault(_identity(name, value), []).append(name)
+    return list(names.values())
 
 
 def _identity(name: str, value: Any) -> Any:  # noqa: ANN401 - of a state
@@ -156,7 +163,7 @@ def name_of_dtype(name: str, tensor: torch.Tensor) -> str:
 def bits_of_tensor(tensor: torch.Tensor) -> Array:
     """The elements of a tensor as integers, on the CPU."""
     there = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
-    elements: Array = there.view(_BITS[there.itemsize]).numpy()
+    elements: Array = there.view(BITS[there.itemsize]).numpy()
     return elements
 
 

@@ -122,16 +122,13 @@ def apply(
     with torch.inference_mode(False):
         checked = checked_masks(inner, masks_of(masks))
         weights = {name: inner.get_parameter(name) for name in checked}
-        _check_can_be_masked(weights, checked)
+        check_can_be_masked(weights, checked)
         warn_about_masks_of_computed(inner, checked, stacklevel=2)
-        given = optimizer if isinstance(optimizer, Iterable) else (optimizer,)
-        chains = [followed(one) for one in given] if optimizer is not None else []
-        trained = [(chain, copies(chain, weights, inner)) for chain in chains]
-        _install(inner, checked, trained)
+        install(inner, checked, optimizer)
     return model
 
 
-def _check_can_be_masked(
+def check_can_be_masked(
     weights: Mapping[str, nn.Parameter], masks: Mapping[str, torch.Tensor]
 ) -> None:
     """Refuse parameters that hooks or zeros cannot be written to."""
@@ -162,21 +159,28 @@ def _check_can_be_masked(
             )
 
 
-def _install(
+def install(
     model: nn.Module,
     masks: Mapping[str, torch.Tensor],
-    trained: Iterable[tuple[list[Optimizer], Mapping[str, torch.Tensor]]],
+    optimizer: Optimizer | Iterable[Optimizer] | None,
+    *,
+    freezes: bool = False,
 ) -> None:
     """Put hooks on a model and its optimizers in place of those before, and clear what they hold.
 
-    `trained` has the optimizers, and the tensors that they train in place of weights.
+    With `freezes`, the weights that masks leave out keep their values and are not trained.
     """
+    weights = {name: model.get_parameter(name) for name in masks}
+    given = optimizer if isinstance(optimizer, Iterable) else (optimizer,)
+    chains = [followed(one) for one in given] if optimizer is not None else []
+    # The optimizers, and the tensors that they train in place of weights.
+    trained = [(chain, copies(chain, weights, model)) for chain in chains]
     before = [hooks for module in model.modules() if (hooks := mask_hooks_of(module))]
     by_module: dict[nn.Module, list[MaskedParameter]] = {}
     for name, mask in masks.items():
         path, _, own = name.rpartition(".")
         module = model.get_submodule(path)
-        masked = MaskedParameter(module._parameters, own, name, ~mask)
+        masked = MaskedParameter(module._parameters, own, name, ~mask, freezes=freezes)
         by_module.setdefault(module, []).append(masked)
     pairs = [(one, copied) for chain, copied in trained for one in chain]
     with all_or_nothing(model, [one for one, _ in pairs]) as keep:
@@ -211,10 +215,12 @@ def _clear(
     tensors = [weight, *(copied[masked.label] for _, copied in pairs if masked.label in copied)]
     states = [one for optimizer, _ in pairs for one in state_of(optimizer, tensors)]
     gradients = [one.grad for one in tensors if one.grad is not None]
-    for tensor in (*tensors, *states, *gradients):
+    for tensor in (*(() if masked.freezes else tensors), *states, *gradients):
         keep(tensor)
     masked.attach(weight)
-    for tensor in (*tensors[1:], *states):
+    for tensor in tensors[1:]:
+        masked.clear_weights(tensor)
+    for tensor in states:
         masked.clear(tensor)
     for tensor in tensors[1:]:
         masked.clear_gradient(tensor)
@@ -263,7 +269,7 @@ def checked_masks(model: nn.Module, masks: Mapping[str, Any]) -> dict[str, torch
 def remove(model: nn.Module) -> None:
     """Take the masks off a model: removed weights are zero, but training may change them again.
 
-    The model is changed in place.
+    So it may change the weights that `finetune` froze. The model is changed in place.
 
     Parameters
     ----------

@@ -172,13 +172,13 @@ def desparsify(model: nn.Module) -> None:
 
 
 def _masked_modules(model: nn.Module) -> dict[str, tuple[nn.Module, MaskedParameter]]:
-    """The modules with a mask, by their names."""
+    """The modules with a mask that removes weights, by their names."""
     return {
         name: (module, one)
         for name, module in model.named_modules()
         if (hooks := mask_hooks_of(module)) is not None
         for one in hooks.parameters
-        if one.parameter is not None
+        if one.parameter is not None and not one.freezes
     }
 
 
