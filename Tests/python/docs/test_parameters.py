@@ -51,7 +51,7 @@ DIFFER = {
     ("swiftforce.torch", "masks_of_zeros", "source"): "any model",
     ("swiftforce.torch", "masks_of_zeros", "include"): "takes, and does not prune",
     ("swiftforce.torch", "prune", "seed"): "of random scores",
-    ("swiftforce.torch", "export", "example_input"): "of a graph that takes other batches",
+    ("swiftforce.torch", "sparsify", "model"): "masked, and not wrapped",
     ("swiftforce.torch", "finetune", "masks"): "trained, not kept",
     ("swiftforce.torch", "finetune", "optimizer"): "nothing is set to zero",
 }

@@ -51,7 +51,8 @@ def export(
     ========== ====================================================================================
 
     The zeros of removed weights are stored in ``.onnx`` and ``.pt2``, which are as large as of a
-    dense model. To store a smaller dense model, export that. An existing file is replaced as a
+    dense model. To store a smaller dense model, export that. ``.npz`` needs no `example_input`; with
+    a batch of two or more, a graph takes batches of any size, where the model does. An existing file is replaced as a
     whole or not at all, and the model is left as it was.
 
     Parameters
@@ -62,8 +63,7 @@ def export(
         The file.
     example_input : tensor, sequence, mapping, or shape
         What the model takes: a tensor, a sequence of arguments, a mapping of keyword arguments, or
-        a sequence of integers, which is the shape of a tensor. With a batch of two or more, the
-        graph takes batches of any size, where the model itself does. Not needed for ``.npz``.
+        a sequence of integers, which is the shape of a tensor.
 
     Raises
     ------

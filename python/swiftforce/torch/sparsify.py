@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 from swiftforce.errors import StructureError
 from swiftforce.nn import LayerPlan, NetworkPlan
 from swiftforce.torch.arguments import check_model
+from swiftforce.torch.example_inputs import arguments_of
 from swiftforce.torch.mask_hooks import forget_history, mask_hooks_of
 from swiftforce.torch.masked_parameter import MaskedParameter
 from swiftforce.torch.sample_blocks import conversions, in_torch_order
@@ -29,6 +30,8 @@ from swiftforce.torch.sparse_modules import (
 from swiftforce.torch.sparse_operations import density_limit
 from swiftforce.torch.wrappers import parallel_of, unwrapped
 
+#: Positional and keyword arguments.
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 #: The attribute of a parameter of kept values: the weight that it was, for optimizers' states.
 MARK = "_swiftforce_kept"
 #: The largest difference of outputs, in parts of the largest output.
@@ -63,16 +66,17 @@ def sparsify(model: nn.Module, example_input: Any) -> ModelPlan:  # noqa: ANN401
     faster than to multiply zeros, too. Their outputs and gradients are those of the masked model up
     to the order of sums. Any optimizer trains the vectors; what it keeps for the weights is taken
     over in its next step. A ``state_dict`` is that of the dense model, in names and in shapes, for
-    saving and for loading. `desparsify` undoes it.
+    saving and for loading. `desparsify` undoes it. The sizes of the images in `example_input` decide
+    which layers are faster; other sizes work as well.
 
     Parameters
     ----------
     model : nn.Module
         A model on the CPU that `apply` gave masks to, in float32. Wrap it by
         DistributedDataParallel or torch.compile afterwards.
-    example_input : tensor, tuple or dict
-        What the model is called with: one argument, several, or named ones. Its sizes decide which
-        layers are faster; other sizes work as well.
+    example_input : tensor, sequence, mapping, or shape
+        What the model takes: a tensor, a sequence of arguments, a mapping of keyword arguments, or
+        a sequence of integers, which is the shape of a tensor.
 
     Returns
     -------
@@ -84,7 +88,7 @@ def sparsify(model: nn.Module, example_input: Any) -> ModelPlan:  # noqa: ANN401
     StructureError
         If the model has no masks, has sparse layers, is wrapped by DistributedDataParallel, or
         computes other outputs with sparse layers, as models do that use a layer's weight by
-        themselves. Then nothing has changed.
+        themselves; or if `example_input` has no tensor. Then nothing has changed.
 
     Warns
     -----
@@ -116,7 +120,8 @@ def sparsify(model: nn.Module, example_input: Any) -> ModelPlan:  # noqa: ANN401
     masked = _masked_modules(inner)
     if not masked:
         raise StructureError("the model has no masks: call apply(model, pruning) first")
-    images, expected = _observed(inner, masked, example_input)
+    given = arguments_of(example_input, inner)
+    images, expected = _observed(inner, masked, given)
     users = _users(inner)
     apart = _used_apart(inner)
     plans: list[LayerPlan] = []
@@ -136,7 +141,7 @@ def sparsify(model: nn.Module, example_input: Any) -> ModelPlan:  # noqa: ANN401
                     _make_sparse(module, one, sparse)
             kernels: Literal["sparse", "dense"] = "sparse" if is_sparse else "dense"
             plans.append(LayerPlan(one.label, size, kept, kernels, reason))
-        count = _compare(inner, example_input, expected)
+        count = _compare(inner, given, expected)
     except BaseException:
         for module in changed:
             if isinstance(module, SparseModule):
@@ -233,22 +238,16 @@ def _evaluated(model: nn.Module) -> Iterator[None]:
             one.training = training
 
 
-def _call(model: nn.Module, given: Any) -> Any:  # noqa: ANN401 - what the model returns
-    if isinstance(given, Mapping):
-        return model(**given)
-    return model(*given) if isinstance(given, (tuple, list)) else model(given)
-
-
 def _observed(
-    model: nn.Module, masked: Mapping[str, tuple[nn.Module, MaskedParameter]], given: object
+    model: nn.Module, masked: Mapping[str, tuple[nn.Module, MaskedParameter]], given: Arguments
 ) -> tuple[dict[str, torch.Size], list[Any]]:
     """The sizes of the images that layers get, and the outputs of the model."""
     images: dict[str, torch.Size] = {}
 
     def observe(
-        name: str, rank: int, _: nn.Module, given: tuple[Any, ...], named: dict[str, Any]
+        name: str, rank: int, _: nn.Module, args: tuple[Any, ...], named: dict[str, Any]
     ) -> None:
-        source = given[0] if given else next(iter(named.values()))
+        source = args[0] if args else next(iter(named.values()))
         images[name] = source.shape[source.dim() - rank :]
 
     handles = [
@@ -259,7 +258,7 @@ def _observed(
     ]
     try:
         with _evaluated(model):
-            return images, _tensors(_call(model, given))
+            return images, _tensors(model(*given[0], **given[1]))
     finally:
         for handle in handles:
             handle.remove()
@@ -270,12 +269,12 @@ def _tensors(outputs: object) -> list[Any]:
     return [one for one in found if isinstance(one, torch.Tensor) and one.is_floating_point()]
 
 
-def _compare(model: nn.Module, given: object, expected: Sequence[torch.Tensor]) -> int:
+def _compare(model: nn.Module, given: Arguments, expected: Sequence[torch.Tensor]) -> int:
     """Check the outputs of a sparse model; return how many conversions they took."""
     before = sum(conversions.values())
     try:
         with _evaluated(model):
-            found = _tensors(_call(model, given))
+            found = _tensors(model(*given[0], **given[1]))
     except Exception as error:
         raise StructureError(
             f"the model does not run with sparse layers ({error}): it uses a weight other than by "
