@@ -26,11 +26,16 @@ public final class SparseOperation<Element: BLASScalar> {
     }
   }
 
+  /// Products that are too few for several threads: starting one takes as long as these.
+  private static var leastProducts: Double { Double(1 << 20) }
+
   private let sizes: SparseSizes
   private let weights: SparseWeights
   private let loops: any SparseLoops<Element>.Type
   /// For each kept weight in the order of the lists, its index among all kept weights.
   private let order: Arena<Int32>
+  /// Whether that is the order of all kept weights, as in linear layers.
+  private let isInOrder: Bool
   /// Memory for one call, which grows to what the largest needed.
   private var memory: Arena<Element>
 
@@ -53,7 +58,12 @@ public final class SparseOperation<Element: BLASScalar> {
       ranks.all[i] = rank
       rank += 1
     }
-    for i in 0..<weights.count { order.all[i] = ranks.all[Int(weights.positions[i])] }
+    var isInOrder = true
+    for i in 0..<weights.count {
+      order.all[i] = ranks.all[Int(weights.positions[i])]
+      isInOrder = isInOrder && order.all[i] == i
+    }
+    self.isInOrder = isInOrder
   }
 
   /// target = the weights times the source, plus the bias.
@@ -74,15 +84,15 @@ public final class SparseOperation<Element: BLASScalar> {
     try check(target.count, samples * sizes.targetElements, .logits)
     let call = try Call(self, samples: samples, isBackward: false)
     defer { call.team.join() }
-    gather(values, into: call.values)
+    let values = ordered(values, call)
     guard SparseSizes.usesPlanes(samples: samples) else {
-      call.computation.forward(source, values: call.values, bias: bias, into: target)
+      call.computation.forward(source, values: values, bias: bias, into: target)
       return
     }
     guard let planes = weights.planes else { preconditionFailure("planes were not prepared") }
     PlaneProduct(
       weights: weights, lists: planes, batch: samples, loops: loops, team: call.team
-    ).run(source, values: call.values, bias: bias, workspace: call.scratch, into: target)
+    ).run(source, values: values, bias: bias, workspace: call.scratch, into: target)
   }
 
   /// Computes gradients from that of the outputs, which is zero where there is no sample.
@@ -113,15 +123,17 @@ public final class SparseOperation<Element: BLASScalar> {
       of: Activation(gradients.output, shape: sizes.targetShape, batch: samples),
       accumulate: false)
     if let target = gradients.source {
-      gather(values, into: call.values)
       call.computation.inputGradient(
-        gradients.output, values: call.values, workspace: call.ordered, into: target)
+        gradients.output, values: ordered(values, call), workspace: call.ordered, into: target)
     }
   }
 
-  private func gather(_ values: Vector<Element>, into ordered: Vector<Element>) {
+  /// Kept weights in the order of the lists.
+  private func ordered(_ values: Vector<Element>, _ call: Call) -> Vector<Element> {
+    if isInOrder { return values }
     unsafe loops.gather(
-      values.base, order: order.all.base, count: weights.count, into: ordered.base)
+      values.base, order: order.all.base, count: weights.count, into: call.values.base)
+    return call.values
   }
 
   private func check(_ samples: Int, least: Int) throws(SFError) {
@@ -154,7 +166,10 @@ public final class SparseOperation<Element: BLASScalar> {
       _ operation: SparseOperation, samples: Int, isBackward: Bool
     ) throws(SFError) {
       let weights = operation.weights
-      team = Team(workers: try Threads.current())
+      let positions = weights.rows.outputs * weights.columns.outputs
+      let products = Double(weights.count) * Double(positions) * Double(samples)
+      let isShort = products < SparseOperation.leastProducts
+      team = Team(workers: isShort ? 1 : try Threads.current())
       let isSmall = SparseSizes.usesPlanes(samples: samples)
       if isSmall { try weights.preparePlanes() }
       let copies =

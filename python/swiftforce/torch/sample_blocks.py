@@ -126,6 +126,8 @@ def unpack(data: torch.Tensor, samples: int) -> torch.Tensor:
 
 def in_torch_order(value: Any) -> Any:  # noqa: ANN401 - any structure
     """The same structure with copies of its blocks in the order of torch."""
+    if isinstance(value, torch.Tensor):
+        return from_blocks(value) if isinstance(value, SampleBlocks) else value
     return pytree.tree_map_only(SampleBlocks, from_blocks, value)
 
 

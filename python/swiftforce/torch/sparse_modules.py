@@ -24,7 +24,7 @@ from swiftforce.torch.sample_blocks import (
     to_blocks,
     unpack,
 )
-from swiftforce.torch.sparse_operations import CompiledMask, sparse_layer
+from swiftforce.torch.sparse_operations import CompiledMask, outputs, sparse_layer
 
 #: The attribute of a module that holds what its weight was.
 ATTRIBUTE = "_swiftforce_sparse"
@@ -106,7 +106,11 @@ class SparseModule(nn.Module):
             output = sparse_layer(data, self.weight, self.bias, number, sizes, samples)
             return unpack(output, samples)
         data = data_of(to_blocks(source, width))
-        output = sparse_layer(data, self.weight, self.bias, number, sizes, samples)
+        if torch.is_grad_enabled():
+            output = sparse_layer(data, self.weight, self.bias, number, sizes, samples)
+        else:  # The way through the dispatcher takes longer than a product of few samples.
+            mask = self._swiftforce_sparse.compiled
+            output = outputs(data, self.weight, self.bias, mask, sizes)
         return blocks_of(output, samples)
 
     def _computes_sparse(self, source: torch.Tensor) -> bool:

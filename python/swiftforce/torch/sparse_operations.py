@@ -88,6 +88,28 @@ def _output_shape(source: torch.Tensor, sizes: Sizes) -> list[int]:
     return [source.size(0), sizes[1], *image, source.size(-1)]
 
 
+def outputs(
+    source: torch.Tensor,
+    values: torch.Tensor,
+    bias: torch.Tensor | None,
+    mask: CompiledMask,
+    sizes: Sizes,
+) -> torch.Tensor:
+    """The outputs of a layer, without a gradient; see `sparse_layer`."""
+    source = source.contiguous()
+    output = source.new_empty(_output_shape(source, sizes))
+    with native_call():
+        _core.sparse_forward(
+            mask.operation(sizes),
+            source.size(0) * source.size(-1),
+            array_of(source),
+            array_of(values.contiguous()),
+            None if bias is None else array_of(bias.contiguous()),
+            array_of(output),
+        )
+    return output
+
+
 @torch.library.custom_op("swiftforce::sparse_layer", mutates_args=(), device_types="cpu")
 def sparse_layer(
     source: torch.Tensor,
@@ -98,18 +120,7 @@ def sparse_layer(
     samples: int,
 ) -> torch.Tensor:
     """The outputs of a layer: (blocks, channels, ..., samples of a block), as the source."""
-    source = source.contiguous()
-    output = source.new_empty(_output_shape(source, sizes))
-    with native_call():
-        _core.sparse_forward(
-            _masks[mask].operation(sizes),
-            source.size(0) * source.size(-1),
-            array_of(source),
-            array_of(values.contiguous()),
-            None if bias is None else array_of(bias.contiguous()),
-            array_of(output),
-        )
-    return output
+    return outputs(source, values, bias, _masks[mask], sizes)
 
 
 @sparse_layer.register_fake
