@@ -130,6 +130,29 @@ def test_effective_density_leaves_the_model(case) -> None:
     assert not differences(before, taken(case))
 
 
+def test_sparse_layers_compute_what_the_masked_model_does(case) -> None:
+    architecture, model, batch = case
+    inputs = (
+        {k: v for k, v in batch.items() if k != "labels"} if isinstance(batch, dict) else batch[0]
+    )
+    masks = sft.prune(model, method="random", sparsity=SPARSITY).masks
+    sft.apply(model, masks)
+    plain = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    model.eval()
+    expected = architecture.call(model, batch)
+    with works_or_says_why(f"{architecture.name}: sparsify"):
+        plan = sft.sparsify(model, inputs)
+        assert any(layer.kernels == "sparse" for layer in plan)
+        model.eval()
+        found = architecture.call(model, batch)
+        assert type(found) is torch.Tensor
+        assert (found - expected).abs().max() <= 1e-3 * expected.abs().max()
+        architecture.loss(model, batch).backward()
+        assert {name: tensor.shape for name, tensor in model.state_dict().items()} == plain
+        sft.desparsify(model)
+    sft.remove(model)
+
+
 def test_removed_weights_stay_zero(case) -> None:
     architecture, model, batch = case
     pruning = sft.prune(
