@@ -271,6 +271,19 @@ def test_dropout_of_a_function_follows_the_mode() -> None:
         torch.testing.assert_close(one.eval()(x), model.eval()(x))
 
 
+def test_a_part_of_a_model() -> None:
+    model = masked(density=0.03)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    sft.apply(model, sft.masks(model), optimizer)
+    whole = copy.deepcopy(model)
+    x = torch.randn(2, 8, 8, 8)
+    model.blocks = sft.compact(model.blocks, x, optimizer)
+    assert_same_outputs(model, whole)
+    trained = {id(one) for group in optimizer.param_groups for one in group["params"]}
+    assert trained == {id(one) for one in model.parameters()}
+    assert sft.masks(model).keys() <= sft.masks(whole).keys()
+
+
 @pytest.mark.parametrize("optimizer", [torch.optim.RMSprop, torch.optim.Adagrad, torch.optim.NAdam])
 def test_other_optimizers_follow(optimizer: Any) -> None:
     model = masked(density=0.03)
@@ -297,6 +310,16 @@ def test_exported_and_compiled() -> None:
     exported = torch.export.export(small, (x,)).module()
     for one in (exported, torch.compile(small, backend="eager")):
         torch.testing.assert_close(one(x), model.eval()(x))
+
+
+def test_sparse_layers_of_a_compact_model() -> None:
+    model = masked("vgg", 0.02).train()
+    x = torch.randn(64, *INPUT[1:])
+    small = sft.compact(model, INPUT)
+    sft.sparsify(small, x)
+    torch.testing.assert_close(small(x), model(x), rtol=1e-3, atol=1e-4)
+    with pytest.raises(sf.StructureError, match=r"call swiftforce.torch.desparsify"):
+        sft.compact(small, INPUT)
 
 
 # --------------------------------------------------------------------------- what is refused

@@ -75,8 +75,8 @@ def compact(
         has hooks of the caller's, a parameter is sharded or has no values, or state of an optimizer
         cannot be made smaller.
     StructureError
-        If the model does not take the example, an optimizer trains none of its parameters, or the
-        result does not compute what the model does.
+        If the model does not take the example or holds its kept weights alone (`sparsify`), an
+        optimizer trains none of its parameters, or the result does not compute what the model does.
 
     Warns
     -----
@@ -122,13 +122,14 @@ def compact(
     """
     inner = unwrapped(check_model(model))
     given = optimizer if isinstance(optimizer, Iterable) else (optimizer,)
-    optimizers = [one for each in given for one in followed(each)] if optimizer is not None else []
+    chains = [followed(each) for each in given] if optimizer is not None else []
+    optimizers = [one for chain in chains for one in chain]
     if inference and optimizers:
         raise StructureError(
             "inference=True is for models that are not trained: leave optimizer out"
         )
     names = dict(inner.named_parameters(remove_duplicate=False))
-    check_trains(optimizers, names.values())
+    check_trains(chains, names.values())
     by_parameter = {id(one.parameter): one.mask for one in masked_parameters(inner).values()}
     masks = {name: by_parameter[id(one)] for name, one in names.items() if id(one) in by_parameter}
     args, named = _arguments(example_input, inner)

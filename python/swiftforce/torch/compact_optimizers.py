@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,8 +16,10 @@ from swiftforce.torch.mask_hooks import MaskHooks, mask_hooks_of
 from swiftforce.torch.optimizers import TABLES
 
 
-def check_trains(optimizers: Iterable[Optimizer], parameters: Iterable[nn.Parameter]) -> None:
+def check_trains(chains: Iterable[Sequence[Optimizer]], parameters: Iterable[nn.Parameter]) -> None:
     """Refuse optimizers that train no parameter of a model, and those of one flat tensor.
+
+    A chain has the optimizers that one wrapper holds.
 
     Raises
     ------
@@ -27,15 +29,16 @@ def check_trains(optimizers: Iterable[Optimizer], parameters: Iterable[nn.Parame
         If one of them is LBFGS.
     """
     own = {id(one) for one in parameters}
-    for optimizer in optimizers:
-        if isinstance(optimizer, torch.optim.LBFGS):
+    for chain in chains:
+        if any(isinstance(one, torch.optim.LBFGS) for one in chain):
             raise UnsupportedTypeError(
                 "the state of LBFGS is of all parameters together, so it cannot be made smaller: "
                 "make a new one of the compact model's parameters"
             )
-        if not any(id(one) in own for group in optimizer.param_groups for one in group["params"]):
+        groups = [group for one in chain for group in one.param_groups]
+        if not any(id(one) in own for group in groups for one in group["params"]):
             raise StructureError(
-                f"{type(optimizer).__name__} trains none of the model's parameters: make it from "
+                f"{type(chain[0]).__name__} trains none of the model's parameters: make it from "
                 "this model's parameters, or make a new one of those of the compact model"
             )
 
