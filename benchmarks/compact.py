@@ -57,7 +57,7 @@ class Plan:
     batches: int = 8
     steps: int = 30
     sparsity: float = 0.99
-    threads: int = 2
+    threads: int = 1
     repeats: int = 9
 
     def case(self, kind: Kind) -> str:

@@ -339,6 +339,13 @@ def test_masks_of_torch_are_refused() -> None:
         sft.compact(model, INPUT)
 
 
+def test_frozen_weights_are_not_removed_ones() -> None:
+    model = NETWORKS["vgg"]()
+    sft.finetune(model, weight_masks(model))
+    with pytest.raises(sf.UnsupportedTypeError, match=r"is fine-tuned, .* remove\(model\) first"):
+        sft.compact(model, INPUT)
+
+
 class Branching(nn.Sequential):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x) if x.sum() > 0 else x

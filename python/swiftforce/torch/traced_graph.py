@@ -16,6 +16,7 @@ from torch import fx, nn
 from torch.nn.utils.prune import BasePruningMethod
 
 from swiftforce.errors import StructureError, UnsupportedTypeError
+from swiftforce.torch.mask_hooks import masked_parameters
 from swiftforce.torch.mode_functions import unify
 from swiftforce.torch.sharded import is_sharded
 from swiftforce.torch.sparse import remove
@@ -97,6 +98,11 @@ def is_in_place(node: fx.Node) -> bool:
 
 def _check_can_be_traced(model: nn.Module) -> None:
     kind = type(model).__name__
+    if frozen := masked_parameters(model, frozen=True):
+        raise UnsupportedTypeError(
+            f"{next(iter(frozen))} is fine-tuned, so its other weights are frozen and not removed: "
+            "call swiftforce.torch.remove(model) first"
+        )
     for name, parameter in model.named_parameters():
         if isinstance(parameter, nn.parameter.UninitializedParameter) or parameter.is_meta:
             raise UnsupportedTypeError(f"{name} has no values yet: initialise the model first")
