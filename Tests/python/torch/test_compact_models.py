@@ -342,7 +342,7 @@ def test_masks_of_torch_are_refused() -> None:
 def test_frozen_weights_are_not_removed_ones() -> None:
     model = NETWORKS["vgg"]()
     sft.finetune(model, weight_masks(model))
-    with pytest.raises(sf.UnsupportedTypeError, match=r"is fine-tuned, .* remove\(model\) first"):
+    with pytest.raises(sf.UnsupportedTypeError, match=r"is fine-tuned, .*remove\(model\) first"):
         sft.compact(model, INPUT)
 
 
@@ -392,7 +392,7 @@ def test_arguments() -> None:
         sft.compact(model, {"images": torch.randn(INPUT)})
     with pytest.raises(sf.UnsupportedTypeError, match="model must be"):
         sft.compact("model", INPUT)  # type: ignore[arg-type]
-    with pytest.raises(sf.UnsupportedTypeError, match="numpy"):
+    with pytest.raises(sf.StructureError, match="example_input has no tensor"):
         sft.compact(model, torch.randn(INPUT).numpy())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.raises(sf.StructureError, match="leave optimizer out"):

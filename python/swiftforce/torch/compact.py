@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -12,13 +11,14 @@ from torch import fx, nn
 from torch.optim import Optimizer
 
 from swiftforce.errors import LayerCollapseWarning, StructureError, UnsupportedTypeError
-from swiftforce.torch.arguments import check_batch_part, check_model
+from swiftforce.torch.arguments import check_model
 from swiftforce.torch.channel_plan import planned, returns_constants
 from swiftforce.torch.channel_rewriting import Rewriting, sliced
 from swiftforce.torch.channels import Facts
 from swiftforce.torch.compact_optimizers import check_trains, moved, release
 from swiftforce.torch.compaction import Compaction
 from swiftforce.torch.compaction_counts import Counts
+from swiftforce.torch.example_inputs import arguments_of
 from swiftforce.torch.mask_hooks import masked_parameters
 from swiftforce.torch.optimizers import followed
 from swiftforce.torch.parameters import prunable
@@ -51,8 +51,7 @@ def compact(
         The model, on any device. It may be compiled, or wrapped by DistributedDataParallel.
     example_input : tensor, sequence, mapping, or shape
         What the model takes: a tensor, a sequence of arguments, a mapping of keyword arguments, or
-        a sequence of integers, which is the shape of a tensor. A batch of two is enough. Other
-        sizes than that of the batch should be the usual ones, if layers depend on them.
+        a sequence of integers, which is the shape of a tensor.
     optimizer : torch.optim.Optimizer or iterable of them, optional
         The optimizers of the model: they train the result from now on, with what is left of their
         state.
@@ -86,9 +85,10 @@ def compact(
 
     Notes
     -----
-    The model is left unchanged. The result is not compiled and has no wrapper: compile and wrap it
-    again. Of a model without masks, zeros of `prunable` weights count as removed; to train on, call
-    `apply` with its `masks_of_zeros` before, which keeps them zero.
+    The model is left unchanged. A batch of two is enough as an example. The result is not compiled
+    and has no wrapper: compile and wrap it again. Of a model without masks, zeros of `prunable`
+    weights count as removed; to train on, call `apply` with its `masks_of_zeros` before, which
+    keeps them zero.
 
     A unit that no kept weight reaches is a constant. If it has a bias, or a batch norm after it,
     training may change the constant, so the unit is removed only if that is zero or negative and a
@@ -132,7 +132,7 @@ def compact(
     check_trains(chains, names.values())
     by_parameter = {id(one.parameter): one.mask for one in masked_parameters(inner).values()}
     masks = {name: by_parameter[id(one)] for name, one in names.items() if id(one) in by_parameter}
-    args, named = _arguments(example_input, inner)
+    args, named = arguments_of(example_input, inner)
     graph, output = traced(inner, args, named, inference=inference)
     weights = () if masks else _prunable(inner)
     plan = planned(Facts(graph, names, masks, weights, optimizers, inference=inference))
@@ -176,39 +176,6 @@ def _prunable(model: nn.Module) -> list[str]:
     found = {id(one) for one in chosen.values()}
     every = model.named_parameters(remove_duplicate=False)
     return [name for name, one in every if id(one) in found]
-
-
-def _arguments(
-    example: Any,  # noqa: ANN401
-    model: nn.Module,
-) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    """Positional and keyword arguments of the model.
-
-    Raises
-    ------
-    StructureError
-        If there is no tensor among them.
-    """
-    args: list[Any]
-    named: dict[str, Any]
-    if isinstance(example, Mapping):
-        args, named = [], dict(example)
-    elif not isinstance(example, (tuple, list, torch.Size)):
-        args, named = [example], {}
-    elif example and all(isinstance(one, Integral) for one in example):
-        tensors = (*model.parameters(), *model.buffers())
-        floating = [one for one in tensors if one.is_floating_point()]
-        like = floating[0] if floating else torch.zeros(())
-        generator = torch.Generator().manual_seed(0)
-        numbers = torch.randn(tuple(map(int, example)), generator=generator)
-        args, named = [numbers.to(like.device, like.dtype)], {}
-    else:
-        args, named = list(example), {}
-    for one in (*args, *named.values()):
-        check_batch_part(one, "input")
-    if not any(isinstance(one, torch.Tensor) for one in (*args, *named.values())):
-        raise StructureError("example_input has no tensor: pass what the model takes, or its shape")
-    return args, named
 
 
 def _check_computes(
