@@ -47,6 +47,7 @@ DIFFER = {
     ("swiftforce.jax", "apply", "params"): "also ones that are not searched",
     ("swiftforce.jax", "to_bcoo", "params"): "with zeros, too",
     ("swiftforce.jax", "prune", "seed"): "of random scores",
+    ("swiftforce.torch", "compact", "optimizer"): "trains another model from then on",
     ("swiftforce.torch", "effective_density", "masks"): "those of the model by default",
     ("swiftforce.torch", "masks_of_zeros", "source"): "any model",
     ("swiftforce.torch", "masks_of_zeros", "include"): "takes, and does not prune",

@@ -19,6 +19,8 @@ except ModuleNotFoundError as error:
 
 from swiftforce.torch import losses
 from swiftforce.torch.checks import invert, overlap, shuffle
+from swiftforce.torch.compact import compact
+from swiftforce.torch.compaction import CompactedLayer, Compaction
 from swiftforce.torch.delta import load_delta, save_delta
 from swiftforce.torch.effective import effective_density
 from swiftforce.torch.export import export, to_csr
@@ -36,10 +38,13 @@ from swiftforce.torch.state_files import write_state as write_state
 from swiftforce.torch.states import masks, masks_of_zeros, strip
 
 __all__ = [
+    "CompactedLayer",
+    "Compaction",
     "ModelPlan",
     "ModelPruning",
     "PackedState",
     "apply",
+    "compact",
     "desparsify",
     "effective_density",
     "export",
