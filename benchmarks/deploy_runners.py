@@ -1,7 +1,7 @@
 """What runs a sparse network: torch, onnxruntime, OpenVINO, scipy and the engine.
 
 A runner takes a `Deployed` network and makes a call that returns logits. To measure another one,
-such as sparse modules of torch or a smaller dense model, add it to `RUNNERS`.
+add it to `RUNNERS`.
 """
 
 from __future__ import annotations
@@ -110,6 +110,19 @@ def torch_csr_linear(deployed: Deployed) -> Logits:
     return torch_csr(deployed, convolutions=False)
 
 
+def torch_sparsify(deployed: Deployed) -> Logits:
+    """Compute with torch and layers over their kept weights."""
+    module = copy.deepcopy(deployed.module)
+    sft.sparsify(module, torch.from_numpy(deployed.x))
+    return _of_module(module, deployed.x)
+
+
+def torch_compact(deployed: Deployed) -> Logits:
+    """Compute with torch without dead units, dense."""
+    small = sft.compact(deployed.module, torch.from_numpy(deployed.x), inference=True)
+    return _of_module(small.eval(), deployed.x)
+
+
 def _of_module(module: torch.nn.Module, x: Array) -> Logits:
     inputs = torch.from_numpy(x)
 
@@ -202,6 +215,8 @@ RUNNERS: Mapping[str, Runner] = {
     "onnxruntime": onnxruntime,
     "OpenVINO": openvino,
     "OpenVINO, sparse weights": openvino_sparse,
+    "torch, compact": torch_compact,
+    "torch, sparsify": torch_sparsify,
     OURS: engine,
 }
 #: What a runner needs to be installed.

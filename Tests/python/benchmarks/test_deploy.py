@@ -36,7 +36,8 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
 
 @pytest.mark.slow
 def test_every_row_is_there(rows: list[list[str]]) -> None:
-    some = ("onnxruntime", "OpenVINO", "OpenVINO, sparse weights", "swiftforce.nn")
+    others = ("onnxruntime", "OpenVINO", "OpenVINO, sparse weights")
+    some = (*others, "torch, compact", "torch, sparsify", "swiftforce.nn")
     batches = [f"90 % removed, batch of {batch}" for batch in (1, 4)]
     files = ("dense, safetensors", "ONNX", "torch.export", "CSR, npz", "packed")
     assert [(row[0], row[1]) for row in rows] == [

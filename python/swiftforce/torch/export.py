@@ -51,9 +51,9 @@ def export(
     ========== ====================================================================================
 
     The zeros of removed weights are stored in ``.onnx`` and ``.pt2``, which are as large as of a
-    dense model. To store a smaller dense model, export that. ``.npz`` needs no `example_input`; with
-    a batch of two or more, a graph takes batches of any size, where the model does. An existing file is replaced as a
-    whole or not at all, and the model is left as it was.
+    dense model; to store a smaller dense model (`compact`), export that. ``.npz`` needs no
+    `example_input`; with a batch of two or more, a graph takes batches of any size, where the model
+    does. An existing file is replaced as a whole or not at all, and the model is left as it was.
 
     Parameters
     ----------

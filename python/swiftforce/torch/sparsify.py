@@ -66,8 +66,8 @@ def sparsify(model: nn.Module, example_input: Any) -> ModelPlan:  # noqa: ANN401
     faster than to multiply zeros, too. Their outputs and gradients are those of the masked model up
     to the order of sums. Any optimizer trains the vectors; what it keeps for the weights is taken
     over in its next step. A ``state_dict`` is that of the dense model, in names and in shapes, for
-    saving and for loading. `desparsify` undoes it. The sizes of the images in `example_input` decide
-    which layers are faster; other sizes work as well.
+    saving and for loading. `desparsify` undoes it. The sizes of the images in `example_input`
+    decide which layers are faster; other sizes work as well.
 
     Parameters
     ----------
