@@ -205,6 +205,26 @@ def test_the_state_of_an_optimizer_goes_on_both_ways(optimizer: str) -> None:
         assert torch.equal(sft.masks(other)[name], mask)
 
 
+def test_it_can_be_called_while_a_graph_is_alive() -> None:
+    model = nn.Linear(16, 8)
+    sft.apply(model, {"weight": torch.rand(8, 16) < 0.2})
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    loss = model(torch.ones(4, 16)).sum()
+    loss.backward()
+    gradient = model.weight.grad.clone()
+    alive = model(torch.ones(4, 16)).sum()
+    for _ in range(2):
+        sft.sparsify(model, (4, 16))
+        assert model.weight.grad.shape == model.weight.shape
+        model(torch.ones(4, 16)).sum().backward()
+        optimizer.step()
+        sft.desparsify(model)
+        model(torch.ones(4, 16)).sum().backward()
+        optimizer.step()
+    torch.testing.assert_close(model.weight.grad, 5 * gradient)
+    del alive, loss
+
+
 def test_lbfgs_forgets_its_history() -> None:
     model = nn.Linear(20, 4)
     optimizer = torch.optim.LBFGS(model.parameters(), max_iter=3)

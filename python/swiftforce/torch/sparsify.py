@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
@@ -125,7 +125,7 @@ def sparsify(model: nn.Module, example_input: Any) -> ModelPlan:  # noqa: ANN401
     users = _users(inner)
     apart = _used_apart(inner)
     plans: list[LayerPlan] = []
-    changed: list[nn.Module] = []
+    changed: list[Any] = []
     try:
         for name, (module, one) in masked.items():
             kept, size = int(one.mask.sum()), one.removed.numel()
@@ -137,15 +137,14 @@ def sparsify(model: nn.Module, example_input: Any) -> ModelPlan:  # noqa: ANN401
                 is_sparse = kept <= limit * size
                 reason = f"{'at most' if is_sparse else 'more than'} {limit:.0%} kept"
                 if is_sparse:
-                    changed.append(module)
                     _make_sparse(module, one, sparse)
+                    changed.append(module)
             kernels: Literal["sparse", "dense"] = "sparse" if is_sparse else "dense"
             plans.append(LayerPlan(one.label, size, kept, kernels, reason))
         count = _compare(inner, given, expected)
     except BaseException:
         for module in changed:
-            if isinstance(module, SparseModule):
-                _make_dense(module)
+            _make_dense(module)
         raise
     if changed:
         inner.register_forward_hook(_plain_outputs)
@@ -301,9 +300,9 @@ def _make_sparse(module: nn.Module, one: MaskedParameter, sparse: SparseWeight) 
     parameter = one.parameter
     assert kind is not None
     assert parameter is not None
+    _exchange(parameter, sparse.values)
     one.unhook()
     one.is_compact = True
-    _exchange(parameter, sparse, sparse.values)
     setattr(parameter, MARK, sparse)
     setattr(module, ATTRIBUTE, sparse)
     module.__class__ = kind
@@ -314,7 +313,7 @@ def _make_dense(module: SparseModule) -> None:
     sparse: SparseWeight = getattr(module, ATTRIBUTE)
     parameter = module.weight
     if parameter.dim() == 1:
-        _exchange(parameter, sparse, sparse.dense)
+        _exchange(parameter, sparse.dense)
         setattr(parameter, MARK, sparse)
     delattr(module, ATTRIBUTE)
     module.__class__ = sparse.dense_class  # type: ignore[assignment]
@@ -325,14 +324,17 @@ def _make_dense(module: SparseModule) -> None:
         hooks.attach()
 
 
-def _exchange(parameter: nn.Parameter, sparse: SparseWeight, change: Any) -> None:  # noqa: ANN401
-    """Put kept values in the place of a dense weight, or the other way, with its gradient."""
-    gradient = parameter.grad
-    parameter.grad = None
+def _exchange(parameter: nn.Parameter, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Put kept values in the place of a dense weight, or the other way, with its gradient.
+
+    The parameter stays the same object, for optimizers; its memory is replaced.
+    """
     with torch.no_grad():
-        new = nn.Parameter(change(parameter), requires_grad=parameter.requires_grad)
-        torch.utils.swap_tensors(parameter, new)
-        parameter.grad = None if gradient is None else change(gradient)
+        gradient = None if parameter.grad is None else change(parameter.grad)
+        values = change(parameter)
+        parameter.grad = None
+        parameter.set_(values)  # type: ignore[call-overload]
+        parameter.grad = gradient
 
 
 _is_following = False
