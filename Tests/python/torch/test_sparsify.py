@@ -401,6 +401,14 @@ def test_refusals_say_what_to_do() -> None:
             call()
 
 
+def test_second_derivatives_are_refused() -> None:
+    _, sparse, _ = sparse_pair(vgg(), torch.randn(16, 3, 8, 8))
+    loss = sparse(torch.randn(16, 3, 8, 8)).square().sum()
+    (first,) = torch.autograd.grad(loss, [sparse[4].weight], create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiable|autograd"):
+        torch.autograd.grad(first.sum(), [sparse[0].weight])
+
+
 def test_compilers_see_the_operation() -> None:
     masked, sparse, _ = sparse_pair(vgg(), torch.randn(16, 3, 8, 8))
     compiled = torch.compile(sparse, backend="aot_eager", fullgraph=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.autograd.function import once_differentiable
 
 from swiftforce import _core
 from swiftforce.native import native_call
@@ -158,6 +159,7 @@ class BatchNorm(torch.autograd.Function):
         return output, saved
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor | None, _: Any) -> tuple[Any, ...]:  # noqa: ANN401
         """Return the gradients of source, weight and bias."""
         if gradient is None:  # `RectifyNormalized` has computed them.
@@ -190,6 +192,7 @@ class RectifyNormalized(torch.autograd.Function):
         return output
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # noqa: ANN401
         """Return the gradients of source, weight and bias, and none of what was rectified."""
         found = _normalization_gradients(ctx, gradient, rectifies=True, first=1)
@@ -235,6 +238,7 @@ class Layer(torch.autograd.Function):
         return output
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # noqa: ANN401
         """Return the gradients of source and parameters."""
         source, output, saved, *parameters = ctx.saved_tensors

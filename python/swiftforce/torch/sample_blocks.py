@@ -323,6 +323,8 @@ def _normalized(
     parameters = (weight, bias, running_mean, running_var)
     if not _is_native(blocks, *parameters) or blocks.samples < WIDTH:
         return None
+    if not (0 <= momentum <= 1 and eps > 0):
+        return None
     layer = BlockLayer("batch_norm2d", *_image(blocks), momentum=momentum, epsilon=eps)
     source = data_of(blocks)
     output, saved = BatchNorm.apply(  # type: ignore[no-untyped-call]
@@ -363,6 +365,8 @@ def _is_native(blocks: SampleBlocks, *parameters: torch.Tensor | None) -> bool:
     if not 2 <= len(_shape(blocks)) <= 4 or any(one is None for one in given):
         return False
     if _width(blocks) != WIDTH and (_width(blocks) > WIDTH or len(blocks) > _width(blocks)):
+        return False
+    if any(one is not None and not one.is_contiguous() for one in parameters):
         return False
     return all(one.dtype == torch.float32 and one.device.type == "cpu" for one in given)  # type: ignore[union-attr]
 
