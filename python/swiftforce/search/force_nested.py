@@ -63,8 +63,8 @@ def force_nested(
 
     Measured (docs/REPRODUCTION.md): on VGG networks the objective S(c) is about twice that of FORCE
     and that of Iterative SNIP or somewhat more. The accuracy is that of Iterative SNIP within the
-    spread of seeds, up to 99.5 %; on VGG19 it beats FORCE by three points there, and at 99.9 % it
-    is the only search that trains. On LeNet-300-100 plain FORCE is better.
+    spread of seeds, up to 99.5 %; on VGG19 it beats FORCE by two points there, and at 99.9 % it
+    trains with all seeds, Iterative SNIP with one of three. On LeNet-300-100 plain FORCE is better.
 
     Parameters
     ----------
