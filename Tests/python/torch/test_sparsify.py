@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import io
 import pickle
 from collections.abc import Callable
@@ -421,6 +422,19 @@ def test_compilers_see_the_operation() -> None:
     sparse.eval(), masked.eval()
     exported = torch.export.export(sparse, (batch,)).module()
     assert_close(exported(batch), masked(batch))
+
+
+def test_a_graph_outlives_its_model_with_an_error_that_says_so() -> None:
+    _, sparse, _ = sparse_pair(nn.Linear(40, 24), (16, 40))
+    graph = torch.export.export(sparse, (torch.ones(16, 40),))
+    kept = copy.deepcopy(sparse)
+    del sparse
+    gc.collect()
+    assert graph.module()(torch.ones(16, 40)).shape == (16, 24)
+    del kept
+    gc.collect()
+    with pytest.raises(sf.StructureError, match="keep the sparse model in memory"):
+        graph.module()(torch.ones(16, 40))
 
 
 def test_the_operation_passes_the_checks_of_torch() -> None:

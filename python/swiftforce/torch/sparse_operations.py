@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from swiftforce import _core
+from swiftforce.errors import StructureError
 from swiftforce.native import native_call
 from swiftforce.torch.block_layers import array_of, without_gap
 
@@ -64,6 +65,22 @@ class CompiledMask:
                 found = _core.sparse_create(_native(sizes), self._mask)
         self._operations[key] = found
         return found
+
+
+def _compiled(mask: int) -> CompiledMask:
+    """The mask of a number.
+
+    Raises
+    ------
+    StructureError
+        If no layer that is alive has it.
+    """
+    if (found := _masks.get(mask)) is None:
+        raise StructureError(
+            "a graph of sparse layers needs their masks: keep the sparse model in memory, or make it "
+            "again, while the graph that was compiled or exported from it is in use"
+        )
+    return found
 
 
 def _native(sizes: Sizes) -> tuple[int, int, _Side, _Side]:
@@ -120,7 +137,7 @@ def sparse_layer(
     samples: int,
 ) -> torch.Tensor:
     """The outputs of a layer: (blocks, channels, ..., samples of a block), as the source."""
-    return outputs(source, values, bias, _masks[mask], sizes)
+    return outputs(source, values, bias, _compiled(mask), sizes)
 
 
 @sparse_layer.register_fake
@@ -150,7 +167,7 @@ def sparse_gradients(
     ]
     with native_call():
         _core.sparse_backward(
-            _masks[mask].operation(sizes),
+            _compiled(mask).operation(sizes),
             source.size(0) * source.size(-1),
             array_of(source),
             array_of(values.contiguous()),
