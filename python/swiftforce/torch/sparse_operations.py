@@ -77,8 +77,8 @@ def _compiled(mask: int) -> CompiledMask:
     """
     if (found := _masks.get(mask)) is None:
         raise StructureError(
-            "a graph of sparse layers needs their masks: keep the sparse model in memory, or make it "
-            "again, while the graph that was compiled or exported from it is in use"
+            "a graph of sparse layers needs their masks: keep the sparse model in memory, or make "
+            "it again, while the graph that was compiled or exported from it is in use"
         )
     return found
 
