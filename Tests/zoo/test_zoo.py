@@ -147,6 +147,7 @@ def test_sparse_layers_compute_what_the_masked_model_does(case) -> None:
         found = architecture.call(model, batch)
         assert type(found) is torch.Tensor
         assert (found - expected).abs().max() <= 1e-3 * expected.abs().max()
+        model.train()
         architecture.loss(model, batch).backward()
         assert {name: tensor.shape for name, tensor in model.state_dict().items()} == plain
         sft.desparsify(model)
