@@ -55,9 +55,8 @@ private struct LayerCall {
     let shape = unsafe [given.shape.0, given.shape.1, given.shape.2].map { Int($0) }
     samples = try counted(unsafe given.samples, atLeast: 1, size: 1 << 41, "samples")
     let description = try description(of: layer)
-    let rectifies = unsafe given.rectifies != 0
     self.operation = try mappingErrors { () throws(SFError) in
-      try LayerOperation(description, shape: shape, rectifies: rectifies)
+      try LayerOperation(description, shape: shape)
     }
     let lists = unsafe try required(arrays, "arrays").pointee
     let floats = [SF_TYPE_FLOAT32]

@@ -20,7 +20,7 @@ import Testing
   var gradientCount: Int64 = 2
   var isBackward = false
 
-  init(rectifies: Bool = false) {
+  init() {
     var description = sf_layer()
     description.kind = number("batch_norm2d", SF_AXIS_LAYER)
     (description.source, description.addend) = (-1, -2)
@@ -31,7 +31,6 @@ import Testing
     unsafe operation.value.layer = unsafe UnsafePointer(layer.pointer)
     unsafe operation.value.shape = (1, 1, 1)
     unsafe operation.value.samples = 2
-    unsafe operation.value.rectifies = rectifies ? 1 : 0
     func list(_ memory: Memory<Float>, _ sizes: [Int]) -> ArrayList {
       ArrayList(memory.address, sizes: sizes, type: SF_TYPE_FLOAT32)
     }
@@ -67,19 +66,17 @@ import Testing
 }
 
 @Suite struct LayerFunctionTests {
-  @Test(arguments: [false, true])
-  func normalises(rectifies: Bool) {
-    let call = LayerCall(rectifies: rectifies)
+  @Test func normalises() {
+    let call = LayerCall()
     #expect(outcome { call.make($0) }.isOK)
-    #expect(call.output.values == [rectifies ? 0 : -1, 3])
+    #expect(call.output.values == [-1, 3])
     #expect(call.saved.values == [2, 1, 2])
     // Moved by one half towards the mean 2 and the unbiased variance 2.
     #expect(call.parameters.values == [2, 1, 1, 1.5])
     #expect(call.output.isIntact && call.saved.isIntact && call.parameters.isIntact)
     call.isBackward = true
     #expect(outcome { call.make($0) }.isOK)
-    // The first output was -1, which the rectifier removes with its gradient.
-    #expect(call.parameterGradients.values == (rectifies ? [0, 0] : [-1, 1]))
+    #expect(call.parameterGradients.values == [-1, 1])
     let largest = call.sourceGradient.values.map(abs).max() ?? 1
     #expect(largest < 1e-6)
     #expect(call.outputGradient.isUnwritten)

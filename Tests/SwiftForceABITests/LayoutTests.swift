@@ -182,14 +182,13 @@ import Testing
   }
 
   @Test func layerOperation() {
-    #expect(unsafe MemoryLayout<sf_layer_operation>.size == 48)
+    #expect(unsafe MemoryLayout<sf_layer_operation>.size == 40)
     #expect(
       unsafe [
         MemoryLayout<sf_layer_operation>.offset(of: \.layer),
         MemoryLayout<sf_layer_operation>.offset(of: \.shape),
         MemoryLayout<sf_layer_operation>.offset(of: \.samples),
-        MemoryLayout<sf_layer_operation>.offset(of: \.rectifies),
-      ] == [0, 8, 32, 40])
+      ] == [0, 8, 32])
     #expect(
       unsafe [
         MemoryLayout<sf_layer_arrays>.offset(of: \.source),

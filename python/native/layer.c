@@ -28,7 +28,7 @@ static int acquire_pass(held_layer *held, int is_forward, PyObject *layer, PyObj
   if (!acquire(held, 0, source, 0, &held->arrays.source) ||
       !acquire(held, 1, output, is_forward, &held->arrays.output) ||
       !acquire(held, 2, saved, is_forward, &held->arrays.saved) ||
-      !acquire_arrays(parameters, 0, &held->parameters))
+      !acquire_arrays(parameters, is_forward, &held->parameters))
     return 0;
   held->arrays.parameters = held->parameters.arrays;
   held->arrays.parameter_count = held->parameters.count;
@@ -47,14 +47,12 @@ PyObject *core_layer_forward(PyObject *module, PyObject *args) {
   sf_error error;
   int32_t status;
   long long shape[3], samples;
-  int rectifies;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "O(LLL)LpOOOO:layer_forward", &layer, &shape[0], &shape[1],
-                        &shape[2], &samples, &rectifies, &source, &parameters, &output, &saved))
+  if (!PyArg_ParseTuple(args, "O(LLL)LOOOO:layer_forward", &layer, &shape[0], &shape[1],
+                        &shape[2], &samples, &source, &parameters, &output, &saved))
     return NULL;
   for (int i = 0; i < 3; i++) held.operation.shape[i] = shape[i];
   held.operation.samples = samples;
-  held.operation.rectifies = rectifies;
   if (!acquire_pass(&held, 1, layer, source, parameters, output, saved)) goto done;
   Py_BEGIN_ALLOW_THREADS
   status = sf_layer_forward(&held.operation, &held.arrays, &error);
@@ -71,15 +69,13 @@ PyObject *core_layer_backward(PyObject *module, PyObject *args) {
   sf_error error;
   int32_t status;
   long long shape[3], samples;
-  int rectifies;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "O(LLL)LpOOOOOOO:layer_backward", &layer, &shape[0], &shape[1],
-                        &shape[2], &samples, &rectifies, &source, &parameters, &output, &saved,
+  if (!PyArg_ParseTuple(args, "O(LLL)LOOOOOOO:layer_backward", &layer, &shape[0], &shape[1],
+                        &shape[2], &samples, &source, &parameters, &output, &saved,
                         &output_gradient, &source_gradient, &own))
     return NULL;
   for (int i = 0; i < 3; i++) held.operation.shape[i] = shape[i];
   held.operation.samples = samples;
-  held.operation.rectifies = rectifies;
   if (!acquire_pass(&held, 0, layer, source, parameters, output, saved) ||
       !acquire(&held, 3, output_gradient, 0, &held.arrays.output_gradient) ||
       !acquire(&held, 4, source_gradient, 1, &held.arrays.source_gradient) ||

@@ -76,10 +76,10 @@ static PyMethodDef methods[] = {
     {"network_forward", core_network_forward, METH_VARARGS,
      "network_forward(network, inputs, logits): fills logits."},
     {"layer_forward", core_layer_forward, METH_VARARGS,
-     "layer_forward(layer, shape, samples, rectifies, source, parameters, output, saved): fills"
+     "layer_forward(layer, shape, samples, source, parameters, output, saved): fills"
      " output and saved, and running statistics among the parameters."},
     {"layer_backward", core_layer_backward, METH_VARARGS,
-     "layer_backward(layer, shape, samples, rectifies, source, parameters, output, saved,"
+     "layer_backward(layer, shape, samples, source, parameters, output, saved,"
      " output_gradient, source_gradient, parameter_gradients): fills the last two, unless they are"
      " None."},
     {"sparse_limit", core_sparse_limit, METH_O,

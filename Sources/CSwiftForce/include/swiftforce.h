@@ -292,8 +292,6 @@ typedef struct sf_layer_operation {
   const sf_layer *layer; /* of any kind but add; source: SF_NETWORK_INPUT */
   int64_t shape[3];      /* channels, height and width of a sample */
   int64_t samples;       /* of the batch, see sf_sparse_arrays; the last block may have a gap */
-  int32_t rectifies;     /* batch_norm2d: 1 to set negative outputs to zero */
-  int32_t reserved;
 } sf_layer_operation;
 
 /* The arrays of sf_layer_forward and sf_layer_backward, all FLOAT32. */
@@ -347,7 +345,7 @@ SF_STATIC_ASSERT(sizeof(sf_weight_plan) == 16, "layout of sf_weight_plan");
 SF_STATIC_ASSERT(sizeof(sf_side) == 32, "layout of sf_side");
 SF_STATIC_ASSERT(sizeof(sf_sparse_sizes) == 80, "layout of sf_sparse_sizes");
 SF_STATIC_ASSERT(sizeof(sf_sparse_arrays) == 64, "layout of sf_sparse_arrays");
-SF_STATIC_ASSERT(sizeof(sf_layer_operation) == 48, "layout of sf_layer_operation");
+SF_STATIC_ASSERT(sizeof(sf_layer_operation) == 40, "layout of sf_layer_operation");
 SF_STATIC_ASSERT(sizeof(sf_layer_arrays) == 72, "layout of sf_layer_arrays");
 SF_STATIC_ASSERT(sizeof(sf_batch) == 56, "layout of sf_batch");
 SF_STATIC_ASSERT(sizeof(sf_sgd) == 24, "layout of sf_sgd");

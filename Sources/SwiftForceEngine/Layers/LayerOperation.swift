@@ -40,26 +40,16 @@ public struct LayerOperation: Sendable {
   private let layer: any Layer
   private let shape: Shape
 
-  /// - Parameters:
-  ///   - shape: channels, height and width of a sample.
-  ///   - rectifies: whether a batch normalisation sets negative outputs to zero.
+  /// - Parameter shape: channels, height and width of a sample.
   /// - Throws: `.badArchitecture`.
-  public init(
-    _ description: LayerDescription, shape: [Int], rectifies: Bool
-  ) throws(SFError) {
+  public init(_ description: LayerDescription, shape: [Int]) throws(SFError) {
     self.shape = Shape(dimensions: shape)
     do throws(LayerFault) {
       guard shape.count == 3, shape.allSatisfy(Architecture.validSizes.contains),
         shape.reduce(1.0, { $0 * Double($1) }) <= Double(Architecture.elementLimit)
       else { throw LayerFault("no image has the size \(shape)") }
       guard description.kind != .add else { throw LayerFault("add reads two images") }
-      if rectifies {
-        var normalization = try BatchNorm2d(description, self.shape)
-        normalization.rectifies = true
-        layer = normalization
-      } else {
-        layer = try description.makeLayer([self.shape])
-      }
+      layer = try description.makeLayer([self.shape])
     } catch {
       throw .badArchitecture(layer: 0, reason: error.reason)
     }

@@ -8,6 +8,7 @@ import io
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -179,6 +180,9 @@ def test_training_follows_that_of_the_masked_model(name: str, optimizer: str) ->
     for key, value in masked.state_dict().items():
         if value.is_floating_point():
             assert_close(sparse.state_dict()[key], value, 1e-3)
+    assert train(sparse, OPTIMIZERS[optimizer](sparse.parameters()), 4, 5, 20) == pytest.approx(
+        train(masked, OPTIMIZERS[optimizer](masked.parameters()), 4, 5, 20), rel=1e-3
+    )
     for samples in (3, 32, 50):
         batch = torch.randn(samples, 3, 8, 8)
         masked.eval(), sparse.eval()
@@ -359,6 +363,171 @@ def test_what_an_encoder_multiplies_by_itself_stays_dense() -> None:
     assert_close(sparse(torch.ones(4, 6, 16)), masked(torch.ones(4, 6, 16)))
 
 
+class Scaled(nn.Module):
+    """A quotient between sparse layers, which has no gradient at zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 16, 3, bias=False)
+        self.scale = nn.Parameter(torch.ones(16, 1, 1))
+        self.second = nn.Conv2d(16, 8, 3)
+
+    def forward(self, x: Any) -> Any:
+        y = self.scale * self.first(x)
+        return self.second(y / y.std(1, keepdim=True))
+
+
+@pytest.mark.parametrize("samples", [1, 17, 20, 32])
+def test_lanes_without_a_sample_have_no_gradient(samples: int) -> None:
+    masked, sparse, _ = sparse_pair(Scaled(), torch.randn(16, 3, 8, 8), density=0.4)
+    batch = torch.randn(samples, 3, 8, 8)
+    for one in (masked, sparse):
+        one(batch).sum().backward()
+    assert_close(sparse.scale.grad, masked.scale.grad, 1e-4)
+    assert_close(dense_gradient(sparse, "first.weight"), masked.first.weight.grad, 1e-4)
+
+
+class Rounded(torch.autograd.Function):
+    """Rounds, and passes gradients of small numbers on."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x)
+        return x.round(decimals=1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return gradient * (x.abs() < 1)
+
+
+class WithFunction(Scaled):
+    def forward(self, x: Any) -> Any:
+        return self.second(Rounded.apply(self.first(x)))
+
+
+def hooked() -> Model:
+    model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Tanh(), nn.Conv2d(16, 8, 3))
+    model[1].register_full_backward_hook(lambda *_: None)
+    return model
+
+
+class Checkpointed(Scaled):
+    def forward(self, x: Any) -> Any:
+        y = torch.utils.checkpoint.checkpoint(self.first, x, use_reentrant=True)
+        return self.second(torch.utils.checkpoint.checkpoint(torch.tanh, y, use_reentrant=True))
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+@pytest.mark.parametrize("make", [WithFunction, Checkpointed, hooked])
+def test_functions_that_see_memory_get_the_layout_of_torch(make: Callable[[], Model]) -> None:
+    masked, sparse, _ = sparse_pair(make(), torch.randn(32, 3, 8, 8), density=0.4)
+    batch = torch.randn(32, 3, 8, 8, requires_grad=True)
+    for one in (masked.eval(), sparse.eval()):
+        one(batch).square().sum().backward()
+    for name, parameter in masked.named_parameters():
+        if parameter.grad is not None:
+            assert_close(dense_gradient(sparse, name), parameter.grad, 1e-4)
+
+
+class Noisy(Scaled):
+    def forward(self, x: Any) -> Any:
+        return self.second(functional.dropout(self.first(x), 0.5))
+
+
+def test_random_numbers_are_drawn_as_before_where_outputs_tell() -> None:
+    masked, sparse, plan = sparse_pair(Noisy(), torch.randn(32, 3, 8, 8), density=0.4)
+    assert plan.conversions > 2
+    batch = torch.randn(32, 3, 8, 8)
+    torch.manual_seed(0)
+    expected = masked(batch)
+    torch.manual_seed(0)
+    assert_close(sparse(batch), expected)
+
+
+def test_outputs_that_cannot_be_compared_are_refused() -> None:
+    class Silent(Scaled):
+        def forward(self, x: Any) -> Any:
+            return SimpleNamespace(y=self.second(self.first(x)))
+
+    with pytest.raises(sf.StructureError, match="returns no floating-point tensors"):
+        sparse_pair(Silent(), torch.randn(16, 3, 8, 8))
+
+
+def test_assigned_states_and_parameters_keep_the_masks() -> None:
+    masked, sparse, _ = sparse_pair(vgg(), torch.randn(16, 3, 8, 8))
+    sparse.load_state_dict(masked.state_dict(), assign=True)
+    assert sparse[4].weight.dim() == 1
+    assert sft.masks(sparse).keys() == sft.masks(masked).keys()
+    sparse[8].weight = nn.Parameter(torch.ones(32, 32, 3, 3))
+    assert not sparse[8].weight[~sft.masks(sparse)["8.weight"]].any()
+    sft.desparsify(sparse)
+    train(sparse, torch.optim.AdamW(sparse.parameters()), 4)
+    for name, mask in sft.masks(masked).items():
+        assert not sparse.get_parameter(name)[~mask].any()
+
+
+def test_the_state_of_a_dense_optimizer_is_loaded_into_a_copy() -> None:
+    masked, sparse, _ = sparse_pair(vgg(), torch.randn(16, 3, 8, 8))
+    first = torch.optim.SGD(masked.parameters(), 0.05, momentum=0.9)
+    train(masked, first, 4)
+    copied = copy.deepcopy(sparse)
+    copied.load_state_dict(masked.state_dict())
+    second = torch.optim.SGD(copied.parameters(), 0.05, momentum=0.9)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    assert train(copied, second, 6, 1) == pytest.approx(train(masked, first, 6, 1), rel=1e-4)
+
+
+def test_gradients_of_activations() -> None:
+    masked, sparse, _ = sparse_pair(vgg().eval(), torch.randn(16, 3, 8, 8))
+    found: list[dict[str, Any]] = []
+    for model in (masked, sparse):
+        kept: dict[str, Any] = {}
+
+        def keep(_: Model, __: Any, output: Any, kept: dict[str, Any] = kept) -> None:
+            kept["activation"] = output
+            output.retain_grad()
+            output.register_hook(lambda gradient: kept.update(hooked=gradient))
+
+        handle = model[4].register_forward_hook(keep)
+        loss = model(torch.ones(16, 3, 8, 8)).square().sum()
+        (kept["own"],) = torch.autograd.grad(loss, kept["activation"], retain_graph=True)
+        loss.backward()
+        kept["retained"] = kept["activation"].grad
+        found.append(kept)
+        handle.remove()
+    for name in ("own", "hooked", "retained"):
+        assert_close(found[1][name], found[0][name], 1e-4)
+
+
+def test_masks_of_biases_stay_dense_and_are_listed() -> None:
+    model = nn.Linear(32, 32)
+    sft.apply(model, {"weight": torch.eye(32, dtype=torch.bool), "bias": torch.arange(32) > 4})
+    plan = sft.sparsify(model, (4, 32))
+    assert {one.name: one.kernels for one in plan} == {"weight": "sparse", "bias": "dense"}
+
+
+def test_errors_of_shapes_are_those_of_torch() -> None:
+    masked, sparse, _ = sparse_pair(nn.Conv2d(4, 8, 3), torch.randn(16, 4, 8, 8))
+    for shape in ((16, 5, 8, 8), (2, 2, 4, 8, 8), (8,)):
+        texts = []
+        for model in (masked, sparse):
+            with pytest.raises((RuntimeError, ValueError)) as error:
+                model(torch.ones(shape))
+            texts.append(str(error.value))
+        assert texts[0] == texts[1]
+    with pytest.raises(sf.StructureError, match="before new values are drawn"):
+        sparse.reset_parameters()
+
+
+def test_statistics_are_renewed_in_inference_mode() -> None:
+    masked, sparse, _ = sparse_pair(vgg(), torch.randn(16, 3, 8, 8))
+    with torch.inference_mode():
+        for model in (masked, sparse):
+            model(torch.ones(32, 3, 8, 8))
+    assert_close(sparse[5].running_mean, masked[5].running_mean, 1e-4)
+
+
 class UsesWeight(nn.Module):
     """A model that multiplies by a layer's weight without calling the layer."""
 
@@ -374,7 +543,7 @@ def test_a_model_that_uses_the_weight_itself_is_refused_and_unchanged() -> None:
     model = UsesWeight()
     sft.apply(model, {"layer.weight": torch.eye(16, dtype=torch.bool)})
     before = copy.deepcopy(model.state_dict())
-    with pytest.raises(sf.StructureError, match="uses a weight other than by calling its layer"):
+    with pytest.raises(sf.StructureError, match="leave that weight out of the masks"):
         sft.sparsify(model, torch.randn(4, 16))
     assert type(model.layer) is nn.Linear
     for key, value in model.state_dict().items():

@@ -1,7 +1,7 @@
-"""Layers of torch that the native engine computes in the order of blocks, samples innermost.
+"""Layers of torch that the native engine computes with samples innermost.
 
-Batch normalisation in training, with the rectifier that follows; maximum pooling; depthwise
-convolutions. torch has no kernels for these in that order, or slower ones.
+Batch normalisation in training, maximum pooling, depthwise convolutions. torch has no kernels for
+these in that layout, or slower ones.
 """
 
 from __future__ import annotations
@@ -77,7 +77,6 @@ class BlockLayer:
                 self._native,
                 self._shape,
                 samples,
-                False,
                 array_of(source),
                 [array_of(one) for one in parameters],
                 array_of(output),
@@ -91,8 +90,6 @@ class BlockLayer:
         samples: int,
         arrays: tuple[torch.Tensor, tuple[torch.Tensor, ...], torch.Tensor, torch.Tensor],
         wanted: tuple[bool, bool],
-        *,
-        rectifies: bool = False,
     ) -> tuple[torch.Tensor | None, list[torch.Tensor]]:
         """The gradients of the source and of trained parameters.
 
@@ -109,7 +106,6 @@ class BlockLayer:
                 self._native,
                 self._shape,
                 samples if self.kind == "batch_norm2d" else source.size(0) * source.size(-1),
-                rectifies,
                 array_of(source),
                 [array_of(one) for one in parameters],
                 array_of(output),
@@ -147,46 +143,11 @@ class BatchNorm(torch.autograd.Function):
         running: tuple[torch.Tensor, torch.Tensor],
         layer: BlockLayer,
         samples: int,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the output, and mean, 1 / deviation and variance of each channel."""
+    ) -> torch.Tensor:
+        """Return the output."""
         source = source.contiguous()
         parameters = (weight, bias, *running)
         output, saved = layer.forward(source, samples, parameters, source.shape[2:-1])
-        ctx.mark_non_differentiable(saved)
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(source, weight, bias, saved)
-        ctx.layer, ctx.samples = layer, samples
-        return output, saved
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor | None, _: Any) -> tuple[Any, ...]:  # noqa: ANN401
-        """Return the gradients of source, weight and bias."""
-        if gradient is None:  # `RectifyNormalized` has computed them.
-            return (None,) * 6
-        return (*_normalization_gradients(ctx, gradient, rectifies=False), None, None, None)
-
-
-class RectifyNormalized(torch.autograd.Function):
-    """The rectifier of what `BatchNorm` returned, in its place or not, and the gradient of both."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,  # noqa: ANN401
-        normalized: torch.Tensor,
-        source: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor,
-        saved: torch.Tensor,
-        layer: BlockLayer,
-        samples: int,
-        in_place: bool,
-    ) -> torch.Tensor:
-        """Return the rectified tensor."""
-        with torch._C.DisableTorchFunctionSubclass():
-            output = normalized.relu_() if in_place else normalized.relu()
-        if in_place:
-            ctx.mark_dirty(normalized)
         ctx.save_for_backward(source, weight, bias, saved)
         ctx.layer, ctx.samples = layer, samples
         return output
@@ -194,26 +155,13 @@ class RectifyNormalized(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # noqa: ANN401
-        """Return the gradients of source, weight and bias, and none of what was rectified."""
-        found = _normalization_gradients(ctx, gradient, rectifies=True, first=1)
-        return (None, *found, None, None, None, None)
-
-
-def _normalization_gradients(
-    ctx: Any,  # noqa: ANN401
-    gradient: torch.Tensor,
-    *,
-    rectifies: bool,
-    first: int = 0,
-) -> tuple[torch.Tensor | None, ...]:
-    source, weight, bias, saved = ctx.saved_tensors
-    needs = ctx.needs_input_grad[first : first + 3]
-    unused = weight.new_zeros(2, weight.numel()).unbind()  # Running statistics.
-    arrays = source, (weight, bias, *unused), source, saved
-    own, others = ctx.layer.backward(
-        gradient, ctx.samples, arrays, (needs[0], any(needs[1:])), rectifies=rectifies
-    )
-    return own, *(others or (None, None))
+        """Return the gradients of source, weight and bias."""
+        source, weight, bias, saved = ctx.saved_tensors
+        needs = ctx.needs_input_grad
+        unused = weight.new_zeros(2, weight.numel()).unbind()  # Running statistics.
+        arrays = source, (weight, bias, *unused), source, saved
+        own, others = ctx.layer.backward(gradient, ctx.samples, arrays, (needs[0], any(needs[1:3])))
+        return (own, *(others or (None, None)), None, None, None)
 
 
 class Layer(torch.autograd.Function):

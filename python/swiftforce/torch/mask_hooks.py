@@ -24,7 +24,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from swiftforce.errors import MasksLostWarning, RemovedWeightsWarning
+from swiftforce.errors import MasksLostWarning, RemovedWeightsWarning, StructureError
 from swiftforce.torch.frozen_weights import Pairs, restore_after_steps
 from swiftforce.torch.masked_parameter import ATTRIBUTE, MaskedParameter, clear, masked_by
 from swiftforce.torch.sharded import is_sharded, local_of
@@ -78,7 +78,11 @@ class MaskHooks:
     def follow_assignment(self, name: str, parameter: nn.Parameter | None) -> bool:
         """Follow a parameter that is about to get that name; return whether a mask fits it."""
         for one in self.parameters:
-            if one.name == name and parameter is not None and one.fits(parameter):
+            if one.name != name or parameter is None:
+                continue
+            if one.is_sparse and parameter.shape == (one.kept,):
+                return True
+            if one.fits(parameter):
                 one.attach(parameter)
                 return True
         return False
@@ -277,6 +281,11 @@ def _before_load(module: nn.Module, state: dict[str, Any], prefix: str, *_: obje
     for name, one in masked.items():
         key = prefix + name
         if (mask := _saved_mask(module, name, state, key)) is not None:
+            if one.is_sparse:
+                raise StructureError(
+                    f"the state has a mask of its own for {key}, whose layer holds its kept "
+                    "weights alone: call swiftforce.torch.desparsify(model) first"
+                )
             changes[name] = _removed_by(mask, one)
         removed = changes.get(name, one.removed)
         value = state.get(key)
@@ -350,7 +359,7 @@ def masked_parameters(model: nn.Module, *, frozen: bool = False) -> dict[str, Ma
             continue
         hooks.follow()
         for one in hooks.parameters:
-            is_new = one.is_compact or id(one.parameter) not in seen
+            is_new = one.is_sparse or id(one.parameter) not in seen
             if one.freezes == frozen and is_new:
                 seen.add(id(one.parameter))
                 found[f"{path}.{one.name}" if path else one.name] = one

@@ -41,7 +41,7 @@ class MaskedParameter:
 
     Attributes
     ----------
-    is_compact : bool
+    is_sparse : bool
         Whether the module holds the kept values alone (`sparsify`), so that nothing is cleared.
     elsewhere : MaskedParameter, optional
         The same parameter in another module, which has the mask as well.
@@ -58,14 +58,14 @@ class MaskedParameter:
         label: str,
         removed: torch.Tensor,
         *,
-        is_compact: bool = False,
+        is_sparse: bool = False,
         freezes: bool = False,
     ) -> None:
         self._parameters = parameters
         self.name = name
         self.label = label
         self.removed = removed
-        self.is_compact = is_compact
+        self.is_sparse = is_sparse
         self.freezes = freezes
         self.copies: list[torch.Tensor] = []
         self.elsewhere: MaskedParameter | None = None
@@ -73,7 +73,7 @@ class MaskedParameter:
         self._hook: RemovableHandle | None = None
 
     def __reduce__(self) -> tuple[Callable[..., MaskedParameter], tuple[Any, ...]]:
-        make = partial(MaskedParameter, is_compact=self.is_compact, freezes=self.freezes)
+        make = partial(MaskedParameter, is_sparse=self.is_sparse, freezes=self.freezes)
         return make, (self._parameters, self.name, self.label, self.removed)
 
     def __setstate__(self, state: object) -> None:
@@ -116,7 +116,12 @@ class MaskedParameter:
     @property
     def is_lost(self) -> bool:
         """Whether the module has no parameter any more that the mask is for."""
-        return self.parameter is None and not self.is_compact
+        return self.parameter is None and not self.is_sparse
+
+    @property
+    def kept(self) -> int:
+        """How many weights the mask keeps."""
+        return self.removed.numel() - int(self.removed.sum())
 
     @property
     def mask(self) -> torch.Tensor:
@@ -126,7 +131,7 @@ class MaskedParameter:
     @property
     def is_hooked(self) -> bool:
         """Whether the gradient of the current parameter is hooked, or need not be."""
-        if self.is_compact:
+        if self.is_sparse:
             return True
         found = self._parameters.get(self.name)
         if found is None or self._hook is None:

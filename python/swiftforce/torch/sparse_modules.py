@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+import swiftforce.torch.block_functions  # noqa: F401 - it registers them
 from swiftforce.errors import DenseLayerWarning, StructureError
 from swiftforce.torch.sample_blocks import (
     WIDTH,
@@ -28,6 +29,8 @@ from swiftforce.torch.sparse_operations import CompiledMask, outputs, sparse_lay
 
 #: The attribute of a module that holds what its weight was.
 ATTRIBUTE = "_swiftforce_sparse"
+#: The attribute of a parameter of kept values: the weight that it was, for optimizers' states.
+MARK = "_swiftforce_kept"
 
 
 class SparseWeight:
@@ -39,16 +42,21 @@ class SparseWeight:
         True where a weight is kept, in the shape of the dense weight.
     dense_class : type
         The class of the dense module.
+    torch_layout : bool
+        Whether outputs are in the layout of torch.
     """
 
-    def __init__(self, mask: torch.Tensor, dense_class: type[nn.Module]) -> None:
+    def __init__(
+        self, mask: torch.Tensor, dense_class: type[nn.Module], torch_layout: bool = False
+    ) -> None:
         self.mask = mask
         self.dense_class = dense_class
+        self.torch_layout = torch_layout
         self._rows = mask.t() if dense_class not in SPARSE_CLASSES else mask
         self.compiled = CompiledMask.of(self._rows)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SparseWeight, (self.mask, self.dense_class)
+        return SparseWeight, (self.mask, self.dense_class, self.torch_layout)
 
     @property
     def count(self) -> int:
@@ -84,7 +92,7 @@ class SparseModule(nn.Module):
     _swiftforce_sparse: SparseWeight
 
     def forward(self, source: torch.Tensor) -> torch.Tensor:
-        """Compute the outputs of a batch; in the order of blocks if samples are its first axis."""
+        """Compute the outputs of a batch, in the layout of blocks if samples are its first axis."""
         if not self._computes_sparse(source):
             return self._dense_forward(source)
         rank = len(self._swiftforce_sparse.shape)
@@ -101,7 +109,7 @@ class SparseModule(nn.Module):
         width = WIDTH if torch.is_grad_enabled() or samples >= WIDTH else samples
         sizes = self._swiftforce_sparse.sizes(self, source.shape[2:])
         number = self._swiftforce_sparse.compiled.number
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
             data = pack(source, width)
             output = sparse_layer(data, self.weight, self.bias, number, sizes, samples)
             return unpack(output, samples)
@@ -111,10 +119,18 @@ class SparseModule(nn.Module):
         else:  # The way through the dispatcher takes longer than a product of few samples.
             mask = self._swiftforce_sparse.compiled
             output = outputs(data, self.weight, self.bias, mask, sizes)
-        return blocks_of(output, samples)
+        blocks = blocks_of(output, samples)
+        # Lanes without a sample would add to gradients that functions sum over samples.
+        is_partly_filled = torch.is_grad_enabled() and samples % width
+        to_torch = self._swiftforce_sparse.torch_layout or is_partly_filled
+        return from_blocks(blocks) if to_torch else blocks
 
     def _computes_sparse(self, source: torch.Tensor) -> bool:
-        if self.weight.dim() != 1 or source.numel() == 0:
+        shape = self._swiftforce_sparse.shape
+        axis = max(1, len(shape) - 1)  # That of the channels, from the end.
+        fits = source.dim() >= axis and (len(shape) == 2 or source.dim() - axis <= 1)
+        fits = fits and source.size(-axis) == shape[1]
+        if self.weight.dim() != 1 or source.numel() == 0 or not fits:
             return False
         if torch.is_autocast_enabled(source.device.type):
             why = "autocast computes in another type"
@@ -138,6 +154,19 @@ class SparseModule(nn.Module):
             _DenseForward(self), {"module.weight": weight}, (source,), strict=False
         )
         return output
+
+    def reset_parameters(self) -> None:
+        """Refuse new initial values, which are drawn for the dense weight."""
+        raise StructureError(
+            f"{type(self).__name__} holds its kept weights alone: call "
+            "swiftforce.torch.desparsify(model) before new values are drawn"
+        )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Mark the parameter of a copy, whose optimizer may get the state of dense weights."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        if self.weight.dim() == 1:
+            setattr(self.weight, MARK, self._swiftforce_sparse)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:  # noqa: ANN401
         super()._save_to_state_dict(destination, prefix, keep_vars)

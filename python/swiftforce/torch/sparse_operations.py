@@ -34,17 +34,18 @@ class CompiledMask:
     Attributes
     ----------
     number : int
-        What operations name the mask by. It follows from the mask alone, so that a compiled or
-        exported graph finds it in another process, too.
+        What operations name the mask by: a digest of it. A graph that was compiled or exported
+        finds the mask while a model with it is in memory.
     """
 
     #: Sizes of images whose lists are kept.
     CAPACITY = 8
 
     def __init__(self, mask: torch.Tensor) -> None:
-        self._mask = np.ascontiguousarray(mask.cpu().numpy())
-        digest = hashlib.blake2b(np.packbits(self._mask).tobytes(), digest_size=8)
-        digest.update(repr(self._mask.shape).encode())
+        self._size = mask.numel()
+        self._bits = np.packbits(mask.cpu().numpy())
+        digest = hashlib.blake2b(self._bits.tobytes(), digest_size=8)
+        digest.update(repr(mask.shape).encode())
         self.number = int.from_bytes(digest.digest(), "little") >> 1
         self._operations: dict[tuple[int, ...], object] = {}
 
@@ -57,13 +58,13 @@ class CompiledMask:
     def operation(self, sizes: Sizes) -> object:
         """The native operation for a size of images."""
         key = tuple(sizes)
-        found = self._operations.pop(key, None)
+        found = self._operations.get(key)
         if found is None:
-            if len(self._operations) >= self.CAPACITY:
-                self._operations.pop(next(iter(self._operations)))
+            while len(self._operations) >= self.CAPACITY:
+                self._operations.pop(next(iter([*self._operations])), None)
+            mask = np.unpackbits(self._bits, count=self._size).view(bool)
             with native_call():
-                found = _core.sparse_create(_native(sizes), self._mask)
-        self._operations[key] = found
+                found = self._operations[key] = _core.sparse_create(_native(sizes), mask)
         return found
 
 
@@ -193,6 +194,11 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:  # n
 
 
 def _backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # noqa: ANN401
+    with torch._C.DisableTorchFunctionSubclass():  # What a user's function returns may be blocks.
+        return _gradients_of(ctx, gradient)
+
+
+def _gradients_of(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # noqa: ANN401
     source, values = ctx.saved_tensors
     wanted = [*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[2]]
     results = sparse_gradients(gradient, source, values, ctx.mask, ctx.sizes, ctx.samples, wanted)
