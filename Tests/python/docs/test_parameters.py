@@ -53,6 +53,7 @@ DIFFER = {
     ("swiftforce.torch", "masks_of_zeros", "include"): "takes, and does not prune",
     ("swiftforce.torch", "prune", "seed"): "of random scores",
     ("swiftforce.torch", "sparsify", "model"): "masked, and not wrapped",
+    ("swiftforce.torch", "desparsify", "model"): "not wrapped",
     ("swiftforce.torch", "finetune", "masks"): "trained, not kept",
     ("swiftforce.torch", "finetune", "optimizer"): "nothing is set to zero",
 }
