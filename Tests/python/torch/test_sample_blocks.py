@@ -217,6 +217,28 @@ def test_each_channel_by_itself_is_convolved_in_blocks(stride: int) -> None:
     torch.testing.assert_close(gradients[1][1], gradients[0][1], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("inference", [False, True])
+def test_changes_of_views_reach_it(inference: bool) -> None:
+    def change(x: Any) -> Any:
+        y = x * 2
+        y[:, :2].mul_(3)
+        flat = y.view(20, -1)
+        flat[:, 0] = 5.0
+        y[3].add_(y[4])
+        z = y * 1
+        flat[:, 1] = 7.0
+        return z + y
+
+    values = torch.randn(SHAPE)
+    if inference:
+        with torch.inference_mode():
+            torch.testing.assert_close(from_blocks(change(to_blocks(values))), change(values))
+        return
+    expected = run(change, Source(values, lambda leaf: leaf * 1))
+    found = run(change, Source(values, lambda leaf: to_blocks(leaf * 1)))
+    torch.testing.assert_close(found, expected)
+
+
 def test_hooks_and_gradients_are_in_the_order_of_torch() -> None:
     leaf = torch.randn(SHAPE, requires_grad=True)
     blocks = to_blocks(leaf)

@@ -36,6 +36,10 @@ class SampleBlocks(torch.Tensor):
     """
 
     samples: int
+    #: A copy in the layout of torch that others have views of: changes in place reach both.
+    mirror: torch.Tensor | None = None
+    #: The versions of blocks and mirror at which they were equal.
+    equal_at: tuple[int | None, int | None] = (None, None)
 
     @classmethod
     def __torch_function__(
@@ -48,6 +52,12 @@ class SampleBlocks(torch.Tensor):
         named = dict(named or {})
         if "input" in named:
             arguments = (named.pop("input"), *arguments)
+        given = pytree.tree_leaves((arguments, named))
+        mirrored = [
+            one for one in given if isinstance(one, SampleBlocks) and one.mirror is not None
+        ]
+        for one in mirrored:
+            _equalise(one)
         handler, signature = _HANDLERS.get(function, (None, _ANY))
         kind = getattr(function, "__name__", "")
         if handler is None and kind in ("__get__", "__set__"):
@@ -55,6 +65,8 @@ class SampleBlocks(torch.Tensor):
             handler = _PROPERTIES.get(name, raw) if kind == "__get__" else _SETTERS.get(name, raw)
         if handler is not None and _binds(signature, function, arguments, named):
             result = handler(function, *arguments, **named)
+            for one in mirrored:
+                _equalise(one, changed=_changes(function, arguments, one))
             if result is not NotImplemented:
                 return result
         return _in_torch_layout(function, arguments, named)
@@ -95,6 +107,8 @@ def blocks_of(data: torch.Tensor, samples: int) -> SampleBlocks:
 
 def data_of(blocks: SampleBlocks) -> torch.Tensor:
     """The memory of blocks as a plain tensor (blocks, channels, ..., 16)."""
+    if blocks.mirror is not None:
+        _equalise(blocks)
     return raw(torch.Tensor.as_subclass, blocks, torch.Tensor)  # type: ignore[no-any-return]
 
 
@@ -145,25 +159,61 @@ def to_torch_layout(value: Any) -> Any:  # noqa: ANN401 - any structure
 
 def _in_torch_layout(function: Handler, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:  # noqa: ANN401
     """Call a function on copies, and write back those that it changes in place."""
-    given = [one for one in pytree.tree_leaves((arguments, named)) if isinstance(one, SampleBlocks)]
-    copied = {id(one): from_blocks(one) for one in given}
+    leaves = pytree.tree_leaves((arguments, named))
+    given = {id(one): one for one in leaves if isinstance(one, SampleBlocks)}
+    copied = {
+        number: from_blocks(one) if one.mirror is None else one.mirror
+        for number, one in given.items()
+    }
     before = {number: _version(copy) for number, copy in copied.items()}
     plain, plain_named = pytree.tree_map_only(
         SampleBlocks, lambda one: copied[id(one)], (arguments, named)
     )
     result = function(*plain, **plain_named)
-    for one in given:
-        copy = copied[id(one)]
-        if _version(copy) == before[id(one)] and not _changes(function, arguments, one):
-            continue
-        raw(torch.Tensor.copy_, one, to_blocks(copy, width_of(one)))
+    results = pytree.tree_leaves(result)
+    for number, one in given.items():
+        copy = copied[number]
+        if _version(copy) != before[number] or _changes(function, arguments, one):
+            raw(torch.Tensor.copy_, one, to_blocks(copy, width_of(one)))
+        if any(_share_memory(copy, other) for other in results):
+            one.mirror = copy
+        one.equal_at = _version(one), _version(copy)
         result = one if result is copy else result
     return result
 
 
+def _share_memory(copy: torch.Tensor, other: object) -> bool:
+    """Whether a result is a view of a copy."""
+    return (
+        isinstance(other, torch.Tensor)
+        and other is not copy
+        and other.layout == torch.strided
+        and other.untyped_storage().data_ptr() == copy.untyped_storage().data_ptr()
+    )
+
+
+def _equalise(blocks: SampleBlocks, *, changed: bool = False) -> None:
+    """Write what was changed in place in blocks or mirror to the other.
+
+    Tensors made in inference mode do not count changes: the mirror is what counts, unless the
+    blocks are known to have `changed`.
+    """
+    mirror = blocks.mirror
+    assert mirror is not None
+    version, mirror_version = blocks.equal_at
+    if changed or _version(blocks) != version:
+        blocks.mirror = None
+        mirror.copy_(from_blocks(blocks))
+        blocks.mirror = mirror
+    elif mirror_version is None or _version(mirror) != mirror_version:
+        raw(torch.Tensor.copy_, blocks, pack(mirror, width_of(blocks)))
+    blocks.equal_at = _version(blocks), _version(mirror)
+
+
 def _version(tensor: torch.Tensor) -> int | None:
     """How often a tensor was changed in place; None for those that do not count."""
-    return None if tensor.is_inference() else tensor._version
+    with torch._C.DisableTorchFunctionSubclass():
+        return None if tensor.is_inference() else tensor._version
 
 
 def _changes(function: Handler, arguments: tuple[Any, ...], blocks: SampleBlocks) -> bool:

@@ -107,11 +107,10 @@ def sparsify(
     -----
     Between sparse layers, activations stay in the layout of the kernels, samples innermost
     (`SampleBlocks`, a subclass of tensor); functions of torch that need another layout get copies.
-    In-place changes of a view of such a tensor do not reach the tensor. Random numbers, as for
-    dropout, are drawn in that layout. What is called past the functions of torch sees the memory
-    as it is: autograd functions of your own, full backward hooks, reentrant checkpoints. Where a
-    call in evaluation mode does not show them, pass ``torch_layout=True``. Batches that are no
-    multiple of 16 are trained in the layout of torch.
+    Random numbers, as for dropout, are drawn in that layout. What is called past the functions of
+    torch sees the memory as it is: autograd functions of your own, full backward hooks, reentrant
+    checkpoints. Where a call in evaluation mode does not show them, pass ``torch_layout=True``.
+    Batches that are no multiple of 16 are trained in the layout of torch.
 
     Sparse layers have first derivatives alone. Optimizers that treat a weight as a matrix, such as
     Muon and Adafactor, cannot train vectors. An optimizer's state is saved in the form that its
