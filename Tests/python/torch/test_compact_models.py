@@ -450,3 +450,35 @@ def test_optimizers_follow() -> None:
         assert state["exp_avg"].shape == state["exp_avg_sq"].shape == parameter.shape
     assert not any(id(one) in map(id, trained) for one in model.parameters())
     assert other.weight in optimizer.state
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_sum_of_one_term_leaves_the_input_alone(in_place: bool) -> None:
+    class Shortcut(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.branch = nn.Conv2d(4, 4, 1, bias=False)
+            self.head = nn.Conv2d(4, 2, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = torch.nn.functional.relu(x + self.branch(x), inplace=in_place)
+            return self.head(y) + x.sum()
+
+    model = Shortcut()
+    sft.apply(model, {"branch.weight": torch.zeros(4, 4, 1, 1, dtype=torch.bool)})
+    example = torch.randn(2, 4, 3, 3)
+    before = example.clone()
+    small = sft.compact(model, example)
+    torch.testing.assert_close(small(example), model(example))
+    assert torch.equal(example, before)
+
+
+@pytest.mark.parametrize("make", [torch.optim.Adam, torch.optim.AdamW])
+def test_a_bias_that_decay_moves_past_zero_stays(make: type[torch.optim.Optimizer]) -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
+    with torch.no_grad():
+        model[0].bias.fill_(-0.05)
+    sft.apply(model, {"0.weight": torch.tensor([[True] * 3, [False] * 3])})
+    optimizer = make(model.parameters(), lr=0.01, weight_decay=1e-4)
+    small = sft.compact(model, (2, 3), optimizer)
+    assert small.get_submodule("0").weight.shape[0] == (2 if make is torch.optim.Adam else 1)

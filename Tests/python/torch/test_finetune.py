@@ -582,7 +582,8 @@ def test_other_functions_do_not_take_frozen_weights_for_removed_ones(tmp_path: P
     )
     with pytest.raises(sf.StructureError, match="the model has no masks"):
         sft.sparsify(model, torch.ones(2, 6))
-    sft.to_torch_prune(model)
+    with pytest.raises(sf.StructureError, match="the masks of finetune freeze weights"):
+        sft.to_torch_prune(model)
     assert_frozen(model, {}, before)
 
 

@@ -173,8 +173,10 @@ class Sum(Rule):
         return [wanted if self._only in (None, position) else None for position in (0, 1)]
 
     def emit(self, graph: fx.Graph, inputs: Mapping[int, fx.Node]) -> fx.Node:
-        """The sum, or the only term."""
-        return super().emit(graph, inputs) if self._only is None else inputs[self._only]
+        """The sum, or a copy of the only term, which may be changed in place."""
+        if self._only is None:
+            return super().emit(graph, inputs)
+        return graph.call_function(torch.clone, (inputs[self._only],))
 
 
 class Product(Sum):

@@ -143,4 +143,18 @@ class Facts:
         for optimizer in self._optimizers:
             for state in state_of(optimizer, (parameter,)):
                 resting &= (state == 0).cpu()
+            if _decays_by_gradient(optimizer, parameter):
+                resting &= (parameter.detach() == 0).cpu()
         return resting
+
+
+def _decays_by_gradient(optimizer: Optimizer, parameter: torch.Tensor) -> bool:
+    """Whether weight decay is part of the gradient of an optimizer that scales gradients.
+
+    Such as Adam moves a number by its learning rate then, past zero, however small its decay is.
+    """
+    for group in optimizer.param_groups:
+        if group.get("weight_decay") and any(one is parameter for one in group["params"]):
+            plain = isinstance(optimizer, (torch.optim.SGD, torch.optim.AdamW))
+            return not plain and not group.get("decoupled_weight_decay", False)
+    return False

@@ -161,7 +161,7 @@ def compact(
             LayerCollapseWarning,
             stacklevel=2,
         )
-    return small
+    return small.eval() if inference else small
 
 
 def _trained_by(optimizer: Optimizer) -> set[int]:

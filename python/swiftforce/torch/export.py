@@ -259,7 +259,8 @@ def _free_sizes(value: Any) -> Any:  # noqa: ANN401
 def _in_eval_mode(model: nn.Module) -> Iterator[None]:
     modes = {module: module.training for module in model.modules()}
     try:
-        model.eval()
+        for module in modes:  # Not by `eval`, which some modules override to merge weights.
+            module.training = False
         yield
     finally:
         for module, mode in modes.items():

@@ -299,10 +299,19 @@ def to_torch_prune(model: nn.Module) -> None:
 
     Raises
     ------
+    StructureError
+        If the masks are those of `finetune`, which remove nothing.
     UnsupportedTypeError
         If `model` is not a `torch.nn.Module`.
     """
     model = unwrapped(check_model(model))
+    if any(
+        one.freezes
+        for hooks in map(mask_hooks_of, model.modules())
+        if hooks
+        for one in hooks.parameters
+    ):
+        raise StructureError("the masks of finetune freeze weights: call remove(model) first")
     masks = {id(one.parameter): one.mask for one in masked_parameters(model).values()}
     remove(model)
     found = [
