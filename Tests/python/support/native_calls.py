@@ -19,6 +19,8 @@ ARITY = {
     "cpu_levels": 0,
     "ieee": 1,
     "keep_count": 2,
+    "layer_backward": 10,
+    "layer_forward": 7,
     "method": 1,
     "names": 1,
     "network_apply": 3,
@@ -49,6 +51,10 @@ ARITY = {
     "search_objective": 7,
     "select": 3,
     "set_threads": 1,
+    "sparse_backward": 8,
+    "sparse_create": 2,
+    "sparse_forward": 6,
+    "sparse_limit": 1,
     "threads": 0,
 }
 
@@ -61,6 +67,10 @@ def relu(source: int) -> tuple[Any, ...]:
     return (1, source, -2, False, 0, 0, 0, 0, 0, 0, 0.0, 0.0)
 
 
+#: Batch normalisation of two channels.
+NORMALIZATION = (3, -1, -2, False, 2, 0, 0, 0, 0, 0, 0.1, 1e-5)
+#: A linear layer of three inputs and two outputs.
+SPARSE = (3, 2, (1, 1, 1, 0), (1, 1, 1, 0))
 LAYERS = (linear(6, 5), relu(0), linear(5, 3, 1))
 
 #: Functions to which some of it is no garbage: a small number, or a sequence of nothing.
@@ -93,6 +103,8 @@ def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]
     weights = [np.ones((5, 6), F), np.ones((3, 5), F)]
     gradients = [np.empty((5, 6), F), np.empty((3, 5), F)]
     masks = [np.ones((5, 6), M), np.ones((3, 5), M)]
+    operation = _core.sparse_create(SPARSE, np.ones((2, 3), M))
+    statistics = [np.ones(2, F) for _ in range(4)]
     arguments: dict[str, list[Any]] = {
         "names": [0],
         "method": [2],
@@ -148,6 +160,47 @@ def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]
         "network_train": [network, x, y, rows, 0.1, 0.9, 0.0],
         "network_evaluate": [network, x, y, rows],
         "network_forward": [network, x, np.empty((samples, 3), F)],
+        "layer_forward": [
+            NORMALIZATION,
+            (2, 1, 1),
+            16,
+            np.ones(32, F),
+            statistics,
+            np.empty(32, F),
+            np.empty(6, F),
+        ],
+        "layer_backward": [
+            NORMALIZATION,
+            (2, 1, 1),
+            16,
+            np.ones(32, F),
+            statistics,
+            np.ones(32, F),
+            np.ones(6, F),
+            np.ones(32, F),
+            np.empty(32, F),
+            [np.empty(2, F), np.empty(2, F)],
+        ],
+        "sparse_limit": [SPARSE],
+        "sparse_create": [SPARSE, np.ones((2, 3), M)],
+        "sparse_forward": [
+            operation,
+            16,
+            np.ones(48, F),
+            np.ones(6, F),
+            np.ones(2, F),
+            np.empty(32, F),
+        ],
+        "sparse_backward": [
+            operation,
+            16,
+            np.ones(48, F),
+            np.ones(6, F),
+            np.ones(32, F),
+            np.empty(48, F),
+            np.empty(6, F),
+            np.empty(2, F),
+        ],
     }
     return {name: (getattr(_core, name), list(given)) for name, given in arguments.items()}
 
