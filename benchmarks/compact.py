@@ -43,8 +43,8 @@ class Plan:
         Samples of 3 by 32 by 32 in a batch; images of noise.
     batches : int
         Different batches, which the steps of a search use in turn.
-    steps : int
-        Steps of a search; SynFlow takes its own 100.
+    steps, synflow_steps : int
+        Steps of a search.
     sparsity : float
         Share of the weights that a search removes.
     threads : int
@@ -56,6 +56,7 @@ class Plan:
     batch: int = 64
     batches: int = 8
     steps: int = 30
+    synflow_steps: int = 100
     sparsity: float = 0.99
     threads: int = 1
     repeats: int = 9
@@ -65,7 +66,9 @@ class Plan:
         return f"{kind}, {100 * self.sparsity:g} % removed"
 
 
-QUICK = Plan(kinds=(RESNET20,), batch=4, batches=2, steps=2, sparsity=0.9, repeats=2)
+QUICK = Plan(
+    kinds=(RESNET20,), batch=4, batches=2, steps=2, synflow_steps=10, sparsity=0.9, repeats=2
+)
 
 
 @cache
@@ -73,7 +76,13 @@ def masks_of(plan: Plan, kind: Kind, method: str) -> dict[str, torch.Tensor]:
     """The masks that a method finds."""
     model = models.model_of(kind)
     if method == "synflow":
-        found = sft.prune(model, [torch.zeros(1, 3, 32, 32)], method=method, sparsity=plan.sparsity)
+        found = sft.prune(
+            model,
+            [torch.zeros(1, 3, 32, 32)],
+            method=method,
+            sparsity=plan.sparsity,
+            steps=plan.synflow_steps,
+        )
     else:
         found = sft.prune(
             model,

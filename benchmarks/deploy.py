@@ -94,7 +94,7 @@ class Plan:
 
 FULL = Plan({"vgg": Kind("vgg", 19), "mlp": Mlp((4096, 1024))})
 QUICK = Plan(
-    {"vgg": Kind("vgg", 11), "mlp": Mlp((64, 32))},
+    {"vgg": Kind("resnet", 20), "mlp": Mlp((64, 32))},
     sparsities=(0.9,),
     batches=(1, 4),
     search_steps=2,
