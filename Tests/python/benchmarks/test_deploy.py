@@ -51,7 +51,11 @@ def test_every_row_is_there(rows: list[list[str]]) -> None:
             for case in batches
             for what in ("torch", "torch, CSR", "scipy, CSR", *some)
         ),
-        *((f"{kind}, 90 % removed", w) for kind in ("ResNet20", "MLP 3072-64-32-10") for w in files),
+        *(
+            (f"{kind}, 90 % removed", w)
+            for kind in ("ResNet20", "MLP 3072-64-32-10")
+            for w in files
+        ),
     ]
 
 
