@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from swiftforce.torch.block_layers import BatchNorm, BlockLayer, Layer
+from swiftforce.torch.block_layers import BatchNorm, BlockLayer, Layer, output_side
 from swiftforce.torch.sample_blocks import (
     WIDTH,
     Handler,
@@ -191,7 +191,7 @@ def _depthwise(
         groups,
         has_bias=bias is not None,
     )
-    image = tuple((side + 2 * pad - kernel) // step + 1 for side in (height, width))
+    image = tuple(output_side(side, kernel, step, pad) for side in (height, width))
     output = Layer.apply(data_of(blocks), layer, blocks.samples, image, *parameters)  # type: ignore[no-untyped-call]
     return blocks_of(output, blocks.samples)
 
@@ -212,7 +212,7 @@ def _native_pool(
     if kernel > min(height, width):
         return None
     layer = BlockLayer("max_pool2d", channels, height, width, kernel=kernel, stride=step)
-    image = tuple((side - kernel) // step + 1 for side in (height, width))
+    image = tuple(output_side(side, kernel, step, 0) for side in (height, width))
     output = Layer.apply(data_of(blocks), layer, blocks.samples, image)  # type: ignore[no-untyped-call]
     return blocks_of(output, blocks.samples)
 
@@ -290,7 +290,7 @@ def _flatten(_: Handler, blocks: SampleBlocks, start_dim: int = 0, end_dim: int 
 @handles(torch.cat, torch.concat)
 def _cat(_: Handler, tensors: Any, dim: int = 0) -> Any:  # noqa: ANN401
     first = next(one for one in tensors if isinstance(one, SampleBlocks))
-    rank, width = len(shape_of(first)), raw(torch.Tensor.size, first, -1)
+    rank, width = len(shape_of(first)), width_of(first)
     if dim % rank == 0 or any(one.dim() != rank or len(one) != len(first) for one in tensors):
         return NotImplemented
     data = [data_of(to_blocks(one, width)) for one in tensors]

@@ -117,6 +117,11 @@ class BlockLayer:
         return own, others
 
 
+def output_side(inputs: int, kernel: int, stride: int, padding: int) -> int:
+    """Positions of the output along one axis."""
+    return (inputs + 2 * padding - kernel) // stride + 1
+
+
 def array_of(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
     """The memory of a tensor without gaps."""
     return tensor.detach().numpy()

@@ -1,8 +1,9 @@
-"""The arguments that an example of a model's inputs stands for."""
+"""The arguments that an example of a model's inputs stands for, and calls in evaluation mode."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -37,3 +38,16 @@ def arguments_of(example: Any, model: nn.Module) -> tuple[tuple[Any, ...], dict[
     if not any(isinstance(one, torch.Tensor) for one in (*args, *named.values())):
         raise StructureError("example_input has no tensor: pass what the model takes, or its shape")
     return args, named
+
+
+@contextmanager
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model in evaluation mode, and its modes back."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        for module in modes:  # Not by `eval`, which some modules override to merge weights.
+            module.training = False
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

@@ -6,7 +6,6 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from swiftforce.files import (
 )
 from swiftforce.inputs import Array
 from swiftforce.torch.arguments import check_model
-from swiftforce.torch.example_inputs import arguments_of
+from swiftforce.torch.example_inputs import arguments_of, in_eval_mode
 from swiftforce.torch.mask_hooks import masked_parameters
 from swiftforce.torch.packed import bits_of_tensor, name_of_dtype, names_by_tensor
 from swiftforce.torch.sharded import is_sharded
@@ -232,7 +231,7 @@ def _traced(model: nn.Module, example: Any) -> torch.export.ExportedProgram:  # 
     StructureError
     """
     args, named = arguments_of(example, model)
-    with _in_eval_mode(model), torch.inference_mode(False), torch.no_grad():
+    with in_eval_mode(model), torch.inference_mode(False), torch.no_grad():
         try:
             return torch.export.export(
                 model, args, named, dynamic_shapes=_free_sizes(named or args)
@@ -253,18 +252,6 @@ def _free_sizes(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, (tuple, list)):
         return type(value)(map(_free_sizes, value))
     return None
-
-
-@contextmanager
-def _in_eval_mode(model: nn.Module) -> Iterator[None]:
-    modes = {module: module.training for module in model.modules()}
-    try:
-        for module in modes:  # Not by `eval`, which some modules override to merge weights.
-            module.training = False
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def _check_onnx() -> None:

@@ -13,7 +13,7 @@ import torch
 from swiftforce import _core
 from swiftforce.errors import StructureError
 from swiftforce.native import native_call
-from swiftforce.torch.block_layers import array_of, without_gap
+from swiftforce.torch.block_layers import array_of, output_side, without_gap
 
 #: Inputs, outputs, and for rows and columns inputs, kernel, stride, padding.
 Sizes = Sequence[int]
@@ -93,11 +93,6 @@ def density_limit(sizes: Sizes) -> float:
     """The density up to which a layer is faster over its kept weights alone; 0: never."""
     with native_call():
         return _core.sparse_limit(_native(sizes)) / 1000
-
-
-def output_side(inputs: int, kernel: int, stride: int, padding: int) -> int:
-    """Positions of the output along one axis."""
-    return (inputs + 2 * padding - kernel) // stride + 1
 
 
 def _output_shape(source: torch.Tensor, sizes: Sizes) -> list[int]:

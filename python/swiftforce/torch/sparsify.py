@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 from swiftforce.errors import StructureError
 from swiftforce.nn import LayerPlan, NetworkPlan
 from swiftforce.torch.arguments import check_model
-from swiftforce.torch.example_inputs import arguments_of
+from swiftforce.torch.example_inputs import arguments_of, in_eval_mode
 from swiftforce.torch.mask_hooks import mask_hooks_of
 from swiftforce.torch.masked_parameter import MaskedParameter
 from swiftforce.torch.sample_blocks import conversions, to_torch_layout
@@ -249,14 +249,8 @@ def _why_dense(
 @contextmanager
 def _evaluated(model: nn.Module) -> Iterator[None]:
     """Put a model in evaluation mode, without gradients, and its modes back."""
-    modes = [(one, one.training) for one in model.modules()]
-    try:
-        model.eval()
-        with torch.no_grad(), torch.random.fork_rng(devices=()):
-            yield
-    finally:
-        for one, training in modes:
-            one.training = training
+    with in_eval_mode(model), torch.no_grad(), torch.random.fork_rng(devices=()):
+        yield
 
 
 def _observed(
