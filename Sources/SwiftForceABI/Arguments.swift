@@ -173,6 +173,9 @@ func named<Axis: Named>(_ number: Int32, _ axis: Axis.Type) throws(Fault) -> Axi
     unsafe arrays.reduce(0) { unsafe $0.addingReportingOverflow(Int($1.count)).partialValue }
   }
 
+  /// The elements of each array.
+  var sizes: [Int] { unsafe arrays.map { unsafe Int($0.count) } }
+
   /// The bytes of all arrays.
   var bytes: Int {
     unsafe arrays.reduce(0) { total, array in

@@ -62,6 +62,9 @@ struct Fault: Error {
     case .badCount(let number), .badKeep(let number, _), .badSteps(let number, _),
       .badTaken(let number, _), .badSchedule(_, let number, _), .masksChanged(let number, _):
       count = number
+    case .badBounds(let tensor, _):
+      operand = tensor == nil ? SF_OPERAND_NONE : SF_OPERAND_WEIGHTS
+      self.tensor = tensor ?? -1
     case .badType(let operand, let tensor, _, _):
       self.operand = Fault.operand(operand)
       self.tensor = tensor
@@ -73,7 +76,8 @@ struct Fault: Error {
       operand = SF_OPERAND_WEIGHTS
       self.tensor = tensor
       index = start
-    case .noObjective, .searchDone, .arraysChanged, .noMemory, .badEnvironment, .rankFailed,
+    case .noObjective, .scoresAreGiven, .searchDone, .arraysChanged, .noMemory, .badEnvironment,
+      .rankFailed,
       .ranksDiffer,
       .exchangeFailed:
       break
@@ -91,13 +95,14 @@ struct Fault: Error {
     case .sizeMismatch: SF_SIZE_MISMATCH
     case .nonFinite: SF_NON_FINITE
     case .missingGradients: SF_MISSING_GRADIENTS
+    case .badBounds: SF_BAD_BOUNDS
     case .searchDone: SF_SEARCH_DONE
     case .masksChanged: SF_MASKS_CHANGED
     case .arraysChanged: SF_ARRAYS_CHANGED
     case .badLabel: SF_BAD_LABEL
     case .badRow: SF_BAD_ROW
     case .badArchitecture: SF_BAD_ARCHITECTURE
-    case .badHyperparameter, .badSetting, .noObjective: SF_BAD_HYPERPARAMETER
+    case .badHyperparameter, .badSetting, .noObjective, .scoresAreGiven: SF_BAD_HYPERPARAMETER
     case .badType: SF_UNSUPPORTED_TYPE
     case .badThreads: SF_BAD_THREADS
     case .badEnvironment: SF_BAD_ENVIRONMENT

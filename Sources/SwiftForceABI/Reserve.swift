@@ -45,6 +45,15 @@ enum MemoryBound {
       readBytes: weights.bytes + (gradients?.bytes ?? 0), leastBytes: weights.bytes)
   }
 
+  /// What limits add to a selection, which were not checked yet: lists of tensors, and the keys and
+  /// states of some output units.
+  static func limits(_ limits: Limits, of weights: Arrays) -> Int {
+    guard let bounds = limits.bounds ?? limits.counts?.map({ _ in Bounds() }),
+      bounds.count == weights.count
+    else { return 0 }
+    return SelectionMemory.limits(bounds, sizes: weights.sizes)
+  }
+
   /// A count that was not checked yet: if it is out of range, nothing is allocated.
   private static func count(_ count: Int64) -> Int {
     (0...Int64(Arrays.maximumCount)).contains(count) ? Int(count) : 0

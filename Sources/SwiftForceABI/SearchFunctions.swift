@@ -13,7 +13,7 @@ public func searchCreate(
 ) -> Int32 {
   let steps = unsafe isAligned(options) ? options?.pointee.steps ?? 0 : 0
   let memory =
-    MemoryBound.numbers(tensors, lists: 2) + MemoryBound.numbers(steps, lists: 3)
+    MemoryBound.numbers(tensors, lists: 24) + MemoryBound.numbers(steps, lists: 5)
     + MemoryBound.reports(steps) + searches.growth
   return unsafe status(error, memory: memory) { () throws(Fault) in
     let options = unsafe try required(options, "options").pointee
@@ -40,20 +40,23 @@ private func make(
   let damping = unsafe Damping(
     momentum: options.momentum, removedFactor: options.removed_factor,
     nestedFrom: options.nested_from == 0 ? nil : Int(options.nested_from))
+  let saliency = unsafe options.saliency < 0 ? nil : try named(options.saliency, Saliency.self)
+  let rule = unsafe options.rule < 0 ? nil : try named(options.rule, Rule.self)
+  let limits = unsafe try limits(options.bounds, options.counts, sizes.count)
   if unsafe options.keeps != nil {
     let keeps = unsafe try required(options.keeps, "keeps")
     let list = (0..<steps).map { i in Int(unsafe keeps[i]) }
     return try mappingErrors { () throws(SFError) in
       try Search(
         method, sizes: sizes, keep: keep, keeps: list, damping: damping, seed: seed, total: total,
-        taken: taken)
+        taken: taken, saliency: saliency, rule: rule, limits: limits)
     }
   }
   let schedule = try unsafe named(options.schedule, Schedule.self)
   return try mappingErrors { () throws(SFError) in
     try Search(
       method, sizes: sizes, keep: keep, steps: steps, schedule: schedule, damping: damping,
-      seed: seed, total: total, taken: taken)
+      seed: seed, total: total, taken: taken, saliency: saliency, rule: rule, limits: limits)
   }
 }
 
@@ -65,7 +68,8 @@ public func searchStep(
 ) -> Int32 {
   unsafe status(error, memory: stepMemory(arrays)) { () throws(Fault) in
     let step = unsafe try StepArguments(arrays, report, layerKept, least: 1)
-    try holding(step.memory) { () throws(Fault) in try step.take(in: search, with: nil) }
+    let memory = try step.memory + limitMemory(of: search, step)
+    try holding(memory) { () throws(Fault) in try step.take(in: search, with: nil) }
   }
 }
 
@@ -96,6 +100,13 @@ public func searchStepShared(
       throw error
     }
   }
+}
+
+/// What the limits of a search add to a step.
+private func limitMemory(of search: Int64, _ step: StepArguments) throws(Fault) -> Int {
+  var memory = 0
+  try searches[search].use { (search) throws(Fault) in memory = step.memory(within: search.limits) }
+  return memory
 }
 
 /// What checking the arguments of a step allocates at most.
@@ -219,6 +230,9 @@ private let maximumDimensions = 64
 
   /// What the step allocates at most.
   var memory: Int { MemoryBound.selection(weights, gradients) }
+
+  /// What limits add to it.
+  func memory(within limits: Limits) -> Int { MemoryBound.limits(limits, of: weights) }
 }
 
 @_cdecl("sf_search_objective")

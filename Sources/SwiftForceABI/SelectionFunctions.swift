@@ -30,19 +30,22 @@ public func saliency(
 @_cdecl("sf_select")
 public func select(
   _ scores: UnsafePointer<sf_array>?, _ masks: UnsafePointer<sf_array>?, _ tensors: Int64,
-  _ keep: Int64, _ report: UnsafeMutablePointer<sf_report>?,
-  _ layerKept: UnsafeMutablePointer<Int64>?, _ error: UnsafeMutablePointer<sf_error>?
+  _ keep: Int64, _ bounds: UnsafePointer<sf_bounds>?, _ counts: UnsafePointer<Int64>?,
+  _ report: UnsafeMutablePointer<sf_report>?, _ layerKept: UnsafeMutablePointer<Int64>?,
+  _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
-  unsafe status(error, memory: MemoryBound.arguments(tensors, lists: 2)) { () throws(Fault) in
+  unsafe status(error, memory: MemoryBound.arguments(tensors, lists: 3)) { () throws(Fault) in
     let scores = unsafe try Arrays(scores, tensors, SF_OPERAND_SCORES)
     let masks = unsafe try Arrays(
       masks, tensors, SF_OPERAND_MASKS, types: [SF_TYPE_MASK], isWritten: true)
     let report = unsafe try required(report, "report")
     let layerKept = unsafe try optional(layerKept, "layer_kept")
     try Region.checkDisjoint([scores, masks])
-    try holding(MemoryBound.selection(scores)) { () throws(Fault) in
+    let limits = unsafe try limits(bounds, counts, scores.count)
+    let memory = MemoryBound.selection(scores) + MemoryBound.limits(limits, of: scores)
+    try holding(memory) { () throws(Fault) in
       let outcome = try mappingErrors { () throws(SFError) in
-        try Selection.select(scores.tensors, keep: Int(keep), into: masks.masks)
+        try Selection.select(scores.tensors, keep: Int(keep), into: masks.masks, limits: limits)
       }
       unsafe write(outcome, to: report, layerKept)
     }
@@ -59,7 +62,8 @@ func write(
     removed: Int64(report.removed), revived: Int64(report.revived),
     zero_scores: Int64(report.zeroScores), at_threshold: Int64(report.atThreshold),
     kept_at_threshold: Int64(report.keptAtThreshold), arbitrary: Int64(report.arbitrary),
-    passes: Int64(report.passes),
+    passes: Int64(report.passes), kept_by_floors: Int64(report.keptByFloors),
+    removed_by_caps: Int64(report.removedByCaps),
     threshold: report.threshold, saliency: report.saliency,
     total_saliency: report.totalSaliency, gradient_norm: report.gradientNorm,
     objective_before: report.objectiveBefore)

@@ -91,6 +91,7 @@ private func names(of axis: Int32) throws(Fault) -> [String] {
   case SF_AXIS_LAYER: LayerKind.names
   case SF_AXIS_ROLE: ParameterRole.names
   case SF_AXIS_LOSS: LossKind.names
+  case SF_AXIS_ALLOCATION: Allocation.names
   default: throw Fault(SF_UNKNOWN_NAME, "there is no axis number \(axis)")
   }
 }

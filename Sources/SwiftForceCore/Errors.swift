@@ -51,8 +51,12 @@ public enum SFError: Error, Sendable, Equatable {
   case nonFinite(NonFinite)
   /// The method scores weights by their gradients, and none were passed.
   case missingGradients
-  /// The method scores weights without gradients, so that it has no objective.
-  case noObjective(Method)
+  /// The search scores weights without gradients, so that it has no objective.
+  case noObjective(Saliency)
+  /// Scores that the caller has are to be computed.
+  case scoresAreGiven
+  /// Floors and caps that no mask respects, of one tensor or of all.
+  case badBounds(tensor: Int?, reason: String)
   /// The search has taken all of its steps.
   case searchDone(steps: Int)
   /// The masks passed to a step do not keep as many weights as the previous step kept.
@@ -107,6 +111,8 @@ public enum SFError: Error, Sendable, Equatable {
         + " and must end at it"
     case .badCount(let count):
       "there must be at least one weight and at most 2^62, not \(count)"
+    case .badBounds(let tensor, let reason):
+      tensor.map { "weights[\($0)]: \(reason)" } ?? reason
     case .sizeMismatch(let operand, let tensor, let got, let expected):
       if let tensor {
         "\(operand)[\(tensor)] has \(got) elements, but \(expected) are expected"
@@ -118,8 +124,10 @@ public enum SFError: Error, Sendable, Equatable {
         + " the first, \(found.value), is at element \(found.firstIndex)"
     case .missingGradients:
       "the method scores weights by their gradients: pass gradients"
-    case .noObjective(let method):
-      "the objective is for methods that score by gradients, which \(method.name) does not"
+    case .noObjective(let saliency):
+      "the objective is for scores by gradients, which \(saliency.name) does not read"
+    case .scoresAreGiven:
+      "there is no formula of given scores: pass them to a search or to a selection"
     case .searchDone(let steps):
       "the search has taken all of its \(steps) steps: start a new search"
     case .masksChanged(let kept, let expected):

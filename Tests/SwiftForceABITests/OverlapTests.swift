@@ -82,7 +82,8 @@ import Testing
     for (i, size) in [20, 1, 1].enumerated() { scoreList.setCount(i, Int64(size)) }
     func result() -> Outcome {
       outcome {
-        unsafe sf_select(scoreList.pointer, maskList.pointer, 3, 1, report.pointer, nil, $0.pointer)
+        unsafe sf_select(
+          scoreList.pointer, maskList.pointer, 3, 1, nil, nil, report.pointer, nil, $0.pointer)
       }
     }
     for offset in [79, 20] as [UInt] {

@@ -37,7 +37,18 @@ private let refusals: [(function: String, status: sf_status, call: @Sendable (Sl
   ("sf_schedule", SF_NULL_POINTER, { unsafe sf_schedule(0, 10, 1, 1, nil, $0.pointer) }),
   ("sf_permutation", SF_NULL_POINTER, { unsafe sf_permutation(1, 0, 0, nil, $0.pointer) }),
   ("sf_saliency", SF_UNKNOWN_NAME, { unsafe sf_saliency(-1, nil, nil, nil, 1, 0, $0.pointer) }),
-  ("sf_select", SF_NULL_POINTER, { unsafe sf_select(nil, nil, 1, 1, nil, nil, $0.pointer) }),
+  (
+    "sf_select", SF_NULL_POINTER,
+    { unsafe sf_select(nil, nil, 1, 1, nil, nil, nil, nil, $0.pointer) }
+  ),
+  (
+    "sf_allocate", SF_NULL_POINTER,
+    { unsafe sf_allocate(1, nil, nil, nil, 1, 1, nil, $0.pointer) }
+  ),
+  (
+    "sf_bounds_range", SF_NULL_POINTER,
+    { unsafe sf_bounds_range(nil, nil, 1, nil, nil, $0.pointer) }
+  ),
   ("sf_scan", SF_NULL_POINTER, { unsafe sf_scan(nil, 1, nil, $0.pointer) }),
   ("sf_set_threads", SF_BAD_THREADS, { unsafe sf_set_threads(0, $0.pointer) }),
   ("sf_threads", SF_NULL_POINTER, { unsafe sf_threads(nil, $0.pointer) }),

@@ -32,6 +32,34 @@ int64_t *integers_from(PyObject *sequence, Py_ssize_t *count) {
   return numbers;
 }
 
+int limits_from(PyObject *bound_list, PyObject *count_list, Py_ssize_t tensors,
+                tensor_limits *limits) {
+  Py_ssize_t numbers;
+  const Py_ssize_t fields = sizeof(sf_bounds) / sizeof(int64_t);
+  if (bound_list != Py_None) {
+    limits->bounds = integers_from(bound_list, &numbers);
+    if (!limits->bounds) return 0;
+    if (numbers != tensors * fields) {
+      PyErr_Format(PyExc_ValueError, "bounds must be %zd numbers for each tensor", fields);
+      return 0;
+    }
+  }
+  if (count_list != Py_None) {
+    limits->counts = integers_from(count_list, &numbers);
+    if (!limits->counts) return 0;
+    if (numbers != tensors) {
+      PyErr_SetString(PyExc_ValueError, "counts must be one number for each tensor");
+      return 0;
+    }
+  }
+  return 1;
+}
+
+void release_limits(tensor_limits *limits) {
+  PyMem_Free(limits->bounds);
+  PyMem_Free(limits->counts);
+}
+
 PyObject *integer_tuple(const int64_t *numbers, Py_ssize_t count) {
   PyObject *tuple = PyTuple_New(count);
   for (Py_ssize_t i = 0; tuple && i < count; i++) {
@@ -56,6 +84,7 @@ PyObject *tuple_from_lines(const char *text) {
 const char *const report_names[] = {
     "step",        "keep",         "candidates",        "removed",       "revived",
     "zero_scores", "at_threshold", "kept_at_threshold", "arbitrary",     "passes",
+    "kept_by_floors", "removed_by_caps",
     "threshold",   "saliency",     "total_saliency",    "gradient_norm", "objective_before",
     "layer_kept"};
 _Static_assert(COUNT(report_names) == REPORT_NAMES, "as many names as REPORT_NAMES says");
@@ -72,6 +101,8 @@ PyObject *report_dict(PyObject *module, const sf_report *r, const int64_t *layer
                         PyLong_FromLongLong(r->kept_at_threshold),
                         PyLong_FromLongLong(r->arbitrary),
                         PyLong_FromLongLong(r->passes),
+                        PyLong_FromLongLong(r->kept_by_floors),
+                        PyLong_FromLongLong(r->removed_by_caps),
                         PyFloat_FromDouble(r->threshold),
                         PyFloat_FromDouble(r->saliency),
                         PyFloat_FromDouble(r->total_saliency),

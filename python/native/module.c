@@ -21,12 +21,19 @@ static PyMethodDef methods[] = {
      "permutation(order, seed, stream): fills order."},
     {"saliency", core_saliency, METH_VARARGS,
      "saliency(kind, weights, gradients, scores, seed): fills scores."},
-    {"select", core_select, METH_VARARGS, "select(scores, masks, keep) -> report; fills masks."},
+    {"allocate", core_allocate, METH_VARARGS,
+     "allocate(allocation, sizes, ends, bounds, keep) -> how many weights each tensor keeps."},
+    {"bounds_range", core_bounds_range, METH_VARARGS,
+     "bounds_range(sizes, bounds) -> how many weights each tensor must keep, and may keep."},
+    {"select", core_select, METH_VARARGS,
+     "select(scores, masks, keep, bounds=None, counts=None) -> report; fills masks. bounds: eight"
+     " numbers for each tensor, see sf_bounds; counts: how many weights each tensor keeps."},
     {"scan", core_scan, METH_VARARGS,
      "scan(arrays) -> exclusive or of their 64-bit words; for benchmarks."},
     {"search_create", core_search_create, METH_VARARGS,
      "search_create(method, schedule, keep, steps, keeps, sizes, seed, total, taken, momentum,"
-     " removed_factor, nested_from) -> search."},
+     " removed_factor, nested_from, saliency=-1, rule=-1, bounds=None, counts=None) -> search; see"
+     " select for the last two."},
     {"search_step", core_search_step, METH_VARARGS,
      "search_step(search, weights, gradients, previous, masks, masked, accumulated, sum, starts,"
      " pieces)"

@@ -9,17 +9,19 @@ static void free_search(PyObject *capsule) {
 }
 
 PyObject *core_search_create(PyObject *module, PyObject *args) {
-  PyObject *keep_list, *size_list;
-  sf_search_options options = {0};
+  PyObject *keep_list, *size_list, *bound_list = Py_None, *count_list = Py_None;
+  sf_search_options options = {.saliency = -1, .rule = -1};
+  tensor_limits limits = {0};
   long long keep, steps, total, taken, nested_from;
   unsigned long long seed;
   int64_t handle, *sizes = NULL, *keeps = NULL;
   Py_ssize_t tensors = 0, keep_count = 0;
   sf_error error;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "iiLLOOKLLddL:search_create", &options.method, &options.schedule,
-                        &keep, &steps, &keep_list, &size_list, &seed, &total, &taken,
-                        &options.momentum, &options.removed_factor, &nested_from))
+  if (!PyArg_ParseTuple(args, "iiLLOOKLLddL|iiOO:search_create", &options.method,
+                        &options.schedule, &keep, &steps, &keep_list, &size_list, &seed, &total,
+                        &taken, &options.momentum, &options.removed_factor, &nested_from,
+                        &options.saliency, &options.rule, &bound_list, &count_list))
     return NULL;
   sizes = integers_from(size_list, &tensors);
   if (!sizes) goto done;
@@ -28,6 +30,9 @@ PyObject *core_search_create(PyObject *module, PyObject *args) {
     if (!keeps) goto done;
     steps = keep_count;
   }
+  if (!limits_from(bound_list, count_list, tensors, &limits)) goto done;
+  options.bounds = (const sf_bounds *)limits.bounds;
+  options.counts = limits.counts;
   options.keep = keep;
   options.steps = steps;
   options.keeps = keeps;
@@ -42,6 +47,7 @@ PyObject *core_search_create(PyObject *module, PyObject *args) {
 done:
   PyMem_Free(sizes);
   PyMem_Free(keeps);
+  release_limits(&limits);
   return result;
 }
 

@@ -65,11 +65,23 @@ int check_status(PyObject *module, int32_t status, const sf_error *error);
 int64_t *integers_from(PyObject *sequence, Py_ssize_t *count);
 PyObject *integer_tuple(const int64_t *numbers, Py_ssize_t count);
 
+/* Floors and caps, the fields of an sf_bounds for each tensor, and how many weights each tensor
+ * keeps; NULL: there are none. */
+typedef struct {
+  int64_t *bounds, *counts;
+} tensor_limits;
+
+/* The limits of lists that may be None. Returns 1, or 0 with an exception set; either way
+ * release_limits is needed. */
+int limits_from(PyObject *bound_list, PyObject *count_list, Py_ssize_t tensors,
+                tensor_limits *limits);
+void release_limits(tensor_limits *limits);
+
 /* The lines of a text as a tuple of strings. */
 PyObject *tuple_from_lines(const char *text);
 
 /* A report as a dictionary with the names of `report_names`, in that order. */
-#define REPORT_NAMES 16
+#define REPORT_NAMES 18
 extern const char *const report_names[];
 PyObject *report_dict(PyObject *module, const sf_report *r, const int64_t *layer_kept,
                       Py_ssize_t tensors);
@@ -105,6 +117,8 @@ PyObject *core_schedule(PyObject *module, PyObject *args);
 PyObject *core_permutation(PyObject *module, PyObject *args);
 
 PyObject *core_saliency(PyObject *module, PyObject *args);
+PyObject *core_allocate(PyObject *module, PyObject *args);
+PyObject *core_bounds_range(PyObject *module, PyObject *args);
 PyObject *core_select(PyObject *module, PyObject *args);
 PyObject *core_scan(PyObject *module, PyObject *args);
 

@@ -35,7 +35,25 @@ def permutation(order: _Array, seed: int, stream: int, /) -> None: ...
 def saliency(
     kind: int, weights: _Arrays, gradients: _Arrays | None, scores: _Arrays, seed: int, /
 ) -> None: ...
-def select(scores: _Arrays, masks: _Arrays, keep: int, /) -> dict[str, Any]: ...
+def allocate(
+    allocation: int,
+    sizes: Sequence[int],
+    ends: Sequence[int],
+    bounds: Sequence[int] | None,
+    keep: int,
+    /,
+) -> tuple[int, ...]: ...
+def bounds_range(
+    sizes: Sequence[int], bounds: Sequence[int], /
+) -> tuple[tuple[int, ...], tuple[int, ...]]: ...
+def select(
+    scores: _Arrays,
+    masks: _Arrays,
+    keep: int,
+    bounds: Sequence[int] | None = None,
+    counts: Sequence[int] | None = None,
+    /,
+) -> dict[str, Any]: ...
 def scan(arrays: _Arrays, /) -> int: ...  # for benchmarks: the time no selection can go below
 def search_create(
     method: int,
@@ -50,6 +68,10 @@ def search_create(
     momentum: float,
     removed_factor: float,
     nested_from: int,
+    saliency: int = -1,
+    rule: int = -1,
+    bounds: Sequence[int] | None = None,
+    counts: Sequence[int] | None = None,
     /,
 ) -> object: ...
 def search_step(

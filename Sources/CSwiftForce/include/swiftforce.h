@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 /* Increased whenever a struct or a prototype below changes. */
-#define SF_ABI_VERSION 10
+#define SF_ABI_VERSION 11
 
 /* ------------------------------------------------------------------------------ vocabulary */
 
@@ -66,7 +66,8 @@ extern "C" {
   X(26, BAD_START, "a tensor overlaps the previous one, or ends after the last weight")    \
   X(27, RANK_FAILED, "another rank failed, or is not at the same step of the same search") \
   X(28, EXCHANGE_FAILED, "a sum over all ranks failed, or its result is impossible")       \
-  X(29, IN_USE, "a call on the same handle is still running in this thread")
+  X(29, IN_USE, "a call on the same handle is still running in this thread")              \
+  X(30, BAD_BOUNDS, "no masks respect the floors and caps on kept weights")
 
 /* Element types of an array. Weights, gradients and scores have one of the first four, and one call
    may mix them. MASK is one byte per element, 0 or 1, like numpy's bool. */
@@ -100,7 +101,8 @@ extern "C" {
   X(3, METHOD, "a row that combines the axes")             \
   X(4, LAYER, "kinds of network layer")                    \
   X(5, ROLE, "what a parameter of a network is for")       \
-  X(6, LOSS, "what gradients for a search are taken of")
+  X(6, LOSS, "what gradients for a search are taken of")  \
+  X(7, ALLOCATION, "how the kept weights are shared out among the tensors")
 
 #define SF_STATUS_CASE(value, name, text) SF_##name = value,
 enum sf_status { SF_STATUSES(SF_STATUS_CASE) };
@@ -145,6 +147,19 @@ typedef struct sf_saliency_info {
   int32_t reads_gradients;
 } sf_saliency_info;
 
+/* Floors and caps on how many weights of a tensor are kept. An output unit is a row of the tensor as
+   a matrix; its weights are ordered as in memory. */
+typedef struct sf_bounds {
+  int64_t least;            /* of the tensor */
+  int64_t most;
+  int64_t outputs;          /* output units; 0 or 1: the tensor is one */
+  int64_t inner;            /* successive weights in memory that belong to one output unit */
+  int64_t least_per_output; /* of each output unit */
+  int64_t most_per_output;
+  int64_t group;            /* weights of a group of neighbours in an output unit; 0: no groups */
+  int64_t most_per_group;   /* of each group */
+} sf_bounds;
+
 /* A row of the table of methods. */
 typedef struct sf_method_info {
   int32_t saliency;        /* position in sf_names(SF_AXIS_SALIENCY) */
@@ -156,6 +171,8 @@ typedef struct sf_method_info {
 typedef struct sf_search_options {
   int32_t method;       /* position in sf_names(SF_AXIS_METHOD) */
   int32_t schedule;     /* position in sf_names(SF_AXIS_SCHEDULE); ignored if keeps is set */
+  int32_t saliency;     /* position in sf_names(SF_AXIS_SALIENCY); -1: that of the method */
+  int32_t rule;         /* position in sf_names(SF_AXIS_RULE); -1: that of the method */
   int64_t keep;         /* weights kept after the last step */
   int64_t steps;        /* number of steps */
   const int64_t *keeps; /* weights kept after each of the steps; NULL: follow the schedule */
@@ -169,12 +186,18 @@ typedef struct sf_search_options {
                             and those whose rule is `nested` */
   int64_t nested_from;   /* first step in which removed weights do not compete; 0: what the rule of
                             the method says, or the factor. 0 for the methods above */
+  const sf_bounds *bounds; /* floors and caps of each tensor; NULL: there are none. Steps that would
+                              keep more than the caps allow keep as many as those allow, unless
+                              keeps is set. NULL with other ranks */
+  const int64_t *counts;   /* weights that each tensor keeps after the last step, `keep` in all;
+                              NULL: scores decide. NULL with other ranks */
 } sf_search_options;
 
 /* The arrays of one step: `tensors` entries in each list that is not NULL. */
 typedef struct sf_step_arrays {
   const sf_array *weights;   /* the dense weights */
-  const sf_array *gradients; /* the dense gradients at the masked weights; NULL if not needed */
+  const sf_array *gradients; /* the dense gradients at the masked weights; the scores, if those are
+                                given; NULL if not needed */
   const sf_array *previous;  /* the masks of the previous step; NULL at the first */
   const sf_array *masks;     /* out: the new masks */
   const sf_array *masked;    /* out: the weight if kept, else 0, of the weights' types. A later step
@@ -216,6 +239,8 @@ typedef struct sf_report {
   int64_t kept_at_threshold; /* how many of these are kept: those at the lowest positions */
   int64_t arbitrary;         /* kept with a zero score while others with a zero score are not */
   int64_t passes;            /* passes over the arrays to find the mask */
+  int64_t kept_by_floors;    /* weights that floors keep below the score that decides among all */
+  int64_t removed_by_caps;   /* weights that caps remove above it */
   double threshold;          /* the smallest kept score */
   double saliency;           /* sum of the kept scores */
   double total_saliency;     /* sum of the candidates' scores */
@@ -334,11 +359,12 @@ SF_STATIC_ASSERT(sizeof(void *) == 8, "swiftforce is built for 64-bit machines")
 SF_STATIC_ASSERT(sizeof(sf_array) == 24, "layout of sf_array");
 SF_STATIC_ASSERT(sizeof(sf_error) == 256, "layout of sf_error");
 SF_STATIC_ASSERT(sizeof(sf_saliency_info) == 8, "layout of sf_saliency_info");
+SF_STATIC_ASSERT(sizeof(sf_bounds) == 64, "layout of sf_bounds");
 SF_STATIC_ASSERT(sizeof(sf_method_info) == 16, "layout of sf_method_info");
-SF_STATIC_ASSERT(sizeof(sf_search_options) == 80, "layout of sf_search_options");
+SF_STATIC_ASSERT(sizeof(sf_search_options) == 104, "layout of sf_search_options");
 SF_STATIC_ASSERT(sizeof(sf_step_arrays) == 56, "layout of sf_step_arrays");
 SF_STATIC_ASSERT(sizeof(sf_ranks) == 48, "layout of sf_ranks");
-SF_STATIC_ASSERT(sizeof(sf_report) == 120, "layout of sf_report");
+SF_STATIC_ASSERT(sizeof(sf_report) == 136, "layout of sf_report");
 SF_STATIC_ASSERT(sizeof(sf_layer) == 80, "layout of sf_layer");
 SF_STATIC_ASSERT(sizeof(sf_parameter) == 56, "layout of sf_parameter");
 SF_STATIC_ASSERT(sizeof(sf_weight_plan) == 16, "layout of sf_weight_plan");
@@ -384,6 +410,17 @@ int32_t sf_keep_count(int64_t n, double sparsity, int64_t *keep, sf_error *error
 int32_t sf_schedule(int32_t schedule, int64_t n, int64_t keep, int64_t steps, int64_t *keeps,
                     sf_error *error);
 
+/* counts[i] = how many weights each tensor keeps, `keep` in all, by an allocation other than `global`
+   and within bounds (NULL: there are none). ends: the sum of the lengths of the axes of each
+   tensor. */
+int32_t sf_allocate(int32_t allocation, const int64_t *sizes, const int64_t *ends,
+                    const sf_bounds *bounds, int64_t tensors, int64_t keep, int64_t *counts,
+                    sf_error *error);
+
+/* least[i], most[i] = how many weights of each tensor must and may be kept. */
+int32_t sf_bounds_range(const int64_t *sizes, const sf_bounds *bounds, int64_t tensors,
+                        int64_t *least, int64_t *most, sf_error *error);
+
 /* Sets order to a random permutation of 0 ... n - 1 from one of the seed's independent streams. */
 int32_t sf_permutation(int64_t n, uint64_t seed, uint64_t stream, int64_t *order, sf_error *error);
 
@@ -394,9 +431,11 @@ int32_t sf_saliency(int32_t saliency, const sf_array *weights, const sf_array *g
                     const sf_array *scores, int64_t tensors, uint64_t seed, sf_error *error);
 
 /* masks = 1 at the `keep` largest scores; equal scores are kept in the order of their positions.
-   Scores may be negative. layer_kept: NULL, or `tensors` counts. */
+   Scores may be negative. bounds, counts: as in sf_search_options; `keep` is their sum if there are
+   counts. layer_kept: NULL, or `tensors` counts. */
 int32_t sf_select(const sf_array *scores, const sf_array *masks, int64_t tensors, int64_t keep,
-                  sf_report *report, int64_t *layer_kept, sf_error *error);
+                  const sf_bounds *bounds, const int64_t *counts, sf_report *report,
+                  int64_t *layer_kept, sf_error *error);
 
 /* Scans all bytes of the arrays once: *parity = the exclusive or of their 64-bit words. Words of an
    array are counted from its start, and its last word is filled up with zeros. The arrays hold

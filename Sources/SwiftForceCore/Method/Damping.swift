@@ -34,20 +34,24 @@ public struct Damping: Sendable, Equatable {
   /// These settings for a search, with the step of the method's rule where none is given.
   ///
   /// - Throws: `badSetting`.
-  func checked(_ method: Method, steps: Int) throws(SFError) -> Damping {
-    try check(method, steps: steps)
+  func checked(
+    _ saliency: Saliency, _ rule: Rule, isOneShot: Bool, steps: Int
+  ) throws(SFError) -> Damping {
+    try check(saliency, rule, isOneShot, steps)
     var damping = self
-    damping.nestedFrom = nestedFrom ?? method.rule.nestedFrom(steps: steps)
+    damping.nestedFrom = nestedFrom ?? rule.nestedFrom(steps: steps)
     return damping
   }
 
-  private func check(_ method: Method, steps: Int) throws(SFError) {
+  private func check(
+    _ saliency: Saliency, _ rule: Rule, _ isOneShot: Bool, _ steps: Int
+  ) throws(SFError) {
     func refuse(_ name: String, _ value: Double, _ expected: String) -> SFError {
       .badSetting(name: name, value: value, expected: expected)
     }
     guard momentum >= 0, momentum < 1 else { throw refuse("momentum", momentum, "in [0, 1)") }
     guard Damping.isKept(momentum) else { throw refuse("momentum", momentum, Damping.kept) }
-    guard momentum == 0 || !method.isOneShot else {
+    guard momentum == 0 || !isOneShot else {
       throw refuse("momentum", momentum, "0 for a method of one step")
     }
     guard removedFactor >= 0, removedFactor <= 1 else {
@@ -56,7 +60,14 @@ public struct Damping: Sendable, Equatable {
     guard Damping.isKept(removedFactor) else {
       throw refuse("removed_factor", removedFactor, Damping.kept)
     }
-    let isFree = method.rule != .nested && !method.isOneShot
+    // Sums and products of negative numbers would not rank weights as these do.
+    guard saliency != .given || momentum == 0 else {
+      throw refuse("momentum", momentum, "0 for given scores")
+    }
+    guard saliency != .given || removedFactor == 0 || removedFactor == 1 else {
+      throw refuse("removed_factor", removedFactor, "0 or 1 for given scores")
+    }
+    let isFree = rule != .nested && !isOneShot
     guard removedFactor == 1 || isFree else {
       throw refuse("removed_factor", removedFactor, "1 for a method whose removed weights stay so")
     }
@@ -80,8 +91,8 @@ public struct Damping: Sendable, Equatable {
     "a number that does not become 0 or 1 in float32 (round it to 7 decimals)"
 
   /// Which weights compete in a step, by settings that were `checked`.
-  func competition(_ method: Method, step: Int) -> Competition {
-    if method.rule == .nested || removedFactor == 0 { return .survivors }
+  func competition(_ rule: Rule, step: Int) -> Competition {
+    if rule == .nested || removedFactor == 0 { return .survivors }
     if let nestedFrom, step >= nestedFrom { return .survivors }
     return removedFactor < 1 ? .discounted(removedFactor) : .all
   }

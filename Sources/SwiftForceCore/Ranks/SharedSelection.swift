@@ -122,7 +122,7 @@ private struct KeptCount: KernelJob {
     let sizes = masks.map(\.count)
     let chunks = Chunk.all(of: sizes)
     let output = MaskOutput<K>(masks: [], previous: masks, applying: nil)
-    return output.previouslyKept(chunks, workers(threads, chunks, sizes.reduce(0, +)))
+    return output.previouslyKept(chunks, workers(threads, chunks, sizes.reduce(0, +))).reduce(0, +)
   }
 }
 

@@ -47,12 +47,12 @@ extension Search {
   private func objectiveScores(
     _ weights: [Tensor], _ gradients: [Tensor]?, _ masks: [Mask]
   ) throws(SFError) -> Scores {
-    guard method.saliency.readsGradients else { throw .noObjective(method) }
+    guard saliency.readsGradients else { throw .noObjective(saliency) }
     try Selection.checkSizes(weights.map(\.count), sizes, .weights)
     if let gradients { try Selection.checkSizes(gradients.map(\.count), sizes, .gradients) }
     try Selection.checkSizes(masks.map(\.count), sizes, .masks)
     return try Scores(
-      method.saliency, weights: weights, gradients: gradients, previous: masks,
+      saliency, weights: weights, gradients: gradients, previous: masks,
       competition: .survivors)
   }
 }

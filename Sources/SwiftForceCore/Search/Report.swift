@@ -23,6 +23,10 @@ public struct Report: Sendable, Equatable {
   public var atThreshold = 0
   /// How many of the candidates at the threshold are kept: those at the lowest positions.
   public var keptAtThreshold = 0
+  /// Weights that floors keep although the scores of others would have kept those, and weights that
+  /// caps remove although they have such a score; 0 if no score of all tensors was decisive.
+  public var keptByFloors = 0
+  public var removedByCaps = 0
   /// The smallest kept score.
   public var threshold = 0.0
   /// The sum of the kept scores, by which the weights competed: accumulated and multiplied by a

@@ -18,6 +18,10 @@
 /// last bits.
 public struct Search: Sendable {
   public let method: Method
+  /// How important one weight is, and which weights compete in the next step: those of the method,
+  /// unless the caller names others.
+  public let saliency: Saliency
+  public let rule: Rule
   public let damping: Damping
   /// Weights kept after each step.
   public let keeps: [Int]
@@ -25,6 +29,7 @@ public struct Search: Sendable {
   public let sizes: [Int]
   /// Weights of all ranks.
   public let total: Int
+  public let limits: Limits
 
   /// The reports of the steps that this search took itself, in order.
   public private(set) var reports: [Report] = []
@@ -44,33 +49,54 @@ public struct Search: Sendable {
   ///   - seed: for the random saliency.
   ///   - total: weights of all ranks; nil: there is one rank.
   ///   - taken: steps that an earlier search took, which this one continues.
-  /// - Throws: `badCount`, `badKeep`, `badSteps`, `badTaken`, `badSetting`, `sizeMismatch`.
+  ///   - saliency, rule: in place of those of the method; nil: those.
+  ///   - limits: floors and caps in every step, and how many weights each tensor keeps after the
+  ///     last one. Steps that would keep more than caps allow keep as many as those allow. With other
+  ///     ranks there must be none.
+  /// - Throws: `badCount`, `badKeep`, `badSteps`, `badTaken`, `badSetting`, `badBounds`,
+  ///   `sizeMismatch`.
   public init(
     _ method: Method, sizes: [Int], keep: Int, steps: Int, schedule: Schedule = .exponential,
-    damping: Damping = Damping(), seed: UInt64 = 0, total: Int? = nil, taken: Int = 0
+    damping: Damping = Damping(), seed: UInt64 = 0, total: Int? = nil, taken: Int = 0,
+    saliency: Saliency? = nil, rule: Rule? = nil, limits: Limits = Limits()
   ) throws(SFError) {
     try Search.checkSteps(steps, method)
     let count = try Search.count(sizes, of: total)
-    let keeps = try schedule.keeps(of: count, keep: keep, steps: steps)
+    var keeps = try schedule.keeps(of: count, keep: keep, steps: steps)
+    if limits.bounds != nil {
+      let most = try limits.ranges(of: sizes).reduce(0) { $0 + $1.upperBound }
+      keeps = keeps.map { max(keep, min($0, most)) }
+    }
     try self.init(
       method, sizes: sizes, keep: keep, keeps: keeps, damping: damping, seed: seed, total: total,
-      taken: taken)
+      taken: taken, saliency: saliency, rule: rule, limits: limits)
   }
 
   /// A search that follows the caller's list of the weights to keep after each step.
   ///
   /// - Throws: `badCount`, `badKeep`, `badSteps`, `badSchedule`, `badTaken`, `badSetting`,
-  ///   `sizeMismatch`.
+  ///   `badBounds`, `sizeMismatch`.
   public init(
     _ method: Method, sizes: [Int], keep: Int, keeps: [Int], damping: Damping = Damping(),
-    seed: UInt64 = 0, total: Int? = nil, taken: Int = 0
+    seed: UInt64 = 0, total: Int? = nil, taken: Int = 0, saliency: Saliency? = nil,
+    rule: Rule? = nil, limits: Limits = Limits()
   ) throws(SFError) {
     try Search.checkSteps(keeps.count, method)
     let count = try Search.count(sizes, of: total)
     try Schedule.check(keeps, of: count, keep: keep)
     guard taken >= 0, taken <= keeps.count else { throw .badTaken(taken, steps: keeps.count) }
+    if limits.areSet {
+      guard total == nil else {
+        throw .badBounds(tensor: nil, reason: "floors, caps and allocations are for one process")
+      }
+      try limits.check(keeps, of: sizes)
+    }
+    self.limits = limits
     self.method = method
-    self.damping = try damping.checked(method, steps: keeps.count)
+    self.saliency = saliency ?? method.saliency
+    self.rule = rule ?? method.rule
+    self.damping = try damping.checked(
+      self.saliency, self.rule, isOneShot: method.isOneShot, steps: keeps.count)
     self.sizes = sizes
     self.total = count
     self.seed = seed
@@ -97,8 +123,8 @@ public struct Search: Sendable {
   ///
   /// - Parameters:
   ///   - weights: the dense weights, the same in every step.
-  ///   - gradients: gradients of the loss at the masked weights, also for the removed weights; nil
-  ///     if the method reads none.
+  ///   - gradients: gradients of the loss at the masked weights, also for the removed weights; the
+  ///     scores if those are given; nil if the saliency reads none.
   ///   - previous: the masks that the previous step wrote; only read; nil in the first step.
   ///   - masks: receive the new masks; not the memory of `previous`. Unspecified after an error.
   ///   - masked: nil, or arrays of the types of the weights that receive them with removed weights
@@ -132,7 +158,7 @@ public struct Search: Sendable {
         throw .sizeMismatch(.weights, tensor: nil, got: own, expected: total)
       }
       let selection = try nextSelection(weights, gradients, previous, masks, masked, accumulated)
-      report = try selection.dispatch(wide: selection.scores.areWide)
+      report = try limits.select(selection)
     }
     report.step = taken + 1
     reports.append(report)
@@ -158,11 +184,11 @@ public struct Search: Sendable {
     }
     if let previous { try Selection.checkSizes(previous.map(\.count), sizes, .masks) }
     // If scores are computed from the weights, a weight that is not finite shows in its score.
-    if reports.isEmpty && !method.saliency.readsWeights { try Selection.checkFinite(weights) }
+    if reports.isEmpty && !saliency.readsWeights { try Selection.checkFinite(weights) }
 
     let scores = try Scores(
-      method.saliency, weights: weights, gradients: gradients, previous: previous,
-      competition: damping.competition(method, step: taken + 1),
+      saliency, weights: weights, gradients: gradients, previous: previous,
+      competition: damping.competition(rule, step: taken + 1),
       accumulated: try checkedAccumulated(accumulated, weights), seed: seed)
     return MaskSelection(
       scores: scores, keep: keeps[taken], masks: masks,
@@ -190,7 +216,11 @@ public struct Search: Sendable {
       Int(Int64(bitPattern: $0.bitPattern))
     }
     let method = Method.allCases.firstIndex(of: method) ?? 0
-    let numbers = [method, total, taken, tensors, damping.nestedFrom ?? 0] + factors + keeps
+    let axes = [
+      Saliency.allCases.firstIndex(of: saliency) ?? 0, Rule.allCases.firstIndex(of: rule) ?? 0,
+    ]
+    let numbers =
+      [method, total, taken, tensors, damping.nestedFrom ?? 0] + axes + factors + keeps
     for number in numbers {
       hash = Generator.mix(hash ^ Generator.mix(UInt64(bitPattern: Int64(number))))
     }

@@ -77,6 +77,29 @@ protocol BlockKernels {
     _ keys: UnsafePointer<Key>, count: Int, of key: Key, offset: Int, shift: Int,
     to bins: UnsafeMutablePointer<Int>)
 
+  static func excludeDecided(
+    _ states: UnsafePointer<UInt8>, count: Int, from keys: UnsafeMutablePointer<Key>)
+  static func decide(
+    _ best: UnsafePointer<UInt8>, count: Int, top: UInt8, rest: UInt8,
+    in states: UnsafeMutablePointer<UInt8>)
+  static func decide(
+    _ keys: UnsafePointer<Key>, count: Int, threshold: Key, ties: Int, top: UInt8, rest: UInt8,
+    in states: UnsafeMutablePointer<UInt8>)
+  static func open(
+    _ keys: UnsafePointer<Key>, count: Int, into states: UnsafeMutablePointer<UInt8>
+  ) -> Int
+  static func capGroups(
+    _ keys: UnsafeMutablePointer<Key>, count: Int, group: Int, most: Int,
+    in states: UnsafeMutablePointer<UInt8>
+  ) -> Int
+  static func largest(_ keys: UnsafePointer<Key>, count: Int) -> Int
+  static func ties(
+    _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, count: Int, of key: Key
+  ) -> (all: Int, kept: Int)
+  static func overruled(
+    _ best: UnsafePointer<UInt8>, _ states: UnsafePointer<UInt8>, count: Int
+  ) -> (kept: Int, removed: Int)
+
   static func collect(
     _ keys: UnsafePointer<Key>, _ mask: UnsafeMutablePointer<UInt8>, count: Int, inside: Int,
     offset: UInt32, found: UnsafeMutablePointer<Key>, positions: UnsafeMutablePointer<UInt32>)

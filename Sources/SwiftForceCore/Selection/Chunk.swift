@@ -38,13 +38,24 @@ struct Chunk {
     var chunks: [Chunk] = []
     var offset = 0
     for (tensor, size) in sizes.enumerated() {
-      for start in stride(from: 0, to: size, by: largestCount) {
-        let count = min(largestCount, size - start)
-        chunks.append(Chunk(tensor: tensor, start: start, count: count, offset: offset + start))
-      }
+      append(tensor, size, offset, to: &chunks)
       offset += size
     }
     return chunks
+  }
+
+  /// The chunks of one tensor, as if there were no other.
+  static func all(of size: Int, tensor: Int) -> [Chunk] {
+    var chunks: [Chunk] = []
+    append(tensor, size, 0, to: &chunks)
+    return chunks
+  }
+
+  private static func append(_ tensor: Int, _ size: Int, _ offset: Int, to chunks: inout [Chunk]) {
+    for start in stride(from: 0, to: size, by: largestCount) {
+      let count = min(largestCount, size - start)
+      chunks.append(Chunk(tensor: tensor, start: start, count: count, offset: offset + start))
+    }
   }
 
   /// Calls `body` for each block, in order.

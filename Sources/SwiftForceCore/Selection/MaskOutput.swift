@@ -17,13 +17,16 @@ struct MaskOutput<K: BlockKernels> {
     unsafe masks[block.tensor].base + block.start
   }
 
-  /// How many weights the previous masks keep; 0 in the first step.
-  func previouslyKept(_ chunks: [Chunk], _ workers: Int) -> Int {
-    guard let previous else { return 0 }
-    return Parallel.map(chunks.count, workers: workers) { _, round in
+  /// How many weights of each tensor the previous masks keep; 0 in the first step.
+  func previouslyKept(_ chunks: [Chunk], _ workers: Int) -> [Int] {
+    guard let previous else { return [Int](repeating: 0, count: masks.count) }
+    let kept = Parallel.map(chunks.count, workers: workers) { _, round in
       let chunk = chunks[round]
       return unsafe K.kept(previous[chunk.tensor].base + chunk.start, count: chunk.count)
-    }.reduce(0, +)
+    }
+    var total = [Int](repeating: 0, count: previous.count)
+    for (chunk, kept) in zip(chunks, kept) { total[chunk.tensor] += kept }
+    return total
   }
 
   /// Counts how a block's new mask differs from the previous one, and writes the masked weights of

@@ -1,5 +1,5 @@
-// A selection in one process: which passes find the masks, and the report about them. What must not
-// live here: the passes themselves (SinglePass, SmallPass, RadixPass).
+// A selection in one process, and the report about it. What must not live here: which passes find
+// the masks (SelectionPasses).
 
 /// A selection: its scores, how many weights it keeps, and the arrays that it writes.
 struct MaskSelection: KernelJob {
@@ -40,49 +40,29 @@ struct MaskSelection: KernelJob {
     let count = sizes.reduce(0, +)
     let chunks = Chunk.all(of: sizes)
     let workers = workers(threads, chunks, count)
-    if let expected = previous?.keep {
-      let kept = output.previouslyKept(chunks, workers)
-      guard kept == expected else { throw .masksChanged(kept: kept, expected: expected) }
-    }
-    // Less than 2% of the tensors, if they are large.
-    let capacity = max(1 << 15, scores.bytes / 64 / SinglePass<K>.listedSize)
-    var output = output
-    var passes = 0
-    func select(_ bracket: Bracket<K>) throws(SFError) -> SinglePass<K>.Result {
-      output.isMaskedStale = passes > 0
-      passes += 1
-      let pass = SinglePass(
-        scores: scores, request: .count(keep), chunks: chunks, workers: workers, output: output,
-        bracket: bracket, capacity: capacity)
-      return try pass.run()
-    }
-
-    var tiedKey: K.Key?
-    if count >= Bracket<K>.minimumCount {
-      let bracket = Bracket<K>(
-        scores, chunks: chunks, keep: keep, count: count, capacity: capacity, workers: workers)
-      switch try select(bracket) {
-      case .selected(let found):
-        return report(found.statistics, found.threshold, found.layerKept, of: count, passes)
-      case .thresholdIsAbove: tiedKey = bracket.tiedKeyAbove
-      case .thresholdIsBelow: tiedKey = bracket.tiedKeyBelow
-      case .exceedsCapacity: break
-      }
-      if let tiedKey, case .selected(let found) = try select(Bracket(around: tiedKey)) {
-        return report(found.statistics, found.threshold, found.layerKept, of: count, passes)
-      }
-    }
-    let exact =
-      count < Bracket<K>.minimumCount
-      ? try SmallPass<K>(scores: scores, chunks: chunks, count: count).threshold(rank: keep)
-      : try RadixPass<K>(scores: scores, chunks: chunks, workers: workers).threshold(rank: keep)
-    let key = exact.threshold.key
-    guard key > K.excluded, case .selected(let found) = try select(Bracket(around: key))
-    else {
-      throw .arraysChanged
-    }
+    _ = try checkedPrevious(output, chunks, workers)
+    let passes = SelectionPasses(
+      scores: scores, keep: keep, chunks: chunks, count: count, workers: workers, output: output)
+    let found = try passes.run()
     return report(
-      found.statistics, found.threshold, found.layerKept, of: count, passes + exact.passes)
+      found.selected.statistics, found.selected.threshold, found.selected.layerKept, of: count,
+      found.passes)
+  }
+
+  /// How many weights of each tensor the previous masks keep; 0 if there are none.
+  ///
+  /// - Throws: `masksChanged`, if those are not as many as they must keep.
+  func checkedPrevious<K: BlockKernels>(
+    _ output: MaskOutput<K>, _ chunks: [Chunk], _ workers: Int
+  ) throws(SFError) -> [Int] {
+    let kept = output.previouslyKept(chunks, workers)
+    if let previous {
+      let total = kept.reduce(0, +)
+      guard total == previous.keep else {
+        throw .masksChanged(kept: total, expected: previous.keep)
+      }
+    }
+    return kept
   }
 
   /// - Parameters:

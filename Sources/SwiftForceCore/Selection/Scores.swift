@@ -21,6 +21,8 @@ struct Scores {
   private var placements: [Placement]?
   /// Whether another rank requires binary64.
   private var computesBinary64 = false
+  /// The states of weights while bounds are applied; nil: there are none. Only open weights compete.
+  private var states: [Mask]?
 
   /// The caller's scores, of either sign; all weights compete.
   init(given scores: [Tensor]) {
@@ -31,8 +33,8 @@ struct Scores {
   }
 
   /// - Parameters:
-  ///   - gradients: one tensor per tensor of weights, of the same size; nil if the saliency reads
-  ///     none.
+  ///   - gradients: one tensor per tensor of weights, of the same size; the scores themselves if
+  ///     they are given; nil if the saliency reads none.
   ///   - previous: the masks of the step before; nil in the first step, in which all compete.
   ///   - competition: which weights compete.
   ///   - accumulated: scores of the steps before; nil: scores are not accumulated.
@@ -42,9 +44,14 @@ struct Scores {
     _ saliency: Saliency, weights: [Tensor], gradients: [Tensor]?, previous: [Mask]?,
     competition: Competition = .all, accumulated: AccumulatedScores? = nil, seed: UInt64 = 0
   ) throws(SFError) {
-    if saliency.readsGradients && gradients == nil { throw .missingGradients }
-    origin = .saliency(
-      saliency, weights: weights, gradients: saliency.readsGradients ? gradients : nil, seed: seed)
+    if saliency.readsArrays && gradients == nil { throw .missingGradients }
+    if saliency == .given, let gradients {
+      origin = .given(gradients)
+    } else {
+      origin = .saliency(
+        saliency, weights: weights, gradients: saliency.readsGradients ? gradients : nil,
+        seed: seed)
+    }
     self.previous = previous
     self.competition = previous == nil ? .all : competition
     self.accumulated = accumulated
@@ -57,6 +64,23 @@ struct Scores {
     var copy = self
     copy.placements = ranks.placements
     copy.computesBinary64 = wide
+    return copy
+  }
+
+  /// These scores, of which only those of open weights compete; and of any chunks, wherever these
+  /// say that they lie.
+  ///
+  /// - Parameter states: see `BoundedSelection`.
+  func open(in states: [Mask]) -> Scores {
+    var copy = self
+    copy.states = states
+    if placements == nil {
+      var start = 0
+      copy.placements = sizes.map { size in
+        defer { start += size }
+        return Placement(start: start)
+      }
+    }
     return copy
   }
 
@@ -134,12 +158,14 @@ struct Scores {
   /// - Returns: whether all sums are finite.
   private func compete<K: BlockKernels>(_ scratch: Scratch<K>, _ block: Block) -> Bool {
     let isFinite = accumulated?.add(to: scratch, block) ?? true
-    guard let mask = previous?[block.tensor] else { return isFinite }
-    switch competition {
-    case .all: break
-    case .survivors: exclude(mask, block, from: scratch)
-    case .discounted(let factor): multiply(mask, block, by: K.Score(factor), in: scratch)
+    if let mask = previous?[block.tensor] {
+      switch competition {
+      case .all: break
+      case .survivors: exclude(mask, block, from: scratch)
+      case .discounted(let factor): multiply(mask, block, by: K.Score(factor), in: scratch)
+      }
     }
+    if let states = states?[block.tensor] { excludeDecided(states, block, from: scratch) }
     return isFinite
   }
 
@@ -191,7 +217,7 @@ struct Scores {
   ) -> (found: BlockStatistics, objective: Double) {
     let prefetch = unsafe prefetchAddresses(after: block)
     if case .saliency(.connectionSensitivity, let weights, let gradients?, _) = origin,
-      competition == .all, accumulated == nil
+      competition == .all, accumulated == nil, states == nil
     {
       // The common case: one loop over the block instead of two.
       let statistics = unsafe K.classifyProducts(
@@ -291,6 +317,19 @@ struct Scores {
     }
   }
 
+  private func excludeDecided<K: BlockKernels>(
+    _ states: Mask, _ block: Block, from scratch: Scratch<K>
+  ) {
+    let states = unsafe states.base + block.start
+    guard let indices = unsafe block.indices else {
+      unsafe K.excludeDecided(states, count: block.count, from: scratch.keys)
+      return
+    }
+    for i in 0..<block.count {
+      unsafe K.excludeDecided(states + indices[i], count: 1, from: scratch.keys + i)
+    }
+  }
+
   private func fill<K: BlockKernels>(
     _ scratch: Scratch<K>, _ saliency: Saliency, _ weights: Tensor, _ seed: UInt64, _ block: Block
   ) -> Bool {
@@ -314,7 +353,7 @@ struct Scores {
         unsafe scratch.first[i] = K.Score(bits >> 40) * 0x1p-24
       }
       return unsafe K.magnitude(scratch.first, count: count, into: keys)
-    case (.connectionSensitivity, nil), (.squaredGradient, nil):
+    case (.connectionSensitivity, nil), (.squaredGradient, nil), (.given, _):
       return false  // The initializer rejects this.
     }
   }

@@ -10,6 +10,8 @@
   let second: UnsafeMutablePointer<K.Score>
   /// Accumulated scores, widened in the same way; before that, scores that are summed up.
   let third: UnsafeMutablePointer<K.Score>
+  /// A mask of the block, where none of the caller's is written.
+  let mask: UnsafeMutablePointer<UInt8>
   /// The gradients of the block that was filled last; nil if none are read.
   var gradients: UnsafePointer<K.Score>?
 
@@ -18,6 +20,7 @@
     unsafe first = UnsafeMutablePointer.allocate(capacity: Block.largestCount)
     unsafe second = UnsafeMutablePointer.allocate(capacity: Block.largestCount)
     unsafe third = UnsafeMutablePointer.allocate(capacity: Block.largestCount)
+    unsafe mask = UnsafeMutablePointer.allocate(capacity: Block.largestCount)
   }
 
   deinit {
@@ -25,5 +28,6 @@
     unsafe first.deallocate()
     unsafe second.deallocate()
     unsafe third.deallocate()
+    unsafe mask.deallocate()
   }
 }

@@ -17,16 +17,20 @@ public enum Selection {
   ///   - keep: how many weights to keep.
   ///   - masks: one per tensor of scores and of the same size; written. Their contents are
   ///     unspecified after `nonFinite` and `arraysChanged`.
-  /// - Throws: `badCount`, `badKeep`, `sizeMismatch`, `nonFinite`, `arraysChanged`,
+  ///   - limits: floors and caps, and how many weights each tensor keeps.
+  /// - Throws: `badCount`, `badKeep`, `sizeMismatch`, `nonFinite`, `arraysChanged`, `badBounds`,
   ///   `badEnvironment`.
   public static func select(
-    _ scores: [Tensor], keep: Int, into masks: [Mask]
+    _ scores: [Tensor], keep: Int, into masks: [Mask], limits: Limits = Limits()
   ) throws(SFError) -> Report {
     let sizes = scores.map(\.count)
     try Keep.check(keep, of: try total(sizes))
     try checkSizes(masks.map(\.count), sizes, .masks)
-    return try select(
-      from: Scores(given: scores), keep: keep, masks: masks, previous: nil, applying: nil)
+    try limits.check([keep], of: sizes)
+    let source = Scores(given: scores)
+    let selection = MaskSelection(
+      scores: source, keep: keep, masks: masks, previous: nil, applying: nil)
+    return try limits.select(selection)
   }
 
   /// Writes the score of every weight.
@@ -36,8 +40,8 @@ public enum Selection {
   ///   - seed: for the random saliency.
   ///   - scores: one per tensor of weights, of the same size and of the type that scores are
   ///     computed in; unspecified after `nonFinite`.
-  /// - Throws: `badCount`, `sizeMismatch`, `missingGradients`, `nonFinite`, `badEnvironment`,
-  ///   `badType`.
+  /// - Throws: `badCount`, `sizeMismatch`, `missingGradients`, `scoresAreGiven`, `nonFinite`,
+  ///   `badEnvironment`, `badType`.
   public static func score(
     _ saliency: Saliency, weights: [Tensor], gradients: [Tensor]?, seed: UInt64,
     into scores: [MutableTensor]
@@ -46,6 +50,7 @@ public enum Selection {
     _ = try total(sizes)
     if let gradients { try checkSizes(gradients.map(\.count), sizes, .gradients) }
     try checkSizes(scores.map(\.count), sizes, .scores)
+    guard saliency != .given else { throw .scoresAreGiven }
     let source = try Scores(
       saliency, weights: weights, gradients: gradients, previous: nil, seed: seed)
     let type: ElementType = source.areWide ? .float64 : .float32

@@ -29,6 +29,20 @@ public enum SelectionMemory {
       + listed * (3 * keySize + 16) + sample * 4 * keySize
   }
 
+  /// What floors and caps add, in bytes: lists of tensors and chunks, and for each thread the keys
+  /// and the states of some output units.
+  ///
+  /// - Parameter sizes: elements of each tensor.
+  public static func limits(_ bounds: [Bounds], sizes: [Int]) -> Int {
+    let threads = (try? Threads.current()) ?? 1
+    let chunks = sizes.count + sizes.reduce(0, +) / Chunk.largestCount
+    let tiles = UnitPass<BaselineFloatKernels>.tiles(bounds, sizes: sizes)
+    return chunks * 2 * bytesOfChunk + tiles.count * bytesOfTile
+      + threads * tiles.largest * (3 * keySize + 1)
+  }
+
+  /// A tile and what was decided in it.
+  private static let bytesOfTile = 192
   /// Of a binary64 score.
   private static let keySize = 8
   private static let leastListed = 1 << 15

@@ -13,7 +13,8 @@ struct SinglePass<K: BlockKernels> {
   let request: Request
   let chunks: [Chunk]
   let workers: Int
-  let output: MaskOutput<K>
+  /// What is written; nil: the pass finds the threshold alone.
+  let output: MaskOutput<K>?
   let bracket: Bracket<K>
   /// How many weights may be listed.
   let capacity: Int
@@ -38,6 +39,10 @@ struct SinglePass<K: BlockKernels> {
   struct Selected {
     let statistics: Statistics
     let threshold: Threshold<K>
+    /// How many weights whose key is the threshold are kept of each chunk: the first ones, but no
+    /// more than it has.
+    let keptTies: [Int]
+    /// How many weights each tensor keeps; empty if nothing is written.
     let layerKept: [Int]
   }
 
@@ -62,15 +67,21 @@ struct SinglePass<K: BlockKernels> {
     }
     if keptInside > inside { return .thresholdIsBelow }
     let threshold = threshold(keptInside, of: inside, results)
-    var layerKept = [Int](repeating: 0, count: output.masks.count)
-    for (chunk, result) in zip(chunks, results) {
-      layerKept[chunk.tensor] += result.statistics.kept
+    let keptTies = keptTies(results, threshold)
+    var layerKept: [Int] = []
+    if let output {
+      layerKept = [Int](repeating: 0, count: output.masks.count)
+      for (chunk, result) in zip(chunks, results) {
+        layerKept[chunk.tensor] += result.statistics.kept
+      }
+      for (chunk, resolved) in zip(chunks, resolve(results, threshold, keptTies, output)) {
+        total += resolved
+        layerKept[chunk.tensor] += resolved.kept
+      }
     }
-    for (chunk, resolved) in zip(chunks, resolve(results, threshold)) {
-      total += resolved
-      layerKept[chunk.tensor] += resolved.kept
-    }
-    return .selected(Selected(statistics: total, threshold: threshold, layerKept: layerKept))
+    return .selected(
+      Selected(
+        statistics: total, threshold: threshold, keptTies: keptTies, layerKept: layerKept))
   }
 
   // MARK: Classifying
@@ -103,7 +114,7 @@ struct SinglePass<K: BlockKernels> {
     let scratch = buffers.scratch
     chunk.forEachBlock { block in
       guard !remaining.isExceeded else { return }
-      let mask = unsafe output.mask(block)
+      let mask = unsafe output?.mask(block) ?? scratch.mask
       let (found, objective) = unsafe scores.classify(scratch, block, bracket, into: mask)
       result.statistics += found
       result.statistics.objective += objective
@@ -119,7 +130,7 @@ struct SinglePass<K: BlockKernels> {
           positions: buffers.positions + result.inside)
         result.inside += found.inside
       }
-      output.commit(block, &result.statistics)
+      output?.commit(block, &result.statistics)
     }
     if lists { (result.keys, result.positions) = buffers.listed(result.inside) }
     return result
@@ -143,14 +154,16 @@ struct SinglePass<K: BlockKernels> {
   /// it.
   ///
   /// - Returns: what this adds to the statistics of each chunk.
-  private func resolve(_ results: [ChunkResult], _ threshold: Threshold<K>) -> [Statistics] {
-    let keptTies = keptTies(results, threshold)
-    return Parallel.map(chunks.count, workers: workers) { _, round in
+  private func resolve(
+    _ results: [ChunkResult], _ threshold: Threshold<K>, _ keptTies: [Int],
+    _ output: MaskOutput<K>
+  ) -> [Statistics] {
+    Parallel.map(chunks.count, workers: workers) { _, round in
       let result = results[round]
       guard result.inside > 0 else { return Statistics() }
       return lists
-        ? resolve(chunks[round], result, threshold, keptTies[round])
-        : resolve(chunks[round], keptTies[round], K.score(of: threshold.key))
+        ? resolve(chunks[round], result, threshold, keptTies[round], output)
+        : resolve(chunks[round], keptTies[round], K.score(of: threshold.key), output)
     }
   }
 
@@ -169,7 +182,8 @@ struct SinglePass<K: BlockKernels> {
   }
 
   private func resolve(
-    _ chunk: Chunk, _ result: ChunkResult, _ threshold: Threshold<K>, _ keptTies: Int
+    _ chunk: Chunk, _ result: ChunkResult, _ threshold: Threshold<K>, _ keptTies: Int,
+    _ output: MaskOutput<K>
   ) -> Statistics {
     var statistics = Statistics()
     var left = keptTies
@@ -189,7 +203,9 @@ struct SinglePass<K: BlockKernels> {
   }
 
   /// The same for a chunk whose undecided weights all have one score.
-  private func resolve(_ chunk: Chunk, _ keptTies: Int, _ score: K.Score) -> Statistics {
+  private func resolve(
+    _ chunk: Chunk, _ keptTies: Int, _ score: K.Score, _ output: MaskOutput<K>
+  ) -> Statistics {
     var statistics = Statistics()
     var left = keptTies
     chunk.forEachBlock { block in

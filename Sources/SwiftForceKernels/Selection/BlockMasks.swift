@@ -164,7 +164,7 @@ extension Blocks {
   }
 
   @inline(__always)
-  private static func bytes(_ mask: UnsafePointer<UInt8>) -> SIMD8<UInt64> {
+  static func bytes(_ mask: UnsafePointer<UInt8>) -> SIMD8<UInt64> {
     unsafe UnsafeRawPointer(mask).loadUnaligned(as: SIMD8<UInt64>.self)
   }
 
@@ -179,7 +179,7 @@ extension Blocks {
 
   /// The sum of 64 bytes.
   @inline(__always)
-  private static func sum(_ bytes: SIMD8<UInt64>) -> Int {
+  static func sum(_ bytes: SIMD8<UInt64>) -> Int {
     let even: UInt64 = 0x00FF_00FF_00FF_00FF
     // The sum of sixteen counts of up to 255 fits into 16 bits.
     let pairs = ((bytes & even) &+ ((bytes &>> 8) & even)).wrappedSum()

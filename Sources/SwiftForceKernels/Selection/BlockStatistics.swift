@@ -30,7 +30,7 @@ extension Blocks {
   ///
   /// - Parameters:
   ///   - gradients: nil if none are read.
-  ///   - areSigned: whether scores may be negative; then all weights compete.
+  ///   - areSigned: whether scores may be negative.
   ///   - low, high: the ends of the bracket, both inclusive.
   @specialized(where Score == Float)
   @specialized(where Score == Double)

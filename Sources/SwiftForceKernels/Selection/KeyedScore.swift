@@ -26,6 +26,11 @@ public protocol KeyedScore: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
     high: Key, prefetch: PrefetchAddresses, keys: UnsafeMutablePointer<Key>,
     into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics
+  /// Writes the ranks of keys in groups of four, from 0 for the best, the first of equal ones first;
+  /// returns how many keys are done, a multiple of four.
+  static func rankFours(
+    _ keys: UnsafePointer<Key>, count: Int, into ranks: UnsafeMutablePointer<UInt8>
+  ) -> Int
   /// The sum in binary64, in an order that depends on `count` alone.
   static func sum(_ values: UnsafePointer<Self>, count: Int) -> Double
 }

@@ -91,6 +91,12 @@ extension Float: VectorScore {
   @unsafe public static func sum(_ values: UnsafePointer<Float>, count: Int) -> Double {
     unsafe sumOfEights(values, count)
   }
+
+  @unsafe public static func rankFours(
+    _ keys: UnsafePointer<Int32>, count: Int, into ranks: UnsafeMutablePointer<UInt8>
+  ) -> Int {
+    unsafe rankEightFours(keys, count, ranks)
+  }
 }
 
 extension Double: VectorScore {
@@ -145,6 +151,12 @@ extension Double: VectorScore {
   @unsafe public static func sum(_ values: UnsafePointer<Double>, count: Int) -> Double {
     unsafe sumOfEights(values, count)
   }
+
+  @unsafe public static func rankFours(
+    _ keys: UnsafePointer<Int64>, count: Int, into ranks: UnsafeMutablePointer<UInt8>
+  ) -> Int {
+    unsafe rankEightFours(keys, count, ranks)
+  }
 }
 
 extension VectorScore {
@@ -161,7 +173,10 @@ extension VectorScore {
       return unsafe loop(keys, next, gradients, count, bracket, prefetch, mask) { $0 }
     }
     return areSigned
-      ? unsafe loop(keys, next, nil, count, bracket, prefetch, mask, scoreBits)
+      ? unsafe loop(keys, next, nil, count, bracket, prefetch, mask) {
+        // The key of a weight that does not compete has the bits of a NaN.
+        scoreBits($0 & ~marks($0, equalTo: Keys(repeating: .min)))
+      }
       : unsafe loop(keys, next, nil, count, bracket, prefetch, mask) { $0 }
   }
 
@@ -252,6 +267,39 @@ extension VectorScore {
       start &+= 1
     }
     return statistics
+  }
+
+  @inline(__always)
+  fileprivate static func rankEightFours(
+    _ keys: UnsafePointer<Key>, _ count: Int, _ ranks: UnsafeMutablePointer<UInt8>
+  ) -> Int {
+    let whole = count & ~31
+    var start = 0
+    while start < whole {
+      let (first, second) = unsafe (eight(keys, start), eight(keys, start &+ 8))
+      let (third, fourth) = unsafe (eight(keys, start &+ 16), eight(keys, start &+ 24))
+      // The keys at one place of eight groups side by side.
+      let low = SIMD16(lowHalf: first, highHalf: second)
+      let high = SIMD16(lowHalf: third, highHalf: fourth)
+      let even = SIMD16(lowHalf: low.evenHalf, highHalf: high.evenHalf)
+      let odd = SIMD16(lowHalf: low.oddHalf, highHalf: high.oddHalf)
+      let (a, c, b, d) = (even.evenHalf, even.oddHalf, odd.evenHalf, odd.oddHalf)
+      // -1 where the later one is better; the earlier one is better otherwise.
+      let (ab, ac, ad) = (marks(b, above: a), marks(c, above: a), marks(d, above: a))
+      let (bc, bd, cd) = (marks(c, above: b), marks(d, above: b), marks(d, above: c))
+      let rankOfA = bytes(.zero &- ab &- ac &- ad)
+      let rankOfB = bytes(Keys(repeating: 1) &+ ab &- bc &- bd)
+      let rankOfC = bytes(Keys(repeating: 2) &+ ac &+ bc &- cd)
+      let rankOfD = bytes(Keys(repeating: 3) &+ ad &+ bd &+ cd)
+      var (outer, inner) = (SIMD16<UInt8>(), SIMD16<UInt8>())
+      (outer.evenHalf, outer.oddHalf) = (rankOfA, rankOfC)
+      (inner.evenHalf, inner.oddHalf) = (rankOfB, rankOfD)
+      var all = SIMD32<UInt8>()
+      (all.evenHalf, all.oddHalf) = (outer, inner)
+      unsafe UnsafeMutableRawPointer(ranks + start).storeBytes(of: all, as: SIMD32<UInt8>.self)
+      start &+= 32
+    }
+    return whole
   }
 
   @inline(__always)

@@ -16,8 +16,9 @@ import CSwiftForce
     unsafe options = Cell(
       sf_search_options(
         method: number("force", SF_AXIS_METHOD), schedule: number("linear", SF_AXIS_SCHEDULE),
-        keep: 1, steps: 2, keeps: nil, seed: 0, total: 0, taken: 0, momentum: momentum,
-        removed_factor: 1, nested_from: 0))
+        saliency: -1, rule: -1, keep: 1, steps: 2, keeps: nil, seed: 0, total: 0, taken: 0,
+        momentum: momentum,
+        removed_factor: 1, nested_from: 0, bounds: nil, counts: nil))
     sizesAddress = sizes.address
   }
 

@@ -24,7 +24,7 @@ import CSwiftForce
   func make(_ error: Slot) -> Int32 {
     withExtendedLifetime(self) {
       unsafe sf_select(
-        scoreList.pointer, maskList.pointer, tensors, keep, report.pointer,
+        scoreList.pointer, maskList.pointer, tensors, keep, nil, nil, report.pointer,
         UnsafeMutablePointer(bitPattern: layerKeptAddress), error.pointer)
     }
   }

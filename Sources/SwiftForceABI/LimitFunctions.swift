@@ -1,0 +1,84 @@
+// Exported: how many weights each tensor keeps, by an allocation, by floors and by caps. What must not
+// live here: selections within such limits (SelectionFunctions.swift, SearchFunctions.swift).
+
+import CSwiftForce
+import SwiftForceCore
+
+@_cdecl("sf_allocate")
+public func allocate(
+  _ allocation: Int32, _ sizes: UnsafePointer<Int64>?, _ ends: UnsafePointer<Int64>?,
+  _ bounds: UnsafePointer<sf_bounds>?, _ tensors: Int64, _ keep: Int64,
+  _ counts: UnsafeMutablePointer<Int64>?, _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error, memory: MemoryBound.numbers(tensors, lists: 24)) { () throws(Fault) in
+    let allocation = try named(allocation, Allocation.self)
+    let count = try counted(tensors, atLeast: 1, size: 1 << 38, "tensors")
+    let sizes = unsafe try numbers(sizes, count, "sizes")
+    let ends = unsafe try numbers(ends, count, "ends")
+    let target = unsafe try required(counts, "counts")
+    let limits = unsafe try limits(bounds, nil, count)
+    let found = try mappingErrors { () throws(SFError) in
+      try allocation.counts(
+        of: sizes, ends: ends, keep: Int(keep), within: try limits.ranges(of: sizes))
+    }
+    guard let found else {
+      throw Fault(SF_UNKNOWN_NAME, "with the allocation global, scores decide what tensors keep")
+    }
+    for (i, number) in found.enumerated() { unsafe target[i] = Int64(number) }
+  }
+}
+
+@_cdecl("sf_bounds_range")
+public func boundsRange(
+  _ sizes: UnsafePointer<Int64>?, _ bounds: UnsafePointer<sf_bounds>?, _ tensors: Int64,
+  _ least: UnsafeMutablePointer<Int64>?, _ most: UnsafeMutablePointer<Int64>?,
+  _ error: UnsafeMutablePointer<sf_error>?
+) -> Int32 {
+  unsafe status(error, memory: MemoryBound.numbers(tensors, lists: 16)) { () throws(Fault) in
+    let count = try counted(tensors, atLeast: 1, size: 1 << 38, "tensors")
+    let sizes = unsafe try numbers(sizes, count, "sizes")
+    let least = unsafe try required(least, "least")
+    let most = unsafe try required(most, "most")
+    let limits = unsafe try limits(try required(bounds, "bounds"), nil, count)
+    let ranges = try mappingErrors { () throws(SFError) in try limits.ranges(of: sizes) }
+    for (i, range) in ranges.enumerated() {
+      unsafe least[i] = Int64(range.lowerBound)
+      unsafe most[i] = Int64(range.upperBound)
+    }
+  }
+}
+
+/// A list of numbers.
+func numbers(
+  _ list: UnsafePointer<Int64>?, _ count: Int, _ name: String
+) throws(Fault) -> [Int] {
+  let list = unsafe try required(list, name)
+  return (0..<count).map { i in Int(unsafe list[i]) }
+}
+
+/// The limits that a caller passes; NULL: there are none of that kind.
+func limits(
+  _ bounds: UnsafePointer<sf_bounds>?, _ counts: UnsafePointer<Int64>?, _ tensors: Int
+) throws(Fault) -> Limits {
+  var limits = Limits()
+  if unsafe bounds != nil {
+    let list = unsafe try required(bounds, "bounds")
+    limits.bounds = (0..<tensors).map { i in unsafe Bounds(list[i]) }
+  }
+  if unsafe counts != nil { limits.counts = unsafe try numbers(counts, tensors, "counts") }
+  return limits
+}
+
+extension Bounds {
+  fileprivate init(_ given: sf_bounds) {
+    self.init()
+    least = Int(given.least)
+    most = Int(given.most)
+    outputs = Int(given.outputs)
+    inner = Int(given.inner)
+    leastPerOutput = Int(given.least_per_output)
+    mostPerOutput = Int(given.most_per_output)
+    group = Int(given.group)
+    mostPerGroup = Int(given.most_per_group)
+  }
+}
