@@ -19,6 +19,7 @@ from native_calls import (
     INT,
     LAYERS,
     LENIENT,
+    PLAIN,
     Endless,
     F,
     M,
@@ -176,9 +177,9 @@ def test_layers_that_are_no_tuples(layers: Any) -> None:
 
 def test_a_list_that_lies_about_its_length() -> None:
     with pytest.raises(RuntimeError, match="no item"):
-        _core.select(Sequence(), [np.zeros(1, M)], 1)
+        _core.select(Sequence(), [np.zeros(1, M)], 1, None, None)
     with pytest.raises((MemoryError, ValueError)):
-        _core.search_create(2, 0, 1, 2, None, Endless(), 0, 0, 0, 0.0, 1.0, 0)
+        _core.search_create(2, 0, 1, 2, None, Endless(), *PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -201,8 +202,8 @@ def test_numbers_of_nothing(number: int) -> None:
         lambda: _core.method(number),
         lambda: _core.schedule(number, 10, 1, 2),
         lambda: _core.saliency(number, [np.ones(1, F)], None, [np.ones(1, F)], 0),
-        lambda: _core.search_create(number, 0, 1, 2, None, (4,), 0, 0, 0, 0.0, 1.0, 0),
-        lambda: _core.search_create(2, number, 1, 2, None, (4,), 0, 0, 0, 0.0, 1.0, 0),
+        lambda: _core.search_create(number, 0, 1, 2, None, (4,), *PLAIN),
+        lambda: _core.search_create(2, number, 1, 2, None, (4,), *PLAIN),
         lambda: _core.network_create(((number, *linear(1, 1)[1:]),), None, 0),
     ):
         with pytest.raises(_core.NativeError) as caught:
@@ -242,7 +243,7 @@ def test_outputs_that_are_inputs() -> None:
     x, y = np.ones((3, 6), F), np.zeros(3, INT)
     for call in (
         lambda: _core.saliency(2, ones, None, ones, 0),
-        lambda: _core.select([shared.view(F)], [shared.view(M)[2:6]], 1),
+        lambda: _core.select([shared.view(F)], [shared.view(M)[2:6]], 1, None, None),
         lambda: _core.search_step(
             new_search(), ones, ones, None, [np.ones(4, M)], ones, None, None, None, None
         ),
@@ -261,4 +262,4 @@ def test_outputs_that_cannot_be_written() -> None:
     fixed = np.zeros(4, M)
     fixed.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
-        _core.select([np.ones(4, F)], [fixed], 1)
+        _core.select([np.ones(4, F)], [fixed], 1, None, None)

@@ -11,6 +11,7 @@ import tracemalloc
 import pytest
 from native_calls import (
     FUNCTIONS,
+    PLAIN,
     Sequence,
     counts,
     linear,
@@ -86,7 +87,7 @@ def test_networks_and_searches_are_released() -> None:
             network = _core.network_create((linear(300, 300),), None, 0)
             _core.network_view(network, 0)
             _core.network_remember(network)
-            _core.search_create(2, 0, 1, 1000, None, (10_000,), 0, 0, 0, 0.0, 1.0, 0)
+            _core.search_create(2, 0, 1, 1000, None, (10_000,), *PLAIN)
 
     work(50)
     before = resident()

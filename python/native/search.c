@@ -9,8 +9,8 @@ static void free_search(PyObject *capsule) {
 }
 
 PyObject *core_search_create(PyObject *module, PyObject *args) {
-  PyObject *keep_list, *size_list, *bound_list = Py_None, *count_list = Py_None;
-  sf_search_options options = {.saliency = -1, .rule = -1};
+  PyObject *keep_list, *size_list, *bound_list, *count_list;
+  sf_search_options options = {0};
   tensor_limits limits = {0};
   long long keep, steps, total, taken, nested_from;
   unsigned long long seed;
@@ -18,7 +18,7 @@ PyObject *core_search_create(PyObject *module, PyObject *args) {
   Py_ssize_t tensors = 0, keep_count = 0;
   sf_error error;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "iiLLOOKLLddL|iiOO:search_create", &options.method,
+  if (!PyArg_ParseTuple(args, "iiLLOOKLLddLiiOO:search_create", &options.method,
                         &options.schedule, &keep, &steps, &keep_list, &size_list, &seed, &total,
                         &taken, &options.momentum, &options.removed_factor, &nested_from,
                         &options.saliency, &options.rule, &bound_list, &count_list))

@@ -30,7 +30,7 @@ done:
 }
 
 PyObject *core_select(PyObject *module, PyObject *args) {
-  PyObject *score_list, *mask_list, *bound_list = Py_None, *count_list = Py_None;
+  PyObject *score_list, *mask_list, *bound_list, *count_list;
   tensor_limits limits = {0};
   long long keep;
   held_arrays scores = {0}, masks = {0};
@@ -39,7 +39,7 @@ PyObject *core_select(PyObject *module, PyObject *args) {
   int32_t status;
   int64_t *layer_kept = NULL;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "OOL|OO:select", &score_list, &mask_list, &keep, &bound_list,
+  if (!PyArg_ParseTuple(args, "OOLOO:select", &score_list, &mask_list, &keep, &bound_list,
                         &count_list))
     return NULL;
   if (!acquire_arrays(score_list, 0, &scores) || !acquire_arrays(mask_list, 1, &masks)) goto done;

@@ -17,6 +17,7 @@ from swiftforce.errors import (
     ArchitectureError,
     ArraysChangedError,
     BatchesError,
+    BoundsError,
     CheckpointError,
     DatasetError,
     DegenerateSaliencyWarning,
@@ -64,7 +65,7 @@ from swiftforce.errors import (
     UnsupportedTypeError,
     WeightsDifferError,
 )
-from swiftforce.inputs import methods, saliencies, schedules
+from swiftforce.inputs import Allocation, methods, saliencies, schedules
 from swiftforce.result import (
     Damping,
     Layer,
@@ -99,10 +100,12 @@ from swiftforce.threads import cpu_levels, get_num_threads, set_num_threads
 from swiftforce.version import __version__
 
 __all__ = [
+    "Allocation",
     "AllocationError",
     "ArchitectureError",
     "ArraysChangedError",
     "BatchesError",
+    "BoundsError",
     "CheckpointError",
     "Comparison",
     "ComparisonTable",

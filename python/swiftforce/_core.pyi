@@ -50,8 +50,8 @@ def select(
     scores: _Arrays,
     masks: _Arrays,
     keep: int,
-    bounds: Sequence[int] | None = None,
-    counts: Sequence[int] | None = None,
+    bounds: Sequence[int] | None,
+    counts: Sequence[int] | None,
     /,
 ) -> dict[str, Any]: ...
 def scan(arrays: _Arrays, /) -> int: ...  # for benchmarks: the time no selection can go below
@@ -68,10 +68,10 @@ def search_create(
     momentum: float,
     removed_factor: float,
     nested_from: int,
-    saliency: int = -1,
-    rule: int = -1,
-    bounds: Sequence[int] | None = None,
-    counts: Sequence[int] | None = None,
+    saliency: int,
+    rule: int,
+    bounds: Sequence[int] | None,
+    counts: Sequence[int] | None,
     /,
 ) -> object: ...
 def search_step(

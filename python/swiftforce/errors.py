@@ -11,6 +11,7 @@ __all__ = [
     "ArchitectureError",
     "ArraysChangedError",
     "BatchesError",
+    "BoundsError",
     "CheckpointError",
     "DatasetError",
     "DegenerateSaliencyWarning",
@@ -207,6 +208,10 @@ class HyperparameterError(SwiftForceError, ValueError):
 
 class BatchesError(SwiftForceError, ValueError):
     """There are no batches, too few for a search, or none in a step; or a batch is empty."""
+
+
+class BoundsError(SwiftForceError, ValueError):
+    """No masks respect the floors and caps on kept weights; or one of these is out of range."""
 
 
 class DivergedError(SwiftForceError, ArithmeticError):

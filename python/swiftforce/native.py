@@ -10,6 +10,7 @@ from swiftforce.errors import (
     AllocationError,
     ArchitectureError,
     ArraysChangedError,
+    BoundsError,
     EnvironmentVariableError,
     ExchangeError,
     HyperparameterError,
@@ -54,6 +55,7 @@ _EXCEPTIONS: dict[str, type[SwiftForceError]] = {
     "BAD_ROW": ShapeError,
     "BAD_ARCHITECTURE": ArchitectureError,
     "BAD_HYPERPARAMETER": HyperparameterError,
+    "BAD_BOUNDS": BoundsError,
     "BAD_THREADS": ThreadsError,
     "BAD_ENVIRONMENT": EnvironmentVariableError,
     "NO_MEMORY": AllocationError,
@@ -95,6 +97,8 @@ def public_error(error: _core.NativeError, label: Label = plain_label) -> SwiftF
             first_index=index,
             value=value,
         )
+    if status == "BAD_BOUNDS" and position >= 0:
+        return BoundsError(message.replace(f"weights[{position}]", tensor, 1))
     if status == "OVERLAP":
         return OverlapError(f"{message} ({tensor}): pass arrays of their own")
     return _EXCEPTIONS.get(status, SwiftForceError)(message)

@@ -89,7 +89,7 @@ def entry(masks: dict, position: int) -> str:
 
 
 CHANGES: dict[str, Callable[[dict, dict], object]] = {
-    "another version": lambda about, masks: about.update(format_version=5),
+    "another version": lambda about, masks: about.update(format_version=6),
     "version of text": lambda about, masks: about.update(format_version="2"),
     "version of true": lambda about, masks: about.update(format_version=True),
     "no version": lambda about, masks: about.pop("format_version"),

@@ -88,7 +88,7 @@ def test_a_file_says_who_wrote_it_and_what_it_holds(tmp_path: Path) -> None:
     assert about["swiftforce"] == sf.__version__
     assert about["sparsity"] == pruning.sparsity
     assert about["steps"] == 4
-    assert about["format_version"] == 4
+    assert about["format_version"] == 5
 
 
 def test_few_kept_weights_are_a_small_file(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_the_core_and_python_agree_from_which_step_a_method_is_nested(
     expected = result()
     assert expected.damping.nested_from == min(steps, round(steps / 2) + 1)
     create = _core.search_create
-    monkeypatch.setattr(_core, "search_create", lambda *given: create(*given[:-1], 0))
+    monkeypatch.setattr(_core, "search_create", lambda *given: create(*given[:11], 0, *given[12:]))
     assert result().history == expected.history
 
 

@@ -250,7 +250,7 @@ def rewritten(tmp_path: Path, change: Callable[[dict, dict], object]) -> bytes:
 
 
 CHANGES: dict[str, Callable[[dict, dict], object]] = {
-    "another version": lambda about, masks: about.update(format_version=4),
+    "another version": lambda about, masks: about.update(format_version=5),
     "no weights": lambda about, masks: about.pop("weights"),
     "no history": lambda about, masks: about.pop("history"),
     "no keeps": lambda about, masks: about.pop("keeps"),

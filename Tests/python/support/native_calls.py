@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from swiftforce import _core
 
+#: Seed, ranks, steps taken, damping, axes and limits of a search that has none of them.
+PLAIN = (0, 0, 0, 0.0, 1.0, 0, -1, -1, None, None)
 FUNCTIONS = sorted(
     name
     for name, value in vars(_core).items()
@@ -16,6 +18,8 @@ FUNCTIONS = sorted(
 )
 ARITY = {
     "addresses": 1,
+    "allocate": 5,
+    "bounds_range": 2,
     "cpu_levels": 0,
     "ieee": 1,
     "keep_count": 2,
@@ -44,12 +48,12 @@ ARITY = {
     "saliency": 5,
     "saliency_reads": 1,
     "schedule": 4,
-    "search_create": 12,
+    "search_create": 16,
     "search_report": 3,
     "search_taken": 1,
     "search_step": 10,
     "search_objective": 7,
-    "select": 3,
+    "select": 5,
     "set_threads": 1,
     "sparse_backward": 8,
     "sparse_create": 2,
@@ -84,7 +88,7 @@ def new_network(seed: int = 0) -> object:
 
 
 def new_search(size: int = 4) -> object:
-    return _core.search_create(2, 0, 1, 2, None, (size,), 0, 0, 0, 0.0, 1.0, 0)
+    return _core.search_create(2, 0, 1, 2, None, (size,), *PLAIN)
 
 
 def stepped_search() -> object:
@@ -114,8 +118,14 @@ def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]
         "permutation": [np.empty(n, INT), 1, 0],
         "scan": [ones],
         "saliency": [0, ones, [np.ones(n, F)], [np.empty(n, F)], 1],
-        "select": [ones, [np.empty(n, M)], 2],
-        "search_create": [2, 0, 1, 2, (3, 1), (2, 2), 0, 0, 0, 0.0, 1.0, 0],
+        "select": [ones, [np.empty(n, M)], 2, None, None],
+        "search_create": [
+            *(2, 0, 1, 2, (3, 1), (2, 2), 0, 0, 0, 0.0, 1.0, 0, -1, 1),
+            (0, 2, 1, 2, 0, 2, 0, 2) * 2,
+            (1, 0),
+        ],
+        "allocate": [1, (2, 2), (3, 3), None, 2],
+        "bounds_range": [(2, 2), (0, 2, 1, 2, 0, 2, 0, 2) * 2],
         "search_step": [
             new_search(n),
             ones,

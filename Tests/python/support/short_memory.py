@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import swiftforce as sf
+from native_calls import PLAIN
 from swiftforce import _core, nn
 from swiftforce.native import native_call
 
@@ -117,7 +118,7 @@ def measured() -> Callable[[], Any]:
 def many_steps() -> Callable[[], Any]:
     """So many steps that their records need more memory than a call may use unasked."""
     steps, before = 45_000, 20_000
-    search = _core.search_create(2, 0, 1, 0, (1,) * steps, (1,), 0, 0, 0, 0.0, 1.0, 0)
+    search = _core.search_create(2, 0, 1, 0, (1,) * steps, (1,), *PLAIN)
     ones, masks = [np.ones(1, np.float32)], [[np.ones(1, np.bool_)] for _ in range(2)]
 
     def until(end: int) -> int:
@@ -138,7 +139,7 @@ def many_searches() -> Callable[[], Any]:
     def until(end: int) -> int:
         with native_call():
             while len(alive) < end:
-                alive.append(_core.search_create(0, 0, 1, 1, None, (1,), 0, 0, 0, 0.0, 1.0, 0))
+                alive.append(_core.search_create(0, 0, 1, 1, None, (1,), *PLAIN))
         return len(alive)
 
     until(95_000)

@@ -4,6 +4,13 @@ Everything that comes in is checked here, once, before another package sees it. 
 searches, writes files or draws.
 """
 
+from swiftforce.inputs.allocation import (
+    Allocation,
+    Amount,
+    allocation_of,
+    check_patterns,
+    value_for,
+)
 from swiftforce.inputs.arrays import (
     BFLOAT16,
     FLOAT32,
@@ -25,6 +32,7 @@ from swiftforce.inputs.vocabulary import (
     LossName,
     MethodInfo,
     MethodName,
+    RuleName,
     SaliencyName,
     ScheduleName,
     canonical_name,
@@ -39,6 +47,8 @@ from swiftforce.inputs.vocabulary import (
 from swiftforce.inputs.writing import write_whole
 
 __all__ = [
+    "Allocation",
+    "Amount",
     "Array",
     "Arrays",
     "BFLOAT16",
@@ -50,14 +60,17 @@ __all__ = [
     "Mask",
     "MethodInfo",
     "MethodName",
+    "RuleName",
     "SINGLES",
     "SaliencyName",
     "ScheduleName",
     "Tensors",
+    "allocation_of",
     "canonical_name",
     "case_names",
     "case_number",
     "check_distinct",
+    "check_patterns",
     "check_seed",
     "check_sparsity",
     "checked_array",
@@ -73,5 +86,6 @@ __all__ = [
     "saliencies",
     "schedules",
     "spans",
+    "value_for",
     "write_whole",
 ]

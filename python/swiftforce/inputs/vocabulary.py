@@ -16,7 +16,8 @@ from swiftforce.errors import UnknownNameError
 MethodName = Literal[
     "snip", "iterative_snip", "force", "force_nested", "grasp_it", "magnitude", "random"
 ]
-SaliencyName = Literal["connection_sensitivity", "squared_gradient", "magnitude", "random"]
+SaliencyName = Literal["connection_sensitivity", "squared_gradient", "magnitude", "random", "given"]
+RuleName = Literal["nested", "free", "free_then_nested"]
 ScheduleName = Literal["exponential", "linear", "cubic", "cosine"]
 LossName = Literal["cross_entropy", "target_logit"]
 
@@ -24,8 +25,13 @@ LossName = Literal["cross_entropy", "target_logit"]
 _TORCH_METHODS = ("grasp", "synflow")
 
 
-class MethodInfo(TypedDict):
-    """What a search must know of a method, from the core's table.
+class _OfRule(TypedDict):
+    free: bool
+    nested_from: float | None
+
+
+class MethodInfo(_OfRule):
+    """What a search must know of a method, from the core's table, or of axes in place of its own.
 
     Removed weights may return if it is `free`; with `nested_from`, until that share of the steps is
     over.
@@ -34,8 +40,6 @@ class MethodInfo(TypedDict):
     saliency: str
     one_shot: bool
     needs_gradients: bool
-    free: bool
-    nested_from: float | None
 
 
 @cache
@@ -104,9 +108,27 @@ def method_name(name: str) -> MethodName:
     return cast(MethodName, canonical_name("method", name, methods()))
 
 
-def method_info(name: str) -> MethodInfo:
-    """What a method scores by, what it needs, and whether removed weights may return."""
-    return _method_table()[case_number("method", name)]
+def method_info(name: str, saliency: str | None = None, rule: str | None = None) -> MethodInfo:
+    """What a method scores by, what it needs, and whether removed weights may return.
+
+    Parameters
+    ----------
+    name : str
+        The method.
+    saliency, rule : str, optional
+        In place of those of the method.
+    """
+    found = _method_table()[case_number("method", name)]
+    if saliency is not None:
+        number = case_number("saliency", saliency)
+        found = {
+            **found,
+            "saliency": case_names("saliency")[number],
+            "needs_gradients": _core.saliency_reads(number)[1],
+        }
+    if rule is not None:
+        found = {**found, **_of_rule(case_names("rule")[case_number("rule", rule)])}
+    return found
 
 
 @cache
@@ -116,14 +138,16 @@ def _method_table() -> tuple[MethodInfo, ...]:
 
 def _row_of(method: int) -> MethodInfo:
     row = _core.method(method)
-    rule = case_names("rule")[row["rule"]]
     return MethodInfo(
         saliency=case_names("saliency")[row["saliency"]],
         one_shot=row["one_shot"],
         needs_gradients=row["needs_gradients"],
-        free=rule != "nested",
-        nested_from=0.5 if rule == "free_then_nested" else None,
+        **_of_rule(case_names("rule")[row["rule"]]),
     )
+
+
+def _of_rule(rule: str) -> _OfRule:
+    return _OfRule(free=rule != "nested", nested_from=0.5 if rule == "free_then_nested" else None)
 
 
 def methods() -> tuple[MethodName, ...]:
@@ -139,7 +163,7 @@ def methods() -> tuple[MethodName, ...]:
 
 
 def saliencies() -> tuple[SaliencyName, ...]:
-    """Names of all saliencies, for the ``criterion`` argument of `saliency`.
+    """Names of all saliencies that have a formula, for the ``criterion`` argument of `saliency`.
 
     Examples
     --------
@@ -147,7 +171,8 @@ def saliencies() -> tuple[SaliencyName, ...]:
     >>> sf.saliencies()
     ('connection_sensitivity', 'squared_gradient', 'magnitude', 'random')
     """
-    return cast("tuple[SaliencyName, ...]", case_names("saliency"))
+    names = (name for name in case_names("saliency") if name != "given")
+    return cast("tuple[SaliencyName, ...]", tuple(names))
 
 
 def schedules() -> tuple[ScheduleName, ...]:

@@ -11,7 +11,7 @@ from swiftforce.jax.gradients import Loss
 from swiftforce.jax.pruning import PytreePruning
 from swiftforce.jax.pytrees import Pytree
 from swiftforce.jax.search import run_search
-from swiftforce.search import Schedule
+from swiftforce.search import Allocating, Schedule
 
 
 def prune(
@@ -22,6 +22,7 @@ def prune(
     method: MethodName = "force_nested",
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     momentum: float = 0.0,
@@ -63,6 +64,10 @@ def prune(
         Share of all prunable weights to remove, in [0, 1). Give this or `keep`.
     keep : int
         Number of prunable weights to keep.
+    allocation : Allocation, str or mapping, optional
+        How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
+        patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
+        caps. By default scores alone decide.
     steps : int, optional
         Number of steps: 60 by default. One-shot methods take one.
     schedule : str or sequence
@@ -188,6 +193,7 @@ def prune(
         method=method,
         sparsity=sparsity,
         keep=keep,
+        allocation=allocation,
         steps=steps,
         schedule=schedule,
         momentum=momentum,

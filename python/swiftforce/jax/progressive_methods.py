@@ -10,7 +10,7 @@ from swiftforce.jax.gradients import Loss
 from swiftforce.jax.pruning import PytreePruning
 from swiftforce.jax.pytrees import Pytree
 from swiftforce.jax.search import run_search
-from swiftforce.search import Schedule
+from swiftforce.search import Allocating, Schedule
 
 
 def force(
@@ -20,6 +20,7 @@ def force(
     *,
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     momentum: float = 0.0,
@@ -59,6 +60,10 @@ def force(
         Share of all prunable weights to remove, in [0, 1). Give this or `keep`.
     keep : int
         Number of prunable weights to keep.
+    allocation : Allocation, str or mapping, optional
+        How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
+        patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
+        caps. By default scores alone decide.
     steps : int, optional
         Number of steps: 60 by default. One-shot methods take one.
     schedule : str or sequence
@@ -156,6 +161,7 @@ def force(
         method="force",
         sparsity=sparsity,
         keep=keep,
+        allocation=allocation,
         steps=steps,
         schedule=schedule,
         momentum=momentum,
@@ -180,6 +186,7 @@ def iterative_snip(
     *,
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     momentum: float = 0.0,
@@ -217,6 +224,10 @@ def iterative_snip(
         Share of all prunable weights to remove, in [0, 1). Give this or `keep`.
     keep : int
         Number of prunable weights to keep.
+    allocation : Allocation, str or mapping, optional
+        How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
+        patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
+        caps. By default scores alone decide.
     steps : int, optional
         Number of steps: 60 by default. One-shot methods take one.
     schedule : str or sequence
@@ -308,6 +319,7 @@ def iterative_snip(
         method="iterative_snip",
         sparsity=sparsity,
         keep=keep,
+        allocation=allocation,
         steps=steps,
         schedule=schedule,
         momentum=momentum,

@@ -28,7 +28,7 @@ from swiftforce.jax.pytrees import (
 from swiftforce.jax.sparse import unboxed
 from swiftforce.jax.stacks import Stacks, whole_name
 from swiftforce.result import Prunable, masks_of, warn_about_scope
-from swiftforce.search import MaskSearch
+from swiftforce.search import Allocating, MaskSearch, with_shapes
 from swiftforce.show import bar
 
 
@@ -47,6 +47,7 @@ def run_search(
     stacked: Patterns | None,
     jit: bool,
     progress: bool | None,
+    allocation: Allocating | None = None,
     **options: Any,  # noqa: ANN401 - those of MaskSearch
 ) -> PytreePruning:
     """Run a search to its end. Warnings point at the caller of the public function."""
@@ -67,12 +68,17 @@ def run_search(
     wholes = {whole_name(name, leaves.by_name) for name in chosen}
     own = {name: leaf for name, leaf in leaves.by_name.items() if name in wholes}
     held = SharedWeights(own) if any(map(is_shared, own.values())) else LocalWeights(own)
+    shaped = None
+    if allocation is not None:
+        last = dict.fromkeys(chosen, -1)
+        shaped = with_shapes(allocation, output_axes=last)
     begins_at = _initial_masks(initial_masks, list(chosen), own, stacks, held)
     try:
         # Masked weights are made on the devices, from masks.
         search = MaskSearch(
             _of(chosen, stacks.split(held.weights)),
             method=method,
+            allocation=shaped,
             masked_weights=False,
             initial_masks=begins_at,
             **held.options,

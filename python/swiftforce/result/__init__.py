@@ -24,6 +24,7 @@ from swiftforce.result.records import (
     masks_of,
     step_of,
 )
+from swiftforce.result.saved_axes import axes_from, saved_axes
 from swiftforce.result.saved_damping import damping_from
 from swiftforce.result.saved_steps import packed_steps, unpacked_steps
 from swiftforce.result.trust import warn_about, warn_about_parts, warn_about_scope
@@ -43,6 +44,7 @@ __all__ = [
     "Unpacked",
     "apply_masks",
     "check_not_sharded",
+    "axes_from",
     "damping_from",
     "has_parts",
     "joined",
@@ -62,4 +64,5 @@ __all__ = [
     "warn_about_parts",
     "warn_about_scope",
     "with_lost_parts",
+    "saved_axes",
 ]

@@ -14,11 +14,12 @@ from swiftforce.inputs import MASKS, Array, Arrays, Tensors, differences, node_f
 from swiftforce.result.masks import check_not_sharded
 from swiftforce.result.parts import joined, with_lost_parts
 from swiftforce.result.records import Layer, PruningRecord, Scope
+from swiftforce.result.saved_axes import axes_from, saved_axes
 from swiftforce.result.saved_damping import damping_from
 from swiftforce.result.saved_steps import packed_steps, unpacked_steps
 from swiftforce.result.zero_scores import ZeroScores
 
-_FORMAT = FileFormat("swiftforce-masks", 4, "masks", MaskFileError, oldest=1)
+_FORMAT = FileFormat("swiftforce-masks", 5, "masks", MaskFileError, oldest=1)
 
 
 def save(pruning: PruningRecord[Any], path: str | os.PathLike[str]) -> None:
@@ -59,6 +60,7 @@ def write(
         "seed": pruning.seed,
         "schedule": pruning.schedule,
         "damping": asdict(pruning.damping),
+        **saved_axes(pruning.saliency, pruning.rule, pruning.allocation),
         "layers": [[layer.name, list(layer.shape), layer.kept] for layer in pruning.layers],
         "history": history,
         "scope": None if pruning.scope is None else asdict(pruning.scope),
@@ -108,6 +110,7 @@ def _record(arrays: dict[str, Array], about: dict[str, Any]) -> PruningRecord[An
         scope=_scope(about.get("scope")),
         zeros=_zeros(about.get("zeros")),
         damping=damping_from(about),
+        **axes_from(about),
     )
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from swiftforce.inputs import Array, Arrays
 from swiftforce.result import trust
 from swiftforce.result.records import Layer, Masks_co, PruningRecord
+from swiftforce.result.saved_axes import saved_axes
 from swiftforce.show import in_notebook, is_terminal, tables
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class Pruning(PruningRecord[Masks_co]):
         it; None where this is not known.
     damping : Damping
         What kept the search from replacing most of its mask in each step.
+    saliency, rule : str
+        How weights were scored, and which competed in the next step, if the caller chose other than
+        those of the method; else empty.
+    allocation : Allocation, optional
+        How the kept weights were shared out; None if scores alone decided.
 
     Notes
     -----
@@ -114,6 +120,7 @@ class Pruning(PruningRecord[Masks_co]):
             "schedule": self.schedule,
             "seed": self.seed,
             "damping": asdict(self.damping),
+            **saved_axes(self.saliency, self.rule, self.allocation),
             "objective": _json_value(self.objective),
             "size": self.size,
             "keep": self.keep,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from swiftforce.inputs import Tensors
+from swiftforce.inputs import Allocation, Tensors
 from swiftforce.result.zero_scores import ZeroScores
 
 #: The structure of masks: a dict, list or tuple of arrays, one array, or what an adapter returns.
@@ -33,6 +33,9 @@ class Step:
     arbitrary : int
         Weights with a score of zero that are kept while others with a score of zero are not: they
         were chosen by their positions. If there are any, do not trust the mask of this step.
+    kept_by_floors, removed_by_caps : int
+        Weights that floors kept although their scores are below the one that decided among all, and
+        weights that caps removed although theirs are above it. 0 where no such score decided.
     passes : int
         How often weights and gradients were read to find the mask: once, unless a sample cannot
         bracket the threshold; twice where there are fewer than 32,768 of them.
@@ -72,6 +75,8 @@ class Step:
     gradient_norm: float
     layer_kept: tuple[int, ...]
     objective: float | None = None
+    kept_by_floors: int = 0
+    removed_by_caps: int = 0
 
     @property
     def degenerate(self) -> bool:
@@ -214,6 +219,11 @@ class PruningRecord(Generic[Masks_co]):
         it; None where this is not known.
     damping : Damping
         What kept the search from replacing most of its mask in each step.
+    saliency, rule : str
+        How weights were scored, and which competed in the next step, if the caller chose other than
+        those of the method; else empty.
+    allocation : Allocation, optional
+        How the kept weights were shared out; None if scores alone decided.
     """
 
     masks: Masks_co
@@ -225,6 +235,9 @@ class PruningRecord(Generic[Masks_co]):
     scope: Scope | None = None
     zeros: ZeroScores | None = None
     damping: Damping = UNDAMPED
+    saliency: str = ""
+    rule: str = ""
+    allocation: Allocation | None = None
 
     @property
     def size(self) -> int:

@@ -22,7 +22,9 @@ COUNTS = "layer_kept"
 _SUMS = ("threshold", "saliency", "total_saliency", "gradient_norm")
 #: Known later than the others, and by files of format version 3 alone.
 _OBJECTIVE = "objective"
-_FIELDS = {field.name for field in fields(Step)} - {COUNTS, _OBJECTIVE}
+#: Not in files of earlier format versions, where there were no floors and caps.
+_BOUNDED = ("kept_by_floors", "removed_by_caps")
+_FIELDS = {field.name for field in fields(Step)} - {COUNTS, _OBJECTIVE, *_BOUNDED}
 #: Fields of which the first never exceeds the second.
 _ORDERED = (
     ("keep", "candidates"),
@@ -36,7 +38,7 @@ _ORDERED = (
 
 def packed_steps(history: Sequence[Step]) -> tuple[dict[str, Array], list[dict[str, Any]]]:
     """The array and the JSON from which `unpacked_steps` makes the same steps."""
-    names = sorted(_FIELDS | {_OBJECTIVE})
+    names = sorted(_FIELDS | {_OBJECTIVE, *_BOUNDED})
     entries = [{name: getattr(step, name) for name in names} for step in history]
     if not history:
         return {}, entries
@@ -88,7 +90,7 @@ def _entry(entry: object, position: int) -> dict[str, Any]:
     if not isinstance(entry, dict):
         raise ValueError(f"step {position} of the history is {checks.shown(entry)}")
     found = {"passes" if name == "readings" else name: value for name, value in entry.items()}
-    if unknown := found.keys() - _FIELDS - {COUNTS, _OBJECTIVE}:
+    if unknown := found.keys() - _FIELDS - {COUNTS, _OBJECTIVE, *_BOUNDED}:
         raise ValueError(f"step {position} of the history has {checks.shown(sorted(unknown))}")
     if missing := _FIELDS - found.keys():
         raise ValueError(f"step {position} of the history has no {', '.join(sorted(missing))}")
@@ -97,6 +99,8 @@ def _entry(entry: object, position: int) -> dict[str, Any]:
         found[name] = check(found[name], f"{name} of step {position}")
     if found.setdefault(_OBJECTIVE, None) is not None:
         found[_OBJECTIVE] = checks.number(found[_OBJECTIVE], f"{_OBJECTIVE} of step {position}")
+    for name in _BOUNDED:
+        found[name] = checks.whole(found.get(name, 0), f"{name} of step {position}")
     if found["step"] != position:
         raise ValueError(f"step {found['step']} stands at position {position} of the history")
     for less, more in _ORDERED:

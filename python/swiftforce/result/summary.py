@@ -15,6 +15,7 @@ _SCORE_NAMES = {
     "squared_gradient": "squared gradients",
     "magnitude": "|weight|",
     "random": "random scores",
+    "given": "given scores",
 }
 
 
@@ -23,8 +24,17 @@ def headline(pruning: PruningRecord[Any]) -> str:
     return (
         f"{printable(pruning.method)}: {pruning.keep:,} of {pruning.size:,} weights kept "
         f"(sparsity {rounded(pruning.sparsity)}), {pruning.steps} step{'s' * (pruning.steps > 1)}"
-        f"{damping_summary(pruning)}"
+        f"{damping_summary(pruning)}{axes_summary(pruning)}"
     )
+
+
+def axes_summary(pruning: PruningRecord[Any]) -> str:
+    """The axes that the caller chose, each after a comma."""
+    named = {"saliency": pruning.saliency, "rule": pruning.rule}
+    parts = [f"{axis} {name}" for axis, name in named.items() if name]
+    if pruning.allocation is not None:
+        parts.append(printable(str(pruning.allocation)))
+    return "".join(f", {part}" for part in parts)
 
 
 def damping_summary(pruning: PruningRecord[Any]) -> str:
@@ -47,7 +57,17 @@ def search_summary(pruning: PruningRecord[Any]) -> list[str]:
             f"{total_revived(pruning):,} brought back; "
             f"{saliency_name(pruning)} {first.saliency:.4g} -> {last.saliency:.4g}"
         )
-    return [*lines, *share_of_scores(pruning)]
+    return [*lines, *bounds_summary(pruning), *share_of_scores(pruning)]
+
+
+def bounds_summary(pruning: PruningRecord[Any]) -> list[str]:
+    """How many weights floors and caps decided in the last step; nothing if none."""
+    last = pruning.history[-1]
+    parts = {"floors keep": last.kept_by_floors, "caps remove": last.removed_by_caps}
+    bound = [
+        f"{what} {count:,} weight{'s' * (count != 1)}" for what, count in parts.items() if count
+    ]
+    return [f"against the scores of all, {' and '.join(bound)}"] if bound else []
 
 
 def scope_summary(pruning: PruningRecord[Any]) -> list[str]:
@@ -76,7 +96,10 @@ def share_of_scores(pruning: PruningRecord[Any]) -> list[str]:
     # The scores of other methods, such as GraSP, may be negative.
     if pruning.method not in methods() or not 0 < last.total_saliency < math.inf:
         return []
-    score = _SCORE_NAMES[method_info(pruning.method)["saliency"]]
+    saliency = method_info(pruning.method, pruning.saliency or None)["saliency"]
+    if saliency == "given":
+        return []  # They may be negative.
+    score = _SCORE_NAMES[saliency]
     if pruning.damping.momentum > 0:
         score = f"accumulated {score}"
     # Both sums have rounding errors, which must not make a share of 1 smaller.

@@ -8,6 +8,7 @@ shows it.
 from swiftforce.search.agreement import Agreement, RankSums, check_communicator
 from swiftforce.search.force_nested import force_nested
 from swiftforce.search.initial_masks import check_begins_at_masks
+from swiftforce.search.limits import Allocating, ShapedAllocation, with_shapes
 from swiftforce.search.mask_search import MaskSearch
 from swiftforce.search.methods import prune
 from swiftforce.search.one_shot import magnitude, random, snip
@@ -25,11 +26,13 @@ from swiftforce.search.turns import Turns
 
 __all__ = [
     "Agreement",
+    "Allocating",
     "DEFAULT_STEPS",
     "MaskSearch",
     "Piece",
     "RankSums",
     "Schedule",
+    "ShapedAllocation",
     "Turns",
     "check_begins_at_masks",
     "check_communicator",
@@ -48,4 +51,5 @@ __all__ = [
     "schedule_keeps",
     "select",
     "snip",
+    "with_shapes",
 ]

@@ -7,6 +7,7 @@ from typing import Any, Unpack, overload
 
 from swiftforce.inputs import Array, Arrays, Mask
 from swiftforce.result import Pruning, PruningRecord
+from swiftforce.search.limits import Allocating
 from swiftforce.search.options import Gradients, Key, StepOptions
 from swiftforce.search.run import run
 from swiftforce.search.schedule import Schedule
@@ -35,6 +36,7 @@ def force_nested(
     *,
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
     steps: int | None = None,
     schedule: Schedule = ...,
     momentum: float = 0.0,
@@ -48,6 +50,7 @@ def force_nested(
     *,
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     momentum: float = 0.0,
@@ -81,6 +84,10 @@ def force_nested(
         Share of all weights to remove, in [0, 1). Give either this or `keep`.
     keep : int, optional
         Number of weights to keep, at least 1. Give either this or `sparsity`.
+    allocation : Allocation, str or mapping, optional
+        How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
+        patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
+        caps. By default scores alone decide.
     steps : int, optional
         Number of steps. By default 60; the one-shot methods always take 1.
     schedule : str or sequence
@@ -148,6 +155,7 @@ def force_nested(
         method="force_nested",
         sparsity=sparsity,
         keep=keep,
+        allocation=allocation,
         steps=steps,
         schedule=schedule,
         momentum=momentum,

@@ -93,6 +93,26 @@ def gradients_at(gradients: Gradients | Arrays | None, masked_weights: Arrays) -
     return found
 
 
+def checked_scores(
+    tensors: Tensors, grads: Arrays | None, scores: Arrays | None
+) -> tuple[Array, ...]:
+    """The caller's scores of a step, as arrays that the core can read.
+
+    Raises
+    ------
+    MissingGradientsError, HyperparameterError, StructureError, ShapeError, UnsupportedTypeError
+    """
+    if grads is not None:
+        raise HyperparameterError(
+            "the search has scores of the caller's own: pass scores=, not gradients"
+        )
+    if scores is None:
+        raise MissingGradientsError("the search has scores of the caller's own: pass scores=")
+    if callable(scores):
+        raise StructureError("scores is a function: call it, and pass the scores that it returns")
+    return tensors.matching(scores, "scores", copies=True)
+
+
 def checked_gradients(tensors: Tensors, grads: Arrays | None, method: str) -> tuple[Array, ...]:
     """The gradients of a step, for a method that needs them, as arrays that the core can read.
 

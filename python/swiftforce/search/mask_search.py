@@ -12,9 +12,12 @@ from swiftforce.inputs import (
     Arrays,
     Mask,
     MethodName,
+    RuleName,
+    SaliencyName,
 )
 from swiftforce.result import Masks_co, Pruning, PruningRecord, Step
 from swiftforce.search.agreement import Watch
+from swiftforce.search.limits import Allocating
 from swiftforce.search.options import Key, SearchOptions
 from swiftforce.search.pieces import Piece
 from swiftforce.search.saving import read
@@ -38,11 +41,21 @@ class MaskSearch(SearchState[Masks_co]):
         Share of all weights to remove, in [0, 1). Give either this or `keep`.
     keep : int, optional
         Number of weights to keep, at least 1. Give either this or `sparsity`.
+    allocation : Allocation, str or mapping, optional
+        How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
+        patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
+        caps. By default scores alone decide.
     steps : int, optional
         Number of steps. By default 60; the one-shot methods always take 1.
     schedule : str or sequence
         How the number of kept weights falls from step to step: one of `schedules`, or a list of
         your own (see `schedule_keeps`).
+    saliency : str, optional
+        How weights are scored, in place of the method's way: one of `saliencies`, or ``given``:
+        each step is passed scores of your own.
+    rule : str, optional
+        Which weights compete in the next step, in place of the method's rule: ``nested`` (those
+        that are kept), ``free`` (all), or ``free_then_nested``.
     seed : int
         Seed of random scores, in 0 ... 2**64 - 1. The same seed gives the same scores on every
         machine.
@@ -84,6 +97,8 @@ class MaskSearch(SearchState[Masks_co]):
     HyperparameterError
         If one of `momentum`, `nested_from` and `removed_factor` is out of range, or is not for the
         method.
+    BoundsError
+        If no masks respect the allocation: the message has the numbers.
     WeightsDifferError
         If `initial_masks` is a result for other weights.
     ShapeError, StructureError, UnsupportedTypeError, LayoutError, OverlapError
@@ -148,8 +163,11 @@ class MaskSearch(SearchState[Masks_co]):
         method: MethodName = ...,
         sparsity: float | None = None,
         keep: int | None = None,
+        allocation: Allocating | None = None,
         steps: int | None = None,
         schedule: Schedule = ...,
+        saliency: SaliencyName | None = None,
+        rule: RuleName | None = None,
         seed: int = 0,
         momentum: float = 0.0,
         nested_from: float | None = None,
@@ -167,8 +185,11 @@ class MaskSearch(SearchState[Masks_co]):
         method: MethodName = "force_nested",
         sparsity: float | None = None,
         keep: int | None = None,
+        allocation: Allocating | None = None,
         steps: int | None = None,
         schedule: Schedule = "exponential",
+        saliency: SaliencyName | None = None,
+        rule: RuleName | None = None,
         seed: int = 0,
         momentum: float = 0.0,
         nested_from: float | None = None,
@@ -183,8 +204,11 @@ class MaskSearch(SearchState[Masks_co]):
             method=method,
             sparsity=sparsity,
             keep=keep,
+            allocation=allocation,
             steps=steps,
             schedule=schedule,
+            saliency=saliency,
+            rule=rule,
             seed=seed,
             momentum=momentum,
             nested_from=nested_from,
@@ -240,7 +264,7 @@ class MaskSearch(SearchState[Masks_co]):
         """
         return self._tensors.restore(self._buffers.shown_weights(self.taken))
 
-    def step(self, grads: Arrays | None = None) -> Step:
+    def step(self, grads: Arrays | None = None, *, scores: Arrays | None = None) -> Step:
         """Take one step.
 
         Parameters
@@ -249,6 +273,10 @@ class MaskSearch(SearchState[Masks_co]):
             Gradients of the loss at `masked_weights`, averaged over the batches of the step.
             Dense: also where a weight is removed, since that is what lets FORCE bring it back.
             Arrays that are not C-contiguous are copied.
+
+        scores : structure of the weights, of any of their types
+            With the saliency ``given``, in place of gradients: the scores of all weights, of either
+            sign; the largest are kept.
 
         Returns
         -------
@@ -269,7 +297,7 @@ class MaskSearch(SearchState[Masks_co]):
         Exception
             Whatever a communicator raises. The search is as it was before the call.
         """
-        return self._turns.take(lambda: self._step(grads))
+        return self._turns.take(lambda: self._step(grads, scores))
 
     def objective(self, grads: Arrays | None = None) -> float:
         """Measure the objective of FORCE at the masks so far: ``S(c)``, which it maximises.
@@ -413,6 +441,9 @@ class MaskSearch(SearchState[Masks_co]):
                     method=cast(MethodName, saved.method),
                     schedule=saved.keeps,
                     seed=saved.seed,
+                    allocation=saved.limits,
+                    saliency=saved.saliency or None,
+                    rule=saved.rule or None,
                     momentum=saved.damping.momentum,
                     nested_from=saved.damping.nested_from,
                     removed_factor=saved.damping.removed_factor,

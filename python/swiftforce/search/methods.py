@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Unpack, overload
 
-from swiftforce.inputs import Array, Arrays, Mask, MethodName
+from swiftforce.inputs import Array, Arrays, Mask, MethodName, RuleName, SaliencyName
 from swiftforce.result import Pruning, PruningRecord
+from swiftforce.search.limits import Allocating
 from swiftforce.search.options import Gradients, Key, PruneOptions
 from swiftforce.search.run import run
 from swiftforce.search.schedule import Schedule
@@ -42,8 +43,11 @@ def prune(
     method: MethodName = ...,
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
     steps: int | None = None,
     schedule: Schedule = ...,
+    saliency: SaliencyName | None = None,
+    rule: RuleName | None = None,
     seed: int = 0,
     momentum: float = 0.0,
     nested_from: float | None = None,
@@ -59,8 +63,11 @@ def prune(
     method: MethodName = "force_nested",
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
+    saliency: SaliencyName | None = None,
+    rule: RuleName | None = None,
     seed: int = 0,
     momentum: float = 0.0,
     nested_from: float | None = None,
@@ -90,11 +97,21 @@ def prune(
         Share of all weights to remove, in [0, 1). Give either this or `keep`.
     keep : int, optional
         Number of weights to keep, at least 1. Give either this or `sparsity`.
+    allocation : Allocation, str or mapping, optional
+        How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
+        patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
+        caps. By default scores alone decide.
     steps : int, optional
         Number of steps. By default 60; the one-shot methods always take 1.
     schedule : str or sequence
         How the number of kept weights falls from step to step: one of `schedules`, or a list of
         your own (see `schedule_keeps`).
+    saliency : str, optional
+        How weights are scored, in place of the method's way: one of `saliencies`, or ``given``:
+        `gradients` returns scores of your own instead, of either sign; the largest are kept.
+    rule : str, optional
+        Which weights compete in the next step, in place of the method's rule: ``nested`` (those
+        that are kept), ``free`` (all), or ``free_then_nested``.
     seed : int
         Seed of random scores, in 0 ... 2**64 - 1. The same seed gives the same scores on every
         machine.
@@ -128,6 +145,8 @@ def prune(
     ------
     SparsityError, KeepError, StepsError, ScheduleError, SeedError, UnknownNameError
         If an argument is out of range, or a name is not known.
+    BoundsError
+        If no masks respect the allocation: the message has the numbers.
     HyperparameterError
         If one of `momentum`, `nested_from`, `removed_factor` and `objective` is out of range, or is
         not for the method.
@@ -168,8 +187,11 @@ def prune(
         method=method,
         sparsity=sparsity,
         keep=keep,
+        allocation=allocation,
         steps=steps,
         schedule=schedule,
+        saliency=saliency,
+        rule=rule,
         seed=seed,
         momentum=momentum,
         nested_from=nested_from,

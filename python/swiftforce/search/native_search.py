@@ -13,6 +13,7 @@ from swiftforce.inputs import Array, Tensors, case_number
 from swiftforce.native import native_call, public_error
 from swiftforce.result import Damping, Layer, Step, layers_of, step_of
 from swiftforce.search.agreement import Watch, rank_failure
+from swiftforce.search.limits import Limits
 from swiftforce.search.shards import Shard
 
 
@@ -36,6 +37,10 @@ class NativeSearch:
     initial : int, optional
         Weights of all ranks that the masks keep which the search begins at. To the core they are
         the masks of a first step, of which it has no record.
+    axes : (int, int)
+        Numbers of the saliency and the rule in place of those of the method; -1: those.
+    limits : Limits, optional
+        How many weights tensors must and may keep.
 
     Raises
     ------
@@ -54,11 +59,15 @@ class NativeSearch:
         damping: Damping,
         history: Sequence[Step] = (),
         initial: int | None = None,
+        axes: tuple[int, int] = (-1, -1),
+        limits: Limits | None = None,
     ) -> None:
         self._tensors = tensors
         self._shard = shard
         # The core has no record of earlier steps.
         self._steps = {step.step: step for step in history}
+        #: Whether scores are computed from the weights, so that their sum is an objective.
+        self._has_objective = axes[0] != case_number("saliency", "given")
         #: The objective at the masks of a step, which later gradients tell.
         self._objectives: dict[int, float] = {}
         self._before = () if initial is None else (initial,)
@@ -77,6 +86,9 @@ class NativeSearch:
                 damping.momentum,
                 damping.removed_factor,
                 0 if damping.nested_from is None else damping.nested_from + len(self._before),
+                *axes,
+                None if limits is None else limits.bounds,
+                None if limits is None else limits.counts,
             )
         except _core.NativeError as error:
             raise public_error(error, tensors.label) from None
@@ -100,7 +112,8 @@ class NativeSearch:
 
     def _record(self, position: int, report: dict[str, Any]) -> Step:
         """Keep what a step reports, and the objective before it, at the masks of the last one."""
-        self.set_objective(position - 1, report["objective_before"])
+        if self._has_objective:
+            self.set_objective(position - 1, report["objective_before"])
         known = {"step": position, "objective": self._objectives.get(position)}
         step = self._steps[position] = step_of({**report, **known})
         return step

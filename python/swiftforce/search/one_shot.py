@@ -7,6 +7,7 @@ from typing import Any, Unpack, overload
 
 from swiftforce.inputs import Array, Arrays, Mask
 from swiftforce.result import Pruning
+from swiftforce.search.limits import Allocating
 from swiftforce.search.options import Gradients, KeepOptions, Key, RandomOptions
 from swiftforce.search.run import run
 
@@ -34,6 +35,7 @@ def snip(
     *,
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
 ) -> Pruning[Any]: ...
 def snip(
     weights: Arrays,
@@ -41,6 +43,7 @@ def snip(
     *,
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
 ) -> Pruning[Any]:
     """Find masks by SNIP: the largest ``| w dL/dw |`` at the dense weights, in one step.
 
@@ -61,6 +64,10 @@ def snip(
         Share of all weights to remove, in [0, 1). Give either this or `keep`.
     keep : int, optional
         Number of weights to keep, at least 1. Give either this or `sparsity`.
+    allocation : Allocation, str or mapping, optional
+        How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
+        patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
+        caps. By default scores alone decide.
 
     Returns
     -------
@@ -107,6 +114,7 @@ def snip(
         method="snip",
         sparsity=sparsity,
         keep=keep,
+        allocation=allocation,
     )
 
 
@@ -128,12 +136,14 @@ def magnitude(
     *,
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
 ) -> Pruning[Any]: ...
 def magnitude(
     weights: Arrays,
     *,
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
 ) -> Pruning[Any]:
     """Find masks by magnitude: the largest ``| w |``, in one step.
 
@@ -147,6 +157,10 @@ def magnitude(
         Share of all weights to remove, in [0, 1). Give either this or `keep`.
     keep : int, optional
         Number of weights to keep, at least 1. Give either this or `sparsity`.
+    allocation : Allocation, str or mapping, optional
+        How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
+        patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
+        caps. By default scores alone decide.
 
     Returns
     -------
@@ -181,6 +195,7 @@ def magnitude(
         method="magnitude",
         sparsity=sparsity,
         keep=keep,
+        allocation=allocation,
     )
 
 
@@ -202,6 +217,7 @@ def random(
     *,
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
     seed: int = 0,
 ) -> Pruning[Any]: ...
 def random(
@@ -209,6 +225,7 @@ def random(
     *,
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
     seed: int = 0,
 ) -> Pruning[Any]:
     """Find masks at random: each weight's score is uniform in [0, 1), drawn from the seed.
@@ -223,6 +240,10 @@ def random(
         Share of all weights to remove, in [0, 1). Give either this or `keep`.
     keep : int, optional
         Number of weights to keep, at least 1. Give either this or `sparsity`.
+    allocation : Allocation, str or mapping, optional
+        How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
+        patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
+        caps. By default scores alone decide.
     seed : int
         Seed of random scores, in 0 ... 2**64 - 1. The same seed gives the same scores on every
         machine.
@@ -260,5 +281,6 @@ def random(
         method="random",
         sparsity=sparsity,
         keep=keep,
+        allocation=allocation,
         seed=seed,
     )

@@ -11,8 +11,9 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Literal, TypedDict, TypeVar
 
 from swiftforce.distributed import Communicator
-from swiftforce.inputs import Arrays, MethodName
+from swiftforce.inputs import Arrays, MethodName, RuleName, SaliencyName
 from swiftforce.result import PruningRecord
+from swiftforce.search.limits import Allocating
 from swiftforce.search.pieces import Piece
 from swiftforce.search.schedule import Schedule
 
@@ -27,6 +28,7 @@ class KeepOptions(TypedDict, total=False):
 
     sparsity: float | None
     keep: int | None
+    allocation: Allocating | None
 
 
 class RandomOptions(KeepOptions, total=False):
@@ -57,6 +59,8 @@ class PruneOptions(FreeOptions, total=False):
     """Options of `prune`."""
 
     method: MethodName
+    saliency: SaliencyName | None
+    rule: RuleName | None
     seed: int
 
 
@@ -66,6 +70,8 @@ class SearchOptions(KeepOptions, total=False):
     method: MethodName
     steps: int | None
     schedule: Schedule
+    saliency: SaliencyName | None
+    rule: RuleName | None
     seed: int
     momentum: float
     nested_from: float | None

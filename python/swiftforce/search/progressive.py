@@ -16,6 +16,7 @@ from typing import Any, Unpack, overload
 
 from swiftforce.inputs import Array, Arrays, Mask
 from swiftforce.result import Pruning, PruningRecord
+from swiftforce.search.limits import Allocating
 from swiftforce.search.options import FreeOptions, Gradients, Key, StepOptions
 from swiftforce.search.run import run
 from swiftforce.search.schedule import Schedule
@@ -44,6 +45,7 @@ def force(
     *,
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
     steps: int | None = None,
     schedule: Schedule = ...,
     momentum: float = 0.0,
@@ -59,6 +61,7 @@ def force(
     *,
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     momentum: float = 0.0,
@@ -88,6 +91,10 @@ def force(
         Share of all weights to remove, in [0, 1). Give either this or `keep`.
     keep : int, optional
         Number of weights to keep, at least 1. Give either this or `sparsity`.
+    allocation : Allocation, str or mapping, optional
+        How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
+        patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
+        caps. By default scores alone decide.
     steps : int, optional
         Number of steps. By default 60; the one-shot methods always take 1.
     schedule : str or sequence
@@ -163,6 +170,7 @@ def force(
         method="force",
         sparsity=sparsity,
         keep=keep,
+        allocation=allocation,
         steps=steps,
         schedule=schedule,
         momentum=momentum,
@@ -197,6 +205,7 @@ def iterative_snip(
     *,
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
     steps: int | None = None,
     schedule: Schedule = ...,
     momentum: float = 0.0,
@@ -210,6 +219,7 @@ def iterative_snip(
     *,
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     momentum: float = 0.0,
@@ -237,6 +247,10 @@ def iterative_snip(
         Share of all weights to remove, in [0, 1). Give either this or `keep`.
     keep : int, optional
         Number of weights to keep, at least 1. Give either this or `sparsity`.
+    allocation : Allocation, str or mapping, optional
+        How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
+        patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
+        caps. By default scores alone decide.
     steps : int, optional
         Number of steps. By default 60; the one-shot methods always take 1.
     schedule : str or sequence
@@ -304,6 +318,7 @@ def iterative_snip(
         method="iterative_snip",
         sparsity=sparsity,
         keep=keep,
+        allocation=allocation,
         steps=steps,
         schedule=schedule,
         momentum=momentum,
@@ -336,6 +351,7 @@ def grasp_it(
     *,
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
     steps: int | None = None,
     schedule: Schedule = ...,
     momentum: float = 0.0,
@@ -349,6 +365,7 @@ def grasp_it(
     *,
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     momentum: float = 0.0,
@@ -376,6 +393,10 @@ def grasp_it(
         Share of all weights to remove, in [0, 1). Give either this or `keep`.
     keep : int, optional
         Number of weights to keep, at least 1. Give either this or `sparsity`.
+    allocation : Allocation, str or mapping, optional
+        How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
+        patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
+        caps. By default scores alone decide.
     steps : int, optional
         Number of steps. By default 60; the one-shot methods always take 1.
     schedule : str or sequence
@@ -442,6 +463,7 @@ def grasp_it(
         method="grasp_it",
         sparsity=sparsity,
         keep=keep,
+        allocation=allocation,
         steps=steps,
         schedule=schedule,
         momentum=momentum,

@@ -29,7 +29,7 @@ def run(
     search = MaskSearch(weights, **options)
     if objective:
         check_objective(gradients, search.method, needs_gradients=search.needs_gradients)
-    if search.needs_gradients:
+    if search.needs_gradients or search._scores_are_given:
         check_gradients(gradients, search.method, search.steps)
     if search.steps == 1 and progress is None:
         progress = False  # A bar of one step would only appear when it is over.
@@ -38,6 +38,8 @@ def run(
             of_kept = search._multiplies and search._next_is_nested
             needed = needed_gradients(gradients, of_kept=of_kept)
             search.step(gradients_at(needed, search.masked_weights))
+        elif search._scores_are_given:
+            search.step(scores=gradients_at(gradients, search.masked_weights))
         else:
             search.step()
     if objective:

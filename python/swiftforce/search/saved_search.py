@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from swiftforce.errors import (
+    BoundsError,
     HyperparameterError,
     KeepError,
     ScheduleError,
@@ -24,12 +25,23 @@ from swiftforce.errors import (
 )
 from swiftforce.files import FileFormat, checked_bits, checks
 from swiftforce.inputs import Array, Tensors, differences
-from swiftforce.result import UNDAMPED, Damping, Step, damping_from, packed_steps, unpacked_steps
+from swiftforce.result import (
+    UNDAMPED,
+    Damping,
+    Step,
+    axes_from,
+    damping_from,
+    packed_steps,
+    saved_axes,
+    unpacked_steps,
+)
 from swiftforce.search.buffers import accumulated_dtype
+from swiftforce.search.limits import Limits
 
-_FORMAT = FileFormat("swiftforce-search", 3, "a search", SearchFileError, oldest=1)
+_FORMAT = FileFormat("swiftforce-search", 4, "a search", SearchFileError, oldest=1)
 #: What arguments from a damaged file may raise.
 _REFUSALS = (
+    BoundsError,
     HyperparameterError,
     KeepError,
     ScheduleError,
@@ -100,6 +112,10 @@ class SavedSearch:
     damping : Damping
     accumulated : tuple of array
         The accumulated scores after the last step taken, flat; none if scores are not accumulated.
+    saliency, rule : str
+        In place of those of the method; empty: those.
+    limits : Limits, optional
+        How many weights tensors must and may keep.
     """
 
     method: str
@@ -113,6 +129,9 @@ class SavedSearch:
     label: str = ""
     damping: Damping = UNDAMPED
     accumulated: tuple[Array, ...] = ()
+    saliency: str = ""
+    rule: str = ""
+    limits: Limits | None = None
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write it to a file that fits only weights with these digests.
@@ -136,13 +155,17 @@ class SavedSearch:
             "label": self.label,
             "kept": list(self.kept),
             "damping": asdict(self.damping),
+            **saved_axes(
+                self.saliency, self.rule, None if self.limits is None else self.limits.allocation
+            ),
             "weights": [[name, list(shape), *others] for name, shape, *others in described],
         }
         masks = {f"mask.{position}": bits for position, bits in enumerate(self.masks)}
         accumulated = {
             f"accumulated.{position}": array for position, array in enumerate(self.accumulated)
         }
-        _FORMAT.write(path, {**masks, **accumulated, **counts}, about)
+        limits = {} if self.limits is None else self.limits.arrays
+        _FORMAT.write(path, {**masks, **accumulated, **counts, **limits}, about)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], *, label: str = "") -> SavedSearch:
@@ -181,7 +204,7 @@ class SavedSearch:
     @property
     def settings(self) -> object:
         """What must be the same in the files that ranks read."""
-        about = (self.method, self.seed, self.keeps, self.damping)
+        about = (self.method, self.saliency, self.rule, self.seed, self.keeps, self.damping)
         return (*about, self.history, self.weights, self.kept)
 
     @property
@@ -242,7 +265,7 @@ class SavedSearch:
             checked_bits(arrays, position, name, size, count)
             for position, (name, size, count) in enumerate(named)
         )
-        damping = damping_from(about)
+        damping, axes = damping_from(about), axes_from(about)
         accumulated = tuple(
             _accumulated(arrays[f"accumulated.{position}"], name, size, dtype)
             for position, (name, size, dtype) in enumerate(
@@ -262,6 +285,9 @@ class SavedSearch:
             label=checks.text(about.get("label", ""), "the label"),
             damping=damping,
             accumulated=accumulated,
+            saliency=axes["saliency"],
+            rule=axes["rule"],
+            limits=Limits.read(arrays, axes["allocation"], len(weights.names)),
         )
 
 

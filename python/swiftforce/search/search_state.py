@@ -8,13 +8,19 @@ from contextlib import suppress
 from typing import Any, Generic, Literal, cast
 
 from swiftforce.distributed import Communicator
-from swiftforce.errors import SearchDoneError, StructureError
+from swiftforce.errors import (
+    HyperparameterError,
+    SearchDoneError,
+    StructureError,
+)
 from swiftforce.inputs import (
     Array,
     Arrays,
     MethodInfo,
     MethodName,
     Tensors,
+    case_names,
+    case_number,
     check_distinct,
     check_seed,
     method_info,
@@ -34,8 +40,19 @@ from swiftforce.search.agreement import Agreement, Watch
 from swiftforce.search.buffers import SearchBuffers
 from swiftforce.search.damping import checked_damping
 from swiftforce.search.gathering import gathered_masks, wholes_of
-from swiftforce.search.gradients import check_has_objective, checked_gradients
+from swiftforce.search.gradients import (
+    check_has_objective,
+    checked_gradients,
+    checked_scores,
+)
 from swiftforce.search.initial_masks import check_begins_at_masks, copied_masks, kept_by
+from swiftforce.search.limits import (
+    Allocating,
+    Limits,
+    check_one_process,
+    limits_of,
+    with_counts,
+)
 from swiftforce.search.native_search import NativeSearch
 from swiftforce.search.pieces import Piece
 from swiftforce.search.saved_search import SavedSearch
@@ -49,6 +66,9 @@ class SearchState(Generic[Masks_co]):
     """The state of a `MaskSearch`, which has the public methods, and checks what they are given."""
 
     method: str
+    _saliency: str | None
+    _rule: str | None
+    _limits: Limits | None
     _info: MethodInfo
     _seed: int
     _schedule: str
@@ -68,8 +88,11 @@ class SearchState(Generic[Masks_co]):
         method: MethodName,
         sparsity: float | None = None,
         keep: int | None = None,
+        allocation: Allocating | Limits | None = None,
         steps: int | None = None,
         schedule: Schedule,
+        saliency: str | None = None,
+        rule: str | None = None,
         seed: int,
         momentum: float = 0.0,
         nested_from: float | None = None,
@@ -89,7 +112,8 @@ class SearchState(Generic[Masks_co]):
         with Watch(communicator):
             with Agreement(communicator) as agreement:
                 self.method = method_name(method)
-                self._info = method_info(self.method)
+                self._saliency, self._rule = _case("saliency", saliency), _case("rule", rule)
+                self._info = method_info(self.method, self._saliency, self._rule)
                 self._seed = check_seed(seed)
                 self._tensors = Tensors(weights, "weights", may_be_empty=communicator is not None)
                 check_distinct(self._tensors)
@@ -100,7 +124,9 @@ class SearchState(Generic[Masks_co]):
                 if initial_masks is not None:
                     masks = copied_masks(self._tensors, initial_masks)
                 kept = kept_by(masks) if begins and masks is not None else 0
+                limits, keep = limits_of(allocation, self._tensors, sparsity, keep)
                 if self._shard is not None:
+                    check_one_process(limits)
                     agreement.settings = (self._shard.settings, begins)
             if self._shard is not None:
                 self._shard.exchange(kept)
@@ -113,6 +139,11 @@ class SearchState(Generic[Masks_co]):
                 self._keeps = plan(
                     schedule, size, sparsity, keep, steps, method=self.method, initial=self._initial
                 )
+                self._limits = limits
+                if limits is not None:
+                    if isinstance(schedule, str):
+                        self._keeps = limits.lowered(self._keeps)
+                    self._limits = with_counts(limits, self._keeps[-1], self._tensors)
                 if nested_from is None:
                     nested_from = self._info["nested_from"]
                 self._damping = checked_damping(
@@ -121,7 +152,8 @@ class SearchState(Generic[Masks_co]):
                 self._continue_from(history, masked_weights)
                 self._described = None if resumed is None else resumed.described
                 self._zeros = None
-                agreement.settings = (self.method, self._seed, self._keeps, self._damping)
+                axes = (self._saliency, self._rule)
+                agreement.settings = (self.method, axes, self._seed, self._keeps, self._damping)
         if masks is not None or resumed is not None:
             # Now, since no rank can fail any more: the arrays may be the caller's.
             self._buffers.restore(len(history), masks, accumulated)
@@ -139,6 +171,8 @@ class SearchState(Generic[Masks_co]):
             damping=self._damping,
             history=history,
             initial=self._initial,
+            axes=(_number("saliency", self._saliency), _number("rule", self._rule)),
+            limits=self._limits,
         )
         self._buffers = SearchBuffers(
             self._tensors,
@@ -159,7 +193,7 @@ class SearchState(Generic[Masks_co]):
         """Masks in the structure of the weights."""
         return cast(Masks_co, self._tensors.restore(masks))
 
-    def _step(self, grads: Arrays | None) -> Step:
+    def _step(self, grads: Arrays | None, scores: Arrays | None = None) -> Step:
         communicator = None if self._shard is None else self._shard.communicator
         with Watch(communicator, by_core=True) as watch:
             with Agreement(communicator):
@@ -167,7 +201,15 @@ class SearchState(Generic[Masks_co]):
                 if taken == steps:
                     raise SearchDoneError(f"the search has taken all of its {steps} steps")
                 gradients = None
-                if self._info["needs_gradients"]:
+                if self._scores_are_given:
+                    given = checked_scores(self._tensors, grads, scores)
+                    gradients = self._buffers.apart(given)
+                elif scores is not None:
+                    raise HyperparameterError(
+                        f"{self.method} computes scores itself: pass gradients, or make the search "
+                        "with saliency='given'"
+                    )
+                elif self._info["needs_gradients"]:
                     given = checked_gradients(self._tensors, grads, self.method)
                     gradients = self._buffers.apart(given)
                 before = self._buffers.current(taken)
@@ -177,7 +219,7 @@ class SearchState(Generic[Masks_co]):
             step = self._native.step(
                 taken + 1, gradients, before, after, masked, accumulated, watch
             )
-        if not taken and gradients is not None:
+        if not taken and gradients is not None and not self._scores_are_given:
             # The step is taken, and warnings alone tell of these: they must not make it fail.
             with suppress(Exception):
                 self._zeros = self._zero_scores(step, gradients)
@@ -201,6 +243,10 @@ class SearchState(Generic[Masks_co]):
     def _multiplies(self) -> bool:
         """Whether scores are products of weights and gradients."""
         return self._info["saliency"] == "connection_sensitivity"
+
+    @property
+    def _scores_are_given(self) -> bool:
+        return self._info["saliency"] == "given"
 
     @property
     def _next_is_nested(self) -> bool:
@@ -237,6 +283,9 @@ class SearchState(Generic[Masks_co]):
             label=label,
             damping=self._damping,
             accumulated=(),
+            saliency=self._saliency or "",
+            rule=self._rule or "",
+            limits=self._limits,
         )
         self._described.write(path, masks, accumulated, saved)
 
@@ -278,6 +327,9 @@ class SearchState(Generic[Masks_co]):
             schedule=self._schedule,
             zeros=zeros,
             damping=self._damping,
+            saliency=self._saliency or "",
+            rule=self._rule or "",
+            allocation=None if self._limits is None else self._limits.allocation,
         )
 
     def _found(self, *, copies: bool) -> tuple[tuple[Step, ...], tuple[Array, ...]]:
@@ -327,3 +379,12 @@ class SearchState(Generic[Masks_co]):
         history, (masks, accumulated) = state["_native"], state["_buffers"]
         self._continue_from(history)
         self._buffers.restore(len(history), masks, accumulated)
+
+
+def _case(axis: str, name: str | None) -> str | None:
+    """The name of a case of an axis, from any spelling; None: that of the method."""
+    return None if name is None else case_names(axis)[case_number(axis, name)]
+
+
+def _number(axis: str, name: str | None) -> int:
+    return -1 if name is None else case_number(axis, name)

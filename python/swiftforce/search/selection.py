@@ -30,6 +30,7 @@ from swiftforce.result import (
     warn_about,
     with_lost_parts,
 )
+from swiftforce.search.limits import Allocating, limits_of, with_counts
 from swiftforce.search.schedule import require_keep
 
 
@@ -106,7 +107,13 @@ def saliency(
     return tensors.restore(scores)
 
 
-def select(scores: Arrays, *, sparsity: float | None = None, keep: int | None = None) -> Arrays:
+def select(
+    scores: Arrays,
+    *,
+    sparsity: float | None = None,
+    keep: int | None = None,
+    allocation: Allocating | None = None,
+) -> Arrays:
     """Masks of the best scores of all tensors together.
 
     Exactly the given number is kept. Larger scores come first; of equal scores, the one at the
@@ -120,6 +127,10 @@ def select(scores: Arrays, *, sparsity: float | None = None, keep: int | None = 
         Share of all weights to remove, in [0, 1). Give either this or `keep`.
     keep : int, optional
         Number of weights to keep, at least 1. Give either this or `sparsity`.
+    allocation : Allocation, str or mapping, optional
+        How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
+        patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
+        caps. By default scores alone decide.
 
     Returns
     -------
@@ -128,7 +139,7 @@ def select(scores: Arrays, *, sparsity: float | None = None, keep: int | None = 
 
     Raises
     ------
-    NonFiniteError, SparsityError, KeepError
+    NonFiniteError, SparsityError, KeepError, BoundsError
     StructureError, UnsupportedTypeError, LayoutError
 
     Warns
@@ -144,7 +155,9 @@ def select(scores: Arrays, *, sparsity: float | None = None, keep: int | None = 
     >>> sf.select({"a": np.float32([3, 1]), "b": np.float32([2, 3])}, keep=2)
     {'a': array([ True, False]), 'b': array([False,  True])}
     """
-    return prune_by_scores(scores, sparsity=sparsity, keep=keep, stacklevel=3).masks
+    return prune_by_scores(
+        scores, sparsity=sparsity, keep=keep, allocation=allocation, stacklevel=3
+    ).masks
 
 
 def prune_by_scores(
@@ -152,6 +165,7 @@ def prune_by_scores(
     *,
     sparsity: float | None,
     keep: int | None,
+    allocation: Allocating | None = None,
     method: str = "",
     zeros: ZeroScores | None = None,
     stacklevel: int,
@@ -168,10 +182,15 @@ def prune_by_scores(
         Which caller the warnings point to, as in `warnings.warn`.
     """
     tensors = Tensors(scores, "scores")
+    limits, keep = limits_of(allocation, tensors, sparsity, keep)
     kept = require_keep(tensors.size, sparsity, keep)
+    numbers: tuple[Any, Any] = (None, None)
+    if limits is not None:
+        limits = with_counts(limits, kept, tensors)
+        numbers = (limits.bounds, limits.counts)
     masks = tensors.empty(MASK)
     try:
-        step = step_of(_core.select(tensors.arrays, masks, kept))
+        step = step_of(_core.select(tensors.arrays, masks, kept, *numbers))
     except _core.NativeError as error:
         raise public_error(error, tensors.label) from None
     layers = with_lost_parts(layers_of(tensors, step), masks)
@@ -184,6 +203,7 @@ def prune_by_scores(
         seed=0,
         schedule="exponential",
         zeros=zeros,
+        allocation=None if limits is None else limits.allocation,
     )
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
-from swiftforce.search import Schedule
+from swiftforce.search import Allocating, Schedule
 from swiftforce.torch.initial_masks import InitialMasks
 from swiftforce.torch.model_state import Mode
 from swiftforce.torch.objective import BatchLoss, Loss
@@ -26,6 +26,7 @@ def force(
     batch_loss: BatchLoss | None = None,
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     momentum: float = 0.0,
@@ -67,6 +68,10 @@ def force(
         Share of the prunable weights to remove, in [0, 1). Pass either `sparsity` or `keep`.
     keep : int, optional
         Number of prunable weights to keep.
+    allocation : Allocation, str or mapping, optional
+        How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
+        patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
+        caps. By default scores alone decide.
     steps : int, optional
         Number of steps of the search: by default 60, for ``synflow`` 100. One-shot methods take one
         step and ignore other numbers, with a warning.
@@ -184,6 +189,7 @@ def force(
         method="force",
         sparsity=sparsity,
         keep=keep,
+        allocation=allocation,
         steps=steps,
         schedule=schedule,
         momentum=momentum,
@@ -209,6 +215,7 @@ def iterative_snip(
     batch_loss: BatchLoss | None = None,
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     momentum: float = 0.0,
@@ -248,6 +255,10 @@ def iterative_snip(
         Share of the prunable weights to remove, in [0, 1). Pass either `sparsity` or `keep`.
     keep : int, optional
         Number of prunable weights to keep.
+    allocation : Allocation, str or mapping, optional
+        How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
+        patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
+        caps. By default scores alone decide.
     steps : int, optional
         Number of steps of the search: by default 60, for ``synflow`` 100. One-shot methods take one
         step and ignore other numbers, with a warning.
@@ -358,6 +369,7 @@ def iterative_snip(
         method="iterative_snip",
         sparsity=sparsity,
         keep=keep,
+        allocation=allocation,
         steps=steps,
         schedule=schedule,
         momentum=momentum,

@@ -10,7 +10,7 @@ from torch import nn
 
 from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
-from swiftforce.search import Schedule
+from swiftforce.search import Allocating, Schedule
 from swiftforce.torch.initial_masks import InitialMasks
 from swiftforce.torch.model_state import Mode
 from swiftforce.torch.objective import BatchLoss, Loss
@@ -28,6 +28,7 @@ def prune(
     method: MethodName = "force_nested",
     sparsity: float | None = None,
     keep: int | None = None,
+    allocation: Allocating | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     momentum: float = 0.0,
@@ -84,6 +85,10 @@ def prune(
         Share of the prunable weights to remove, in [0, 1). Pass either `sparsity` or `keep`.
     keep : int, optional
         Number of prunable weights to keep.
+    allocation : Allocation, str or mapping, optional
+        How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
+        patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
+        caps. By default scores alone decide.
     steps : int, optional
         Number of steps of the search: by default 60, for ``synflow`` 100. One-shot methods take one
         step and ignore other numbers, with a warning.
@@ -212,6 +217,7 @@ def prune(
         method=method,
         sparsity=sparsity,
         keep=keep,
+        allocation=allocation,
         steps=steps,
         schedule=schedule,
         momentum=momentum,

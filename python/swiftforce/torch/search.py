@@ -31,7 +31,15 @@ from swiftforce.result import (
     warn_about_scope,
     with_lost_parts,
 )
-from swiftforce.search import Agreement, MaskSearch, RankSums, Schedule, prune_by_scores
+from swiftforce.search import (
+    Agreement,
+    Allocating,
+    MaskSearch,
+    RankSums,
+    Schedule,
+    ShapedAllocation,
+    prune_by_scores,
+)
 from swiftforce.show import bar
 from swiftforce.torch.arguments import check_model
 from swiftforce.torch.initial_masks import InitialMasks, digest, flat_masks
@@ -39,6 +47,7 @@ from swiftforce.torch.interrupts import ProtectedStack
 from swiftforce.torch.model_state import ModelState, forked_generators
 from swiftforce.torch.objective import BatchLoss, Loss
 from swiftforce.torch.observation import searched
+from swiftforce.torch.output_axes import shaped
 from swiftforce.torch.parameters import warn_about_computed
 from swiftforce.torch.pruning import ModelPruning, ShardedMasks
 from swiftforce.torch.ranks import Ranks, ranks_of
@@ -60,6 +69,7 @@ def run_search(
     method: str,
     sparsity: float | None,
     keep: int | None,
+    allocation: Allocating | None,
     steps: int | None,
     schedule: Schedule,
     momentum: float,
@@ -135,8 +145,9 @@ def run_search(
             how = (row.name, how_scored, batches_per_step, temperature, seed)
             # Ranks with copies of a model have the same masks; with shards, the search compares.
             begins = begins_at is not None if sharding is not None else digest(begins_at)
-            wanted = (sparsity, keep, steps, schedule, begins, checkpoint is not None, objective)
-            agreement.settings = (how, wanted, shapes)
+            limits = shaped(allocation, inner, parameters, buffers.orders)
+            wanted = (sparsity, keep, limits, steps, schedule, begins, checkpoint is not None)
+            agreement.settings = (how, wanted, objective, shapes)
         with Agreement(group), state:
             packed = None
             scoring.begin_batches_by(state.begin_batch)
@@ -144,13 +155,14 @@ def run_search(
             if ranks is not None:
                 ranks.check_equal(buffers.dense.values(), "weights")
             if row.core is None:
-                found = _by_products(buffers, scoring, sparsity, keep, others)
+                found = _by_products(buffers, scoring, (sparsity, keep, limits), others)
             else:
                 search = MaskSearch(
                     buffers.dense,
                     method=row.core,
                     sparsity=sparsity,
                     keep=keep,
+                    allocation=limits,
                     steps=steps,
                     schedule=schedule,
                     seed=seed,
@@ -187,6 +199,8 @@ def _label(how: Sequence[object], search: MaskSearch[Masks], begins: object) -> 
     label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*how)
     if damping := str(search._damping):
         label += f", {damping}"
+    if search._limits is not None:
+        label += f", {search._limits.allocation}"
     if begins is not False:
         # Each rank has shards of its own, and all give the file the same label.
         label += f", from the masks {'of all ranks' if isinstance(begins, Sharding) else begins}"
@@ -308,11 +322,17 @@ def _resumed(
 def _by_products(
     buffers: WeightBuffers,
     scoring: Scoring,
-    sparsity: float | None,
-    keep: int | None,
+    amount: tuple[float | None, int | None, ShapedAllocation | None],
     others: Mapping[str, nn.Parameter],
 ) -> Pruning[Masks]:
-    """The masks that keep the largest scores ``w * (H g)``, whatever their sign."""
+    """The masks that keep the largest scores ``w * (H g)``, whatever their sign.
+
+    Parameters
+    ----------
+    amount : (float, int, ShapedAllocation)
+        The sparsity, the number to keep, and the allocation, each or None.
+    """
+    sparsity, keep, limits = amount
     products = buffers.gradients(scoring())
     scoring.check_reached()
     assert products is not None
@@ -322,6 +342,7 @@ def _by_products(
         scores,
         sparsity=sparsity,
         keep=keep,
+        allocation=limits,
         method=GRASP,
         zeros=zeros.with_factors(others) if zeros.layers else None,
         stacklevel=5,

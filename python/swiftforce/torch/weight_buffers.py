@@ -13,7 +13,7 @@ from torch import nn
 from swiftforce.errors import NonFiniteError
 from swiftforce.inputs import Array, Mask, Tensors, check_distinct
 from swiftforce.search import saliency
-from swiftforce.torch.memory import array_of, flattened, order_of, tensor_of, unflattened
+from swiftforce.torch.memory import Order, array_of, flattened, order_of, tensor_of, unflattened
 from swiftforce.torch.sharded import from_local, is_sharded, local_of, placed_as
 from swiftforce.torch.snapshot import Memory
 
@@ -68,6 +68,11 @@ class WeightBuffers:
                 name: array.copy() if masked or self._locals[name].device.type == "cpu" else array
                 for name, array in on_host.items()
             }
+
+    @property
+    def orders(self) -> Mapping[str, Order]:
+        """The axes of each parameter in the order of its memory."""
+        return self._orders
 
     def _on_host(self, name: str) -> Array:
         flat = flattened(self._locals[name], self._orders[name])

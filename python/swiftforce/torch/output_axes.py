@@ -1,0 +1,46 @@
+"""Which axis of a parameter counts output units, for floors and caps on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from swiftforce.search import Allocating, ShapedAllocation, with_shapes
+from swiftforce.torch.memory import Order
+
+
+def shaped(
+    allocation: Allocating | None,
+    model: nn.Module,
+    parameters: Mapping[str, nn.Parameter],
+    orders: Mapping[str, Order],
+) -> ShapedAllocation | None:
+    """An allocation for flat arrays of parameters, in the order of their memory.
+
+    Parameters
+    ----------
+    allocation : Allocation, str or mapping, optional
+    model : nn.Module
+        Whose modules say which axis counts output units.
+    parameters : mapping of name to nn.Parameter
+    orders : mapping of name to tuple of int
+        The axes of each parameter in the order of its memory.
+    """
+    if allocation is None:
+        return None
+    transposed = {id(module.weight) for module in model.modules() if is_transposed(module)}
+    return with_shapes(
+        allocation,
+        {name: tuple(one.shape) for name, one in parameters.items()},
+        orders,
+        {name: int(id(one) in transposed) for name, one in parameters.items()},
+    )
+
+
+def is_transposed(module: nn.Module) -> bool:
+    """Whether the first axis of a module's weight counts inputs, and the second one outputs."""
+    if isinstance(module, (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
+        return True
+    # The linear layer of GPT-2 in transformers.
+    return type(module).__name__ == "Conv1D" and hasattr(module, "nf")
