@@ -10,7 +10,7 @@ import numpy as np
 
 from swiftforce.comparison import DENSE
 from swiftforce.errors import UnknownNameError
-from swiftforce.inputs import canonical_name, method_name, methods
+from swiftforce.inputs import Allocation, canonical_name, method_name, methods
 from swiftforce.search import MaskSearch
 
 #: Random masks with the same density in every layer. The package's method ``random`` draws from the
@@ -18,8 +18,9 @@ from swiftforce.search import MaskSearch
 UNIFORM_RANDOM = "uniform_random"
 #: Random masks with the densities of Erdős-Rényi kernels: small layers keep larger shares.
 ERK_RANDOM = "erk_random"
-#: The settings of damped searches that a name can give.
-_SETTINGS = ("momentum", "nested_from", "removed_factor")
+#: The settings that a name can give: of damped searches, and floors and caps of an `Allocation`.
+_DAMPING = ("momentum", "nested_from", "removed_factor")
+_BOUNDS = ("floor", "cap", "floor_per_output", "cap_per_output")
 _SHUFFLED = "shuffled"
 
 
@@ -30,21 +31,21 @@ def compared_methods() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Variant:
-    """A method, what damps its search, and whether its masks are shuffled.
+    """A method, settings of its search, and whether its masks are shuffled.
 
     Attributes
     ----------
     method : str
         One of `compared_methods`.
-    damping : mapping of str to float
-        Arguments of `swiftforce.prune`.
+    settings : mapping of str to float
+        What damps the search; floors and caps.
     shuffled : bool
         Whether the masks are shuffled within each layer: the control that tells the choice of
         weights from the densities of layers.
     """
 
     method: str
-    damping: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     shuffled: bool = False
 
     @classmethod
@@ -54,37 +55,45 @@ class Variant:
         Raises
         ------
         UnknownNameError
-        HyperparameterError
+        HyperparameterError, BoundsError
             If a setting is out of range, or not for this method.
 
         Examples
         --------
-        >>> Variant.parse("FORCE nested_from=0.5").damping
+        >>> Variant.parse("FORCE nested_from=0.5").settings
         {'nested_from': 0.5}
         """
         name, *words = text.split() or [""]
-        damping: dict[str, float] = {}
+        settings: dict[str, float] = {}
         for word in (word for word in words if word != _SHUFFLED):
             setting, _, value = word.partition("=")
             try:
-                key = canonical_name("setting", setting, _SETTINGS)
-                damping[key] = int(value) if value.isdecimal() else float(value)
+                key = canonical_name("setting", setting, (*_DAMPING, *_BOUNDS))
+                settings[key] = int(value) if value.isdecimal() else float(value)
             except ValueError as error:
                 raise UnknownNameError(
                     f"{word!r} in {text!r} is neither {_SHUFFLED!r} nor a number for "
-                    f"{', '.join(_SETTINGS)}: write for example 'force momentum=0.5'"
+                    f"{', '.join((*_DAMPING, *_BOUNDS))}: write for example 'force momentum=0.5'"
                 ) from error
         method = canonical_name("method", name, compared_methods())
-        variant = cls(method, dict(sorted(damping.items())), _SHUFFLED in words)
+        variant = cls(method, dict(sorted(settings.items())), _SHUFFLED in words)
         if method not in methods():
             if variant != cls(method):
                 raise UnknownNameError(f"{method} has no settings: {text!r}")
-        elif damping:
+        elif settings:
             # A search refuses what its method does not have, before it begins.
-            MaskSearch(np.ones(2), method=method_name(method), keep=1, **variant.damping)
+            damping = {**variant.arguments, "allocation": None}
+            MaskSearch(np.ones(2), method=method_name(method), keep=1, **damping)
         return variant
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The settings as arguments of `swiftforce.prune`."""
+        bounds = {name: value for name, value in self.settings.items() if name in _BOUNDS}
+        found = {name: value for name, value in self.settings.items() if name not in _BOUNDS}
+        return {**found, "allocation": Allocation(**bounds)} if bounds else found
 
     def __str__(self) -> str:
         """The name that gives this variant."""
-        settings = [f"{name}={value!r}" for name, value in self.damping.items()]
+        settings = [f"{name}={value!r}" for name, value in self.settings.items()]
         return " ".join([self.method, *settings, *([_SHUFFLED] if self.shuffled else [])])
