@@ -16,7 +16,7 @@ public func allocate(
     let sizes = unsafe try numbers(sizes, count, "sizes")
     let ends = unsafe try numbers(ends, count, "ends")
     let target = unsafe try required(counts, "counts")
-    let limits = unsafe try limits(bounds, nil, count)
+    let limits = unsafe try limits(bounds, nil, nil, sizes)
     let found = try mappingErrors { () throws(SFError) in
       try allocation.counts(
         of: sizes, ends: ends, keep: Int(keep), within: try limits.ranges(of: sizes))
@@ -39,7 +39,7 @@ public func boundsRange(
     let sizes = unsafe try numbers(sizes, count, "sizes")
     let least = unsafe try required(least, "least")
     let most = unsafe try required(most, "most")
-    let limits = unsafe try limits(try required(bounds, "bounds"), nil, count)
+    let limits = unsafe try limits(try required(bounds, "bounds"), nil, nil, sizes)
     let ranges = try mappingErrors { () throws(SFError) in try limits.ranges(of: sizes) }
     for (i, range) in ranges.enumerated() {
       unsafe least[i] = Int64(range.lowerBound)
@@ -58,15 +58,45 @@ func numbers(
 
 /// The limits that a caller passes; NULL: there are none of that kind.
 func limits(
-  _ bounds: UnsafePointer<sf_bounds>?, _ counts: UnsafePointer<Int64>?, _ tensors: Int
+  _ bounds: UnsafePointer<sf_bounds>?, _ counts: UnsafePointer<Int64>?,
+  _ units: UnsafePointer<sf_units>?, _ sizes: [Int]
 ) throws(Fault) -> Limits {
   var limits = Limits()
+  let tensors = sizes.count
   if unsafe bounds != nil {
     let list = unsafe try required(bounds, "bounds")
     limits.bounds = (0..<tensors).map { i in unsafe Bounds(list[i]) }
   }
   if unsafe counts != nil { limits.counts = unsafe try numbers(counts, tensors, "counts") }
+  if unsafe units != nil {
+    limits.units = unsafe try Units(required(units, "units").pointee, sizes)
+  }
   return limits
+}
+
+extension Units {
+  fileprivate init(_ given: sf_units, _ sizes: [Int]) throws(Fault) {
+    let pattern = try unsafe named(given.pattern, Pattern.self)
+    let count = try counted(unsafe given.count, atLeast: 0, size: 8, "axes")
+    let list = unsafe try numbers(given.axes, count, "axes")
+    var axes: [Axes] = []
+    var next = 0
+    for _ in sizes {
+      guard next + 3 <= count, list[next] >= 0, list[next] <= count - next - 3 else {
+        throw Fault(SF_BAD_COUNT, "the list of axes ends too early")
+      }
+      let end = next + 3 + list[next]
+      axes.append(
+        Axes(Array(list[(next + 3)..<end]), output: list[next + 1], input: list[next + 2]))
+      next = end
+    }
+    let (rows, columns) = unsafe (Int(given.rows), Int(given.columns))
+    let areMeans = unsafe given.means != 0
+    self = try mappingErrors { () throws(SFError) in
+      try Units(
+        pattern, axes: axes, sizes: sizes, rows: rows, columns: columns, areMeans: areMeans)
+    }
+  }
 }
 
 extension Bounds {

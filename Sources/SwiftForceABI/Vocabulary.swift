@@ -92,6 +92,7 @@ private func names(of axis: Int32) throws(Fault) -> [String] {
   case SF_AXIS_ROLE: ParameterRole.names
   case SF_AXIS_LOSS: LossKind.names
   case SF_AXIS_ALLOCATION: Allocation.names
+  case SF_AXIS_PATTERN: Pattern.names
   default: throw Fault(SF_UNKNOWN_NAME, "there is no axis number \(axis)")
   }
 }

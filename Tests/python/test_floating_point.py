@@ -218,7 +218,14 @@ def test_registers_are_put_back(name):
 def test_registers_are_put_back_after_an_error(function):
     arguments = {
         _core.keep_count: [10, 2.0],
-        _core.select: [[np.full(4, np.nan, np.float32)], [np.empty(4, np.bool_)], 2, None, None],
+        _core.select: [
+            [np.full(4, np.nan, np.float32)],
+            [np.empty(4, np.bool_)],
+            2,
+            None,
+            None,
+            None,
+        ],
         _core.search_report: [valid_calls()["search_taken"][1][0], 9, 1],
     }[function]
     with environment(FLUSHED):

@@ -32,7 +32,30 @@ int64_t *integers_from(PyObject *sequence, Py_ssize_t *count) {
   return numbers;
 }
 
-int limits_from(PyObject *bound_list, PyObject *count_list, Py_ssize_t tensors,
+/* Units of a tuple (pattern, means, rows, columns, axes). */
+static int units_from(PyObject *tuple, tensor_limits *limits) {
+  PyObject *axis_list;
+  long long rows, columns;
+  Py_ssize_t count;
+  sf_units *units = &limits->unit_fields;
+  if (!PyTuple_Check(tuple)) {
+    PyErr_SetString(PyExc_TypeError, "units must be a tuple, or None");
+    return 0;
+  }
+  if (!PyArg_ParseTuple(tuple, "iiLLO:units", &units->pattern, &units->means, &rows, &columns,
+                        &axis_list))
+    return 0;
+  limits->axes = integers_from(axis_list, &count);
+  if (!limits->axes) return 0;
+  units->rows = rows;
+  units->columns = columns;
+  units->axes = limits->axes;
+  units->count = count;
+  limits->units = units;
+  return 1;
+}
+
+int limits_from(PyObject *bound_list, PyObject *count_list, PyObject *units, Py_ssize_t tensors,
                 tensor_limits *limits) {
   Py_ssize_t numbers;
   const Py_ssize_t fields = sizeof(sf_bounds) / sizeof(int64_t);
@@ -52,12 +75,13 @@ int limits_from(PyObject *bound_list, PyObject *count_list, Py_ssize_t tensors,
       return 0;
     }
   }
-  return 1;
+  return units == Py_None || units_from(units, limits);
 }
 
 void release_limits(tensor_limits *limits) {
   PyMem_Free(limits->bounds);
   PyMem_Free(limits->counts);
+  PyMem_Free(limits->axes);
 }
 
 PyObject *integer_tuple(const int64_t *numbers, Py_ssize_t count) {

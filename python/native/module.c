@@ -26,14 +26,15 @@ static PyMethodDef methods[] = {
     {"bounds_range", core_bounds_range, METH_VARARGS,
      "bounds_range(sizes, bounds) -> how many weights each tensor must keep, and may keep."},
     {"select", core_select, METH_VARARGS,
-     "select(scores, masks, keep, bounds, counts) -> report; fills masks. bounds: None, or eight"
-     " numbers for each tensor, see sf_bounds; counts: None, or how many weights each tensor keeps."},
+     "select(scores, masks, keep, bounds, counts, units) -> report; fills masks. bounds: None, or eight"
+     " numbers for each tensor, see sf_bounds; counts: None, or how many weights each tensor keeps; units: None,"
+     " or (pattern, means, rows, columns, axes), see sf_units."},
     {"scan", core_scan, METH_VARARGS,
      "scan(arrays) -> exclusive or of their 64-bit words; for benchmarks."},
     {"search_create", core_search_create, METH_VARARGS,
      "search_create(method, schedule, keep, steps, keeps, sizes, seed, total, taken, momentum,"
-     " removed_factor, nested_from, saliency, rule, bounds, counts) -> search; saliency, rule: -1 for those of the method; see"
-     " select for the last two."},
+     " removed_factor, nested_from, saliency, rule, bounds, counts, units) -> search; saliency, rule: -1 for those of the method; see"
+     " select for the last three."},
     {"search_step", core_search_step, METH_VARARGS,
      "search_step(search, weights, gradients, previous, masks, masked, accumulated, sum, starts,"
      " pieces)"

@@ -65,7 +65,7 @@ from swiftforce.errors import (
     UnsupportedTypeError,
     WeightsDifferError,
 )
-from swiftforce.inputs import Allocation, methods, saliencies, schedules
+from swiftforce.inputs import Allocation, Pattern, methods, saliencies, schedules
 from swiftforce.result import (
     Damping,
     Layer,
@@ -136,6 +136,7 @@ __all__ = [
     "OverlapError",
     "PackedFileError",
     "PartlySearchedWarning",
+    "Pattern",
     "Piece",
     "Prunable",
     "Pruning",

@@ -52,6 +52,7 @@ def select(
     keep: int,
     bounds: Sequence[int] | None,
     counts: Sequence[int] | None,
+    units: tuple[int, int, int, int, Sequence[int]] | None,
     /,
 ) -> dict[str, Any]: ...
 def scan(arrays: _Arrays, /) -> int: ...  # for benchmarks: the time no selection can go below
@@ -72,6 +73,7 @@ def search_create(
     rule: int,
     bounds: Sequence[int] | None,
     counts: Sequence[int] | None,
+    units: tuple[int, int, int, int, Sequence[int]] | None,
     /,
 ) -> object: ...
 def search_step(

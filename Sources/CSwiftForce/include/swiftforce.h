@@ -102,7 +102,8 @@ extern "C" {
   X(4, LAYER, "kinds of network layer")                    \
   X(5, ROLE, "what a parameter of a network is for")       \
   X(6, LOSS, "what gradients for a search are taken of")  \
-  X(7, ALLOCATION, "how the kept weights are shared out among the tensors")
+  X(7, ALLOCATION, "how the kept weights are shared out among the tensors") \
+  X(8, PATTERN, "which weights live or die together")
 
 #define SF_STATUS_CASE(value, name, text) SF_##name = value,
 enum sf_status { SF_STATUSES(SF_STATUS_CASE) };
@@ -168,6 +169,17 @@ typedef struct sf_method_info {
   int32_t needs_gradients; /* 1: a step reads gradients */
 } sf_method_info;
 
+/* Which weights of the tensors live or die together. */
+typedef struct sf_units {
+  int32_t pattern;     /* position in sf_names(SF_AXIS_PATTERN) */
+  int32_t means;       /* 1: the score of a unit is the mean of those of its weights; 0: their sum */
+  int64_t rows;        /* of blocks: output units */
+  int64_t columns;     /* of blocks: weights of each output unit */
+  const int64_t *axes; /* for each tensor: the number of its axes, the positions of those that count
+                          output units and input units, and the lengths of all, in memory order */
+  int64_t count;       /* of these numbers */
+} sf_units;
+
 typedef struct sf_search_options {
   int32_t method;       /* position in sf_names(SF_AXIS_METHOD) */
   int32_t schedule;     /* position in sf_names(SF_AXIS_SCHEDULE); ignored if keeps is set */
@@ -191,6 +203,9 @@ typedef struct sf_search_options {
                               keeps is set. NULL with other ranks */
   const int64_t *counts;   /* weights that each tensor keeps after the last step, `keep` in all;
                               NULL: scores decide. NULL with other ranks */
+  const sf_units *units;   /* NULL: each weight lives alone. Otherwise bounds are NULL, and units are
+                              kept as long as they fit into `keep` and `counts`. NULL with other
+                              ranks */
 } sf_search_options;
 
 /* The arrays of one step: `tensors` entries in each list that is not NULL. */
@@ -360,8 +375,9 @@ SF_STATIC_ASSERT(sizeof(sf_array) == 24, "layout of sf_array");
 SF_STATIC_ASSERT(sizeof(sf_error) == 256, "layout of sf_error");
 SF_STATIC_ASSERT(sizeof(sf_saliency_info) == 8, "layout of sf_saliency_info");
 SF_STATIC_ASSERT(sizeof(sf_bounds) == 64, "layout of sf_bounds");
+SF_STATIC_ASSERT(sizeof(sf_units) == 40, "layout of sf_units");
 SF_STATIC_ASSERT(sizeof(sf_method_info) == 16, "layout of sf_method_info");
-SF_STATIC_ASSERT(sizeof(sf_search_options) == 104, "layout of sf_search_options");
+SF_STATIC_ASSERT(sizeof(sf_search_options) == 112, "layout of sf_search_options");
 SF_STATIC_ASSERT(sizeof(sf_step_arrays) == 56, "layout of sf_step_arrays");
 SF_STATIC_ASSERT(sizeof(sf_ranks) == 48, "layout of sf_ranks");
 SF_STATIC_ASSERT(sizeof(sf_report) == 136, "layout of sf_report");
@@ -431,11 +447,11 @@ int32_t sf_saliency(int32_t saliency, const sf_array *weights, const sf_array *g
                     const sf_array *scores, int64_t tensors, uint64_t seed, sf_error *error);
 
 /* masks = 1 at the `keep` largest scores; equal scores are kept in the order of their positions.
-   Scores may be negative. bounds, counts: as in sf_search_options; `keep` is their sum if there are
-   counts. layer_kept: NULL, or `tensors` counts. */
+   Scores may be negative. bounds, counts, units: as in sf_search_options; `keep` is the sum of
+   counts if there are any. layer_kept: NULL, or `tensors` counts. */
 int32_t sf_select(const sf_array *scores, const sf_array *masks, int64_t tensors, int64_t keep,
-                  const sf_bounds *bounds, const int64_t *counts, sf_report *report,
-                  int64_t *layer_kept, sf_error *error);
+                  const sf_bounds *bounds, const int64_t *counts, const sf_units *units,
+                  sf_report *report, int64_t *layer_kept, sf_error *error);
 
 /* Scans all bytes of the arrays once: *parity = the exclusive or of their 64-bit words. Words of an
    array are counted from its start, and its last word is filled up with zeros. The arrays hold

@@ -1,19 +1,23 @@
-// All that limits how the weights that are kept are shared out: floors and caps, and how many weights
-// each tensor keeps. What must not live here: how they are enforced (BoundedSelection).
+// All that limits which weights may be kept: floors and caps, how many weights each tensor keeps, and
+// which weights live or die together. What must not live here: how they are enforced
+// (BoundedSelection, PatternSelection).
 
-/// Floors and caps of tensors and their parts, and how many weights each tensor keeps.
-public struct Limits: Sendable, Equatable {
+/// Floors and caps of tensors and their parts, how many weights each tensor keeps, and units.
+public struct Limits: Sendable {
   /// Floors and caps of each tensor; nil: there are none.
   public var bounds: [Bounds]?
   /// How many weights each tensor keeps in the end; nil: scores decide.
   public var counts: [Int]?
+  /// Which weights live or die together; nil: each lives alone. Then `counts`, and the number to
+  /// keep, are what the units that are kept must not exceed, unless a single one does.
+  public var units: Units?
 
-  public init(bounds: [Bounds]? = nil, counts: [Int]? = nil) {
-    (self.bounds, self.counts) = (bounds, counts)
+  public init(bounds: [Bounds]? = nil, counts: [Int]? = nil, units: Units? = nil) {
+    (self.bounds, self.counts, self.units) = (bounds, counts, units)
   }
 
   /// Whether anything is limited.
-  var areSet: Bool { bounds != nil || counts != nil }
+  var areSet: Bool { bounds != nil || counts != nil || units != nil }
 
   /// How many weights of each tensor must and may be kept, by the floors and caps.
   ///
@@ -37,6 +41,12 @@ public struct Limits: Sendable, Equatable {
   /// - Throws: `sizeMismatch`, `badBounds`.
   func check(_ keeps: [Int], of sizes: [Int]) throws(SFError) {
     guard areSet else { return }
+    guard units == nil || bounds == nil else {
+      throw .badBounds(tensor: nil, reason: "floors and caps are for single weights, not for units")
+    }
+    if let units, units.maps.count != sizes.count {
+      throw .sizeMismatch(.weights, tensor: nil, got: units.maps.count, expected: sizes.count)
+    }
     let ranges = try ranges(of: sizes)
     for keep in keeps { try Limits.check(keep, within: ranges) }
     guard let counts else { return }
@@ -79,11 +89,15 @@ public struct Limits: Sendable, Equatable {
     guard areSet else { return try selection.dispatch(wide: isWide) }
     let sizes = selection.scores.sizes
     let ranges = try ranges(of: sizes)
+    let counts = counts.map {
+      Allocation.counts(selection.keep, towards: $0, of: sizes, within: ranges)
+    }
+    if let units {
+      return try PatternSelection(selection: selection, units: units, counts: counts)
+        .dispatch(wide: isWide)
+    }
     let bounded = BoundedSelection(
-      selection: selection, bounds: bounds ?? sizes.map { _ in Bounds() },
-      counts: counts.map {
-        Allocation.counts(selection.keep, towards: $0, of: sizes, within: ranges)
-      })
+      selection: selection, bounds: bounds ?? sizes.map { _ in Bounds() }, counts: counts)
     return try bounded.dispatch(wide: isWide)
   }
 }

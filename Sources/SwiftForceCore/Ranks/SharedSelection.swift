@@ -114,18 +114,6 @@ struct SharedSelection: KernelJob {
   }
 }
 
-/// Counts the weights that masks keep.
-private struct KeptCount: KernelJob {
-  let masks: [Mask]
-
-  func run<K: BlockKernels>(_: K.Type, _ threads: Int) throws(SFError) -> Int {
-    let sizes = masks.map(\.count)
-    let chunks = Chunk.all(of: sizes)
-    let output = MaskOutput<K>(masks: [], previous: masks, applying: nil)
-    return output.previouslyKept(chunks, workers(threads, chunks, sizes.reduce(0, +))).reduce(0, +)
-  }
-}
-
 extension Statistics {
   /// What is summed over the ranks, as integers.
   fileprivate var sums: [Int] {

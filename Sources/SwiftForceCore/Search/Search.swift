@@ -192,7 +192,16 @@ public struct Search: Sendable {
       accumulated: try checkedAccumulated(accumulated, weights), seed: seed)
     return MaskSelection(
       scores: scores, keep: keeps[taken], masks: masks,
-      previous: previous.map { ($0, keeps[taken - 1]) }, applying: masked.map { (weights, $0) })
+      previous: try previous.map { (masks) throws(SFError) in (masks, try keptBefore(masks)) },
+      applying: masked.map { (weights, $0) })
+  }
+
+  /// How many weights the masks of the step before must keep. Units may not fill the number that a
+  /// step is to keep, so that of an earlier search's last step is counted.
+  private func keptBefore(_ masks: [Mask]) throws(SFError) -> Int {
+    if let last = reports.last { return last.keep }
+    guard limits.units != nil else { return keeps[taken - 1] }
+    return try KeptCount(masks: masks).dispatch(wide: false)
   }
 
   /// The accumulated scores; nil if the search has none.

@@ -86,3 +86,15 @@ struct MaskOutput<K: BlockKernels> {
     }
   }
 }
+
+/// Counts the weights that masks keep.
+struct KeptCount: KernelJob {
+  let masks: [Mask]
+
+  func run<K: BlockKernels>(_: K.Type, _ threads: Int) throws(SFError) -> Int {
+    let sizes = masks.map(\.count)
+    let chunks = Chunk.all(of: sizes)
+    let output = MaskOutput<K>(masks: [], previous: masks, applying: nil)
+    return output.previouslyKept(chunks, workers(threads, chunks, sizes.reduce(0, +))).reduce(0, +)
+  }
+}

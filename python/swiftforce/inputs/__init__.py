@@ -27,6 +27,7 @@ from swiftforce.inputs.arrays import (
 from swiftforce.inputs.memory import check_distinct, lies_in, overlapping, spans
 from swiftforce.inputs.nesting import node_from
 from swiftforce.inputs.numbers import check_seed, check_sparsity, integer
+from swiftforce.inputs.pattern import Pattern, Patterned, pattern_of
 from swiftforce.inputs.tensors import Tensors, differences
 from swiftforce.inputs.vocabulary import (
     LossName,
@@ -60,6 +61,8 @@ __all__ = [
     "Mask",
     "MethodInfo",
     "MethodName",
+    "Pattern",
+    "Patterned",
     "RuleName",
     "SINGLES",
     "SaliencyName",
@@ -82,6 +85,7 @@ __all__ = [
     "methods",
     "node_from",
     "overlapping",
+    "pattern_of",
     "read_only",
     "saliencies",
     "schedules",

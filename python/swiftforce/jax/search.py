@@ -10,7 +10,7 @@ import numpy as np
 
 from swiftforce.adapters import Patterns, as_patterns
 from swiftforce.errors import HyperparameterError, OverlapError, ShapeError, StructureError
-from swiftforce.inputs import Array, Mask, MethodName, method_info
+from swiftforce.inputs import Array, Mask, MethodName, Patterned, method_info
 from swiftforce.jax.arguments import check_objective, check_params
 from swiftforce.jax.batch_sizes import BatchSize
 from swiftforce.jax.gradients import Loss, averaged, gradient_function
@@ -48,6 +48,7 @@ def run_search(
     jit: bool,
     progress: bool | None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
     **options: Any,  # noqa: ANN401 - those of MaskSearch
 ) -> PytreePruning:
     """Run a search to its end. Warnings point at the caller of the public function."""
@@ -69,7 +70,7 @@ def run_search(
     own = {name: leaf for name, leaf in leaves.by_name.items() if name in wholes}
     held = SharedWeights(own) if any(map(is_shared, own.values())) else LocalWeights(own)
     shaped = None
-    if allocation is not None:
+    if allocation is not None or pattern is not None:
         last = dict.fromkeys(chosen, -1)
         shaped = with_shapes(allocation, output_axes=last)
     begins_at = _initial_masks(initial_masks, list(chosen), own, stacks, held)
@@ -79,6 +80,7 @@ def run_search(
             _of(chosen, stacks.split(held.weights)),
             method=method,
             allocation=shaped,
+            pattern=pattern,
             masked_weights=False,
             initial_masks=begins_at,
             **held.options,

@@ -60,7 +60,7 @@ def write(
         "seed": pruning.seed,
         "schedule": pruning.schedule,
         "damping": asdict(pruning.damping),
-        **saved_axes(pruning.saliency, pruning.rule, pruning.allocation),
+        **saved_axes(pruning.saliency, pruning.rule, pruning.allocation, pruning.pattern),
         "layers": [[layer.name, list(layer.shape), layer.kept] for layer in pruning.layers],
         "history": history,
         "scope": None if pruning.scope is None else asdict(pruning.scope),

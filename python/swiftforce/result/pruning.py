@@ -60,6 +60,8 @@ class Pruning(PruningRecord[Masks_co]):
         those of the method; else empty.
     allocation : Allocation, optional
         How the kept weights were shared out; None if scores alone decided.
+    pattern : Pattern, optional
+        Which weights lived or died together; None if each alone.
 
     Notes
     -----
@@ -120,7 +122,7 @@ class Pruning(PruningRecord[Masks_co]):
             "schedule": self.schedule,
             "seed": self.seed,
             "damping": asdict(self.damping),
-            **saved_axes(self.saliency, self.rule, self.allocation),
+            **saved_axes(self.saliency, self.rule, self.allocation, self.pattern),
             "objective": _json_value(self.objective),
             "size": self.size,
             "keep": self.keep,

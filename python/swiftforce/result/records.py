@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from swiftforce.inputs import Allocation, Tensors
+from swiftforce.inputs import Allocation, Pattern, Tensors
 from swiftforce.result.zero_scores import ZeroScores
 
 #: The structure of masks: a dict, list or tuple of arrays, one array, or what an adapter returns.
@@ -40,7 +40,7 @@ class Step:
         How often weights and gradients were read to find the mask: once, unless a sample cannot
         bracket the threshold; twice where there are fewer than 32,768 of them.
     threshold : float
-        The smallest kept score.
+        The smallest kept score; with a pattern, of a unit.
     saliency : float
         Sum of the kept scores. With momentum they are sums over the steps so far, which grow to
         at most ``1 / (1 - momentum)`` times the scores of a step; those of removed weights are
@@ -224,6 +224,8 @@ class PruningRecord(Generic[Masks_co]):
         those of the method; else empty.
     allocation : Allocation, optional
         How the kept weights were shared out; None if scores alone decided.
+    pattern : Pattern, optional
+        Which weights lived or died together; None if each alone.
     """
 
     masks: Masks_co
@@ -238,6 +240,7 @@ class PruningRecord(Generic[Masks_co]):
     saliency: str = ""
     rule: str = ""
     allocation: Allocation | None = None
+    pattern: Pattern | None = None
 
     @property
     def size(self) -> int:

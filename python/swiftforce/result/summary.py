@@ -32,8 +32,10 @@ def axes_summary(pruning: PruningRecord[Any]) -> str:
     """The axes that the caller chose, each after a comma."""
     named = {"saliency": pruning.saliency, "rule": pruning.rule}
     parts = [f"{axis} {name}" for axis, name in named.items() if name]
-    if pruning.allocation is not None:
+    if pruning.allocation is not None and not pruning.allocation.is_plain:
         parts.append(printable(str(pruning.allocation)))
+    if pruning.pattern is not None and not pruning.pattern.is_plain:
+        parts.append(str(pruning.pattern))
     return "".join(f", {part}" for part in parts)
 
 

@@ -14,14 +14,19 @@ from swiftforce.inputs import (
     Allocation,
     Amount,
     Array,
+    Pattern,
+    Patterned,
     Tensors,
     allocation_of,
     case_number,
     check_patterns,
+    pattern_of,
     value_for,
 )
 from swiftforce.native import public_error
 
+#: Pattern, whether scores are means, rows and columns of blocks, and the axes of all tensors.
+Units = tuple[int, int, int, int, Sequence[int]]
 #: A cap that allows every weight.
 _NO_CAP = 1 << 62
 
@@ -66,7 +71,10 @@ class Limits:
     most : int
         How many weights all tensors together may keep at most.
     shapes : tuple of tuple of int
-        Of the tensors, in the order of their memory.
+        Of the tensors.
+    pattern : Pattern
+    units : tuple, optional
+        Which weights live or die together: the arguments of the core.
     """
 
     allocation: Allocation
@@ -74,11 +82,14 @@ class Limits:
     counts: tuple[int, ...] | None
     most: int
     shapes: tuple[tuple[int, ...], ...]
+    pattern: Pattern
+    units: Units | None
 
     @property
     def arrays(self) -> dict[str, Array]:
         """The numbers by the names that they have in a file, from which `read` has them."""
-        lists = {"bounds": self.bounds, "counts": self.counts}
+        axes = None if self.units is None else self.units[-1]
+        lists = {"bounds": self.bounds, "counts": self.counts, "axes": axes}
         return {
             f"limits.{name}": np.array(numbers, np.int64)
             for name, numbers in lists.items()
@@ -87,7 +98,11 @@ class Limits:
 
     @classmethod
     def read(
-        cls, arrays: Mapping[str, Array], allocation: Allocation | None, tensors: int
+        cls,
+        arrays: Mapping[str, Array],
+        allocation: Allocation | None,
+        pattern: Pattern | None,
+        tensors: int,
     ) -> Limits | None:
         """The limits of a search that a file holds, if it has any.
 
@@ -96,21 +111,30 @@ class Limits:
         ValueError
             If an array has another type or shape.
         """
-        if allocation is None:
+        if allocation is None and pattern is None:
             return None
-        bounds = _numbers(arrays, "limits.bounds", 8 * tensors)
-        return cls(allocation, bounds, _numbers(arrays, "limits.counts", tensors), _NO_CAP, ())
+        pattern = pattern or Pattern()
+        axes = _numbers(arrays, "limits.axes", None)
+        return cls(
+            allocation or Allocation(),
+            _numbers(arrays, "limits.bounds", 8 * tensors),
+            _numbers(arrays, "limits.counts", tensors),
+            _NO_CAP,
+            (),
+            pattern,
+            None if axes is None else _unit_numbers(pattern, axes),
+        )
 
     def lowered(self, keeps: Sequence[int]) -> tuple[int, ...]:
         """The numbers of a schedule as far as caps allow them."""
         return tuple(max(keeps[-1], min(keep, self.most)) for keep in keeps)
 
 
-def _numbers(arrays: Mapping[str, Array], name: str, count: int) -> tuple[int, ...] | None:
+def _numbers(arrays: Mapping[str, Array], name: str, count: int | None) -> tuple[int, ...] | None:
     if name not in arrays:
         return None
     found = arrays[name]
-    if found.dtype != np.int64 or found.shape != (count,):
+    if found.dtype != np.int64 or found.ndim != 1 or count not in {None, found.size}:
         raise ValueError(f"{name} is {found.dtype} of shape {found.shape}")
     return tuple(found.tolist())
 
@@ -130,7 +154,7 @@ def check_one_process(limits: Limits | None) -> None:
 
 
 def with_shapes(
-    allocation: Allocating,
+    allocation: Allocating | None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     orders: Mapping[str, tuple[int, ...]] | None = None,
     output_axes: Mapping[str, int] | None = None,
@@ -138,7 +162,7 @@ def with_shapes(
     """An allocation with what an adapter knows of its arrays; see `ShapedAllocation`."""
     if isinstance(allocation, ShapedAllocation):
         return allocation
-    given = allocation_of(allocation)
+    given = Allocation() if allocation is None else allocation_of(allocation)
     return ShapedAllocation(given, shapes or {}, orders or {}, output_axes or {})
 
 
@@ -147,6 +171,7 @@ def limits_of(
     tensors: Tensors,
     sparsity: float | None,
     keep: int | None,
+    pattern: Patterned | None = None,
 ) -> tuple[Limits | None, int | None]:
     """The limits of tensors, and the number to keep if it follows from them.
 
@@ -167,12 +192,16 @@ def limits_of(
     ------
     BoundsError, UnknownNameError, SparsityError, KeepError
     """
-    if allocation is None or isinstance(allocation, Limits):
+    if (allocation is None and pattern is None) or isinstance(allocation, Limits):
         return allocation, keep
     shaped = with_shapes(allocation)
-    given = shaped.allocation
-    if given.is_plain:
+    given, patterned = shaped.allocation, pattern_of(pattern)
+    if given.is_plain and patterned.is_plain:
         return None, keep
+    if given.has_bounds and not patterned.is_plain:
+        raise BoundsError(
+            f"floors and caps are for single weights: leave them out, or the pattern {patterned}"
+        )
     names = tensors.names
     check_patterns(given, names)
     found = [shaped.shapes.get(name, shape) for name, shape in tensors.shapes.items()]
@@ -202,7 +231,10 @@ def limits_of(
             raise BoundsError("the allocation keeps no weight at all")
     elif sparsity is None and keep is None and given.has_bounds and most < sum(sizes):
         keep = most
-    return Limits(given, bounds, counts, most, tuple(found)), keep
+    units = None
+    if not patterned.is_plain:
+        units = _unit_numbers(patterned, _axes(shaped, names, found))
+    return Limits(given, bounds, counts, most, tuple(found), patterned, units), keep
 
 
 def with_counts(limits: Limits, keep: int, tensors: Tensors) -> Limits:
@@ -253,12 +285,9 @@ def _bounds(shaped: ShapedAllocation, name: str, shape: tuple[int, ...]) -> tupl
     of_tensor = (0 if floor is None else _number(floor, size), _capped(cap, size))
     if len(shape) < 2:
         return (*of_tensor, 0, 1, 0, _NO_CAP, 0, _NO_CAP)
-    axis = value_for(allocation.output_axis, name)
-    axis = shaped.output_axes.get(name, 0) if axis is None else axis
-    if not -len(shape) <= axis < len(shape):
-        raise BoundsError(f"{name!r} has {len(shape)} axes, so output_axis cannot be {axis} for it")
+    axis = _output_axis(shaped, name, shape)
     order = shaped.orders.get(name, tuple(range(len(shape))))
-    after = order[order.index(axis % len(shape)) + 1 :]
+    after = order[order.index(axis) + 1 :]
     outputs, inner = shape[axis], prod(shape[one] for one in after)
     length = size // outputs if outputs else 0
     floor = value_for(allocation.floor_per_output, name)
@@ -266,6 +295,38 @@ def _bounds(shaped: ShapedAllocation, name: str, shape: tuple[int, ...]) -> tupl
     of_outputs = (0 if floor is None else _number(floor, length), _capped(cap, length))
     kept, group = value_for(allocation.n_m, name) or (_NO_CAP, 0)
     return (*of_tensor, outputs, max(1, inner), *of_outputs, group, kept)
+
+
+def _output_axis(shaped: ShapedAllocation, name: str, shape: tuple[int, ...]) -> int:
+    """The axis of a tensor that counts output units, from 0."""
+    axis: int | None = value_for(shaped.allocation.output_axis, name)
+    axis = shaped.output_axes.get(name, 0) if axis is None else axis
+    if not -len(shape) <= axis < len(shape):
+        raise BoundsError(f"{name!r} has {len(shape)} axes, so output_axis cannot be {axis} for it")
+    return axis % len(shape)
+
+
+def _axes(
+    shaped: ShapedAllocation, names: Sequence[str], shapes: Sequence[tuple[int, ...]]
+) -> tuple[int, ...]:
+    """The ``axes`` of an ``sf_units``: for each tensor, how many, and where units are counted."""
+    found: list[int] = []
+    for name, shape in zip(names, shapes, strict=True):
+        order = shaped.orders.get(name, tuple(range(len(shape))))
+        output = input_axis = 0
+        if len(shape) > 1:
+            output = _output_axis(shaped, name, shape)
+            # Beside the outputs: (out, in, ...) in torch, (..., in, out) in JAX, (in, out, ...).
+            input_axis = 1 if not output else len(shape) - 2 if output == len(shape) - 1 else 0
+        places = (order.index(output), order.index(input_axis)) if shape else (0, 0)
+        found += (len(shape), *places, *(shape[axis] for axis in order))
+    return tuple(found)
+
+
+def _unit_numbers(pattern: Pattern, axes: Sequence[int]) -> Units:
+    rows, columns = (1, 1) if isinstance(pattern.shape, str) else pattern.shape
+    name = pattern.shape if isinstance(pattern.shape, str) else "blocks"
+    return case_number("pattern", name), int(pattern.score == "mean"), rows, columns, axes
 
 
 def _capped(amount: Amount | None, size: int) -> int:

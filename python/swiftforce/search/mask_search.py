@@ -12,6 +12,7 @@ from swiftforce.inputs import (
     Arrays,
     Mask,
     MethodName,
+    Patterned,
     RuleName,
     SaliencyName,
 )
@@ -45,6 +46,9 @@ class MaskSearch(SearchState[Masks_co]):
         How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
         patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
         caps. By default scores alone decide.
+    pattern : Pattern, str or (int, int), optional
+        Which weights live or die together: ``outputs``, ``inputs``, ``kernels``, blocks (r, c), or
+        a `Pattern`. By default each weight alone.
     steps : int, optional
         Number of steps. By default 60; the one-shot methods always take 1.
     schedule : str or sequence
@@ -164,6 +168,7 @@ class MaskSearch(SearchState[Masks_co]):
         sparsity: float | None = None,
         keep: int | None = None,
         allocation: Allocating | None = None,
+        pattern: Patterned | None = None,
         steps: int | None = None,
         schedule: Schedule = ...,
         saliency: SaliencyName | None = None,
@@ -186,6 +191,7 @@ class MaskSearch(SearchState[Masks_co]):
         sparsity: float | None = None,
         keep: int | None = None,
         allocation: Allocating | None = None,
+        pattern: Patterned | None = None,
         steps: int | None = None,
         schedule: Schedule = "exponential",
         saliency: SaliencyName | None = None,
@@ -205,6 +211,7 @@ class MaskSearch(SearchState[Masks_co]):
             sparsity=sparsity,
             keep=keep,
             allocation=allocation,
+            pattern=pattern,
             steps=steps,
             schedule=schedule,
             saliency=saliency,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Unpack, overload
 
-from swiftforce.inputs import Array, Arrays, Mask, MethodName, RuleName, SaliencyName
+from swiftforce.inputs import Array, Arrays, Mask, MethodName, Patterned, RuleName, SaliencyName
 from swiftforce.result import Pruning, PruningRecord
 from swiftforce.search.limits import Allocating
 from swiftforce.search.options import Gradients, Key, PruneOptions
@@ -44,6 +44,7 @@ def prune(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
     steps: int | None = None,
     schedule: Schedule = ...,
     saliency: SaliencyName | None = None,
@@ -64,6 +65,7 @@ def prune(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     saliency: SaliencyName | None = None,
@@ -101,6 +103,9 @@ def prune(
         How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
         patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
         caps. By default scores alone decide.
+    pattern : Pattern, str or (int, int), optional
+        Which weights live or die together: ``outputs``, ``inputs``, ``kernels``, blocks (r, c), or
+        a `Pattern`. By default each weight alone.
     steps : int, optional
         Number of steps. By default 60; the one-shot methods always take 1.
     schedule : str or sequence
@@ -188,6 +193,7 @@ def prune(
         sparsity=sparsity,
         keep=keep,
         allocation=allocation,
+        pattern=pattern,
         steps=steps,
         schedule=schedule,
         saliency=saliency,

@@ -89,6 +89,7 @@ class NativeSearch:
                 *axes,
                 None if limits is None else limits.bounds,
                 None if limits is None else limits.counts,
+                None if limits is None else limits.units,
             )
         except _core.NativeError as error:
             raise public_error(error, tensors.label) from None

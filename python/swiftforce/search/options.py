@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Literal, TypedDict, TypeVar
 
 from swiftforce.distributed import Communicator
-from swiftforce.inputs import Arrays, MethodName, RuleName, SaliencyName
+from swiftforce.inputs import Arrays, MethodName, Patterned, RuleName, SaliencyName
 from swiftforce.result import PruningRecord
 from swiftforce.search.limits import Allocating
 from swiftforce.search.pieces import Piece
@@ -59,6 +59,7 @@ class PruneOptions(FreeOptions, total=False):
     """Options of `prune`."""
 
     method: MethodName
+    pattern: Patterned | None
     saliency: SaliencyName | None
     rule: RuleName | None
     seed: int
@@ -68,6 +69,7 @@ class SearchOptions(KeepOptions, total=False):
     """Options of `MaskSearch`."""
 
     method: MethodName
+    pattern: Patterned | None
     steps: int | None
     schedule: Schedule
     saliency: SaliencyName | None

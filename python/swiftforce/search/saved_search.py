@@ -156,7 +156,10 @@ class SavedSearch:
             "kept": list(self.kept),
             "damping": asdict(self.damping),
             **saved_axes(
-                self.saliency, self.rule, None if self.limits is None else self.limits.allocation
+                self.saliency,
+                self.rule,
+                None if self.limits is None else self.limits.allocation,
+                None if self.limits is None else self.limits.pattern,
             ),
             "weights": [[name, list(shape), *others] for name, shape, *others in described],
         }
@@ -253,8 +256,14 @@ class SavedSearch:
             checks.whole(keep, "a number of weights to keep")
             for keep in checks.items(about["keeps"], "the schedule")
         )
-        if tuple(step.keep for step in history) != keeps[: len(history)]:
-            raise ValueError("the steps did not follow the schedule")
+        damping, axes = damping_from(about), axes_from(about)
+        has_units = axes["pattern"] is not None and not axes["pattern"].is_plain
+        for step, keep in zip(history, keeps, strict=False):
+            # Units may not fill the number that a step is to keep.
+            if step.keep != keep and not has_units:
+                raise ValueError("the steps did not follow the schedule")
+        if len(history) > len(keeps):
+            raise ValueError("there are more steps than the schedule has")
         for step in history:
             if sum(step.layer_kept) != step.keep:
                 raise ValueError(f"step {step.step} keeps {sum(step.layer_kept)} weights")
@@ -265,7 +274,6 @@ class SavedSearch:
             checked_bits(arrays, position, name, size, count)
             for position, (name, size, count) in enumerate(named)
         )
-        damping, axes = damping_from(about), axes_from(about)
         accumulated = tuple(
             _accumulated(arrays[f"accumulated.{position}"], name, size, dtype)
             for position, (name, size, dtype) in enumerate(
@@ -287,7 +295,7 @@ class SavedSearch:
             accumulated=accumulated,
             saliency=axes["saliency"],
             rule=axes["rule"],
-            limits=Limits.read(arrays, axes["allocation"], len(weights.names)),
+            limits=Limits.read(arrays, axes["allocation"], axes["pattern"], len(weights.names)),
         )
 
 

@@ -18,6 +18,7 @@ from swiftforce.inputs import (
     Arrays,
     MethodInfo,
     MethodName,
+    Patterned,
     Tensors,
     case_names,
     case_number,
@@ -89,6 +90,7 @@ class SearchState(Generic[Masks_co]):
         sparsity: float | None = None,
         keep: int | None = None,
         allocation: Allocating | Limits | None = None,
+        pattern: Patterned | None = None,
         steps: int | None = None,
         schedule: Schedule,
         saliency: str | None = None,
@@ -124,7 +126,7 @@ class SearchState(Generic[Masks_co]):
                 if initial_masks is not None:
                     masks = copied_masks(self._tensors, initial_masks)
                 kept = kept_by(masks) if begins and masks is not None else 0
-                limits, keep = limits_of(allocation, self._tensors, sparsity, keep)
+                limits, keep = limits_of(allocation, self._tensors, sparsity, keep, pattern)
                 if self._shard is not None:
                     check_one_process(limits)
                     agreement.settings = (self._shard.settings, begins)
@@ -330,6 +332,7 @@ class SearchState(Generic[Masks_co]):
             saliency=self._saliency or "",
             rule=self._rule or "",
             allocation=None if self._limits is None else self._limits.allocation,
+            pattern=None if self._limits is None else self._limits.pattern,
         )
 
     def _found(self, *, copies: bool) -> tuple[tuple[Step, ...], tuple[Array, ...]]:

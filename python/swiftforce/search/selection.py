@@ -13,6 +13,7 @@ from swiftforce.inputs import (
     MASK,
     Array,
     Arrays,
+    Patterned,
     SaliencyName,
     Tensors,
     case_names,
@@ -113,6 +114,7 @@ def select(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
 ) -> Arrays:
     """Masks of the best scores of all tensors together.
 
@@ -131,6 +133,9 @@ def select(
         How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
         patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
         caps. By default scores alone decide.
+    pattern : Pattern, str or (int, int), optional
+        Which weights live or die together: ``outputs``, ``inputs``, ``kernels``, blocks (r, c), or
+        a `Pattern`. By default each weight alone.
 
     Returns
     -------
@@ -156,7 +161,12 @@ def select(
     {'a': array([ True, False]), 'b': array([False,  True])}
     """
     return prune_by_scores(
-        scores, sparsity=sparsity, keep=keep, allocation=allocation, stacklevel=3
+        scores,
+        sparsity=sparsity,
+        keep=keep,
+        allocation=allocation,
+        pattern=pattern,
+        stacklevel=3,
     ).masks
 
 
@@ -166,6 +176,7 @@ def prune_by_scores(
     sparsity: float | None,
     keep: int | None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
     method: str = "",
     zeros: ZeroScores | None = None,
     stacklevel: int,
@@ -182,12 +193,12 @@ def prune_by_scores(
         Which caller the warnings point to, as in `warnings.warn`.
     """
     tensors = Tensors(scores, "scores")
-    limits, keep = limits_of(allocation, tensors, sparsity, keep)
+    limits, keep = limits_of(allocation, tensors, sparsity, keep, pattern)
     kept = require_keep(tensors.size, sparsity, keep)
-    numbers: tuple[Any, Any] = (None, None)
+    numbers: tuple[Any, Any, Any] = (None, None, None)
     if limits is not None:
         limits = with_counts(limits, kept, tensors)
-        numbers = (limits.bounds, limits.counts)
+        numbers = (limits.bounds, limits.counts, limits.units)
     masks = tensors.empty(MASK)
     try:
         step = step_of(_core.select(tensors.arrays, masks, kept, *numbers))
@@ -204,6 +215,7 @@ def prune_by_scores(
         schedule="exponential",
         zeros=zeros,
         allocation=None if limits is None else limits.allocation,
+        pattern=None if limits is None else limits.pattern,
     )
 
 

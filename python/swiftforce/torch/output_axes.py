@@ -1,4 +1,4 @@
-"""Which axis of a parameter counts output units, for floors and caps on them."""
+"""Which axis of a parameter counts output units, for floors and caps on them and for patterns."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from swiftforce.inputs import Patterned
 from swiftforce.search import Allocating, ShapedAllocation, with_shapes
 from swiftforce.torch.memory import Order
 
 
 def shaped(
     allocation: Allocating | None,
+    pattern: Patterned | None,
     model: nn.Module,
     parameters: Mapping[str, nn.Parameter],
     orders: Mapping[str, Order],
@@ -21,13 +23,14 @@ def shaped(
     Parameters
     ----------
     allocation : Allocation, str or mapping, optional
+    pattern : Pattern, str or (int, int), optional
     model : nn.Module
         Whose modules say which axis counts output units.
     parameters : mapping of name to nn.Parameter
     orders : mapping of name to tuple of int
         The axes of each parameter in the order of its memory.
     """
-    if allocation is None:
+    if allocation is None and pattern is None:
         return None
     transposed = {id(module.weight) for module in model.modules() if is_transposed(module)}
     return with_shapes(

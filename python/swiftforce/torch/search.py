@@ -21,7 +21,7 @@ from swiftforce.errors import (
     StructureError,
     UnsupportedTypeError,
 )
-from swiftforce.inputs import Array, Mask
+from swiftforce.inputs import Array, Mask, Patterned
 from swiftforce.result import (
     Layer,
     Prunable,
@@ -85,6 +85,7 @@ def run_search(
     checkpoint: str | os.PathLike[str] | None,
     progress: bool | None,
     temperature: float | None = None,
+    pattern: Patterned | None = None,
     seed: int = 0,
 ) -> ModelPruning:
     """Find masks for a model; the arguments are those of `swiftforce.torch.prune`.
@@ -145,8 +146,17 @@ def run_search(
             how = (row.name, how_scored, batches_per_step, temperature, seed)
             # Ranks with copies of a model have the same masks; with shards, the search compares.
             begins = begins_at is not None if sharding is not None else digest(begins_at)
-            limits = shaped(allocation, inner, parameters, buffers.orders)
-            wanted = (sparsity, keep, limits, steps, schedule, begins, checkpoint is not None)
+            limits = shaped(allocation, pattern, inner, parameters, buffers.orders)
+            wanted = (
+                sparsity,
+                keep,
+                limits,
+                pattern,
+                steps,
+                schedule,
+                begins,
+                checkpoint is not None,
+            )
             agreement.settings = (how, wanted, objective, shapes)
         with Agreement(group), state:
             packed = None
@@ -155,7 +165,7 @@ def run_search(
             if ranks is not None:
                 ranks.check_equal(buffers.dense.values(), "weights")
             if row.core is None:
-                found = _by_products(buffers, scoring, (sparsity, keep, limits), others)
+                found = _by_products(buffers, scoring, amount, others)
             else:
                 search = MaskSearch(
                     buffers.dense,
@@ -163,6 +173,7 @@ def run_search(
                     sparsity=sparsity,
                     keep=keep,
                     allocation=limits,
+                    pattern=pattern,
                     steps=steps,
                     schedule=schedule,
                     seed=seed,
@@ -200,7 +211,7 @@ def _label(how: Sequence[object], search: MaskSearch[Masks], begins: object) -> 
     if damping := str(search._damping):
         label += f", {damping}"
     if search._limits is not None:
-        label += f", {search._limits.allocation}"
+        label += f", {search._limits.allocation}, {search._limits.pattern}"
     if begins is not False:
         # Each rank has shards of its own, and all give the file the same label.
         label += f", from the masks {'of all ranks' if isinstance(begins, Sharding) else begins}"
@@ -322,17 +333,17 @@ def _resumed(
 def _by_products(
     buffers: WeightBuffers,
     scoring: Scoring,
-    amount: tuple[float | None, int | None, ShapedAllocation | None],
+    amount: tuple[float | None, int | None, ShapedAllocation | None, Patterned | None],
     others: Mapping[str, nn.Parameter],
 ) -> Pruning[Masks]:
     """The masks that keep the largest scores ``w * (H g)``, whatever their sign.
 
     Parameters
     ----------
-    amount : (float, int, ShapedAllocation)
-        The sparsity, the number to keep, and the allocation, each or None.
+    amount : (float, int, ShapedAllocation, Pattern)
+        The sparsity, the number to keep, the allocation and the pattern, each or None.
     """
-    sparsity, keep, limits = amount
+    sparsity, keep, limits, pattern = amount
     products = buffers.gradients(scoring())
     scoring.check_reached()
     assert products is not None
@@ -343,6 +354,7 @@ def _by_products(
         sparsity=sparsity,
         keep=keep,
         allocation=limits,
+        pattern=pattern,
         method=GRASP,
         zeros=zeros.with_factors(others) if zeros.layers else None,
         stacklevel=5,
