@@ -147,17 +147,9 @@ def run_search(
             # Ranks with copies of a model have the same masks; with shards, the search compares.
             begins = begins_at is not None if sharding is not None else digest(begins_at)
             limits = shaped(allocation, pattern, inner, parameters, buffers.orders)
-            wanted = (
-                sparsity,
-                keep,
-                limits,
-                pattern,
-                steps,
-                schedule,
-                begins,
-                checkpoint is not None,
-            )
-            agreement.settings = (how, wanted, objective, shapes)
+            amount = (sparsity, keep, limits, pattern)
+            wanted = (*amount, steps, schedule, begins, checkpoint is not None, objective)
+            agreement.settings = (how, wanted, shapes)
         with Agreement(group), state:
             packed = None
             scoring.begin_batches_by(state.begin_batch)
