@@ -15,8 +15,9 @@ struct FewSampleProduct<Element: BLASScalar> {
   let loops: any SparseLoops<Element>.Type
   let team: Team
 
-  /// Products that are too few for several workers.
-  private static var leastProducts: Int { 1 << 16 }
+  /// Kept weights that are too few for several workers: on a busy machine, starting a thread takes as
+  /// long. One costs a quarter of a nanosecond for one sample, and up to three times that for others.
+  static var leastWeights: Int { 1 << 20 }
 
   /// The most inputs whose indices are entries.
   static var inputsLimit: Int { 1 << 16 }
@@ -44,7 +45,7 @@ struct FewSampleProduct<Element: BLASScalar> {
         source.base, samples: batch, inputs: weights.inputs, into: workspace.base)
     }
     let source = isDirect ? source : workspace
-    let isShort = weights.count * batch < FewSampleProduct.leastProducts || team.workers == 1
+    let isShort = weights.count < FewSampleProduct.leastWeights || team.workers == 1
     let parts = isShort ? 1 : min(weights.outputs, 4 * team.workers)
     let groups = weights.forward.plan.groups
     team.forEach(parts) { _, part in

@@ -67,7 +67,7 @@ class DirectCalls:
         self._rank = len(shape)
         self._weight = self._bias = _NO_MEMORY
         #: The last operation, the size of images that it is for, and the shape of its outputs.
-        self._last: tuple[torch.Size | None, object, list[int]] = None, None, []
+        self._last: tuple[tuple[int, ...] | None, object, list[int]] = None, None, []
 
     def outputs(
         self,
@@ -101,22 +101,23 @@ class DirectCalls:
             return None
         samples = source.samples if isinstance(source, SampleBlocks) else source.size(0)
         image = data.shape[2:] if samples == 1 else data.shape[2:-1]
-        if image != self._last[0]:
-            sizes = sizes_of(image)
-            shape = output_shape(data.unsqueeze(-1) if samples == 1 else data, sizes)[:-1]
-            self._last = image, self._compiled.operation(sizes), shape
-        _, operation, shape = self._last
+        last = self._last
+        if image != last[0]:
+            sizes = sizes_of(torch.Size(image))
+            blocks = torch.from_numpy(data[..., None] if samples == 1 else data)
+            shape = output_shape(blocks, sizes)[:-1]
+            last = self._last = image, self._compiled.operation(sizes), shape
+        _, operation, shape = last
         output = np.empty(shape if samples == 1 else (*shape, samples), np.float32)
-        array = array_of(data) if data.requires_grad else data.numpy()
         try:
-            _core.sparse_forward(operation, samples, array, values.array, added.array, output)
+            _core.sparse_forward(operation, samples, data, values.array, added.array, output)
         except _core.NativeError as error:
             raise public_error(error) from None
         result = torch.from_numpy(output)
         return result if samples == 1 else blocks_of(result, samples)
 
-    def _samples_innermost(self, source: torch.Tensor) -> torch.Tensor | None:
-        """The memory of few samples, (1, channels, ..., samples), without the last axis for one.
+    def _samples_innermost(self, source: torch.Tensor) -> Array | None:
+        """Few samples as (1, channels, ..., samples), without the last axis for one.
 
         None if these are no inputs of direct calls.
         """
@@ -133,9 +134,12 @@ class DirectCalls:
             if not fits:
                 return None
             if shape[0] == 1:
-                return source.contiguous()
+                return _array_of(source.contiguous())
             conversions["to blocks"] += 1
-            return source.movedim(0, -1).contiguous().unsqueeze(0)
+            copy = np.empty((1, *shape[1:], shape[0]), np.float32)
+            for sample, one in enumerate(_array_of(source)):  # Faster than one call for all.
+                copy[0, ..., sample] = one
+            return copy
         if type(source) is not SampleBlocks or not 1 < source.samples < WIDTH:
             return None
         data = data_of(source)
@@ -146,7 +150,11 @@ class DirectCalls:
             and data.dtype is torch.float32
             and data.is_cpu
         )
-        return data.contiguous() if fits else None
+        return _array_of(data.contiguous()) if fits else None
+
+
+def _array_of(tensor: torch.Tensor) -> Array:
+    return array_of(tensor) if tensor.requires_grad else tensor.numpy()
 
 
 class _Memory(NamedTuple):
