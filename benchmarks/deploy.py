@@ -152,11 +152,12 @@ def layer_rows(plan: Plan) -> Iterator[Row]:
     scipy = importlib.util.find_spec("scipy")
     for sparsity, target in plan.layer_targets.items():
         calls = layer_calls(inputs, outputs, sparsity)
-        expected = calls[TORCH]()
-        for name, call in calls.items():
-            if np.abs(call() - expected).max() > CLOSE * np.abs(expected).max():
-                raise RuntimeError(f"the outputs of {name} and torch differ")
-        times = _times(calls, plan)
+        with torch.inference_mode():
+            expected = calls[TORCH]()
+            for name, call in calls.items():
+                if np.abs(call() - expected).max() > CLOSE * np.abs(expected).max():
+                    raise RuntimeError(f"the outputs of {name} and torch differ")
+            times = _times(calls, plan)
         case = f"{inputs} -> {outputs}, {100 * sparsity:g} % removed"
         for what, found in times.items():
             row = Row("layer", case, what, found.median, found.best, threads=plan.threads)
