@@ -15,9 +15,10 @@ struct FewSampleProduct<Element: BLASScalar> {
   let loops: any SparseLoops<Element>.Type
   let team: Team
 
-  /// Kept weights that are too few for several workers: on a busy machine, starting a thread takes as
-  /// long. One costs a quarter of a nanosecond for one sample, and up to three times that for others.
-  static var leastWeights: Int { 1 << 20 }
+  /// Kept weights that are too few for several workers. One costs a quarter of a nanosecond for one
+  /// sample and up to three times that for others. To start and join a thread takes some 100
+  /// microseconds, and milliseconds if other work has the core.
+  static var leastWeights: Int { 1 << 21 }
 
   /// The most inputs whose indices are entries.
   static var inputsLimit: Int { 1 << 16 }

@@ -158,7 +158,7 @@ struct PlaneProductTests {
   /// Linear layers with enough weights to be shared among workers.
   static let large: [SparseCase] = [1, 7].map { batch in
     SparseCase(
-      inputs: 1100, outputs: 1000, kernel: 1, padding: 0, image: [1, 1], batch: batch, density: 1,
+      inputs: 1500, outputs: 1400, kernel: 1, padding: 0, image: [1, 1], batch: batch, density: 1,
       isFlat: true)
   }
 

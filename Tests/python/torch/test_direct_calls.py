@@ -248,11 +248,11 @@ def test_errors_are_those_of_the_dense_layer() -> None:
 
 
 def test_threads_do_not_matter() -> None:
-    _, sparse = pair(4000, 1000, 0.3)
+    _, sparse = pair(8000, 1000, 0.3)
     before = sf.get_num_threads()
     try:
         for samples in (1, 3, 15):
-            x = torch.randn(samples, 4000)
+            x = torch.randn(samples, 8000)
             found = []
             for threads in (1, 2, 5):
                 sf.set_num_threads(threads)
