@@ -31,8 +31,12 @@ let optimised: [SwiftSetting] = [.unsafeFlags(["-O"], .when(configuration: .debu
 /// - Parameters:
 ///   - level: the value of `-march`; `-Xcc` passes it to the code generator of both Swift and C.
 ///   - define: tells the loops how wide the registers of the level are.
+///
+/// The compiler must not make gathering instructions of several loads: they are slower than the
+/// loads on CPUs of AMD, and on those of Intel with the microcode of 2023.
 func kernels(_ name: String, _ level: String? = nil, define: String? = nil) -> Target {
-  let march: [SwiftSetting] = level.map { [.unsafeFlags(["-Xcc", "-march=\($0)"])] } ?? []
+  let march: [SwiftSetting] =
+    level.map { [.unsafeFlags(["-Xcc", "-march=\($0)", "-Xcc", "-mno-gather"])] } ?? []
   let flags = march + (define.map { [.define($0)] } ?? [])
   return .target(
     name: name, dependencies: ["CPlatform"], swiftSettings: strict + optimised + flags)

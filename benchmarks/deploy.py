@@ -13,7 +13,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +31,7 @@ from swiftforce import nn
 from benchmarks.arrays import Array
 from benchmarks.classifiers import Kind, samples
 from benchmarks.command import measure, open_results, options, show
+from benchmarks.deploy_layer import SCIPY, SPARSIFIED, layer_calls
 from benchmarks.deploy_runners import NEEDS, RUNNERS, TORCH, Deployed, Logits, deployed
 from benchmarks.measure import Times, in_turn, machine_facts, repeated
 from benchmarks.plan import threads_text
@@ -80,6 +81,10 @@ class Plan:
     repeats : int
         Timed runs.
     least : float
+    layer : tuple of (int, int)
+        Inputs and outputs of the linear layer that is measured by itself.
+    layer_targets : mapping of float to float
+        Sparsity, and the ratio of torch's time to that with `sft.sparsify` that is aimed at.
     """
 
     networks: Mapping[str, Kind | Mlp]
@@ -90,6 +95,10 @@ class Plan:
     threads: int = 2
     repeats: int = 9
     least: float = LEAST
+    layer: tuple[int, int] = (4096, 1024)
+    layer_targets: Mapping[float, float] = field(
+        default_factory=lambda: {0.95: 6.0, 0.99: 20.0, 0.995: 30.0}
+    )
 
 
 FULL = Plan({"vgg": Kind("vgg", 19), "mlp": Mlp((4096, 1024))})
@@ -102,6 +111,8 @@ QUICK = Plan(
     threads=1,
     repeats=2,
     least=0.0,
+    layer=(64, 32),
+    layer_targets={0.9: 0.0},
 )
 
 
@@ -127,6 +138,40 @@ def inference_rows(plan: Plan, kind: Kind | Mlp, section: str) -> Iterator[Row]:
                         ratio_of_best=times[TORCH].best / times[what].best,
                     )
                 yield row
+
+
+def layer_rows(plan: Plan) -> Iterator[Row]:
+    """One linear layer with random masks and one sample; a ratio is torch's time over the row's.
+
+    Raises
+    ------
+    RuntimeError
+        If the outputs differ.
+    """
+    inputs, outputs = plan.layer
+    scipy = importlib.util.find_spec("scipy")
+    for sparsity, target in plan.layer_targets.items():
+        calls = layer_calls(inputs, outputs, sparsity)
+        with torch.inference_mode():
+            expected = calls[TORCH]()
+            for name, call in calls.items():
+                if np.abs(call() - expected).max() > CLOSE * np.abs(expected).max():
+                    raise RuntimeError(f"the outputs of {name} and torch differ")
+            times = _times(calls, plan)
+        case = f"{inputs} -> {outputs}, {100 * sparsity:g} % removed"
+        for what, found in times.items():
+            row = Row("layer", case, what, found.median, found.best, threads=plan.threads)
+            if what != TORCH:
+                row = dataclasses.replace(
+                    row,
+                    against=TORCH,
+                    ratio=times[TORCH].median / found.median,
+                    ratio_of_best=times[TORCH].best / found.best,
+                    target=f">= {target:g}" if target and what == SPARSIFIED else "",
+                )
+            yield row
+        if not scipy:
+            yield Row("layer", case, SCIPY, threads=plan.threads, note="scipy is not installed")
 
 
 def file_rows(plan: Plan) -> Iterator[Row]:
@@ -219,15 +264,17 @@ def _times(calls: Mapping[str, Logits], plan: Plan) -> dict[str, Times]:
 
 def main() -> None:
     """Measure missing sections, and show all results."""
-    names = [*FULL.networks, "files"]
+    names = [*FULL.networks, "layer", "files"]
     arguments = options(__doc__.splitlines()[0], names).parse_args()
     plan = QUICK if arguments.quick else FULL
     threads = threads_text(plan.threads)
     titles = {name: f"Logits of {kind}, {threads}" for name, kind in plan.networks.items()}
+    titles["layer"] = f"One linear layer, batch of 1, {threads}"
     titles["files"] = "Bytes of files"
     sections = {
         name: partial(inference_rows, plan, kind, name) for name, kind in plan.networks.items()
     }
+    sections["layer"] = partial(layer_rows, plan)
     sections["files"] = partial(file_rows, plan)
     results = open_results(arguments, "deploy")
     # The images are noise, so warnings about the masks mean nothing.

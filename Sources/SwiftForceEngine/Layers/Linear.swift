@@ -29,8 +29,12 @@ struct Linear: Layer {
   var needs: LayerNeeds { LayerNeeds(readsInput: true) }
 
   var sparseSizes: SparseSizes? {
-    let side = ConvolutionSide(inputs: 1, kernel: 1, stride: 1, padding: 0)
-    return SparseSizes(inputs: inputs, outputs: outputs, rows: side, columns: side)
+    SparseSizes(inputs: inputs, outputs: outputs, rows: side, columns: side)
+  }
+
+  /// Either axis of an image of one position.
+  private var side: ConvolutionSide {
+    ConvolutionSide(inputs: 1, kernel: 1, stride: 1, padding: 0)
   }
 
   var parameters: [ParameterDescription] {
@@ -40,7 +44,9 @@ struct Linear: Layer {
 
   /// The features of an image, or those of few samples.
   func workspace<Element>(batch: Int, _ context: ExecutionContext<Element>) -> Int {
-    if SparseSizes.usesPlanes(samples: batch) { return inputs * batch + PlaneGeometry.slack }
+    if SparseSizes.usesPlanes(samples: batch) {
+      return PlaneGeometry(rows: side, columns: side).workspace(inputs: inputs, batch: batch)
+    }
     return inputShape.lanes(batch: batch) < batch ? inputs * Shape.padded(batch: batch) : 0
   }
 

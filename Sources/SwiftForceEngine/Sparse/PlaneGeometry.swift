@@ -78,7 +78,13 @@ struct PlaneGeometry: Sendable {
 
   /// Elements of scratch memory for the planes, and for what is read behind them.
   func workspace(inputs: Int, batch: Int) -> Int {
-    inputs * channelLength * batch + PlaneGeometry.slack
+    if isLinear(inputs: inputs) { return FewSampleProduct<Float>.workspace(inputs: inputs) }
+    return inputs * channelLength * batch + PlaneGeometry.slack
+  }
+
+  /// Whether these are the images of a linear layer that `FewSampleProduct` computes.
+  func isLinear(inputs: Int) -> Bool {
+    isImage && channelLength == 1 && inputs <= FewSampleProduct<Float>.inputsLimit
   }
 
   /// Elements that the last piece of eight may read behind the planes.

@@ -6,17 +6,29 @@ import SwiftForceCore
 /// Where the kept weights of a layer read in planes, in the order of `SparseWeights.positions`.
 final class PlaneLists: @unchecked Sendable {
   let geometry: PlaneGeometry
-  /// Positions from the first output to what a kept weight reads for it.
+  /// Positions from the first output to what a kept weight reads for it. Empty if there are `inputs`.
   let entries: Vector<Int32>
-  private let memory: Arena<Int32>
+  /// The input that each kept weight of a linear layer reads; nil for images, and for indices of
+  /// more than 16 bits.
+  let inputs: Vector<UInt16>?
+  private let memory: (entries: Arena<Int32>, inputs: Arena<UInt16>)
 
   /// - Throws: `.noMemory`.
   /// - Complexity: O(kept weights).
   init(_ positions: Vector<Int32>, _ shape: KernelShape, _ geometry: PlaneGeometry) throws(SFError)
   {
     self.geometry = geometry
-    memory = try Arena(count: positions.count)
-    entries = memory.all
+    let isLinear = geometry.isLinear(inputs: shape.inputs)
+    memory = (
+      try Arena(count: isLinear ? 0 : positions.count),
+      try Arena(count: isLinear ? positions.count : 0)
+    )
+    entries = memory.entries.all
+    inputs = isLinear ? memory.inputs.all : nil
+    if let inputs {
+      for i in 0..<positions.count { inputs[i] = UInt16(shape.weight(positions[i]).source) }
+      return
+    }
     for i in 0..<positions.count {
       let weight = shape.weight(positions[i])
       let offset = geometry.offset(row: weight.row, column: weight.column)
@@ -56,6 +68,11 @@ struct PlaneProduct<Element: BLASScalar> {
     assert(source.count == weights.inputs * sourceSize)
     assert(target.count == weights.outputs * targetSize)
     assert(values.count == weights.count)
+    if let inputs = lists.inputs {
+      FewSampleProduct(weights: weights, entries: inputs, batch: batch, loops: loops, team: team)
+        .run(source, values: values, bias: bias, workspace: workspace, into: target)
+      return
+    }
     // Pieces that are full read nothing behind the image.
     let isDirect = geometry.isImage && sourceSize % 8 == 0
     if !isDirect { spread(source, into: workspace) }

@@ -45,6 +45,17 @@ public protocol SparseLoops<Element> {
     starts: UnsafePointer<Int32>, startStride: Int, segments: UnsafePointer<Int32>,
     segmentCount: Int, channels: Int, into target: UnsafeMutablePointer<Element>)
 
+  static func lanes(ofFew samples: Int) -> Int
+
+  static func spreadFew(
+    _ source: UnsafePointer<Element>, samples: Int, inputs: Int,
+    into target: UnsafeMutablePointer<Element>)
+
+  static func multiplyFew(
+    _ source: UnsafePointer<Element>, samples: Int, entries: UnsafePointer<UInt16>,
+    values: UnsafePointer<Element>, starts: UnsafePointer<Int32>, startStride: Int, channels: Int,
+    bias: UnsafePointer<Element>?, into target: UnsafeMutablePointer<Element>)
+
   static var planePieces: Int { get }
 
   static func multiplyPlane(

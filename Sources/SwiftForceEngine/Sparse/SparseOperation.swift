@@ -168,10 +168,13 @@ public final class SparseOperation<Element: BLASScalar> {
       let weights = operation.weights
       let positions = weights.rows.outputs * weights.columns.outputs
       let products = Double(weights.count) * Double(positions) * Double(samples)
-      let isShort = products < SparseOperation.leastProducts
-      team = Team(workers: isShort ? 1 : try Threads.current())
       let isSmall = SparseSizes.usesPlanes(samples: samples)
       if isSmall { try weights.preparePlanes() }
+      let isShort =
+        isSmall && weights.planes?.inputs != nil
+        ? weights.count < FewSampleProduct<Element>.leastWeights
+        : products < SparseOperation.leastProducts
+      team = Team(workers: isShort ? 1 : try Threads.current())
       let copies =
         isSmall
         ? PlaneGeometry(rows: weights.rows, columns: weights.columns)

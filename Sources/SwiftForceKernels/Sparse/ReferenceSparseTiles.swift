@@ -133,6 +133,36 @@ public enum ReferenceSparseTiles<Element: Scalar> {
     }
   }
 
+  public static func lanes(ofFew samples: Int) -> Int { samples < 3 ? samples : 16 }
+
+  @specialized(where Element == Double)
+  @unsafe public static func spreadFew(
+    _ source: UnsafePointer<Element>, samples: Int, inputs: Int,
+    into target: UnsafeMutablePointer<Element>
+  ) {
+    let lanes = lanes(ofFew: samples)
+    for i in 0..<inputs * samples {
+      unsafe target[i / samples * lanes + i % samples] = source[i]
+    }
+  }
+
+  @specialized(where Element == Double)
+  @unsafe public static func multiplyFew(
+    _ source: UnsafePointer<Element>, samples: Int, entries: UnsafePointer<UInt16>,
+    values: UnsafePointer<Element>, starts: UnsafePointer<Int32>, startStride: Int, channels: Int,
+    bias: UnsafePointer<Element>?, into target: UnsafeMutablePointer<Element>
+  ) {
+    for place in 0..<channels * samples {
+      let (channel, s) = place.quotientAndRemainder(dividingBy: samples)
+      var sum: Element = unsafe bias.map { unsafe $0[channel] } ?? 0
+      let end = unsafe Int(starts[(channel + 1) * startStride])
+      for i in unsafe Int(starts[channel * startStride])..<end {
+        unsafe sum += values[i] * source[Int(entries[i]) * lanes(ofFew: samples) + s]
+      }
+      unsafe target[place] = sum
+    }
+  }
+
   public static var planePieces: Int { 2 }
 
   @specialized(where Element == Double)

@@ -59,6 +59,11 @@ private final class PlaneBench<Element: BLASScalar> {
       into: output.vector(at: 0, count: output.count - 64))
   }
 
+  /// Sets all inputs of a sample of a linear layer.
+  func setInputs(of sample: Int, to value: Element) {
+    for i in 0..<form.inputs { input.all[i * form.batch + sample] = value }
+  }
+
   var results: [Element] { Array(output.values.dropLast(64)) }
 
   /// Whether nothing was written behind the output and the workspace.
@@ -136,10 +141,31 @@ struct PlaneProductTests {
     return cases
   }()
 
+  /// Linear layers of all batches with lists of all lengths: empty ones, and those that end within a
+  /// register. The last has too many inputs for indices of 16 bits, the one before just as many as fit.
+  static let linear: [SparseCase] = {
+    let sizes = [(1, 1), (5, 3), (37, 40), (200, 17), (1 << 16, 2), ((1 << 16) + 1, 2)]
+    return sizes.enumerated().flatMap { number, size in
+      (1...15).map { batch in
+        SparseCase(
+          inputs: size.0, outputs: size.1, kernel: 1, padding: 0, image: [1, 1], batch: batch,
+          density: [0.3, 0.05, 1, 0][(batch + number) % 4] / (size.0 > 1000 ? 100 : 1),
+          isFlat: true)
+      }
+    }
+  }()
+
+  /// Linear layers with enough weights to be shared among workers.
+  static let large: [SparseCase] = [1, 7].map { batch in
+    SparseCase(
+      inputs: 1500, outputs: 1400, kernel: 1, padding: 0, image: [1, 1], batch: batch, density: 1,
+      isFlat: true)
+  }
+
   /// Relative to the largest number: sums of a few hundred products in binary32.
   private let tolerance = 1e-5
 
-  @Test(arguments: geometries + sizes)
+  @Test(arguments: geometries + sizes + linear)
   func isTheSumOfProducts(form: SparseCase) throws {
     let reference = try PlaneBench<Double>(form, loops: ReferenceSparseTiles<Double>.self)
     let definition = reference.definition()
@@ -154,7 +180,7 @@ struct PlaneProductTests {
     }
   }
 
-  @Test(arguments: sizes) func workersDoNotMatter(form: SparseCase) throws {
+  @Test(arguments: sizes + large) func workersDoNotMatter(form: SparseCase) throws {
     for level in CPULevel.available {
       let alone = try PlaneBench<Float>(form, loops: level.sparseLoops)
       alone.run()
@@ -163,6 +189,27 @@ struct PlaneProductTests {
         shared.run()
         #expect(shared.results == alone.results, "\(level), \(workers) workers")
         #expect(shared.staysInItsMemory, "\(level), \(workers) workers")
+      }
+    }
+  }
+
+  /// An input that is not finite reaches the outputs that read it, and no others.
+  @Test(arguments: 1...15) func samplesAreSeparate(batch: Int) throws {
+    for level in CPULevel.available {
+      let form = SparseCase(
+        inputs: 19, outputs: 23, kernel: 1, padding: 0, image: [1, 1], batch: batch, density: 0.4,
+        isFlat: true)
+      let plain = try PlaneBench<Float>(form, loops: level.sparseLoops)
+      plain.run()
+      for sample in 0..<batch {
+        let bench = try PlaneBench<Float>(form, loops: level.sparseLoops)
+        bench.setInputs(of: sample, to: .nan)
+        bench.run()
+        for (i, value) in bench.results.enumerated() where i % batch != sample {
+          #expect(value == plain.results[i], "\(level), sample \(i % batch)")
+        }
+        let isNaN = bench.results.map(\.isNaN)
+        #expect(isNaN.contains(true))
       }
     }
   }

@@ -51,6 +51,7 @@ def test_every_row_is_there(rows: list[list[str]]) -> None:
             for case in batches
             for what in ("torch", "torch, CSR", "scipy, CSR", *some)
         ),
+        *(("64 -> 32, 90 % removed", what) for what in ("torch", "torch, sparsify", "scipy, CSR")),
         *(
             (f"{kind}, 90 % removed", w)
             for kind in ("ResNet20", "MLP 3072-64-32-10")

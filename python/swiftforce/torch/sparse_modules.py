@@ -8,6 +8,7 @@ module: what is saved is the dense weight, and dense weights are loaded.
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import nn
 
 import swiftforce.torch.block_functions  # noqa: F401 - it registers them
 from swiftforce.errors import DenseLayerWarning, StructureError
+from swiftforce.torch.direct_calls import DirectCalls, is_observed, records_gradients
 from swiftforce.torch.sample_blocks import (
     WIDTH,
     SampleBlocks,
@@ -54,6 +56,7 @@ class SparseWeight:
         self.torch_layout = torch_layout
         self._rows = mask.t() if dense_class not in SPARSE_CLASSES else mask
         self.compiled = CompiledMask.of(self._rows)
+        self.calls = DirectCalls(self.compiled, self._rows.shape)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SparseWeight, (self.mask, self.dense_class, self.torch_layout)
@@ -93,20 +96,35 @@ class SparseModule(nn.Module):
 
     def forward(self, source: torch.Tensor) -> torch.Tensor:
         """Compute the outputs of a batch, in the layout of blocks if samples are its first axis."""
+        if (output := self._direct(source)) is not None:
+            return output
         if not self._computes_sparse(source):
             return self._dense_forward(source)
         rank = len(self._swiftforce_sparse.shape)
         if source.dim() == rank:
             return self._of_batch(source)
         if rank == 2 and source.dim() > 2:  # Rows of any axes, such as tokens.
-            rows = self._of_batch(source.reshape(-1, source.size(-1)))
+            rows = source.reshape(-1, source.size(-1))
+            output = self._direct(rows)
+            rows = self._of_batch(rows) if output is None else output
             rows = from_blocks(rows) if isinstance(rows, SampleBlocks) else rows
             return rows.reshape(*source.shape[:-1], rows.size(-1))
-        return self._of_batch(source.unsqueeze(0)).squeeze(0)
+        batch = source.unsqueeze(0)
+        output = self._direct(batch)
+        return (self._of_batch(batch) if output is None else output).squeeze(0)
+
+    def _direct(self, source: torch.Tensor) -> torch.Tensor | None:
+        """The outputs of few samples without gradients; None if a call is of another kind."""
+        sparse = self._swiftforce_sparse
+        output = sparse.calls.outputs(self._parameters, source, partial(sparse.sizes, self))
+        if isinstance(output, SampleBlocks) and (sparse.torch_layout or torch.is_grad_enabled()):
+            return from_blocks(output)
+        return output
 
     def _of_batch(self, source: torch.Tensor) -> torch.Tensor:
         samples = source.size(0)
-        width = WIDTH if torch.is_grad_enabled() or samples >= WIDTH else samples
+        records = records_gradients(source, self.weight, self.bias)
+        width = WIDTH if records or samples >= WIDTH else samples
         sizes = self._swiftforce_sparse.sizes(self, source.shape[2:])
         number = self._swiftforce_sparse.compiled.number
         if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
@@ -114,14 +132,14 @@ class SparseModule(nn.Module):
             output = sparse_layer(data, self.weight, self.bias, number, sizes, samples)
             return unpack(output, samples)
         data = data_of(to_blocks(source, width))
-        if torch.is_grad_enabled():
+        if records or is_observed():
             output = sparse_layer(data, self.weight, self.bias, number, sizes, samples)
         else:  # The way through the dispatcher takes longer than a product of few samples.
             mask = self._swiftforce_sparse.compiled
             output = outputs(data, self.weight, self.bias, mask, sizes)
         blocks = blocks_of(output, samples)
         # Lanes without a sample would add to gradients that functions sum over samples.
-        is_partly_filled = torch.is_grad_enabled() and samples % width
+        is_partly_filled = torch.is_grad_enabled() and samples % WIDTH
         to_torch = self._swiftforce_sparse.torch_layout or is_partly_filled
         return from_blocks(blocks) if to_torch else blocks
 

@@ -95,7 +95,8 @@ def density_limit(sizes: Sizes) -> float:
         return _core.sparse_limit(_native(sizes)) / 1000
 
 
-def _output_shape(source: torch.Tensor, sizes: Sizes) -> list[int]:
+def output_shape(source: torch.Tensor, sizes: Sizes) -> list[int]:
+    """The shape of the outputs, for a source (blocks, channels, ..., samples of a block)."""
     rows, columns = output_side(*sizes[2:6]), output_side(*sizes[6:10])
     image = ([], [columns], [rows, columns])[source.dim() - 3]
     return [source.size(0), sizes[1], *image, source.size(-1)]
@@ -110,7 +111,7 @@ def outputs(
 ) -> torch.Tensor:
     """The outputs of a layer, without a gradient; see `sparse_layer`."""
     source = source.contiguous()
-    output = source.new_empty(_output_shape(source, sizes))
+    output = source.new_empty(output_shape(source, sizes))
     with native_call():
         _core.sparse_forward(
             mask.operation(sizes),
@@ -138,7 +139,7 @@ def sparse_layer(
 
 @sparse_layer.register_fake
 def _(source, values, bias, mask, sizes, samples):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    return source.new_empty(_output_shape(source, sizes))
+    return source.new_empty(output_shape(source, sizes))
 
 
 @torch.library.custom_op("swiftforce::sparse_gradients", mutates_args=(), device_types="cpu")

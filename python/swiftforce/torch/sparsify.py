@@ -162,7 +162,9 @@ def sparsify(
         for module in changed:
             _make_dense(module)
         raise
-    if changed:
+    if isinstance(inner, SparseModule):
+        getattr(inner, ATTRIBUTE).torch_layout = True
+    elif changed:
         inner.register_forward_hook(_plain_outputs)
     return ModelPlan(plans, count)
 
