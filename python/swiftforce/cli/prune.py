@@ -11,6 +11,7 @@ from pathlib import Path
 import swiftforce
 from swiftforce.adapters import listed
 from swiftforce.cli.arguments import count, one_shot, one_shot_methods, seed, sparsity
+from swiftforce.cli.axes import add_axes, allocation_from, pattern_from
 from swiftforce.cli.conversions import check_suffix
 from swiftforce.cli.input_files import open_checkpoint
 from swiftforce.errors import CheckpointError, MissingGradientsError, SwiftForceWarning, printable
@@ -60,6 +61,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--seed", type=seed, default=0, help="seed of the method random")
     add_patterns(parser)
+    add_axes(parser)
     parser.add_argument(
         "--output",
         type=Path,
@@ -100,7 +102,7 @@ def add_weights(parser: argparse.ArgumentParser, *, required: bool = True) -> No
 
 
 def _add_amount(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_mutually_exclusive_group(required=True)
+    group = parser.add_mutually_exclusive_group()
     group.add_argument(
         "--sparsity",
         type=sparsity,
@@ -119,6 +121,10 @@ def _add_amount(parser: argparse.ArgumentParser) -> None:
 
 def _prune(options: argparse.Namespace) -> None:
     method = _method(options)
+    allocation, pattern = allocation_from(options), pattern_from(options)
+    amount = options.sparsity is not None or options.keep is not None
+    if not amount and (allocation is None or allocation.is_plain):
+        options.refuse("one of the arguments --sparsity --keep is required")
     weights = open_checkpoint(options.weights)
     gradients = open_checkpoint(options.gradients) if options.gradients else None
     _check_files(options.output, weights, gradients)
@@ -137,6 +143,8 @@ def _prune(options: argparse.Namespace) -> None:
             method=method_name(method),
             sparsity=options.sparsity,
             keep=options.keep,
+            allocation=allocation,
+            pattern=pattern,
             seed=options.seed,
             progress=False,
         )
