@@ -23,6 +23,9 @@ PACKAGES = {"swiftforce": None, **{f"swiftforce.{name}": name for name in FRAMEW
 #: Parameters that truly differ from their namesakes, by package, function and parameter.
 DIFFER = {
     ("swiftforce", "prune", "gradients"): "not needed by all of its methods",
+    ("swiftforce", "prune", "saliency"): "its function returns given scores",
+    ("swiftforce", "MaskSearch", "saliency"): "its steps are passed given scores",
+    ("swiftforce", "MaskSearch.step", "scores"): "in place of gradients",
     ("swiftforce", "saliency", "gradients"): "arrays alone",
     ("swiftforce", "apply_masks", "weights"): "also ones that are not searched",
     ("swiftforce", "save_packed", "masks"): "of some arrays, or of none",
