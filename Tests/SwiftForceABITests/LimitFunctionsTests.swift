@@ -46,36 +46,38 @@ import Testing
 
 @Suite struct LimitFunctionsTests {
   /// What both calls refuse.
-  private static let invalidCalls: [InvalidCall<LimitCall>] = [
-    InvalidCall("sizes null", SF_NULL_POINTER) { $0.sizesAddress = 0 },
-    InvalidCall("sizes misaligned", SF_MISALIGNED) { $0.sizesAddress += 4 },
-    InvalidCall("bounds misaligned", SF_MISALIGNED) { $0.bounds.address += 1 },
-    InvalidCall("first null", SF_NULL_POINTER) { $0.firstAddress = 0 },
-    InvalidCall("first misaligned", SF_MISALIGNED) { $0.firstAddress += 2 },
-    InvalidCall("no tensors", SF_BAD_COUNT) { $0.tensors = 0 },
-    InvalidCall("-1 tensors", SF_BAD_COUNT) { $0.tensors = -1 },
-    InvalidCall("too many tensors", SF_BAD_COUNT) { $0.tensors = .max },
-    InvalidCall("a negative size", SF_BAD_COUNT) { $0.sizes.values = [10, -1] },
-    InvalidCall("sizes that overflow", SF_BAD_COUNT) { $0.sizes.values = [.max, .max] },
-    InvalidCall("a floor of -1", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 1) {
-      $0.bounds.value.1.least = -1
-    },
-    InvalidCall("a floor above a cap", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 0) {
-      ($0.bounds.value.0.least, $0.bounds.value.0.most) = (5, 4)
-    },
-    InvalidCall("outputs that do not divide", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 1) {
-      $0.bounds.value.1.outputs = 7
-    },
-    InvalidCall("outputs beyond all numbers", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 1) {
-      $0.bounds.value.1.outputs = .max
-    },
-    InvalidCall("runs that do not divide", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 1) {
-      ($0.bounds.value.1.outputs, $0.bounds.value.1.inner) = (3, 4)
-    },
-    InvalidCall("groups below 0", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 0) {
-      $0.bounds.value.0.group = .min
-    },
-  ]
+  private static var invalidCalls: [InvalidCall<LimitCall>] {
+    [
+      InvalidCall("sizes null", SF_NULL_POINTER) { $0.sizesAddress = 0 },
+      InvalidCall("sizes misaligned", SF_MISALIGNED) { $0.sizesAddress += 4 },
+      InvalidCall("bounds misaligned", SF_MISALIGNED) { $0.bounds.address += 1 },
+      InvalidCall("first null", SF_NULL_POINTER) { $0.firstAddress = 0 },
+      InvalidCall("first misaligned", SF_MISALIGNED) { $0.firstAddress += 2 },
+      InvalidCall("no tensors", SF_BAD_COUNT) { $0.tensors = 0 },
+      InvalidCall("-1 tensors", SF_BAD_COUNT) { $0.tensors = -1 },
+      InvalidCall("too many tensors", SF_BAD_COUNT) { $0.tensors = .max },
+      InvalidCall("a negative size", SF_BAD_COUNT) { $0.sizes.values = [10, -1] },
+      InvalidCall("sizes that overflow", SF_BAD_COUNT) { $0.sizes.values = [.max, .max] },
+      InvalidCall("a floor of -1", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 1) {
+        $0.bounds.value.1.least = -1
+      },
+      InvalidCall("a floor above a cap", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 0) {
+        ($0.bounds.value.0.least, $0.bounds.value.0.most) = (5, 4)
+      },
+      InvalidCall("outputs that do not divide", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 1) {
+        $0.bounds.value.1.outputs = 7
+      },
+      InvalidCall("outputs beyond all numbers", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 1) {
+        $0.bounds.value.1.outputs = .max
+      },
+      InvalidCall("runs that do not divide", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 1) {
+        ($0.bounds.value.1.outputs, $0.bounds.value.1.inner) = (3, 4)
+      },
+      InvalidCall("groups below 0", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 0) {
+        $0.bounds.value.0.group = .min
+      },
+    ]
+  }
 
   private func check(
     _ invalidCalls: [InvalidCall<LimitCall>], _ body: (LimitCall, Slot) -> Int32
@@ -101,7 +103,7 @@ import Testing
     call.bounds.value.0.most = 4
     #expect(outcome { call.allocate($0) }.isOK)
     #expect(call.first.values == [4, 16])
-    unsafe call.bounds.address = 0
+    call.bounds.address = 0
     #expect(outcome { call.allocate($0) }.isOK)
     #expect(call.first.values == [7, 13])
     #expect(call.first.isIntact && call.sizes.isUnwritten && call.ends.isUnwritten)

@@ -58,10 +58,11 @@ import Testing
 
   @Test func boundsAndCountsAreKept() {
     let call = SelectCall()
+    call.boundsAddress = call.bounds.address
     call.bounds.value.0.least = 2
     #expect(outcome { call.make($0) }.isOK)
     #expect(call.masks.values == [1, 1, 0, 1, 0])
-    #expect(call.report.value.kept_by_floors == 1)
+    #expect(call.report.value.kept_by_floors == 2)
     #expect(call.report.value.removed_by_caps == 0)
     call.bounds.value.0.least = 0
     call.bounds.value.1.most_per_output = 1
@@ -74,7 +75,7 @@ import Testing
     #expect(outcome { call.make($0) }.isOK)
     #expect(call.masks.values == [0, 0, 1, 1, 1])
     #expect(call.layerKept.values == [0, 3])
-    unsafe call.bounds.address = 0
+    call.boundsAddress = 0
     call.counts.values = [2, 1]
     #expect(outcome { call.make($0) }.isOK)
     #expect(call.masks.values == [1, 1, 0, 1, 0])
@@ -83,6 +84,7 @@ import Testing
 
   @Test func refusedBoundsAreNamedWithTheirNumbers() {
     let call = SelectCall()
+    call.boundsAddress = call.bounds.address
     call.bounds.value.1.least = 4
     let result = outcome { call.make($0) }
     #expect(result.status == SF_BAD_BOUNDS)
@@ -108,33 +110,42 @@ import Testing
       InvalidCall("keep 0", SF_BAD_KEEP) { $0.keep = 0 },
       InvalidCall("keep 6", SF_BAD_KEEP) { $0.keep = 6 },
       InvalidCall("keep least", SF_BAD_KEEP) { $0.keep = .min },
-      InvalidCall("bounds misaligned", SF_MISALIGNED) { unsafe $0.bounds.address += 4 },
+      InvalidCall("bounds misaligned", SF_MISALIGNED) { $0.boundsAddress = $0.bounds.address + 4 },
       InvalidCall("counts misaligned", SF_MISALIGNED) { $0.countsAddress = $0.counts.address + 4 },
       InvalidCall("a floor of -1", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 1) {
+        $0.boundsAddress = $0.bounds.address
         $0.bounds.value.1.least = -1
       },
       InvalidCall("a floor above the size", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 0) {
+        $0.boundsAddress = $0.bounds.address
         $0.bounds.value.0.least = 3
       },
       InvalidCall("-1 output units", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 0) {
+        $0.boundsAddress = $0.bounds.address
         $0.bounds.value.0.outputs = -1
       },
       InvalidCall("outputs that do not divide", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 1) {
+        $0.boundsAddress = $0.bounds.address
         $0.bounds.value.1.outputs = 2
       },
       InvalidCall("runs of 0", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 1) {
+        $0.boundsAddress = $0.bounds.address
         $0.bounds.value.1.inner = 0
       },
       InvalidCall("groups of -1", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 1) {
+        $0.boundsAddress = $0.bounds.address
         $0.bounds.value.1.group = -1
       },
       InvalidCall("least of everything", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 0) {
+        $0.boundsAddress = $0.bounds.address
         $0.bounds.value.0 = sf_bounds(
           least: .min, most: .min, outputs: .min, inner: .min, least_per_output: .min,
           most_per_output: .min, group: .min, most_per_group: .min)
       },
       InvalidCall("caps below keep", SF_BAD_BOUNDS) {
+        $0.boundsAddress = $0.bounds.address
         $0.bounds.value.0.most = 1
+        $0.boundsAddress = $0.bounds.address
         $0.bounds.value.1.most = 1
       },
       InvalidCall("counts of another sum", SF_BAD_BOUNDS) {

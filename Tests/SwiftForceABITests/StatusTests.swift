@@ -229,6 +229,7 @@ private func train(_ mutate: (NetworkCall) -> Void) -> Outcome {
       SF_BAD_BOUNDS,
       {
         let call = SelectCall()
+        call.boundsAddress = call.bounds.address
         call.bounds.value.0.least = 3
         return outcome { call.make($0) }
       }

@@ -17,7 +17,8 @@ import CSwiftForce
   /// Bounds that bound nothing.
   let bounds = Cell((sf_bounds.none, sf_bounds.none))
   let counts = Memory<Int64>([1, 2])
-  /// A test may set it to that of the counts.
+  /// A test may set these to the bounds and the counts.
+  var boundsAddress: UInt = 0
   var countsAddress: UInt = 0
 
   init() {
@@ -30,7 +31,7 @@ import CSwiftForce
     withExtendedLifetime(self) {
       unsafe sf_select(
         scoreList.pointer, maskList.pointer, tensors, keep,
-        UnsafePointer(bitPattern: bounds.address), UnsafePointer(bitPattern: countsAddress),
+        UnsafePointer(bitPattern: boundsAddress), UnsafePointer(bitPattern: countsAddress),
         report.pointer,
         UnsafeMutablePointer(bitPattern: layerKeptAddress), error.pointer)
     }

@@ -32,7 +32,8 @@ private struct Scoring {
 @Suite struct SaliencyTests {
   @Test func whatEachReads() {
     let reads = Saliency.allCases.map { [$0.readsWeights, $0.readsGradients] }
-    #expect(reads == [[true, true], [false, true], [true, false], [false, false], [false, false]])
+    #expect(
+      reads == [[true, true], [false, true], [true, false], [false, false], [false, false]])
     #expect(Saliency.allCases.map(\.readsArrays) == [true, true, false, false, true])
   }
 
