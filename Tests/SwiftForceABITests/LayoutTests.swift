@@ -35,12 +35,26 @@ import Testing
       ] == [0, 4, 8, 12])
   }
 
+  @Test func bounds() {
+    typealias Layout = MemoryLayout<sf_bounds>
+    #expect(Layout.size == 64)
+    #expect(
+      [
+        Layout.offset(of: \.least), Layout.offset(of: \.most), Layout.offset(of: \.outputs),
+        Layout.offset(of: \.inner), Layout.offset(of: \.least_per_output),
+        Layout.offset(of: \.most_per_output), Layout.offset(of: \.group),
+        Layout.offset(of: \.most_per_group),
+      ] == (0..<8).map { 8 * $0 })
+  }
+
   @Test func searchOptions() {
-    #expect(unsafe MemoryLayout<sf_search_options>.size == 80)
+    #expect(unsafe MemoryLayout<sf_search_options>.size == 104)
     #expect(
       unsafe [
         MemoryLayout<sf_search_options>.offset(of: \.method),
         MemoryLayout<sf_search_options>.offset(of: \.schedule),
+        MemoryLayout<sf_search_options>.offset(of: \.saliency),
+        MemoryLayout<sf_search_options>.offset(of: \.rule),
         MemoryLayout<sf_search_options>.offset(of: \.keep),
         MemoryLayout<sf_search_options>.offset(of: \.steps),
         MemoryLayout<sf_search_options>.offset(of: \.keeps),
@@ -50,7 +64,9 @@ import Testing
         MemoryLayout<sf_search_options>.offset(of: \.momentum),
         MemoryLayout<sf_search_options>.offset(of: \.removed_factor),
         MemoryLayout<sf_search_options>.offset(of: \.nested_from),
-      ] == [0, 4, 8, 16, 24, 32, 40, 48, 56, 64, 72])
+        MemoryLayout<sf_search_options>.offset(of: \.bounds),
+        MemoryLayout<sf_search_options>.offset(of: \.counts),
+      ] == [0, 4, 8, 12] + (2..<13).map { 8 * $0 })
   }
 
   @Test func ranks() {
@@ -81,18 +97,19 @@ import Testing
 
   @Test func report() {
     typealias Layout = MemoryLayout<sf_report>
-    #expect(Layout.size == 120)
+    #expect(Layout.size == 136)
     #expect(
       [
         Layout.offset(of: \.step), Layout.offset(of: \.keep), Layout.offset(of: \.candidates),
         Layout.offset(of: \.removed), Layout.offset(of: \.revived),
         Layout.offset(of: \.zero_scores), Layout.offset(of: \.at_threshold),
         Layout.offset(of: \.kept_at_threshold), Layout.offset(of: \.arbitrary),
-        Layout.offset(of: \.passes),
+        Layout.offset(of: \.passes), Layout.offset(of: \.kept_by_floors),
+        Layout.offset(of: \.removed_by_caps),
         Layout.offset(of: \.threshold), Layout.offset(of: \.saliency),
         Layout.offset(of: \.total_saliency), Layout.offset(of: \.gradient_norm),
         Layout.offset(of: \.objective_before),
-      ] == (0..<15).map { 8 * $0 })
+      ] == (0..<17).map { 8 * $0 })
   }
 
   @Test func layer() {

@@ -80,14 +80,101 @@ private func state(_ search: Int64) -> (result: Outcome, taken: Int64, steps: In
       InvalidCall("nested from 3", SF_BAD_HYPERPARAMETER) {
         unsafe $0.options.value.nested_from = 3
       },
+      InvalidCall("saliency 5", SF_UNKNOWN_NAME) { unsafe $0.options.value.saliency = 5 },
+      InvalidCall("rule 3", SF_UNKNOWN_NAME) { unsafe $0.options.value.rule = 3 },
+      InvalidCall("momentum of given scores", SF_BAD_HYPERPARAMETER) {
+        unsafe $0.options.value.saliency = number("given", SF_AXIS_SALIENCY)
+        unsafe $0.options.value.momentum = 0.5
+      },
+      InvalidCall("factor of given scores", SF_BAD_HYPERPARAMETER) {
+        unsafe $0.options.value.saliency = number("given", SF_AXIS_SALIENCY)
+        unsafe $0.options.value.removed_factor = 0.5
+      },
+      InvalidCall("nested from, of a nested rule", SF_BAD_HYPERPARAMETER) {
+        unsafe $0.options.value.rule = number("nested", SF_AXIS_RULE)
+        unsafe $0.options.value.nested_from = 2
+      },
+      InvalidCall("bounds misaligned", SF_MISALIGNED) { $0.useBounds($0.bounds.address + 4) },
+      InvalidCall("counts misaligned", SF_MISALIGNED) { $0.useCounts($0.counts.address + 4) },
+      InvalidCall("a floor of -1", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 1) {
+        $0.useBounds()
+        $0.bounds.value.1.least = -1
+      },
+      InvalidCall("a floor above the size", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 0) {
+        $0.useBounds()
+        $0.bounds.value.0.least_per_output = 3
+      },
+      InvalidCall("floors above keep", SF_BAD_BOUNDS) {
+        $0.useBounds()
+        $0.bounds.value.0.least = 1
+        $0.bounds.value.1.least = 1
+      },
+      InvalidCall("caps below the listed keeps", SF_BAD_BOUNDS) {
+        $0.useKeeps()
+        $0.useBounds()
+        $0.bounds.value.0.most = 1
+        $0.bounds.value.1.most = 1
+      },
+      InvalidCall("counts of another sum", SF_BAD_BOUNDS) {
+        $0.useCounts()
+        $0.counts.values = [1, 1]
+      },
+      InvalidCall("a negative count", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 0) {
+        $0.useCounts()
+        $0.counts.values = [-1, 2]
+      },
+      InvalidCall("bounds with other ranks", SF_BAD_BOUNDS) {
+        $0.useBounds()
+        unsafe $0.options.value.total = 5
+      },
+      InvalidCall("counts with other ranks", SF_BAD_BOUNDS) {
+        $0.useCounts()
+        unsafe $0.options.value.total = 5
+      },
       InvalidCall("keeps start elsewhere", SF_BAD_SCHEDULE) { $0.useKeeps($0.keeps.address - 8) },
     ]
     for invalid in invalidCalls {
       let call = SearchCreateCall()
       invalid.mutate(call)
-      #expect(outcome { call.make($0) }.status == invalid.status, "\(invalid.what)")
-      #expect(call.isUnwritten, "\(invalid.what)")
+      let result = outcome { call.make($0) }
+      #expect(result.status == invalid.status, "\(invalid.what)")
+      #expect(result.operand == invalid.operand, "\(invalid.what)")
+      #expect(result.tensor == invalid.tensor, "\(invalid.what)")
+      #expect(call.search.isUnwritten, "\(invalid.what)")
     }
+  }
+
+  /// The schedule would keep three weights in the first step, and the caps allow two.
+  @Test func stepsKeepAsManyAsCapsAllow() {
+    let call = SearchCreateCall()
+    call.useBounds()
+    call.bounds.value.0.most = 1
+    call.bounds.value.1.most_per_output = 1
+    #expect(outcome { call.make($0) }.isOK)
+    #expect(state(call.search.value).keeps == [2, 1])
+  }
+
+  @Test func takesStepsWithLimits() {
+    let call = SearchCreateCall()
+    call.useBounds()
+    call.useCounts()
+    call.bounds.value.1.most = 1
+    call.counts.values = [0, 1]
+    unsafe call.options.value.saliency = number("given", SF_AXIS_SALIENCY)
+    unsafe call.options.value.rule = number("nested", SF_AXIS_RULE)
+    #expect(outcome { call.make($0) }.isOK)
+    let step = SearchStepCall()
+    step.search = call.search.value
+    step.gradients.values = [-5, -4, -3, -2, -1]
+    #expect(outcome { step.make($0) }.isOK)
+    #expect(step.masks.values == [1, 1, 0, 0, 1])
+    #expect(step.report.value.saliency == -10)
+    #expect(step.report.value.total_saliency == -15)
+    step.gradients.values = [5, 4, 3, 2, -1]
+    #expect(outcome { step.make($0) }.isOK)
+    #expect(step.masks.values == [0, 0, 0, 0, 1])
+    #expect(step.report.value.total_saliency == 8)
+    #expect(step.report.value.threshold == -1)
   }
 
   @Test func sizesThatOverflow() {

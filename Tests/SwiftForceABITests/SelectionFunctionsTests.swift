@@ -56,6 +56,44 @@ import Testing
     #expect(call.layerKept.values == [0, 3])
   }
 
+  @Test func boundsAndCountsAreKept() {
+    let call = SelectCall()
+    call.boundsAddress = call.bounds.address
+    call.bounds.value.0.least = 2
+    #expect(outcome { call.make($0) }.isOK)
+    #expect(call.masks.values == [1, 1, 0, 1, 0])
+    #expect(call.report.value.kept_by_floors == 2)
+    #expect(call.report.value.removed_by_caps == 0)
+    call.bounds.value.0.least = 0
+    call.bounds.value.1.most_per_output = 1
+    #expect(outcome { call.make($0) }.isOK)
+    #expect(call.masks.values == [1, 1, 0, 1, 0])
+    #expect(call.report.value.removed_by_caps == 2)
+    call.bounds.value.1.most_per_output = .max
+    call.counts.values = [0, 3]
+    call.countsAddress = call.counts.address
+    #expect(outcome { call.make($0) }.isOK)
+    #expect(call.masks.values == [0, 0, 1, 1, 1])
+    #expect(call.layerKept.values == [0, 3])
+    call.boundsAddress = 0
+    call.counts.values = [2, 1]
+    #expect(outcome { call.make($0) }.isOK)
+    #expect(call.masks.values == [1, 1, 0, 1, 0])
+    #expect(call.counts.isIntact && call.masks.isIntact)
+  }
+
+  @Test func refusedBoundsAreNamedWithTheirNumbers() {
+    let call = SelectCall()
+    call.boundsAddress = call.bounds.address
+    call.bounds.value.1.least = 4
+    let result = outcome { call.make($0) }
+    #expect(result.status == SF_BAD_BOUNDS)
+    #expect(result.tensor == 1)
+    #expect(
+      result.message
+        == "weights[1]: at least 4 weights must be kept, and at most 3 of 3 may be")
+  }
+
   @Test func badArgumentsAreRefusedAndNothingIsWritten() {
     var invalidCalls: [InvalidCall<SelectCall>] = [
       // Masks are compared with the scores, so the error names the masks.
@@ -72,6 +110,60 @@ import Testing
       InvalidCall("keep 0", SF_BAD_KEEP) { $0.keep = 0 },
       InvalidCall("keep 6", SF_BAD_KEEP) { $0.keep = 6 },
       InvalidCall("keep least", SF_BAD_KEEP) { $0.keep = .min },
+      InvalidCall("bounds misaligned", SF_MISALIGNED) { $0.boundsAddress = $0.bounds.address + 4 },
+      InvalidCall("counts misaligned", SF_MISALIGNED) { $0.countsAddress = $0.counts.address + 4 },
+      InvalidCall("a floor of -1", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 1) {
+        $0.boundsAddress = $0.bounds.address
+        $0.bounds.value.1.least = -1
+      },
+      InvalidCall("a floor above the size", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 0) {
+        $0.boundsAddress = $0.bounds.address
+        $0.bounds.value.0.least = 3
+      },
+      InvalidCall("-1 output units", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 0) {
+        $0.boundsAddress = $0.bounds.address
+        $0.bounds.value.0.outputs = -1
+      },
+      InvalidCall("outputs that do not divide", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 1) {
+        $0.boundsAddress = $0.bounds.address
+        $0.bounds.value.1.outputs = 2
+      },
+      InvalidCall("runs of 0", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 1) {
+        $0.boundsAddress = $0.bounds.address
+        $0.bounds.value.1.inner = 0
+      },
+      InvalidCall("groups of -1", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 1) {
+        $0.boundsAddress = $0.bounds.address
+        $0.bounds.value.1.group = -1
+      },
+      InvalidCall("least of everything", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 0) {
+        $0.boundsAddress = $0.bounds.address
+        $0.bounds.value.0 = sf_bounds(
+          least: .min, most: .min, outputs: .min, inner: .min, least_per_output: .min,
+          most_per_output: .min, group: .min, most_per_group: .min)
+      },
+      InvalidCall("caps below keep", SF_BAD_BOUNDS) {
+        $0.boundsAddress = $0.bounds.address
+        $0.bounds.value.0.most = 1
+        $0.boundsAddress = $0.bounds.address
+        $0.bounds.value.1.most = 1
+      },
+      InvalidCall("counts of another sum", SF_BAD_BOUNDS) {
+        $0.counts.values = [1, 1]
+        $0.countsAddress = $0.counts.address
+      },
+      InvalidCall("a negative count", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 0) {
+        $0.counts.values = [-1, 4]
+        $0.countsAddress = $0.counts.address
+      },
+      InvalidCall("counts that overflow", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 0) {
+        $0.counts.values = [.max, .max]
+        $0.countsAddress = $0.counts.address
+      },
+      InvalidCall("a count above the size", SF_BAD_BOUNDS, SF_OPERAND_WEIGHTS, tensor: 0) {
+        $0.counts.values = [3, 0]
+        $0.countsAddress = $0.counts.address
+      },
       InvalidCall("all empty", SF_BAD_COUNT) { call in
         for list in [call.scoreList, call.maskList] { for i in 0..<2 { list.setCount(i, 0) } }
       },
@@ -158,7 +250,10 @@ import Testing
         $0.weightList.setCount(1, 1)
       },
       InvalidCall("saliency -1", SF_UNKNOWN_NAME) { $0.saliency = -1 },
-      InvalidCall("saliency 4", SF_UNKNOWN_NAME) { $0.saliency = 4 },
+      InvalidCall("saliency 5", SF_UNKNOWN_NAME) { $0.saliency = 5 },
+      InvalidCall("given scores", SF_BAD_HYPERPARAMETER) {
+        $0.saliency = number("given", SF_AXIS_SALIENCY)
+      },
       InvalidCall("saliency greatest", SF_UNKNOWN_NAME) { $0.saliency = .max },
       InvalidCall("no tensors", SF_BAD_COUNT) { $0.tensors = 0 },
       InvalidCall("-1 tensors", SF_BAD_COUNT) { $0.tensors = -1 },

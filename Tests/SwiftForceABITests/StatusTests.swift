@@ -225,6 +225,15 @@ private func train(_ mutate: (NetworkCall) -> Void) -> Outcome {
         }
       }
     ),
+    (
+      SF_BAD_BOUNDS,
+      {
+        let call = SelectCall()
+        call.boundsAddress = call.bounds.address
+        call.bounds.value.0.least = 3
+        return outcome { call.make($0) }
+      }
+    ),
     (SF_BAD_START, { shared { $0.starts.values = [0, 0] } }),
     (SF_RANK_FAILED, { shared { $0.exchange.value.failingElsewhere = 2 } }),
     (SF_EXCHANGE_FAILED, { shared { $0.exchange.value.failing = 2 } }),

@@ -9,7 +9,7 @@ import Testing
     let version = Cell<Int32>(-1)
     #expect(outcome { unsafe sf_abi_version(version.pointer, $0.pointer) }.isOK)
     #expect(version.value == SF_ABI_VERSION)
-    #expect(SF_ABI_VERSION == 10)
+    #expect(SF_ABI_VERSION == 11)
   }
 
   @Test func badArguments() {
@@ -25,7 +25,7 @@ import Testing
   @Test func everyAxisHasItsNames() {
     #expect(
       names(SF_AXIS_SALIENCY) == [
-        "connection_sensitivity", "squared_gradient", "magnitude", "random",
+        "connection_sensitivity", "squared_gradient", "magnitude", "random", "given",
       ])
     #expect(names(SF_AXIS_SCHEDULE) == ["exponential", "linear", "cubic", "cosine"])
     #expect(names(SF_AXIS_RULE) == ["nested", "free", "free_then_nested"])
@@ -41,6 +41,7 @@ import Testing
       ])
     #expect(names(SF_AXIS_ROLE) == ["weight", "bias", "scale", "mean", "variance"])
     #expect(names(SF_AXIS_LOSS) == ["cross_entropy", "target_logit"])
+    #expect(names(SF_AXIS_ALLOCATION) == ["global", "uniform", "erk"])
   }
 
   private func result(_ text: Memory<CChar>, axis: Int32, capacity: Int64) -> Outcome {
@@ -62,7 +63,7 @@ import Testing
 
   @Test func badArguments() {
     let text = Memory<CChar>([CChar](repeating: 1, count: 200), guardedBy: 9)
-    for axis in [-1, 7, .min, .max] as [Int32] {
+    for axis in [-1, 8, .min, .max] as [Int32] {
       #expect(result(text, axis: axis, capacity: 200).status == SF_UNKNOWN_NAME)
     }
     for capacity in [-1, .min, .max] as [Int64] {

@@ -34,6 +34,7 @@ public enum Allocation: Named {
   ) throws(SFError) -> [Int]? {
     try Keep.check(keep, of: try Selection.total(sizes))
     try Selection.checkSizes(ends.map { _ in 1 }, sizes.map { _ in 1 }, .weights)
+    if let end = ends.first(where: { $0 < 0 }) { throw .badCount(end) }
     let ranges = ranges ?? sizes.map { 0...$0 }
     try Limits.check(keep, within: ranges)
     switch self {

@@ -7,6 +7,8 @@ import CSwiftForce
 @safe final class SearchCreateCall {
   let sizes = Memory<Int64>([2, 3])
   let keeps = Memory<Int64>([3, 1])
+  let bounds = Cell((sf_bounds.none, sf_bounds.none))
+  let counts = Memory<Int64>([0, 1])
   let search = Cell<Int64>(-1)
   let options: Cell<sf_search_options>
   var sizesAddress: UInt
@@ -24,6 +26,14 @@ import CSwiftForce
 
   func useKeeps(_ address: UInt? = nil) {
     unsafe options.value.keeps = UnsafePointer(bitPattern: address ?? keeps.address)
+  }
+
+  func useBounds(_ address: UInt? = nil) {
+    unsafe options.value.bounds = UnsafePointer(bitPattern: address ?? bounds.address)
+  }
+
+  func useCounts(_ address: UInt? = nil) {
+    unsafe options.value.counts = UnsafePointer(bitPattern: address ?? counts.address)
   }
 
   func make(_ error: Slot) -> Int32 {

@@ -14,6 +14,12 @@ import CSwiftForce
   var tensors: Int64 = 2
   var keep: Int64 = 3
   var layerKeptAddress: UInt
+  /// Bounds that bound nothing.
+  let bounds = Cell((sf_bounds.none, sf_bounds.none))
+  let counts = Memory<Int64>([1, 2])
+  /// A test may set these to the bounds and the counts.
+  var boundsAddress: UInt = 0
+  var countsAddress: UInt = 0
 
   init() {
     scoreList = ArrayList(scores.address, sizes: [2, 3], type: SF_TYPE_FLOAT32)
@@ -24,13 +30,24 @@ import CSwiftForce
   func make(_ error: Slot) -> Int32 {
     withExtendedLifetime(self) {
       unsafe sf_select(
-        scoreList.pointer, maskList.pointer, tensors, keep, nil, nil, report.pointer,
+        scoreList.pointer, maskList.pointer, tensors, keep,
+        UnsafePointer(bitPattern: boundsAddress), UnsafePointer(bitPattern: countsAddress),
+        report.pointer,
         UnsafeMutablePointer(bitPattern: layerKeptAddress), error.pointer)
     }
   }
 
   var isUnwritten: Bool {
     scores.isUnwritten && masks.isUnwritten && layerKept.isUnwritten && report.isUnwritten
+  }
+}
+
+extension sf_bounds {
+  /// Bounds that every mask respects.
+  static var none: sf_bounds {
+    sf_bounds(
+      least: 0, most: .max, outputs: 0, inner: 1, least_per_output: 0, most_per_output: .max,
+      group: 0, most_per_group: .max)
   }
 }
 

@@ -19,7 +19,9 @@ private enum Example: Named {
   /// These names are public: a change here changes what users write.
   @Test func publishedNames() {
     #expect(
-      Saliency.names == ["connection_sensitivity", "squared_gradient", "magnitude", "random"])
+      Saliency.names == [
+        "connection_sensitivity", "squared_gradient", "magnitude", "random", "given",
+      ])
     #expect(Schedule.names == ["exponential", "linear", "cubic", "cosine"])
     #expect(Rule.names == ["nested", "free", "free_then_nested"])
     #expect(

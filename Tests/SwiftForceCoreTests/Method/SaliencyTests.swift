@@ -32,10 +32,12 @@ private struct Scoring {
 @Suite struct SaliencyTests {
   @Test func whatEachReads() {
     let reads = Saliency.allCases.map { [$0.readsWeights, $0.readsGradients] }
-    #expect(reads == [[true, true], [false, true], [true, false], [false, false]])
+    #expect(
+      reads == [[true, true], [false, true], [true, false], [false, false], [false, false]])
+    #expect(Saliency.allCases.map(\.readsArrays) == [true, true, false, false, true])
   }
 
-  @Test(arguments: Saliency.allCases)
+  @Test(arguments: Saliency.allCases.filter { $0 != .given })
   func scoresAreTheDefinition(saliency: Saliency) throws {
     for count in [1, 2, 7, 8, 9, 63, 4095, 4096, 4097] {
       for kind in [Kind.mixedSigns, .signedZeros, .denormals] {
@@ -53,7 +55,7 @@ private struct Scoring {
     }
   }
 
-  @Test(arguments: Saliency.allCases)
+  @Test(arguments: Saliency.allCases.filter { $0 != .given })
   func gradientsMayBeAbsentWhereTheyAreNotRead(saliency: Saliency) throws {
     let scoring = Scoring(weights: [1, -2, 3], gradients: [1, 1, 1])
     let error = failure { try scoring.score(saliency, sizes: [3], withGradients: false) }
@@ -76,7 +78,7 @@ private struct Scoring {
   }
 
   /// Every saliency, also one that does not read the weights, names a weight that is not finite.
-  @Test(arguments: Saliency.allCases, [Float.nan, .infinity, -.infinity])
+  @Test(arguments: Saliency.allCases.filter { $0 != .given }, [Float.nan, .infinity, -.infinity])
   func aWeightThatIsNotFiniteIsNamed(saliency: Saliency, value: Float) throws {
     // A gradient of zero must not hide an infinite weight.
     for gradient in [0, 1] as [Float] {
@@ -130,6 +132,12 @@ private struct Scoring {
       operand: .scores, tensor: 1, firstIndex: 1, count: 2, value: .infinity)
     #expect(failure { try scoring.score(saliency, sizes: [1, 4]) } == .nonFinite(expected))
     #expect(scoring.scores.isIntact)
+  }
+
+  @Test func givenScoresAreNotComputed() {
+    let scoring = Scoring(weights: [1, 2], gradients: [1, 2])
+    #expect(failure { try scoring.score(.given, sizes: [2]) } == .scoresAreGiven)
+    #expect(scoring.isUnwritten)
   }
 
   @Test func sizesMustAgree() {

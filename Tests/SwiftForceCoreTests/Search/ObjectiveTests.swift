@@ -78,7 +78,7 @@ import Testing
     let (w, m) = (Memory(weights), Memory(masks, guardedBy: 99))
     let search = try Search(method, sizes: [5000], keep: 1, steps: 1)
     _ = withExtendedLifetime((w, m)) {
-      #expect(throws: SFError.noObjective(method)) {
+      #expect(throws: SFError.noObjective(method.saliency)) {
         try search.objective(
           weights: w.tensors([5000]), gradients: w.tensors([5000]), masks: m.masks([5000]))
       }

@@ -12,7 +12,7 @@ private func check(
   gradients: (Int, [Float]) -> [Float]
 ) throws {
   let run = SearchRun(search, weights: weights)
-  let saliency = search.method.saliency
+  let saliency = search.saliency
   var mask: [UInt8]?
   for (t, keep) in search.keeps.enumerated() {
     #expect(!run.search.isDone)
@@ -20,7 +20,7 @@ private func check(
     let oracle = Oracle(
       saliency.scores(weights: weights, gradients: gradient, seed: seed), keep: keep,
       sizes: search.sizes, previous: mask,
-      nested: search.damping.competition(search.method, step: t + 1) == .survivors,
+      nested: search.damping.competition(search.rule, step: t + 1) == .survivors,
       gradients: saliency.readsGradients ? gradient : nil, step: t + 1)
     let report = try run.step(gradients: gradient)
     var comment: Comment { "\(search.method) keeps \(search.keeps) step \(t + 1)" }

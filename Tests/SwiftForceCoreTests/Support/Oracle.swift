@@ -89,6 +89,7 @@ extension Saliency {
       case .squaredGradient: (gradients?[i] ?? .nan) * (gradients?[i] ?? .nan)
       case .magnitude: abs(weights[i])
       case .random: Float(splitMix(seed, position: i) >> 40) / 16_777_216
+      case .given: gradients?[i] ?? .nan
       }
     }
   }
