@@ -48,7 +48,7 @@ import Testing
   }
 
   @Test func searchOptions() {
-    #expect(unsafe MemoryLayout<sf_search_options>.size == 104)
+    #expect(unsafe MemoryLayout<sf_search_options>.size == 112)
     #expect(
       unsafe [
         MemoryLayout<sf_search_options>.offset(of: \.method),
@@ -66,7 +66,8 @@ import Testing
         MemoryLayout<sf_search_options>.offset(of: \.nested_from),
         MemoryLayout<sf_search_options>.offset(of: \.bounds),
         MemoryLayout<sf_search_options>.offset(of: \.counts),
-      ] == [0, 4, 8, 12] + (2..<13).map { 8 * $0 })
+        MemoryLayout<sf_search_options>.offset(of: \.units),
+      ] == [0, 4, 8, 12] + (2..<14).map { 8 * $0 })
   }
 
   @Test func ranks() {

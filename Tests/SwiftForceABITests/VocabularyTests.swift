@@ -42,6 +42,7 @@ import Testing
     #expect(names(SF_AXIS_ROLE) == ["weight", "bias", "scale", "mean", "variance"])
     #expect(names(SF_AXIS_LOSS) == ["cross_entropy", "target_logit"])
     #expect(names(SF_AXIS_ALLOCATION) == ["global", "uniform", "erk"])
+    #expect(names(SF_AXIS_PATTERN) == ["weights", "blocks", "outputs", "inputs", "kernels"])
   }
 
   private func result(_ text: Memory<CChar>, axis: Int32, capacity: Int64) -> Outcome {

@@ -86,6 +86,10 @@ struct UnitMap: Sendable {
       guard block.rows >= 1, block.columns >= 1 else {
         throw .badBounds(tensor: tensor, reason: "a block has at least one row and one column")
       }
+      // A block may be larger than the tensor.
+      let block = (
+        rows: min(block.rows, outputs), columns: min(block.columns, outer * inner)
+      )
       let columns = (outer * inner + block.columns - 1) / block.columns
       let output = Level(length: outputs, divisor: block.rows, stride: columns)
       count = (outputs + block.rows - 1) / block.rows * columns

@@ -13,6 +13,8 @@ import CSwiftForce
   let maskList: ArrayList
   var tensors: Int64 = 2
   var keep: Int64 = 3
+  /// Of an sf_units; 0: there are none.
+  var unitsAddress: UInt = 0
   var layerKeptAddress: UInt
   /// Bounds that bound nothing.
   let bounds = Cell((sf_bounds.none, sf_bounds.none))
@@ -32,7 +34,7 @@ import CSwiftForce
       unsafe sf_select(
         scoreList.pointer, maskList.pointer, tensors, keep,
         UnsafePointer(bitPattern: boundsAddress), UnsafePointer(bitPattern: countsAddress),
-        report.pointer,
+        UnsafePointer(bitPattern: unitsAddress), report.pointer,
         UnsafeMutablePointer(bitPattern: layerKeptAddress), error.pointer)
     }
   }
