@@ -21,6 +21,9 @@ ERK_RANDOM = "erk_random"
 #: The settings that a name can give: of damped searches, and floors and caps of an `Allocation`.
 _DAMPING = ("momentum", "nested_from", "removed_factor")
 _BOUNDS = ("floor", "cap", "floor_per_output", "cap_per_output")
+#: A floor on the output units of the last layer alone.
+_CLASSES = "floor_per_class"
+_SETTINGS = (*_DAMPING, *_BOUNDS, _CLASSES)
 _SHUFFLED = "shuffled"
 
 
@@ -68,12 +71,12 @@ class Variant:
         for word in (word for word in words if word != _SHUFFLED):
             setting, _, value = word.partition("=")
             try:
-                key = canonical_name("setting", setting, (*_DAMPING, *_BOUNDS))
+                key = canonical_name("setting", setting, _SETTINGS)
                 settings[key] = int(value) if value.isdecimal() else float(value)
             except ValueError as error:
                 raise UnknownNameError(
                     f"{word!r} in {text!r} is neither {_SHUFFLED!r} nor a number for "
-                    f"{', '.join((*_DAMPING, *_BOUNDS))}: write for example 'force momentum=0.5'"
+                    f"{', '.join(_SETTINGS)}: write for example 'force momentum=0.5'"
                 ) from error
         method = canonical_name("method", name, compared_methods())
         variant = cls(method, dict(sorted(settings.items())), _SHUFFLED in words)
@@ -82,15 +85,16 @@ class Variant:
                 raise UnknownNameError(f"{method} has no settings: {text!r}")
         elif settings:
             # A search refuses what its method does not have, before it begins.
-            damping = {**variant.arguments, "allocation": None}
+            damping = {**variant.arguments("last"), "allocation": None}
             MaskSearch(np.ones(2), method=method_name(method), keep=1, **damping)
         return variant
 
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The settings as arguments of `swiftforce.prune`."""
+    def arguments(self, last: str) -> dict[str, Any]:
+        """The settings as arguments of `swiftforce.prune`, for a network whose last layer this is."""
         bounds = {name: value for name, value in self.settings.items() if name in _BOUNDS}
-        found = {name: value for name, value in self.settings.items() if name not in _BOUNDS}
+        found = {name: value for name, value in self.settings.items() if name in _DAMPING}
+        if _CLASSES in self.settings:
+            bounds["floor_per_output"] = {last: self.settings[_CLASSES]}
         return {**found, "allocation": Allocation(**bounds)} if bounds else found
 
     def __str__(self) -> str:
