@@ -172,6 +172,8 @@ def limits_of(
     sparsity: float | None,
     keep: int | None,
     pattern: Patterned | None = None,
+    *,
+    is_listed: bool = False,
 ) -> tuple[Limits | None, int | None]:
     """The limits of tensors, and the number to keep if it follows from them.
 
@@ -179,6 +181,8 @@ def limits_of(
     ----------
     allocation : optional
         What a caller passes or an adapter makes of it; or limits that are known.
+    is_listed : bool
+        Whether the caller's schedule is a list, which ends at the number to keep: caps do not say.
 
     Returns
     -------
@@ -229,7 +233,7 @@ def limits_of(
         keep = sum(counts)
         if keep < 1:
             raise BoundsError("the allocation keeps no weight at all")
-    elif sparsity is None and keep is None and given.has_bounds and most < sum(sizes):
+    elif sparsity is None and keep is None and not is_listed and most < sum(sizes):
         keep = most
     units = None
     if not patterned.is_plain:
@@ -274,7 +278,13 @@ def _listed(
             raise BoundsError(
                 f"the allocation has no number for {name!r}: add it, or '*' for all other tensors"
             )
-        counts.append(_number(amount, size))
+        count = _number(amount, size)
+        if count > size:
+            raise BoundsError(
+                f"the allocation keeps {count} weights of {name!r}, which has {size}: give fewer, or "
+                "a share as a float"
+            )
+        counts.append(count)
     return tuple(counts)
 
 

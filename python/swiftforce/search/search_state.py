@@ -126,7 +126,10 @@ class SearchState(Generic[Masks_co]):
                 if initial_masks is not None:
                     masks = copied_masks(self._tensors, initial_masks)
                 kept = kept_by(masks) if begins and masks is not None else 0
-                limits, keep = limits_of(allocation, self._tensors, sparsity, keep, pattern)
+                is_listed = not isinstance(schedule, str)
+                limits, keep = limits_of(
+                    allocation, self._tensors, sparsity, keep, pattern, is_listed=is_listed
+                )
                 if self._shard is not None:
                     check_one_process(limits)
                     agreement.settings = (self._shard.settings, begins)
