@@ -146,6 +146,42 @@ def test_no_masks_within_bounds_have_a_larger_total_score(seed: int) -> None:
     assert_same_masks(sf.select(scores, keep=5, allocation=sf.Allocation(**options)), best)
 
 
+def best_of_rows(scores: np.ndarray, count: int) -> np.ndarray:
+    """The `count` best of each row of a matrix, of equal ones the first."""
+    places = np.argsort(-scores, axis=-1, kind="stable")[..., :count]
+    mask = np.zeros(scores.shape, bool)
+    np.put_along_axis(mask, places, True, axis=-1)
+    return mask
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_large_tensors(axis: int, threads: int, restored_threads: None) -> None:
+    """Several chunks, whose borders lie in output units and in groups, with many ties."""
+    sf.set_num_threads(threads)
+    rng = np.random.default_rng(axis)
+    scores = rng.integers(0, 400, (60, 61, 72)).astype(np.float32)
+    rows = np.moveaxis(scores, axis, 0).reshape(scores.shape[axis], -1)
+    units, length = rows.shape
+
+    def masks(**options: Any) -> np.ndarray:
+        keep = options.pop("keep", None)
+        allocation = sf.Allocation(output_axis=axis, **options)
+        found = sf.select(scores, keep=keep, allocation=allocation)
+        return np.moveaxis(found, axis, 0).reshape(units, -1)
+
+    assert_same_masks(masks(cap_per_output=900), best_of_rows(rows, 900))
+    floored = masks(floor_per_output=7, keep=7 * units)
+    assert_same_masks(floored, best_of_rows(rows, 7))
+    groups = rows.reshape(-1, 4)
+    assert length % 4 == 0
+    assert_same_masks(masks(n_m=(2, 4)), best_of_rows(groups, 2).reshape(rows.shape))
+    # One more than all floors: the best of what is left.
+    more = masks(floor_per_output=7, keep=7 * units + 1)
+    assert (more >= floored).all()
+    assert rows[more & ~floored].tolist() == [rows[~floored].max()]
+
+
 def test_a_name_wins_over_patterns_and_the_first_pattern_over_others() -> None:
     ones = {name: np.ones((4, 5), np.float32) for name in ("a.x", "a.y", "b.x")}
     masks = sf.select(ones, allocation={"a.*": 0.5, "*.x": 3, "*": 1, "a.x": 2})

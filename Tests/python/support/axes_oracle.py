@@ -171,10 +171,9 @@ def respected(masks: Arrays, bounds: list[Bounds]) -> bool:
         tensor = _Tensor(mask.shape, bound)
         for place in np.flatnonzero(mask):
             tensor.add(int(place), 1)
-        capped = max(tensor.of_groups.values(), default=0) <= bound.n
-        if not (
-            tensor.is_met and capped and max(tensor.of_units, default=0) <= bound.most_per_output
-        ):
+        in_groups = max(tensor.of_groups.values(), default=0) <= bound.n
+        in_units = max(tensor.of_units, default=0) <= bound.most_per_output
+        if not (tensor.is_met and in_groups and in_units):
             return False
     return True
 

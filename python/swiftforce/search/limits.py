@@ -281,8 +281,8 @@ def _listed(
         count = _number(amount, size)
         if count > size:
             raise BoundsError(
-                f"the allocation keeps {count} weights of {name!r}, which has {size}: give fewer, or "
-                "a share as a float"
+                f"the allocation keeps {count} weights of {name!r}, which has {size}: give fewer, "
+                "or a share as a float"
             )
         counts.append(count)
     return tuple(counts)

@@ -149,7 +149,7 @@ class SearchState(Generic[Masks_co]):
                     if isinstance(schedule, str):
                         self._keeps = limits.lowered(self._keeps)
                     self._limits = with_counts(limits, self._keeps[-1], self._tensors)
-                if nested_from is None:
+                if nested_from is None and not self._info["one_shot"]:
                     nested_from = self._info["nested_from"]
                 self._damping = checked_damping(
                     momentum, removed_factor, nested_from, steps=len(self._keeps)
