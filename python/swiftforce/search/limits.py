@@ -109,14 +109,23 @@ class Limits:
         Raises
         ------
         ValueError
-            If an array has another type or shape.
+            If an array is missing, or has another type or shape.
         """
         if allocation is None and pattern is None:
             return None
-        pattern = pattern or Pattern()
+        allocation, pattern = allocation or Allocation(), pattern or Pattern()
+        needed = {
+            "limits.bounds": allocation.has_bounds,
+            "limits.counts": allocation.shares != "global",
+            "limits.axes": not pattern.is_plain,
+        }
+        if wrong := [name for name, is_needed in needed.items() if (name in arrays) != is_needed]:
+            raise ValueError(f"{wrong[0]} does not fit the allocation and the pattern")
         axes = _numbers(arrays, "limits.axes", None)
+        if axes is not None:
+            _check_axes(axes, tensors)
         return cls(
-            allocation or Allocation(),
+            allocation,
             _numbers(arrays, "limits.bounds", 8 * tensors),
             _numbers(arrays, "limits.counts", tensors),
             _NO_CAP,
@@ -137,6 +146,18 @@ def _numbers(arrays: Mapping[str, Array], name: str, count: int | None) -> tuple
     if found.dtype != np.int64 or found.ndim != 1 or count not in {None, found.size}:
         raise ValueError(f"{name} is {found.dtype} of shape {found.shape}")
     return tuple(found.tolist())
+
+
+def _check_axes(axes: Sequence[int], tensors: int) -> None:
+    """Refuse what is no list of the axes of so many tensors, as `_axes` makes it."""
+    end = 0
+    for _ in range(tensors):
+        left = len(axes) - end - 3
+        if left < 0 or not 0 <= axes[end] <= left:
+            raise ValueError("limits.axes is not that of the weights")
+        end += 3 + axes[end]
+    if end != len(axes):
+        raise ValueError("limits.axes is not that of the weights")
 
 
 def check_one_process(limits: Limits | None) -> None:
