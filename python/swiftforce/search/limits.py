@@ -169,8 +169,8 @@ def check_one_process(limits: Limits | None) -> None:
     """
     if limits is not None:
         raise BoundsError(
-            "an allocation is for weights in one process: leave it out, or search before the "
-            "weights are divided among ranks"
+            "allocations and patterns are for weights in one process: leave them out, or search "
+            "before the weights are divided among ranks"
         )
 
 
