@@ -93,7 +93,8 @@ def pattern_of(value: Patterned | None) -> Pattern:
 
 def _shape(shape: object) -> str | tuple[int, int]:
     if isinstance(shape, (tuple, list)):
-        sides = [int(one) for one in shape if isinstance(one, Integral)]
+        whole = [one for one in shape if isinstance(one, Integral) and not isinstance(one, bool)]
+        sides = [int(one) for one in whole]
         if len(sides) != 2 or len(shape) != 2 or not 0 < min(sides) <= max(sides) < 1 << 62:
             raise BoundsError(f"a block must be (rows, columns), both at least 1, not {shape!r}")
         return sides[0], sides[1]

@@ -97,6 +97,8 @@ class Tensors:
 
     def label(self, role: str, position: int) -> str:
         """How messages name the array at a position, in the role given."""
+        # The core calls tensors weights that are scores here.
+        role = self.role if role == "weights" else role
         if position < 0 or self._node is None:
             return role
         return role + "".join(f"[{key!r}]" for key in self._paths[position])

@@ -109,14 +109,23 @@ class Limits:
         Raises
         ------
         ValueError
-            If an array has another type or shape.
+            If an array is missing, or has another type or shape.
         """
         if allocation is None and pattern is None:
             return None
-        pattern = pattern or Pattern()
+        allocation, pattern = allocation or Allocation(), pattern or Pattern()
+        needed = {
+            "limits.bounds": allocation.has_bounds,
+            "limits.counts": allocation.shares != "global",
+            "limits.axes": not pattern.is_plain,
+        }
+        if wrong := [name for name, is_needed in needed.items() if (name in arrays) != is_needed]:
+            raise ValueError(f"{wrong[0]} does not fit the allocation and the pattern")
         axes = _numbers(arrays, "limits.axes", None)
+        if axes is not None:
+            _check_axes(axes, tensors)
         return cls(
-            allocation or Allocation(),
+            allocation,
             _numbers(arrays, "limits.bounds", 8 * tensors),
             _numbers(arrays, "limits.counts", tensors),
             _NO_CAP,
@@ -139,6 +148,18 @@ def _numbers(arrays: Mapping[str, Array], name: str, count: int | None) -> tuple
     return tuple(found.tolist())
 
 
+def _check_axes(axes: Sequence[int], tensors: int) -> None:
+    """Refuse what is no list of the axes of so many tensors, as `_axes` makes it."""
+    end = 0
+    for _ in range(tensors):
+        left = len(axes) - end - 3
+        if left < 0 or not 0 <= axes[end] <= left:
+            raise ValueError("limits.axes is not that of the weights")
+        end += 3 + axes[end]
+    if end != len(axes):
+        raise ValueError("limits.axes is not that of the weights")
+
+
 def check_one_process(limits: Limits | None) -> None:
     """Refuse limits where several ranks hold the weights.
 
@@ -148,8 +169,8 @@ def check_one_process(limits: Limits | None) -> None:
     """
     if limits is not None:
         raise BoundsError(
-            "an allocation is for weights in one process: leave it out, or search before the "
-            "weights are divided among ranks"
+            "allocations and patterns are for weights in one process: leave them out, or search "
+            "before the weights are divided among ranks"
         )
 
 
@@ -172,6 +193,8 @@ def limits_of(
     sparsity: float | None,
     keep: int | None,
     pattern: Patterned | None = None,
+    *,
+    is_listed: bool = False,
 ) -> tuple[Limits | None, int | None]:
     """The limits of tensors, and the number to keep if it follows from them.
 
@@ -179,6 +202,8 @@ def limits_of(
     ----------
     allocation : optional
         What a caller passes or an adapter makes of it; or limits that are known.
+    is_listed : bool
+        Whether the caller's schedule is a list, which ends at the number to keep: caps do not say.
 
     Returns
     -------
@@ -229,7 +254,7 @@ def limits_of(
         keep = sum(counts)
         if keep < 1:
             raise BoundsError("the allocation keeps no weight at all")
-    elif sparsity is None and keep is None and given.has_bounds and most < sum(sizes):
+    elif sparsity is None and keep is None and not is_listed and most < sum(sizes):
         keep = most
     units = None
     if not patterned.is_plain:
@@ -274,7 +299,13 @@ def _listed(
             raise BoundsError(
                 f"the allocation has no number for {name!r}: add it, or '*' for all other tensors"
             )
-        counts.append(_number(amount, size))
+        count = _number(amount, size)
+        if count > size:
+            raise BoundsError(
+                f"the allocation keeps {count} weights of {name!r}, which has {size}: give fewer, "
+                "or a share as a float"
+            )
+        counts.append(count)
     return tuple(counts)
 
 

@@ -126,7 +126,10 @@ class SearchState(Generic[Masks_co]):
                 if initial_masks is not None:
                     masks = copied_masks(self._tensors, initial_masks)
                 kept = kept_by(masks) if begins and masks is not None else 0
-                limits, keep = limits_of(allocation, self._tensors, sparsity, keep, pattern)
+                is_listed = not isinstance(schedule, str)
+                limits, keep = limits_of(
+                    allocation, self._tensors, sparsity, keep, pattern, is_listed=is_listed
+                )
                 if self._shard is not None:
                     check_one_process(limits)
                     agreement.settings = (self._shard.settings, begins)
@@ -146,7 +149,7 @@ class SearchState(Generic[Masks_co]):
                     if isinstance(schedule, str):
                         self._keeps = limits.lowered(self._keeps)
                     self._limits = with_counts(limits, self._keeps[-1], self._tensors)
-                if nested_from is None:
+                if nested_from is None and not self._info["one_shot"]:
                     nested_from = self._info["nested_from"]
                 self._damping = checked_damping(
                     momentum, removed_factor, nested_from, steps=len(self._keeps)
