@@ -54,13 +54,15 @@ public struct Bounds: Sendable, Equatable {
       let (groups, rest) = length.quotientAndRemainder(dividingBy: group)
       allowed = min(allowed, groups * min(group, mostPerGroup) + min(rest, mostPerGroup))
     }
-    guard leastPerOutput <= allowed || size == 0 else {
+    guard size == 0 || leastPerOutput <= allowed else {
       throw refuse(
         "at least \(leastPerOutput) weights of each output unit must be kept, and at most \(allowed)"
           + " of its \(length) may be")
     }
+    // A tensor without weights keeps none, whatever is demanded of all.
+    if size == 0 { return 0...0 }
     let mostOfAll = min(most, outputs * allowed)
-    let leastOfAll = max(least, size == 0 ? 0 : outputs * leastPerOutput)
+    let leastOfAll = max(least, outputs * leastPerOutput)
     guard leastOfAll <= mostOfAll else {
       throw refuse(
         "at least \(leastOfAll) weights must be kept, and at most \(mostOfAll) of \(size) may be")

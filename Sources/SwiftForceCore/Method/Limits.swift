@@ -89,15 +89,13 @@ public struct Limits: Sendable {
     guard areSet else { return try selection.dispatch(wide: isWide) }
     let sizes = selection.scores.sizes
     let ranges = try ranges(of: sizes)
-    let counts = counts.map {
-      Allocation.counts(selection.keep, towards: $0, of: sizes, within: ranges)
-    }
     if let units {
+      let counts = counts.map {
+        Allocation.counts(selection.keep, towards: $0, of: sizes, within: ranges)
+      }
       return try PatternSelection(selection: selection, units: units, counts: counts)
         .dispatch(wide: isWide)
     }
-    let bounded = BoundedSelection(
-      selection: selection, bounds: bounds ?? sizes.map { _ in Bounds() }, counts: counts)
-    return try bounded.dispatch(wide: isWide)
+    return try BoundedSelection(selection, within: self, ranges: ranges).dispatch(wide: isWide)
   }
 }

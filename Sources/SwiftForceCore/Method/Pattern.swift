@@ -62,23 +62,29 @@ struct UnitMap: Sendable {
       lengths.count < 2 || lengths.indices.contains(axes.input)
     else { throw .badBounds(tensor: tensor, reason: "\(size) weights do not have such axes") }
     guard lengths.count >= 2, pattern != .weights, size > 0 else {
-      levels = [Level(length: size, divisor: 1, stride: 1)]
+      self.levels = [Level(length: size, divisor: 1, stride: 1)]
       count = size
       return
     }
-    func level(_ axis: Int, _ strides: [Int: Int]) -> Level {
-      Level(length: lengths[axis], divisor: 1, stride: strides[axis] ?? 0)
+    guard axes.output != axes.input else {
+      throw .badBounds(tensor: tensor, reason: "one axis counts both output and input units")
+    }
+    func levels(output: Int, input: Int) -> [Level] {
+      lengths.enumerated().map { axis, length in
+        let stride = axis == axes.output ? output : axis == axes.input ? input : 0
+        return Level(length: length, divisor: 1, stride: stride)
+      }
     }
     let (outputs, inputs) = (lengths[axes.output], lengths[axes.input])
     switch pattern {
     case .weights, .outputs:
-      levels = lengths.indices.map { level($0, [axes.output: 1]) }
+      self.levels = levels(output: 1, input: 0)
       count = outputs
     case .inputs:
-      levels = lengths.indices.map { level($0, [axes.input: 1]) }
+      self.levels = levels(output: 0, input: 1)
       count = inputs
     case .kernels:
-      levels = lengths.indices.map { level($0, [axes.output: inputs, axes.input: 1]) }
+      self.levels = levels(output: inputs, input: 1)
       count = outputs * inputs
     case .blocks:
       let inner = lengths[(axes.output + 1)...].reduce(1, *)
@@ -94,11 +100,11 @@ struct UnitMap: Sendable {
       let output = Level(length: outputs, divisor: block.rows, stride: columns)
       count = (outputs + block.rows - 1) / block.rows * columns
       if outer == 1 {
-        levels = [output, Level(length: inner, divisor: block.columns, stride: 1)]
+        self.levels = [output, Level(length: inner, divisor: block.columns, stride: 1)]
       } else if inner == 1 {
-        levels = [Level(length: outer, divisor: block.columns, stride: 1), output]
+        self.levels = [Level(length: outer, divisor: block.columns, stride: 1), output]
       } else if inner.isMultiple(of: block.columns) {
-        levels = [
+        self.levels = [
           Level(length: outer, divisor: 1, stride: inner / block.columns), output,
           Level(length: inner, divisor: block.columns, stride: 1),
         ]

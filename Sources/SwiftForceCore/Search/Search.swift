@@ -89,7 +89,8 @@ public struct Search: Sendable {
       guard total == nil else {
         throw .badBounds(tensor: nil, reason: "floors, caps and allocations are for one process")
       }
-      try limits.check(keeps, of: sizes)
+      // Steps that were taken before may have kept more: masks that a search begins at do.
+      try limits.check(Array(keeps.suffix(max(1, keeps.count - taken))), of: sizes)
     }
     self.limits = limits
     self.method = method

@@ -17,10 +17,23 @@
 ///   that choose among all weights; each only if there is something to decide. A pass that finds a
 ///   threshold may become several, as for `Selection`.
 struct BoundedSelection: KernelJob {
-  let selection: MaskSelection
-  let bounds: [Bounds]
-  /// How many weights each tensor keeps; nil: scores decide within the bounds.
-  let counts: [Int]?
+  private let selection: MaskSelection
+  private let bounds: [Bounds]
+  /// How many weights of each tensor the bounds demand and allow.
+  private let ranges: [ClosedRange<Int>]
+  /// How many weights each tensor keeps in the end; nil: scores decide within the bounds.
+  private let final: [Int]?
+  /// The scores of the weights that are neither kept nor removed yet.
+  private let open: Scores
+
+  /// - Parameter limits: without units; checked.
+  init(_ selection: MaskSelection, within limits: Limits, ranges: [ClosedRange<Int>]) {
+    self.selection = selection
+    self.ranges = ranges
+    bounds = limits.bounds ?? ranges.map { _ in Bounds() }
+    final = limits.counts
+    open = selection.scores.open(in: selection.masks)
+  }
 
   /// What is known of the selection while groups are decided.
   private struct Progress<K: BlockKernels> {
@@ -50,7 +63,6 @@ struct BoundedSelection: KernelJob {
   }
 
   private var states: [Mask] { selection.masks }
-  private var open: Scores { selection.scores.open(in: states) }
 
   // MARK: Tensors
 
@@ -60,6 +72,7 @@ struct BoundedSelection: KernelJob {
   private func decideTensors<K: BlockKernels>(
     _: K.Type, _ before: [Int], _ threads: Int
   ) throws(SFError) -> Progress<K> {
+    let counts = try counts(before)
     let units = try UnitPass<K>(
       scores: selection.scores, bounds: bounds, states: states, threads: threads
     ).run()
@@ -102,6 +115,25 @@ struct BoundedSelection: KernelJob {
     return total
   }
 
+  /// How many weights each tensor keeps in this step, on the way to what it keeps in the end.
+  private func counts(_ before: [Int]) throws(SFError) -> [Int]? {
+    guard let final else { return nil }
+    var ranges = ranges
+    if selection.scores.areNested {
+      for (tensor, count) in before.enumerated() {
+        guard count >= final[tensor] else {
+          throw .badBounds(
+            tensor: tensor,
+            reason: "\(final[tensor]) weights are to be kept in the end, and \(count) are left")
+        }
+        ranges[tensor] =
+          min(count, ranges[tensor].lowerBound)...min(count, ranges[tensor].upperBound)
+      }
+    }
+    return Allocation.counts(
+      selection.keep, towards: final, of: selection.scores.sizes, within: ranges)
+  }
+
   /// Decides open weights of a tensor: its best ones, and the others.
   private func decide<K: BlockKernels>(
     _ tensor: Int, keeping count: Int, top: UInt8, rest: UInt8, _ progress: inout Progress<K>,
@@ -142,7 +174,6 @@ struct BoundedSelection: KernelJob {
     _ chunk: Chunk, _ scratch: Scratch<K>, above key: K.Key, ties: Int, top: UInt8, rest: UInt8
   ) {
     let bracket = Bracket<K>(around: key)
-    let open = open
     var left = ties
     chunk.forEachBlock { block in
       let states = unsafe states[block.tensor].base + block.start

@@ -1,6 +1,8 @@
 // A selection among units of weights: their scores are added up, the best units are kept, and masks
 // are written for their weights. What must not live here: which weights make a unit (Pattern).
 
+import SwiftForceKernels
+
 /// A selection of whole units.
 ///
 /// The score of a unit is the sum, or the mean, of the scores of its weights that compete. Units are
@@ -45,7 +47,7 @@ struct PatternSelection: KernelJob {
   /// The units of each tensor. Sums are taken chunk by chunk, so that threads do not matter.
   private func scored<K: BlockKernels>(
     _: K.Type, _ chunks: [Chunk], _ workers: Int
-  ) throws(SFError) -> [UnitScores<K>] {
+  ) throws(SFError) -> [UnitScores] {
     let scratches = (0..<workers).map { _ in Scratch<K>() }
     let parts = Parallel.map(chunks.count, workers: workers) { worker, round in
       part(chunks[round], scratches[worker])
@@ -58,6 +60,14 @@ struct PatternSelection: KernelJob {
         sums[chunk.tensor][part.first + i] += part.sums[i]
         costs[chunk.tensor][part.first + i] += part.costs[i]
       }
+    }
+    for (tensor, sums) in sums.enumerated() {
+      // Sums of numbers near the largest one may have no value.
+      guard let unit = sums.firstIndex(where: { !$0.isFinite }) else { continue }
+      throw .nonFinite(
+        NonFinite(
+          operand: .scores, tensor: tensor, firstIndex: unit, count: sums.count { !$0.isFinite },
+          value: sums[unit]))
     }
     return zip(sums, costs).map { UnitScores(sums: $0, costs: $1, areMeans: units.areMeans) }
   }
@@ -86,7 +96,7 @@ struct PatternSelection: KernelJob {
   }
 
   /// Which units of each tensor are kept.
-  private func choose<K: BlockKernels>(_ tensors: [UnitScores<K>]) -> [[Bool]] {
+  private func choose(_ tensors: [UnitScores]) -> [[Bool]] {
     guard let counts else {
       return UnitScores.best(of: tensors, within: selection.keep)
     }
@@ -101,7 +111,7 @@ struct PatternSelection: KernelJob {
 
   /// Writes masks and masked weights.
   private func write<K: BlockKernels>(
-    _ output: MaskOutput<K>, _ chunks: [Chunk], _ workers: Int, _ tensors: [UnitScores<K>],
+    _ output: MaskOutput<K>, _ chunks: [Chunk], _ workers: Int, _ tensors: [UnitScores],
     _ choice: [[Bool]]
   ) throws(SFError) -> Report {
     let scratches = (0..<workers).map { _ in Scratch<K>() }
@@ -115,7 +125,7 @@ struct PatternSelection: KernelJob {
       layerKept[chunk.tensor] += part.kept
     }
     if !total.isFinite { try selection.scores.checkFinite() }
-    var smallest = K.Key.max
+    var smallest = UnitScores.Key.max
     for (tensor, isKept) in zip(tensors, choice) {
       for (key, isKept) in zip(tensor.keys, isKept) where isKept { smallest = min(smallest, key) }
     }
@@ -127,8 +137,9 @@ struct PatternSelection: KernelJob {
       }
     }
     var report = selection.report(
-      total, Threshold<K>(key: smallest, keptTies: keptTies, ties: ties), layerKept,
+      total, Threshold<K>(key: 0, keptTies: keptTies, ties: ties), layerKept,
       of: selection.scores.sizes.reduce(0, +), 2)
+    report.threshold = UnitScores.score(of: smallest)
     report.keep = total.kept
     if selection.previous == nil {
       report.removed = selection.scores.sizes.reduce(0, +) - total.kept
@@ -164,23 +175,27 @@ struct PatternSelection: KernelJob {
 }
 
 /// The scores of the units of a tensor.
-struct UnitScores<K: BlockKernels> {
+///
+/// They are binary64, also where scores of weights are binary32, so that their sums are not rounded
+/// to what would be ties.
+struct UnitScores {
+  typealias Key = Int64
+  private typealias Loops = SwiftForceKernels.Blocks<Double>
+
   /// The keys of the scores; `excluded` for units of which no weight competes.
-  let keys: [K.Key]
+  let keys: [Key]
   /// How many weights of each compete.
   let costs: [Int]
 
   /// - Parameter sums: of the scores of the weights of each.
   init(sums: [Double], costs: [Int], areMeans: Bool) {
-    // A sum of scores may be larger than a score can be.
-    let largest = Double(K.Score.greatestFiniteMagnitude)
     keys = zip(sums, costs).map { sum, cost in
-      guard cost > 0 else { return K.excluded }
-      let score = areMeans ? sum / Double(cost) : sum
-      return K.key(of: K.Score(max(-largest, min(largest, score))))
+      cost > 0 ? Loops.key(of: areMeans ? sum / Double(cost) : sum) : Loops.excluded
     }
     self.costs = costs
   }
+
+  static func score(of key: Key) -> Double { Loops.score(of: key) }
 
   /// The best units of some tensors, for as long as their weights fit into a number; one at least.
   static func best(of tensors: [UnitScores], within budget: Int) -> [[Bool]] {
@@ -207,18 +222,18 @@ struct UnitScores<K: BlockKernels> {
   /// units above it have.
   private static func threshold(
     of tensors: [UnitScores], within budget: Int
-  ) -> (key: K.Key, above: Int) {
+  ) -> (key: Key, above: Int) {
     let bits = 8
-    var (known, prefix, above) = (K.Key.zero, K.Key.zero, 0)
-    var shift = K.Key.bitWidth
+    var (known, prefix, above) = (Key.zero, Key.zero, 0)
+    var shift = Key.bitWidth
     while shift > 0 {
       shift -= bits
       var bins = [Int](repeating: 0, count: 1 << bits)
       // The highest bit of the first digit is the sign. Flipping it puts negative keys first.
-      let flip = shift + bits == K.Key.bitWidth ? 1 << (bits - 1) : 0
+      let flip = shift + bits == Key.bitWidth ? 1 << (bits - 1) : 0
       for tensor in tensors {
         for (key, cost) in zip(tensor.keys, tensor.costs) where key & known == prefix && cost > 0 {
-          bins[Int(truncatingIfNeeded: key >> K.Key(shift)) & 255 ^ flip] += cost
+          bins[Int(truncatingIfNeeded: key >> Key(shift)) & 255 ^ flip] += cost
         }
       }
       // The lowest digit above which all fits; if all does, the lowest that there is.
@@ -227,8 +242,8 @@ struct UnitScores<K: BlockKernels> {
         above += bins[digit]
         digit -= 1
       }
-      known |= 255 << K.Key(shift)
-      prefix |= K.Key(truncatingIfNeeded: digit ^ flip) << K.Key(shift)
+      known |= 255 << Key(shift)
+      prefix |= Key(truncatingIfNeeded: digit ^ flip) << Key(shift)
     }
     return (prefix, above)
   }

@@ -16,7 +16,9 @@ struct SelectionPasses<K: BlockKernels> {
   /// - Throws: `nonFinite`, `arraysChanged`.
   func run() throws(SFError) -> (selected: SinglePass<K>.Selected, passes: Int) {
     // Less than 2% of the tensors, if they are large.
-    let capacity = max(1 << 15, scores.bytes / 64 / SinglePass<K>.listedSize)
+    let least = 1 << 15
+    let capacity =
+      count < least ? least : max(least, scores.bytes / 64 / SinglePass<K>.listedSize)
     var output = output
     var passes = 0
     func select(_ bracket: Bracket<K>) throws(SFError) -> SinglePass<K>.Result {

@@ -169,8 +169,11 @@ struct UnitPass<K: BlockKernels> {
     let length = tile.length
     var open = unsafe K.open(keys, count: length, into: states)
     if bound.group > 0, bound.mostPerGroup < bound.group {
-      open = unsafe K.capGroups(
-        keys, count: length, group: bound.group, most: bound.mostPerGroup, in: states)
+      open =
+        bound.group <= UnitPass.largestRanked
+        ? unsafe K.capGroups(
+          keys, count: length, group: bound.group, most: bound.mostPerGroup, in: states)
+        : unsafe capLargeGroups(bound, keys, length, states)
     }
     let least = bound.leastPerOutput
     guard open >= least else {
@@ -199,6 +202,26 @@ struct UnitPass<K: BlockKernels> {
     }
     outcome.forced += least
     outcome.open += open - least
+  }
+
+  /// The largest groups whose weights are compared with each other; it takes the square of the time.
+  private static var largestRanked: Int { 16 }
+
+  /// As `Blocks.capGroups`, by the threshold of each group.
+  private func capLargeGroups(
+    _ bound: Bounds, _ keys: UnsafeMutablePointer<K.Key>, _ length: Int,
+    _ states: UnsafeMutablePointer<UInt8>
+  ) -> Int {
+    for start in stride(from: 0, to: length, by: bound.group) {
+      let count = min(bound.group, length - start)
+      guard bound.mostPerGroup < count else { continue }
+      let threshold = unsafe threshold(bound.mostPerGroup, keys + start, count)
+      unsafe K.decide(
+        keys + start, count: count, threshold: threshold.key, ties: threshold.keptTies, top: 2,
+        rest: 0, in: states + start)
+    }
+    unsafe K.excludeDecided(states, count: length, from: keys)
+    return unsafe K.open(keys, count: length, into: states)
   }
 
   /// How many of the weights at a threshold are kept that no floor keeps already.

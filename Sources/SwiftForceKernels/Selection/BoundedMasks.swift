@@ -77,7 +77,7 @@ extension Blocks {
       }
       start = end
     }
-    // No group has more than 255 weights whose ranks matter.
+    // Groups are small: ranks fit into a byte.
     let limit = UInt8(min(255, most))
     for i in 0..<count { unsafe keys[i] = states[i] < limit ? keys[i] : excluded }
     return unsafe open(keys, count: count, into: states)

@@ -36,7 +36,7 @@ private func units(_ pattern: Pattern, _ axes: Axes, rows: Int, columns: Int) ->
 private func oracle(
   _ scores: [[Double]], _ units: [[Int]], competes: [[Bool]], keep: Int, areMeans: Bool
 ) -> [UInt8] {
-  var all: [(score: Float, tensor: Int, unit: Int, cost: Int)] = []
+  var all: [(score: Double, tensor: Int, unit: Int, cost: Int)] = []
   for tensor in scores.indices {
     let count = (units[tensor].max() ?? -1) + 1
     var (sums, costs) = ([Double](repeating: 0, count: count), [Int](repeating: 0, count: count))
@@ -45,7 +45,7 @@ private func oracle(
       costs[unit] += 1
     }
     for unit in 0..<count where costs[unit] > 0 {
-      let score = Float(areMeans ? sums[unit] / Double(costs[unit]) : sums[unit])
+      let score = areMeans ? sums[unit] / Double(costs[unit]) : sums[unit]
       all.append((score, tensor, unit, costs[unit]))
     }
   }
@@ -135,6 +135,7 @@ private func oracle(
     #expect(refuses(good, size: 23))
     #expect(refuses(Axes([4, 6], output: 2, input: 1), size: 24))
     #expect(refuses(Axes([4, 6], output: 0, input: -1), size: 24))
+    #expect(refuses(Axes([4, 6], output: 0, input: 0), size: 24))
     #expect(refuses(Axes([.max, 6], output: 0, input: 1), size: 24))
     #expect(refuses(Axes([-4, -6], output: 0, input: 1), size: 24))
     #expect(refuses(good, size: 24, rows: 0))

@@ -25,11 +25,10 @@ struct BoundedTrial {
     let masks = Memory<UInt8>(masksOf: scores.count)
     try Limits(bounds: bounds).check([keep], of: sizes)
     let report = try withExtendedLifetime((stored, masks)) {
-      try BoundedSelection(
-        selection: MaskSelection(
+      try bounded(
+        MaskSelection(
           scores: Scores(given: stored.tensors(sizes)), keep: keep, masks: masks.masks(sizes),
-          previous: nil, applying: nil),
-        bounds: bounds, counts: nil
+          previous: nil, applying: nil)
       ).dispatch(wide: isWide, level: level, threads: threads)
     }
     #expect(masks.isIntact && stored.isIntact)
@@ -48,6 +47,11 @@ struct BoundedTrial {
     #expect(report.zeroScores == scores.count { $0 == 0 })
     #expect(report.layerKept.reduce(0, +) == keep)
     return (kept, report)
+  }
+
+  private func bounded(_ selection: MaskSelection) throws(SFError) -> BoundedSelection {
+    let limits = Limits(bounds: bounds)
+    return BoundedSelection(selection, within: limits, ranges: try limits.ranges(of: sizes))
   }
 
   /// What a step did.
@@ -86,8 +90,7 @@ struct BoundedTrial {
     var step = Step(masks: [], isRestored: true)
     withExtendedLifetime((stored, weights, written, previous, masks)) {
       do throws(SFError) {
-        step.report = try BoundedSelection(selection: selection, bounds: bounds, counts: nil)
-          .dispatch(wide: isWide, threads: threads)
+        step.report = try bounded(selection).dispatch(wide: isWide, threads: threads)
       } catch {
         step.error = error
       }

@@ -132,7 +132,10 @@ def _amount(text: str) -> float:
 
 
 def _share(text: str) -> float | str:
-    return _amount(text) if text[:1].isdecimal() else text
+    try:
+        return _amount(text)
+    except ValueError:
+        return text  # a name
 
 
 def _n_m(text: str) -> tuple[int, int]:

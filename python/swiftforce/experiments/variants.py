@@ -90,7 +90,7 @@ class Variant:
         return variant
 
     def arguments(self, last: str) -> dict[str, Any]:
-        """The settings as arguments of `swiftforce.prune`, for a network whose last layer this is."""
+        """The settings as arguments of `swiftforce.prune`, for a network with this last layer."""
         bounds = {name: value for name, value in self.settings.items() if name in _BOUNDS}
         found = {name: value for name, value in self.settings.items() if name in _DAMPING}
         if _CLASSES in self.settings:

@@ -7,9 +7,8 @@ searches, writes files or draws.
 from swiftforce.inputs.allocation import (
     Allocation,
     Amount,
+    TensorValues,
     allocation_of,
-    check_patterns,
-    value_for,
 )
 from swiftforce.inputs.arrays import (
     BFLOAT16,
@@ -67,13 +66,13 @@ __all__ = [
     "SINGLES",
     "SaliencyName",
     "ScheduleName",
+    "TensorValues",
     "Tensors",
     "allocation_of",
     "canonical_name",
     "case_names",
     "case_number",
     "check_distinct",
-    "check_patterns",
     "check_seed",
     "check_sparsity",
     "checked_array",
@@ -90,6 +89,5 @@ __all__ = [
     "saliencies",
     "schedules",
     "spans",
-    "value_for",
     "write_whole",
 ]

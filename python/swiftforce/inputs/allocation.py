@@ -140,31 +140,45 @@ def allocation_of(value: Allocation | str | Mapping[str, Amount]) -> Allocation:
     return value if isinstance(value, Allocation) else Allocation(value)
 
 
-def value_for(value: Any, name: str) -> Any:  # noqa: ANN401 - of any of the fields
-    """The value of a tensor: what a mapping has for its name, or else for the first pattern."""
-    if not isinstance(value, Mapping):
-        return value
-    if name in value:
-        return value[name]
-    return next((one for pattern, one in value.items() if fnmatchcase(name, pattern)), None)
+class TensorValues:
+    """The values of an allocation for tensors of these names.
 
-
-def check_patterns(allocation: Allocation, names: Iterable[str]) -> None:
-    """Refuse patterns that match no tensor.
+    Parameters
+    ----------
+    allocation : Allocation
+    names : iterable of str
 
     Raises
     ------
     BoundsError
+        If a pattern matches no tensor.
     """
-    names = tuple(names)
-    for field in fields(allocation):
-        value = getattr(allocation, field.name)
-        for pattern in value if isinstance(value, Mapping) else ():
-            if pattern not in names and not any(fnmatchcase(name, pattern) for name in names):
-                shown = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
-                raise BoundsError(
-                    f"{field.name} has {pattern!r}, which no tensor is called; there are: {shown}"
-                )
+
+    def __init__(self, allocation: Allocation, names: Iterable[str]) -> None:
+        known = dict.fromkeys(names)
+        self._values: dict[str, tuple[Mapping[str, Any], list[tuple[str, Any]], Any]] = {}
+        for field in fields(allocation):
+            value = getattr(allocation, field.name)
+            if not isinstance(value, Mapping):
+                self._values[field.name] = ({}, [], value)
+                continue
+            # A key that is the name of a tensor is no pattern for others.
+            patterns = [(key, one) for key, one in value.items() if key not in known]
+            for pattern, _ in patterns:
+                if not any(fnmatchcase(name, pattern) for name in known):
+                    shown = ", ".join(map(repr, [*known][:5])) + (", ..." if len(known) > 5 else "")
+                    raise BoundsError(
+                        f"{field.name} has {pattern!r}, which no tensor is called; there are: "
+                        f"{shown}"
+                    )
+            self._values[field.name] = (value, patterns, None)
+
+    def get(self, field: str, name: str) -> Any:  # noqa: ANN401 - of any of the fields
+        """The value of a tensor: that of its name, or of the first pattern, or of all tensors."""
+        named, patterns, default = self._values[field]
+        if name in named:
+            return named[name]
+        return next((one for pattern, one in patterns if fnmatchcase(name, pattern)), default)
 
 
 def _checked(value: Any, name: str, check: Any) -> Any:  # noqa: ANN401 - of any of the fields

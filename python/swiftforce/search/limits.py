@@ -17,18 +17,17 @@ from swiftforce.inputs import (
     Pattern,
     Patterned,
     Tensors,
+    TensorValues,
     allocation_of,
     case_number,
-    check_patterns,
     pattern_of,
-    value_for,
 )
 from swiftforce.native import public_error
 
 #: Pattern, whether scores are means, rows and columns of blocks, and the axes of all tensors.
 Units = tuple[int, int, int, int, Sequence[int]]
 #: A cap that allows every weight.
-_NO_CAP = 1 << 62
+_NO_CAP = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -228,7 +227,7 @@ def limits_of(
             f"floors and caps are for single weights: leave them out, or the pattern {patterned}"
         )
     names = tensors.names
-    check_patterns(given, names)
+    values = TensorValues(given, names)
     found = [shaped.shapes.get(name, shape) for name, shape in tensors.shapes.items()]
     sizes = tuple(map(prod, found))
     bounds: tuple[int, ...] | None = None
@@ -237,13 +236,13 @@ def limits_of(
         bounds = tuple(
             number
             for name, shape in zip(names, found, strict=True)
-            for number in _bounds(shaped, name, shape)
+            for number in _bounds(shaped, values, name, shape)
         )
         try:
             most = sum(_core.bounds_range(sizes, bounds)[1])
         except _core.NativeError as error:
             raise public_error(error, tensors.label) from None
-    counts = _listed(given, names, sizes)
+    counts = None if isinstance(given.shares, str) else _listed(values, names, sizes)
     if counts is not None:
         if sparsity is not None or keep is not None:
             name = "keep" if sparsity is None else "sparsity"
@@ -258,7 +257,7 @@ def limits_of(
         keep = most
     units = None
     if not patterned.is_plain:
-        units = _unit_numbers(patterned, _axes(shaped, names, found))
+        units = _unit_numbers(patterned, _axes(shaped, values, names, found))
     return Limits(given, bounds, counts, most, tuple(found), patterned, units), keep
 
 
@@ -276,7 +275,7 @@ def with_counts(limits: Limits, keep: int, tensors: Tensors) -> Limits:
         counts = _core.allocate(
             case_number("allocation", shares),
             tuple(map(prod, limits.shapes)),
-            tuple(map(sum, limits.shapes)),
+            tuple(sum(shape) if shape else 1 for shape in limits.shapes),
             limits.bounds,
             keep,
         )
@@ -285,16 +284,11 @@ def with_counts(limits: Limits, keep: int, tensors: Tensors) -> Limits:
     return replace(limits, counts=counts)
 
 
-def _listed(
-    allocation: Allocation, names: Sequence[str], sizes: Sequence[int]
-) -> tuple[int, ...] | None:
-    """How many weights each tensor keeps by the caller's mapping, if there is one."""
-    shares = allocation.shares
-    if isinstance(shares, str):
-        return None
+def _listed(values: TensorValues, names: Sequence[str], sizes: Sequence[int]) -> tuple[int, ...]:
+    """How many weights each tensor keeps by the caller's mapping."""
     counts: list[int] = []
     for name, size in zip(names, sizes, strict=True):
-        amount: Amount | None = value_for(shares, name)
+        amount: Amount | None = values.get("shares", name)
         if amount is None:
             raise BoundsError(
                 f"the allocation has no number for {name!r}: add it, or '*' for all other tensors"
@@ -309,28 +303,32 @@ def _listed(
     return tuple(counts)
 
 
-def _bounds(shaped: ShapedAllocation, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _bounds(
+    shaped: ShapedAllocation, values: TensorValues, name: str, shape: tuple[int, ...]
+) -> tuple[int, ...]:
     """The fields of the ``sf_bounds`` of a tensor."""
-    allocation, size = shaped.allocation, prod(shape)
-    floor, cap = value_for(allocation.floor, name), value_for(allocation.cap, name)
+    size = prod(shape)
+    floor, cap = values.get("floor", name), values.get("cap", name)
     of_tensor = (0 if floor is None else _number(floor, size), _capped(cap, size))
     if len(shape) < 2:
         return (*of_tensor, 0, 1, 0, _NO_CAP, 0, _NO_CAP)
-    axis = _output_axis(shaped, name, shape)
+    axis = _output_axis(shaped, values, name, shape)
     order = shaped.orders.get(name, tuple(range(len(shape))))
     after = order[order.index(axis) + 1 :]
     outputs, inner = shape[axis], prod(shape[one] for one in after)
     length = size // outputs if outputs else 0
-    floor = value_for(allocation.floor_per_output, name)
-    cap = value_for(allocation.cap_per_output, name)
+    floor = values.get("floor_per_output", name)
+    cap = values.get("cap_per_output", name)
     of_outputs = (0 if floor is None else _number(floor, length), _capped(cap, length))
-    kept, group = value_for(allocation.n_m, name) or (_NO_CAP, 0)
+    kept, group = values.get("n_m", name) or (_NO_CAP, 0)
     return (*of_tensor, outputs, max(1, inner), *of_outputs, group, kept)
 
 
-def _output_axis(shaped: ShapedAllocation, name: str, shape: tuple[int, ...]) -> int:
+def _output_axis(
+    shaped: ShapedAllocation, values: TensorValues, name: str, shape: tuple[int, ...]
+) -> int:
     """The axis of a tensor that counts output units, from 0."""
-    axis: int | None = value_for(shaped.allocation.output_axis, name)
+    axis: int | None = values.get("output_axis", name)
     axis = shaped.output_axes.get(name, 0) if axis is None else axis
     if not -len(shape) <= axis < len(shape):
         raise BoundsError(f"{name!r} has {len(shape)} axes, so output_axis cannot be {axis} for it")
@@ -338,7 +336,10 @@ def _output_axis(shaped: ShapedAllocation, name: str, shape: tuple[int, ...]) ->
 
 
 def _axes(
-    shaped: ShapedAllocation, names: Sequence[str], shapes: Sequence[tuple[int, ...]]
+    shaped: ShapedAllocation,
+    values: TensorValues,
+    names: Sequence[str],
+    shapes: Sequence[tuple[int, ...]],
 ) -> tuple[int, ...]:
     """The ``axes`` of an ``sf_units``: for each tensor, how many, and where units are counted."""
     found: list[int] = []
@@ -346,7 +347,7 @@ def _axes(
         order = shaped.orders.get(name, tuple(range(len(shape))))
         output = input_axis = 0
         if len(shape) > 1:
-            output = _output_axis(shaped, name, shape)
+            output = _output_axis(shaped, values, name, shape)
             # Beside the outputs: (out, in, ...) in torch, (..., in, out) in JAX, (in, out, ...).
             input_axis = 1 if not output else len(shape) - 2 if output == len(shape) - 1 else 0
         places = (order.index(output), order.index(input_axis)) if shape else (0, 0)

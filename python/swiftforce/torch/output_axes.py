@@ -32,12 +32,15 @@ def shaped(
     """
     if allocation is None and pattern is None:
         return None
-    transposed = {id(module.weight) for module in model.modules() if is_transposed(module)}
+    # Also those from which a parametrization computes the weight.
+    transposed = {
+        id(one) for module in model.modules() if is_transposed(module) for one in module.parameters()
+    }
     return with_shapes(
         allocation,
         {name: tuple(one.shape) for name, one in parameters.items()},
         orders,
-        {name: int(id(one) in transposed) for name, one in parameters.items()},
+        {name: int(id(one) in transposed and one.dim() > 1) for name, one in parameters.items()},
     )
 
 
