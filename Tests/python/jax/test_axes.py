@@ -42,6 +42,7 @@ def kernels(params: Params) -> dict[str, np.ndarray]:
     return {name: leaf for name, leaf in by_path(params).items() if name.endswith("kernel")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ALLOCATIONS)
 @pytest.mark.parametrize(
     ("method", "network"),

@@ -45,7 +45,7 @@ def test_percent_tells_much_from_all(share: float, shown: str) -> None:
 
 
 def test_scores_have_words() -> None:
-    assert list(summary._SCORE_NAMES) == list(sf.saliencies())
+    assert list(summary._SCORE_NAMES) == [*sf.saliencies(), "given"]
 
 
 @pytest.mark.parametrize("method", sf.methods())

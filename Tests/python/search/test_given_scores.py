@@ -221,9 +221,11 @@ def test_what_a_step_is_passed_instead() -> None:
 def test_what_a_call_is_passed_instead() -> None:
     weights, gradients = network(5, SHAPES)
     options = {"saliency": "given", "keep": 9, "steps": 2}
-    with pytest.raises(sf.MissingGradientsError, match="pass scores="):
+    text = "caller's own: pass a function from masked weights to scores as gradients"
+    with pytest.raises(sf.MissingGradientsError, match=text):
         sf.prune(weights, **options)
-    with pytest.raises(sf.MissingGradientsError, match="at each of its 2 steps: pass a function"):
+    text = "new scores at each of its 2 steps: pass a function from masked weights to scores"
+    with pytest.raises(sf.MissingGradientsError, match=text):
         sf.prune(weights, weights, **options)
     with pytest.raises(sf.MissingGradientsError, match="returned None"):
         sf.prune(weights, lambda masked: None, **options)

@@ -111,6 +111,25 @@ def sharded(rank: int, size: int) -> dict[str, Any]:
     return masks_and_weights(shards(size), batches())
 
 
+def bounded(rank: int, size: int) -> dict[str, Any]:
+    """How a sharded model refuses allocations and patterns, and whether it is as before."""
+    net = shards(size)
+    before = {name: full(one).clone() for name, one in net.named_parameters()}
+    found: dict[str, Any] = {}
+    calls: dict[str, dict[str, Any]] = {
+        "allocation": {"allocation": "erk"},
+        "floors": {"allocation": sf.Allocation(floor_per_output=1)},
+        "pattern": {"pattern": "outputs"},
+    }
+    for name, options in calls.items():
+        try:
+            sft.prune(net, batches(), functional.cross_entropy, sparsity=0.8, steps=2, **options)
+        except sf.SwiftForceError as error:
+            found[name] = f"{type(error).__name__}: {error}"
+    same = [torch.equal(full(one), before[name]) for name, one in net.named_parameters()]
+    return {**found, "same": all(same)}
+
+
 def uneven(rank: int, size: int) -> dict[str, Any]:
     """A sharded model, batches of different sizes, two per step; then a loss that fails."""
     net = shards(size)
@@ -210,6 +229,7 @@ def kept(rank: int, size: int) -> dict[str, Any]:
 
 WORK: dict[str, Callable[[int, int], dict[str, Any]]] = {
     "both": both,
+    "bounded": bounded,
     "kept": kept,
     "parallel": parallel,
     "sharded": sharded,

@@ -111,6 +111,15 @@ def test_a_sharded_model_weighs_uneven_batches_and_fails_as_one(tmp_path: Path) 
     assert [rank["error"] for rank in found] == ["RankFailedError", "NonFiniteError"]
 
 
+@pytest.mark.slow
+def test_allocations_of_a_sharded_model_are_refused(tmp_path: Path) -> None:
+    for found in found_by("bounded", 2, tmp_path):
+        assert found.pop("same")
+        assert found.keys() == {"allocation", "floors", "pattern"}
+        for text in found.values():
+            assert text.startswith("BoundsError: allocations and patterns are for weights in one")
+
+
 def models(size: int) -> list[Any]:
     """Equal models. They are not made in threads, which share a random number generator."""
     return [torch_rank.model() for _ in range(size)]

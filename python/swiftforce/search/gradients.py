@@ -16,8 +16,15 @@ from swiftforce.search.options import Gradients
 _EXPECTED = "pass a function from masked weights to gradients"
 
 
-def check_gradients(gradients: Gradients | Arrays | None, method: str, steps: int) -> None:
+def check_gradients(
+    gradients: Gradients | Arrays | None, method: str, steps: int, *, are_scores: bool
+) -> None:
     """Refuse what is neither a function nor arrays, and arrays for a search of several steps.
+
+    Parameters
+    ----------
+    are_scores : bool
+        Whether they are scores of the caller's own, without which no step is taken.
 
     Raises
     ------
@@ -27,9 +34,15 @@ def check_gradients(gradients: Gradients | Arrays | None, method: str, steps: in
         raise UnsupportedTypeError(f"gradients is the class {gradients.__name__}: {_EXPECTED}")
     if isinstance(gradients, (str, bytes)):
         raise UnsupportedTypeError(f"gradients is the text {gradients!r}: {_EXPECTED}, not a name")
+    name = "scores" if are_scores else "gradients"
+    expected = f"pass a function from masked weights to {name}"
+    if gradients is None and are_scores:
+        raise MissingGradientsError(
+            f"the search has scores of the caller's own: {expected} as gradients"
+        )
     if gradients is not None and not callable(gradients) and steps > 1:
         raise MissingGradientsError(
-            f"{method} needs new gradients at each of its {steps} steps: {_EXPECTED}"
+            f"{method} needs new {name} at each of its {steps} steps: {expected}"
         )
 
 

@@ -30,7 +30,8 @@ def run(
     if objective:
         check_objective(gradients, search.method, needs_gradients=search.needs_gradients)
     if search.needs_gradients or search._scores_are_given:
-        check_gradients(gradients, search.method, search.steps)
+        are_scores = search._scores_are_given
+        check_gradients(gradients, search.method, search.steps, are_scores=are_scores)
     if search.steps == 1 and progress is None:
         progress = False  # A bar of one step would only appear when it is over.
     for _ in bar(range(search.steps), description=search.method, shown=progress):
