@@ -79,7 +79,7 @@ struct BoundedSelection: KernelJob {
     var total = Progress<K>()
     total.passes = units.contains { $0 != nil } ? 1 : 0
     var passes = 0
-    for tensor in states.indices {
+    for tensor in states.indices where states[tensor].count > 0 {
       var own = Progress<K>()
       if let unit = units[tensor] {
         (own.forced, own.open, own.smallest) = (unit.forced, unit.open, unit.smallest)

@@ -347,14 +347,7 @@ def test_every_step_respects_the_bounds(kind: str, method: str, dtype: str) -> N
     [
         {"floor_per_output": 1},
         {"floor_per_output": 1, "cap_per_output": 6},
-        pytest.param(
-            {"floor_per_output": 1, "n_m": (2, 4)},
-            marks=pytest.mark.xfail(
-                raises=sf.BoundsError,
-                strict=True,
-                reason="the core compares the number of weights that initial masks keep with caps",
-            ),
-        ),
+        {"floor_per_output": 1, "n_m": (2, 4)},
     ],
 )
 @pytest.mark.parametrize("method", ["force", "iterative_snip", "force_nested"])
@@ -366,7 +359,7 @@ def test_initial_masks(method: str, bounds: dict[str, Any]) -> None:
     search = sf.MaskSearch(
         weights,
         method=method,
-        keep=9,
+        keep=8,
         steps=3,
         initial_masks=begins,
         allocation=sf.Allocation(**bounds),

@@ -20,6 +20,9 @@ _AMOUNTS = {
 
 def add_axes(parser: argparse.ArgumentParser) -> None:
     """Add the options, of which `allocation_from` and `pattern_from` make arguments."""
+    parser.set_defaults(
+        allocation=None, n_m=None, output_axis=None, pattern=None, **dict.fromkeys(_AMOUNTS)
+    )
     group = parser.add_argument_group(
         "which weights may be kept",
         "An amount is a number of weights, or with a point a share of them, as in 1 and 0.05. "
@@ -63,9 +66,6 @@ def add_axes(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="which weights live or die together: weights, outputs, inputs, kernels, or blocks of "
         "RxC (default: weights)",
-    )
-    parser.set_defaults(
-        allocation=None, n_m=None, output_axis=None, pattern=None, **dict.fromkeys(_AMOUNTS)
     )
 
 

@@ -34,7 +34,10 @@ def shaped(
         return None
     # Also those from which a parametrization computes the weight.
     transposed = {
-        id(one) for module in model.modules() if is_transposed(module) for one in module.parameters()
+        id(one)
+        for module in model.modules()
+        if is_transposed(module)
+        for one in module.parameters()
     }
     return with_shapes(
         allocation,
