@@ -76,6 +76,7 @@ bench: $(TOOLS)
 	$(BIN)/python -m benchmarks.engine --quick --again
 	$(BIN)/python -m benchmarks.sparse --quick --again
 	$(BIN)/python -m benchmarks.torch_force --quick --again
+	$(BIN)/python -m benchmarks.axes --quick --again
 	$(BIN)/python -m benchmarks.compact --quick --again
 	$(BIN)/python -m benchmarks.deploy --quick --again
 else
@@ -85,6 +86,7 @@ bench: $(TOOLS) | data
 	$(BIN)/python -m benchmarks.engine --document docs/PERFORMANCE.md
 	$(BIN)/python -m benchmarks.sparse --document docs/PERFORMANCE.md $(PEERS)
 	$(BIN)/python -m benchmarks.torch_force --document docs/PERFORMANCE.md
+	$(BIN)/python -m benchmarks.axes --document docs/PERFORMANCE.md
 	$(BIN)/python -m benchmarks.compact --document docs/PERFORMANCE.md
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group deploy
 	$(BIN)/python -m benchmarks.deploy --document docs/guides/deploy.md
