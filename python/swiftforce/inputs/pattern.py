@@ -22,7 +22,8 @@ class Pattern:
 
     A search with a pattern keeps or removes *units*. Best units come first, of equal ones those at
     the lower position, for as long as their weights fit into the number to keep; so it may keep
-    fewer, by less than a unit. It keeps one unit at least. Tensors of fewer than two dimensions
+    fewer, by less than a unit. It keeps one unit at least; if an `Allocation` says how many weights
+    each tensor keeps, one of each tensor that keeps any. Tensors of fewer than two dimensions
     have no units but their weights. The axis of output units is that of the `Allocation`.
 
     Parameters
