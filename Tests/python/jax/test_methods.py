@@ -87,9 +87,8 @@ def test_a_method_by_its_own_name_is_prune(call: Callable[..., sf.Pruning]) -> N
 @pytest.mark.parametrize("call", [sfj.force, sfj.iterative_snip])
 def test_methods_take_the_arguments_of_prune(call: Callable[..., sf.Pruning]) -> None:
     own, all_of = (dict(inspect.signature(each).parameters) for each in (call, sfj.prune))
-    # `seed` is for the method "random" alone, and by Iterative SNIP no weight returns. A pattern is
-    # an axis that `prune` takes.
-    others = ["method", "pattern", "seed"]
+    # `seed` is for the method "random" alone, and by Iterative SNIP no weight returns.
+    others = ["method", "seed"]
     if call is sfj.iterative_snip:
         others += ["nested_from", "removed_factor"]
     assert list(own) == [name for name in all_of if name not in others]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from swiftforce.adapters import Patterns
+from swiftforce.inputs import Patterned
 from swiftforce.jax.batch_sizes import BatchSize
 from swiftforce.jax.gradients import Loss
 from swiftforce.jax.pruning import PytreePruning
@@ -21,6 +22,7 @@ def force(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     momentum: float = 0.0,
@@ -64,6 +66,9 @@ def force(
         How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
         patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
         caps. By default scores alone decide.
+    pattern : Pattern, str or (int, int), optional
+        Which weights live or die together: ``outputs``, ``inputs``, ``kernels``, blocks (r, c), or
+        a `Pattern`. By default each weight alone.
     steps : int, optional
         Number of steps: 60 by default. One-shot methods take one.
     schedule : str or sequence
@@ -162,6 +167,7 @@ def force(
         sparsity=sparsity,
         keep=keep,
         allocation=allocation,
+        pattern=pattern,
         steps=steps,
         schedule=schedule,
         momentum=momentum,
@@ -187,6 +193,7 @@ def iterative_snip(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     momentum: float = 0.0,
@@ -228,6 +235,9 @@ def iterative_snip(
         How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
         patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
         caps. By default scores alone decide.
+    pattern : Pattern, str or (int, int), optional
+        Which weights live or die together: ``outputs``, ``inputs``, ``kernels``, blocks (r, c), or
+        a `Pattern`. By default each weight alone.
     steps : int, optional
         Number of steps: 60 by default. One-shot methods take one.
     schedule : str or sequence
@@ -320,6 +330,7 @@ def iterative_snip(
         sparsity=sparsity,
         keep=keep,
         allocation=allocation,
+        pattern=pattern,
         steps=steps,
         schedule=schedule,
         momentum=momentum,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Unpack, overload
 
-from swiftforce.inputs import Array, Arrays, Mask
+from swiftforce.inputs import Array, Arrays, Mask, Patterned
 from swiftforce.result import Pruning, PruningRecord
 from swiftforce.search.limits import Allocating
 from swiftforce.search.options import Gradients, Key, StepOptions
@@ -37,6 +37,7 @@ def force_nested(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
     steps: int | None = None,
     schedule: Schedule = ...,
     momentum: float = 0.0,
@@ -51,6 +52,7 @@ def force_nested(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     momentum: float = 0.0,
@@ -88,6 +90,9 @@ def force_nested(
         How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
         patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
         caps. By default scores alone decide.
+    pattern : Pattern, str or (int, int), optional
+        Which weights live or die together: ``outputs``, ``inputs``, ``kernels``, blocks (r, c), or
+        a `Pattern`. By default each weight alone.
     steps : int, optional
         Number of steps. By default 60; the one-shot methods always take 1.
     schedule : str or sequence
@@ -156,6 +161,7 @@ def force_nested(
         sparsity=sparsity,
         keep=keep,
         allocation=allocation,
+        pattern=pattern,
         steps=steps,
         schedule=schedule,
         momentum=momentum,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Unpack, overload
 
-from swiftforce.inputs import Array, Arrays, Mask
+from swiftforce.inputs import Array, Arrays, Mask, Patterned
 from swiftforce.result import Pruning
 from swiftforce.search.limits import Allocating
 from swiftforce.search.options import Gradients, KeepOptions, Key, RandomOptions
@@ -36,6 +36,7 @@ def snip(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
 ) -> Pruning[Any]: ...
 def snip(
     weights: Arrays,
@@ -44,6 +45,7 @@ def snip(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
 ) -> Pruning[Any]:
     """Find masks by SNIP: the largest ``| w dL/dw |`` at the dense weights, in one step.
 
@@ -68,6 +70,9 @@ def snip(
         How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
         patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
         caps. By default scores alone decide.
+    pattern : Pattern, str or (int, int), optional
+        Which weights live or die together: ``outputs``, ``inputs``, ``kernels``, blocks (r, c), or
+        a `Pattern`. By default each weight alone.
 
     Returns
     -------
@@ -115,6 +120,7 @@ def snip(
         sparsity=sparsity,
         keep=keep,
         allocation=allocation,
+        pattern=pattern,
     )
 
 
@@ -137,6 +143,7 @@ def magnitude(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
 ) -> Pruning[Any]: ...
 def magnitude(
     weights: Arrays,
@@ -144,6 +151,7 @@ def magnitude(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
 ) -> Pruning[Any]:
     """Find masks by magnitude: the largest ``| w |``, in one step.
 
@@ -161,6 +169,9 @@ def magnitude(
         How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
         patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
         caps. By default scores alone decide.
+    pattern : Pattern, str or (int, int), optional
+        Which weights live or die together: ``outputs``, ``inputs``, ``kernels``, blocks (r, c), or
+        a `Pattern`. By default each weight alone.
 
     Returns
     -------
@@ -196,6 +207,7 @@ def magnitude(
         sparsity=sparsity,
         keep=keep,
         allocation=allocation,
+        pattern=pattern,
     )
 
 
@@ -218,6 +230,7 @@ def random(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
     seed: int = 0,
 ) -> Pruning[Any]: ...
 def random(
@@ -226,6 +239,7 @@ def random(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
     seed: int = 0,
 ) -> Pruning[Any]:
     """Find masks at random: each weight's score is uniform in [0, 1), drawn from the seed.
@@ -244,6 +258,9 @@ def random(
         How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
         patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
         caps. By default scores alone decide.
+    pattern : Pattern, str or (int, int), optional
+        Which weights live or die together: ``outputs``, ``inputs``, ``kernels``, blocks (r, c), or
+        a `Pattern`. By default each weight alone.
     seed : int
         Seed of random scores, in 0 ... 2**64 - 1. The same seed gives the same scores on every
         machine.
@@ -282,5 +299,6 @@ def random(
         sparsity=sparsity,
         keep=keep,
         allocation=allocation,
+        pattern=pattern,
         seed=seed,
     )

@@ -29,6 +29,7 @@ class KeepOptions(TypedDict, total=False):
     sparsity: float | None
     keep: int | None
     allocation: Allocating | None
+    pattern: Patterned | None
 
 
 class RandomOptions(KeepOptions, total=False):
@@ -59,7 +60,6 @@ class PruneOptions(FreeOptions, total=False):
     """Options of `prune`."""
 
     method: MethodName
-    pattern: Patterned | None
     saliency: SaliencyName | None
     rule: RuleName | None
     seed: int
@@ -69,7 +69,6 @@ class SearchOptions(KeepOptions, total=False):
     """Options of `MaskSearch`."""
 
     method: MethodName
-    pattern: Patterned | None
     steps: int | None
     schedule: Schedule
     saliency: SaliencyName | None

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Unpack, overload
 
-from swiftforce.inputs import Array, Arrays, Mask
+from swiftforce.inputs import Array, Arrays, Mask, Patterned
 from swiftforce.result import Pruning, PruningRecord
 from swiftforce.search.limits import Allocating
 from swiftforce.search.options import FreeOptions, Gradients, Key, StepOptions
@@ -46,6 +46,7 @@ def force(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
     steps: int | None = None,
     schedule: Schedule = ...,
     momentum: float = 0.0,
@@ -62,6 +63,7 @@ def force(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     momentum: float = 0.0,
@@ -95,6 +97,9 @@ def force(
         How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
         patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
         caps. By default scores alone decide.
+    pattern : Pattern, str or (int, int), optional
+        Which weights live or die together: ``outputs``, ``inputs``, ``kernels``, blocks (r, c), or
+        a `Pattern`. By default each weight alone.
     steps : int, optional
         Number of steps. By default 60; the one-shot methods always take 1.
     schedule : str or sequence
@@ -171,6 +176,7 @@ def force(
         sparsity=sparsity,
         keep=keep,
         allocation=allocation,
+        pattern=pattern,
         steps=steps,
         schedule=schedule,
         momentum=momentum,
@@ -206,6 +212,7 @@ def iterative_snip(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
     steps: int | None = None,
     schedule: Schedule = ...,
     momentum: float = 0.0,
@@ -220,6 +227,7 @@ def iterative_snip(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     momentum: float = 0.0,
@@ -251,6 +259,9 @@ def iterative_snip(
         How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
         patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
         caps. By default scores alone decide.
+    pattern : Pattern, str or (int, int), optional
+        Which weights live or die together: ``outputs``, ``inputs``, ``kernels``, blocks (r, c), or
+        a `Pattern`. By default each weight alone.
     steps : int, optional
         Number of steps. By default 60; the one-shot methods always take 1.
     schedule : str or sequence
@@ -319,6 +330,7 @@ def iterative_snip(
         sparsity=sparsity,
         keep=keep,
         allocation=allocation,
+        pattern=pattern,
         steps=steps,
         schedule=schedule,
         momentum=momentum,
@@ -352,6 +364,7 @@ def grasp_it(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
     steps: int | None = None,
     schedule: Schedule = ...,
     momentum: float = 0.0,
@@ -366,6 +379,7 @@ def grasp_it(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     momentum: float = 0.0,
@@ -397,6 +411,9 @@ def grasp_it(
         How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
         patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
         caps. By default scores alone decide.
+    pattern : Pattern, str or (int, int), optional
+        Which weights live or die together: ``outputs``, ``inputs``, ``kernels``, blocks (r, c), or
+        a `Pattern`. By default each weight alone.
     steps : int, optional
         Number of steps. By default 60; the one-shot methods always take 1.
     schedule : str or sequence
@@ -464,6 +481,7 @@ def grasp_it(
         sparsity=sparsity,
         keep=keep,
         allocation=allocation,
+        pattern=pattern,
         steps=steps,
         schedule=schedule,
         momentum=momentum,

@@ -10,6 +10,7 @@ from torch import nn
 
 from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
+from swiftforce.inputs import Patterned
 from swiftforce.search import Allocating, Schedule
 from swiftforce.torch.initial_masks import InitialMasks
 from swiftforce.torch.model_state import Mode
@@ -27,6 +28,7 @@ def force(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     momentum: float = 0.0,
@@ -72,6 +74,9 @@ def force(
         How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
         patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
         caps. By default scores alone decide.
+    pattern : Pattern, str or (int, int), optional
+        Which weights live or die together: ``outputs``, ``inputs``, ``kernels``, blocks (r, c), or
+        a `Pattern`. By default each weight alone.
     steps : int, optional
         Number of steps of the search: by default 60, for ``synflow`` 100. One-shot methods take one
         step and ignore other numbers, with a warning.
@@ -190,6 +195,7 @@ def force(
         sparsity=sparsity,
         keep=keep,
         allocation=allocation,
+        pattern=pattern,
         steps=steps,
         schedule=schedule,
         momentum=momentum,
@@ -216,6 +222,7 @@ def iterative_snip(
     sparsity: float | None = None,
     keep: int | None = None,
     allocation: Allocating | None = None,
+    pattern: Patterned | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
     momentum: float = 0.0,
@@ -259,6 +266,9 @@ def iterative_snip(
         How the kept weights are shared out: ``global``, ``uniform``, ``erk``, a mapping of names or
         patterns to densities or numbers of weights, or an `Allocation`, which also has floors and
         caps. By default scores alone decide.
+    pattern : Pattern, str or (int, int), optional
+        Which weights live or die together: ``outputs``, ``inputs``, ``kernels``, blocks (r, c), or
+        a `Pattern`. By default each weight alone.
     steps : int, optional
         Number of steps of the search: by default 60, for ``synflow`` 100. One-shot methods take one
         step and ignore other numbers, with a warning.
@@ -370,6 +380,7 @@ def iterative_snip(
         sparsity=sparsity,
         keep=keep,
         allocation=allocation,
+        pattern=pattern,
         steps=steps,
         schedule=schedule,
         momentum=momentum,
