@@ -67,7 +67,7 @@ class NativeSearch:
         # The core has no record of earlier steps.
         self._steps = {step.step: step for step in history}
         #: Whether scores are computed from the weights, so that their sum is an objective.
-        self._has_objective = axes[0] != case_number("saliency", "given")
+        self._has_objective = axes[0] < 0 or axes[0] != case_number("saliency", "given")
         #: The objective at the masks of a step, which later gradients tell.
         self._objectives: dict[int, float] = {}
         self._before = () if initial is None else (initial,)
