@@ -28,7 +28,7 @@ class Allocation:
     `fnmatch`, to values: a name wins over patterns, and of several patterns the first one.
     Tensors of fewer than two dimensions have no output units and no groups.
 
-    Parameters
+    Attributes
     ----------
     shares : str or mapping
         ``"global"``: scores decide among all weights. ``"uniform"``: the same share of each

@@ -26,7 +26,7 @@ class Pattern:
     each tensor keeps, one of each tensor that keeps any. Tensors of fewer than two dimensions
     have no units but their weights. The axis of output units is that of the `Allocation`.
 
-    Parameters
+    Attributes
     ----------
     shape : str or (int, int)
         ``"outputs"``: all weights of an output unit, which makes layers smaller on any hardware
