@@ -48,12 +48,11 @@ enum MemoryBound {
   /// What limits add to a selection, which were not checked yet: lists of tensors, and the keys and
   /// states of some output units.
   static func limits(_ limits: Limits, of weights: Arrays) -> Int {
-    let sizes = weights.sizes
-    if let units = limits.units { return units.memory(sizes: sizes) }
+    if let units = limits.units { return units.memory(sizes: weights.sizes) }
     guard let bounds = limits.bounds ?? limits.counts?.map({ _ in Bounds() }),
-      bounds.count == sizes.count
+      bounds.count == weights.count
     else { return 0 }
-    return SelectionMemory.limits(bounds, sizes: sizes)
+    return SelectionMemory.limits(bounds, sizes: weights.sizes)
   }
 
   /// A count that was not checked yet: if it is out of range, nothing is allocated.

@@ -53,8 +53,7 @@ struct SharedSelection: KernelJob {
   }
 
   func run<K: BlockKernels>(_: K.Type, _ threads: Int) throws(SFError) -> (Report, ownKept: Int) {
-    let output = MaskOutput<K>(
-      masks: selection.masks, previous: selection.previous?.masks, applying: selection.applying)
+    let output = selection.output(K.self)
     do throws(SFError) {
       let found = try select(output, threads)
       selection.storeAccumulated(K.self, threads)

@@ -45,8 +45,7 @@ struct BoundedSelection: KernelJob {
   }
 
   func run<K: BlockKernels>(_: K.Type, _ threads: Int) throws(SFError) -> Report {
-    let output = MaskOutput<K>(
-      masks: selection.masks, previous: selection.previous?.masks, applying: selection.applying)
+    let output = selection.output(K.self)
     let chunks = Chunk.all(of: selection.scores.sizes)
     let workers = workers(threads, chunks, selection.scores.sizes.reduce(0, +))
     let before = try selection.checkedPrevious(output, chunks, workers)
@@ -272,13 +271,7 @@ struct BoundedSelection: KernelJob {
         }
       }
       unsafe K.decide(scratch.mask, count: block.count, top: 1, rest: 0, in: mask)
-      var statistics = Statistics()
-      statistics += found
-      statistics.objective = objective
-      statistics.kept = unsafe K.kept(mask, count: block.count)
-      statistics.saliency = unsafe K.keptSum(
-        scratch.keys, mask, count: block.count, scratch: scratch.third)
-      output.commit(block, &statistics)
+      let statistics = output.finish(block, found, objective, scratch)
       let equal = unsafe K.ties(scratch.keys, mask, count: block.count, of: smallest)
       written.statistics += statistics
       written.ties = (written.ties.all + equal.all, written.ties.kept + equal.kept)

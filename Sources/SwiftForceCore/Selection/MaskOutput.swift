@@ -47,6 +47,26 @@ struct MaskOutput<K: BlockKernels> {
     unsafe apply(mask, block, unless: isSparse ? before : nil)
   }
 
+  /// The statistics of a block whose mask was decided by more than its scores, and its masked
+  /// weights.
+  ///
+  /// - Parameters:
+  ///   - found: what classifying the block has found; what is kept replaces what is above.
+  ///   - scratch: has the keys of the block.
+  func finish(
+    _ block: Block, _ found: BlockStatistics, _ objective: Double, _ scratch: Scratch<K>
+  ) -> Statistics {
+    let mask = unsafe mask(block)
+    var statistics = Statistics()
+    statistics += found
+    statistics.objective = objective
+    statistics.kept = unsafe K.kept(mask, count: block.count)
+    statistics.saliency = unsafe K.keptSum(
+      scratch.keys, mask, count: block.count, scratch: scratch.third)
+    commit(block, &statistics)
+    return statistics
+  }
+
   @inline(__always)
   private func apply(
     _ mask: UnsafePointer<UInt8>, _ block: Block, unless before: UnsafePointer<UInt8>?

@@ -12,7 +12,7 @@ struct MaskSelection: KernelJob {
   let applying: (weights: [Tensor], masked: [MutableTensor])?
 
   func run<K: BlockKernels>(_: K.Type, _ threads: Int) throws(SFError) -> Report {
-    let output = MaskOutput<K>(masks: masks, previous: previous?.masks, applying: applying)
+    let output = output(K.self)
     do throws(SFError) {
       let report = try select(output, threads)
       storeAccumulated(K.self, threads)
@@ -24,6 +24,11 @@ struct MaskSelection: KernelJob {
       }
       throw error
     }
+  }
+
+  /// The arrays that it writes, and those that it compares with.
+  func output<K: BlockKernels>(_: K.Type) -> MaskOutput<K> {
+    MaskOutput(masks: masks, previous: previous?.masks, applying: applying)
   }
 
   /// Stores the accumulated scores, which ends a step that has succeeded.

@@ -26,8 +26,7 @@ struct PatternSelection: KernelJob {
   }
 
   func run<K: BlockKernels>(_: K.Type, _ threads: Int) throws(SFError) -> Report {
-    let output = MaskOutput<K>(
-      masks: selection.masks, previous: selection.previous?.masks, applying: selection.applying)
+    let output = selection.output(K.self)
     let sizes = selection.scores.sizes
     let chunks = Chunk.all(of: sizes)
     let workers = workers(threads, chunks, sizes.reduce(0, +))
@@ -161,14 +160,7 @@ struct PatternSelection: KernelJob {
         let kept = isKept[unit]
         for i in at..<at + length { unsafe mask[i] = kept && scratch.keys[i] > K.excluded ? 1 : 0 }
       }
-      var statistics = Statistics()
-      statistics += found
-      statistics.objective = objective
-      statistics.kept = unsafe K.kept(mask, count: block.count)
-      statistics.saliency = unsafe K.keptSum(
-        scratch.keys, mask, count: block.count, scratch: scratch.third)
-      output.commit(block, &statistics)
-      total += statistics
+      total += output.finish(block, found, objective, scratch)
     }
     return total
   }
