@@ -89,19 +89,36 @@ def public_error(error: _core.NativeError, label: Label = plain_label) -> SwiftF
     status = _core.STATUSES[code]
     tensor = label(_core.OPERANDS[operand].lower(), position)
     if status == "NON_FINITE":
-        noun = "value that is" if count == 1 else "values that are"
-        return NonFiniteError(
-            f"{tensor} has {count} {noun} not finite; the first, {value}, is at element {index}",
-            tensor=tensor,
-            count=count,
-            first_index=index,
-            value=value,
-        )
+        return non_finite_error(tensor, count, index, value)
     if status == "BAD_BOUNDS" and position >= 0:
         return BoundsError(message.replace(f"weights[{position}]", tensor, 1))
     if status == "OVERLAP":
         return OverlapError(f"{message} ({tensor}): pass arrays of their own")
     return _EXCEPTIONS.get(status, SwiftForceError)(message)
+
+
+def non_finite_error(tensor: str, count: int, index: int, value: float) -> NonFiniteError:
+    """The public error about values of a tensor that are NaN or infinite.
+
+    Parameters
+    ----------
+    tensor : str
+        The user's name of it.
+    count : int
+        How many of its values are not finite.
+    index : int
+        The position of the first.
+    value : float
+        The first.
+    """
+    noun = "value that is" if count == 1 else "values that are"
+    return NonFiniteError(
+        f"{tensor} has {count} {noun} not finite; the first, {value}, is at element {index}",
+        tensor=tensor,
+        count=count,
+        first_index=index,
+        value=value,
+    )
 
 
 class native_call:  # noqa: N801 - read as the statement it makes

@@ -13,7 +13,7 @@ import swiftforce as sf
 torch = pytest.importorskip("torch")
 
 import swiftforce.torch as sft  # noqa: E402
-from swiftforce.torch import progressive_methods, scoring, search  # noqa: E402
+from swiftforce.torch import core_search, progressive_methods, scoring  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
 from torch_models import assert_same, batches, mlp  # noqa: E402
 
@@ -115,7 +115,7 @@ def test_progress_reaches_the_bar(
         given.append(shown)
         return items
 
-    monkeypatch.setattr(search, "bar", bar)
+    monkeypatch.setattr(core_search, "bar", bar)
     call(mlp(), batches(), cross_entropy, sparsity=0.5, steps=2, progress=progress)
     call(mlp(), batches(), cross_entropy, sparsity=0.5, steps=2)
     assert given == [progress, None]

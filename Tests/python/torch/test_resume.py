@@ -162,7 +162,7 @@ def test_a_search_that_was_stopped_resumes_to_the_bit(
             steps += 1
             yield item
 
-    from swiftforce.torch import search as module
+    from swiftforce.torch import core_search as module
 
     path = tmp_path / "search.safetensors"
     with pytest.MonkeyPatch.context() as patch:

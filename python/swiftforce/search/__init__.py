@@ -13,12 +13,14 @@ from swiftforce.search.mask_search import MaskSearch
 from swiftforce.search.methods import prune
 from swiftforce.search.one_shot import magnitude, random, snip
 from swiftforce.search.pieces import Piece
+from swiftforce.search.planning import SearchPlan, planned
 from swiftforce.search.progressive import force, grasp_it, iterative_snip
 from swiftforce.search.schedule import (
     DEFAULT_STEPS,
     Schedule,
     check_steps,
     keep_count,
+    require_keep,
     schedule_keeps,
 )
 from swiftforce.search.selection import permutation, prune_by_scores, saliency, select
@@ -32,6 +34,7 @@ __all__ = [
     "Piece",
     "RankSums",
     "Schedule",
+    "SearchPlan",
     "ShapedAllocation",
     "Turns",
     "check_begins_at_masks",
@@ -44,9 +47,11 @@ __all__ = [
     "keep_count",
     "magnitude",
     "permutation",
+    "planned",
     "prune",
     "prune_by_scores",
     "random",
+    "require_keep",
     "saliency",
     "schedule_keeps",
     "select",

@@ -1,4 +1,4 @@
-"""The masks that the search of a model begins at, as flat arrays."""
+"""The masks that the search of a model begins at."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from swiftforce.errors import StructureError
@@ -14,17 +15,19 @@ from swiftforce.result import PruningRecord, masks_of
 from swiftforce.search import check_begins_at_masks
 from swiftforce.torch.scoring import Method
 from swiftforce.torch.sparse import checked_masks
-from swiftforce.torch.weight_buffers import WeightBuffers
 from swiftforce.torch.wrappers import unwrapped
 
 #: What a caller passes: a result, or masks by parameter name.
 InitialMasks = PruningRecord[Any] | Mapping[str, Any]
 
 
-def flat_masks(
-    initial_masks: InitialMasks | None, row: Method, model: nn.Module, buffers: WeightBuffers
-) -> dict[str, Mask] | None:
-    """The masks in the order of the buffers, each in the order of its weights; None if none.
+def searched_masks(
+    initial_masks: InitialMasks | None,
+    row: Method,
+    model: nn.Module,
+    parameters: Mapping[str, nn.Parameter],
+) -> dict[str, torch.Tensor] | None:
+    """The masks of the parameters that are searched, by name; None if none are given.
 
     Raises
     ------
@@ -38,16 +41,16 @@ def flat_masks(
         return None
     check_begins_at_masks(row.name, one_shot=row.is_one_shot)
     masks = checked_masks(unwrapped(model), masks_of(initial_masks))
-    for name in buffers.dense:
+    for name in parameters:
         if name not in masks:
             raise StructureError(f"initial_masks lack {name!r}, which is searched")
     for name, mask in masks.items():
-        if name not in buffers.dense and not bool(mask.all()):
+        if name not in parameters and not bool(mask.all()):
             raise StructureError(
                 f"initial_masks remove weights of {name!r}, which is not searched: include it, or "
                 "leave its mask out"
             )
-    return buffers.flat_masks(masks)
+    return {name: masks[name] for name in parameters}
 
 
 def digest(masks: Mapping[str, Mask] | None) -> str:

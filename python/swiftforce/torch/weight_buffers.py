@@ -12,6 +12,7 @@ from torch import nn
 
 from swiftforce.errors import NonFiniteError
 from swiftforce.inputs import Array, Mask, Tensors, check_distinct
+from swiftforce.result import Layer, with_lost_parts
 from swiftforce.search import saliency
 from swiftforce.torch.memory import Order, array_of, flattened, order_of, tensor_of, unflattened
 from swiftforce.torch.sharded import from_local, is_sharded, local_of, placed_as
@@ -103,6 +104,12 @@ class WeightBuffers:
             name: flattened(local_of(masks[name]), order).cpu().numpy()
             for name, order in self._orders.items()
         }
+
+    def with_lost_parts(
+        self, layers: Sequence[Layer], arrays: Mapping[str, Array]
+    ) -> tuple[Layer, ...]:
+        """The layers with the positions along their first axis that keep nothing."""
+        return with_lost_parts(layers, arrays.values())
 
     def load_masked(self) -> None:
         """Copy the masked weights into the parameters that are not on the CPU.
