@@ -137,7 +137,9 @@ class DeviceBuffers:
         """Restore the dense weights. If one of them made the loss non-finite, raise that error."""
         self._put_back()
         for name, one in (self._written or {}).items():
-            one.copy_(self.dense[name])
+            # Parameters that were made in inference mode are refused, but only after this began.
+            with torch.inference_mode(one.is_inference()), torch.no_grad():
+                one.copy_(self.dense[name])
         if isinstance(error, NonFiniteError) and error.tensor == "loss":
             check_all_finite("weights", tuple(self.dense), tuple(self.dense.values()))
 

@@ -41,48 +41,45 @@ def search_on_device(
     Pruning
         Its masks are flat tensors on the device.
     """
-    with torch.no_grad():
-        sizes = [one.numel() for one in buffers.dense.values()]
-        method = options.row.core
-        if method is None:
-            run = _Run(buffers, None, None)
-            kept = require_keep(sum(sizes), options.sparsity, options.keep)
-            products = _gradients(scoring, buffers)
-            scoring.check_reached()
-            return run.result((run.select_signed(products, kept),), GRASP, others)
-        begins = None
-        if options.initial_masks is not None:
-            begins = _copied(buffers.flat_masks(options.initial_masks))
-        plan = planned(
-            sizes,
-            method=method,
-            sparsity=options.sparsity,
-            keep=options.keep,
-            steps=options.steps,
-            schedule=options.schedule,
-            seed=options.seed,
-            nested_from=options.nested_from,
-            initial=None if begins is None else begins.kept,
-        )
-        run = _Run(buffers, plan, begins)
-        history: list[Step] = []
-        steps = range(len(plan.keeps))
-        for _ in bar(steps, description=options.row.name, shown=options.progress):
-            report = run.step(_gradients(scoring, buffers), len(history) + 1)
-            if history:
-                history[-1] = replace(history[-1], objective=report["objective_before"])
-            history.append(step_of({**report, "step": len(history) + 1}))
-        if options.objective:
-            found = run.objective(_gradients(scoring, buffers))
-            history[-1] = replace(history[-1], objective=found)
-        scoring.check_reached()  # Before warnings of what follows from it.
-        return run.result(tuple(history), method, others)
+    sizes = [one.numel() for one in buffers.dense.values()]
+    method = options.row.core
+    if method is None:
+        run = _Run(buffers, None, None)
+        kept = require_keep(sum(sizes), options.sparsity, options.keep)
+        products = _gradients(scoring, buffers)
+        scoring.check_reached()
+        return run.result((run.select_signed(products, kept),), GRASP, others)
+    begins = None
+    if options.initial_masks is not None:
+        begins = _copied(buffers.flat_masks(options.initial_masks))
+    plan = planned(
+        sizes,
+        method=method,
+        sparsity=options.sparsity,
+        keep=options.keep,
+        steps=options.steps,
+        schedule=options.schedule,
+        seed=options.seed,
+        nested_from=options.nested_from,
+        initial=None if begins is None else begins.kept,
+    )
+    run = _Run(buffers, plan, begins)
+    history: list[Step] = []
+    steps = range(len(plan.keeps))
+    for _ in bar(steps, description=options.row.name, shown=options.progress):
+        report = run.step(_gradients(scoring, buffers), len(history) + 1)
+        if history:
+            history[-1] = replace(history[-1], objective=report["objective_before"])
+        history.append(step_of({**report, "step": len(history) + 1}))
+    if options.objective:
+        found = run.objective(_gradients(scoring, buffers))
+        history[-1] = replace(history[-1], objective=found)
+    scoring.check_reached()  # Before warnings of what follows from it.
+    return run.result(tuple(history), method, others)
 
 
 def _gradients(scoring: Scoring, buffers: DeviceBuffers) -> list[torch.Tensor] | None:
-    with torch.enable_grad():
-        found = scoring()
-    return buffers.gradients(found)
+    return buffers.gradients(scoring())
 
 
 def _copied(masks: Tensors) -> Previous:
