@@ -1,0 +1,335 @@
+"""`swiftforce.torch` selects on the device of the parameters, and finds the same masks.
+
+The parameters lie on the CPU here: `_FORCED` makes the search run as on another device.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import swiftforce as sf
+
+torch = pytest.importorskip("torch")
+
+import swiftforce.torch as sft  # noqa: E402
+from pretended_device import OnDevice, PretendedDevice  # noqa: E402
+from swiftforce.search import planned  # noqa: E402
+from swiftforce.torch import device_choice, device_scores, device_search, search  # noqa: E402
+from swiftforce.torch.device_buffers import DeviceBuffers  # noqa: E402
+from swiftforce.torch.device_choice import computes_as_core, selects_on_device  # noqa: E402
+from torch import nn  # noqa: E402
+from torch.nn.functional import cross_entropy  # noqa: E402
+from torch_models import NETWORKS, assert_same, batches, bits, mlp  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+
+@contextmanager
+def on_device(*, forced: bool = True) -> Iterator[list[str]]:
+    """Search there; yields how many searches ran there and in the core."""
+    ran: list[str] = []
+
+    def noted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            ran.append(name)
+            return function(*args, **options)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device_choice, "_FORCED", forced)
+        patch.setattr(device_scores, "PART", 100)
+        patch.setattr(search, "search_on_device", noted("device", search.search_on_device))
+        patch.setattr(search.CoreSearch, "search", noted("core", search.CoreSearch.search))
+        yield ran
+
+
+def both(call: Callable[[], sf.Pruning]) -> tuple[sf.Pruning, sf.Pruning]:
+    """The result by the core and that on the device, with the same warnings at the same lines."""
+    found = []
+    for forced in (False, True):
+        with on_device(forced=forced) as ran, warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found.append((call(), [(str(one.message), one.filename) for one in caught]))
+        assert ran == ["device" if forced else "core"]
+    (core, before), (device, after) = found
+    assert before == after
+    assert all(file == __file__ for _, file in after)
+    return core, device
+
+
+def assert_equal(core: sf.Pruning, device: sf.Pruning) -> None:
+    """Assert that two results are the same but for passes, and sums in the last bits."""
+    assert_same(device.masks, core.masks)
+    assert (device.layers, device.seed, device.schedule) == (
+        core.layers,
+        core.seed,
+        core.schedule,
+    )
+    assert (device.zeros, device.damping, device.scope) == (core.zeros, core.damping, core.scope)
+    assert (device.method, len(device.history)) == (core.method, len(core.history))
+    for wanted, step in zip(core.history, device.history, strict=True):
+        for name, value in dataclasses.asdict(wanted).items():
+            found = getattr(step, name)
+            is_sum = name in {"saliency", "total_saliency", "gradient_norm", "objective"}
+            assert (
+                found == value
+                or name == "passes"
+                or (is_sum and found == pytest.approx(value, rel=1e-12))
+            ), name
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("method", sft.methods())
+def test_every_method_finds_the_core_s_masks(method: str, network: str) -> None:
+    make, shape = NETWORKS[network]
+    model, data = make(), batches(shape)
+    before = {name: bits(one) for name, one in model.state_dict().items()}
+    options: dict[str, Any] = {"sparsity": 0.8, "method": method, "objective": False}
+    if method in {"force", "iterative_snip", "grasp_it", "force_nested"}:
+        options |= {"steps": 4, "objective": True}
+    elif method == "synflow":
+        options |= {"steps": 5}
+    assert_equal(*both(lambda: sft.prune(model, data, cross_entropy, **options)))
+    assert {name: bits(one) for name, one in model.state_dict().items()} == before
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("method", ["force_nested", "snip", "magnitude", "random"])
+def test_other_types(method: str, dtype: Any) -> None:
+    model, data = mlp().to(dtype), batches(dtype=dtype)
+    steps = 3 if method == "force_nested" else None
+    assert_equal(
+        *both(
+            lambda: sft.prune(model, data, cross_entropy, method=method, keep=20, steps=steps)  # type: ignore[arg-type]
+        )
+    )
+
+
+def test_memory_formats() -> None:
+    torch.manual_seed(0)
+    layers = nn.Conv2d(2, 5, 3), nn.Tanh(), nn.Conv2d(5, 3, 2), nn.Flatten(), nn.Linear(27, 4)
+    model = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    model[4].weight = nn.Parameter(model[4].weight.detach().t().contiguous().t())
+    data = batches((2, 6, 6))
+    core, device = both(lambda: sft.force(model, data, cross_entropy, sparsity=0.7, steps=3))
+    assert_equal(core, device)
+    for name, mask in device.masks.items():
+        assert mask.stride() == core.masks[name].stride()
+
+
+def test_it_begins_at_masks_and_leaves_them_alone() -> None:
+    model, data = mlp(), batches()
+    first = sft.snip(model, data, cross_entropy, sparsity=0.3)
+    before = {name: mask.clone() for name, mask in first.masks.items()}
+    assert_equal(
+        *both(
+            lambda: sft.force(
+                model, data, cross_entropy, sparsity=0.7, steps=3, initial_masks=first
+            )
+        )
+    )
+    assert_same(first.masks, before)
+
+
+def test_layers_without_a_score() -> None:
+    model, data = mlp(), batches()
+    with torch.no_grad():
+        model[2].weight.zero_()
+    core, device = both(lambda: sft.force(model, data, cross_entropy, sparsity=0.7, steps=3))
+    assert device.zeros is not None and device.zeros.layers == ("0.weight", "2.weight")
+    assert_equal(core, device)
+    assert_equal(*both(lambda: sft.prune(model, data, cross_entropy, method="grasp", keep=30)))
+
+
+def test_experts_that_keep_nothing() -> None:
+    class Experts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.weight = nn.Parameter(
+                torch.randn(3, 6, 20) * torch.tensor([1, 1, 1e-3])[:, None, None]
+            )
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.einsum("bi,eio->bo", x, self.weight)
+
+    model, data = Experts(), batches()
+    core, device = both(
+        lambda: sft.prune(model, data, cross_entropy, include="*", method="magnitude", keep=60)
+    )
+    assert device.layers[0].lost == (2,)
+    assert_equal(core, device)
+
+
+# ------------------------------------------------------------------------------ errors
+
+
+def test_a_weight_that_is_not_finite_is_named_and_all_is_restored() -> None:
+    model, data = mlp(), batches()
+    with torch.no_grad():
+        model[0].weight[3, 2] = torch.inf
+    before = bits(model[0].weight)
+    texts = []
+    for forced in (False, True):
+        for options in ({"method": "force", "steps": 2}, {"method": "random"}):
+            with on_device(forced=forced), pytest.raises(sf.NonFiniteError) as raised:
+                sft.prune(model, data, cross_entropy, keep=9, **options)  # type: ignore[arg-type]
+            texts.append(str(raised.value))
+            assert bits(model[0].weight) == before
+    assert texts[:2] == texts[2:]
+    assert texts[0].startswith("weights['0.weight'] has 1 value that is not finite; the first, inf")
+
+
+def test_a_gradient_that_is_not_finite_is_named() -> None:
+    def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        output.register_hook(lambda slope: slope * torch.inf)
+        return cross_entropy(output, target)
+
+    model, texts = mlp(), []
+    before = bits(model[0].weight)
+    for forced in (False, True):
+        with on_device(forced=forced), pytest.raises(sf.NonFiniteError) as raised:
+            sft.force(model, batches(), loss, keep=9, steps=2)
+        texts.append(str(raised.value))
+        assert bits(model[0].weight) == before
+    assert texts[0] == texts[1]
+    assert texts[0].startswith("gradients['0.weight'] has ")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sparsity": 1.5},
+        {"keep": 0},
+        {"keep": 10, "sparsity": 0.5},
+        {},
+        {"keep": 10, "steps": 0},
+        {"keep": 10, "schedule": [5, 20]},
+        {"keep": 10, "schedule": "no such"},
+        {"keep": 10, "nested_from": 3},
+        {"keep": 10, "method": "force", "nested_from": 9, "steps": 4},
+        {"keep": 10, "seed": -1, "method": "random"},
+        {"keep": 1.5, "method": "grasp"},
+        {"method": "grasp"},
+    ],
+)
+def test_arguments_are_refused_in_the_same_words(options: dict[str, Any]) -> None:
+    texts = []
+    for forced in (False, True):
+        with on_device(forced=forced), pytest.raises(sf.SwiftForceError) as raised:
+            sft.prune(mlp(), batches(), cross_entropy, **{"method": "iterative_snip", **options})
+        texts.append((type(raised.value), str(raised.value)))
+    assert texts[0] == texts[1]
+
+
+def test_parameters_that_share_memory_are_refused() -> None:
+    model = mlp()
+    memory = torch.randn(100)
+    model[0].weight = nn.Parameter(memory[:48].view(8, 6))
+    model[2].weight = nn.Parameter(memory[40:72].view(4, 8))
+    texts = []
+    for forced in (False, True):
+        with on_device(forced=forced), pytest.raises(sf.OverlapError) as raised:
+            sft.force(model, batches(), cross_entropy, keep=9, steps=2)
+        texts.append(str(raised.value))
+    assert texts[0] == texts[1]
+
+
+# ------------------------------------------------------------------------------ the choice
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"allocation": "uniform"},
+        {"pattern": "outputs"},
+        {"momentum": 0.5},
+        {"removed_factor": 0.5},
+        {"checkpoint": "search.safetensors"},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_the_core_does_what_the_device_cannot(options: dict[str, Any], tmp_path: Any) -> None:
+    if "checkpoint" in options:
+        options = {"checkpoint": tmp_path / options["checkpoint"]}
+    with on_device() as ran:
+        sft.force(mlp(), batches(), cross_entropy, sparsity=0.5, steps=2, **options)
+    assert ran == ["core"]
+
+
+def test_parameters_on_the_cpu_and_those_without_values_go_to_the_core() -> None:
+    own = {"w": nn.Parameter(torch.ones(3))}
+    empty = {"v": nn.Parameter(torch.ones(3, device="meta"))}
+    with torch._subclasses.FakeTensorMode() as mode:
+        fake = {"w": nn.Parameter(mode.from_tensor(torch.ones(3)))}
+    for forced in (False, True):
+        with on_device(forced=forced):
+            assert selects_on_device(own, is_plain=True) is forced
+            assert not selects_on_device(own, is_plain=False)
+            for other in (empty, fake, {**own, **empty}, {}):
+                assert not selects_on_device(other, is_plain=True)
+
+
+def test_a_device_must_compute_as_the_core_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert computes_as_core.__wrapped__("cpu")
+    # There are no such devices here, or they hold no values.
+    assert not computes_as_core.__wrapped__("meta")
+    assert not computes_as_core.__wrapped__("mps")
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor always keeps subnormal numbers")
+    try:
+        assert not computes_as_core.__wrapped__("cpu")
+    finally:
+        torch.set_flush_denormal(False)
+
+
+# ------------------------------------------------------------------------------ what moves
+
+
+def test_a_step_moves_counts_and_sums_alone() -> None:
+    """With the buffers of a search, and parameters that lie on a device that is pretended."""
+    sizes = {"a": 300, "b": 0, "c": 1000}
+    with PretendedDevice() as device:
+        parameters: Any = {name: OnDevice(torch.randn(size)) for name, size in sizes.items()}
+        gradients = [OnDevice(torch.randn(size)) for size in sizes.values()]
+        dense = {name: one.clone() for name, one in parameters.items()}
+        buffers: Any = object.__new__(DeviceBuffers)
+        buffers.dense, buffers.masked = dense, parameters
+        plan = planned(
+            list(sizes.values()),
+            method="force_nested",
+            sparsity=None,
+            keep=None,
+            steps=None,
+            schedule=[700, 400, 100, 10],
+            seed=0,
+            nested_from=None,
+            initial=None,
+        )
+        run = device_search._Run(buffers, plan, None)
+        for position in (1, 2, 3, 4):
+            run.step(gradients, position)
+        run.objective(gradients)
+    assert len(device.copied) == 9
+    assert {dtype for dtype, _ in device.copied} == {torch.int64}
+    assert max(count for _, count in device.copied) < 12
+    kept = sum(int(one.host.count_nonzero()) for one in parameters.values())
+    assert kept == 10
+
+
+def test_results_lie_where_the_parameters_lie() -> None:
+    model = mlp()
+    with on_device():
+        pruning = sft.prune(model, method="magnitude", keep=20)
+    for name, mask in pruning.masks.items():
+        assert (mask.device, mask.dtype) == (model.get_parameter(name).device, torch.bool)
+    assert_same(copy.deepcopy(pruning).masks, pruning.masks)
+    sft.apply(model, pruning)
+    assert int(model[0].weight.detach().count_nonzero()) == pruning.layers[0].kept
