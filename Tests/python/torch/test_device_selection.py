@@ -146,7 +146,13 @@ def test_signed_products_are_selected_as_by_select(kind: str, types: tuple[Any, 
         assert report["gradient_norm"] == 0
 
 
-# ------------------------------------------------------------------------------ random scores
+# ------------------------------------------------------------------------------ scores
+
+
+def test_there_is_a_formula_of_each_saliency() -> None:
+    assert (*sf.saliencies(), SIGNED_PRODUCT) == device_scores.SALIENCIES
+    with pytest.raises(sf.UnknownNameError, match="no formula of 'given'"):
+        DeviceScores("given", ["a"], [torch.ones(3)], [torch.ones(3)])
 
 
 def test_random_scores_are_the_core_s() -> None:

@@ -38,7 +38,8 @@ class Step:
         weights that caps removed although theirs are above it. 0 where no such score decided.
     passes : int
         How often weights and gradients were read to find the mask: once, unless a sample cannot
-        bracket the threshold; twice where there are fewer than 32,768 of them.
+        bracket the threshold; twice where there are fewer than 32,768 of them. Three times where
+        `swiftforce.torch` selects on another device than the CPU, or five times in float64.
     threshold : float
         The smallest kept score; with a pattern, of a unit.
     saliency : float

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import torch
 
-from swiftforce.errors import NonFiniteError
+from swiftforce.errors import NonFiniteError, UnknownNameError
 from swiftforce.native import non_finite_error
 
 #: Most weights of a part. What is computed of one takes up to about 50 bytes per weight, and twice
@@ -23,6 +23,8 @@ PART = 1 << 21
 
 #: What GraSP scores by: the product of a weight and a gradient, with its sign.
 SIGNED_PRODUCT = "signed_product"
+#: What there are formulas of.
+SALIENCIES = ("connection_sensitivity", "squared_gradient", "magnitude", "random", SIGNED_PRODUCT)
 #: Bits of the digits by which keys are counted.
 DIGIT = 16
 
@@ -52,7 +54,7 @@ class DeviceScores:
     Parameters
     ----------
     saliency : str
-        One of `swiftforce.saliencies`, or `SIGNED_PRODUCT`.
+        One of `SALIENCIES`: those of the core, and one more.
     names : sequence of str
         Names of the tensors, for errors.
     weights : sequence of tensor
@@ -68,6 +70,11 @@ class DeviceScores:
         All weights, in order.
     is_wide : bool
         Whether scores are float64.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no formula of the saliency.
     """
 
     def __init__(
@@ -79,6 +86,8 @@ class DeviceScores:
         *,
         seed: int = 0,
     ) -> None:
+        if saliency not in SALIENCIES:
+            raise UnknownNameError(f"there is no formula of {saliency!r} for other devices")
         self.names = names
         self.weights = weights
         self.gradients = gradients

@@ -55,8 +55,9 @@ def prune(
     flags, caches and other attributes, gradients, ``requires_grad`` and the states of random number
     generators. Objects that the model refers to, other than modules, containers, functions, tensors
     and numpy arrays, are left as the forward pass leaves them. Masked weights are written into the
-    model's parameters; of all parameters and buffers one copy is kept in host memory,
-    except for ``magnitude`` and ``random``, which do not run the model. `apply` removes the weights
+    model's parameters; of all parameters and buffers one copy is kept in host memory, or, of those
+    that are searched, on their device if weights are selected there; but not for ``magnitude`` and
+    ``random``, which do not run the model. `apply` removes the weights
     from the model. Weights may be float16, bfloat16, float32 or float64. The ranks of
     DistributedDataParallel find one mask together. If parameters are sharded, by `fully_shard`, by
     tensor parallelism or by both, each rank gets its shard of the masks.
