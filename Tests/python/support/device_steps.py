@@ -9,6 +9,7 @@ import numpy as np
 import swiftforce as sf
 import torch
 from swiftforce.search import planned
+from swiftforce.torch.device_damping import DeviceDamping, accumulators
 from swiftforce.torch.device_scores import DeviceScores
 from swiftforce.torch.device_selection import Previous, select
 from swiftforce.torch.memory import array_of
@@ -53,6 +54,8 @@ class Both:
         keeps: Sequence[int],
         *,
         nested_from: int | None = None,
+        momentum: float = 0.0,
+        removed_factor: float = 1.0,
         seed: int = 0,
         initial: Tensors | None = None,
     ) -> None:
@@ -67,6 +70,8 @@ class Both:
             schedule=list(keeps),
             seed=seed,
             nested_from=nested_from,
+            momentum=momentum,
+            removed_factor=removed_factor,
             initial=kept,
         )
         self.search: Any = sf.MaskSearch(
@@ -74,6 +79,8 @@ class Both:
             method=method,
             schedule=list(keeps),
             nested_from=nested_from,
+            momentum=momentum,
+            removed_factor=removed_factor,
             seed=seed,
             initial_masks=None
             if initial is None
@@ -84,6 +91,8 @@ class Both:
         if initial is not None and kept is not None:
             self.masks = [one.clone() for one in initial]
             self.previous = Previous(self.masks, kept)
+        sums = accumulators(weights) if momentum > 0 else None
+        self.damping = DeviceDamping(sums, momentum, removed_factor)
         self.masked = [torch.full_like(one, torch.nan) for one in weights]
 
     def scores(self, gradients: Tensors | None) -> DeviceScores:
@@ -101,6 +110,7 @@ class Both:
             previous=self.previous,
             nested=self.plan.is_nested(position),
             masked=self.masked,
+            damping=self.damping,
             checks_weights=position == 1 and not scores.reads_weights,
         )
         self.previous = Previous(self.masks, self.plan.keeps[position - 1])
@@ -122,6 +132,9 @@ class Both:
             # No term of a sum is negative.
             found, wanted = report[name], getattr(step, name)
             assert found == wanted or abs(found - wanted) <= 2 * size * 2.0**-53 * wanted, name
+        sums = self.search._buffers.accumulated or ()
+        for mine, its in zip(self.damping.accumulated or (), sums, strict=True):
+            np.testing.assert_array_equal(mine.numpy(), its, strict=True)
         masks = self.search.masks
         for name, mask in zip(masks, self.masks, strict=True):
             np.testing.assert_array_equal(mask.numpy(), masks[name], strict=True)

@@ -135,6 +135,33 @@ def test_it_begins_at_masks_and_leaves_them_alone() -> None:
     assert_same(first.masks, before)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"momentum": 0.9}, {"removed_factor": 0.5}, {"momentum": 0.3, "removed_factor": 0}],
+    ids=str,
+)
+def test_damped_searches(options: dict[str, Any]) -> None:
+    model, data = mlp(), batches()
+    core, device = both(
+        lambda: sft.force(model, data, cross_entropy, sparsity=0.7, steps=5, **options)
+    )
+    assert_equal(core, device)
+    assert_equal(
+        *both(
+            lambda: sft.force(
+                model,
+                data,
+                cross_entropy,
+                keep=9,
+                steps=3,
+                nested_from=2,
+                momentum=0.5,
+                objective=True,
+            )
+        )
+    )
+
+
 def test_layers_without_a_score() -> None:
     model, data = mlp(), batches()
     with torch.no_grad():
@@ -211,6 +238,8 @@ def test_a_gradient_that_is_not_finite_is_named() -> None:
         {"keep": 10, "schedule": [5, 20]},
         {"keep": 10, "schedule": "no such"},
         {"keep": 10, "nested_from": 3},
+        {"keep": 10, "momentum": 1},
+        {"keep": 10, "removed_factor": 0.5},
         {"keep": 10, "method": "force", "nested_from": 9, "steps": 4},
         {"keep": 10, "seed": -1, "method": "random"},
         {"keep": 1.5, "method": "grasp"},
@@ -247,8 +276,6 @@ def test_parameters_that_share_memory_are_refused() -> None:
     [
         {"allocation": "uniform"},
         {"pattern": "outputs"},
-        {"momentum": 0.5},
-        {"removed_factor": 0.5},
         {"checkpoint": "search.safetensors"},
     ],
     ids=lambda options: next(iter(options)),

@@ -66,6 +66,26 @@ def test_every_step_is_the_core_s(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("types", [(one,) for one in TYPES] + [TYPES], ids=str)
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("force", {"momentum": 0.9}),
+        ("force", {"removed_factor": 0.3}),
+        ("force", {"removed_factor": 0.0, "momentum": 0.1}),
+        ("force_nested", {"removed_factor": 0.7, "momentum": 0.6}),
+        ("grasp_it", {"momentum": 1 / 3}),
+    ],
+)
+def test_damped_steps(
+    method: str, options: dict[str, Any], types: tuple[Any, ...], kind: str
+) -> None:
+    both = Both(method, of_kind(kind, SIZES, 1, *types), (250, 90, 90, 3), **options)
+    for step in range(4):
+        both.step(of_kind(kind if step % 2 else "random", SIZES, step, *reversed(types)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("types", [(one,) for one in TYPES] + [TYPES], ids=str)
 @pytest.mark.parametrize("method", ONE_SHOT)
 def test_methods_of_one_step(method: str, types: tuple[Any, ...], kind: str) -> None:
     for keep in (1, 57, 332):
@@ -208,6 +228,25 @@ def test_products_that_overflow(method: str, dtype: Any) -> None:
         both.step([gradients])
         return
     with pytest.raises(sf.NonFiniteError, match=r"scores\['t0'\] has 1 value that is") as wanted:
+        both.in_core([gradients])
+    with pytest.raises(sf.NonFiniteError) as found:
+        both.on_device([gradients], 2)
+    assert str(found.value) == str(wanted.value)
+
+
+@pytest.mark.parametrize(
+    ("weight", "gradient", "second"),
+    [(torch.float32, torch.float32, 1.0), (torch.float32, torch.float64, 1.0)],
+    ids=str,
+)
+def test_sums_over_steps_that_overflow(weight: Any, gradient: Any, second: float) -> None:
+    """Also those of float64 that overflow where they are stored, in float32."""
+    weights = torch.arange(1.0, 201.0).to(weight)
+    both = Both("force", [weights], (150, 100), momentum=0.9)
+    gradients = torch.ones(200, dtype=gradient)
+    gradients[5] = torch.finfo(torch.float32).max / 6 * second
+    both.step([gradients])
+    with pytest.raises(sf.NonFiniteError) as wanted:
         both.in_core([gradients])
     with pytest.raises(sf.NonFiniteError) as found:
         both.on_device([gradients], 2)

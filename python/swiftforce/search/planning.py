@@ -44,7 +44,8 @@ class SearchPlan:
     def is_nested(self, step: int) -> bool:
         """Whether only the weights compete in a step that the one before kept; 1 is the first."""
         nested_from = self.damping.nested_from
-        return not self.info["free"] or (nested_from is not None and step >= nested_from)
+        is_late = nested_from is not None and step >= nested_from
+        return is_late or not self.info["free"] or self.damping.removed_factor == 0
 
 
 def planned(
@@ -57,6 +58,8 @@ def planned(
     schedule: Schedule,
     seed: int,
     nested_from: float | None,
+    momentum: float = 0.0,
+    removed_factor: float = 1.0,
     initial: int | None,
 ) -> SearchPlan:
     """The plan of a search, from its caller's arguments, which are those of `MaskSearch`.
@@ -81,7 +84,7 @@ def planned(
     keeps = plan(schedule, total, sparsity, keep, steps, method=name, initial=initial)
     if nested_from is None and not info["one_shot"]:
         nested_from = info["nested_from"]
-    damping = checked_damping(0.0, 1.0, nested_from, steps=len(keeps))
+    damping = checked_damping(momentum, removed_factor, nested_from, steps=len(keeps))
     # The core knows which settings a method has: it refuses the others.
     NativeSearch(
         cast(Any, _Sizes(tuple(sizes))),

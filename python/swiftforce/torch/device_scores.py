@@ -7,7 +7,7 @@ part of a tensor at a time and never stored. What must not live here: which weig
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from math import isfinite
 from typing import NamedTuple
@@ -178,13 +178,23 @@ class DeviceScores:
         bits ^= _shifted(bits, 31)
         return _shifted(bits, 40).to(torch.float32) * 2.0**-24
 
-    def check_finite(self, candidates: Sequence[torch.Tensor] | None = None) -> None:
+    def key(self, values: torch.Tensor) -> torch.Tensor:
+        """The keys of scores that are not negative; they share memory."""
+        return values.view(self.key_dtype)
+
+    def check_finite(
+        self,
+        candidates: Sequence[torch.Tensor] | None = None,
+        summed: Callable[[Part, torch.Tensor], torch.Tensor] | None = None,
+    ) -> None:
         """Name the first value that is not finite; called only after a score was found that is not.
 
         Parameters
         ----------
         candidates : sequence of tensor, optional
             Flat masks of the weights that compete; None: all do. Scores of others may overflow.
+        summed : callable, optional
+            From a part and its scores to the sums over steps that are stored of them.
 
         Raises
         ------
@@ -198,6 +208,9 @@ class DeviceScores:
         counted = [_Counted() for _ in self.names]
         for part in self.parts if self.gradients is not None else ():
             values = self._values(part)
+            if summed is not None:
+                sums = summed(part, values.abs()).to(values.dtype)
+                values = torch.where(values.isfinite(), sums, values)
             if candidates is not None:
                 values = torch.where(part.of(candidates), values, 0)
             counted[part.tensor].add(values, part.begin)

@@ -17,6 +17,7 @@ from swiftforce.result import Layer, Pruning, Step, ZeroScores, step_of, warn_ab
 from swiftforce.search import SearchPlan, planned, require_keep
 from swiftforce.show import bar
 from swiftforce.torch.device_buffers import DeviceBuffers, Tensors
+from swiftforce.torch.device_damping import UNDAMPED, DeviceDamping, accumulators
 from swiftforce.torch.device_scores import SIGNED_PRODUCT, DeviceScores
 from swiftforce.torch.device_selection import Previous, kept_sum, select
 from swiftforce.torch.scoring import GRASP, Scoring
@@ -61,6 +62,8 @@ def search_on_device(
         schedule=options.schedule,
         seed=options.seed,
         nested_from=options.nested_from,
+        momentum=options.momentum,
+        removed_factor=options.removed_factor,
         initial=None if begins is None else begins.kept,
     )
     run = _Run(buffers, plan, begins)
@@ -106,6 +109,11 @@ class _Run:
             self._masks = list(begins.masks)
             buffers.write_masked(self._masks)
         self._zeros: ZeroScores | None = None
+        self._damping = UNDAMPED
+        if plan is not None:
+            momentum, factor = plan.damping.momentum, plan.damping.removed_factor
+            sums = accumulators(self._weights) if momentum > 0 else None
+            self._damping = DeviceDamping(sums, momentum, factor)
 
     def step(self, gradients: list[torch.Tensor] | None, position: int) -> dict[str, Any]:
         """Take the step at a position; 1 is the first."""
@@ -120,6 +128,7 @@ class _Run:
             previous=self._previous,
             nested=self._plan.is_nested(position),
             masked=None if masked is None else list(masked.values()),
+            damping=self._damping,
             checks_weights=position == 1 and not scores.reads_weights,
         )
         self._previous = Previous(self._masks, keep)

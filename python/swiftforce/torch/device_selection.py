@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from swiftforce.torch.device_damping import UNDAMPED, DeviceDamping
 from swiftforce.torch.device_scores import DIGIT, DeviceScores, Part
 
 Tensors = Sequence[torch.Tensor]
@@ -62,6 +63,7 @@ def select(
     previous: Previous | None,
     nested: bool,
     masked: Tensors | None,
+    damping: DeviceDamping = UNDAMPED,
     checks_weights: bool = False,
 ) -> dict[str, Any]:
     """Keep the best weights: larger score first, then lower position; exactly so many.
@@ -79,6 +81,8 @@ def select(
         Whether only the weights compete that the masks before keep, if there are any.
     masked : sequence of tensor, optional
         Flat tensors that receive the weights, with removed ones set to zero.
+    damping : DeviceDamping
+        Its sums are written, too.
     checks_weights : bool
         Whether weights must be finite that the scores do not read.
 
@@ -96,8 +100,9 @@ def select(
     nested = nested and previous is not None
     size = sum(one.numel() for one in scores.weights)
     candidates = previous.kept if nested and previous is not None else size
-    found = _threshold(scores, keep, previous, nested=nested, checks_weights=checks_weights)
-    kept, again, saliency = _write(scores, found, masks, previous, masked, nested=nested)
+    contest = _Contest(scores, previous, damping, nested=nested)
+    found = _threshold(contest, keep, checks_weights=checks_weights)
+    kept, again, saliency = _write(contest, found, masks, masked)
     threshold = _score(found.key, is_wide=scores.is_wide)
     both = sum(kept) if nested else sum(again)
     is_arbitrary = threshold == 0 and found.kept_ties < found.ties
@@ -140,55 +145,101 @@ def kept_sum(scores: DeviceScores, masks: Tensors) -> float:
     return total
 
 
+@dataclass(frozen=True)
+class _Contest:
+    """Which weights compete in a step, and by which scores.
+
+    Attributes
+    ----------
+    nested : bool
+        Whether those compete alone that the masks before keep.
+    """
+
+    scores: DeviceScores
+    previous: Previous | None
+    damping: DeviceDamping
+    nested: bool
+
+    def before(self, part: Part) -> torch.Tensor | None:
+        """The masks before; None in a first step."""
+        return None if self.previous is None else part.of(self.previous.masks)
+
+    def candidates(self, part: Part) -> torch.Tensor | None:
+        """The masks of the weights that compete; None: all do."""
+        return self.before(part) if self.nested else None
+
+    def of(self, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
+        """The scores by which the weights of a part compete, and their keys."""
+        values, keys = self.scores.of(part)
+        return self.from_own(values, keys, self.sums(part, values), part)
+
+    def sums(self, part: Part, values: torch.Tensor) -> torch.Tensor:
+        """The sums over the steps, of which the scores of this one are the last."""
+        return self.damping.sums(part, values)
+
+    def from_own(
+        self, values: torch.Tensor, keys: torch.Tensor, sums: torch.Tensor, part: Part
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same, from the scores of this step and the sums."""
+        found = sums if self.nested else self.damping.discounted(sums, self.before(part))
+        return (values, keys) if found is values else (found, self.scores.key(found))
+
+    def check_finite(self) -> None:
+        """Name a value that is not finite, and that matters."""
+        damping, previous = self.damping, self.previous
+        self.scores.check_finite(
+            previous.masks if self.nested and previous is not None else None,
+            None
+            if damping.accumulated is None
+            else lambda part, values: damping.stored(part, damping.sums(part, values)),
+        )
+
+
 class _Survey:
     """What the first pass finds besides the first digit; each entry is one number on the device."""
 
-    def __init__(self, scores: DeviceScores, previous: Previous | None, *, nested: bool) -> None:
-        self._scores = scores
-        self._previous = previous
-        self._nested = nested
+    def __init__(self, contest: _Contest) -> None:
+        self._contest = contest
         self.largest: list[torch.Tensor] = []
         self.zeros: list[torch.Tensor] = []
         self.totals: list[torch.Tensor] = []
         self.objectives: list[torch.Tensor] = []
         self.squares: list[torch.Tensor] = []
 
-    def add(self, part: Part, values: torch.Tensor, keys: torch.Tensor) -> None:
-        before = None if self._previous is None else part.of(self._previous.masks)
-        candidates = before if self._nested else None
-        self.largest.append(self._scores.magnitude(values, keys))
+    def add(self, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
+        """Look at a part; returns the scores by which its weights compete, and their keys."""
+        contest, scores = self._contest, self._contest.scores
+        values, keys = scores.of(part)
+        before, candidates = contest.before(part), contest.candidates(part)
+        self.largest.append(scores.magnitude(values, keys))
         zeros = keys == 0
         self.zeros.append((zeros if candidates is None else zeros.logical_and_(candidates)).sum())
-        self.totals.append(_sum(values, candidates))
-        if before is not None and not self._nested:
+        if before is not None and (not contest.nested or contest.damping.accumulated is not None):
             self.objectives.append(_sum(values, before))
-        if self._scores.gradients is not None and not self._scores.is_signed:
-            gradients = part.of(self._scores.gradients)
+        if scores.gradients is not None and not scores.is_signed:
+            gradients = part.of(scores.gradients)
             self.squares.append(torch.linalg.vector_norm(gradients, dtype=torch.float64).square())
+        sums = contest.sums(part, values)
+        if sums is not values:
+            stored = contest.damping.stored(part, sums).to(sums.dtype)
+            self.largest.append(scores.magnitude(stored, scores.key(stored)))
+        values, keys = contest.from_own(values, keys, sums, part)
+        self.totals.append(_sum(values, candidates))
+        return values, keys
 
 
-def _threshold(
-    scores: DeviceScores,
-    keep: int,
-    previous: Previous | None,
-    *,
-    nested: bool,
-    checks_weights: bool,
-) -> _Threshold:
-    device = scores.device
-    survey = _Survey(scores, previous, nested=nested)
-    rank = torch.full((1,), keep, dtype=torch.int64, device=device)
+def _threshold(contest: _Contest, keep: int, *, checks_weights: bool) -> _Threshold:
+    scores, survey = contest.scores, _Survey(contest)
+    rank = torch.full((1,), keep, dtype=torch.int64, device=scores.device)
     prefix: torch.Tensor | None = None
     ties = rank
     for shift in scores.shifts:
-        counts = torch.zeros(_BINS, dtype=torch.int64, device=device)
+        counts = torch.zeros(_BINS, dtype=torch.int64, device=scores.device)
         for part in scores.parts:
-            values, keys = scores.of(part)
-            if prefix is None:
-                survey.add(part, values, keys)
-            del values
-            candidates = part.of(previous.masks) if nested and previous is not None else None
-            counts += _counts(keys, candidates, shift, prefix, is_signed=scores.is_signed)
+            _, keys = survey.add(part) if prefix is None else contest.of(part)
+            counts += _counts(
+                keys, contest.candidates(part), shift, prefix, is_signed=scores.is_signed
+            )
         digit, rank, ties = _lookup(counts, rank)
         digit = digit.to(scores.key_dtype)
         if prefix is None:
@@ -202,7 +253,7 @@ def _threshold(
     sums = [_total(one) for one in (survey.totals, survey.objectives, survey.squares) if one]
     (key, kept_ties, tied, largest, zeros, *finite), floats = _fetched(integers, sums)
     if largest >= scores.infinity or (finite and finite[0] < len(scores.parts)):
-        scores.check_finite(previous.masks if nested and previous is not None else None)
+        contest.check_finite()
     total, *others = floats
     objective = others.pop(0) if survey.objectives else total
     squares = others.pop(0) if survey.squares else 0.0
@@ -253,15 +304,9 @@ def _lookup(
 
 
 def _write(
-    scores: DeviceScores,
-    found: _Threshold,
-    masks: Tensors,
-    previous: Previous | None,
-    masked: Tensors | None,
-    *,
-    nested: bool,
+    contest: _Contest, found: _Threshold, masks: Tensors, masked: Tensors | None
 ) -> tuple[list[int], list[int], float]:
-    """Write masks and masked weights.
+    """Write masks, masked weights and the sums over steps.
 
     Returns
     -------
@@ -269,26 +314,29 @@ def _write(
         How many weights are kept of each tensor; how many of those were kept before, if all
         competed; and the sum of the kept scores.
     """
+    scores = contest.scores
     ties = _Ties(found, scores.device) if found.kept_ties < found.ties else None
-    kept, again, sums = [], [], []
+    kept, again, totals = [], [], []
     for part in scores.parts:
         values, keys = scores.of(part)
-        mask = part.of(masks)
-        before = None if previous is None else part.of(previous.masks)
+        sums = contest.sums(part, values)
+        values, keys = contest.from_own(values, keys, sums, part)
+        before, candidates = contest.before(part), contest.candidates(part)
         chosen = keys >= found.key
-        if nested and before is not None:
-            chosen &= before
+        if candidates is not None:
+            chosen &= candidates
         if ties is not None:
-            chosen &= ties.kept(keys, before if nested else None)
-        if before is not None and not nested:
+            chosen &= ties.kept(keys, candidates)
+        if before is not None and candidates is None:
             again.append((chosen & before).sum())
         kept.append(chosen.sum())
-        sums.append(_sum(values, chosen))
-        mask.copy_(chosen)
+        totals.append(_sum(values, chosen))
+        contest.damping.store(part, sums, candidates)
+        part.of(masks).copy_(chosen)
         if masked is not None:
             weights = part.of(scores.weights)
             torch.where(chosen, weights, weights.new_zeros(()), out=part.of(masked))
-    counts, (saliency,) = _fetched([*kept, *again], [_total(sums)])
+    counts, (saliency,) = _fetched([*kept, *again], [_total(totals)])
     layers = [0] * len(scores.weights)
     for part, count in zip(scores.parts, counts, strict=False):
         layers[part.tensor] += count

@@ -120,10 +120,7 @@ def run_search(
             )
             steps = row.steps_of(steps, schedule)
             needs_core = (allocation, pattern, checkpoint, ranks, sharding)
-            on_device = selects_on_device(
-                parameters,
-                is_plain=momentum == 0 and removed_factor == 1 and needs_core == (None,) * 5,
-            )
+            on_device = selects_on_device(parameters, is_plain=needs_core == (None,) * 5)
             buffers = (DeviceBuffers if on_device else WeightBuffers)(
                 parameters,
                 masked=(steps != 1 or initial_masks is not None) and not row.is_one_shot,
