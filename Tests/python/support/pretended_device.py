@@ -7,6 +7,9 @@ would wait for the device, is an error.
 
 from __future__ import annotations
 
+import weakref
+from collections import Counter
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,12 +52,17 @@ class PretendedDevice(TorchDispatchMode):
         The types and sizes of the tensors that were copied to the host.
     largest : int
         Elements of the largest tensor that was made, not counting views.
+    peak : int
+        The most bytes of tensors that were made there and in use at a time.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.copied: list[tuple[torch.dtype, int]] = []
         self.largest = 0
+        self.peak = self._live = 0
+        #: How many tensors use each memory that was made there, by its address.
+        self._users: Counter[int] = Counter()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -74,12 +82,30 @@ class PretendedDevice(TorchDispatchMode):
         assert len(there) == len(given), f"{func} mixes tensors of host and device"
         if device is not None:
             kwargs["device"] = torch.device("cpu")
+        old = {one.host.untyped_storage().data_ptr() for one in there}
         found = func(*args, **kwargs)
-        memories = {one.host.untyped_storage().data_ptr() for one in there}
-        for one in tree_leaves(found):
-            if one.untyped_storage().data_ptr() not in memories:
-                self.largest = max(self.largest, one.numel())
-        return tree_map(lambda one: OnDevice(one) if isinstance(one, torch.Tensor) else one, found)
+        return tree_map(partial(self._placed, old), found)
+
+    def _placed(self, old: set[int], value: Any) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return value
+        memory = value.untyped_storage()
+        address, size = memory.data_ptr(), memory.nbytes()
+        there = OnDevice(value)
+        if address not in old:
+            self.largest = max(self.largest, value.numel())
+        if address in self._users or address not in old:
+            self._live += size * (not self._users[address])
+            self._users[address] += 1
+            self.peak = max(self.peak, self._live)
+            weakref.finalize(there, self._free, address, size)
+        return there
+
+    def _free(self, address: int, size: int) -> None:
+        self._users[address] -= 1
+        if not self._users[address]:
+            del self._users[address]
+            self._live -= size
 
 
 def _host(value: Any) -> Any:

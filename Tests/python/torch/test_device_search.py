@@ -137,29 +137,18 @@ def test_it_begins_at_masks_and_leaves_them_alone() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"momentum": 0.9}, {"removed_factor": 0.5}, {"momentum": 0.3, "removed_factor": 0}],
+    [
+        {"momentum": 0.9},
+        {"removed_factor": 0.5},
+        {"momentum": 0.3, "removed_factor": 0},
+        {"momentum": 0.5, "nested_from": 3},
+    ],
     ids=str,
 )
 def test_damped_searches(options: dict[str, Any]) -> None:
     model, data = mlp(), batches()
-    core, device = both(
-        lambda: sft.force(model, data, cross_entropy, sparsity=0.7, steps=5, **options)
-    )
-    assert_equal(core, device)
-    assert_equal(
-        *both(
-            lambda: sft.force(
-                model,
-                data,
-                cross_entropy,
-                keep=9,
-                steps=3,
-                nested_from=2,
-                momentum=0.5,
-                objective=True,
-            )
-        )
-    )
+    asked = {"sparsity": 0.7, "steps": 5, "objective": True, **options}
+    assert_equal(*both(lambda: sft.force(model, data, cross_entropy, **asked)))
 
 
 def test_layers_without_a_score() -> None:

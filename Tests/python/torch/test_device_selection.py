@@ -22,6 +22,7 @@ torch = pytest.importorskip("torch")
 from device_steps import Both, named  # noqa: E402
 from pretended_device import OnDevice, PretendedDevice  # noqa: E402
 from swiftforce.torch import device_scores  # noqa: E402
+from swiftforce.torch.device_damping import DeviceDamping  # noqa: E402
 from swiftforce.torch.device_scores import SIGNED_PRODUCT, DeviceScores  # noqa: E402
 from swiftforce.torch.device_selection import Previous, kept_sum, select  # noqa: E402
 
@@ -234,17 +235,13 @@ def test_products_that_overflow(method: str, dtype: Any) -> None:
     assert str(found.value) == str(wanted.value)
 
 
-@pytest.mark.parametrize(
-    ("weight", "gradient", "second"),
-    [(torch.float32, torch.float32, 1.0), (torch.float32, torch.float64, 1.0)],
-    ids=str,
-)
-def test_sums_over_steps_that_overflow(weight: Any, gradient: Any, second: float) -> None:
+@pytest.mark.parametrize("gradient", [torch.float32, torch.float64], ids=str)
+def test_sums_over_steps_that_overflow(gradient: Any) -> None:
     """Also those of float64 that overflow where they are stored, in float32."""
-    weights = torch.arange(1.0, 201.0).to(weight)
+    weights = torch.arange(1.0, 201.0)
     both = Both("force", [weights], (150, 100), momentum=0.9)
     gradients = torch.ones(200, dtype=gradient)
-    gradients[5] = torch.finfo(torch.float32).max / 6 * second
+    gradients[5] = torch.finfo(torch.float32).max / 6
     both.step([gradients])
     with pytest.raises(sf.NonFiniteError) as wanted:
         both.in_core([gradients])
@@ -298,15 +295,35 @@ def test_counts_and_sums_alone_reach_the_host(wide: Any, kind: str, nested: bool
     assert all(one.host.isfinite().all() for one in masked)
 
 
-def test_memory_is_that_of_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_scores, "PART", 1 << 17)
-    size = 1 << 20
-    there = [OnDevice(torch.randn(size)) for _ in range(2)]
-    masks = [OnDevice(torch.empty(size, dtype=torch.bool))]
+@pytest.mark.parametrize(("wide", "most"), [(torch.float32, 60), (torch.float64, 115)], ids=str)
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_memory_is_that_of_a_part(
+    momentum: float, wide: Any, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = 1 << 17
+    monkeypatch.setattr(device_scores, "PART", part)
+    size = 8 * part
+    weights = [OnDevice(torch.randn(size).to(torch.bfloat16))]
+    gradients = [OnDevice(torch.randn(size).to(wide))]
+    masks = [OnDevice(torch.ones(size, dtype=torch.bool))]
+    sums = [OnDevice(torch.ones(size))] if momentum else None
+    damping = DeviceDamping(sums, momentum, 0.5)
     with PretendedDevice() as device:
-        scores = DeviceScores("connection_sensitivity", ("",), there[:1], there[1:])
-        select(scores, size // 2, masks, previous=None, nested=False, masked=None)
-    assert device.largest == 1 << 17
+        scores = DeviceScores("connection_sensitivity", ("",), weights, gradients)
+        previous = Previous(masks, size)
+        select(
+            scores,
+            size // 2,
+            masks,
+            previous=previous,
+            nested=False,
+            masked=None,
+            damping=damping,
+        )
+    assert device.largest == part
+    # Sums add up numbers of float64, which takes memory inside of one operation.
+    histograms = 4 * 8 << 16
+    assert device.peak + 8 * part - histograms <= most * part
 
 
 def test_mixing_host_and_device_would_be_seen() -> None:

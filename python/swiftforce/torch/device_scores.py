@@ -17,8 +17,8 @@ import torch
 from swiftforce.errors import NonFiniteError, UnknownNameError
 from swiftforce.native import non_finite_error
 
-#: Most weights of a part. What is computed of one takes up to about 50 bytes per weight, and twice
-#: that in float64: about 100 and 200 MB, however many weights there are.
+#: Most weights of a part. What is computed of one takes up to 60 bytes per weight, and 115 in
+#: float64: 126 and 241 MB, however many weights there are.
 PART = 1 << 21
 
 #: What GraSP scores by: the product of a weight and a gradient, with its sign.
