@@ -295,14 +295,14 @@ def test_counts_and_sums_alone_reach_the_host(wide: Any, kind: str, nested: bool
     assert all(one.host.isfinite().all() for one in masked)
 
 
-@pytest.mark.parametrize(("wide", "most"), [(torch.float32, 60), (torch.float64, 115)], ids=str)
+@pytest.mark.parametrize(("wide", "most"), [(torch.float32, 34), (torch.float64, 62)], ids=str)
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
 def test_memory_is_that_of_a_part(
     momentum: float, wide: Any, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    part = 1 << 17
+    part = 1 << 19
     monkeypatch.setattr(device_scores, "PART", part)
-    size = 8 * part
+    size = 2 * part
     weights = [OnDevice(torch.randn(size).to(torch.bfloat16))]
     gradients = [OnDevice(torch.randn(size).to(wide))]
     masks = [OnDevice(torch.ones(size, dtype=torch.bool))]
@@ -321,9 +321,10 @@ def test_memory_is_that_of_a_part(
             damping=damping,
         )
     assert device.largest == part
-    # Sums add up numbers of float64, which takes memory inside of one operation.
-    histograms = 4 * 8 << 16
-    assert device.peak + 8 * part - histograms <= most * part
+    # Sums of float32 convert numbers to float64, which takes memory inside of one operation. What
+    # digits are counted in takes 4 bytes per weight here, and less of larger parts.
+    inside = 8 if wide == torch.float32 else 0
+    assert device.peak + inside * part <= most * part
 
 
 def test_mixing_host_and_device_would_be_seen() -> None:
