@@ -151,6 +151,33 @@ def test_damped_searches(options: dict[str, Any]) -> None:
     assert_equal(*both(lambda: sft.force(model, data, cross_entropy, **asked)))
 
 
+def test_gradients_in_the_memory_of_parameters() -> None:
+    """A backward pass may return another parameter, which the step writes."""
+
+    class Rotating(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, *given: torch.Tensor) -> torch.Tensor:
+            ctx.rotated = tuple(one.detach() for one in (*given[1:], given[0]))
+            return torch.stack(given).sum()
+
+        @staticmethod
+        def backward(ctx: Any, slope: torch.Tensor) -> Any:
+            return ctx.rotated
+
+    class Three(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.weights = nn.ParameterList(torch.randn(20, 15) for _ in range(3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return Rotating.apply(*self.weights)
+
+    model, data = Three(), batches()
+    options: dict[str, Any] = {"include": "*", "keep": 50, "steps": 3}
+    assert_equal(*both(lambda: sft.force(model, data, lambda output, _: output, **options)))
+
+
 def test_layers_without_a_score() -> None:
     model, data = mlp(), batches()
     with torch.no_grad():

@@ -83,10 +83,13 @@ class DeviceBuffers:
         self._put_back()
         if tensors is None:
             return None
-        return [
+        written = {one.untyped_storage().data_ptr() for one in (self.masked or {}).values()}
+        flat = [
             flattened(one.detach(), order)
             for one, order in zip(tensors, self._orders.values(), strict=True)
         ]
+        # A backward pass of the caller's own may return a parameter, which a step writes.
+        return [one.clone() if one.untyped_storage().data_ptr() in written else one for one in flat]
 
     def masks(self, flat: Mapping[str, torch.Tensor]) -> Tensors:
         """Flat masks in the shapes of the parameters."""
