@@ -22,6 +22,7 @@ torch = pytest.importorskip("torch")
 from device_steps import Both, named  # noqa: E402
 from pretended_device import OnDevice, PretendedDevice  # noqa: E402
 from swiftforce.torch import device_scores  # noqa: E402
+from swiftforce.torch.device_choice import computes_as_core  # noqa: E402
 from swiftforce.torch.device_damping import DeviceDamping  # noqa: E402
 from swiftforce.torch.device_scores import SIGNED_PRODUCT, DeviceScores  # noqa: E402
 from swiftforce.torch.device_selection import Previous, kept_sum, select  # noqa: E402
@@ -332,3 +333,25 @@ def test_mixing_host_and_device_would_be_seen() -> None:
         OnDevice(torch.ones(3)) + torch.ones(3)
     with PretendedDevice(), pytest.raises(AssertionError, match="waits for the device"):
         OnDevice(torch.ones(3)).sum().item()
+
+
+# ------------------------------------------------------------------------------ a real device
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("types", [(one,) for one in TYPES] + [TYPES], ids=str)
+@pytest.mark.parametrize("method", ["force", "force_nested", "grasp_it", "magnitude", "random"])
+def test_a_gpu_finds_the_core_s_masks(method: str, types: tuple[Any, ...], kind: str) -> None:
+    assert computes_as_core("cuda:0")
+    keeps = (200, 60, 60) if method in {"force", "force_nested", "grasp_it"} else (60,)
+    weights = of_kind(kind, SIZES, 1, *types)
+    here, there = Both(method, weights, keeps), Both(method, weights, keeps)
+    for name in ("weights", "masks", "masked"):
+        setattr(there, name, [one.cuda() for one in getattr(there, name)])
+    for step in range(len(keeps)):
+        gradients = of_kind("random", SIZES, step, *reversed(types))
+        here.step(gradients)
+        there.on_device([one.cuda() for one in gradients], step + 1)
+        for mine, other in zip(there.masks + there.masked, here.masks + here.masked, strict=True):
+            assert torch.equal(mine.cpu(), other)
