@@ -33,6 +33,8 @@ _WIDE = (
     (0x001FFFFFFFFFFFFF, 0x3FE0000000000000, 0x0010000000000000),
     (0x3FF0000000000001, 0x3FF0000000000001, 0x3FF0000000000002),
 )
+#: The bits of the smallest number of a type, and of the same number in float32.
+_SMALLEST = ((torch.float16, 0x0001, 0x33800000), (torch.bfloat16, 0x0001, 0x00010000))
 
 
 def selects_on_device(parameters: Mapping[str, nn.Parameter], *, is_plain: bool) -> bool:
@@ -73,10 +75,12 @@ def computes_as_core(device: str) -> bool:
     """
     try:
         with torch.inference_mode(False), torch.no_grad():
-            return all(
-                _multiplies(device, *kinds)
-                for kinds in ((_NARROW, torch.int32), (_WIDE, torch.int64))
-            ) and _selects(device)
+            return (
+                _multiplies(device, _NARROW, torch.int32)
+                and _multiplies(device, _WIDE, torch.int64)
+                and all(_widens(device, *row) for row in _SMALLEST)
+                and _selects(device)
+            )
     except torch.OutOfMemoryError:
         raise
     except (NotImplementedError, RuntimeError, TypeError):  # It lacks a type or an operation.
@@ -90,6 +94,11 @@ def _multiplies(device: str, rows: tuple[tuple[int, int, int], ...], dtype: torc
     )
     found = first.view(floating) * second.view(floating)
     return bool((found.view(dtype) == products).all())
+
+
+def _widens(device: str, kind: torch.dtype, narrow: int, wide: int) -> bool:
+    number = torch.tensor([narrow], dtype=torch.int16).to(device).view(kind)
+    return int(number.to(torch.float32).view(torch.int32)) == wide
 
 
 def _selects(device: str) -> bool:
