@@ -9,9 +9,10 @@ import numpy as np
 import swiftforce as sf
 import torch
 from swiftforce.search import planned
+from swiftforce.torch.device_contest import Previous
 from swiftforce.torch.device_damping import DeviceDamping, accumulators
 from swiftforce.torch.device_scores import DeviceScores
-from swiftforce.torch.device_selection import Previous, select
+from swiftforce.torch.device_selection import select
 from swiftforce.torch.memory import array_of
 
 #: What both say in the same words; the number of passes is that of each, and sums may be rounded.

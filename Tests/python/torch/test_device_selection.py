@@ -23,9 +23,10 @@ from device_steps import Both, named  # noqa: E402
 from pretended_device import OnDevice, PretendedDevice  # noqa: E402
 from swiftforce.torch import device_scores  # noqa: E402
 from swiftforce.torch.device_choice import computes_as_core  # noqa: E402
+from swiftforce.torch.device_contest import Previous  # noqa: E402
 from swiftforce.torch.device_damping import DeviceDamping  # noqa: E402
 from swiftforce.torch.device_scores import SIGNED_PRODUCT, DeviceScores  # noqa: E402
-from swiftforce.torch.device_selection import Previous, kept_sum, select  # noqa: E402
+from swiftforce.torch.device_selection import kept_sum, select  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 

@@ -17,9 +17,10 @@ from swiftforce.result import Layer, Pruning, Step, ZeroScores, step_of, warn_ab
 from swiftforce.search import SearchPlan, planned, require_keep
 from swiftforce.show import bar
 from swiftforce.torch.device_buffers import DeviceBuffers, Tensors
+from swiftforce.torch.device_contest import Previous
 from swiftforce.torch.device_damping import UNDAMPED, DeviceDamping, accumulators
 from swiftforce.torch.device_scores import SIGNED_PRODUCT, DeviceScores
-from swiftforce.torch.device_selection import Previous, kept_sum, select
+from swiftforce.torch.device_selection import kept_sum, select
 from swiftforce.torch.scoring import GRASP, Scoring
 from swiftforce.torch.search_options import SearchOptions
 
