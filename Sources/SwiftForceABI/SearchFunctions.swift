@@ -42,7 +42,8 @@ private func make(
     nestedFrom: options.nested_from == 0 ? nil : Int(options.nested_from))
   let saliency = unsafe options.saliency < 0 ? nil : try named(options.saliency, Saliency.self)
   let rule = unsafe options.rule < 0 ? nil : try named(options.rule, Rule.self)
-  let limits = unsafe try limits(options.bounds, options.counts, options.units, sizes)
+  let limits = unsafe try limits(
+    options.bounds, options.counts, options.units, options.costs, sizes)
   if unsafe options.keeps != nil {
     let keeps = unsafe try required(options.keeps, "keeps")
     let list = (0..<steps).map { i in Int(unsafe keeps[i]) }

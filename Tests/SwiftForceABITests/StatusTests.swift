@@ -39,7 +39,7 @@ private let refusals: [(function: String, status: sf_status, call: @Sendable (Sl
   ("sf_saliency", SF_UNKNOWN_NAME, { unsafe sf_saliency(-1, nil, nil, nil, 1, 0, $0.pointer) }),
   (
     "sf_select", SF_NULL_POINTER,
-    { unsafe sf_select(nil, nil, 1, 1, nil, nil, nil, nil, nil, $0.pointer) }
+    { unsafe sf_select(nil, nil, 1, 1, nil, nil, nil, nil, nil, nil, $0.pointer) }
   ),
   (
     "sf_allocate", SF_NULL_POINTER,

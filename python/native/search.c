@@ -9,7 +9,7 @@ static void free_search(PyObject *capsule) {
 }
 
 PyObject *core_search_create(PyObject *module, PyObject *args) {
-  PyObject *keep_list, *size_list, *bound_list, *count_list, *units;
+  PyObject *keep_list, *size_list, *bound_list, *count_list, *units, *cost_list;
   sf_search_options options = {0};
   tensor_limits limits = {0};
   long long keep, steps, total, taken, nested_from;
@@ -18,10 +18,11 @@ PyObject *core_search_create(PyObject *module, PyObject *args) {
   Py_ssize_t tensors = 0, keep_count = 0;
   sf_error error;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "iiLLOOKLLddLiiOOO:search_create", &options.method,
+  if (!PyArg_ParseTuple(args, "iiLLOOKLLddLiiOOOO:search_create", &options.method,
                         &options.schedule, &keep, &steps, &keep_list, &size_list, &seed, &total,
                         &taken, &options.momentum, &options.removed_factor, &nested_from,
-                        &options.saliency, &options.rule, &bound_list, &count_list, &units))
+                        &options.saliency, &options.rule, &bound_list, &count_list, &units,
+                        &cost_list))
     return NULL;
   sizes = integers_from(size_list, &tensors);
   if (!sizes) goto done;
@@ -30,10 +31,11 @@ PyObject *core_search_create(PyObject *module, PyObject *args) {
     if (!keeps) goto done;
     steps = keep_count;
   }
-  if (!limits_from(bound_list, count_list, units, tensors, &limits)) goto done;
+  if (!limits_from(bound_list, count_list, units, cost_list, tensors, &limits)) goto done;
   options.bounds = (const sf_bounds *)limits.bounds;
   options.counts = limits.counts;
   options.units = limits.units;
+  options.costs = limits.costs;
   options.keep = keep;
   options.steps = steps;
   options.keeps = keeps;

@@ -87,9 +87,7 @@ class NativeSearch:
                 damping.removed_factor,
                 0 if damping.nested_from is None else damping.nested_from + len(self._before),
                 *axes,
-                None if limits is None else limits.bounds,
-                None if limits is None else limits.counts,
-                None if limits is None else limits.units,
+                *((None,) * 4 if limits is None else limits.arguments),
             )
         except _core.NativeError as error:
             raise public_error(error, tensors.label) from None

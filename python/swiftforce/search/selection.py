@@ -194,11 +194,10 @@ def prune_by_scores(
     """
     tensors = Tensors(scores, "scores")
     limits, keep = limits_of(allocation, tensors, sparsity, keep, pattern)
-    kept = require_keep(tensors.size, sparsity, keep)
-    numbers: tuple[Any, Any, Any] = (None, None, None)
+    kept = require_keep(tensors.size if limits is None else limits.size, sparsity, keep)
     if limits is not None:
         limits = with_counts(limits, kept, tensors)
-        numbers = (limits.bounds, limits.counts, limits.units)
+    numbers: Any = (None,) * 4 if limits is None else limits.arguments
     masks = tensors.empty(MASK)
     try:
         step = step_of(_core.select(tensors.arrays, masks, kept, *numbers))

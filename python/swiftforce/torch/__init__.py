@@ -25,6 +25,7 @@ from swiftforce.torch.delta import load_delta, save_delta
 from swiftforce.torch.effective import effective_density
 from swiftforce.torch.export import export, to_csr
 from swiftforce.torch.finetune import finetune
+from swiftforce.torch.multiply_adds import multiply_adds
 from swiftforce.torch.packed import PackedState, load_packed, save_packed
 from swiftforce.torch.parameters import prunable
 from swiftforce.torch.progressive_methods import force, iterative_snip
@@ -59,6 +60,7 @@ __all__ = [
     "masks",
     "masks_of_zeros",
     "methods",
+    "multiply_adds",
     "overlap",
     "prunable",
     "prune",
