@@ -43,6 +43,9 @@ static PyMethodDef methods[] = {
      " place;"
      " starts None: no ranks. pieces: dimensions of each, extents and strides of all; None: whole"
      " tensors."},
+    {"search_once", core_search_once, METH_VARARGS,
+     "search_once(method, keep, seed, weights, gradients, masks, (bounds, counts, units, costs)) ->"
+     " report of a search of one step; fills masks."},
     {"search_taken", core_search_taken, METH_VARARGS, "search_taken(search) -> steps taken."},
     {"search_report", core_search_report, METH_VARARGS,
      "search_report(search, step, tensors) -> report of a step that was taken."},

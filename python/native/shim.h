@@ -125,6 +125,7 @@ PyObject *core_select(PyObject *module, PyObject *args);
 PyObject *core_scan(PyObject *module, PyObject *args);
 
 PyObject *core_search_create(PyObject *module, PyObject *args);
+PyObject *core_search_once(PyObject *module, PyObject *args);
 PyObject *core_search_step(PyObject *module, PyObject *args);
 PyObject *core_search_taken(PyObject *module, PyObject *args);
 PyObject *core_search_report(PyObject *module, PyObject *args);

@@ -78,6 +78,16 @@ def search_create(
     costs: Sequence[int] | None,
     /,
 ) -> object: ...
+def search_once(
+    method: int,
+    keep: int,
+    seed: int,
+    weights: _Arrays,
+    gradients: _Arrays | None,
+    masks: _Arrays,
+    limits: tuple[Any, Any, Any, Any],
+    /,
+) -> dict[str, Any]: ...
 def search_step(
     search: object,
     weights: _Arrays,

@@ -469,6 +469,9 @@ int32_t sf_search_create(const sf_search_options *options, const int64_t *sizes,
                          int64_t *search, sf_error *error);
 int32_t sf_search_step(int64_t search, const sf_step_arrays *arrays, sf_report *report,
                        int64_t *layer_kept, sf_error *error);
+/* A search of one step, which needs no handle: options.steps is 1, options.total 0. */
+int32_t sf_search_once(const sf_search_options *options, const sf_step_arrays *arrays,
+                       sf_report *report, int64_t *layer_kept, sf_error *error);
 /* Like sf_search_step, together with the other ranks. The masks are those that one search over the
    weights of all ranks would find. The report is about all ranks and equal on each; layer_kept is
    about the tensors of this rank, or about whole tensors if these are pieces. If one rank returns a

@@ -49,6 +49,7 @@ ARITY = {
     "saliency_reads": 1,
     "schedule": 4,
     "search_create": 18,
+    "search_once": 7,
     "search_report": 3,
     "search_taken": 1,
     "search_step": 10,
@@ -126,6 +127,7 @@ def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]
             None,
             None,
         ],
+        "search_once": [0, 2, 0, ones, [np.ones(n, F)], [np.empty(n, M)], (None,) * 4],
         "allocate": [1, (2, 2), (3, 3), None, 2],
         "bounds_range": [(2, 2), (0, 2, 1, 2, 0, 2, 0, 2) * 2],
         "search_step": [

@@ -28,6 +28,8 @@ from swiftforce.native import public_error
 
 #: Pattern, whether scores are means, rows and columns of blocks, and the axes of all tensors.
 Units = tuple[int, int, int, int, Sequence[int]]
+#: Arguments of the core where nothing is limited: bounds, counts, units, costs.
+NO_LIMITS: tuple[Any, Any, Any, Any] = (None, None, None, None)
 #: A cap that allows every weight.
 _NO_CAP = (1 << 63) - 1
 

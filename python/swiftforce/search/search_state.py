@@ -310,9 +310,8 @@ class SearchState(Generic[Masks_co]):
             for place, array in enumerate(tensors.arrays)
             if array.size and (blocks is None or array.size == blocks[place].whole)
         ]
-        if not wholes or step.zero_scores < min(tensors.sizes[place] for place in wholes):
-            return None
-        return ZeroScores.of(
+        return ZeroScores.of_step(
+            step.zero_scores,
             [tensors.names[place] for place in wholes],
             [tensors.arrays[place] for place in wholes],
             [gradients[place] for place in wholes],
