@@ -58,6 +58,7 @@ DIFFER = {
     ("swiftforce.torch", "sparsify", "model"): "masked, and not wrapped",
     ("swiftforce.torch", "desparsify", "model"): "not wrapped",
     ("swiftforce.torch", "finetune", "masks"): "trained, not kept",
+    ("swiftforce.torch", "shira_mask_fn", "masks"): "trained by an adapter",
     ("swiftforce.torch", "finetune", "optimizer"): "nothing is set to zero",
 }
 
