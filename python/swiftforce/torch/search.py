@@ -52,8 +52,9 @@ from swiftforce.torch.output_axes import shaped
 from swiftforce.torch.parameters import warn_about_computed
 from swiftforce.torch.pruning import ModelPruning, ShardedMasks
 from swiftforce.torch.ranks import Ranks, ranks_of
-from swiftforce.torch.scoring import GRASP, SYNFLOW, Method, Scoring, method_of
+from swiftforce.torch.scoring import GRASP, SYNFLOW, Method, method_of
 from swiftforce.torch.sharded import Sharding, mesh_ranks, sharding_of
+from swiftforce.torch.step_scoring import Scoring
 from swiftforce.torch.weight_buffers import WeightBuffers
 from swiftforce.torch.wrappers import scored
 
