@@ -32,6 +32,7 @@ from swiftforce.torch.progressive_methods import force, iterative_snip
 from swiftforce.torch.pruning import ModelPruning, load
 from swiftforce.torch.pruning_methods import prune
 from swiftforce.torch.scoring import methods
+from swiftforce.torch.shira import shira_mask_fn
 from swiftforce.torch.sparse import apply, remove, to_torch_prune
 from swiftforce.torch.sparsify import ModelPlan, desparsify, sparsify
 from swiftforce.torch.state_files import read_state as read_state
@@ -67,6 +68,7 @@ __all__ = [
     "remove",
     "save_delta",
     "save_packed",
+    "shira_mask_fn",
     "shuffle",
     "sparsify",
     "strip",

@@ -21,7 +21,7 @@ from swiftforce.errors import (
     StructureError,
     UnsupportedTypeError,
 )
-from swiftforce.inputs import Array, Mask, Patterned
+from swiftforce.inputs import Array, Mask, Patterned, RuleName, SaliencyName
 from swiftforce.result import (
     Layer,
     Prunable,
@@ -42,6 +42,7 @@ from swiftforce.search import (
 )
 from swiftforce.show import bar
 from swiftforce.torch.arguments import check_model
+from swiftforce.torch.given_scores import Scores
 from swiftforce.torch.initial_masks import InitialMasks, digest, flat_masks
 from swiftforce.torch.interrupts import ProtectedStack
 from swiftforce.torch.model_state import ModelState, forked_generators
@@ -51,8 +52,9 @@ from swiftforce.torch.output_axes import shaped
 from swiftforce.torch.parameters import warn_about_computed
 from swiftforce.torch.pruning import ModelPruning, ShardedMasks
 from swiftforce.torch.ranks import Ranks, ranks_of
-from swiftforce.torch.scoring import GRASP, SYNFLOW, Method, Scoring, method_of
+from swiftforce.torch.scoring import GRASP, SYNFLOW, Method, method_of
 from swiftforce.torch.sharded import Sharding, mesh_ranks, sharding_of
+from swiftforce.torch.step_scoring import Scoring
 from swiftforce.torch.weight_buffers import WeightBuffers
 from swiftforce.torch.wrappers import scored
 
@@ -72,6 +74,9 @@ def run_search(
     allocation: Allocating | None,
     steps: int | None,
     schedule: Schedule,
+    saliency: SaliencyName | None = None,
+    rule: RuleName | None = None,
+    scores: Scores | None = None,
     momentum: float,
     nested_from: float | None = None,
     removed_factor: float = 1.0,
@@ -100,7 +105,7 @@ def run_search(
         generators.enter_context(forked_generators(given))
         with Agreement(group) as agreement:
             model = check_model(model)
-            row = method_of(method)
+            row = method_of(method, saliency, rule)
             how_scored = row.mode_of(mode)
             parameters, batches = searched(
                 model,
@@ -112,7 +117,7 @@ def run_search(
             )
             sharding = sharding_of(parameters, communicator, mesh)
             damped = momentum != 0 or nested_from is not None or removed_factor != 1
-            _check_can(row.name, sharding, checkpoint)
+            _check_can(row, sharding, checkpoint)
             _check_core_does(row, objective=objective, damped=damped)
             inner = scored(model)  # Gradients are averaged over ranks here, not by DDP.
             scoring = row.scoring(
@@ -121,6 +126,7 @@ def run_search(
                 batches,
                 loss=loss,
                 batch_loss=batch_loss,
+                scores=scores,
                 batches_per_step=batches_per_step,
                 temperature=temperature,
                 ranks=ranks,
@@ -130,13 +136,13 @@ def run_search(
             buffers = WeightBuffers(
                 parameters,
                 masked=(steps != 1 or initial_masks is not None) and not row.is_one_shot,
-                written=row.needs_batches,
+                written=row.runs_model,
             )
             begins_at = flat_masks(initial_masks, row, inner, buffers)
-            # Methods that need no batches do not run the model, so its state cannot change.
+            # Methods that do not run the model cannot change its state.
             state = ModelState(
-                inner if row.needs_batches else nn.Module(),
-                parameters.values() if row.needs_batches else (),
+                inner if row.runs_model else nn.Module(),
+                parameters.values() if row.runs_model else (),
                 given,
                 mode=how_scored,
                 weights=buffers,
@@ -149,7 +155,7 @@ def run_search(
             limits = shaped(allocation, pattern, inner, parameters, buffers.orders)
             amount = (sparsity, keep, limits, pattern)
             wanted = (*amount, steps, schedule, begins, checkpoint is not None, objective)
-            agreement.settings = (how, wanted, shapes)
+            agreement.settings = (how, row.saliency, row.rule, wanted, shapes)
         with Agreement(group), state:
             packed = None
             scoring.begin_batches_by(state.begin_batch)
@@ -168,6 +174,8 @@ def run_search(
                     pattern=pattern,
                     steps=steps,
                     schedule=schedule,
+                    saliency=row.saliency,
+                    rule=row.rule,
                     seed=seed,
                     momentum=momentum,
                     nested_from=nested_from,
@@ -200,6 +208,8 @@ def _label(how: Sequence[object], search: MaskSearch[Masks], begins: object) -> 
         False without masks to begin at; else their digest, or shards of them.
     """
     label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*how)
+    for axis, name in (("saliency", search._saliency), ("rule", search._rule)):
+        label += f", {axis} {name}" if name else ""
     if damping := str(search._damping):
         label += f", {damping}"
     if search._limits is not None:
@@ -236,7 +246,11 @@ class _Run:
             self.scoring.skip(search.taken)
         steps = range(search.taken, search.steps)
         for _ in bar(steps, description=self.method, shown=progress):
-            search.step(self.buffers.gradients(self.scoring()))
+            computed = self.buffers.gradients(self.scoring())
+            if self.scoring.are_scores:
+                search.step(scores=computed)
+            else:
+                search.step(computed)
             self.buffers.load_masked()
             # Computing gradients comes next and needs the most memory.
             search._forget_previous()
@@ -254,14 +268,15 @@ class _Run:
 
 
 def _check_can(
-    method: str, sharding: Sharding | None, checkpoint: str | os.PathLike[str] | None
+    row: Method, sharding: Sharding | None, checkpoint: str | os.PathLike[str] | None
 ) -> None:
-    """Refuse what GraSP and SynFlow cannot do."""
-    if sharding is not None and method in {GRASP, SYNFLOW}:
+    """Refuse what GraSP, SynFlow and scores of the caller's own cannot do."""
+    if sharding is not None and (row.name in {GRASP, SYNFLOW} or row.is_given):
+        what = "saliency='given'" if row.is_given else row.name
         raise UnsupportedTypeError(
-            f"{method} does not work on sharded parameters: prune the model before it is sharded"
+            f"{what} does not work on sharded parameters: prune the model before it is sharded"
         )
-    if checkpoint is not None and method == GRASP:
+    if checkpoint is not None and row.name == GRASP:
         raise StructureError("checkpoint is for a search of several steps: leave it out")
 
 
