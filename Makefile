@@ -55,7 +55,7 @@ test-fast: $(TOOLS) | data
 
 # Models from their configurations, with random weights; OPTIONS="-k resnet" runs some.
 test-zoo: $(ZOO)
-	$(BIN)/python -m pytest Tests/zoo $(OPTIONS)
+	$(BIN)/python -m pytest Tests/zoo Tests/python/torch/test_shira.py $(OPTIONS)
 
 # SEED=1: other cases. docs/RELIABILITY.md says what was run.
 CASES ?= 1000000

@@ -16,7 +16,7 @@ public func allocate(
     let sizes = unsafe try numbers(sizes, count, "sizes")
     let ends = unsafe try numbers(ends, count, "ends")
     let target = unsafe try required(counts, "counts")
-    let limits = unsafe try limits(bounds, nil, nil, sizes)
+    let limits = unsafe try limits(bounds, nil, nil, nil, sizes)
     let found = try mappingErrors { () throws(SFError) in
       try allocation.counts(
         of: sizes, ends: ends, keep: Int(keep), within: try limits.ranges(of: sizes))
@@ -39,7 +39,7 @@ public func boundsRange(
     let sizes = unsafe try numbers(sizes, count, "sizes")
     let least = unsafe try required(least, "least")
     let most = unsafe try required(most, "most")
-    let limits = unsafe try limits(try required(bounds, "bounds"), nil, nil, sizes)
+    let limits = unsafe try limits(try required(bounds, "bounds"), nil, nil, nil, sizes)
     let ranges = try mappingErrors { () throws(SFError) in try limits.ranges(of: sizes) }
     for (i, range) in ranges.enumerated() {
       unsafe least[i] = Int64(range.lowerBound)
@@ -59,7 +59,7 @@ func numbers(
 /// The limits that a caller passes; NULL: there are none of that kind.
 func limits(
   _ bounds: UnsafePointer<sf_bounds>?, _ counts: UnsafePointer<Int64>?,
-  _ units: UnsafePointer<sf_units>?, _ sizes: [Int]
+  _ units: UnsafePointer<sf_units>?, _ costs: UnsafePointer<Int64>?, _ sizes: [Int]
 ) throws(Fault) -> Limits {
   var limits = Limits()
   let tensors = sizes.count
@@ -71,6 +71,7 @@ func limits(
   if unsafe units != nil {
     limits.units = unsafe try Units(required(units, "units").pointee, sizes)
   }
+  if unsafe costs != nil { limits.costs = unsafe try numbers(costs, tensors, "costs") }
   return limits
 }
 

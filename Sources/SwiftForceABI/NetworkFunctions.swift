@@ -152,7 +152,8 @@ public func networkPlan(
         for (position, plan) in all.enumerated() {
           unsafe plans[position] = sf_weight_plan(
             kept: Int64(plan.kept), is_sparse: plan.isSparse ? 1 : 0,
-            limit: Int32((1000 * plan.limit).rounded()))
+            limit: Int32((1000 * plan.limit).rounded()),
+            multiply_adds: Int64(plan.multiplyAdds))
         }
       }
       unsafe count.pointee = Int64(all.count)

@@ -49,6 +49,7 @@ enum MemoryBound {
   /// states of some output units.
   static func limits(_ limits: Limits, of weights: Arrays) -> Int {
     if let units = limits.units { return units.memory(sizes: weights.sizes) }
+    if limits.costs != nil { return SelectionMemory.budget(sizes: weights.sizes) }
     guard let bounds = limits.bounds ?? limits.counts?.map({ _ in Bounds() }),
       bounds.count == weights.count
     else { return 0 }

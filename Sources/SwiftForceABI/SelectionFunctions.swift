@@ -31,8 +31,9 @@ public func saliency(
 public func select(
   _ scores: UnsafePointer<sf_array>?, _ masks: UnsafePointer<sf_array>?, _ tensors: Int64,
   _ keep: Int64, _ bounds: UnsafePointer<sf_bounds>?, _ counts: UnsafePointer<Int64>?,
-  _ units: UnsafePointer<sf_units>?, _ report: UnsafeMutablePointer<sf_report>?,
-  _ layerKept: UnsafeMutablePointer<Int64>?, _ error: UnsafeMutablePointer<sf_error>?
+  _ units: UnsafePointer<sf_units>?, _ costs: UnsafePointer<Int64>?,
+  _ report: UnsafeMutablePointer<sf_report>?, _ layerKept: UnsafeMutablePointer<Int64>?,
+  _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   unsafe status(error, memory: MemoryBound.arguments(tensors, lists: 6)) { () throws(Fault) in
     let scores = unsafe try Arrays(scores, tensors, SF_OPERAND_SCORES)
@@ -41,7 +42,7 @@ public func select(
     let report = unsafe try required(report, "report")
     let layerKept = unsafe try optional(layerKept, "layer_kept")
     try Region.checkDisjoint([scores, masks])
-    let limits = unsafe try limits(bounds, counts, units, scores.sizes)
+    let limits = unsafe try limits(bounds, counts, units, costs, scores.sizes)
     let memory = MemoryBound.selection(scores) + MemoryBound.limits(limits, of: scores)
     try holding(memory) { () throws(Fault) in
       let outcome = try mappingErrors { () throws(SFError) in

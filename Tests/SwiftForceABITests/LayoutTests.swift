@@ -48,7 +48,7 @@ import Testing
   }
 
   @Test func searchOptions() {
-    #expect(unsafe MemoryLayout<sf_search_options>.size == 112)
+    #expect(unsafe MemoryLayout<sf_search_options>.size == 120)
     #expect(
       unsafe [
         MemoryLayout<sf_search_options>.offset(of: \.method),
@@ -67,7 +67,8 @@ import Testing
         MemoryLayout<sf_search_options>.offset(of: \.bounds),
         MemoryLayout<sf_search_options>.offset(of: \.counts),
         MemoryLayout<sf_search_options>.offset(of: \.units),
-      ] == [0, 4, 8, 12] + (2..<14).map { 8 * $0 })
+        MemoryLayout<sf_search_options>.offset(of: \.costs),
+      ] == [0, 4, 8, 12] + (2..<15).map { 8 * $0 })
   }
 
   @Test func ranks() {
@@ -142,13 +143,14 @@ import Testing
   }
 
   @Test func weightPlan() {
-    #expect(MemoryLayout<sf_weight_plan>.size == 16)
+    #expect(MemoryLayout<sf_weight_plan>.size == 24)
     #expect(
       [
         MemoryLayout<sf_weight_plan>.offset(of: \.kept),
         MemoryLayout<sf_weight_plan>.offset(of: \.is_sparse),
         MemoryLayout<sf_weight_plan>.offset(of: \.limit),
-      ] == [0, 8, 12])
+        MemoryLayout<sf_weight_plan>.offset(of: \.multiply_adds),
+      ] == [0, 8, 12, 16])
   }
 
   @Test func batch() {

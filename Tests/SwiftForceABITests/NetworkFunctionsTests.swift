@@ -253,7 +253,7 @@ import Testing
   @Test func saysWhatIsComputedOverKeptWeights() {
     let call = NetworkCall()
     let count = Cell<Int64>(-1)
-    let storage = Memory<UInt64>([UInt64](repeating: 5, count: 4), guardedBy: 6)
+    let storage = Memory<UInt64>([UInt64](repeating: 5, count: 6), guardedBy: 6)
     func result(_ capacity: Int64, isNull: Bool = false) -> sf_status {
       withExtendedLifetime((call, count, storage)) {
         outcome {
@@ -270,8 +270,8 @@ import Testing
     #expect(storage.isUnwritten)
     #expect(outcome { call.apply($0) }.isOK)
     #expect(result(2) == SF_OK)
-    // Half of six weights, twice; dense, and sparse at most at 0.35.
-    #expect(storage.values == [3, 350 << 32, 3, 350 << 32])
+    // Half of six weights, twice; dense, and sparse at most at 0.35; linear layers.
+    #expect(storage.values == [3, 350 << 32, 1, 3, 350 << 32, 1])
     #expect(storage.isIntact)
   }
 }

@@ -83,7 +83,8 @@ import Testing
     func result() -> Outcome {
       outcome {
         unsafe sf_select(
-          scoreList.pointer, maskList.pointer, 3, 1, nil, nil, nil, report.pointer, nil, $0.pointer)
+          scoreList.pointer, maskList.pointer, 3, 1, nil, nil, nil, nil, report.pointer, nil,
+          $0.pointer)
       }
     }
     for offset in [79, 20] as [UInt] {

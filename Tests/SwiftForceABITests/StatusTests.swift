@@ -39,7 +39,7 @@ private let refusals: [(function: String, status: sf_status, call: @Sendable (Sl
   ("sf_saliency", SF_UNKNOWN_NAME, { unsafe sf_saliency(-1, nil, nil, nil, 1, 0, $0.pointer) }),
   (
     "sf_select", SF_NULL_POINTER,
-    { unsafe sf_select(nil, nil, 1, 1, nil, nil, nil, nil, nil, $0.pointer) }
+    { unsafe sf_select(nil, nil, 1, 1, nil, nil, nil, nil, nil, nil, $0.pointer) }
   ),
   (
     "sf_allocate", SF_NULL_POINTER,
@@ -54,6 +54,9 @@ private let refusals: [(function: String, status: sf_status, call: @Sendable (Sl
   ("sf_threads", SF_NULL_POINTER, { unsafe sf_threads(nil, $0.pointer) }),
   ("sf_cpu_levels", SF_NULL_POINTER, { unsafe sf_cpu_levels(nil, 100, $0.pointer) }),
   ("sf_saliency_reads", SF_NULL_POINTER, { unsafe sf_saliency_reads(0, nil, $0.pointer) }),
+  (
+    "sf_search_once", SF_NULL_POINTER, { unsafe sf_search_once(nil, nil, nil, nil, $0.pointer) }
+  ),
   ("sf_search_create", SF_NULL_POINTER, { unsafe sf_search_create(nil, nil, 1, nil, $0.pointer) }),
   ("sf_search_step", SF_NULL_POINTER, { unsafe sf_search_step(1, nil, nil, nil, $0.pointer) }),
   (

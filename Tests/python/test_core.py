@@ -177,7 +177,7 @@ def test_layers_that_are_no_tuples(layers: Any) -> None:
 
 def test_a_list_that_lies_about_its_length() -> None:
     with pytest.raises(RuntimeError, match="no item"):
-        _core.select(Sequence(), [np.zeros(1, M)], 1, None, None, None)
+        _core.select(Sequence(), [np.zeros(1, M)], 1, None, None, None, None)
     with pytest.raises((MemoryError, ValueError)):
         _core.search_create(2, 0, 1, 2, None, Endless(), *PLAIN)
 
@@ -243,7 +243,7 @@ def test_outputs_that_are_inputs() -> None:
     x, y = np.ones((3, 6), F), np.zeros(3, INT)
     for call in (
         lambda: _core.saliency(2, ones, None, ones, 0),
-        lambda: _core.select([shared.view(F)], [shared.view(M)[2:6]], 1, None, None, None),
+        lambda: _core.select([shared.view(F)], [shared.view(M)[2:6]], 1, None, None, None, None),
         lambda: _core.search_step(
             new_search(), ones, ones, None, [np.ones(4, M)], ones, None, None, None, None
         ),
@@ -262,4 +262,4 @@ def test_outputs_that_cannot_be_written() -> None:
     fixed = np.zeros(4, M)
     fixed.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
-        _core.select([np.ones(4, F)], [fixed], 1, None, None, None)
+        _core.select([np.ones(4, F)], [fixed], 1, None, None, None, None)

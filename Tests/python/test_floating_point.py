@@ -225,6 +225,7 @@ def test_registers_are_put_back_after_an_error(function):
             None,
             None,
             None,
+            None,
         ],
         _core.search_report: [valid_calls()["search_taken"][1][0], 9, 1],
     }[function]

@@ -55,8 +55,19 @@ static int units_from(PyObject *tuple, tensor_limits *limits) {
   return 1;
 }
 
-int limits_from(PyObject *bound_list, PyObject *count_list, PyObject *units, Py_ssize_t tensors,
-                tensor_limits *limits) {
+/* One number for each tensor; None: NULL. */
+static int tensor_numbers(PyObject *list, const char *name, Py_ssize_t tensors, int64_t **numbers) {
+  Py_ssize_t count;
+  if (list == Py_None) return 1;
+  *numbers = integers_from(list, &count);
+  if (!*numbers) return 0;
+  if (count == tensors) return 1;
+  PyErr_Format(PyExc_ValueError, "%s must be one number for each tensor", name);
+  return 0;
+}
+
+int limits_from(PyObject *bound_list, PyObject *count_list, PyObject *units, PyObject *cost_list,
+                Py_ssize_t tensors, tensor_limits *limits) {
   Py_ssize_t numbers;
   const Py_ssize_t fields = sizeof(sf_bounds) / sizeof(int64_t);
   if (bound_list != Py_None) {
@@ -67,14 +78,8 @@ int limits_from(PyObject *bound_list, PyObject *count_list, PyObject *units, Py_
       return 0;
     }
   }
-  if (count_list != Py_None) {
-    limits->counts = integers_from(count_list, &numbers);
-    if (!limits->counts) return 0;
-    if (numbers != tensors) {
-      PyErr_SetString(PyExc_ValueError, "counts must be one number for each tensor");
-      return 0;
-    }
-  }
+  if (!tensor_numbers(count_list, "counts", tensors, &limits->counts)) return 0;
+  if (!tensor_numbers(cost_list, "costs", tensors, &limits->costs)) return 0;
   return units == Py_None || units_from(units, limits);
 }
 
@@ -82,6 +87,7 @@ void release_limits(tensor_limits *limits) {
   PyMem_Free(limits->bounds);
   PyMem_Free(limits->counts);
   PyMem_Free(limits->axes);
+  PyMem_Free(limits->costs);
 }
 
 PyObject *integer_tuple(const int64_t *numbers, Py_ssize_t count) {

@@ -26,15 +26,16 @@ static PyMethodDef methods[] = {
     {"bounds_range", core_bounds_range, METH_VARARGS,
      "bounds_range(sizes, bounds) -> how many weights each tensor must keep, and may keep."},
     {"select", core_select, METH_VARARGS,
-     "select(scores, masks, keep, bounds, counts, units) -> report; fills masks. bounds: None, or eight"
-     " numbers for each tensor, see sf_bounds; counts: None, or how many weights each tensor keeps; units: None,"
-     " or (pattern, means, rows, columns, axes), see sf_units."},
+     "select(scores, masks, keep, bounds, counts, units, costs) -> report; fills masks. bounds: None, or"
+     " eight numbers for each tensor, see sf_bounds; counts: None, or how many weights each tensor"
+     " keeps; units: None, or (pattern, means, rows, columns, axes), see sf_units; costs: None, or what"
+     " a weight of each tensor costs."},
     {"scan", core_scan, METH_VARARGS,
      "scan(arrays) -> exclusive or of their 64-bit words; for benchmarks."},
     {"search_create", core_search_create, METH_VARARGS,
      "search_create(method, schedule, keep, steps, keeps, sizes, seed, total, taken, momentum,"
-     " removed_factor, nested_from, saliency, rule, bounds, counts, units) -> search; saliency, rule: -1 for those of the method; see"
-     " select for the last three."},
+     " removed_factor, nested_from, saliency, rule, bounds, counts, units, costs) -> search; saliency,"
+     " rule: -1 for those of the method; see select for the last four."},
     {"search_step", core_search_step, METH_VARARGS,
      "search_step(search, weights, gradients, previous, masks, masked, accumulated, sum, starts,"
      " pieces)"
@@ -42,6 +43,9 @@ static PyMethodDef methods[] = {
      " place;"
      " starts None: no ranks. pieces: dimensions of each, extents and strides of all; None: whole"
      " tensors."},
+    {"search_once", core_search_once, METH_VARARGS,
+     "search_once(method, keep, seed, weights, gradients, masks, (bounds, counts, units, costs)) ->"
+     " report of a search of one step; fills masks."},
     {"search_taken", core_search_taken, METH_VARARGS, "search_taken(search) -> steps taken."},
     {"search_report", core_search_report, METH_VARARGS,
      "search_report(search, step, tensors) -> report of a step that was taken."},
@@ -60,7 +64,8 @@ static PyMethodDef methods[] = {
     {"network_apply", core_network_apply, METH_VARARGS,
      "network_apply(network, masks, sparse): removes weights; None lifts the masks."},
     {"network_plan", core_network_plan, METH_VARARGS,
-     "network_plan(network): (kept, is_sparse, limit) of each prunable weight; in thousandths."},
+     "network_plan(network): (kept, is_sparse, limit in thousandths, multiply-adds of each element) of"
+     " each prunable weight."},
     {"network_masks", core_network_masks, METH_VARARGS,
      "network_masks(network, masks) -> whether there are masks; fills masks."},
     {"network_magnitudes", core_network_magnitudes, METH_VARARGS,

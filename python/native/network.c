@@ -157,8 +157,9 @@ PyObject *core_network_plan(PyObject *module, PyObject *args) {
   if (!check_status(module, status, &error)) goto done;
   result = PyTuple_New((Py_ssize_t)count);
   for (int64_t i = 0; result && i < count; i++) {
-    PyObject *item = Py_BuildValue("(LNi)", (long long)plans[i].kept,
-                                   PyBool_FromLong(plans[i].is_sparse), (int)plans[i].limit);
+    PyObject *item = Py_BuildValue("(LNiL)", (long long)plans[i].kept,
+                                   PyBool_FromLong(plans[i].is_sparse), (int)plans[i].limit,
+                                   (long long)plans[i].multiply_adds);
     if (!item || PyTuple_SetItem(result, (Py_ssize_t)i, item) < 0) Py_CLEAR(result);
   }
 done:

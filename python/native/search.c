@@ -9,7 +9,7 @@ static void free_search(PyObject *capsule) {
 }
 
 PyObject *core_search_create(PyObject *module, PyObject *args) {
-  PyObject *keep_list, *size_list, *bound_list, *count_list, *units;
+  PyObject *keep_list, *size_list, *bound_list, *count_list, *units, *cost_list;
   sf_search_options options = {0};
   tensor_limits limits = {0};
   long long keep, steps, total, taken, nested_from;
@@ -18,10 +18,11 @@ PyObject *core_search_create(PyObject *module, PyObject *args) {
   Py_ssize_t tensors = 0, keep_count = 0;
   sf_error error;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "iiLLOOKLLddLiiOOO:search_create", &options.method,
+  if (!PyArg_ParseTuple(args, "iiLLOOKLLddLiiOOOO:search_create", &options.method,
                         &options.schedule, &keep, &steps, &keep_list, &size_list, &seed, &total,
                         &taken, &options.momentum, &options.removed_factor, &nested_from,
-                        &options.saliency, &options.rule, &bound_list, &count_list, &units))
+                        &options.saliency, &options.rule, &bound_list, &count_list, &units,
+                        &cost_list))
     return NULL;
   sizes = integers_from(size_list, &tensors);
   if (!sizes) goto done;
@@ -30,10 +31,11 @@ PyObject *core_search_create(PyObject *module, PyObject *args) {
     if (!keeps) goto done;
     steps = keep_count;
   }
-  if (!limits_from(bound_list, count_list, units, tensors, &limits)) goto done;
+  if (!limits_from(bound_list, count_list, units, cost_list, tensors, &limits)) goto done;
   options.bounds = (const sf_bounds *)limits.bounds;
   options.counts = limits.counts;
   options.units = limits.units;
+  options.costs = limits.costs;
   options.keep = keep;
   options.steps = steps;
   options.keeps = keeps;
@@ -213,6 +215,57 @@ done:
   if (call.is_shared && !is_taken) report_failure(&call.exchange);
   PyMem_Free(layer_kept);
   release_call(&call);
+  return result;
+}
+
+PyObject *core_search_once(PyObject *module, PyObject *args) {
+  PyObject *weight_list, *gradient_list, *mask_list, *limit_lists, *bound_list, *count_list, *units,
+      *cost_list;
+  sf_search_options options = {.steps = 1, .saliency = -1, .rule = -1, .removed_factor = 1};
+  tensor_limits limits = {0};
+  held_arrays weights = {0}, gradients = {0}, masks = {0};
+  long long keep;
+  unsigned long long seed;
+  int64_t *layer_kept = NULL;
+  sf_report report;
+  sf_error error;
+  int32_t status;
+  PyObject *result = NULL;
+  if (!PyArg_ParseTuple(args, "iLKOOOO!:search_once", &options.method, &keep, &seed, &weight_list,
+                        &gradient_list, &mask_list, &PyTuple_Type, &limit_lists) ||
+      !PyArg_ParseTuple(limit_lists, "OOOO:search_once", &bound_list, &count_list, &units,
+                        &cost_list))
+    return NULL;
+  options.keep = keep;
+  options.seed = seed;
+  if (!acquire_arrays(weight_list, 0, &weights) || !acquire_arrays(gradient_list, 0, &gradients) ||
+      !acquire_arrays(mask_list, 1, &masks) || !same_length(&weights, &gradients) ||
+      !same_length(&weights, &masks))
+    goto done;
+  if (!limits_from(bound_list, count_list, units, cost_list, weights.count, &limits)) goto done;
+  options.bounds = (const sf_bounds *)limits.bounds;
+  options.counts = limits.counts;
+  options.units = limits.units;
+  options.costs = limits.costs;
+  layer_kept = PyMem_Calloc((size_t)weights.count + 1, sizeof(int64_t));
+  if (!layer_kept) {
+    PyErr_NoMemory();
+    goto done;
+  }
+  sf_step_arrays arrays = {
+      .weights = weights.arrays, .gradients = gradients.arrays, .masks = masks.arrays,
+      .tensors = weights.count};
+  Py_BEGIN_ALLOW_THREADS
+  status = sf_search_once(&options, &arrays, &report, layer_kept, &error);
+  Py_END_ALLOW_THREADS
+  if (check_status(module, status, &error))
+    result = report_dict(module, &report, layer_kept, weights.count);
+done:
+  PyMem_Free(layer_kept);
+  release_limits(&limits);
+  release_arrays(&weights);
+  release_arrays(&gradients);
+  release_arrays(&masks);
   return result;
 }
 

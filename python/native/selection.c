@@ -30,7 +30,7 @@ done:
 }
 
 PyObject *core_select(PyObject *module, PyObject *args) {
-  PyObject *score_list, *mask_list, *bound_list, *count_list, *units;
+  PyObject *score_list, *mask_list, *bound_list, *count_list, *units, *cost_list;
   tensor_limits limits = {0};
   long long keep;
   held_arrays scores = {0}, masks = {0};
@@ -39,12 +39,12 @@ PyObject *core_select(PyObject *module, PyObject *args) {
   int32_t status;
   int64_t *layer_kept = NULL;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "OOLOOO:select", &score_list, &mask_list, &keep, &bound_list,
-                        &count_list, &units))
+  if (!PyArg_ParseTuple(args, "OOLOOOO:select", &score_list, &mask_list, &keep, &bound_list,
+                        &count_list, &units, &cost_list))
     return NULL;
   if (!acquire_arrays(score_list, 0, &scores) || !acquire_arrays(mask_list, 1, &masks)) goto done;
   if (!same_length(&scores, &masks)) goto done;
-  if (!limits_from(bound_list, count_list, units, scores.count, &limits)) goto done;
+  if (!limits_from(bound_list, count_list, units, cost_list, scores.count, &limits)) goto done;
   layer_kept = PyMem_Calloc((size_t)scores.count + 1, sizeof(int64_t));
   if (!layer_kept) {
     PyErr_NoMemory();
@@ -52,8 +52,8 @@ PyObject *core_select(PyObject *module, PyObject *args) {
   }
   Py_BEGIN_ALLOW_THREADS
   status = sf_select(scores.arrays, masks.arrays, scores.count, keep,
-                     (const sf_bounds *)limits.bounds, limits.counts, limits.units, &report,
-                     layer_kept, &error);
+                     (const sf_bounds *)limits.bounds, limits.counts, limits.units, limits.costs,
+                     &report, layer_kept, &error);
   Py_END_ALLOW_THREADS
   if (check_status(module, status, &error))
     result = report_dict(module, &report, layer_kept, scores.count);
@@ -82,7 +82,7 @@ PyObject *core_allocate(PyObject *module, PyObject *args) {
     PyErr_SetString(PyExc_ValueError, "sizes and ends differ in length");
     goto done;
   }
-  if (!limits_from(bound_list, Py_None, Py_None, tensors, &limits)) goto done;
+  if (!limits_from(bound_list, Py_None, Py_None, Py_None, tensors, &limits)) goto done;
   counts = PyMem_Calloc((size_t)tensors + 1, sizeof(int64_t));
   if (!counts) {
     PyErr_NoMemory();
@@ -109,7 +109,7 @@ PyObject *core_bounds_range(PyObject *module, PyObject *args) {
   sf_error error;
   if (!PyArg_ParseTuple(args, "OO:bounds_range", &size_list, &bound_list)) return NULL;
   if (!(sizes = integers_from(size_list, &tensors))) goto done;
-  if (!limits_from(bound_list, Py_None, Py_None, tensors, &limits)) goto done;
+  if (!limits_from(bound_list, Py_None, Py_None, Py_None, tensors, &limits)) goto done;
   ranges = PyMem_Calloc(2 * (size_t)tensors + 2, sizeof(int64_t));
   if (!ranges) {
     PyErr_NoMemory();

@@ -66,17 +66,17 @@ int64_t *integers_from(PyObject *sequence, Py_ssize_t *count);
 PyObject *integer_tuple(const int64_t *numbers, Py_ssize_t count);
 
 /* Floors and caps, the fields of an sf_bounds for each tensor; how many weights each tensor keeps;
- * which weights live or die together. NULL: there are none. */
+ * which weights live or die together; what weights cost. NULL: there are none. */
 typedef struct {
-  int64_t *bounds, *counts, *axes;
+  int64_t *bounds, *counts, *axes, *costs;
   sf_units unit_fields;
   const sf_units *units;
 } tensor_limits;
 
 /* The limits of lists that may be None. Returns 1, or 0 with an exception set; either way
  * release_limits is needed. */
-int limits_from(PyObject *bound_list, PyObject *count_list, PyObject *units, Py_ssize_t tensors,
-                tensor_limits *limits);
+int limits_from(PyObject *bound_list, PyObject *count_list, PyObject *units, PyObject *cost_list,
+                Py_ssize_t tensors, tensor_limits *limits);
 void release_limits(tensor_limits *limits);
 
 /* The lines of a text as a tuple of strings. */
@@ -125,6 +125,7 @@ PyObject *core_select(PyObject *module, PyObject *args);
 PyObject *core_scan(PyObject *module, PyObject *args);
 
 PyObject *core_search_create(PyObject *module, PyObject *args);
+PyObject *core_search_once(PyObject *module, PyObject *args);
 PyObject *core_search_step(PyObject *module, PyObject *args);
 PyObject *core_search_taken(PyObject *module, PyObject *args);
 PyObject *core_search_report(PyObject *module, PyObject *args);

@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 /* Increased whenever a struct or a prototype below changes. */
-#define SF_ABI_VERSION 11
+#define SF_ABI_VERSION 12
 
 /* ------------------------------------------------------------------------------ vocabulary */
 
@@ -206,6 +206,10 @@ typedef struct sf_search_options {
   const sf_units *units;   /* NULL: each weight lives alone. Otherwise bounds are NULL, and units are
                               kept as long as they fit into `keep` and `counts`. NULL with other
                               ranks */
+  const int64_t *costs;    /* what one weight of each tensor costs, at least 1; NULL: numbers of weights
+                              are what is limited. Otherwise the numbers to keep are budgets: the best
+                              weights by score / cost are kept, as many as those pay for; bounds,
+                              counts and units are NULL. NULL with other ranks */
 } sf_search_options;
 
 /* The arrays of one step: `tensors` entries in each list that is not NULL. */
@@ -298,6 +302,7 @@ typedef struct sf_weight_plan {
   int64_t kept;      /* weights that its mask keeps, or all */
   int32_t is_sparse; /* 1 if its layer computes over them alone */
   int32_t limit;     /* the largest density at which it may, in thousandths; 0: it never does */
+  int64_t multiply_adds; /* of each of its elements, for one sample */
 } sf_weight_plan;
 
 /* One axis of the image of a convolution; of a linear layer 1, 1, 1, 0. */
@@ -377,13 +382,13 @@ SF_STATIC_ASSERT(sizeof(sf_saliency_info) == 8, "layout of sf_saliency_info");
 SF_STATIC_ASSERT(sizeof(sf_bounds) == 64, "layout of sf_bounds");
 SF_STATIC_ASSERT(sizeof(sf_units) == 40, "layout of sf_units");
 SF_STATIC_ASSERT(sizeof(sf_method_info) == 16, "layout of sf_method_info");
-SF_STATIC_ASSERT(sizeof(sf_search_options) == 112, "layout of sf_search_options");
+SF_STATIC_ASSERT(sizeof(sf_search_options) == 120, "layout of sf_search_options");
 SF_STATIC_ASSERT(sizeof(sf_step_arrays) == 56, "layout of sf_step_arrays");
 SF_STATIC_ASSERT(sizeof(sf_ranks) == 48, "layout of sf_ranks");
 SF_STATIC_ASSERT(sizeof(sf_report) == 136, "layout of sf_report");
 SF_STATIC_ASSERT(sizeof(sf_layer) == 80, "layout of sf_layer");
 SF_STATIC_ASSERT(sizeof(sf_parameter) == 56, "layout of sf_parameter");
-SF_STATIC_ASSERT(sizeof(sf_weight_plan) == 16, "layout of sf_weight_plan");
+SF_STATIC_ASSERT(sizeof(sf_weight_plan) == 24, "layout of sf_weight_plan");
 SF_STATIC_ASSERT(sizeof(sf_side) == 32, "layout of sf_side");
 SF_STATIC_ASSERT(sizeof(sf_sparse_sizes) == 80, "layout of sf_sparse_sizes");
 SF_STATIC_ASSERT(sizeof(sf_sparse_arrays) == 64, "layout of sf_sparse_arrays");
@@ -447,11 +452,11 @@ int32_t sf_saliency(int32_t saliency, const sf_array *weights, const sf_array *g
                     const sf_array *scores, int64_t tensors, uint64_t seed, sf_error *error);
 
 /* masks = 1 at the `keep` largest scores; equal scores are kept in the order of their positions.
-   Scores may be negative. bounds, counts, units: as in sf_search_options; `keep` is the sum of
+   Scores may be negative. bounds, counts, units, costs: as in sf_search_options; `keep` is the sum of
    counts if there are any. layer_kept: NULL, or `tensors` counts. */
 int32_t sf_select(const sf_array *scores, const sf_array *masks, int64_t tensors, int64_t keep,
                   const sf_bounds *bounds, const int64_t *counts, const sf_units *units,
-                  sf_report *report, int64_t *layer_kept, sf_error *error);
+                  const int64_t *costs, sf_report *report, int64_t *layer_kept, sf_error *error);
 
 /* Scans all bytes of the arrays once: *parity = the exclusive or of their 64-bit words. Words of an
    array are counted from its start, and its last word is filled up with zeros. The arrays hold
@@ -464,6 +469,9 @@ int32_t sf_search_create(const sf_search_options *options, const int64_t *sizes,
                          int64_t *search, sf_error *error);
 int32_t sf_search_step(int64_t search, const sf_step_arrays *arrays, sf_report *report,
                        int64_t *layer_kept, sf_error *error);
+/* A search of one step, which needs no handle: options.steps is 1, options.total 0. */
+int32_t sf_search_once(const sf_search_options *options, const sf_step_arrays *arrays,
+                       sf_report *report, int64_t *layer_kept, sf_error *error);
 /* Like sf_search_step, together with the other ranks. The masks are those that one search over the
    weights of all ranks would find. The report is about all ranks and equal on each; layer_kept is
    about the tensors of this rank, or about whole tensors if these are pieces. If one rank returns a

@@ -1,8 +1,8 @@
-// All that limits which weights may be kept: floors and caps, how many weights each tensor keeps, and
-// which weights live or die together. What must not live here: how they are enforced
-// (BoundedSelection, PatternSelection).
+// All that limits which weights may be kept: floors and caps, how many weights each tensor keeps,
+// which weights live or die together, and what they cost. What must not live here: how they are
+// enforced (BoundedSelection, PatternSelection, BudgetSelection).
 
-/// Floors and caps of tensors and their parts, how many weights each tensor keeps, and units.
+/// Floors and caps of tensors and their parts, how many weights each tensor keeps, units, and costs.
 public struct Limits: Sendable {
   /// Floors and caps of each tensor; nil: there are none.
   public var bounds: [Bounds]?
@@ -11,13 +11,45 @@ public struct Limits: Sendable {
   /// Which weights live or die together; nil: each lives alone. Then `counts`, and the number to
   /// keep, are what the units that are kept must not exceed, unless a single one does.
   public var units: Units?
+  /// What one weight of each tensor costs, at least 1; nil: numbers of weights are what is limited.
+  /// Otherwise the number to keep is a budget: the best weights by score / cost are kept, as many of
+  /// them as it pays for. Then nothing else is limited.
+  public var costs: [Int]?
 
-  public init(bounds: [Bounds]? = nil, counts: [Int]? = nil, units: Units? = nil) {
-    (self.bounds, self.counts, self.units) = (bounds, counts, units)
+  public init(
+    bounds: [Bounds]? = nil, counts: [Int]? = nil, units: Units? = nil, costs: [Int]? = nil
+  ) {
+    (self.bounds, self.counts, self.units, self.costs) = (bounds, counts, units, costs)
   }
 
   /// Whether anything is limited.
-  var areSet: Bool { bounds != nil || counts != nil || units != nil }
+  var areSet: Bool { bounds != nil || counts != nil || units != nil || costs != nil }
+
+  /// Whether a step may keep another number of weights than its schedule says.
+  var mayKeepFewer: Bool { units != nil || costs != nil }
+
+  /// The most that a step can be told to keep: the number of weights, or what all of them cost.
+  ///
+  /// - Throws: `badCount`, `sizeMismatch`, `badBounds`.
+  func most(of sizes: [Int]) throws(SFError) -> Int {
+    guard let costs else { return try Selection.total(sizes) }
+    _ = try Selection.total(sizes)
+    try Selection.checkSizes(costs.map { _ in 1 }, sizes.map { _ in 1 }, .weights)
+    var most = 0
+    for (tensor, (cost, size)) in zip(costs, sizes).enumerated() {
+      guard cost >= 1 else {
+        throw .badBounds(tensor: tensor, reason: "a weight costs at least 1, not \(cost)")
+      }
+      let (product, isLarge) = cost.multipliedReportingOverflow(by: size)
+      guard !isLarge, product <= Keep.largestCount - most else {
+        throw .badBounds(
+          tensor: tensor, reason: "its weights cost too much: more than \(Keep.largestCount) in all"
+        )
+      }
+      most += product
+    }
+    return most
+  }
 
   /// How many weights of each tensor must and may be kept, by the floors and caps.
   ///
@@ -46,6 +78,20 @@ public struct Limits: Sendable {
     }
     if let units, units.maps.count != sizes.count {
       throw .sizeMismatch(.weights, tensor: nil, got: units.maps.count, expected: sizes.count)
+    }
+    if let costs {
+      guard bounds == nil, counts == nil, units == nil else {
+        throw .badBounds(
+          tensor: nil, reason: "weights with a cost have no floors, caps, numbers or units")
+      }
+      _ = try most(of: sizes)
+      let dearest = zip(costs, sizes).reduce(0) { $1.1 > 0 ? max($0, $1.0) : $0 }
+      if let budget = keeps.min(), budget < dearest {
+        throw .badBounds(
+          tensor: costs.firstIndex(of: dearest),
+          reason: "one weight costs \(dearest), and the budget is \(budget)")
+      }
+      return
     }
     let ranges = try ranges(of: sizes)
     for keep in keeps { try Limits.check(keep, within: ranges) }
@@ -87,6 +133,9 @@ public struct Limits: Sendable {
   func select(_ selection: MaskSelection) throws(SFError) -> Report {
     let isWide = selection.scores.areWide
     guard areSet else { return try selection.dispatch(wide: isWide) }
+    if let costs {
+      return try BudgetSelection(selection, costs: costs).dispatch(wide: isWide)
+    }
     let sizes = selection.scores.sizes
     let ranges = try ranges(of: sizes)
     if let units {

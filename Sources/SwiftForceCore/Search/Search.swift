@@ -23,7 +23,7 @@ public struct Search: Sendable {
   public let saliency: Saliency
   public let rule: Rule
   public let damping: Damping
-  /// Weights kept after each step.
+  /// Weights kept after each step; if weights have costs, what those may cost.
   public let keeps: [Int]
   /// Elements of each tensor of this rank.
   public let sizes: [Int]
@@ -61,8 +61,8 @@ public struct Search: Sendable {
     saliency: Saliency? = nil, rule: Rule? = nil, limits: Limits = Limits()
   ) throws(SFError) {
     try Search.checkSteps(steps, method)
-    let count = try Search.count(sizes, of: total)
-    var keeps = try schedule.keeps(of: count, keep: keep, steps: steps)
+    let most = try Search.most(sizes, of: total, limits)
+    var keeps = try schedule.keeps(of: most, keep: keep, steps: steps)
     if limits.bounds != nil {
       let most = try limits.ranges(of: sizes).reduce(0) { $0 + $1.upperBound }
       keeps = keeps.map { max(keep, min($0, most)) }
@@ -83,11 +83,12 @@ public struct Search: Sendable {
   ) throws(SFError) {
     try Search.checkSteps(keeps.count, method)
     let count = try Search.count(sizes, of: total)
-    try Schedule.check(keeps, of: count, keep: keep)
+    try Schedule.check(keeps, of: try Search.most(sizes, of: total, limits), keep: keep)
     guard taken >= 0, taken <= keeps.count else { throw .badTaken(taken, steps: keeps.count) }
     if limits.areSet {
       guard total == nil else {
-        throw .badBounds(tensor: nil, reason: "floors, caps and allocations are for one process")
+        throw .badBounds(
+          tensor: nil, reason: "floors, caps, allocations and costs are for one process")
       }
       // Steps that were taken before may have kept more: masks that a search begins at do.
       try limits.check(Array(keeps.suffix(max(1, keeps.count - taken))), of: sizes)
@@ -197,11 +198,11 @@ public struct Search: Sendable {
       applying: masked.map { (weights, $0) })
   }
 
-  /// How many weights the masks of the step before must keep. Units may not fill the number that a
-  /// step is to keep, so that of an earlier search's last step is counted.
+  /// How many weights the masks of the step before must keep. Those of an earlier search's last step
+  /// are counted, if the schedule does not say how many they are.
   private func keptBefore(_ masks: [Mask]) throws(SFError) -> Int {
     if let last = reports.last { return last.keep }
-    guard limits.units != nil else { return keeps[taken - 1] }
+    guard limits.mayKeepFewer else { return keeps[taken - 1] }
     return try KeptCount(masks: masks).dispatch(wide: false)
   }
 
@@ -246,6 +247,13 @@ public struct Search: Sendable {
       throw .sizeMismatch(.weights, tensor: nil, got: own, expected: total)
     }
     return total
+  }
+
+  /// The most that a step can be told to keep.
+  private static func most(
+    _ sizes: [Int], of total: Int?, _ limits: Limits
+  ) throws(SFError) -> Int {
+    limits.costs == nil ? try count(sizes, of: total) : try limits.most(of: sizes)
   }
 
   private static func checkSteps(_ steps: Int, _ method: Method) throws(SFError) {

@@ -47,6 +47,7 @@ protocol BlockKernels {
   static func multiplyRemoved(
     _ mask: UnsafePointer<UInt8>, by factor: Score, count: Int,
     in keys: UnsafeMutablePointer<Key>)
+  static func divide(_ keys: UnsafeMutablePointer<Key>, by cost: Score, count: Int)
   static func store(
     _ keys: UnsafePointer<Key>, count: Int, into base: UnsafeMutableRawPointer, code: Int,
     start: Int)

@@ -21,7 +21,7 @@ struct Bracket<K: BlockKernels> {
 
   /// The fewest weights that are sampled. With fewer, all keys are stored: they fit into the cache
   /// of a core.
-  static var minimumCount: Int { 1 << 15 }
+  static var minimumCount: Int { 1 << 12 }
 
   /// The bracket of a threshold that is known.
   init(around key: K.Key) {
@@ -87,7 +87,7 @@ struct Bracket<K: BlockKernels> {
     let smallest = 81 * width / Double(capacity) * width / Double(capacity)
     // In full hundreds, since the last bit of a root is not the same on every machine.
     let size = Int(max(fastest, smallest)) / 100 * 100
-    return min(max(1 << 13, size), max(1, count >> 4))
+    return min(max(1 << 10, size), max(1, count >> 4))
   }
 
   /// The keys at some of the sampled positions.

@@ -4,7 +4,7 @@
 /// A selection: its scores, how many weights it keeps, and the arrays that it writes.
 struct MaskSelection: KernelJob {
   var scores: Scores
-  let keep: Int
+  var keep: Int
   let masks: [Mask]
   /// The masks of the step before and how many weights they must keep; nil in the first step.
   let previous: (masks: [Mask], keep: Int)?

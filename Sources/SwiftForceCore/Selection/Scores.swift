@@ -23,6 +23,8 @@ struct Scores {
   private var computesBinary64 = false
   /// The states of weights while bounds are applied; nil: there are none. Only open weights compete.
   private var states: [Mask]?
+  /// What one weight of each tensor costs, by which scores are divided; nil: they are not.
+  private var costs: [Int]?
 
   /// The caller's scores, of either sign; all weights compete.
   init(given scores: [Tensor]) {
@@ -81,6 +83,13 @@ struct Scores {
         return Placement(start: start)
       }
     }
+    return copy
+  }
+
+  /// These scores, divided by what a weight of each tensor costs.
+  func divided(by costs: [Int]) -> Scores {
+    var copy = self
+    copy.costs = costs
     return copy
   }
 
@@ -166,6 +175,9 @@ struct Scores {
       }
     }
     if let states = states?[block.tensor] { excludeDecided(states, block, from: scratch) }
+    if let cost = costs?[block.tensor], cost > 1 {
+      unsafe K.divide(scratch.keys, by: K.Score(cost), count: block.count)
+    }
     return isFinite
   }
 
@@ -217,7 +229,7 @@ struct Scores {
   ) -> (found: BlockStatistics, objective: Double) {
     let prefetch = unsafe prefetchAddresses(after: block)
     if case .saliency(.connectionSensitivity, let weights, let gradients?, _) = origin,
-      competition == .all, accumulated == nil, states == nil
+      competition == .all, accumulated == nil, states == nil, costs == nil
     {
       // The common case: one loop over the block instead of two.
       let statistics = unsafe K.classifyProducts(
@@ -238,12 +250,12 @@ struct Scores {
     return (statistics, objective)
   }
 
-  /// How many weights of a block compete that have a score of zero in this step, before momentum and
-  /// factor; nil if there is neither, so that `classify` counts them.
+  /// How many weights of a block compete that have a score of zero in this step, before momentum,
+  /// factor and cost; nil if there is none of these, so that `classify` counts them.
   ///
   /// - Parameter scratch: has the keys of the scores of this step alone.
   private func ownZeros<K: BlockKernels>(_ scratch: Scratch<K>, _ block: Block) -> Int? {
-    if case .discounted = competition {} else if accumulated == nil { return nil }
+    if case .discounted = competition {} else if accumulated == nil && costs == nil { return nil }
     guard let mask = candidates?[block.tensor] else {
       return unsafe K.zeros(scratch.keys, count: block.count)
     }

@@ -14,17 +14,17 @@ public enum Selection {
   /// Selects among the caller's scores, which may be negative.
   ///
   /// - Parameters:
-  ///   - keep: how many weights to keep.
+  ///   - keep: how many weights to keep, or what those may cost that are kept.
   ///   - masks: one per tensor of scores and of the same size; written. Their contents are
   ///     unspecified after `nonFinite` and `arraysChanged`.
-  ///   - limits: floors and caps, and how many weights each tensor keeps.
+  ///   - limits: what limits which weights may be kept.
   /// - Throws: `badCount`, `badKeep`, `sizeMismatch`, `nonFinite`, `arraysChanged`, `badBounds`,
   ///   `badEnvironment`.
   public static func select(
     _ scores: [Tensor], keep: Int, into masks: [Mask], limits: Limits = Limits()
   ) throws(SFError) -> Report {
     let sizes = scores.map(\.count)
-    try Keep.check(keep, of: try total(sizes))
+    try Keep.check(keep, of: try limits.most(of: sizes))
     try checkSizes(masks.map(\.count), sizes, .masks)
     try limits.check([keep], of: sizes)
     let source = Scores(given: scores)

@@ -41,6 +41,15 @@ public enum SelectionMemory {
       + threads * tiles.largest * (3 * keySize + 1)
   }
 
+  /// What costs add, in bytes: lists of chunks, and for each thread its counters.
+  ///
+  /// - Parameter sizes: elements of each tensor.
+  public static func budget(sizes: [Int]) -> Int {
+    let threads = (try? Threads.current()) ?? 1
+    let chunks = sizes.count + sizes.reduce(0, +) / Chunk.largestCount
+    return chunks * bytesOfChunk + threads * bytesOfWorker
+  }
+
   /// A tile and what was decided in it.
   private static let bytesOfTile = 192
   /// Of a binary64 score.

@@ -44,6 +44,9 @@ extension Network {
     public let isSparse: Bool
     /// The largest density at which it may.
     public let limit: Double
+    /// How many products with each of its elements one sample needs: one for each position of an
+    /// image that the layer writes.
+    public let multiplyAdds: Int
   }
 
   public var plan: [WeightPlan] {
@@ -53,7 +56,9 @@ extension Network {
       let layer = sparse[entry.layer]
       return WeightPlan(
         kept: layer?.weights.count ?? mask?.countOnes ?? entry.count, isSparse: layer != nil,
-        limit: architecture.layers[entry.layer].sparseSizes?.densityLimit(level) ?? 0)
+        limit: architecture.layers[entry.layer].sparseSizes?.densityLimit(level) ?? 0,
+        multiplyAdds: architecture.layers[entry.layer].outputShape.image
+          .map { $0.height * $0.width } ?? 1)
     }
   }
 

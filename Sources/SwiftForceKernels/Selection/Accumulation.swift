@@ -1,5 +1,5 @@
-// Scores accumulated over the steps of a search, the factor on the scores of removed weights, the sum
-// of the scores that a mask keeps, and the number of zeros. What must not live here: when a search
+// Scores accumulated over the steps of a search, the factor on the scores of removed weights, scores
+// divided by a cost, the sum of the scores that a mask keeps, and the number of zeros. What must not live here: when a search
 // accumulates scores, and which weights compete.
 
 extension Blocks {
@@ -36,6 +36,19 @@ extension Blocks {
       let key = unsafe keys[i]
       let product = Score.magnitudeKey(of: factor * Score.score(of: key))
       unsafe keys[i] = mask[i] == 0 ? product : key
+    }
+  }
+
+  /// Divides scores of either sign; weights that do not compete still do not.
+  @specialized(where Score == Float)
+  @specialized(where Score == Double)
+  @unsafe public static func divide(
+    _ keys: UnsafeMutablePointer<Key>, by cost: Score, count: Int
+  ) {
+    for i in 0..<count {
+      let key = unsafe keys[i]
+      let quotient = Score.key(of: Score.score(of: key) / cost)
+      unsafe keys[i] = key == Key.min ? key : quotient
     }
   }
 

@@ -15,6 +15,8 @@ import CSwiftForce
   var keep: Int64 = 3
   /// Of an sf_units; 0: there are none.
   var unitsAddress: UInt = 0
+  /// Of one number for each tensor; 0: there are none.
+  var costsAddress: UInt = 0
   var layerKeptAddress: UInt
   /// Bounds that bound nothing.
   let bounds = Cell((sf_bounds.none, sf_bounds.none))
@@ -34,7 +36,8 @@ import CSwiftForce
       unsafe sf_select(
         scoreList.pointer, maskList.pointer, tensors, keep,
         UnsafePointer(bitPattern: boundsAddress), UnsafePointer(bitPattern: countsAddress),
-        UnsafePointer(bitPattern: unitsAddress), report.pointer,
+        UnsafePointer(bitPattern: unitsAddress), UnsafePointer(bitPattern: costsAddress),
+        report.pointer,
         UnsafeMutablePointer(bitPattern: layerKeptAddress), error.pointer)
     }
   }

@@ -130,10 +130,11 @@ private func check(
   }
 
   @Test func limitsAreForOneProcess() {
-    for limits in [Limits(bounds: [Bounds()]), Limits(counts: [1])] {
+    for limits in [Limits(bounds: [Bounds()]), Limits(counts: [1]), Limits(costs: [1])] {
       #expect(
         failure { _ = try Search(.force, sizes: [5], keep: 1, steps: 2, total: 5, limits: limits) }
-          == .badBounds(tensor: nil, reason: "floors, caps and allocations are for one process"))
+          == .badBounds(
+            tensor: nil, reason: "floors, caps, allocations and costs are for one process"))
     }
   }
 

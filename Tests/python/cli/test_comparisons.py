@@ -315,7 +315,7 @@ def test_names_in_any_spelling() -> None:
         (("--methods", "force", "dens"), "there is no method 'dens'; did you mean 'dense'?"),
         (("--network", "resnet51"), "there is no network 'resnet51'; did you mean 'resnet5"),
         (("--network", "lenet_5"), "did you mean 'lenet5'?"),
-        (("--methods", "force momentun=1"), "'momentun=1' in 'force momentun=1' is neither"),
+        (("--methods", "force momentun=1"), "'momentun=1' in 'force momentun=1' is not"),
         (("--epochs", "-1"), "must be a whole number of at least 0, not -1"),
     ],
 )

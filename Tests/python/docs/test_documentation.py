@@ -72,7 +72,7 @@ def check_page(text: str, folder: Path) -> int:
 def lacking(code: str) -> set[str]:
     """Frameworks that a block imports and that are not installed."""
     imported = set(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE))
-    needed = imported & {*FRAMEWORKS, "optax", "onnxruntime", "scipy"}
+    needed = imported & {*FRAMEWORKS, "optax", "onnxruntime", "scipy", "peft"}
     return {name for name in needed if not importlib.util.find_spec(name)}
 
 

@@ -50,14 +50,17 @@ DIFFER = {
     ("swiftforce.jax", "apply", "params"): "also ones that are not searched",
     ("swiftforce.jax", "to_bcoo", "params"): "with zeros, too",
     ("swiftforce.jax", "prune", "seed"): "of random scores",
+    ("swiftforce.jax", "prune", "scores"): "a function of masked parameters",
     ("swiftforce.torch", "compact", "optimizer"): "trains another model from then on",
     ("swiftforce.torch", "effective_density", "masks"): "those of the model by default",
     ("swiftforce.torch", "masks_of_zeros", "source"): "any model",
     ("swiftforce.torch", "masks_of_zeros", "include"): "takes, and does not prune",
     ("swiftforce.torch", "prune", "seed"): "of random scores",
+    ("swiftforce.torch", "prune", "scores"): "a function of the masked model",
     ("swiftforce.torch", "sparsify", "model"): "masked, and not wrapped",
     ("swiftforce.torch", "desparsify", "model"): "not wrapped",
     ("swiftforce.torch", "finetune", "masks"): "trained, not kept",
+    ("swiftforce.torch", "shira_mask_fn", "masks"): "trained by an adapter",
     ("swiftforce.torch", "finetune", "optimizer"): "nothing is set to zero",
 }
 

@@ -18,6 +18,7 @@ from swiftforce.inputs import methods
         ("force removed_factor=0.25 shuffled", Variant("force", {"removed_factor": 0.25}, True)),
         ("snip shuffled", Variant("snip", shuffled=True)),
         ("erk_random", Variant("erk_random")),
+        ("force multiply_adds", Variant("force", multiply_adds=True)),
         ("force nested_from=30", Variant("force", {"nested_from": 30})),
         ("force  momentum=0.12345678", Variant("force", {"momentum": 0.12345678})),
     ],
@@ -37,7 +38,10 @@ def test_every_method_has_a_name(name: str) -> None:
     ("text", "error"),
     [
         ("forse", "there is no method 'forse'; did you mean 'force'"),
-        ("force momentun=0.5", "'momentun=0.5' in .* is neither 'shuffled' nor a number for"),
+        (
+            "force momentun=0.5",
+            "'momentun=0.5' in .* is not 'shuffled', 'multiply_adds' or a number for",
+        ),
         ("force momentum=much", "'momentum=much' in"),
         ("force momentum", "'momentum' in"),
         ("force shufled", "'shufled' in"),

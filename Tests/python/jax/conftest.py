@@ -15,10 +15,10 @@ def gradients_read(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, np.ndarray
     read: list[dict[str, np.ndarray]] = []
     step = sf.MaskSearch.step
 
-    def noted(self: sf.MaskSearch, grads: Any = None) -> sf.Step:
+    def noted(self: sf.MaskSearch, grads: Any = None, **options: Any) -> sf.Step:
         if grads is not None:
             read.append({name: grad.copy() for name, grad in grads.items()})
-        return step(self, grads)
+        return step(self, grads, **options)
 
     monkeypatch.setattr(sf.MaskSearch, "step", noted)
     return read

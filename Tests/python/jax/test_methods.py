@@ -88,7 +88,7 @@ def test_a_method_by_its_own_name_is_prune(call: Callable[..., sf.Pruning]) -> N
 def test_methods_take_the_arguments_of_prune(call: Callable[..., sf.Pruning]) -> None:
     own, all_of = (dict(inspect.signature(each).parameters) for each in (call, sfj.prune))
     # `seed` is for the method "random" alone, and by Iterative SNIP no weight returns.
-    others = ["method", "seed"]
+    others = ["method", "saliency", "rule", "scores", "seed"]
     if call is sfj.iterative_snip:
         others += ["nested_from", "removed_factor"]
     assert list(own) == [name for name in all_of if name not in others]

@@ -38,6 +38,7 @@ SPECS = {
 OPTIONS: dict[str, dict[str, Any]] = {
     "magnitude": {"sparsity": 0.5},
     "random": {"sparsity": 0.7, "seed": 3},
+    "given": {"sparsity": 0.7, "steps": 3},
     "force": {"sparsity": 0.8, "steps": 4, "batches_per_step": 2},
     "iterative_snip": {"sparsity": 0.6, "steps": 3},
 }
@@ -55,6 +56,11 @@ def loss(params: Any, batch: Any) -> Any:
     return sum(jnp.sum((one + batch.mean()) ** 2) for one in params.values()) / 2
 
 
+def scores(params: Any) -> Any:
+    """In parameters of which this process has parts; some are below zero."""
+    return {name: one * one - 3 for name, one in params.items()}
+
+
 def batches() -> list[Any]:
     return [np.full((2, 2), value, np.float32) for value in (1, 3, 2, 4)]
 
@@ -62,6 +68,8 @@ def batches() -> list[Any]:
 def search(params: Any, method: Any) -> sfj.PytreePruning:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if method == "given":
+            return sfj.prune(params, saliency="given", scores=scores, **OPTIONS[method])
         return sfj.prune(params, loss, batches(), method=method, **OPTIONS[method])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from swiftforce import _core
 
 #: Seed, ranks, steps taken, damping, axes and limits of a search that has none of them.
-PLAIN = (0, 0, 0, 0.0, 1.0, 0, -1, -1, None, None, None)
+PLAIN = (0, 0, 0, 0.0, 1.0, 0, -1, -1, None, None, None, None)
 FUNCTIONS = sorted(
     name
     for name, value in vars(_core).items()
@@ -48,12 +48,13 @@ ARITY = {
     "saliency": 5,
     "saliency_reads": 1,
     "schedule": 4,
-    "search_create": 17,
+    "search_create": 18,
+    "search_once": 7,
     "search_report": 3,
     "search_taken": 1,
     "search_step": 10,
     "search_objective": 7,
-    "select": 6,
+    "select": 7,
     "set_threads": 1,
     "sparse_backward": 8,
     "sparse_create": 2,
@@ -118,13 +119,15 @@ def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]
         "permutation": [np.empty(n, INT), 1, 0],
         "scan": [ones],
         "saliency": [0, ones, [np.ones(n, F)], [np.empty(n, F)], 1],
-        "select": [ones, [np.empty(n, M)], 2, None, None, (2, 0, 1, 1, (2, 0, 1, 1, n))],
+        "select": [ones, [np.empty(n, M)], 2, None, None, (2, 0, 1, 1, (2, 0, 1, 1, n)), None],
         "search_create": [
             *(2, 0, 1, 2, (3, 1), (2, 2), 0, 0, 0, 0.0, 1.0, 0, -1, 1),
             (0, 2, 1, 2, 0, 2, 0, 2) * 2,
             (1, 0),
             None,
+            None,
         ],
+        "search_once": [0, 2, 0, ones, [np.ones(n, F)], [np.empty(n, M)], (None,) * 4],
         "allocate": [1, (2, 2), (3, 3), None, 2],
         "bounds_range": [(2, 2), (0, 2, 1, 2, 0, 2, 0, 2) * 2],
         "search_step": [

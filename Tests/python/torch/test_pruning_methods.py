@@ -34,7 +34,7 @@ def test_a_function_finds_what_prune_finds_by_its_name(name: str) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_takes_the_options_of_prune(name: str) -> None:
     """All but the method's name, and what belongs to single other methods."""
-    left_out = {"method", "temperature", "seed"}
+    left_out = {"method", "saliency", "rule", "scores", "temperature", "seed"}
     if name == "iterative_snip":  # No weight returns.
         left_out |= {"nested_from", "removed_factor"}
     expected = {

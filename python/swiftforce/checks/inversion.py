@@ -91,7 +91,7 @@ def _label(tensors: Tensors, position: int, role: str, _: int) -> str:
 def _keep_last(scores: Array, keep: int, target: Array) -> None:
     """Keep the last `keep` weights of the order in which the core selects scores."""
     # Also if all are kept: the core then still refuses scores that are not finite.
-    _core.select((scores,), (target,), max(1, scores.size - keep), None, None, None)
+    _core.select((scores,), (target,), max(1, scores.size - keep), None, None, None, None)
     if keep == scores.size:
         target.fill(True)
     else:

@@ -21,7 +21,12 @@ _AMOUNTS = {
 def add_axes(parser: argparse.ArgumentParser) -> None:
     """Add the options, of which `allocation_from` and `pattern_from` make arguments."""
     parser.set_defaults(
-        allocation=None, n_m=None, output_axis=None, pattern=None, **dict.fromkeys(_AMOUNTS)
+        allocation=None,
+        n_m=None,
+        output_axis=None,
+        cost=None,
+        pattern=None,
+        **dict.fromkeys(_AMOUNTS),
     )
     group = parser.add_argument_group(
         "which weights may be kept",
@@ -61,6 +66,14 @@ def add_axes(parser: argparse.ArgumentParser) -> None:
         help="the axis that counts output units (default: 0)",
     )
     group.add_argument(
+        "--cost",
+        nargs="+",
+        metavar="COST",
+        default=argparse.SUPPRESS,
+        help="what one weight costs, for example its multiply-adds, as in 'conv*=196' '*=1'; then "
+        "--sparsity and --keep are of the cost",
+    )
+    group.add_argument(
         "--pattern",
         metavar="NAME",
         default=argparse.SUPPRESS,
@@ -84,6 +97,8 @@ def allocation_from(options: argparse.Namespace) -> Allocation | None:
             given["n_m"] = _values("n-m", options.n_m, _n_m)
         if options.output_axis is not None:
             given["output_axis"] = _values("output-axis", options.output_axis, int)
+        if options.cost is not None:
+            given["cost"] = _values("cost", options.cost, int)
         if options.allocation is not None:
             given["shares"] = _values("allocation", options.allocation, _share)
         return Allocation(**given) if given else None

@@ -221,7 +221,7 @@ def find_masks(network: nn.Network, data: Dataset, trial: Trial, settings: Setti
         sparsity=trial.sparsity,
         steps=None if info["one_shot"] else settings.steps,
         seed=trial.seed,
-        **variant.arguments(list(weights)[-1]),
+        **variant.arguments(network.multiply_adds),
     )
     masks = checks.shuffle(pruning, trial.seed) if variant.shuffled else pruning.masks
     return FoundMasks(masks, pruning.history)

@@ -25,6 +25,8 @@ _BOUNDS = ("floor", "cap", "floor_per_output", "cap_per_output")
 _CLASSES = "floor_per_class"
 _SETTINGS = (*_DAMPING, *_BOUNDS, _CLASSES)
 _SHUFFLED = "shuffled"
+#: The sparsity is of multiply-adds, and scores compete by what they are for each.
+_MULTIPLY_ADDS = "multiply_adds"
 
 
 def compared_methods() -> tuple[str, ...]:
@@ -45,11 +47,14 @@ class Variant:
     shuffled : bool
         Whether the masks are shuffled within each layer: the control that tells the choice of
         weights from the densities of layers.
+    multiply_adds : bool
+        Whether a weight costs what it takes to multiply by it: see the cost of an `Allocation`.
     """
 
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     shuffled: bool = False
+    multiply_adds: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Variant:
@@ -68,36 +73,40 @@ class Variant:
         """
         name, *words = text.split() or [""]
         settings: dict[str, float] = {}
-        for word in (word for word in words if word != _SHUFFLED):
+        for word in (word for word in words if word not in {_SHUFFLED, _MULTIPLY_ADDS}):
             setting, _, value = word.partition("=")
             try:
                 key = canonical_name("setting", setting, _SETTINGS)
                 settings[key] = int(value) if value.isdecimal() else float(value)
             except ValueError as error:
                 raise UnknownNameError(
-                    f"{word!r} in {text!r} is neither {_SHUFFLED!r} nor a number for "
-                    f"{', '.join(_SETTINGS)}: write for example 'force momentum=0.5'"
+                    f"{word!r} in {text!r} is not {_SHUFFLED!r}, {_MULTIPLY_ADDS!r} or a number "
+                    f"for {', '.join(_SETTINGS)}: write for example 'force momentum=0.5'"
                 ) from error
         method = canonical_name("method", name, compared_methods())
-        variant = cls(method, dict(sorted(settings.items())), _SHUFFLED in words)
+        words_only = (_SHUFFLED in words, _MULTIPLY_ADDS in words)
+        variant = cls(method, dict(sorted(settings.items())), *words_only)
         if method not in methods():
             if variant != cls(method):
                 raise UnknownNameError(f"{method} has no settings: {text!r}")
         elif settings:
             # A search refuses what its method does not have, before it begins.
-            damping = {**variant.arguments("last"), "allocation": None}
+            damping = {**variant.arguments({"last": 1}), "allocation": None}
             MaskSearch(np.ones(2), method=method_name(method), keep=1, **damping)
         return variant
 
-    def arguments(self, last: str) -> dict[str, Any]:
-        """The settings as arguments of `swiftforce.prune`, for a network with this last layer."""
+    def arguments(self, multiply_adds: Mapping[str, int]) -> dict[str, Any]:
+        """The settings as arguments of `swiftforce.prune`, for the weights of a network."""
         bounds = {name: value for name, value in self.settings.items() if name in _BOUNDS}
         found = {name: value for name, value in self.settings.items() if name in _DAMPING}
         if _CLASSES in self.settings:
-            bounds["floor_per_output"] = {last: self.settings[_CLASSES]}
+            bounds["floor_per_output"] = {[*multiply_adds][-1]: self.settings[_CLASSES]}
+        if self.multiply_adds:
+            bounds["cost"] = multiply_adds
         return {**found, "allocation": Allocation(**bounds)} if bounds else found
 
     def __str__(self) -> str:
         """The name that gives this variant."""
         settings = [f"{name}={value!r}" for name, value in self.settings.items()]
-        return " ".join([self.method, *settings, *([_SHUFFLED] if self.shuffled else [])])
+        words = {_MULTIPLY_ADDS: self.multiply_adds, _SHUFFLED: self.shuffled}
+        return " ".join([self.method, *settings, *(word for word, said in words.items() if said)])

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, cast
 
 from swiftforce.errors import BoundsError
 from swiftforce.inputs.vocabulary import canonical_name, case_names
@@ -45,6 +45,10 @@ class Allocation:
         most N are kept. If the sparsity is left out, as many as that allows.
     output_axis : int or mapping, optional
         The axis that counts output units. By default 0, and in JAX the last one.
+    cost : int or mapping, optional
+        What one weight costs, at least 1, for example its multiply-adds for one sample. Then
+        sparsity is a share of what all weights cost, and keep is a budget: the best weights by
+        score / cost are kept, as many as it pays for. With a global share, and no floors and caps.
 
     Raises
     ------
@@ -63,7 +67,8 @@ class Allocation:
     References
     ----------
     Evci et al., "Rigging the Lottery", ICML 2020: Erdős-Rényi-Kernel. Zhou et al., "Learning N:M
-    Fine-grained Structured Sparse Neural Networks From Scratch", ICLR 2021.
+    Fine-grained Structured Sparse Neural Networks From Scratch", ICLR 2021. Dantzig,
+    "Discrete-variable extremum problems", Operations Research 1957: the order by score / cost.
 
     Examples
     --------
@@ -84,6 +89,7 @@ class Allocation:
     cap_per_output: Amount | Mapping[str, Amount] | None = None
     n_m: tuple[int, int] | Mapping[str, tuple[int, int]] | None = None
     output_axis: int | Mapping[str, int] | None = None
+    cost: int | Mapping[str, int] | None = None
 
     def __post_init__(self) -> None:
         """Check all values, and keep copies of mappings."""
@@ -96,6 +102,12 @@ class Allocation:
             self._keep(name, _checked(getattr(self, name), name, _amount))
         self._keep("n_m", _checked(self.n_m, "n_m", _n_m))
         self._keep("output_axis", _checked(self.output_axis, "output_axis", _axis))
+        self._keep("cost", _checked(self.cost, "cost", _cost))
+        if self.cost is not None and (self.shares != "global" or self.has_bounds):
+            raise BoundsError(
+                "weights with a cost are shared out by their scores alone: leave out the cost, or "
+                "shares, floors and caps"
+            )
 
     def _keep(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -109,7 +121,7 @@ class Allocation:
     @property
     def is_plain(self) -> bool:
         """Whether scores alone decide."""
-        return self.shares == "global" and not self.has_bounds
+        return self.shares == "global" and not self.has_bounds and self.cost is None
 
     def __str__(self) -> str:
         """What differs from the default, in words; empty if nothing does."""
@@ -226,6 +238,13 @@ def _axis(value: object, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise BoundsError(f"{name} must be the number of an axis, not {value!r}")
     return int(value)
+
+
+def _cost(value: object, name: str) -> int:
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_whole or not 1 <= int(cast(int, value)) < 1 << 62:
+        raise BoundsError(f"{name} must be what a weight costs, an int from 1 on, not {value!r}")
+    return int(cast(int, value))
 
 
 def _shown(value: object) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from swiftforce.adapters import Patterns
-from swiftforce.inputs import MethodName, Patterned
+from swiftforce.inputs import MethodName, Patterned, RuleName, SaliencyName
 from swiftforce.jax.batch_sizes import BatchSize
+from swiftforce.jax.given_scores import Scores
 from swiftforce.jax.gradients import Loss
 from swiftforce.jax.pruning import PytreePruning
 from swiftforce.jax.pytrees import Pytree
@@ -26,6 +27,9 @@ def prune(
     pattern: Patterned | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
+    saliency: SaliencyName | None = None,
+    rule: RuleName | None = None,
+    scores: Scores | None = None,
     momentum: float = 0.0,
     nested_from: float | None = None,
     removed_factor: float = 1.0,
@@ -76,6 +80,17 @@ def prune(
         Number of steps: 60 by default. One-shot methods take one.
     schedule : str or sequence
         One of `swiftforce.schedules`, or a list: see `swiftforce.schedule_keeps`.
+    saliency : str, optional
+        How weights are scored, in place of the method's way: one of `swiftforce.saliencies`, or
+        ``given``: by `scores`.
+    rule : str, optional
+        Which weights compete in the next step, in place of the method's rule: ``nested`` (those
+        that are kept), ``free`` (all), or ``free_then_nested``.
+    scores : callable, optional
+        With the saliency ``given``, in place of a loss and batches: ``scores(params)`` is called
+        with the masked parameters of each step and returns scores of your own in their structure,
+        floating-point arrays of either sign; the largest are kept. Leaves that are not searched may
+        be anything, None too. It is not compiled: pass what `jax.jit` returns if it should be.
     momentum : float
         Factor, in [0, 1), of the scores accumulated over the steps so far: weights compete by
         ``sum = momentum * sum + score``. It takes 4 bytes per weight, 8 for float64. By
@@ -127,20 +142,24 @@ def prune(
     Raises
     ------
     MissingGradientsError
-        If `loss` or `batches` is missing.
+        If `loss`, `batches` or `scores` is missing.
+    HyperparameterError
+        If an option is not for the method or the saliency.
     BatchesError
         If there are no batches, or they run out and cannot be iterated again, or the size of one
         is needed and its arrays differ in their leading axes.
     UnknownNameError
-        If a pattern matches no leaf, or there is no such method or schedule.
+        If a pattern matches no leaf, or there is no such method, saliency, rule or schedule.
     OverlapError
         If two prunable leaves are the same array. Training would make them differ: exclude one.
     NonFiniteError
-        If a weight or a gradient is NaN or infinite. The message names the leaf by its path.
+        If a weight, a gradient or a score is NaN or infinite. The message names the leaf by its
+        path.
     StructureError
-        If no leaf is prunable, two leaves have the same path, or an array was deleted.
+        If no leaf is prunable, two leaves have the same path, an array was deleted, or `scores`
+        returns none of a leaf that is searched.
     ShapeError
-        If the loss does not return a scalar.
+        If the loss does not return a scalar, or scores have another shape than their leaf.
     UnsupportedTypeError
         If an argument has a wrong type: a module, a tensor or a batch of another framework, a loss
         that is not a function or cannot be compiled, complex weights, traced arrays.
@@ -201,6 +220,9 @@ def prune(
         pattern=pattern,
         steps=steps,
         schedule=schedule,
+        saliency=saliency,
+        rule=rule,
+        scores=scores,
         momentum=momentum,
         nested_from=nested_from,
         removed_factor=removed_factor,

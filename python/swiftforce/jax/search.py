@@ -8,11 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from swiftforce.adapters import Patterns, as_patterns
+from swiftforce.adapters import Patterns, as_patterns, check_given_scores
 from swiftforce.errors import HyperparameterError, OverlapError, ShapeError, StructureError
-from swiftforce.inputs import Array, Mask, MethodName, Patterned, method_info
+from swiftforce.inputs import (
+    Array,
+    Mask,
+    MethodName,
+    Patterned,
+    RuleName,
+    SaliencyName,
+    method_info,
+)
 from swiftforce.jax.arguments import check_objective, check_params
 from swiftforce.jax.batch_sizes import BatchSize
+from swiftforce.jax.given_scores import Scores, scores_function
 from swiftforce.jax.gradients import Loss, averaged, gradient_function
 from swiftforce.jax.processes import LocalWeights, SharedWeights
 from swiftforce.jax.pruning import PytreePruning, in_pytree
@@ -49,12 +58,22 @@ def run_search(
     progress: bool | None,
     allocation: Allocating | None = None,
     pattern: Patterned | None = None,
+    saliency: SaliencyName | None = None,
+    rule: RuleName | None = None,
+    scores: Scores | None = None,
     **options: Any,  # noqa: ANN401 - those of MaskSearch
 ) -> PytreePruning:
     """Run a search to its end. Warnings point at the caller of the public function."""
     include, exclude = as_patterns(include), as_patterns(exclude) or ()
     # Names and arguments are checked before the weights are copied to the CPU.
-    info = method_info(method)
+    info = method_info(method, saliency, rule)
+    of_loss = {
+        "loss": loss,
+        "batches": batches,
+        "batch_size": batch_size,
+        "batches_per_step": None if batches_per_step == 1 else batches_per_step,
+    }
+    given = check_given_scores(saliency, scores, of_loss, signature="scores(params)")
     leaves = Leaves(params)
     check_params(leaves.by_name)
     if info["needs_gradients"]:
@@ -81,6 +100,8 @@ def run_search(
             method=method,
             allocation=shaped,
             pattern=pattern,
+            saliency=saliency,
+            rule=rule,
             masked_weights=False,
             initial_masks=begins_at,
             **held.options,
@@ -88,24 +109,31 @@ def run_search(
         )
     except OverlapError as error:
         raise OverlapError(f"{error}, and exclude its other places in the pytree") from None
-    gradients = None
-    if info["needs_gradients"]:
+    computed = None
+    if given:
+        assert scores is not None
+        computed = scores_function(scores, leaves, list(own))
+    elif info["needs_gradients"]:
         assert loss is not None and batches is not None
         at = gradient_function(loss, leaves, list(own), jit=jit)
-        gradients = averaged(at, batches, batches_per_step, batch_size)
+        computed = averaged(at, batches, batches_per_step, batch_size)
 
-    def next_gradients() -> dict[str, Array] | None:
-        if gradients is None:
+    def next_computed() -> dict[str, Array] | None:
+        """The gradients of the next step, or its scores."""
+        if computed is None:
             return None
-        # The devices may read masks in place. Once gradients are here, they are done with it, and
-        # the search may write the next masks.
-        found = gradients(held.put(stacks.join(search.masks, own)))
+        # The devices may read masks in place. Once what they compute is here, they are done with
+        # it, and the search may write the next masks.
+        found = computed(held.put(stacks.join(search.masks, own)))
         return _of(chosen, stacks.split(held.read(found)))
 
     for _ in bar(range(search.steps), description=search.method, shown=progress):
-        search.step(next_gradients())
+        if given:
+            search.step(scores=next_computed())
+        else:
+            search.step(next_computed())
     if objective:
-        search.objective(next_gradients())
+        search.objective(next_computed())
     # The search ends here, so the result may have its masks without a copy.
     others = {name: one for name, one in leaves.by_name.items() if name not in own}
     others = {name: one for name, one in others.items() if not is_shared(one)}

@@ -219,6 +219,24 @@ class Network:
             loss=ScoringLoss.checked(loss, temperature),
         )
 
+    @property
+    def multiply_adds(self) -> dict[str, int]:
+        """How many products with one element of each weight the outputs of one sample need.
+
+        A linear layer has one, a convolution one for each position that it writes. It is a cost for
+        `swiftforce.Allocation`, with which a search keeps a share of all multiply-adds.
+
+        Examples
+        --------
+        >>> from swiftforce import nn
+        >>> layers = [nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(100, 2)]
+        >>> nn.Network(layers, input_shape=(1, 5, 5)).multiply_adds
+        {'0.weight': 25, '3.weight': 1}
+        """
+        with native_call():
+            found = _core.network_plan(self._handle)
+        return {name: plan[-1] for name, plan in zip(self.weights, found, strict=True)}
+
     def plan(self) -> NetworkPlan:
         """How each layer with a weight computes.
 

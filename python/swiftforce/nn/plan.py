@@ -88,7 +88,7 @@ class NetworkPlan(Sequence[LayerPlan]):
 
 
 def layer_plans(
-    sizes: dict[str, int], native: Sequence[tuple[int, bool, int]], reason: str | None
+    sizes: dict[str, int], native: Sequence[tuple[int, bool, int, int]], reason: str | None
 ) -> NetworkPlan:
     """The plan of a network.
 
@@ -96,9 +96,9 @@ def layer_plans(
     ----------
     sizes : dict of str to int
         Of its weights.
-    native : sequence of (int, bool, int)
+    native : sequence of (int, bool, int, int)
         What the core says of each: how many are kept, whether its layer computes over them alone,
-        the largest density at which it may, in thousandths.
+        the largest density at which it may, in thousandths, and multiply-adds.
     reason : str, optional
         Why no layer does.
     """
@@ -107,7 +107,7 @@ def layer_plans(
             LayerPlan(
                 name, size, kept, "sparse" if sparse else "dense", reason or _reason(sparse, limit)
             )
-            for (name, size), (kept, sparse, limit) in zip(sizes.items(), native, strict=True)
+            for (name, size), (kept, sparse, limit, _) in zip(sizes.items(), native, strict=True)
         ]
     )
 

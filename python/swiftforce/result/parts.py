@@ -49,7 +49,10 @@ def joined(masks: Mapping[str, Array], shapes: Mapping[str, Sequence[int]]) -> d
 def with_lost_parts(layers: Sequence[Layer], masks: Iterable[Array]) -> tuple[Layer, ...]:
     """The layers with the positions of their parts that keep nothing, from their masks."""
     return tuple(
-        replace(layer, lost=_lost(layer, mask)) for layer, mask in zip(layers, masks, strict=True)
+        [
+            replace(layer, lost=lost) if (lost := _lost(layer, mask)) else layer
+            for layer, mask in zip(layers, masks, strict=True)
+        ]
     )
 
 

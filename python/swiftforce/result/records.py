@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from swiftforce.inputs import Allocation, Pattern, Tensors
+from swiftforce.inputs import Allocation, Pattern, Tensors, TensorValues
 from swiftforce.result.zero_scores import ZeroScores
 
 #: The structure of masks: a dict, list or tuple of arrays, one array, or what an adapter returns.
@@ -262,6 +262,16 @@ class PruningRecord(Generic[Masks_co]):
     def sparsity(self) -> float:
         """Share of all weights that are removed."""
         return 1 - self.density
+
+    @property
+    def cost_sparsity(self) -> float | None:
+        """Share of what all weights cost that is removed; None without costs: see `Allocation`."""
+        if self.allocation is None or self.allocation.cost is None:
+            return None
+        costs = TensorValues(self.allocation, [layer.name for layer in self.layers])
+        pairs = [(layer, int(costs.get("cost", layer.name))) for layer in self.layers]
+        kept = sum(layer.kept * cost for layer, cost in pairs)
+        return 1 - kept / sum(layer.size * cost for layer, cost in pairs)
 
     @property
     def model_sparsity(self) -> float | None:

@@ -51,7 +51,7 @@ def saliency_name(pruning: PruningRecord[Any]) -> str:
 
 def search_summary(pruning: PruningRecord[Any]) -> list[str]:
     """What was searched, what the steps did, and the share of all scores of the kept weights."""
-    lines = scope_summary(pruning)
+    lines = [*scope_summary(pruning), *cost_summary(pruning)]
     if pruning.steps > 1:
         first, last = pruning.history[0], pruning.history[-1]
         lines.append(
@@ -70,6 +70,13 @@ def bounds_summary(pruning: PruningRecord[Any]) -> list[str]:
         f"{what} {count:,} weight{'s' * (count != 1)}" for what, count in parts.items() if count
     ]
     return [f"against the scores of all, {' and '.join(bound)}"] if bound else []
+
+
+def cost_summary(pruning: PruningRecord[Any]) -> list[str]:
+    """What part of the cost of all weights is removed; nothing if they have none."""
+    if pruning.cost_sparsity is None:
+        return []
+    return [f"{percent(pruning.cost_sparsity)} of the cost of all weights is removed"]
 
 
 def scope_summary(pruning: PruningRecord[Any]) -> list[str]:
@@ -104,6 +111,8 @@ def share_of_scores(pruning: PruningRecord[Any]) -> list[str]:
     score = _SCORE_NAMES[saliency]
     if pruning.damping.momentum > 0:
         score = f"accumulated {score}"
+    if pruning.cost_sparsity is not None:
+        score = f"{score} / cost"
     # Both sums have rounding errors, which must not make a share of 1 smaller.
     share = percent(min(1.0, round(last.saliency / last.total_saliency, 9)))
     when = " in the last step" if pruning.steps > 1 else ""

@@ -166,6 +166,8 @@ def _without_gradients(history: Sequence[Step]) -> int:
 
     0 if they are not, or if removed weights never competed.
     """
+    if len(history) == 1:
+        return 0
     # All weights compete in the first step, those of other ranks included.
     first = history[0]
     size = first.candidates

@@ -45,6 +45,20 @@ class ZeroScores:
         ]
         return cls(tuple(layers), tuple(factors))
 
+    @classmethod
+    def of_step(
+        cls,
+        count: int,
+        names: Sequence[str],
+        weights: Sequence[Array],
+        gradients: Sequence[Array],
+    ) -> ZeroScores | None:
+        """Those of a step with so many scores of zero; None if those are no whole tensor."""
+        sizes = [one.size for one in weights if one.size]
+        if not sizes or count < min(sizes):
+            return None
+        return cls.of(names, weights, gradients)
+
     def with_factors(self, others: Mapping[str, Any]) -> ZeroScores:
         """Also look among other arrays of the model, by name, for zeros that layers multiply by."""
         known = set(self.factors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from swiftforce.errors import StepsError
 from swiftforce.inputs import Array, Arrays, Tensors
 from swiftforce.result import PruningRecord, matching_masks
+from swiftforce.search.limits import Limits
 
 
 def check_begins_at_masks(method: str, *, one_shot: bool) -> None:
@@ -42,6 +44,9 @@ def copied_masks(tensors: Tensors, masks: PruningRecord[Any] | Arrays) -> tuple[
     return tuple([mask.copy() for mask in matching_masks(tensors, masks, "initial_masks")])
 
 
-def kept_by(masks: tuple[Array, ...]) -> int:
-    """How many weights the masks keep."""
-    return sum(int(np.count_nonzero(mask)) for mask in masks)
+def kept_by(masks: tuple[Array, ...], limits: Limits | None) -> int:
+    """How many weights the masks keep, or what those cost."""
+    counts = [int(np.count_nonzero(mask)) for mask in masks]
+    if limits is None or limits.costs is None:
+        return sum(counts)
+    return sum(map(mul, counts, limits.costs))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
+from operator import mul
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +28,8 @@ from swiftforce.native import public_error
 
 #: Pattern, whether scores are means, rows and columns of blocks, and the axes of all tensors.
 Units = tuple[int, int, int, int, Sequence[int]]
+#: Arguments of the core where nothing is limited: bounds, counts, units, costs.
+NO_LIMITS: tuple[Any, Any, Any, Any] = (None, None, None, None)
 #: A cap that allows every weight.
 _NO_CAP = (1 << 63) - 1
 
@@ -68,27 +72,49 @@ class Limits:
     counts : tuple of int, optional
         How many weights each tensor keeps after the last step.
     most : int
-        How many weights all tensors together may keep at most.
+        How many weights all tensors together may keep at most, or what those may cost.
+    size : int
+        The number of all weights, or what they cost.
     shapes : tuple of tuple of int
         Of the tensors.
     pattern : Pattern
     units : tuple, optional
         Which weights live or die together: the arguments of the core.
+    costs : tuple of int, optional
+        What one weight of each tensor costs; numbers to keep are then budgets.
     """
 
     allocation: Allocation
     bounds: tuple[int, ...] | None
     counts: tuple[int, ...] | None
     most: int
+    size: int
     shapes: tuple[tuple[int, ...], ...]
     pattern: Pattern
     units: Units | None
+    costs: tuple[int, ...] | None
+
+    @property
+    def arguments(self) -> tuple[Any, Any, Any, Any]:
+        """What the core is told of them."""
+        return self.bounds, self.counts, self.units, self.costs
+
+    def may_keep(self, kept: Sequence[int], keep: int) -> bool:
+        """Whether a step that is told to keep `keep` may keep these numbers of other sum."""
+        if self.costs is not None:
+            return sum(number * cost for number, cost in zip(kept, self.costs, strict=True)) <= keep
+        return self.units is not None  # They may not fill the number.
 
     @property
     def arrays(self) -> dict[str, Array]:
         """The numbers by the names that they have in a file, from which `read` has them."""
         axes = None if self.units is None else self.units[-1]
-        lists = {"bounds": self.bounds, "counts": self.counts, "axes": axes}
+        lists = {
+            "bounds": self.bounds,
+            "counts": self.counts,
+            "axes": axes,
+            "costs": self.costs,
+        }
         return {
             f"limits.{name}": np.array(numbers, np.int64)
             for name, numbers in lists.items()
@@ -101,7 +127,7 @@ class Limits:
         arrays: Mapping[str, Array],
         allocation: Allocation | None,
         pattern: Pattern | None,
-        tensors: int,
+        sizes: Sequence[int],
     ) -> Limits | None:
         """The limits of a search that a file holds, if it has any.
 
@@ -117,20 +143,25 @@ class Limits:
             "limits.bounds": allocation.has_bounds,
             "limits.counts": allocation.shares != "global",
             "limits.axes": not pattern.is_plain,
+            "limits.costs": allocation.cost is not None,
         }
         if wrong := [name for name, is_needed in needed.items() if (name in arrays) != is_needed]:
             raise ValueError(f"{wrong[0]} does not fit the allocation and the pattern")
+        tensors = len(sizes)
         axes = _numbers(arrays, "limits.axes", None)
         if axes is not None:
             _check_axes(axes, tensors)
+        costs = _numbers(arrays, "limits.costs", tensors)
         return cls(
             allocation,
             _numbers(arrays, "limits.bounds", 8 * tensors),
             _numbers(arrays, "limits.counts", tensors),
             _NO_CAP,
+            sum(map(mul, costs, sizes)) if costs else sum(sizes),
             (),
             pattern,
             None if axes is None else _unit_numbers(pattern, axes),
+            costs,
         )
 
     def lowered(self, keeps: Sequence[int]) -> tuple[int, ...]:
@@ -226,12 +257,15 @@ def limits_of(
         raise BoundsError(
             f"floors and caps are for single weights: leave them out, or the pattern {patterned}"
         )
+    if given.cost is not None and not patterned.is_plain:
+        raise BoundsError(f"a cost is for single weights: leave it out, or the pattern {patterned}")
     names = tensors.names
     values = TensorValues(given, names)
     found = [shaped.shapes.get(name, shape) for name, shape in tensors.shapes.items()]
     sizes = tuple(map(prod, found))
     bounds: tuple[int, ...] | None = None
-    most = sum(sizes)
+    costs = None if given.cost is None else _costs(values, names, sizes)
+    size = most = sum(map(mul, costs, sizes)) if costs else sum(sizes)
     if given.has_bounds:
         bounds = tuple(
             number
@@ -253,12 +287,13 @@ def limits_of(
         keep = sum(counts)
         if keep < 1:
             raise BoundsError("the allocation keeps no weight at all")
-    elif sparsity is None and keep is None and not is_listed and most < sum(sizes):
+    elif sparsity is None and keep is None and not is_listed and most < size:
         keep = most
     units = None
     if not patterned.is_plain:
         units = _unit_numbers(patterned, _axes(shaped, values, names, found))
-    return Limits(given, bounds, counts, most, tuple(found), patterned, units), keep
+    limits = Limits(given, bounds, counts, most, size, tuple(found), patterned, units, costs)
+    return limits, keep
 
 
 def with_counts(limits: Limits, keep: int, tensors: Tensors) -> Limits:
@@ -301,6 +336,17 @@ def _listed(values: TensorValues, names: Sequence[str], sizes: Sequence[int]) ->
             )
         counts.append(count)
     return tuple(counts)
+
+
+def _costs(values: TensorValues, names: Sequence[str], sizes: Sequence[int]) -> tuple[int, ...]:
+    """What one weight of each tensor costs."""
+    costs = tuple(values.get("cost", name) for name in names)
+    for name, cost in zip(names, costs, strict=True):
+        if cost is None:
+            raise BoundsError(f"cost has no number for {name!r}: add it, or '*' for all others")
+    if sum(map(mul, costs, sizes)) >= 1 << 62:
+        raise BoundsError("the weights cost too much: use a larger unit, so that all cost < 2**62")
+    return costs
 
 
 def _bounds(

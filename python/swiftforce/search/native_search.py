@@ -13,7 +13,7 @@ from swiftforce.inputs import Array, Tensors, case_number
 from swiftforce.native import native_call, public_error
 from swiftforce.result import Damping, Layer, Step, layers_of, step_of
 from swiftforce.search.agreement import Watch, rank_failure
-from swiftforce.search.limits import Limits
+from swiftforce.search.limits import NO_LIMITS, Limits
 from swiftforce.search.shards import Shard
 
 
@@ -87,9 +87,7 @@ class NativeSearch:
                 damping.removed_factor,
                 0 if damping.nested_from is None else damping.nested_from + len(self._before),
                 *axes,
-                None if limits is None else limits.bounds,
-                None if limits is None else limits.counts,
-                None if limits is None else limits.units,
+                *(NO_LIMITS if limits is None else limits.arguments),
             )
         except _core.NativeError as error:
             raise public_error(error, tensors.label) from None

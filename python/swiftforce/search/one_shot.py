@@ -8,8 +8,8 @@ from typing import Any, Unpack, overload
 from swiftforce.inputs import Array, Arrays, Mask, Patterned
 from swiftforce.result import Pruning
 from swiftforce.search.limits import Allocating
+from swiftforce.search.one_step import one_step
 from swiftforce.search.options import Gradients, KeepOptions, Key, RandomOptions
-from swiftforce.search.run import run
 
 
 @overload
@@ -113,10 +113,10 @@ def snip(
     all                    4     2      0.5
     kept weights have 85.7 % of the sum of all |weight x gradient|
     """
-    return run(
+    return one_step(
         weights,
         gradients,
-        method="snip",
+        "snip",
         sparsity=sparsity,
         keep=keep,
         allocation=allocation,
@@ -200,10 +200,10 @@ def magnitude(
     >>> sf.magnitude(np.float32([1, -4, 3, 2]), sparsity=0.5).masks
     array([False,  True,  True, False])
     """
-    return run(
+    return one_step(
         weights,
         None,
-        method="magnitude",
+        "magnitude",
         sparsity=sparsity,
         keep=keep,
         allocation=allocation,
@@ -292,10 +292,10 @@ def random(
     >>> sf.random(np.float32([1, 2, 3, 4]), keep=2, seed=1).keep
     2
     """
-    return run(
+    return one_step(
         weights,
         None,
-        method="random",
+        "random",
         sparsity=sparsity,
         keep=keep,
         allocation=allocation,

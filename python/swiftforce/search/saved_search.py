@@ -257,10 +257,9 @@ class SavedSearch:
             for keep in checks.items(about["keeps"], "the schedule")
         )
         damping, axes = damping_from(about), axes_from(about)
-        has_units = axes["pattern"] is not None and not axes["pattern"].is_plain
+        limits = Limits.read(arrays, axes["allocation"], axes["pattern"], weights.sizes)
         for step, keep in zip(history, keeps, strict=False):
-            # Units may not fill the number that a step is to keep.
-            if step.keep != keep and not has_units:
+            if step.keep != keep and (limits is None or not limits.may_keep(step.layer_kept, keep)):
                 raise ValueError("the steps did not follow the schedule")
         if len(history) > len(keeps):
             raise ValueError("there are more steps than the schedule has")
@@ -295,7 +294,7 @@ class SavedSearch:
             accumulated=accumulated,
             saliency=axes["saliency"],
             rule=axes["rule"],
-            limits=Limits.read(arrays, axes["allocation"], axes["pattern"], len(weights.names)),
+            limits=limits,
         )
 
 

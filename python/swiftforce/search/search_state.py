@@ -125,11 +125,11 @@ class SearchState(Generic[Masks_co]):
                     check_begins_at_masks(self.method, one_shot=self._info["one_shot"])
                 if initial_masks is not None:
                     masks = copied_masks(self._tensors, initial_masks)
-                kept = kept_by(masks) if begins and masks is not None else 0
                 is_listed = not isinstance(schedule, str)
                 limits, keep = limits_of(
                     allocation, self._tensors, sparsity, keep, pattern, is_listed=is_listed
                 )
+                kept = kept_by(masks, limits) if begins and masks is not None else 0
                 if self._shard is not None:
                     check_one_process(limits)
                     agreement.settings = (self._shard.settings, begins)
@@ -140,7 +140,7 @@ class SearchState(Generic[Masks_co]):
                     kept = self._shard.place()
                 self._initial = kept if begins else None
                 self._schedule = schedule_name(schedule)
-                size = self._tensors.size if self._shard is None else self._shard.total
+                size = self._whole(limits)
                 self._keeps = plan(
                     schedule, size, sparsity, keep, steps, method=self.method, initial=self._initial
                 )
@@ -162,6 +162,12 @@ class SearchState(Generic[Masks_co]):
         if masks is not None or resumed is not None:
             # Now, since no rank can fail any more: the arrays may be the caller's.
             self._buffers.restore(len(history), masks, accumulated)
+
+    def _whole(self, limits: Limits | None) -> int:
+        """The number of all weights, of all ranks, or what they cost."""
+        if limits is not None:
+            return limits.size
+        return self._tensors.size if self._shard is None else self._shard.total
 
     def _continue_from(
         self, history: Sequence[Step], masked_weights: Arrays | Literal[False] | None = None
@@ -304,9 +310,8 @@ class SearchState(Generic[Masks_co]):
             for place, array in enumerate(tensors.arrays)
             if array.size and (blocks is None or array.size == blocks[place].whole)
         ]
-        if not wholes or step.zero_scores < min(tensors.sizes[place] for place in wholes):
-            return None
-        return ZeroScores.of(
+        return ZeroScores.of_step(
+            step.zero_scores,
             [tensors.names[place] for place in wholes],
             [tensors.arrays[place] for place in wholes],
             [gradients[place] for place in wholes],

@@ -25,13 +25,14 @@ from swiftforce.inputs import (
 from swiftforce.native import native_call, public_error
 from swiftforce.result import (
     Pruning,
+    Step,
     ZeroScores,
     layers_of,
     step_of,
     warn_about,
     with_lost_parts,
 )
-from swiftforce.search.limits import Allocating, limits_of, with_counts
+from swiftforce.search.limits import NO_LIMITS, Allocating, Limits, limits_of, with_counts
 from swiftforce.search.schedule import require_keep
 
 
@@ -194,24 +195,41 @@ def prune_by_scores(
     """
     tensors = Tensors(scores, "scores")
     limits, keep = limits_of(allocation, tensors, sparsity, keep, pattern)
-    kept = require_keep(tensors.size, sparsity, keep)
-    numbers: tuple[Any, Any, Any] = (None, None, None)
+    kept = require_keep(tensors.size if limits is None else limits.size, sparsity, keep)
     if limits is not None:
         limits = with_counts(limits, kept, tensors)
-        numbers = (limits.bounds, limits.counts, limits.units)
+    numbers = NO_LIMITS if limits is None else limits.arguments
     masks = tensors.empty(MASK)
     try:
         step = step_of(_core.select(tensors.arrays, masks, kept, *numbers))
     except _core.NativeError as error:
         raise public_error(error, tensors.label) from None
+    return result_of(
+        tensors, masks, step, method=method, limits=limits, zeros=zeros, stacklevel=stacklevel + 1
+    )
+
+
+def result_of(
+    tensors: Tensors,
+    masks: tuple[Array, ...],
+    step: Step,
+    *,
+    method: str,
+    limits: Limits | None,
+    zeros: ZeroScores | None,
+    seed: int = 0,
+    free: bool = False,
+    stacklevel: int,
+) -> Pruning[Any]:
+    """The result of a search of one step, with its warnings."""
     layers = with_lost_parts(layers_of(tensors, step), masks)
-    warn_about(layers, (step,), zeros=zeros, stacklevel=stacklevel + 1)
+    warn_about(layers, (step,), free=free, zeros=zeros, stacklevel=stacklevel + 1)
     return Pruning(
         masks=tensors.restore(masks),
         method=method,
         layers=layers,
         history=(step,),
-        seed=0,
+        seed=seed,
         schedule="exponential",
         zeros=zeros,
         allocation=None if limits is None else limits.allocation,

@@ -25,12 +25,14 @@ from swiftforce.torch.delta import load_delta, save_delta
 from swiftforce.torch.effective import effective_density
 from swiftforce.torch.export import export, to_csr
 from swiftforce.torch.finetune import finetune
+from swiftforce.torch.multiply_adds import multiply_adds
 from swiftforce.torch.packed import PackedState, load_packed, save_packed
 from swiftforce.torch.parameters import prunable
 from swiftforce.torch.progressive_methods import force, iterative_snip
 from swiftforce.torch.pruning import ModelPruning, load
 from swiftforce.torch.pruning_methods import prune
 from swiftforce.torch.scoring import methods
+from swiftforce.torch.shira import shira_mask_fn
 from swiftforce.torch.sparse import apply, remove, to_torch_prune
 from swiftforce.torch.sparsify import ModelPlan, desparsify, sparsify
 from swiftforce.torch.state_files import read_state as read_state
@@ -59,12 +61,14 @@ __all__ = [
     "masks",
     "masks_of_zeros",
     "methods",
+    "multiply_adds",
     "overlap",
     "prunable",
     "prune",
     "remove",
     "save_delta",
     "save_packed",
+    "shira_mask_fn",
     "shuffle",
     "sparsify",
     "strip",

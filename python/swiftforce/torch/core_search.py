@@ -25,9 +25,10 @@ from swiftforce.search import Agreement, MaskSearch, RankSums, prune_by_scores
 from swiftforce.show import bar
 from swiftforce.torch.initial_masks import digest
 from swiftforce.torch.ranks import Ranks
-from swiftforce.torch.scoring import GRASP, Scoring
+from swiftforce.torch.scoring import GRASP
 from swiftforce.torch.search_options import SearchOptions
 from swiftforce.torch.sharded import Sharding
+from swiftforce.torch.step_scoring import Scoring
 from swiftforce.torch.weight_buffers import WeightBuffers
 
 #: Flat masks by parameter name.
@@ -92,6 +93,8 @@ class CoreSearch:
             pattern=options.pattern,
             steps=options.steps,
             schedule=options.schedule,
+            saliency=options.row.saliency,
+            rule=options.row.rule,
             seed=options.seed,
             momentum=options.momentum,
             nested_from=options.nested_from,
@@ -114,7 +117,11 @@ class CoreSearch:
             self.scoring.skip(search.taken)
         steps = range(search.taken, search.steps)
         for _ in bar(steps, description=self.options.row.name, shown=self.options.progress):
-            search.step(self.buffers.gradients(self.scoring()))
+            computed = self.buffers.gradients(self.scoring())
+            if self.scoring.are_scores:
+                search.step(scores=computed)
+            else:
+                search.step(computed)
             self.buffers.load_masked()
             # Computing gradients comes next and needs the most memory.
             search._forget_previous()
@@ -159,6 +166,8 @@ def _label(how: Sequence[object], search: MaskSearch[Masks], begins: object) -> 
         False without masks to begin at; else their digest, or what shards have in place of it.
     """
     label = "{}, {} mode, {} batches per step, temperature {}, seed {}".format(*how)
+    for axis, name in (("saliency", search._saliency), ("rule", search._rule)):
+        label += f", {axis} {name}" if name else ""
     if damping := str(search._damping):
         label += f", {damping}"
     if search._limits is not None:

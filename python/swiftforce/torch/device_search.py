@@ -21,8 +21,9 @@ from swiftforce.torch.device_contest import Previous
 from swiftforce.torch.device_damping import UNDAMPED, DeviceDamping, accumulators
 from swiftforce.torch.device_scores import SIGNED_PRODUCT, DeviceScores
 from swiftforce.torch.device_selection import kept_sum, select
-from swiftforce.torch.scoring import GRASP, Scoring
+from swiftforce.torch.scoring import GRASP
 from swiftforce.torch.search_options import SearchOptions
+from swiftforce.torch.step_scoring import Scoring
 
 
 def search_on_device(

@@ -10,8 +10,9 @@ from torch import nn
 
 from swiftforce.adapters import Patterns
 from swiftforce.distributed import Communicator
-from swiftforce.inputs import Patterned
+from swiftforce.inputs import Patterned, RuleName, SaliencyName
 from swiftforce.search import Allocating, Schedule
+from swiftforce.torch.given_scores import Scores
 from swiftforce.torch.initial_masks import InitialMasks
 from swiftforce.torch.model_state import Mode
 from swiftforce.torch.objective import BatchLoss, Loss
@@ -33,6 +34,9 @@ def prune(
     pattern: Patterned | None = None,
     steps: int | None = None,
     schedule: Schedule = "exponential",
+    saliency: SaliencyName | None = None,
+    rule: RuleName | None = None,
+    scores: Scores | None = None,
     momentum: float = 0.0,
     nested_from: float | None = None,
     removed_factor: float = 1.0,
@@ -101,6 +105,18 @@ def prune(
     schedule : str or sequence
         How many weights each step keeps: one of `swiftforce.schedules`, or a list of sparsities or
         numbers of weights, one for each step.
+    saliency : str, optional
+        How weights are scored, in place of the method's way: one of `swiftforce.saliencies`, or
+        ``given``: by `scores`. Not for ``grasp`` and ``synflow``.
+    rule : str, optional
+        Which weights compete in the next step, in place of the method's rule: ``nested`` (those
+        that are kept), ``free`` (all), or ``free_then_nested``. Not for ``grasp`` and ``synflow``.
+    scores : callable, optional
+        With the saliency ``given``, in place of batches and a loss: ``scores(model)`` is called
+        with the masked model of each step and returns the scores of your own, a mapping of
+        parameter names to tensors of the parameters' shapes, of either sign; the largest are kept.
+        It may call ``backward``: the model has no gradients when it is called. If several ranks
+        search, their scores are averaged.
     momentum : float
         Factor, in [0, 1), of the scores accumulated over the steps so far: weights compete by
         ``sum = momentum * sum + score``. It takes 4 bytes per weight, 8 for float64. By
@@ -161,24 +177,26 @@ def prune(
     SparsityError, KeepError
         If not exactly one of `sparsity` and `keep` is given, or it is out of range.
     StepsError, ScheduleError, HyperparameterError, SeedError
-        If an option is not a valid value.
+        If an option is not a valid value, or is not for the method or the saliency.
     UnknownNameError
-        If there is no such method, schedule or mode, or a pattern matches no parameter.
+        If there is no such method, saliency, rule, schedule or mode, or a pattern matches no
+        parameter.
     BatchesError
         If there are no batches, they run out and cannot be iterated again, or the number of samples
         in one is needed and unknown.
     MissingGradientsError
-        If batches or a loss are missing, or no batch of the search reaches a parameter.
+        If batches, a loss or `scores` are missing, or no batch of the search reaches a parameter.
     UnsupportedTypeError
         If an argument has the wrong type, or a parameter is not floating-point.
     StructureError
-        If there is nothing to prune, or a batch is not a pair ``(input, target)``.
+        If there is nothing to prune, a batch is not a pair ``(input, target)``, or `scores`
+        returns no scores of a parameter.
     ShapeError
-        If the loss is not one number.
+        If the loss is not one number, or scores have another shape than their parameter.
     LayoutError, OverlapError
         If a parameter is not contiguous in any order of its dimensions, or two share memory.
     NonFiniteError
-        If a weight, a gradient or the loss is NaN or infinite.
+        If a weight, a gradient, a score or the loss is NaN or infinite.
     SearchFileError, WeightsDifferError
         If the checkpoint is damaged, or is of another search.
     RanksDifferError, RankFailedError
@@ -227,6 +245,9 @@ def prune(
         pattern=pattern,
         steps=steps,
         schedule=schedule,
+        saliency=saliency,
+        rule=rule,
+        scores=scores,
         momentum=momentum,
         nested_from=nested_from,
         removed_factor=removed_factor,

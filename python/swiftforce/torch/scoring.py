@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import islice
 from math import inf
 from typing import Any, Literal, cast
 
 import torch
 from torch import nn
 
-from swiftforce.adapters import endless
+from swiftforce.adapters import check_given_scores
 from swiftforce.distributed import Communicator
 from swiftforce.errors import (
     HyperparameterError,
@@ -23,12 +21,20 @@ from swiftforce.errors import (
     UnknownNameError,
 )
 from swiftforce.inputs import MethodName as CoreMethodName
-from swiftforce.inputs import canonical_name, integer, method_info, schedules
+from swiftforce.inputs import (
+    RuleName,
+    SaliencyName,
+    canonical_name,
+    integer,
+    method_info,
+    schedules,
+)
 from swiftforce.inputs import methods as core_methods
 from swiftforce.search import Schedule, check_steps
 from swiftforce.torch.arguments import check_objective
 from swiftforce.torch.batch_parts import with_tensors
 from swiftforce.torch.eager import eager
+from swiftforce.torch.given_scores import GivenScores, Scores
 from swiftforce.torch.gradients import Averaging, Parameters, hessian_gradients, mean_gradients
 from swiftforce.torch.model_state import Mode
 from swiftforce.torch.objective import BatchLoss, Loss, Objective
@@ -36,6 +42,7 @@ from swiftforce.torch.ranks import Ranks
 from swiftforce.torch.reached import Reached, unreached_error
 from swiftforce.torch.second_derivatives import contexts
 from swiftforce.torch.sharded import Sharding
+from swiftforce.torch.step_scoring import Scoring
 from swiftforce.torch.synaptic_flow import check_example, synaptic_flow
 from swiftforce.torch.wrappers import unwrapped
 
@@ -79,6 +86,10 @@ class Method:
     needs_batches : bool
     steps : int, optional
         Its default number of steps, if that is not the core's.
+    saliency, rule : str, optional
+        In place of those of the core's method.
+    is_given : bool
+        Whether the caller computes its scores.
     """
 
     name: str
@@ -86,6 +97,14 @@ class Method:
     is_one_shot: bool
     needs_batches: bool
     steps: int | None = None
+    saliency: SaliencyName | None = None
+    rule: RuleName | None = None
+    is_given: bool = False
+
+    @property
+    def runs_model(self) -> bool:
+        """Whether something is computed by the model, which may change its state."""
+        return self.needs_batches or self.is_given
 
     @property
     def takes_gradients(self) -> bool:
@@ -139,6 +158,7 @@ class Method:
         *,
         loss: Loss | None,
         batch_loss: BatchLoss | None,
+        scores: Scores | None,
         batches_per_step: int,
         temperature: float | None,
         ranks: Ranks | None,
@@ -148,7 +168,7 @@ class Method:
 
         Raises
         ------
-        HyperparameterError, MissingGradientsError, UnsupportedTypeError
+        HyperparameterError, MissingGradientsError, UnsupportedTypeError, UnknownNameError
         """
         count = integer(batches_per_step, "batches_per_step", HyperparameterError)
         if count < 1:
@@ -161,6 +181,15 @@ class Method:
             raise HyperparameterError(
                 f"temperature must be a finite number above 0, not {temperature}"
             )
+        of_loss = {
+            "batches": batches,
+            "loss": loss,
+            "batch_loss": batch_loss,
+            "batches_per_step": None if count == 1 else count,
+        }
+        if check_given_scores(self.saliency, scores, of_loss, signature="scores(model)"):
+            assert scores is not None
+            return GivenScores(model, parameters, scores, ranks)
         if not self.needs_batches:
             return Scoring((), 0)
         device = next(iter(parameters.values())).device
@@ -186,69 +215,39 @@ class Method:
         return _Derivatives(batches, count, objective, parameters, how)
 
 
-def method_of(name: str) -> Method:
-    """The method of that name, in any accepted spelling.
+def method_of(
+    name: str, saliency: SaliencyName | None = None, rule: RuleName | None = None
+) -> Method:
+    """The method of that name, in any accepted spelling, with axes in place of its own.
 
     Raises
     ------
     UnknownNameError
+    HyperparameterError
+        If its axes cannot be replaced.
     """
     name = canonical_name("method", name, methods())
+    if name in {GRASP, SYNFLOW} and (saliency is not None or rule is not None):
+        raise HyperparameterError(
+            f"saliency and rule are for methods of the core, which {name} is not: leave them out, "
+            "or pass another method"
+        )
     if name == GRASP:
         return Method(name, core=None, is_one_shot=True, needs_batches=True)
     if name == SYNFLOW:
         return Method(
             name, "iterative_snip", is_one_shot=False, needs_batches=True, steps=SYNFLOW_STEPS
         )
-    info = method_info(name)
-    return Method(name, cast(CoreMethodName, name), info["one_shot"], info["needs_gradients"])
-
-
-class Scoring:
-    """Computes what the core scores each step by: nothing, for methods that need weights alone.
-
-    Parameters
-    ----------
-    batches : iterable
-    count : int
-        Number of batches that a step takes.
-    """
-
-    def __init__(self, batches: Iterable[Any], count: int) -> None:
-        self._queue: Iterator[Any] = endless(batches)
-        self._count = count
-        self._skipped = False
-
-    def __call__(self) -> list[torch.Tensor] | None:
-        """Gradients of the next step, one for each parameter."""
-        return None
-
-    @property
-    def contexts(self) -> tuple[AbstractContextManager[Any], ...]:
-        """What the steps are taken inside of."""
-        return ()
-
-    def begin_batches_by(self, begin_batch: Callable[[], None]) -> None:
-        """Call a function before each batch."""
-
-    def check_reached(self) -> None:
-        """Refuse parameters that no batch has reached.
-
-        Raises
-        ------
-        MissingGradientsError
-            On all ranks.
-        """
-
-    def skip(self, steps: int) -> None:
-        """Consume the batches of that many steps."""
-        for _ in range(steps):
-            deque(self._take(), maxlen=0)
-        self._skipped = self._skipped or steps > 0
-
-    def _take(self) -> Iterator[Any]:
-        """The batches of the next step."""
-        return islice(self._queue, self._count)
+    info = method_info(name, saliency, rule)
+    return Method(
+        name,
+        cast(CoreMethodName, name),
+        info["one_shot"],
+        info["needs_gradients"],
+        saliency=saliency,
+        rule=rule,
+        is_given=info["saliency"] == "given",
+    )
 
 
 class _Derivatives(Scoring):

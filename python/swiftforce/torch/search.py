@@ -15,7 +15,7 @@ from swiftforce.errors import (
     StructureError,
     UnsupportedTypeError,
 )
-from swiftforce.inputs import Array, Mask, Patterned
+from swiftforce.inputs import Array, Mask, Patterned, RuleName, SaliencyName
 from swiftforce.result import (
     Layer,
     Prunable,
@@ -33,6 +33,7 @@ from swiftforce.torch.core_search import CoreSearch
 from swiftforce.torch.device_buffers import DeviceBuffers
 from swiftforce.torch.device_choice import selects_on_device
 from swiftforce.torch.device_search import search_on_device
+from swiftforce.torch.given_scores import Scores
 from swiftforce.torch.initial_masks import InitialMasks, digest, searched_masks
 from swiftforce.torch.interrupts import ProtectedStack
 from swiftforce.torch.model_state import ModelState, forked_generators
@@ -64,6 +65,9 @@ def run_search(
     allocation: Allocating | None,
     steps: int | None,
     schedule: Schedule,
+    saliency: SaliencyName | None = None,
+    rule: RuleName | None = None,
+    scores: Scores | None = None,
     momentum: float,
     nested_from: float | None = None,
     removed_factor: float = 1.0,
@@ -92,7 +96,7 @@ def run_search(
         generators.enter_context(forked_generators(given))
         with Agreement(group) as agreement:
             model = check_model(model)
-            row = method_of(method)
+            row = method_of(method, saliency, rule)
             how_scored = row.mode_of(mode)
             parameters, batches = searched(
                 model,
@@ -104,7 +108,7 @@ def run_search(
             )
             sharding = sharding_of(parameters, communicator, mesh)
             damped = momentum != 0 or nested_from is not None or removed_factor != 1
-            _check_can(row.name, sharding, checkpoint)
+            _check_can(row, sharding, checkpoint)
             _check_core_does(row, objective=objective, damped=damped)
             inner = scored(model)  # Gradients are averaged over ranks here, not by DDP.
             scoring = row.scoring(
@@ -113,23 +117,25 @@ def run_search(
                 batches,
                 loss=loss,
                 batch_loss=batch_loss,
+                scores=scores,
                 batches_per_step=batches_per_step,
                 temperature=temperature,
                 ranks=ranks,
                 sharding=sharding,
             )
             steps = row.steps_of(steps, schedule)
-            needs_core = (allocation, pattern, checkpoint, ranks, sharding)
-            on_device = selects_on_device(parameters, is_plain=needs_core == (None,) * 5)
+            needs_core = (allocation, pattern, checkpoint, ranks, sharding, row.saliency, row.rule)
+            is_plain = all(one is None for one in needs_core)
+            on_device = selects_on_device(parameters, is_plain=is_plain)
             buffers = (DeviceBuffers if on_device else WeightBuffers)(
                 parameters,
                 masked=(steps != 1 or initial_masks is not None) and not row.is_one_shot,
-                written=row.needs_batches,
+                written=row.runs_model,
             )
-            # Methods that need no batches do not run the model, so its state cannot change.
+            # Methods that do not run the model cannot change its state.
             state = ModelState(
-                inner if row.needs_batches else nn.Module(),
-                parameters.values() if row.needs_batches else (),
+                inner if row.runs_model else nn.Module(),
+                parameters.values() if row.runs_model else (),
                 given,
                 mode=how_scored,
                 weights=buffers,
@@ -156,7 +162,7 @@ def run_search(
             amount = (sparsity, keep, options.limits, pattern)
             begins = _told(options, buffers, ranks)
             wanted = (*amount, steps, schedule, begins, checkpoint is not None, objective)
-            agreement.settings = (how, wanted, shapes)
+            agreement.settings = (how, row.saliency, row.rule, wanted, shapes)
         with Agreement(group), state:
             found: Pruning[Any]
             packed = None
@@ -186,14 +192,15 @@ def _told(
 
 
 def _check_can(
-    method: str, sharding: Sharding | None, checkpoint: str | os.PathLike[str] | None
+    row: Method, sharding: Sharding | None, checkpoint: str | os.PathLike[str] | None
 ) -> None:
-    """Refuse what GraSP and SynFlow cannot do."""
-    if sharding is not None and method in {GRASP, SYNFLOW}:
+    """Refuse what GraSP, SynFlow and scores of the caller's own cannot do."""
+    if sharding is not None and (row.name in {GRASP, SYNFLOW} or row.is_given):
+        what = "saliency='given'" if row.is_given else row.name
         raise UnsupportedTypeError(
-            f"{method} does not work on sharded parameters: prune the model before it is sharded"
+            f"{what} does not work on sharded parameters: prune the model before it is sharded"
         )
-    if checkpoint is not None and method == GRASP:
+    if checkpoint is not None and row.name == GRASP:
         raise StructureError("checkpoint is for a search of several steps: leave it out")
 
 
