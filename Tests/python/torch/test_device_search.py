@@ -20,7 +20,13 @@ torch = pytest.importorskip("torch")
 import swiftforce.torch as sft  # noqa: E402
 from pretended_device import OnDevice, PretendedDevice  # noqa: E402
 from swiftforce.search import planned  # noqa: E402
-from swiftforce.torch import device_choice, device_scores, device_search, search  # noqa: E402
+from swiftforce.torch import (  # noqa: E402
+    device_choice,
+    device_scores,
+    device_search,
+    device_selection,
+    search,
+)
 from swiftforce.torch.device_buffers import DeviceBuffers  # noqa: E402
 from swiftforce.torch.device_choice import computes_as_core, selects_on_device  # noqa: E402
 from torch import nn  # noqa: E402
@@ -291,17 +297,57 @@ def test_parameters_that_share_memory_are_refused() -> None:
     "options",
     [
         {"allocation": "uniform"},
+        {"allocation": "global"},
+        {"allocation": sf.Allocation(cost={"*": 2})},
         {"pattern": "outputs"},
+        {"saliency": "squared_gradient"},
+        {"rule": "nested"},
         {"checkpoint": "search.safetensors"},
     ],
-    ids=lambda options: next(iter(options)),
+    ids=str,
 )
 def test_the_core_does_what_the_device_cannot(options: dict[str, Any], tmp_path: Any) -> None:
     if "checkpoint" in options:
         options = {"checkpoint": tmp_path / options["checkpoint"]}
     with on_device() as ran:
-        sft.force(mlp(), batches(), cross_entropy, sparsity=0.5, steps=2, **options)
+        sft.prune(mlp(), batches(), cross_entropy, method="force", sparsity=0.5, steps=2, **options)
     assert ran == ["core"]
+
+
+def test_the_core_does_searches_by_scores_of_the_caller_s_own() -> None:
+    model = mlp()
+
+    def scores(masked: nn.Module) -> dict[str, torch.Tensor]:
+        return {name: masked.get_parameter(name).detach() for name in sft.prunable(masked)}
+
+    with on_device() as ran:
+        pruning = sft.prune(
+            model, method="iterative_snip", saliency="given", scores=scores, keep=20, steps=2
+        )
+    assert (ran, pruning.keep) == (["core"], 20)
+
+
+def test_a_device_without_memory_leaves_the_model_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, steps = mlp(), []
+
+    def full(*args: Any, **options: Any) -> Any:
+        steps.append(len(steps))
+        if len(steps) == 2:
+            assert not same_weights()  # They are masked.
+            raise torch.OutOfMemoryError("out of memory")
+        return device_selection.select(*args, **options)
+
+    def same_weights() -> bool:
+        return list(map(bits, model.parameters())) == before
+
+    before = list(map(bits, model.parameters()))
+    monkeypatch.setattr(device_search, "select", full)
+    with on_device() as ran, pytest.raises(torch.OutOfMemoryError):
+        sft.force(model, batches(), cross_entropy, sparsity=0.5, steps=3)
+    assert (ran, len(steps)) == (["device"], 2)
+    assert same_weights()
 
 
 def test_parameters_on_the_cpu_and_those_without_values_go_to_the_core() -> None:

@@ -45,7 +45,8 @@ def selects_on_device(parameters: Mapping[str, nn.Parameter], *, is_plain: bool)
     parameters : mapping of name to nn.Parameter
         The parameters that are searched.
     is_plain : bool
-        Whether the search is one of scores alone, in one process, without a file.
+        Whether the search is one by a method's own saliency and rule, without limits, in one
+        process, without a file.
     """
     tensors = [one.detach() for one in parameters.values()]
     devices = {one.device for one in tensors}
