@@ -27,8 +27,8 @@ protocol VectorScore: KeyedScore {
   /// The bit patterns of the scores of keys of either sign; a key that is not negative is its own
   /// bit pattern.
   static func scoreBits(_ keys: Keys) -> Keys
-  /// The numbers with these bit patterns, in binary64.
-  static func wide(_ bits: Keys) -> SIMD8<Double>
+  /// The numbers with these bit patterns.
+  static func numbers(_ bits: Keys) -> SIMD8<Self>
   /// The numbers in binary64.
   static func wide(_ values: SIMD8<Self>) -> SIMD8<Double>
   /// The keys of `abs(lhs * rhs)`.
@@ -57,8 +57,8 @@ extension Float: VectorScore {
     keys ^ ((keys &>> 31) & Int32.max)
   }
   @inline(__always)
-  static func wide(_ bits: SIMD8<Int32>) -> SIMD8<Double> {
-    unsafe SIMD8<Double>(unsafeBitCast(bits, to: SIMD8<Float>.self))
+  static func numbers(_ bits: SIMD8<Int32>) -> SIMD8<Float> {
+    unsafe unsafeBitCast(bits, to: SIMD8<Float>.self)
   }
   @inline(__always)
   static func wide(_ values: SIMD8<Float>) -> SIMD8<Double> { SIMD8<Double>(values) }
@@ -117,7 +117,7 @@ extension Double: VectorScore {
     keys ^ ((keys &>> 63) & Int64.max)
   }
   @inline(__always)
-  static func wide(_ bits: SIMD8<Int64>) -> SIMD8<Double> {
+  static func numbers(_ bits: SIMD8<Int64>) -> SIMD8<Double> {
     unsafe unsafeBitCast(bits, to: SIMD8<Double>.self)
   }
   @inline(__always)
@@ -159,6 +159,28 @@ extension Double: VectorScore {
   }
 }
 
+/// Sums of the scores of a block, of those above a limit, and of squared gradients.
+private struct Sums {
+  var all = SIMD8<Double>.zero
+  var kept = SIMD8<Double>.zero
+  var squares = SIMD8<Double>.zero
+
+  @inline(__always)
+  mutating func add(_ all: SIMD8<Double>, _ kept: SIMD8<Double>, _ squares: SIMD8<Double>) {
+    self.all += all
+    self.kept += kept
+    self.squares += squares
+  }
+
+  /// Whether sums in binary32 on the way were in its range: no number became infinite, and squares
+  /// that became zero do not matter beside the others.
+  @inline(__always)
+  func areInRange(_ hasGradients: Bool) -> Bool {
+    let squares = squares.sum()
+    return all.sum().isFinite && (!hasGradients || (squares >= 0x1p-80 && squares.isFinite))
+  }
+}
+
 extension VectorScore {
   fileprivate typealias KeyRange = (low: Key, high: Key)
 
@@ -187,22 +209,17 @@ extension VectorScore {
     _ bracket: KeyRange, _ prefetch: PrefetchAddresses, _ keys: UnsafeMutablePointer<Key>,
     _ mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics {
-    let infinity = magnitudeKey(of: .infinity)
-    var isFinite = true
     for i in count & ~7..<count {
-      let key = magnitudeKey(of: unsafe weights[i] * gradients[i])
-      isFinite = isFinite && key < infinity
-      unsafe keys[i] = key
+      unsafe keys[i] = magnitudeKey(of: weights[i] * gradients[i])
     }
-    var largest = Keys.zero
     let next = { i in
       let products = unsafe products(eight(weights, i), eight(gradients, i))
-      largest = larger(largest, products)
       unsafe UnsafeMutableRawPointer(keys + i).storeBytes(of: products, as: Keys.self)
       return products
     }
     var statistics = unsafe loop(keys, next, gradients, count, bracket, prefetch, mask) { $0 }
-    statistics.isFinite = isFinite && largest.max() < infinity
+    // If one of them is not finite, neither is their sum, since none is negative.
+    statistics.isFinite = statistics.scores.isFinite
     return statistics
   }
 
@@ -220,7 +237,8 @@ extension VectorScore {
     let below = Keys(repeating: bracket.low &- 1)
     let high = Keys(repeating: bracket.high)
     var (zeros, above, reached) = (Keys.zero, Keys.zero, Keys.zero)
-    var (all, kept, squares) = (SIMD8<Double>.zero, SIMD8<Double>.zero, SIMD8<Double>.zero)
+    var sums = Sums()
+    var (all, kept, squares) = (SIMD8<Self>.zero, SIMD8<Self>.zero, SIMD8<Self>.zero)
     let whole = count & ~7
     var start = 0
     while start < whole {
@@ -239,17 +257,25 @@ extension VectorScore {
       let decided = bytes(isAbove &- isReached &- isReached)
       unsafe UnsafeMutableRawPointer(mask + start).storeBytes(of: decided, as: SIMD8<UInt8>.self)
       // The key of a weight that does not compete has the bits of -0, which changes no sum.
-      all += wide(bits(eightKeys))
-      kept += wide(bits(self.kept(eightKeys, above: high)))
+      all += numbers(bits(eightKeys))
+      kept += numbers(bits(self.kept(eightKeys, above: high)))
       if let gradients = unsafe gradients {
-        let wideGradients = wide(unsafe eight(gradients, start))
-        squares += wideGradients * wideGradients
+        let gradients = unsafe eight(gradients, start)
+        squares += gradients * gradients
       }
       start &+= 8
+      if start & (narrowRun &- 1) == 0 {
+        sums.add(wide(all), wide(kept), wide(squares))
+        (all, kept, squares) = (.zero, .zero, .zero)
+      }
+    }
+    sums.add(wide(all), wide(kept), wide(squares))
+    if Self.self != Double.self, unsafe !sums.areInRange(gradients != nil) {
+      sums = unsafe wideSums(keys, gradients, whole, high, bits)
     }
     var statistics: BlockStatistics = (
       isFinite: true, zeros: sum(zeros), above: sum(above), inside: sum(reached &- above),
-      scores: all.sum(), saliency: kept.sum(), squares: squares.sum()
+      scores: sums.all.sum(), saliency: sums.kept.sum(), squares: sums.squares.sum()
     )
     while start < count {
       let key = unsafe keys[start]
@@ -267,6 +293,29 @@ extension VectorScore {
       start &+= 1
     }
     return statistics
+  }
+
+  /// How many weights are added in the type of the scores before their sums are added in binary64:
+  /// eight in each of eight lanes, so that a sum of numbers of one sign is off by less than one part
+  /// in two million. Conversions would take as long as all the rest.
+  @inline(__always)
+  private static var narrowRun: Int { 64 }
+
+  /// The sums in binary64 alone, of scores or squares that leave the range of their own type.
+  @inline(__always)
+  private static func wideSums(
+    _ keys: UnsafePointer<Key>, _ gradients: UnsafePointer<Self>?, _ whole: Int, _ high: Keys,
+    _ bits: (Keys) -> Keys
+  ) -> Sums {
+    var sums = Sums()
+    for start in stride(from: 0, to: whole, by: 8) {
+      let eightKeys = unsafe eight(keys, start)
+      let wideGradients = wide(unsafe gradients.map { unsafe eight($0, start) } ?? .zero)
+      sums.add(
+        wide(numbers(bits(eightKeys))), wide(numbers(bits(kept(eightKeys, above: high)))),
+        wideGradients * wideGradients)
+    }
+    return sums
   }
 
   @inline(__always)

@@ -12,7 +12,7 @@ private let least = Bracket<BaselineFloatKernels>.minimumCount
   func everyStepMatchesTheOracle(method: Method) throws {
     let count = least + 99
     // In the last steps, far fewer weights compete than a sample has scores.
-    let keeps = [count / 2, count / 8, count / 50, 90, 89, 1]
+    let keeps = [count / 2, count / 8, count / 40, 90, 89, 1]
     for numbers in [shortNumbers, tiedNumbers] {
       let weights = numbers(count, 1)
       let search = try Search(

@@ -24,7 +24,8 @@ private func check(
       gradients: saliency.readsGradients ? gradient : nil, step: t + 1)
     let report = try run.step(gradients: gradient)
     var comment: Comment { "\(search.method) keeps \(search.keeps) step \(t + 1)" }
-    #expect(report == oracle.report, comment)
+    #expect(
+      report == oracle.report || saliency == .random && agree(report, oracle.report), comment)
     #expect(run.masks.values == oracle.mask, comment)
     let masked = zip(weights, oracle.mask).map { $1 == 1 ? $0.bitPattern : 0 }
     #expect(run.masked.bits == masked, comment)

@@ -37,7 +37,7 @@ import Testing
 
   /// Tensors of several chunks and tiles: one with floors of output units that lie next to each
   /// other, one with units that lie between each other, in runs, and with groups.
-  @Test(arguments: CPULevel.available, [2, 1000, 1 << 22])
+  @Test(arguments: CPULevel.available, [2, 1000, 1 << 18])
   func largeTensors(level: CPULevel, range: Int) throws {
     var generator = TestGenerator(state: 3)
     var floors = Bounds()

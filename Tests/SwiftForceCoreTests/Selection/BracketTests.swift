@@ -13,8 +13,12 @@ private enum AdversarialData: CaseIterable {
     var values = all(count)
     if self == .unseen {
       // Every sampled value is the smallest of all, and no other value is.
-      let draws = StratifiedSample(count: count, size: 1 << 13)
-      for i in 0..<1 << 13 { values[draws.position(i)] = -1 }
+      for (keep, _) in cases(count) {
+        let size = Bracket<BaselineFloatKernels>.sampleSize(
+          count, Double(keep) / Double(count), 1 << 15)
+        let draws = StratifiedSample(count: count, size: size)
+        for i in 0..<size { values[draws.position(i)] = -1 }
+      }
     }
     return values
   }
@@ -22,7 +26,7 @@ private enum AdversarialData: CaseIterable {
   private func all(_ count: Int) -> [Double] {
     (0..<count).map { i in
       // Distinct values in no order.
-      let noise = Double(i * 7919 % count) / 1024
+      let noise = Double(i * 104_729 % count) / 1024
       return switch self {
       case .ascending: Double(i)
       case .descending: Double(-i)
@@ -127,7 +131,7 @@ private func check(
     let count = Self.count
     let ties = count / share
     let values = (0..<count).map { i in
-      let rank = i * 7919 % count
+      let rank = i * 104_729 % count
       return Double(max(0, rank - count / 2 - ties) + min(0, rank - count / 2))
     }
     let ranking = Oracle.ranking(values, Array(values.indices))

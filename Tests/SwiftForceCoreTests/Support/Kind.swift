@@ -3,8 +3,9 @@
 
 /// A kind of data.
 ///
-/// All values are finite multiples of a power of two, with at most 24 bits between that unit and
-/// the largest value. So sums of many of them are exact in binary64 in any order.
+/// All values are finite multiples of a power of two, with at most 21 bits between that unit and
+/// the largest value. So sums of eight of them are exact in binary32, and sums of many in binary64,
+/// in any order.
 enum Kind: CaseIterable {
   case random, mixedSigns, constant, sorted, reversed, fewValues, maximumLast, halfZeros
   case signedZeros, denormals
@@ -14,26 +15,26 @@ enum Kind: CaseIterable {
     func draw(_ bound: UInt32) -> Float { Float(UInt32.random(in: 0..<bound, using: &generator)) }
     let unit: Float = 0x1p-12
     switch self {
-    case .random: return (0..<count).map { _ in draw(1 << 24) * unit }
-    case .mixedSigns: return (0..<count).map { _ in (draw(1 << 24) - 8_388_608) * unit }
+    case .random: return (0..<count).map { _ in draw(1 << 21) * unit }
+    case .mixedSigns: return (0..<count).map { _ in (draw(1 << 21) - 1_048_576) * unit }
     case .constant: return [Float](repeating: 0.75, count: count)
     case .sorted: return (0..<count).map { Float($0) * unit }
     case .reversed: return (0..<count).map { Float(count - $0) * unit }
     case .fewValues: return (0..<count).map { _ in draw(4) - 1 }
-    case .maximumLast: return (0..<count).map { $0 == count - 1 ? 4096 : draw(1 << 20) * unit }
-    case .halfZeros: return (0..<count).map { _ in draw(2) * draw(1 << 24) * unit }
+    case .maximumLast: return (0..<count).map { $0 == count - 1 ? 512 : draw(1 << 17) * unit }
+    case .halfZeros: return (0..<count).map { _ in draw(2) * draw(1 << 21) * unit }
     case .signedZeros: return (0..<count).map { _ in [-0.0, 0.0, -0.0, 0.0, 1, -1][Int(draw(6))] }
-    case .denormals: return (0..<count).map { _ in Float(bitPattern: UInt32(draw(1 << 23))) }
+    case .denormals: return (0..<count).map { _ in Float(bitPattern: UInt32(draw(1 << 20))) }
     }
   }
 }
 
-/// Numbers with 11 bits and a sign, including zero. Products and squares are exact in binary32, and
-/// sums of many of those are exact in binary64.
+/// Numbers with 9 bits and a sign, including zero. Products and squares are exact in binary32, sums
+/// of eight of those, too, and sums of many in binary64.
 func shortNumbers(_ count: Int, seed: UInt64) -> [Float] {
   var generator = TestGenerator(state: seed)
   return (0..<count).map { _ in
-    Float(Int.random(in: -2047...2047, using: &generator)) * 0x1p-8
+    Float(Int.random(in: -511...511, using: &generator)) * 0x1p-8
   }
 }
 

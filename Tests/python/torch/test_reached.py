@@ -69,7 +69,7 @@ def test_the_mean_is_over_all_samples_also_of_batches_that_do_not_reach_a_weight
         for name, one in model.named_parameters():
             total[name] += 0 if one.grad is None else one.grad / 15
     norm = torch.cat([total[name].flatten() for name in found.masks]).norm()
-    assert found.history[0].gradient_norm == pytest.approx(float(norm), rel=1e-12)
+    assert found.history[0].gradient_norm == pytest.approx(float(norm), rel=1e-6)
 
 
 def test_steps_may_reach_different_experts() -> None:

@@ -1,0 +1,55 @@
+// The sums of a report where binary32 has too few digits or too small a range for them.
+
+import Testing
+
+@testable import SwiftForceCore
+
+@Suite struct SumsTests {
+  /// Powers of two that weights and gradients are multiplied by: squares of gradients become zero or
+  /// infinite in binary32, and sums of products do.
+  private static let powers: [(weights: Float, gradients: Float)] = [
+    (1, 1), (0x1p60, 0x1p-80), (0x1p90, 0x1p-100), (0x1p-40, 0x1p70), (0x1p-60, 0x1p120),
+    (0x1p63, 0x1p63), (0x1p-70, 0x1p-60), (1, 0),
+  ]
+
+  @Test(arguments: 0..<powers.count, CPULevel.available)
+  func areThoseOfBinary64(power: Int, level: CPULevel) throws {
+    let (ofWeights, ofGradients) = Self.powers[power]
+    let count = 3 * Block.largestCount + 77
+    var generator = TestGenerator(state: UInt64(power))
+    func numbers(_ factor: Float) -> [Float] {
+      (0..<count).map { _ in Float.random(in: -1...1, using: &generator) * factor }
+    }
+    let (weights, gradients) = (numbers(ofWeights), numbers(ofGradients))
+    let products = zip(weights, gradients).map { Double(abs($0 * $1)) }
+    let (first, second) = (Memory(weights), Memory(gradients))
+    let masks = Memory(masksOf: count)
+    let report = try withExtendedLifetime((first, second, masks)) {
+      try Selection.select(
+        from: try Scores(
+          .connectionSensitivity, weights: first.tensors([count]),
+          gradients: second.tensors([count]), previous: nil),
+        keep: count / 2, masks: masks.masks([count]), previous: nil, applying: nil, level: level)
+    }
+    var expected = report
+    expected.totalSaliency = products.reduce(0, +)
+    expected.objectiveBefore = expected.totalSaliency
+    expected.saliency = zip(products, masks.values).reduce(0) { $0 + ($1.1 == 1 ? $1.0 : 0) }
+    expected.gradientNorm = gradients.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+    #expect(agree(report, expected))
+    #expect(expected.gradientNorm > 0 || ofGradients == 0)
+  }
+
+  /// One block of numbers beyond the range among others.
+  @Test func aBlockIsSummedByItself() throws {
+    let count = 4 * Block.largestCount
+    let scores = (0..<count).map { Float($0 / Block.largestCount == 2 ? 0x1.8p127 : 1) }
+    let memory = Memory(scores)
+    let masks = Memory(masksOf: count)
+    let report = try withExtendedLifetime((memory, masks)) {
+      try Selection.select(memory.tensors([count]), keep: count, into: masks.masks([count]))
+    }
+    #expect(report.saliency == 1024 * 0x1.8p127 + 3 * 1024)
+    #expect(report.totalSaliency == report.saliency)
+  }
+}
