@@ -88,7 +88,8 @@ public struct Limits: Sendable {
       let dearest = zip(costs, sizes).reduce(0) { $1.1 > 0 ? max($0, $1.0) : $0 }
       if let budget = keeps.min(), budget < dearest {
         throw .badBounds(
-          tensor: costs.firstIndex(of: dearest),
+          tensor: zip(costs, sizes).enumerated()
+            .first { $0.element.0 == dearest && $0.element.1 > 0 }?.offset,
           reason: "one weight costs \(dearest), and the budget is \(budget)")
       }
       return

@@ -19,7 +19,7 @@ public struct Report: Sendable, Equatable {
   public var removed = 0
   /// Weights that the new masks keep and the previous ones did not.
   public var revived = 0
-  /// Candidates whose own score of this step is zero, before momentum and factor.
+  /// Candidates whose own score of this step is zero, before momentum, factor and cost.
   public var zeroScores = 0
   /// Candidates whose score equals the threshold.
   public var atThreshold = 0
@@ -32,7 +32,7 @@ public struct Report: Sendable, Equatable {
   /// The smallest kept score.
   public var threshold = 0.0
   /// The sum of the kept scores, by which the weights competed: accumulated and multiplied by a
-  /// factor, if the search is damped.
+  /// factor, if the search is damped, and divided by the cost, if weights have one.
   public var saliency = 0.0
   /// The sum of the scores of all candidates.
   public var totalSaliency = 0.0

@@ -5,7 +5,8 @@
 ///
 /// It ends before the first weight that the budget does not pay for, so the masks are those of a
 /// fractional knapsack without its fraction (Dantzig, "Discrete-variable extremum problems", 1957):
-/// no masks of a smaller or the same cost have a larger total score.
+/// if no score is negative, no masks of a smaller or the same cost have a larger total score, but for
+/// the rounding of the quotients.
 ///
 /// - Complexity: one pass over the tensors for each digit of a key, one that counts, and those of a
 ///   selection of as many weights.

@@ -88,7 +88,8 @@ struct MaskSelection: KernelJob {
     report.threshold = Double(K.score(of: threshold.key))
     report.saliency = statistics.saliency
     report.totalSaliency = statistics.scores
-    report.objectiveBefore = previous == nil ? statistics.scores : statistics.objective
+    report.objectiveBefore =
+      previous == nil && !scores.areDivided ? statistics.scores : statistics.objective
     report.gradientNorm = statistics.squares.squareRoot()
     report.passes = passes
     report.layerKept = layerKept

@@ -93,6 +93,9 @@ struct Scores {
     return copy
   }
 
+  /// Whether they are divided by costs.
+  var areDivided: Bool { costs != nil }
+
   /// Sizes of the tensors.
   var sizes: [Int] {
     switch origin {
@@ -201,9 +204,17 @@ struct Scores {
   ///
   /// - Parameter scratch: has the keys of these scores.
   private func objective<K: BlockKernels>(_ scratch: Scratch<K>, _ block: Block) -> Double {
-    guard let mask = previous?[block.tensor] else { return 0 }
+    guard let mask = previous?[block.tensor] else {
+      // Without masks before, all are kept, and the sum of all is known if they are not divided.
+      return areDivided ? sum(scratch, block) : 0
+    }
     return unsafe K.keptSum(
       scratch.keys, mask.base + block.start, count: block.count, scratch: scratch.third)
+  }
+
+  /// The sum of the scores of a block.
+  private func sum<K: BlockKernels>(_ scratch: Scratch<K>, _ block: Block) -> Double {
+    (0..<block.count).reduce(0) { $0 + Double(K.score(of: unsafe scratch.keys[$1])) }
   }
 
   /// The sum of this step's own scores over the weights of a chunk that the previous masks keep, and

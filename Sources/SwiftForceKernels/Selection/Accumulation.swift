@@ -1,6 +1,6 @@
 // Scores accumulated over the steps of a search, the factor on the scores of removed weights, scores
-// divided by a cost, the sum of the scores that a mask keeps, and the number of zeros. What must not live here: when a search
-// accumulates scores, and which weights compete.
+// divided by a cost, the sum of the scores that a mask keeps, and the number of zeros. What must not
+// live here: when a search accumulates scores, and which weights compete.
 
 extension Blocks {
   /// Replaces the key of each score s, not negative, by that of `momentum * accumulated + s`.

@@ -177,7 +177,9 @@ private struct Sums {
   @inline(__always)
   func areInRange(_ hasGradients: Bool) -> Bool {
     let squares = squares.sum()
-    return all.sum().isFinite && (!hasGradients || (squares >= 0x1p-80 && squares.isFinite))
+    // Numbers of either sign may cancel in the one sum and not in the other.
+    return all.sum().isFinite && kept.sum().isFinite
+      && (!hasGradients || (squares >= 0x1p-80 && squares.isFinite))
   }
 }
 

@@ -40,6 +40,18 @@ import Testing
     #expect(expected.gradientNorm > 0 || ofGradients == 0)
   }
 
+  /// Numbers that cancel where all are added, and not where some are.
+  @Test func keptScoresAreSummedByThemselves() throws {
+    let scores = (0..<1280).map { Float($0 / 8 % 2 == 0 ? 0x1p127 : -0x1p127) }
+    let memory = Memory(scores)
+    let masks = Memory(masksOf: scores.count)
+    let report = try withExtendedLifetime((memory, masks)) {
+      try Selection.select(memory.tensors([1280]), keep: 640, into: masks.masks([1280]))
+    }
+    #expect(report.saliency == 640 * 0x1p127)
+    #expect(report.totalSaliency == 0)
+  }
+
   /// One block of numbers beyond the range among others.
   @Test func aBlockIsSummedByItself() throws {
     let count = 4 * Block.largestCount

@@ -20,9 +20,9 @@ from kinds import KINDS, Array, cut
 
 DTYPES = (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)
 
-#: Sizes at which something changes: blocks of 1,024, the single reading from 32,768 on, chunks of
+#: Sizes at which something changes: blocks of 1,024, the single reading from 4,096 on, chunks of
 #: 131,072, and as many more for each thread.
-BLOCK, SAMPLED, CHUNK = 1024, 32_768, 131_072
+BLOCK, SAMPLED, CHUNK = 1024, 4096, 131_072
 EDGES = (
     *(edge + near for edge in (BLOCK, SAMPLED, CHUNK) for near in (-1, 0, 1)),
     *(2 * CHUNK - 1, 2 * CHUNK, 3 * CHUNK + 5),

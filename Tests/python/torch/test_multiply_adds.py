@@ -71,3 +71,7 @@ def test_a_search_keeps_a_share_of_the_multiply_adds():
 def test_inputs_that_are_none():
     with pytest.raises(sf.StructureError, match="no tensor"):
         sft.multiply_adds(nn.Linear(2, 2), [])
+    with pytest.raises(sf.StructureError, match="no sample"):
+        sft.multiply_adds(nn.Linear(2, 2), (0, 2))
+    with pytest.raises(sf.UnsupportedTypeError):
+        sft.multiply_adds(3, (1, 2))

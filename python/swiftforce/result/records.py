@@ -27,7 +27,7 @@ class Step:
     removed, revived : int
         Weights that were kept before and are not now; that were not and are now.
     zero_scores : int
-        Candidates whose own score of this step is zero, before momentum and factor.
+        Candidates whose own score of this step is zero, before momentum, factor and cost.
     at_threshold, kept_at_threshold : int
         Candidates whose score equals the threshold, and how many of them are kept.
     arbitrary : int
@@ -38,10 +38,11 @@ class Step:
         weights that caps removed although theirs are above it. 0 where no such score decided.
     passes : int
         How often weights and gradients were read to find the mask: once, unless a sample cannot
-        bracket the threshold; twice where there are fewer than 32,768 of them. Three times where
+        bracket the threshold; twice where there are fewer than 4,096 of them. Three times where
         `swiftforce.torch` selects on another device than the CPU, or five times in float64.
     threshold : float
-        The smallest kept score; with a pattern, of a unit.
+        The smallest kept score; with a pattern, of a unit; with costs, of score / cost, as in the
+        two sums below.
     saliency : float
         Sum of the kept scores. With momentum they are sums over the steps so far, which grow to
         at most ``1 / (1 - momentum)`` times the scores of a step; those of removed weights are

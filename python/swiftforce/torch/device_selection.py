@@ -63,8 +63,8 @@ def select(
     Returns
     -------
     dict
-        The fields of a `Step`, as the core reports them; sums may differ in the last bits: each of
-        n terms by less than n * 2**-53 of the sum of their magnitudes.
+        The fields of a `Step`, as the core reports them; sums may differ by less than one part in
+        two million of the sum of the magnitudes.
 
     Raises
     ------

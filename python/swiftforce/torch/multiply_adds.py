@@ -12,6 +12,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from swiftforce.adapters import Patterns
+from swiftforce.errors import StructureError
+from swiftforce.torch.arguments import check_model
 from swiftforce.torch.example_inputs import arguments_of, in_eval_mode
 from swiftforce.torch.model_state import forked_generators
 from swiftforce.torch.parameters import prunable
@@ -27,7 +29,8 @@ def multiply_adds(
 ) -> dict[str, int]:
     """How many products with each element of a weight the outputs of one sample need.
 
-    A convolution has one for each position that it writes, a linear layer one for each token. It is
+    A convolution has one for each position that it writes, a transposed one for each that it reads,
+    a linear layer one for each token. It is
     a cost for `swiftforce.Allocation`, with which a search keeps a share of all multiply-adds.
 
     The model computes the example once, in evaluation mode, and torch's `FlopCounterMode` counts.
@@ -49,14 +52,18 @@ def multiply_adds(
     Returns
     -------
     dict of str to int
-        By the names of the parameters that are searched, each at least 1. Left out are those that
-        cannot be told from others: where a module has several, as in attention and recurrent
-        layers, and where torch counts no products. Add these yourself.
+        By the names of the parameters that are searched, each at least 1. torch counts products by
+        modules, so those of a module of your own that also multiplies activations are too many.
+        Left out are weights that cannot be told from others: where a module has several, as in
+        attention and recurrent layers, or modules of its own; and where torch counts no products.
+        Add these yourself.
 
     Raises
     ------
     StructureError
-        If the example has no tensor.
+        If the example has no tensor, or no sample.
+    UnsupportedTypeError
+        If `model` is not a `torch.nn.Module`.
     UnknownNameError
         If a pattern matches no parameter.
 
@@ -71,10 +78,12 @@ def multiply_adds(
     {'0.weight': 36, '2.weight': 1}
     >>> allocation = sf.Allocation(cost=cost)
     """
-    inner = unwrapped(model)
+    inner = unwrapped(check_model(model))
     args, named = arguments_of(example_input, inner)
     first = next(one for one in (*args, *named.values()) if isinstance(one, torch.Tensor))
     samples = first.shape[0] if first.dim() else 1
+    if not samples:
+        raise StructureError("example_input has no sample: its first dimension is 0")
     counter = FlopCounterMode(display=False)
     # Without gradients, torch would fuse whole encoder layers, whose products it does not count.
     with in_eval_mode(inner), forked_generators(), torch.enable_grad(), counter:
