@@ -90,7 +90,7 @@ public struct Limits: Sendable {
         throw .badBounds(
           tensor: zip(costs, sizes).enumerated()
             .first { $0.element.0 == dearest && $0.element.1 > 0 }?.offset,
-          reason: "one weight costs \(dearest), and the budget is \(budget)")
+          reason: "one weight costs \(dearest), and the budget is \(budget): it must pay for one")
       }
       return
     }

@@ -97,7 +97,7 @@ def test_every_step_of_a_search_pays(method, options):
     left = sum(cost[name] * mask.sum() for name, mask in search.masks.items())
     result = search.result()
     assert result.cost_sparsity == pytest.approx(1 - left / (30 * 25 + 120))
-    assert "of the cost of all weights is removed" in str(result)
+    assert " of the cost removed, sparsity " in str(result)
 
 
 def test_a_saved_search_goes_on(tmp_path):
@@ -162,6 +162,10 @@ def test_errors_name_the_tensor_and_say_what_to_do():
         sf.magnitude(weights, keep=4, allocation=sf.Allocation(cost={"a": 2}))
     with pytest.raises(sf.BoundsError, match=r"'b'.*costs 9, and the budget is 8"):
         sf.magnitude(weights, keep=8, allocation=sf.Allocation(cost={"a": 2, "b": 9}))
+    with pytest.raises(sf.KeepError, match=r"1 ... 24, what all weights cost, not 25"):
+        sf.magnitude(weights, keep=25, allocation=sf.Allocation(cost=3))
+    with pytest.raises(sf.SparsityError, match=r"if these are costs, pass Allocation\(cost"):
+        sf.magnitude(weights, sparsity=0.5, allocation={"a": 2, "b": 1})
     with pytest.raises(sf.BoundsError, match="a cost is for single weights"):
         sf.magnitude(weights, keep=8, allocation=sf.Allocation(cost=2), pattern="outputs")
     with pytest.raises(sf.BoundsError, match="cost too much"):

@@ -22,6 +22,7 @@ from swiftforce.result.summary import (
     saliency_name,
     scope_summary,
     share_of_scores,
+    sparsity_of_cost,
     total_removed,
     total_revived,
 )
@@ -66,7 +67,8 @@ def _head(pruning: PruningRecord[Any]) -> str:
     steps = f"{pruning.steps} steps, {pruning.schedule} schedule" if pruning.steps > 1 else "1 step"
     steps += damping_summary(pruning)
     about = (
-        f"{pruning.keep:,} of {pruning.size:,} weights kept by <b>{_text(pruning.method)}</b>, "
+        f"{sparsity_of_cost(pruning)}{pruning.keep:,} of {pruning.size:,} weights kept by "
+        f"<b>{_text(pruning.method)}</b>, "
         f"{_text(steps)}"
     )
     return _block(f"<b>{removed}</b> &ensp; {about}", "")

@@ -23,9 +23,16 @@ def headline(pruning: PruningRecord[Any]) -> str:
     """The result in one line."""
     return (
         f"{printable(pruning.method)}: {pruning.keep:,} of {pruning.size:,} weights kept "
-        f"(sparsity {rounded(pruning.sparsity)}), {pruning.steps} step{'s' * (pruning.steps > 1)}"
+        f"({sparsity_of_cost(pruning)}sparsity {rounded(pruning.sparsity)}), "
+        f"{pruning.steps} step{'s' * (pruning.steps > 1)}"
         f"{damping_summary(pruning)}{axes_summary(pruning)}"
     )
+
+
+def sparsity_of_cost(pruning: PruningRecord[Any]) -> str:
+    """The share of the cost of all weights that is removed, if they have one, before a comma."""
+    cost = pruning.cost_sparsity
+    return "" if cost is None else f"{rounded(cost)} of the cost removed, "
 
 
 def axes_summary(pruning: PruningRecord[Any]) -> str:
@@ -51,7 +58,7 @@ def saliency_name(pruning: PruningRecord[Any]) -> str:
 
 def search_summary(pruning: PruningRecord[Any]) -> list[str]:
     """What was searched, what the steps did, and the share of all scores of the kept weights."""
-    lines = [*scope_summary(pruning), *cost_summary(pruning)]
+    lines = scope_summary(pruning)
     if pruning.steps > 1:
         first, last = pruning.history[0], pruning.history[-1]
         lines.append(
@@ -70,13 +77,6 @@ def bounds_summary(pruning: PruningRecord[Any]) -> list[str]:
         f"{what} {count:,} weight{'s' * (count != 1)}" for what, count in parts.items() if count
     ]
     return [f"against the scores of all, {' and '.join(bound)}"] if bound else []
-
-
-def cost_summary(pruning: PruningRecord[Any]) -> list[str]:
-    """What part of the cost of all weights is removed; nothing if they have none."""
-    if pruning.cost_sparsity is None:
-        return []
-    return [f"{percent(pruning.cost_sparsity)} of the cost of all weights is removed"]
 
 
 def scope_summary(pruning: PruningRecord[Any]) -> list[str]:
@@ -106,13 +106,11 @@ def share_of_scores(pruning: PruningRecord[Any]) -> list[str]:
     if pruning.method not in methods() or not 0 < last.total_saliency < math.inf:
         return []
     saliency = method_info(pruning.method, pruning.saliency or None)["saliency"]
-    if saliency == "given":
-        return []  # They may be negative.
+    if saliency == "given" or pruning.cost_sparsity is not None:
+        return []  # They may be negative; quotients by costs say nothing.
     score = _SCORE_NAMES[saliency]
     if pruning.damping.momentum > 0:
         score = f"accumulated {score}"
-    if pruning.cost_sparsity is not None:
-        score = f"{score} / cost"
     # Both sums have rounding errors, which must not make a share of 1 smaller.
     share = percent(min(1.0, round(last.saliency / last.total_saliency, 9)))
     when = " in the last step" if pruning.steps > 1 else ""

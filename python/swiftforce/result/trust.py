@@ -68,7 +68,7 @@ def concerns(
         text = (
             f"removed weights had a score of zero in {when}, so none could return: pass dense "
             "gradients, not multiplied by the masks (weights that are zero themselves also have a "
-            "score of zero)"
+            "score of zero), or scores of your own for removed weights too, or rule='nested'"
         )
         found.append(Concern(MaskedGradientsWarning, text))
     return found

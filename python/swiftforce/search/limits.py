@@ -22,6 +22,7 @@ from swiftforce.inputs import (
     TensorValues,
     allocation_of,
     case_number,
+    integer,
     pattern_of,
 )
 from swiftforce.native import public_error
@@ -266,6 +267,8 @@ def limits_of(
     bounds: tuple[int, ...] | None = None
     costs = None if given.cost is None else _costs(values, names, sizes)
     size = most = sum(map(mul, costs, sizes)) if costs else sum(sizes)
+    if costs and keep is not None and not 1 <= integer(keep, "keep", KeepError) <= size:
+        raise KeepError(f"keep must be in 1 ... {size}, what all weights cost, not {keep}")
     if given.has_bounds:
         bounds = tuple(
             number
@@ -282,7 +285,7 @@ def limits_of(
             name = "keep" if sparsity is None else "sparsity"
             raise (KeepError if sparsity is None else SparsityError)(
                 f"the allocation says how many weights each tensor keeps, {sum(counts)} in all: "
-                f"leave out {name}"
+                f"leave out {name}; if these are costs, pass Allocation(cost=...)"
             )
         keep = sum(counts)
         if keep < 1:

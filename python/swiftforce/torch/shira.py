@@ -115,6 +115,8 @@ def shira_mask_fn(model: nn.Module, masks: Pruning[Any] | Mapping[str, Any]) -> 
 
     def mask_fn(base_layer: nn.Module, r: int, **options: Any) -> torch.Tensor:  # noqa: ANN401
         del options
+        if not isinstance(base_layer, nn.Module):
+            raise UnsupportedTypeError(f"mask_fn takes a layer of the model, not {base_layer!r}")
         name = found.get(base_layer)
         if name is None:
             raise StructureError(_no_mask(base_layer, names.get(base_layer)))
