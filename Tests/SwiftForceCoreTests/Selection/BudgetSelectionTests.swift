@@ -108,7 +108,8 @@ private func oracle(
     }
     #expect(
       error(Limits(costs: Self.costs), keep: 7)
-        == .badBounds(tensor: 3, reason: "one weight costs 8, and the budget is 7: it must pay for one"))
+        == .badBounds(
+          tensor: 3, reason: "one weight costs 8, and the budget is 7: it must pay for one"))
     #expect(
       error(Limits(costs: [1, 0, 1, 1]), keep: 7)
         == .badBounds(tensor: 1, reason: "a weight costs at least 1, not 0"))
