@@ -36,6 +36,18 @@ def checked_damping(
     )
 
 
+def is_nested(damping: Damping, step: int, *, free: bool) -> bool:
+    """Whether only the weights compete in a step that the one before kept; 1 is the first.
+
+    Parameters
+    ----------
+    free : bool
+        Whether removed weights may return by the rule.
+    """
+    is_late = damping.nested_from is not None and step >= damping.nested_from
+    return is_late or not free or damping.removed_factor == 0
+
+
 def _step(nested_from: float, steps: int) -> int:
     if isinstance(nested_from, Real) and not isinstance(nested_from, Integral):
         share = float(nested_from)

@@ -21,10 +21,9 @@ from swiftforce.inputs import (
 from swiftforce.native import public_error
 from swiftforce.result import Pruning, ZeroScores, step_of
 from swiftforce.search.gradients import check_gradients, checked_gradients, gradients_at
-from swiftforce.search.limits import NO_LIMITS, Allocating, limits_of, with_counts
+from swiftforce.search.limits import NO_LIMITS, Allocating
 from swiftforce.search.options import Gradients
-from swiftforce.search.schedule import require_keep
-from swiftforce.search.selection import result_of
+from swiftforce.search.selection import kept_within, result_of
 
 
 def one_step(
@@ -43,10 +42,7 @@ def one_step(
     seed = check_seed(seed)
     tensors = Tensors(weights, "weights")
     check_distinct(tensors)
-    limits, keep = limits_of(allocation, tensors, sparsity, keep, pattern)
-    kept = require_keep(tensors.size if limits is None else limits.size, sparsity, keep)
-    if limits is not None:
-        limits = with_counts(limits, kept, tensors)
+    limits, kept = kept_within(allocation, tensors, sparsity, keep, pattern)
     found = None
     if info["needs_gradients"]:
         check_gradients(gradients, method, 1, are_scores=False)

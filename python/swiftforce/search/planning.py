@@ -13,7 +13,7 @@ from typing import Any, cast
 from swiftforce.errors import StructureError
 from swiftforce.inputs import MethodInfo, check_seed, method_info, method_name
 from swiftforce.result import Damping
-from swiftforce.search.damping import checked_damping
+from swiftforce.search.damping import checked_damping, is_nested
 from swiftforce.search.native_search import NativeSearch
 from swiftforce.search.schedule import Schedule, plan, schedule_name
 
@@ -43,9 +43,7 @@ class SearchPlan:
 
     def is_nested(self, step: int) -> bool:
         """Whether only the weights compete in a step that the one before kept; 1 is the first."""
-        nested_from = self.damping.nested_from
-        is_late = nested_from is not None and step >= nested_from
-        return is_late or not self.info["free"] or self.damping.removed_factor == 0
+        return is_nested(self.damping, step, free=self.info["free"])
 
 
 def planned(

@@ -39,7 +39,7 @@ from swiftforce.result import (
 )
 from swiftforce.search.agreement import Agreement, Watch
 from swiftforce.search.buffers import SearchBuffers
-from swiftforce.search.damping import checked_damping
+from swiftforce.search.damping import checked_damping, is_nested
 from swiftforce.search.gathering import gathered_masks, wholes_of
 from swiftforce.search.gradients import (
     check_has_objective,
@@ -262,9 +262,7 @@ class SearchState(Generic[Masks_co]):
     @property
     def _next_is_nested(self) -> bool:
         """Whether only the weights compete in the next step that the last one kept."""
-        damping, step = self._damping, self._native.taken + 1
-        is_nested = damping.nested_from is not None and step >= damping.nested_from
-        return is_nested or not self._info["free"] or damping.removed_factor == 0
+        return is_nested(self._damping, self._native.taken + 1, free=self._info["free"])
 
     def _forget_previous(self) -> None:
         """Free the memory of the masks before the last step's, until the next step."""

@@ -194,10 +194,7 @@ def prune_by_scores(
         Which caller the warnings point to, as in `warnings.warn`.
     """
     tensors = Tensors(scores, "scores")
-    limits, keep = limits_of(allocation, tensors, sparsity, keep, pattern)
-    kept = require_keep(tensors.size if limits is None else limits.size, sparsity, keep)
-    if limits is not None:
-        limits = with_counts(limits, kept, tensors)
+    limits, kept = kept_within(allocation, tensors, sparsity, keep, pattern)
     numbers = NO_LIMITS if limits is None else limits.arguments
     masks = tensors.empty(MASK)
     try:
@@ -207,6 +204,19 @@ def prune_by_scores(
     return result_of(
         tensors, masks, step, method=method, limits=limits, zeros=zeros, stacklevel=stacklevel + 1
     )
+
+
+def kept_within(
+    allocation: Allocating | None,
+    tensors: Tensors,
+    sparsity: float | None,
+    keep: int | None,
+    pattern: Patterned | None,
+) -> tuple[Limits | None, int]:
+    """The limits of a selection, and how many weights it keeps, or what those may cost."""
+    limits, keep = limits_of(allocation, tensors, sparsity, keep, pattern)
+    kept = require_keep(tensors.size if limits is None else limits.size, sparsity, keep)
+    return (None if limits is None else with_counts(limits, kept, tensors)), kept
 
 
 def result_of(
