@@ -56,12 +56,25 @@ func numbers(
   return (0..<count).map { i in Int(unsafe list[i]) }
 }
 
+/// The tensors of all ranks; nil: there is one rank, or nothing is limited.
+func wholes(_ options: sf_search_options) throws(Fault) -> Wholes? {
+  guard unsafe options.wholes != nil else { return nil }
+  let count = try counted(unsafe options.whole_count, atLeast: 1, size: 1 << 38, "whole tensors")
+  return Wholes(
+    sizes: unsafe try numbers(options.wholes, count, "wholes"),
+    first: Int(unsafe options.first_whole))
+}
+
 /// The limits that a caller passes; NULL: there are none of that kind.
+///
+/// - Parameter sizes: elements of each tensor of the search, if there is one rank.
 func limits(
   _ bounds: UnsafePointer<sf_bounds>?, _ counts: UnsafePointer<Int64>?,
-  _ units: UnsafePointer<sf_units>?, _ costs: UnsafePointer<Int64>?, _ sizes: [Int]
+  _ units: UnsafePointer<sf_units>?, _ costs: UnsafePointer<Int64>?, _ sizes: [Int],
+  wholes: Wholes? = nil
 ) throws(Fault) -> Limits {
-  var limits = Limits()
+  var limits = Limits(wholes: wholes)
+  let sizes = wholes?.sizes ?? sizes
   let tensors = sizes.count
   if unsafe bounds != nil {
     let list = unsafe try required(bounds, "bounds")

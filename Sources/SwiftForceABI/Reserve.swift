@@ -48,6 +48,9 @@ enum MemoryBound {
   /// What limits add to a selection, which were not checked yet: lists of tensors, and the keys and
   /// states of some output units.
   static func limits(_ limits: Limits, of weights: Arrays) -> Int {
+    if let wholes = limits.wholes {
+      return SelectionMemory.shared(limits, wholes, sizes: weights.sizes)
+    }
     if let units = limits.units { return units.memory(sizes: weights.sizes) }
     if limits.costs != nil { return SelectionMemory.budget(sizes: weights.sizes) }
     guard let bounds = limits.bounds ?? limits.counts?.map({ _ in Bounds() }),

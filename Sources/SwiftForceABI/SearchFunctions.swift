@@ -12,8 +12,10 @@ public func searchCreate(
   _ search: UnsafeMutablePointer<Int64>?, _ error: UnsafeMutablePointer<sf_error>?
 ) -> Int32 {
   let steps = unsafe isAligned(options) ? options?.pointee.steps ?? 0 : 0
+  let wholes = unsafe isAligned(options) ? options?.pointee.whole_count ?? 0 : 0
   let memory =
-    MemoryBound.numbers(tensors, lists: 24) + MemoryBound.numbers(steps, lists: 5)
+    MemoryBound.numbers(tensors, lists: 24) + MemoryBound.numbers(wholes, lists: 40)
+    + MemoryBound.numbers(steps, lists: 5)
     + MemoryBound.reports(steps) + searches.growth
   return unsafe status(error, memory: memory) { () throws(Fault) in
     let options = unsafe try required(options, "options").pointee
@@ -43,7 +45,7 @@ private func make(
   let saliency = unsafe options.saliency < 0 ? nil : try named(options.saliency, Saliency.self)
   let rule = unsafe options.rule < 0 ? nil : try named(options.rule, Rule.self)
   let limits = unsafe try limits(
-    options.bounds, options.counts, options.units, options.costs, sizes)
+    options.bounds, options.counts, options.units, options.costs, sizes, wholes: wholes(options))
   if unsafe options.keeps != nil {
     let keeps = unsafe try required(options.keeps, "keeps")
     let list = (0..<steps).map { i in Int(unsafe keeps[i]) }
@@ -89,8 +91,9 @@ public func searchStepShared(
     do throws(Fault) {
       try holding(unsafe stepMemory(arrays)) { () throws(Fault) in
         let step = unsafe try StepArguments(arrays, report, layerKept, least: 0)
-        _ = try searches[search]
-        let memory = unsafe step.memory + placementMemory(given, step.tensors)
+        let memory =
+          unsafe try step.memory + placementMemory(given, step.tensors)
+          + limitMemory(of: search, step)
         try holding(memory) { () throws(Fault) in
           let placements = unsafe try placements(given, step.tensors)
           isTaking = true

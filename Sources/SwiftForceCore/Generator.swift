@@ -37,6 +37,13 @@ public struct Generator: RandomNumberGenerator, Sendable {
     mix(seed &+ (UInt64(truncatingIfNeeded: position) &+ 1) &* increment)
   }
 
+  /// A hash of numbers.
+  static func hash(_ numbers: [Int], seed: UInt64) -> UInt64 {
+    numbers.reduce(seed) { hash, number in
+      mix(hash ^ mix(UInt64(bitPattern: Int64(number))))
+    }
+  }
+
   /// The next number uniform in [0, 1), a multiple of 2^-53.
   public mutating func nextUniform() -> Double {
     Double(next() >> 11) * 0x1p-53

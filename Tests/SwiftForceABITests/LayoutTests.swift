@@ -48,7 +48,7 @@ import Testing
   }
 
   @Test func searchOptions() {
-    #expect(unsafe MemoryLayout<sf_search_options>.size == 120)
+    #expect(unsafe MemoryLayout<sf_search_options>.size == 144)
     #expect(
       unsafe [
         MemoryLayout<sf_search_options>.offset(of: \.method),
@@ -68,7 +68,10 @@ import Testing
         MemoryLayout<sf_search_options>.offset(of: \.counts),
         MemoryLayout<sf_search_options>.offset(of: \.units),
         MemoryLayout<sf_search_options>.offset(of: \.costs),
-      ] == [0, 4, 8, 12] + (2..<15).map { 8 * $0 })
+        MemoryLayout<sf_search_options>.offset(of: \.wholes),
+        MemoryLayout<sf_search_options>.offset(of: \.whole_count),
+        MemoryLayout<sf_search_options>.offset(of: \.first_whole),
+      ] == [0, 4, 8, 12] + (2..<18).map { 8 * $0 })
   }
 
   @Test func ranks() {

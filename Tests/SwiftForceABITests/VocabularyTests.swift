@@ -9,7 +9,7 @@ import Testing
     let version = Cell<Int32>(-1)
     #expect(outcome { unsafe sf_abi_version(version.pointer, $0.pointer) }.isOK)
     #expect(version.value == SF_ABI_VERSION)
-    #expect(SF_ABI_VERSION == 12)
+    #expect(SF_ABI_VERSION == 13)
   }
 
   @Test func badArguments() {

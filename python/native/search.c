@@ -8,21 +8,42 @@ static void free_search(PyObject *capsule) {
   sf_search_release((int64_t)(intptr_t)PyCapsule_GetPointer(capsule, search_name), NULL);
 }
 
+static void set_limits(sf_search_options *options, const tensor_limits *limits) {
+  options->bounds = (const sf_bounds *)limits->bounds;
+  options->counts = limits->counts;
+  options->units = limits->units;
+  options->costs = limits->costs;
+}
+
+/* Which of the tensors of all ranks the first one is, and the sizes of all, which the caller frees.
+ * None: there is one rank. Returns 1, or 0 with an exception set. */
+static int wholes_from(PyObject *tuple, long long *first, int64_t **sizes, Py_ssize_t *count) {
+  PyObject *list;
+  if (tuple == Py_None) return 1;
+  if (!PyTuple_Check(tuple)) {
+    PyErr_SetString(PyExc_TypeError, "wholes must be a tuple, or None");
+    return 0;
+  }
+  if (!PyArg_ParseTuple(tuple, "LO:wholes", first, &list)) return 0;
+  *sizes = integers_from(list, count);
+  return *sizes != NULL;
+}
+
 PyObject *core_search_create(PyObject *module, PyObject *args) {
-  PyObject *keep_list, *size_list, *bound_list, *count_list, *units, *cost_list;
+  PyObject *keep_list, *size_list, *bound_list, *count_list, *units, *cost_list, *whole_tuple;
   sf_search_options options = {0};
   tensor_limits limits = {0};
-  long long keep, steps, total, taken, nested_from;
+  long long keep, steps, total, taken, nested_from, first_whole = 0;
   unsigned long long seed;
-  int64_t handle, *sizes = NULL, *keeps = NULL;
-  Py_ssize_t tensors = 0, keep_count = 0;
+  int64_t handle, *sizes = NULL, *keeps = NULL, *wholes = NULL;
+  Py_ssize_t tensors = 0, keep_count = 0, whole_count = 0;
   sf_error error;
   PyObject *result = NULL;
-  if (!PyArg_ParseTuple(args, "iiLLOOKLLddLiiOOOO:search_create", &options.method,
+  if (!PyArg_ParseTuple(args, "iiLLOOKLLddLiiOOOOO:search_create", &options.method,
                         &options.schedule, &keep, &steps, &keep_list, &size_list, &seed, &total,
                         &taken, &options.momentum, &options.removed_factor, &nested_from,
                         &options.saliency, &options.rule, &bound_list, &count_list, &units,
-                        &cost_list))
+                        &cost_list, &whole_tuple))
     return NULL;
   sizes = integers_from(size_list, &tensors);
   if (!sizes) goto done;
@@ -31,11 +52,14 @@ PyObject *core_search_create(PyObject *module, PyObject *args) {
     if (!keeps) goto done;
     steps = keep_count;
   }
-  if (!limits_from(bound_list, count_list, units, cost_list, tensors, &limits)) goto done;
-  options.bounds = (const sf_bounds *)limits.bounds;
-  options.counts = limits.counts;
-  options.units = limits.units;
-  options.costs = limits.costs;
+  if (!wholes_from(whole_tuple, &first_whole, &wholes, &whole_count) ||
+      !limits_from(bound_list, count_list, units, cost_list, wholes ? whole_count : tensors,
+                   &limits))
+    goto done;
+  set_limits(&options, &limits);
+  options.wholes = wholes;
+  options.whole_count = whole_count;
+  options.first_whole = first_whole;
   options.keep = keep;
   options.steps = steps;
   options.keeps = keeps;
@@ -50,6 +74,7 @@ PyObject *core_search_create(PyObject *module, PyObject *args) {
 done:
   PyMem_Free(sizes);
   PyMem_Free(keeps);
+  PyMem_Free(wholes);
   release_limits(&limits);
   return result;
 }
@@ -243,10 +268,7 @@ PyObject *core_search_once(PyObject *module, PyObject *args) {
       !same_length(&weights, &masks))
     goto done;
   if (!limits_from(bound_list, count_list, units, cost_list, weights.count, &limits)) goto done;
-  options.bounds = (const sf_bounds *)limits.bounds;
-  options.counts = limits.counts;
-  options.units = limits.units;
-  options.costs = limits.costs;
+  set_limits(&options, &limits);
   layer_kept = PyMem_Calloc((size_t)weights.count + 1, sizeof(int64_t));
   if (!layer_kept) {
     PyErr_NoMemory();

@@ -76,6 +76,7 @@ def search_create(
     counts: Sequence[int] | None,
     units: tuple[int, int, int, int, Sequence[int]] | None,
     costs: Sequence[int] | None,
+    wholes: tuple[int, Sequence[int]] | None,
     /,
 ) -> object: ...
 def search_once(

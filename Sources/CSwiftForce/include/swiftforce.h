@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 /* Increased whenever a struct or a prototype below changes. */
-#define SF_ABI_VERSION 12
+#define SF_ABI_VERSION 13
 
 /* ------------------------------------------------------------------------------ vocabulary */
 
@@ -200,16 +200,22 @@ typedef struct sf_search_options {
                             the method says, or the factor. 0 for the methods above */
   const sf_bounds *bounds; /* floors and caps of each tensor; NULL: there are none. Steps that would
                               keep more than the caps allow keep as many as those allow, unless
-                              keeps is set. NULL with other ranks */
+                              keeps is set */
   const int64_t *counts;   /* weights that each tensor keeps after the last step, `keep` in all;
-                              NULL: scores decide. NULL with other ranks */
+                              NULL: scores decide */
   const sf_units *units;   /* NULL: each weight lives alone. Otherwise bounds are NULL, and units are
                               kept as long as they fit into `keep` and `counts`. NULL with other
                               ranks */
   const int64_t *costs;    /* what one weight of each tensor costs, at least 1; NULL: numbers of weights
                               are what is limited. Otherwise the numbers to keep are budgets: the best
                               weights by score / cost are kept, as many as those pay for; bounds,
-                              counts and units are NULL. NULL with other ranks */
+                              counts and units are NULL */
+  const int64_t *wholes;   /* with total and with bounds, counts or costs, which are then of these:
+                              elements of each tensor of all ranks, in the order of their positions.
+                              Those of the search are some of them, or pieces of all; bounds of output
+                              units and of groups need tensors that are not in pieces. Else NULL */
+  int64_t whole_count;     /* how many there are; 0 with NULL */
+  int64_t first_whole;     /* which of them the first tensor of the search is, or is a piece of */
 } sf_search_options;
 
 /* The arrays of one step: `tensors` entries in each list that is not NULL. */
@@ -382,7 +388,7 @@ SF_STATIC_ASSERT(sizeof(sf_saliency_info) == 8, "layout of sf_saliency_info");
 SF_STATIC_ASSERT(sizeof(sf_bounds) == 64, "layout of sf_bounds");
 SF_STATIC_ASSERT(sizeof(sf_units) == 40, "layout of sf_units");
 SF_STATIC_ASSERT(sizeof(sf_method_info) == 16, "layout of sf_method_info");
-SF_STATIC_ASSERT(sizeof(sf_search_options) == 120, "layout of sf_search_options");
+SF_STATIC_ASSERT(sizeof(sf_search_options) == 144, "layout of sf_search_options");
 SF_STATIC_ASSERT(sizeof(sf_step_arrays) == 56, "layout of sf_step_arrays");
 SF_STATIC_ASSERT(sizeof(sf_ranks) == 48, "layout of sf_ranks");
 SF_STATIC_ASSERT(sizeof(sf_report) == 136, "layout of sf_report");

@@ -15,11 +15,16 @@ public struct Limits: Sendable {
   /// Otherwise the number to keep is a budget: the best weights by score / cost are kept, as many of
   /// them as it pays for. Then nothing else is limited.
   public var costs: [Int]?
+  /// If several ranks hold the weights: the tensors of all, which the numbers above are about; nil:
+  /// those of the search.
+  public var wholes: Wholes?
 
   public init(
-    bounds: [Bounds]? = nil, counts: [Int]? = nil, units: Units? = nil, costs: [Int]? = nil
+    bounds: [Bounds]? = nil, counts: [Int]? = nil, units: Units? = nil, costs: [Int]? = nil,
+    wholes: Wholes? = nil
   ) {
     (self.bounds, self.counts, self.units, self.costs) = (bounds, counts, units, costs)
+    self.wholes = wholes
   }
 
   /// Whether anything is limited.
@@ -27,6 +32,23 @@ public struct Limits: Sendable {
 
   /// Whether a step may keep another number of weights than its schedule says.
   var mayKeepFewer: Bool { units != nil || costs != nil }
+
+  /// Elements of each tensor that the limits are about.
+  ///
+  /// - Parameter own: of those of the search.
+  func sizes(_ own: [Int]) -> [Int] { wholes?.sizes ?? own }
+
+  /// All of them that ranks must have alike, as numbers.
+  var numbers: [Int] {
+    let bounds = bounds ?? []
+    return [bounds.count, counts?.count ?? -1, costs?.count ?? -1]
+      + bounds.flatMap {
+        [
+          $0.least, $0.most, $0.outputs, $0.inner, $0.leastPerOutput, $0.mostPerOutput, $0.group,
+          $0.mostPerGroup,
+        ]
+      } + (counts ?? []) + (costs ?? []) + (wholes?.sizes ?? [])
+  }
 
   /// The most that a step can be told to keep: the number of weights, or what all of them cost.
   ///
@@ -128,6 +150,93 @@ public struct Limits: Sendable {
           ? "\(keep) weights are to be kept, and the floors demand \(least)"
           : "\(keep) weights are to be kept, and the caps allow \(most)")
     }
+  }
+
+  /// Checks what is demanded of the search of one of several ranks.
+  ///
+  /// - Parameters:
+  ///   - sizes: elements of each tensor of this rank.
+  ///   - total: weights of all ranks; nil: there is one rank.
+  /// - Throws: `badBounds`, `badCount`, `sizeMismatch`.
+  func checkRanks(_ sizes: [Int], of total: Int?) throws(SFError) {
+    guard let total else {
+      guard wholes == nil else { throw .badCount(0) }
+      return
+    }
+    guard let wholes else {
+      throw .badBounds(tensor: nil, reason: "limits of several ranks need the tensors of all")
+    }
+    try wholes.check(sizes, of: total)
+    guard units == nil else {
+      throw .badBounds(
+        tensor: nil, reason: "patterns are for one process: leave them out, or search in one")
+    }
+    for (tensor, size) in sizes.enumerated() {
+      let whole = wholes.first + tensor
+      if size > 0, size < wholes.sizes[whole], bounds?[whole].concernsUnits == true {
+        throw .badBounds(
+          tensor: whole,
+          reason: "floors and caps of output units and groups need whole tensors on one rank, and"
+            + " this rank has \(size) of \(wholes.sizes[whole]) weights")
+      }
+    }
+  }
+
+  /// How many weights each tensor keeps in a step, on the way to what it keeps in the end; nil: scores
+  /// decide.
+  ///
+  /// - Parameters:
+  ///   - keep: of all tensors.
+  ///   - ranges: how many weights of each tensor the bounds demand and allow.
+  ///   - before: how many weights of each tensor compete; nil: all.
+  /// - Throws: `badBounds`.
+  func counts(
+    _ keep: Int, of sizes: [Int], within ranges: [ClosedRange<Int>], before: [Int]?
+  ) throws(SFError) -> [Int]? {
+    guard let counts else { return nil }
+    var ranges = ranges
+    for (tensor, count) in (before ?? []).enumerated() {
+      guard count >= counts[tensor] else {
+        throw .badBounds(
+          tensor: tensor,
+          reason: "\(counts[tensor]) weights are to be kept in the end, and \(count) are left")
+      }
+      ranges[tensor] =
+        min(count, ranges[tensor].lowerBound)...min(count, ranges[tensor].upperBound)
+    }
+    return Allocation.counts(keep, towards: counts, of: sizes, within: ranges)
+  }
+
+  /// Checks that a tensor can keep as many weights as it must.
+  ///
+  /// - Parameters:
+  ///   - forced: weights that the floors of its parts keep.
+  ///   - open: weights that may be kept besides.
+  /// - Throws: `badBounds`.
+  static func check(
+    _ tensor: Int, least: Int, most: Int, forced: Int, open: Int, of size: Int
+  ) throws(SFError) {
+    guard forced + open >= least, forced <= most else {
+      throw .badBounds(
+        tensor: tensor,
+        reason: forced > most
+          ? "at most \(most) weights may be kept, and the floors of its parts demand \(forced)"
+          : "at least \(least) of \(size) weights must be kept, and \(forced + open) may be")
+    }
+  }
+
+  /// How many open weights of all tensors are kept.
+  ///
+  /// - Throws: `badBounds`.
+  static func rest(_ keep: Int, forced: Int, open: Int) throws(SFError) -> Int {
+    guard keep >= forced, keep - forced <= open else {
+      throw .badBounds(
+        tensor: nil,
+        reason: keep < forced
+          ? "\(keep) weights are to be kept, and the floors demand \(forced)"
+          : "\(keep) weights are to be kept, and \(forced + open) may be")
+    }
+    return keep - forced
   }
 
   /// Makes a selection within these limits, which were checked.

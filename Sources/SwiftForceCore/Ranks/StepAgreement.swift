@@ -13,7 +13,7 @@ struct StepAgreement {
   let isWide: Bool
   /// How many weights the previous masks keep on this rank.
   let kept: Int
-  /// How many weights the previous masks must keep on all ranks; nil in the first step.
+  /// How many weights the previous masks must keep on all ranks; nil if unknown.
   let expected: Int?
 
   /// The digest travels in words of 16 bits: the sum of their squares over 2^30 ranks is what one
@@ -22,10 +22,13 @@ struct StepAgreement {
   private static let words = UInt64.bitWidth / wordBits
 
   var numbers: [Int] {
-    let words = (0..<StepAgreement.words).map { word in
-      Int(digest >> UInt64(word * StepAgreement.wordBits) & 0xFFFF)
-    }
-    return [1, isWide ? 1 : 0, weights, kept] + words + words.map { $0 * $0 }
+    [1, isWide ? 1 : 0, weights, kept] + StepAgreement.words(of: digest)
+  }
+
+  /// What of a digest is summed: its words and their squares.
+  fileprivate static func words(of digest: UInt64) -> [Int] {
+    let words = (0..<words).map { word in Int(digest >> UInt64(word * wordBits) & 0xFFFF) }
+    return words + words.map { $0 * $0 }
   }
 
   /// What a rank sends that cannot take the step: as many numbers as `numbers`.
@@ -33,13 +36,13 @@ struct StepAgreement {
 
   /// Whether the digests of all ranks are equal.
   ///
-  /// - Parameter sums: the sums of `numbers`.
-  static func areEqual(_ sums: [Int]) -> Bool {
+  /// - Parameter sums: of what `words(of:)` returns.
+  fileprivate static func areEqual(_ sums: some Collection<Int>, ranks: Int) -> Bool {
     // By the Cauchy-Schwarz inequality, n numbers are equal if and only if n times the sum of their
     // squares equals the square of their sum.
-    (0..<words).allSatisfy { word in
-      let (sum, squares) = (UInt(sums[4 + word]), UInt(sums[4 + words + word]))
-      return UInt(sums[0]).multipliedFullWidth(by: squares) == sum.multipliedFullWidth(by: sum)
+    zip(sums.prefix(words), sums.suffix(words)).allSatisfy { sum, squares in
+      UInt(ranks).multipliedFullWidth(by: UInt(squares))
+        == UInt(sum).multipliedFullWidth(by: UInt(sum))
     }
   }
 }
@@ -47,15 +50,27 @@ struct StepAgreement {
 extension Ranks {
   /// The first sum of a step, in which the ranks check that they all take the same step.
   ///
-  /// - Returns: whether scores are binary64 on any rank; all ranks then compute them so.
+  /// - Returns: whether scores are binary64 on any rank; all ranks then compute them so. And how many
+  ///   weights the previous masks keep on all ranks.
   /// - Throws: `rankFailed`, `ranksDiffer`, `masksChanged`; the same error on all ranks.
-  func agree(on own: StepAgreement) throws(SFError) -> Bool {
+  func agree(on own: StepAgreement) throws(SFError) -> (isWide: Bool, kept: Int) {
     let sums = try sum(own.numbers)
     let (wide, weights, kept) = (sums[1], sums[2], sums[3])
-    guard StepAgreement.areEqual(sums), weights == own.total else { throw .ranksDiffer }
+    guard StepAgreement.areEqual(sums.dropFirst(4), ranks: sums[0]), weights == own.total else {
+      throw .ranksDiffer
+    }
     if let expected = own.expected, kept != expected {
       throw .masksChanged(kept: kept, expected: expected)
     }
-    return wide > 0
+    return (wide > 0, kept)
+  }
+
+  /// Checks that all ranks have computed the same numbers: their logarithms may differ in a last bit.
+  ///
+  /// - Throws: `ranksDiffer`; what `sum` throws.
+  func checkEqual(_ numbers: [Int]) throws(SFError) {
+    let digest = Generator.hash(numbers, seed: 0)
+    let sums = try sum([1] + StepAgreement.words(of: digest))
+    guard StepAgreement.areEqual(sums.dropFirst(), ranks: sums[0]) else { throw .ranksDiffer }
   }
 }

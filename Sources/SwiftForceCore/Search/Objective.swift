@@ -31,7 +31,7 @@ extension Search {
       return try objectiveScores(weights, gradients, masks)
     }
     let digest = Generator.mix(digest(tensors: ranks.arePieces ? sizes.count : 0))
-    let isWide = try ranks.agree(
+    let (isWide, _) = try ranks.agree(
       on: StepAgreement(
         digest: digest, total: total, weights: sizes.reduce(0, +), isWide: scores.areWide, kept: 0,
         expected: nil))

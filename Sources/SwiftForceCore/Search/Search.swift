@@ -51,8 +51,7 @@ public struct Search: Sendable {
   ///   - taken: steps that an earlier search took, which this one continues.
   ///   - saliency, rule: in place of those of the method; nil: those.
   ///   - limits: floors and caps in every step, and how many weights each tensor keeps after the
-  ///     last one. Steps that would keep more than caps allow keep as many as those allow. With other
-  ///     ranks there must be none.
+  ///     last one. Steps that would keep more than caps allow keep as many as those allow.
   /// - Throws: `badCount`, `badKeep`, `badSteps`, `badTaken`, `badSetting`, `badBounds`,
   ///   `sizeMismatch`.
   public init(
@@ -64,7 +63,7 @@ public struct Search: Sendable {
     let most = try Search.most(sizes, of: total, limits)
     var keeps = try schedule.keeps(of: most, keep: keep, steps: steps)
     if limits.bounds != nil {
-      let most = try limits.ranges(of: sizes).reduce(0) { $0 + $1.upperBound }
+      let most = try limits.ranges(of: limits.sizes(sizes)).reduce(0) { $0 + $1.upperBound }
       keeps = keeps.map { max(keep, min($0, most)) }
     }
     try self.init(
@@ -86,12 +85,14 @@ public struct Search: Sendable {
     try Schedule.check(keeps, of: try Search.most(sizes, of: total, limits), keep: keep)
     guard taken >= 0, taken <= keeps.count else { throw .badTaken(taken, steps: keeps.count) }
     if limits.areSet {
-      guard total == nil else {
-        throw .badBounds(
-          tensor: nil, reason: "floors, caps, allocations and costs are for one process")
+      do throws(SFError) {
+        try limits.checkRanks(sizes, of: total)
+        // Steps that were taken before may have kept more: masks that a search begins at do.
+        try limits.check(
+          Array(keeps.suffix(max(1, keeps.count - taken))), of: limits.sizes(sizes))
+      } catch {
+        throw error.ofRank(limits.wholes, tensors: sizes.count)
       }
-      // Steps that were taken before may have kept more: masks that a search begins at do.
-      try limits.check(Array(keeps.suffix(max(1, keeps.count - taken))), of: sizes)
     }
     self.limits = limits
     self.method = method
@@ -152,8 +153,9 @@ public struct Search: Sendable {
         return try nextSelection(weights, gradients, previous, masks, masked, accumulated)
       }
       (report, ownKept) = try SharedSelection.select(
-        selection, of: total, ranks: ranks,
-        digest: digest(tensors: ranks.arePieces ? sizes.count : 0), ownKept: ownKept)
+        selection, within: limits, of: total, ranks: ranks,
+        digest: digest(tensors: ranks.arePieces ? sizes.count : 0),
+        kept: (keptBefore, onThisRank: ownKept))
     } else {
       let own = sizes.reduce(0, +)
       guard own == total else {
@@ -194,16 +196,21 @@ public struct Search: Sendable {
       accumulated: try checkedAccumulated(accumulated, weights), seed: seed)
     return MaskSelection(
       scores: scores, keep: keeps[taken], masks: masks,
-      previous: try previous.map { (masks) throws(SFError) in (masks, try keptBefore(masks)) },
+      previous: try previous.map { (masks) throws(SFError) in
+        let kept =
+          if let keptBefore { keptBefore } else {
+            try KeptCount(masks: masks).dispatch(wide: false)
+          }
+        return (masks, kept)
+      },
       applying: masked.map { (weights, $0) })
   }
 
-  /// How many weights the masks of the step before must keep. Those of an earlier search's last step
-  /// are counted, if the schedule does not say how many they are.
-  private func keptBefore(_ masks: [Mask]) throws(SFError) -> Int {
-    if let last = reports.last { return last.keep }
-    guard limits.mayKeepFewer else { return keeps[taken - 1] }
-    return try KeptCount(masks: masks).dispatch(wide: false)
+  /// How many weights the masks of the step before must keep; nil if only an earlier search, which
+  /// took it, knew, and in the first step.
+  private var keptBefore: Int? {
+    guard taken > 0 else { return nil }
+    return reports.last?.keep ?? (limits.mayKeepFewer ? nil : keeps[taken - 1])
   }
 
   /// The accumulated scores; nil if the search has none.
@@ -222,7 +229,6 @@ public struct Search: Sendable {
   ///
   /// - Parameter tensors: how many tensors all ranks have pieces of.
   func digest(tensors: Int) -> UInt64 {
-    var hash = seed
     let factors = [damping.momentum, damping.removedFactor].map {
       Int(Int64(bitPattern: $0.bitPattern))
     }
@@ -232,10 +238,7 @@ public struct Search: Sendable {
     ]
     let numbers =
       [method, total, taken, tensors, damping.nestedFrom ?? 0] + axes + factors + keeps
-    for number in numbers {
-      hash = Generator.mix(hash ^ Generator.mix(UInt64(bitPattern: Int64(number))))
-    }
-    return hash
+    return Generator.hash(numbers + limits.numbers, seed: seed)
   }
 
   /// The number of weights of all ranks; `total`, if it is given and fits the sizes.
@@ -253,7 +256,7 @@ public struct Search: Sendable {
   private static func most(
     _ sizes: [Int], of total: Int?, _ limits: Limits
   ) throws(SFError) -> Int {
-    limits.costs == nil ? try count(sizes, of: total) : try limits.most(of: sizes)
+    limits.costs == nil ? try count(sizes, of: total) : try limits.most(of: limits.sizes(sizes))
   }
 
   private static func checkSteps(_ steps: Int, _ method: Method) throws(SFError) {

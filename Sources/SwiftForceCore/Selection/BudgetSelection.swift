@@ -28,8 +28,8 @@ struct BudgetSelection: KernelJob {
     let count = sizes.reduce(0, +)
     let chunks = Chunk.all(of: sizes)
     let pass = BudgetPass<K>(
-      scores: selection.scores, costs: costs, chunks: chunks,
-      workers: workers(threads, chunks, count))
+      scores: selection.scores, costs: costs, wholes: Wholes(sizes: sizes, first: 0), ranks: nil,
+      chunks: chunks, workers: workers(threads, chunks, count))
     let found = try pass.affordable(selection.keep)
     // All that compete: without masks before, all there are.
     var selection = selection
@@ -41,30 +41,45 @@ struct BudgetSelection: KernelJob {
 }
 
 /// How many of the best weights a budget pays for.
-private struct BudgetPass<K: BlockKernels> {
+struct BudgetPass<K: BlockKernels> {
   /// Divided by the costs.
   let scores: Scores
+  /// Of one weight of each tensor of all ranks.
   let costs: [Int]
+  let wholes: Wholes
+  /// The processes whose scores compete with these; nil: this process alone.
+  let ranks: Ranks?
   let chunks: [Chunk]
   let workers: Int
 
   /// - Returns: `count` is nil if the budget pays for all weights that compete.
-  /// - Throws: `nonFinite`.
+  /// - Throws: `nonFinite`; with ranks also what `Ranks.sum` throws.
   func affordable(_ budget: Int) throws(SFError) -> (count: Int?, passes: Int) {
     let scratches = (0..<workers).map { _ in Scratch<K>() }
     // Costs instead of numbers: the key at which they exceed the budget.
     var search = RadixSelect<K>(rank: budget + 1)
     var passes = 0
     while !search.isFound {
-      let (bins, areFinite) = costs(search, scratches)
-      if !areFinite { try scores.checkFinite() }
+      let (own, areFinite) = costs(search, scratches)
+      let failure = areFinite ? nil : scores.nonFiniteError
+      let bins = try sum(own, unless: failure)
       unsafe search.narrow(bins)
       passes += 1
     }
     guard search.key > K.excluded else { return (nil, passes) }
     // Of the rank, what exceeds the costs above the key is left for its ties, but for one.
-    return (count(atLeast: search.key, left: search.rank - 1, scratches), passes + 1)
+    return (try count(atLeast: search.key, left: search.rank - 1, scratches), passes + 1)
   }
+
+  /// The sums over all ranks.
+  private func sum(_ own: [Int], unless failure: SFError? = nil) throws(SFError) -> [Int] {
+    if let ranks { return try ranks.sum(own, unless: failure) }
+    if let failure { throw failure }
+    return own
+  }
+
+  /// What a weight of a tensor of this rank costs.
+  private func cost(_ tensor: Int) -> Int { costs[wholes.first + tensor] }
 
   /// The costs of all weights by the next digit of their keys, and whether all scores are finite.
   private func costs(
@@ -73,7 +88,7 @@ private struct BudgetPass<K: BlockKernels> {
     let totals = (0..<workers).map { _ in CostHistogram(bins: RadixSelect<K>.bins) }
     let areFinite = Parallel.map(chunks.count, workers: workers) { worker, round in
       let scratch = scratches[worker]
-      let counters = unsafe totals[worker].counters(at: costs[chunks[round].tensor])
+      let counters = unsafe totals[worker].counters(at: cost(chunks[round].tensor))
       var isFinite = true
       chunks[round].forEachBlock { block in
         isFinite = scores.fill(scratch, for: block) && isFinite
@@ -86,7 +101,9 @@ private struct BudgetPass<K: BlockKernels> {
 
   /// How many weights lie above a key, and how many of those at it are paid for from what is left,
   /// the first ones.
-  private func count(atLeast key: K.Key, left: Int, _ scratches: [Scratch<K>]) -> Int {
+  private func count(
+    atLeast key: K.Key, left: Int, _ scratches: [Scratch<K>]
+  ) throws(SFError) -> Int {
     let bracket = Bracket<K>(around: key)
     let found = Parallel.map(chunks.count, workers: workers) { worker, round in
       let scratch = scratches[worker]
@@ -98,13 +115,16 @@ private struct BudgetPass<K: BlockKernels> {
       }
       return (above: above, ties: ties)
     }
-    var count = found.reduce(0) { $0 + $1.above }
+    var own = [Int](repeating: 0, count: scores.sizes.count)
+    for (chunk, part) in zip(chunks, found) { own[chunk.tensor] += part.ties }
+    let sums = try sum([found.reduce(0) { $0 + $1.above }] + wholes.spread(own))
+    var count = sums[0]
     var left = left
-    for (chunk, part) in zip(chunks, found) where part.ties > 0 {
-      let paid = min(part.ties, left / costs[chunk.tensor])
+    for (cost, ties) in zip(costs, sums.dropFirst()) {
+      let paid = min(ties, left / cost)
       count += paid
-      left -= paid * costs[chunk.tensor]
-      if paid < part.ties { break }
+      left -= paid * cost
+      if paid < ties { break }
     }
     return count
   }

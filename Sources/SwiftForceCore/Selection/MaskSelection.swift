@@ -7,7 +7,7 @@ struct MaskSelection: KernelJob {
   var keep: Int
   let masks: [Mask]
   /// The masks of the step before and how many weights they must keep; nil in the first step.
-  let previous: (masks: [Mask], keep: Int)?
+  var previous: (masks: [Mask], keep: Int)?
   /// The dense weights, and the arrays that receive them with removed weights set to zero.
   let applying: (weights: [Tensor], masked: [MutableTensor])?
 

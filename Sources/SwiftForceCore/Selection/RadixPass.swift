@@ -1,6 +1,6 @@
 // The threshold, digit by digit, with one pass over the tensors per digit. It serves scores that no
-// sample brackets, and scores of several ranks, whose histograms add up. What must not live here:
-// radix selection itself (RadixSelect).
+// sample brackets. What must not live here: radix selection itself (RadixSelect), and thresholds of
+// several ranks (SharedThresholds).
 
 /// A search for the threshold in as many passes as a key has digits.
 struct RadixPass<K: BlockKernels> {
@@ -8,24 +8,15 @@ struct RadixPass<K: BlockKernels> {
   let chunks: [Chunk]
   let workers: Int
 
-  /// - Parameters:
-  ///   - rank: the rank of the threshold, 1 for the largest score.
-  ///   - ranks: the processes whose scores compete with these; nil: this process alone.
-  /// - Throws: `nonFinite`; with ranks also what `Ranks.sum` throws.
-  func threshold(
-    rank: Int, ranks: Ranks? = nil
-  ) throws(SFError) -> (threshold: Threshold<K>, passes: Int) {
+  /// - Parameter rank: the rank of the threshold, 1 for the largest score.
+  /// - Throws: `nonFinite`.
+  func threshold(rank: Int) throws(SFError) -> (threshold: Threshold<K>, passes: Int) {
     let scratches = (0..<workers).map { _ in Scratch<K>() }
     var search = RadixSelect<K>(rank: rank)
     var passes = 0
     while !search.isFound {
-      var (bins, areFinite) = histogram(search, scratches)
-      let failure = areFinite || passes > 0 ? nil : scores.nonFiniteError
-      if let ranks {
-        bins = try ranks.sum(bins, unless: failure)
-      } else if let failure {
-        throw failure
-      }
+      let (bins, areFinite) = histogram(search, scratches)
+      if passes == 0, !areFinite { try scores.checkFinite() }
       unsafe search.narrow(bins)
       passes += 1
     }

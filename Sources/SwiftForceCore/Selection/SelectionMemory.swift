@@ -50,6 +50,20 @@ public enum SelectionMemory {
     return chunks * bytesOfChunk + threads * bytesOfWorker
   }
 
+  /// What limits add among ranks, in bytes: lists of the tensors of all ranks, the histograms of many
+  /// of them and their sums, and what limits add in one process.
+  ///
+  /// - Parameter sizes: elements of each tensor of this rank.
+  public static func shared(_ limits: Limits, _ wholes: Wholes, sizes: [Int]) -> Int {
+    let threads = (try? Threads.current()) ?? 1
+    let range = wholes.range(sizes.count)
+    guard range.upperBound <= wholes.sizes.count else { return 0 }
+    let bounds = limits.bounds.map { Array($0[range]) } ?? sizes.map { _ in Bounds() }
+    let histograms = SharedThresholds<BaselineFloatKernels>.bytes(wholes.sizes.count)
+    return self.limits(bounds, sizes: sizes) + budget(sizes: sizes)
+      + wholes.sizes.count * 40 * MemoryLayout<Int>.size + (threads + 8) * histograms
+  }
+
   /// A tile and what was decided in it.
   private static let bytesOfTile = 192
   /// Of a binary64 score.

@@ -20,7 +20,8 @@ import CSwiftForce
         method: number("force", SF_AXIS_METHOD), schedule: number("linear", SF_AXIS_SCHEDULE),
         saliency: -1, rule: -1, keep: 1, steps: 2, keeps: nil, seed: 0, total: 0, taken: 0,
         momentum: momentum,
-        removed_factor: 1, nested_from: 0, bounds: nil, counts: nil, units: nil, costs: nil))
+        removed_factor: 1, nested_from: 0, bounds: nil, counts: nil, units: nil, costs: nil,
+        wholes: nil, whole_count: 0, first_whole: 0))
     sizesAddress = sizes.address
   }
 

@@ -22,6 +22,21 @@ private func sum(_ values: [Double]) -> Double {
   func oneNumberIsItself(value: Double) {
     #expect(sum([value]) == value)
     #expect(sum([value, 0, 0]) == value)
+    #expect(sum([-value]) == -value)
+    #expect(sum([value, -value, value]) == value)
+  }
+
+  /// Nothing is rounded before the end, however much cancels.
+  @Test func numbersOfBothSignsCancel() {
+    #expect(sum([1e300, 1, -1e300]) == 1)
+    #expect(sum([-1e300, 3, 1e300, -5]) == -2)
+    #expect(sum([1, -1]) == 0)
+    #expect(sum([0x1p64, -1]) == 0x1p64)
+    #expect(sum([0x1p64, -0x1p11, -1]) == (0x1p64).nextDown)
+    #expect(sum([-1, -0x1p-53]) == -1)
+    #expect(sum([.leastNonzeroMagnitude, -1]) == -1)
+    #expect(sum([1, -.leastNonzeroMagnitude]) == 1)
+    #expect(sum([1, -0x1p-54, -0x1p-90]) == (1.0).nextDown)
   }
 
   @Test func everyPowerOfTwoIsItself() {
@@ -51,6 +66,8 @@ private func sum(_ values: [Double]) -> Double {
   @Test func whatIsInfiniteStays() {
     #expect(sum([1, .infinity, 2]) == .infinity)
     #expect(sum([.infinity, .infinity]) == .infinity)
+    #expect(sum([-.infinity, 1, -.infinity]) == -.infinity)
+    #expect(sum([.infinity, -.infinity]).isNaN)
   }
 
   @Test func theOrderDoesNotMatter() {
@@ -70,7 +87,7 @@ private func sum(_ values: [Double]) -> Double {
     var generator = TestGenerator(state: 4)
     for _ in 0..<200 {
       let values = (0..<20).map { _ in
-        Double(UInt64.random(in: 0..<1 << 48, using: &generator)) * 0x1p-20
+        Double(Int64.random(in: -(1 << 48)..<1 << 48, using: &generator)) * 0x1p-20
       }
       #expect(sum(values) == values.reduce(0, +))
     }

@@ -5,55 +5,6 @@ import Testing
 
 @testable import SwiftForceCore
 
-/// A report without the fields that may differ between one process and several.
-private func common(_ report: Report) -> Report {
-  var copy = report
-  copy.passes = 0
-  copy.layerKept = []
-  return copy
-}
-
-/// Takes all steps in one process and in several, and compares after each.
-private func check(_ network: ShardedNetwork, _ method: Method, keeps: [Int], _ what: Comment)
-  throws
-{
-  let keep = keeps[keeps.count - 1]
-  var single = try Search(method, sizes: network.sizes, keep: keep, keeps: keeps, seed: 5)
-  var searches = try (0..<network.ranks).map { rank in
-    try Search(
-      method, sizes: network.pieces.map { $0[rank] }, keep: keep, keeps: keeps, seed: 5,
-      total: network.total)
-  }
-  let (one, many) = (SearchOutput(network), SearchOutput(network))
-  var before: [Memory<UInt8>]?
-  for t in keeps.indices {
-    let expected = try network.step(&single, t, rank: nil, from: before, into: one)
-    let group = RankGroup(network.ranks)
-    let started = searches
-    let outcomes = group.run { rank -> Result<(Search, Report), SFError> in
-      var search = started[rank]
-      return Result { () throws(SFError) in
-        let report = try network.step(&search, t, rank: rank, from: before, into: many, group)
-        return (search, report)
-      }
-    }
-    let taken = try outcomes.map { try $0.get() }
-    searches = taken.map(\.0)
-    for (_, report) in taken { #expect(agree(common(report), common(expected)), what) }
-    for tensor in network.sizes.indices {
-      let kept = taken.reduce(0) { $0 + $1.1.layerKept[tensor] }
-      #expect(kept == expected.layerKept[tensor], what)
-    }
-    #expect(many.masks.map(\.values) == one.masks.map(\.values), what)
-    #expect(many.masked.map(\.bits) == one.masked.map(\.bits), what)
-    #expect(many.isIntact, what)
-    // The bytes of all sums of a step: mostly histograms of digits of keys and positions.
-    #expect(group.lengths.reduce(0, +) * 8 < 150_000, what)
-    before = one.masks
-    (one.masks, many.masks) = (SearchOutput(network).masks, SearchOutput(network).masks)
-  }
-}
-
 @Suite struct SharedSelectionTests {
   /// Every kind of data that the other tests of selection use.
   @Test(arguments: Kind.allCases)
@@ -69,7 +20,7 @@ private func check(_ network: ShardedNetwork, _ method: Method, keeps: [Int], _ 
           : (0..<count).map { [0.5, -1, 2, 0.25, -2][($0 * 7 + step) % 5] }
       }
       let keeps = method.isOneShot ? [400] : [1800, 700, 23]
-      try check(network, method, keeps: keeps, "\(kind) \(method) on \(ranks) ranks")
+      try checkShared(network, method, keeps: keeps, "\(kind) \(method) on \(ranks) ranks")
     }
   }
 
@@ -83,7 +34,7 @@ private func check(_ network: ShardedNetwork, _ method: Method, keeps: [Int], _ 
           whole: isWhole, seed: 9
         ) { count, step, _ in (0..<count).map { values[($0 + step) % values.count] } }
         let keeps = method.isOneShot ? [2222] : [9000, 2500, 1]
-        try check(network, method, keeps: keeps, "\(values) \(method) on \(ranks) ranks")
+        try checkShared(network, method, keeps: keeps, "\(values) \(method) on \(ranks) ranks")
       }
     }
   }
@@ -105,7 +56,7 @@ private func check(_ network: ShardedNetwork, _ method: Method, keeps: [Int], _ 
               : (0..<count).map { Double(($0 * 11 + step) % 9) - 4 }
           }
           let keeps = method.isOneShot ? [1000] : [1500, 300]
-          try check(network, method, keeps: keeps, "\(kind) \(types) \(method)")
+          try checkShared(network, method, keeps: keeps, "\(kind) \(types) \(method)")
         }
       }
     }
@@ -124,7 +75,7 @@ private func check(_ network: ShardedNetwork, _ method: Method, keeps: [Int], _ 
           : shortNumbers(count, seed: UInt64(step)).map { Double($0) }
       }
       let keeps = method.isOneShot ? [50_000] : [200_000, 30_000]
-      try check(network, method, keeps: keeps, "\(method), tied: \(isTied)")
+      try checkShared(network, method, keeps: keeps, "\(method), tied: \(isTied)")
     }
   }
 
@@ -145,7 +96,7 @@ private func check(_ network: ShardedNetwork, _ method: Method, keeps: [Int], _ 
             scores: scores, keep: 45_000, masks: [masks.masks(pieces)[rank]], previous: nil,
             applying: nil),
           of: count, ranks: group.ranks(starts: [pieces[..<rank].reduce(0, +)]), digest: 1,
-          ownKept: nil, level: CPULevel.available[rank % CPULevel.available.count],
+          kept: (nil, onThisRank: nil), level: CPULevel.available[rank % CPULevel.available.count],
           threads: rank + 1)
       }
     }

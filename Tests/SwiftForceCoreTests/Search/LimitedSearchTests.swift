@@ -129,12 +129,12 @@ private func check(
         == .badBounds(tensor: nil, reason: "51 weights are to be kept, and the caps allow 50"))
   }
 
-  @Test func limitsAreForOneProcess() {
+  @Test func limitsOfRanksNeedTheTensorsOfAll() {
     for limits in [Limits(bounds: [Bounds()]), Limits(counts: [1]), Limits(costs: [1])] {
       #expect(
         failure { _ = try Search(.force, sizes: [5], keep: 1, steps: 2, total: 5, limits: limits) }
           == .badBounds(
-            tensor: nil, reason: "floors, caps, allocations and costs are for one process"))
+            tensor: nil, reason: "limits of several ranks need the tensors of all"))
     }
   }
 

@@ -17,7 +17,6 @@ import swiftforce as sf
 from axes_oracle import Bounds, ImpossibleError
 from kinds import KINDS, gradient_function
 from oracle import assert_same_masks
-from ranks import Group
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 
@@ -473,19 +472,6 @@ def test_a_mapping_needs_no_sparsity(options: dict[str, Any], error: type[Except
         sf.MaskSearch(WEIGHTS, allocation="uniform")
     with pytest.raises(sf.SparsityError, match="give sparsity"):
         sf.MaskSearch(WEIGHTS, allocation=sf.Allocation(floor_per_output=1))
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"allocation": "erk"}, {"allocation": {"*": 3}, "keep": None}, {"pattern": "outputs"}],
-)
-def test_ranks_that_share_a_search_are_refused(options: dict[str, Any]) -> None:
-    group = Group(2)
-    outcomes = group.run(
-        lambda member: sf.MaskSearch(WEIGHTS, **{"keep": 9, **options}, communicator=member)
-    )
-    assert [type(outcome) for outcome in outcomes] == [sf.BoundsError] * 2
-    assert "allocations and patterns are for weights in one process" in str(outcomes[0])
 
 
 def test_a_step_that_fails_changes_nothing() -> None:

@@ -126,8 +126,8 @@ MASKS = {"a": np.array([True, False, True]), "b": np.array([False])}
     ("options", "error", "text"),
     [
         ({"keep": 3}, sf.KeepError, "keep is 3 where initial_masks keep 2 of 4"),
-        ({"sparsity": 0.25}, sf.SparsityError, "of 0.25 keeps 3 weights where initial_masks"),
-        ({"schedule": [3, 1]}, sf.ScheduleError, "step 1 .* keeps 3 weights where initial_masks"),
+        ({"sparsity": 0.25}, sf.SparsityError, "of 0.25 keeps 3 where initial_masks"),
+        ({"schedule": [3, 1]}, sf.ScheduleError, "step 1 .* keeps 3 where initial_masks"),
         ({"keep": 1, "method": "snip"}, sf.StepsError, "^snip .* iterative_snip, .* or force"),
         ({"keep": 1, "method": "magnitude"}, sf.StepsError, "cannot begin at initial_masks"),
         ({"keep": 1, "method": "random"}, sf.StepsError, "cannot begin at initial_masks"),

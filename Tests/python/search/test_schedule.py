@@ -86,12 +86,12 @@ def test_lists_of_the_callers(schedule: object, keeps: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("schedule", "options", "error", "text"),
     [
-        ([500, 600], {}, sf.ScheduleError, "step 2 of the schedule keeps 600 weights after 500"),
-        ([0.9, 0.5], {}, sf.ScheduleError, "step 2 of the schedule keeps 500 weights after 100"),
-        ([1001], {}, sf.ScheduleError, "step 1 of the schedule keeps 1001 weights after 1000"),
-        ([5, 0], {}, sf.ScheduleError, "step 2 of the schedule keeps 0 weights"),
-        ([5, -1], {}, sf.ScheduleError, "step 2 of the schedule keeps -1 weights"),
-        ([500, 10], {"keep": 9}, sf.ScheduleError, "ends at 10 weights where 9 are to be kept"),
+        ([500, 600], {}, sf.ScheduleError, "step 2 of the schedule keeps 600 after 500"),
+        ([0.9, 0.5], {}, sf.ScheduleError, "step 2 of the schedule keeps 500 after 100"),
+        ([1001], {}, sf.ScheduleError, "step 1 of the schedule keeps 1001 after 1000"),
+        ([5, 0], {}, sf.ScheduleError, "step 2 of the schedule keeps 0 after"),
+        ([5, -1], {}, sf.ScheduleError, "step 2 of the schedule keeps -1 after"),
+        ([500, 10], {"keep": 9}, sf.ScheduleError, "ends at 10 where 9 are to be kept"),
         ([500, 10], {"steps": 3}, sf.ScheduleError, "has 2 steps where steps is 3"),
         ([], {}, sf.ScheduleError, "at least one step"),
         (np.array([]), {}, sf.ScheduleError, "at least one step"),

@@ -41,6 +41,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "given": {"sparsity": 0.7, "steps": 3},
     "force": {"sparsity": 0.8, "steps": 4, "batches_per_step": 2},
     "iterative_snip": {"sparsity": 0.6, "steps": 3},
+    "force erk": {"sparsity": 0.8, "steps": 2, "allocation": "erk"},
+    "force amounts": {"steps": 2, "allocation": {"cube": 20, "*": 0.3}},
 }
 
 
@@ -70,7 +72,8 @@ def search(params: Any, method: Any) -> sfj.PytreePruning:
         warnings.simplefilter("ignore")
         if method == "given":
             return sfj.prune(params, saliency="given", scores=scores, **OPTIONS[method])
-        return sfj.prune(params, loss, batches(), method=method, **OPTIONS[method])
+        name = method.split()[0]
+        return sfj.prune(params, loss, batches(), method=name, **OPTIONS[method])
 
 
 def shared(params: dict[str, Any], mesh: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from swiftforce import _core
 
 #: Seed, ranks, steps taken, damping, axes and limits of a search that has none of them.
-PLAIN = (0, 0, 0, 0.0, 1.0, 0, -1, -1, None, None, None, None)
+PLAIN = (0, 0, 0, 0.0, 1.0, 0, -1, -1, None, None, None, None, None)
 FUNCTIONS = sorted(
     name
     for name, value in vars(_core).items()
@@ -48,7 +48,7 @@ ARITY = {
     "saliency": 5,
     "saliency_reads": 1,
     "schedule": 4,
-    "search_create": 18,
+    "search_create": 19,
     "search_once": 7,
     "search_report": 3,
     "search_taken": 1,
@@ -124,6 +124,7 @@ def valid_calls(scale: int = 1) -> dict[str, tuple[Callable[..., Any], list[Any]
             *(2, 0, 1, 2, (3, 1), (2, 2), 0, 0, 0, 0.0, 1.0, 0, -1, 1),
             (0, 2, 1, 2, 0, 2, 0, 2) * 2,
             (1, 0),
+            None,
             None,
             None,
         ],

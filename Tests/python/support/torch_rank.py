@@ -33,6 +33,13 @@ WIDTHS = (20, 31, 17, 3)
 #: Sides that two ranks halve in tensor parallelism, but that four do not divide.
 EVEN = (20, 30, 18, 2 * 3)
 METHODS = {"force": 5, "iterative_snip": 5, "grasp_it": 3, "snip": 1, "magnitude": 1, "random": 1}
+#: Allocations by a name that follows that of a method.
+ALLOCATIONS: dict[str, Any] = {
+    "erk": "erk",
+    "floors": sf.Allocation(floor={"4.weight": 0.5}, cap={"0.*": 20}),
+    "costs": sf.Allocation(cost={"0.weight": 9, "*": 1}),
+}
+METHODS |= {"force erk": 3, "iterative_snip floors": 3, "force costs": 2}
 
 
 def model(widths: tuple[int, ...] = WIDTHS) -> nn.Sequential:
@@ -63,15 +70,17 @@ def share(rank: int, size: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def search(net: nn.Module, method: str, own: list[Any]) -> sft.ModelPruning:
+    name, _, allocation = method.partition(" ")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return sft.prune(
             net,
             own,
             loss=functional.cross_entropy,
-            method=method,
+            method=name,
             sparsity=0.8,
             steps=METHODS[method],
+            allocation=ALLOCATIONS.get(allocation),
         )
 
 
@@ -112,12 +121,11 @@ def sharded(rank: int, size: int) -> dict[str, Any]:
 
 
 def bounded(rank: int, size: int) -> dict[str, Any]:
-    """How a sharded model refuses allocations and patterns, and whether it is as before."""
+    """How a sharded model refuses what needs whole tensors, and whether it is as before."""
     net = shards(size)
     before = {name: full(one).clone() for name, one in net.named_parameters()}
     found: dict[str, Any] = {}
     calls: dict[str, dict[str, Any]] = {
-        "allocation": {"allocation": "erk"},
         "floors": {"allocation": sf.Allocation(floor_per_output=1)},
         "pattern": {"pattern": "outputs"},
     }

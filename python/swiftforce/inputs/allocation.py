@@ -159,6 +159,13 @@ class TensorValues:
     ----------
     allocation : Allocation
     names : iterable of str
+    is_part : bool
+        Whether there are other tensors, too, which patterns may be for.
+
+    Attributes
+    ----------
+    matches : dict
+        By the field and the key of each value for some tensors, whether there are any here.
 
     Raises
     ------
@@ -166,8 +173,11 @@ class TensorValues:
         If a pattern matches no tensor.
     """
 
-    def __init__(self, allocation: Allocation, names: Iterable[str]) -> None:
+    def __init__(
+        self, allocation: Allocation, names: Iterable[str], *, is_part: bool = False
+    ) -> None:
         known = dict.fromkeys(names)
+        self.matches: dict[tuple[str, str], bool] = {}
         self._values: dict[str, tuple[Mapping[str, Any], list[tuple[str, Any]], Any]] = {}
         for field in fields(allocation):
             value = getattr(allocation, field.name)
@@ -176,8 +186,11 @@ class TensorValues:
                 continue
             # A key that is the name of a tensor is no pattern for others.
             patterns = [(key, one) for key, one in value.items() if key not in known]
+            self.matches |= {(field.name, key): key in known for key in value}
             for pattern, _ in patterns:
-                if not any(fnmatchcase(name, pattern) for name in known):
+                is_found = any(fnmatchcase(name, pattern) for name in known)
+                self.matches[field.name, pattern] = is_found
+                if not is_found and not is_part:
                     shown = ", ".join(map(repr, [*known][:5])) + (", ..." if len(known) > 5 else "")
                     raise BoundsError(
                         f"{field.name} has {pattern!r}, which no tensor is called; there are: "

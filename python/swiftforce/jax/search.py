@@ -90,8 +90,9 @@ def run_search(
     held = SharedWeights(own) if any(map(is_shared, own.values())) else LocalWeights(own)
     shaped = None
     if allocation is not None or pattern is not None:
-        last = dict.fromkeys(chosen, -1)
-        shaped = with_shapes(allocation, output_axes=last)
+        # An axis that processes share may be two in their search.
+        whole = {name: np.shape(own[name]) for name in chosen if name in own}
+        shaped = with_shapes(allocation, whole, output_axes=dict.fromkeys(chosen, -1))
     begins_at = _initial_masks(initial_masks, list(chosen), own, stacks, held)
     try:
         # Masked weights are made on the devices, from masks.

@@ -8,7 +8,6 @@ shows it.
 from swiftforce.search.agreement import Agreement, RankSums, check_communicator
 from swiftforce.search.force_nested import force_nested
 from swiftforce.search.initial_masks import check_begins_at_masks
-from swiftforce.search.limits import Allocating, ShapedAllocation, with_shapes
 from swiftforce.search.mask_search import MaskSearch
 from swiftforce.search.methods import prune
 from swiftforce.search.one_shot import magnitude, random, snip
@@ -24,6 +23,7 @@ from swiftforce.search.schedule import (
     schedule_keeps,
 )
 from swiftforce.search.selection import permutation, prune_by_scores, saliency, select
+from swiftforce.search.tensor_limits import Allocating, ShapedAllocation, with_shapes
 from swiftforce.search.turns import Turns
 
 __all__ = [

@@ -45,8 +45,8 @@ def copied_masks(tensors: Tensors, masks: PruningRecord[Any] | Arrays) -> tuple[
 
 
 def kept_by(masks: tuple[Array, ...], limits: Limits | None) -> int:
-    """How many weights the masks keep, or what those cost."""
+    """How many weights the masks of this rank keep, or what those cost."""
     counts = [int(np.count_nonzero(mask)) for mask in masks]
     if limits is None or limits.costs is None:
         return sum(counts)
-    return sum(map(mul, counts, limits.costs))
+    return sum(map(mul, counts, limits.costs[limits.first or 0 :]))

@@ -18,12 +18,12 @@ from swiftforce.inputs import (
 )
 from swiftforce.result import Masks_co, Pruning, PruningRecord, Step
 from swiftforce.search.agreement import Watch
-from swiftforce.search.limits import Allocating
 from swiftforce.search.options import Key, SearchOptions
 from swiftforce.search.pieces import Piece
 from swiftforce.search.saving import read
 from swiftforce.search.schedule import Schedule
 from swiftforce.search.search_state import SearchState
+from swiftforce.search.tensor_limits import Allocating
 
 
 class MaskSearch(SearchState[Masks_co]):

@@ -7,10 +7,10 @@ from typing import Any, Unpack, overload
 
 from swiftforce.inputs import Array, Arrays, Mask, MethodName, Patterned, RuleName, SaliencyName
 from swiftforce.result import Pruning, PruningRecord
-from swiftforce.search.limits import Allocating
 from swiftforce.search.options import Gradients, Key, PruneOptions
 from swiftforce.search.run import run
 from swiftforce.search.schedule import Schedule
+from swiftforce.search.tensor_limits import Allocating
 
 
 @overload

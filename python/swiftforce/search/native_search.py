@@ -88,6 +88,7 @@ class NativeSearch:
                 0 if damping.nested_from is None else damping.nested_from + len(self._before),
                 *axes,
                 *(NO_LIMITS if limits is None else limits.arguments),
+                None if limits is None else limits.wholes,
             )
         except _core.NativeError as error:
             raise public_error(error, tensors.label) from None

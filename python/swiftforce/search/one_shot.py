@@ -7,9 +7,9 @@ from typing import Any, Unpack, overload
 
 from swiftforce.inputs import Array, Arrays, Mask, Patterned
 from swiftforce.result import Pruning
-from swiftforce.search.limits import Allocating
 from swiftforce.search.one_step import one_step
 from swiftforce.search.options import Gradients, KeepOptions, Key, RandomOptions
+from swiftforce.search.tensor_limits import Allocating
 
 
 @overload

@@ -21,9 +21,10 @@ from swiftforce.inputs import (
 from swiftforce.native import public_error
 from swiftforce.result import Pruning, ZeroScores, step_of
 from swiftforce.search.gradients import check_gradients, checked_gradients, gradients_at
-from swiftforce.search.limits import NO_LIMITS, Allocating
+from swiftforce.search.limits import NO_LIMITS
 from swiftforce.search.options import Gradients
 from swiftforce.search.selection import kept_within, result_of
+from swiftforce.search.tensor_limits import Allocating
 
 
 def one_step(

@@ -13,9 +13,9 @@ from typing import Any, Literal, TypedDict, TypeVar
 from swiftforce.distributed import Communicator
 from swiftforce.inputs import Arrays, MethodName, Patterned, RuleName, SaliencyName
 from swiftforce.result import PruningRecord
-from swiftforce.search.limits import Allocating
 from swiftforce.search.pieces import Piece
 from swiftforce.search.schedule import Schedule
+from swiftforce.search.tensor_limits import Allocating
 
 #: The caller's function from masked weights to dense gradients, both in the weights' structure.
 Gradients = Callable[[Arrays], Arrays]

@@ -16,10 +16,10 @@ from typing import Any, Unpack, overload
 
 from swiftforce.inputs import Array, Arrays, Mask, Patterned
 from swiftforce.result import Pruning, PruningRecord
-from swiftforce.search.limits import Allocating
 from swiftforce.search.options import FreeOptions, Gradients, Key, StepOptions
 from swiftforce.search.run import run
 from swiftforce.search.schedule import Schedule
+from swiftforce.search.tensor_limits import Allocating
 
 
 @overload

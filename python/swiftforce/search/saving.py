@@ -30,6 +30,7 @@ from swiftforce.search.gathering import (
 from swiftforce.search.pieces import Block, Piece
 from swiftforce.search.saved_search import SavedSearch, Weights, old_digest, shown_digest
 from swiftforce.search.shards import Shard
+from swiftforce.search.shared_limits import check_can_share
 
 
 class Described:
@@ -150,6 +151,8 @@ def read(
                 f"{path} was saved by an earlier version, whose digests one process can check "
                 "alone: resume it there, and save it again"
             )
+        if shard is not None:
+            check_can_share(saved.limits, shard, tensors)
         agreement.settings = (saved.settings, shard and shard.settings)
     described = Described(tensors, shard)
     with Agreement(communicator):

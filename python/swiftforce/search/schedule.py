@@ -142,13 +142,13 @@ def _listed_keeps(
     if steps is not None and integer(steps, "steps", StepsError) != len(keeps):
         raise ScheduleError(f"the schedule has {len(keeps)} steps where steps is {steps}")
     if keep is not None and keeps[-1] != integer(keep, "keep", KeepError):
-        raise ScheduleError(f"the schedule ends at {keeps[-1]} weights where {keep} are to be kept")
+        raise ScheduleError(f"the schedule ends at {keeps[-1]} where {keep} are to be kept")
     previous = n
     for step, kept in enumerate(keeps, start=1):
         if not 1 <= kept <= previous:
             raise ScheduleError(
-                f"step {step} of the schedule keeps {kept} weights after {previous}: "
-                "each step keeps at least one weight and no more than the one before"
+                f"step {step} of the schedule keeps {kept} after {previous}: each step keeps at "
+                "least 1 and no more than the one before"
             )
         previous = kept
     return keeps
@@ -209,7 +209,7 @@ def plan(
     keeps = schedule_keeps(schedule, n, resolve_keep(n, sparsity, keep), listed)
     if initial is not None and keeps[0] > initial:
         raise ScheduleError(
-            f"step 1 of the schedule keeps {keeps[0]} weights where initial_masks keep {initial}: "
+            f"step 1 of the schedule keeps {keeps[0]} where initial_masks keep {initial}: "
             "each step keeps no more than are left"
         )
     if one_shot and len(keeps) > 1:
@@ -226,7 +226,7 @@ def _check_target(target: int, n: int, initial: int, sparsity: float | None) -> 
     kept = f"initial_masks keep {initial} of {n}: keep at most as many"
     if sparsity is None:
         raise KeepError(f"keep is {target} where {kept}")
-    raise SparsityError(f"a sparsity of {sparsity} keeps {target} weights where {kept}")
+    raise SparsityError(f"a sparsity of {sparsity} keeps {target} where {kept}")
 
 
 def check_steps(steps: int, method: str, *, one_shot: bool) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Generic, Literal, cast
 
 from swiftforce.distributed import Communicator
@@ -47,19 +48,15 @@ from swiftforce.search.gradients import (
     checked_scores,
 )
 from swiftforce.search.initial_masks import check_begins_at_masks, copied_masks, kept_by
-from swiftforce.search.limits import (
-    Allocating,
-    Limits,
-    check_one_process,
-    limits_of,
-    with_counts,
-)
+from swiftforce.search.limits import Limits
 from swiftforce.search.native_search import NativeSearch
 from swiftforce.search.pieces import Piece
 from swiftforce.search.saved_search import SavedSearch
 from swiftforce.search.saving import Described, Resumed
 from swiftforce.search.schedule import Schedule, plan, schedule_name
 from swiftforce.search.shards import Shard
+from swiftforce.search.shared_limits import check_can_share, limits_of_all
+from swiftforce.search.tensor_limits import Allocating, keep_of, numbers_of, with_counts
 from swiftforce.search.turns import Turns
 
 
@@ -125,30 +122,19 @@ class SearchState(Generic[Masks_co]):
                     check_begins_at_masks(self.method, one_shot=self._info["one_shot"])
                 if initial_masks is not None:
                     masks = copied_masks(self._tensors, initial_masks)
-                is_listed = not isinstance(schedule, str)
-                limits, keep = limits_of(
-                    allocation, self._tensors, sparsity, keep, pattern, is_listed=is_listed
-                )
-                kept = kept_by(masks, limits) if begins and masks is not None else 0
+                limits = self._numbers(allocation, pattern, resumed)
                 if self._shard is not None:
-                    check_one_process(limits)
-                    agreement.settings = (self._shard.settings, begins)
+                    limited = limits and (limits.allocation, limits.pattern)
+                    agreement.settings = (self._shard.settings, begins, limited)
+                kept = kept_by(masks, limits) if begins and masks is not None else 0
             if self._shard is not None:
                 self._shard.exchange(kept)
+                limits = limits_of_all(limits, self._shard, self._tensors)
             with Agreement(communicator) as agreement:
                 if self._shard is not None:
                     kept = self._shard.place()
                 self._initial = kept if begins else None
-                self._schedule = schedule_name(schedule)
-                size = self._whole(limits)
-                self._keeps = plan(
-                    schedule, size, sparsity, keep, steps, method=self.method, initial=self._initial
-                )
-                self._limits = limits
-                if limits is not None:
-                    if isinstance(schedule, str):
-                        self._keeps = limits.lowered(self._keeps)
-                    self._limits = with_counts(limits, self._keeps[-1], self._tensors)
+                self._plan(limits, schedule, sparsity, keep, steps)
                 if nested_from is None and not self._info["one_shot"]:
                     nested_from = self._info["nested_from"]
                 self._damping = checked_damping(
@@ -163,11 +149,48 @@ class SearchState(Generic[Masks_co]):
             # Now, since no rank can fail any more: the arrays may be the caller's.
             self._buffers.restore(len(history), masks, accumulated)
 
-    def _whole(self, limits: Limits | None) -> int:
-        """The number of all weights, of all ranks, or what they cost."""
+    def _numbers(
+        self,
+        allocation: Allocating | Limits | None,
+        pattern: Patterned | None,
+        resumed: Resumed | None,
+    ) -> Limits | None:
+        """The limits of this rank's tensors; those of a file are of all ranks'."""
+        if self._shard is None:
+            return numbers_of(allocation, self._tensors, pattern)
+        shapes = self._shard.shapes
+        limits = numbers_of(
+            allocation, self._tensors, pattern, shapes=shapes, is_part=shapes is None
+        )
+        check_can_share(limits, self._shard, self._tensors)
+        if limits is None or resumed is None:
+            return limits
+        return replace(limits, first=resumed.described.wholes.first)
+
+    def _plan(
+        self,
+        limits: Limits | None,
+        schedule: Schedule,
+        sparsity: float | None,
+        keep: int | None,
+        steps: int | None,
+    ) -> None:
+        """Work out how many weights are kept after each step, and which limits that is within."""
+        self._schedule = schedule_name(schedule)
+        is_listed = not isinstance(schedule, str)
+        size = self._tensors.size if self._shard is None else self._shard.total
         if limits is not None:
-            return limits.size
-        return self._tensors.size if self._shard is None else self._shard.total
+            # What all weights cost, if they have costs.
+            size = limits.size
+            keep = keep_of(limits, sparsity, keep, is_listed=is_listed)
+        self._keeps = plan(
+            schedule, size, sparsity, keep, steps, method=self.method, initial=self._initial
+        )
+        self._limits = limits
+        if limits is not None:
+            if not is_listed:
+                self._keeps = limits.lowered(self._keeps)
+            self._limits = with_counts(limits, self._keeps[-1], self._tensors)
 
     def _continue_from(
         self, history: Sequence[Step], masked_weights: Arrays | Literal[False] | None = None

@@ -32,8 +32,9 @@ from swiftforce.result import (
     warn_about,
     with_lost_parts,
 )
-from swiftforce.search.limits import NO_LIMITS, Allocating, Limits, limits_of, with_counts
+from swiftforce.search.limits import NO_LIMITS, Limits
 from swiftforce.search.schedule import require_keep
+from swiftforce.search.tensor_limits import Allocating, limits_of, with_counts
 
 
 def saliency(

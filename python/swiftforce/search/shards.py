@@ -89,6 +89,15 @@ class Shard:
             )
         return None
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]] | None:
+        """The shapes of the whole tensors, if those here are pieces."""
+        if self.blocks is None:
+            return None
+        return {
+            name: block.shape for name, block in zip(self._tensors.names, self.blocks, strict=True)
+        }
+
     def exchange(self, kept: int) -> None:
         """Tell the other ranks which part of the weights is here; then call `place`.
 
