@@ -81,10 +81,10 @@ bench: $(TOOLS)
 	$(BIN)/python -m benchmarks.deploy --quick --again
 else
 bench: $(TOOLS) | data
-	$(BIN)/python -m benchmarks.selection \
-	  --document docs/PERFORMANCE.md --picture docs/performance.png
+	$(BIN)/python -m benchmarks.selection --overview docs/PERFORMANCE.md \
+	  --document docs/performance_tables.md --picture docs/performance.png
 	$(BIN)/python -m benchmarks.engine --document docs/PERFORMANCE.md
-	$(BIN)/python -m benchmarks.sparse --document docs/PERFORMANCE.md $(PEERS)
+	$(BIN)/python -m benchmarks.sparse --document docs/performance_tables.md $(PEERS)
 	$(BIN)/python -m benchmarks.torch_force --document docs/PERFORMANCE.md
 	$(BIN)/python -m benchmarks.axes --document docs/PERFORMANCE.md
 	$(BIN)/python -m benchmarks.compact --document docs/PERFORMANCE.md

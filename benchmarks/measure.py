@@ -140,7 +140,8 @@ def _seconds(call: Call) -> float:
 def machine_facts() -> dict[str, str]:
     """The machine and the versions that the results depend on."""
     found = {
-        "CPU": _cpu(),
+        "CPU": _of_cpu("model name") or platform.machine(),
+        "clock": f"{float(_of_cpu('cpu MHz') or 0):.0f} MHz",
         "CPUs used": str(sf.get_num_threads()),
         "CPU level": sf.cpu_levels()[0],
         "Python": platform.python_version(),
@@ -153,11 +154,12 @@ def machine_facts() -> dict[str, str]:
     return found
 
 
-def _cpu() -> str:
+def _of_cpu(field: str) -> str:
+    """What the system says of its first CPU; empty if it does not."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
+            if line.startswith(field):
                 return line.split(":", 1)[1].strip()
     except OSError:
         pass
-    return platform.machine()
+    return ""

@@ -78,7 +78,7 @@ class Row:
         mark = {None: "", True: " met", False: " missed"}[self.meets]
         ratio = self.note if self.ratio is None else self._share(self.ratio)
         best = "" if self.ratio_of_best is None else self._share(self.ratio_of_best)
-        figures = (_quantity(self.median, self.unit), _quantity(self.best, self.unit))
+        figures = (quantity(self.median, self.unit), quantity(self.best, self.unit))
         return (self.case, self.what, *figures, self.against, ratio, best, self.target + mark)
 
     def _share(self, ratio: float) -> str:
@@ -86,7 +86,8 @@ class Row:
         return f"{100 * ratio:.2f} %" if is_percent else f"{ratio:.2f}"
 
 
-def _quantity(value: float | None, unit: str) -> str:
+def quantity(value: float | None, unit: str) -> str:
+    """A figure as text; empty if it was not measured."""
     if value is None:
         return ""
     if unit == "B":
@@ -149,6 +150,10 @@ class Results:
     def rows(self, section: str) -> list[Row]:
         """The rows of a section; none if it was not measured."""
         return list(self._rows.get(section, ()))
+
+    def machine(self, section: str) -> dict[str, str]:
+        """The machine of a section; empty if it was not measured."""
+        return dict(self._machines.get(section, {}))
 
     def machines(self) -> Iterator[str]:
         """The machines of the sections, each once."""

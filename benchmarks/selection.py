@@ -12,9 +12,10 @@ import swiftforce as sf
 
 from benchmarks.command import measure, open_results, options, show
 from benchmarks.measure import machine_facts
+from benchmarks.overview import overview
 from benchmarks.picture import draw
 from benchmarks.plan import QUICK, Plan, count_text
-from benchmarks.rows import Row
+from benchmarks.rows import Row, write_between
 from benchmarks.scaling import scaling
 from benchmarks.sections import SECTIONS
 
@@ -37,6 +38,7 @@ def main() -> None:
     """Measure missing sections, and show all results."""
     parser = options(__doc__.splitlines()[0], SECTIONS)
     parser.add_argument("--picture", type=Path, help="file for the picture")
+    parser.add_argument("--overview", type=Path, help="page to write the table of all sections to")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else Plan()
     results = open_results(arguments, "selection")
@@ -51,6 +53,8 @@ def main() -> None:
     measure(results, arguments, facts, section)
     results.add("scaling", facts, scaling(results, plan))
     show(results, arguments, "selection", titles(plan))
+    if arguments.overview:
+        write_between(arguments.overview, "overview", overview(results))
     if arguments.picture:
         draw(results, arguments.picture)
 

@@ -34,8 +34,9 @@ static PyMethodDef methods[] = {
      "scan(arrays) -> exclusive or of their 64-bit words; for benchmarks."},
     {"search_create", core_search_create, METH_VARARGS,
      "search_create(method, schedule, keep, steps, keeps, sizes, seed, total, taken, momentum,"
-     " removed_factor, nested_from, saliency, rule, bounds, counts, units, costs) -> search; saliency,"
-     " rule: -1 for those of the method; see select for the last four."},
+     " removed_factor, nested_from, saliency, rule, bounds, counts, units, costs, wholes) -> search;"
+     " saliency, rule: -1 for those of the method; bounds, counts, units, costs: see select; wholes:"
+     " None, or (position of the first tensor, sizes) among the tensors of all ranks."},
     {"search_step", core_search_step, METH_VARARGS,
      "search_step(search, weights, gradients, previous, masks, masked, accumulated, sum, starts,"
      " pieces)"

@@ -159,6 +159,7 @@ public struct Limits: Sendable {
   ///   - total: weights of all ranks; nil: there is one rank.
   /// - Throws: `badBounds`, `badCount`, `sizeMismatch`.
   func checkRanks(_ sizes: [Int], of total: Int?) throws(SFError) {
+    guard areSet || wholes != nil else { return }
     guard let total else {
       guard wholes == nil else { throw .badCount(0) }
       return

@@ -22,7 +22,9 @@ struct ExactSum {
   init(_ value: Double) {
     let start = value < 0 ? ExactSum.half : 0
     guard value.isFinite else {
-      digits[start + ExactSum.half - 1] = 1
+      // What is no number is infinite in both directions.
+      if !(value < 0) { digits[ExactSum.half - 1] = 1 }
+      if !(value > 0) { digits[ExactSum.count - 1] = 1 }
       return
     }
     // A subnormal number has the exponent of the smallest normal number and no leading bit.
@@ -42,7 +44,7 @@ struct ExactSum {
     self.digits = digits
   }
 
-  /// The sum, rounded once: to nearest, ties to even. NaN if numbers of both signs are infinite.
+  /// The sum, rounded once: to nearest, ties to even. NaN if one is, or numbers of both signs are infinite.
   var value: Double {
     let (positive, negative) = (digits.prefix(ExactSum.half), digits.suffix(ExactSum.half))
     switch (positive.last != 0, negative.last != 0) {

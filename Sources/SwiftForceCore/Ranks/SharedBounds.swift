@@ -4,14 +4,18 @@
 
 /// The decisions of bounds about the weights of all ranks. Each rank marks its own.
 ///
-/// - Complexity: sums of a few numbers per tensor, and those of `SharedThresholds`: for tensors with a
-///   floor, for those with a cap, and for the weights that are left.
+/// A tensor that one rank holds whole is decided there; thresholds of the others are found together.
+///
+/// - Complexity: sums of a few numbers per tensor, and those of `SharedThresholds`: for tensors in
+///   pieces with a floor, for those with a cap, and for the weights that are left.
 struct SharedBounds<K: BlockKernels> {
   private let states: WeightStates<K>
   private let thresholds: SharedThresholds<K>
   private let limits: Limits
   private let wholes: Wholes
   private let bounds: [Bounds]
+  /// Whether one rank holds the whole tensor, for each tensor of all ranks.
+  private let areWhole: [Bool]
   /// Of each tensor of all ranks: weights that are kept, and those that may be.
   private var forced: [Int] = []
   private var open: [Int] = []
@@ -24,13 +28,14 @@ struct SharedBounds<K: BlockKernels> {
 
   /// - Parameters:
   ///   - limits: with neither units nor costs; checked.
+  ///   - areWhole: whether one rank holds the whole tensor, for each tensor of all ranks.
   ///   - before: how many weights of each tensor of this rank the previous masks keep.
   /// - Throws: `nonFinite`, `badBounds`, `ranksDiffer`; what `Ranks.sum` throws.
   init(
-    _ states: WeightStates<K>, within limits: Limits, of wholes: Wholes, before: [Int],
-    ranks: Ranks, total: Int, threads: Int
+    _ states: WeightStates<K>, within limits: Limits, of wholes: Wholes, areWhole: [Bool],
+    before: [Int], ranks: Ranks, total: Int, threads: Int
   ) throws(SFError) {
-    (self.states, self.limits, self.wholes) = (states, limits, wholes)
+    (self.states, self.limits, self.wholes, self.areWhole) = (states, limits, wholes, areWhole)
     bounds = limits.bounds ?? wholes.sizes.map { _ in Bounds() }
     thresholds = SharedThresholds(
       scores: states.open, chunks: states.chunks, workers: states.workers, ranks: ranks,
@@ -40,7 +45,7 @@ struct SharedBounds<K: BlockKernels> {
       try decideTensors(competing)
       try decideAll()
     } catch {
-      throw error.ofRank(wholes, tensors: before.count)
+      throw limits.named(error, before.count)
     }
   }
 
@@ -74,9 +79,7 @@ struct SharedBounds<K: BlockKernels> {
     forced = Array(sums[..<count])
     open = Array(sums[count..<2 * count])
     if bounds.contains(where: \.concernsUnits) { passes = 1 }
-    if bounds.contains(where: { $0.leastPerOutput > 0 }) {
-      smallest = try smallest(of: units.reduce(.max) { min($0, $1?.smallest ?? .max) })
-    }
+    smallest = units.reduce(.max) { min($0, $1?.smallest ?? .max) }
     return Array(sums[(2 * count)...])
   }
 
@@ -136,33 +139,47 @@ struct SharedBounds<K: BlockKernels> {
     _ counts: [Int?], top: UInt8, rest: (Int) -> UInt8
   ) throws(SFError) {
     var demands: [Int] = []
-    let places = counts.map { count -> Int? in
-      guard let count, count > 0 else { return nil }
+    let places = zip(counts, areWhole).map { count, isWhole -> Int? in
+      guard let count, count > 0, !isWhole else { return nil }
       demands.append(count)
       return demands.count - 1
     }
-    let groups = Array(places[wholes.range(selection.masks.count)])
+    let range = wholes.range(selection.masks.count)
+    let groups = Array(places[range])
+    var (failure, ownPasses): (SFError?, Int) = (nil, 0)
+    do throws(SFError) {
+      for (tensor, whole) in range.enumerated() where groups[tensor] == nil {
+        guard let count = counts[whole] else { continue }
+        if count == 0 || selection.masks[tensor].count == 0 {
+          states.close(tensor, as: rest(whole))
+          continue
+        }
+        let found = try states.decide(tensor, keeping: count, top: top, rest: rest(whole))
+        if top == 1 { smallest = min(smallest, found.key) }
+        ownPasses = max(ownPasses, found.passes)
+      }
+    } catch {
+      failure = error
+    }
+    _ = try ranks.sum([], unless: failure)
+    guard !demands.isEmpty else {
+      passes += ownPasses
+      return
+    }
     let (found, passes) = try thresholds.find(demands, in: groups)
     let ties = thresholds.keptTies(found, in: groups)
     let states = states
-    let own = wholes.range(selection.masks.count).map {
-      (isDecided: counts[$0] != nil, rest: rest($0))
-    }
     let scratches = (0..<states.workers).map { _ in Scratch<K>() }
+    let others = range.map(rest)
     Parallel.forEach(states.chunks.count, workers: states.workers) { worker, round in
       let chunk = states.chunks[round]
-      let tensor = own[chunk.tensor]
-      guard tensor.isDecided else { return }
-      guard let group = groups[chunk.tensor] else {
-        states.close(chunk, as: tensor.rest)
-        return
-      }
+      guard let group = groups[chunk.tensor] else { return }
       states.mark(
         chunk, scratches[worker], above: found[group].threshold.key, ties: ties[round], top: top,
-        rest: tensor.rest)
+        rest: others[chunk.tensor])
     }
     if top == 1 { smallest = found.reduce(smallest) { min($0, $1.threshold.key) } }
-    self.passes += demands.isEmpty ? 0 : passes + 1
+    self.passes += max(passes + 1, ownPasses)
   }
 
   // MARK: All weights
@@ -170,13 +187,16 @@ struct SharedBounds<K: BlockKernels> {
   private mutating func decideAll() throws(SFError) {
     let rest = try Limits.rest(
       selection.keep, forced: forced.reduce(0, +), open: open.reduce(0, +))
-    guard rest > 0 else { return }
+    guard rest > 0 else {
+      smallest = try smallest(of: smallest)
+      return
+    }
     let groups = [Int?](repeating: 0, count: selection.masks.count)
     let (found, passes) = try thresholds.find([rest], in: groups)
     self.passes += passes
     let key = found[0].threshold.key
     guard key > K.excluded else { throw .arraysChanged }
-    smallest = min(smallest, key)
+    smallest = min(try smallest(of: smallest), key)
     threshold = (key, thresholds.keptTies(found, in: groups))
   }
 }

@@ -73,11 +73,18 @@ struct SharedSelection: KernelJob {
     guard limits.areSet, let wholes = limits.wholes else {
       return try select(output, chunks, workers)
     }
+    // The ranks hold the tensors that the limits are about, each element once.
+    let sizes = selection.scores.sizes
+    let isWhole = zip(sizes, wholes.sizes[wholes.range(sizes.count)]).map { $0 == $1 ? 1 : 0 }
+    let held = try ranks.sum(wholes.spread(sizes) + wholes.spread(isWhole))
+    guard held.prefix(wholes.sizes.count).elementsEqual(wholes.sizes) else { throw .ranksDiffer }
     guard let costs = limits.costs else {
       let states = WeightStates<K>(selection, chunks: chunks, workers: workers)
       let bounds = try SharedBounds(
-        states, within: limits, of: wholes, before: output.previouslyKept(chunks, workers),
-        ranks: ranks, total: total, threads: threads)
+        states, within: limits, of: wholes,
+        areWhole: held.suffix(wholes.sizes.count).map { $0 > 0 },
+        before: output.previouslyKept(chunks, workers), ranks: ranks, total: total,
+        threads: threads)
       let written = states.write(output, bounds.threshold, smallest: bounds.smallest)
       let failure = written.statistics.isFinite ? nil : selection.scores.nonFiniteError
       return try report(

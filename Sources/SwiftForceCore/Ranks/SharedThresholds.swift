@@ -44,15 +44,18 @@ struct SharedThresholds<K: BlockKernels> {
   func find(
     _ demands: [Int], in groups: [Int?]
   ) throws(SFError) -> (found: [Found], passes: Int) {
+    let together = SharedThresholds.together
+    var work = [Work](repeating: [], count: (demands.count + together - 1) / together)
+    for chunk in chunks {
+      guard let group = groups[chunk.tensor] else { continue }
+      work[group / together].append((chunk, group % together))
+    }
     var found: [Found] = []
     var passes = 0
-    for first in stride(from: 0, to: demands.count, by: SharedThresholds.together) {
-      let range = first..<min(demands.count, first + SharedThresholds.together)
-      let work = chunks.compactMap { chunk -> (chunk: Chunk, place: Int)? in
-        guard let group = groups[chunk.tensor], range.contains(group) else { return nil }
-        return (chunk, group - first)
-      }
-      let (part, read) = try find(Array(demands[range]), in: work)
+    for (batch, work) in work.enumerated() {
+      let first = batch * together
+      let demands = Array(demands[first..<min(demands.count, first + together)])
+      let (part, read) = try find(demands, in: work)
       found += part
       passes = max(passes, read)
     }

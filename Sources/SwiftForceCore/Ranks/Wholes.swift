@@ -38,13 +38,21 @@ public struct Wholes: Sendable {
   }
 }
 
-extension SFError {
-  /// The same error, about a tensor of this rank instead of one of all ranks; about none, if this rank
-  /// does not have it.
-  func ofRank(_ wholes: Wholes?, tensors: Int) -> SFError {
-    guard let wholes, case .badBounds(let tensor?, let reason) = self else { return self }
-    let range = wholes.range(tensors)
-    return .badBounds(
-      tensor: range.contains(tensor) ? tensor - wholes.first : nil, reason: reason)
+extension Limits {
+  /// What `body` returns. Errors about a tensor of all ranks become errors about one of this rank's,
+  /// or about none if this rank does not have it.
+  ///
+  /// - Parameter tensors: how many this rank has.
+  func namingOwn<Result>(
+    _ tensors: Int, _ body: (Limits) throws(SFError) -> Result
+  ) throws(SFError) -> Result {
+    do throws(SFError) { return try body(self) } catch { throw named(error, tensors) }
+  }
+
+  /// The same error about a tensor of this rank; see `namingOwn`.
+  func named(_ error: SFError, _ tensors: Int) -> SFError {
+    guard let wholes, case .badBounds(let tensor?, let reason) = error else { return error }
+    let own = tensor - wholes.first
+    return .badBounds(tensor: (0..<tensors).contains(own) ? own : nil, reason: reason)
   }
 }

@@ -63,7 +63,9 @@ public struct Search: Sendable {
     let most = try Search.most(sizes, of: total, limits)
     var keeps = try schedule.keeps(of: most, keep: keep, steps: steps)
     if limits.bounds != nil {
-      let most = try limits.ranges(of: limits.sizes(sizes)).reduce(0) { $0 + $1.upperBound }
+      let most = try limits.namingOwn(sizes.count) { (limits) throws(SFError) in
+        try limits.ranges(of: limits.sizes(sizes)).reduce(0) { $0 + $1.upperBound }
+      }
       keeps = keeps.map { max(keep, min($0, most)) }
     }
     try self.init(
@@ -84,15 +86,10 @@ public struct Search: Sendable {
     let count = try Search.count(sizes, of: total)
     try Schedule.check(keeps, of: try Search.most(sizes, of: total, limits), keep: keep)
     guard taken >= 0, taken <= keeps.count else { throw .badTaken(taken, steps: keeps.count) }
-    if limits.areSet {
-      do throws(SFError) {
-        try limits.checkRanks(sizes, of: total)
-        // Steps that were taken before may have kept more: masks that a search begins at do.
-        try limits.check(
-          Array(keeps.suffix(max(1, keeps.count - taken))), of: limits.sizes(sizes))
-      } catch {
-        throw error.ofRank(limits.wholes, tensors: sizes.count)
-      }
+    try limits.namingOwn(sizes.count) { (limits) throws(SFError) in
+      try limits.checkRanks(sizes, of: total)
+      // Steps that were taken before may have kept more: masks that a search begins at do.
+      try limits.check(Array(keeps.suffix(max(1, keeps.count - taken))), of: limits.sizes(sizes))
     }
     self.limits = limits
     self.method = method
@@ -256,7 +253,10 @@ public struct Search: Sendable {
   private static func most(
     _ sizes: [Int], of total: Int?, _ limits: Limits
   ) throws(SFError) -> Int {
-    limits.costs == nil ? try count(sizes, of: total) : try limits.most(of: limits.sizes(sizes))
+    guard limits.costs != nil else { return try count(sizes, of: total) }
+    return try limits.namingOwn(sizes.count) { (limits) throws(SFError) in
+      try limits.most(of: limits.sizes(sizes))
+    }
   }
 
   private static func checkSteps(_ steps: Int, _ method: Method) throws(SFError) {

@@ -99,11 +99,10 @@ struct BoundedSelection: KernelJob {
         tensor, least: least, most: most, forced: own.forced, open: own.open, of: size)
       if least > own.forced {
         try decide(
-          states, tensor, keeping: least - own.forced, top: 1, rest: least == most ? 0 : 2, &own,
-          threads)
+          states, tensor, keeping: least - own.forced, top: 1, rest: least == most ? 0 : 2, &own)
       }
       if most < own.forced + own.open {
-        try decide(states, tensor, keeping: most - own.forced, top: 2, rest: 0, &own, threads)
+        try decide(states, tensor, keeping: most - own.forced, top: 2, rest: 0, &own)
       }
       total.forced += own.forced
       total.open += own.open
@@ -117,28 +116,14 @@ struct BoundedSelection: KernelJob {
   /// Decides open weights of a tensor: its best ones, and the others.
   private func decide<K: BlockKernels>(
     _ states: WeightStates<K>, _ tensor: Int, keeping count: Int, top: UInt8, rest: UInt8,
-    _ progress: inout Progress<K>, _ threads: Int
+    _ progress: inout Progress<K>
   ) throws(SFError) {
-    let size = selection.scores.sizes[tensor]
-    let chunks = Chunk.all(of: size, tensor: tensor)
-    let workers = workers(threads, chunks, size)
     if count == 0 {
-      Parallel.forEach(chunks.count, workers: workers) { _, round in
-        states.close(chunks[round], as: rest)
-      }
+      states.close(tensor, as: rest)
     } else {
-      let found = try SelectionPasses<K>(
-        scores: states.open, keep: count, chunks: chunks, count: size, workers: workers, output: nil
-      ).run()
-      let threshold = found.selected.threshold
-      let scratches = (0..<workers).map { _ in Scratch<K>() }
-      Parallel.forEach(chunks.count, workers: workers) { worker, round in
-        states.mark(
-          chunks[round], scratches[worker], above: threshold.key,
-          ties: found.selected.keptTies[round], top: top, rest: rest)
-      }
-      if top == 1 { progress.smallest = min(progress.smallest, threshold.key) }
-      progress.passes += found.passes + 1
+      let found = try states.decide(tensor, keeping: count, top: top, rest: rest)
+      if top == 1 { progress.smallest = min(progress.smallest, found.key) }
+      progress.passes += found.passes
     }
     switch (top, rest) {
     case (1, 2): (progress.forced, progress.open) = (progress.forced + count, progress.open - count)

@@ -24,7 +24,7 @@ struct WeightStates<K: BlockKernels> {
   }
 
   /// Gives all open weights of a chunk a state.
-  func close(_ chunk: Chunk, as rest: UInt8) {
+  private func close(_ chunk: Chunk, as rest: UInt8) {
     let states = unsafe states[chunk.tensor].base + chunk.start
     for i in 0..<chunk.count where unsafe states[i] == 2 { unsafe states[i] = rest }
   }
@@ -43,6 +43,40 @@ struct WeightStates<K: BlockKernels> {
       _ = unsafe open.classify(scratch, block, bracket, into: scratch.mask)
       _ = unsafe K.resolve(scratch.mask, count: block.count, keeping: &left)
       unsafe K.decide(scratch.mask, count: block.count, top: top, rest: rest, in: states)
+    }
+  }
+
+  /// Decides open weights of a tensor that is whole here: its best ones, and the others.
+  ///
+  /// - Parameters:
+  ///   - count: how many are among the best; at least 1.
+  ///   - top, rest: their state, and that of the others.
+  /// - Returns: the smallest key of the best, and how many passes it took.
+  /// - Throws: `nonFinite`, `arraysChanged`.
+  func decide(
+    _ tensor: Int, keeping count: Int, top: UInt8, rest: UInt8
+  ) throws(SFError) -> (key: K.Key, passes: Int) {
+    let size = states[tensor].count
+    let chunks = Chunk.all(of: size, tensor: tensor)
+    let workers = max(1, min(workers, chunks.count, size / Chunk.largestCount))
+    let found = try SelectionPasses<K>(
+      scores: open, keep: count, chunks: chunks, count: size, workers: workers, output: nil
+    ).run()
+    let key = found.selected.threshold.key
+    let scratches = (0..<workers).map { _ in Scratch<K>() }
+    Parallel.forEach(chunks.count, workers: workers) { worker, round in
+      mark(
+        chunks[round], scratches[worker], above: key, ties: found.selected.keptTies[round],
+        top: top, rest: rest)
+    }
+    return (key, found.passes + 1)
+  }
+
+  /// Gives all open weights of a tensor a state.
+  func close(_ tensor: Int, as rest: UInt8) {
+    let chunks = Chunk.all(of: states[tensor].count, tensor: tensor)
+    Parallel.forEach(chunks.count, workers: max(1, min(workers, chunks.count))) { _, round in
+      close(chunks[round], as: rest)
     }
   }
 

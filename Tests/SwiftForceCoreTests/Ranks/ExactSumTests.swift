@@ -68,6 +68,7 @@ private func sum(_ values: [Double]) -> Double {
     #expect(sum([.infinity, .infinity]) == .infinity)
     #expect(sum([-.infinity, 1, -.infinity]) == -.infinity)
     #expect(sum([.infinity, -.infinity]).isNaN)
+    #expect(sum([1, .nan]).isNaN)
   }
 
   @Test func theOrderDoesNotMatter() {

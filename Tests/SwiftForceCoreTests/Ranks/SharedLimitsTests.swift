@@ -195,6 +195,10 @@ import Testing
     #expect(refuse([60], Wholes(sizes: [40, 60], first: 2)) != nil)
     #expect(refuse([60], Wholes(sizes: [40, 60], first: -1)) != nil)
     #expect(refuse([60], Wholes(sizes: [40, 60], first: .max)) != nil)
+    #expect(throws: SFError.self) {
+      let limits = Limits(wholes: Wholes(sizes: [40, 60], first: .max))
+      _ = try Self.search([60], total: 100, limits)
+    }
   }
 
   /// The step cannot be taken, or a weight is not a number: all ranks throw.
@@ -251,6 +255,41 @@ import Testing
           .magnitude, sizes: [2], keep: 2, steps: 1, total: 4,
           limits: Limits(
             counts: rank == 0 ? [1, 1] : [2, 0], wholes: Wholes(sizes: [2, 2], first: rank)))
+        _ = try search.step(
+          weights: [weights.tensors([2, 2])[rank]], gradients: nil, previous: nil,
+          masks: [masks.masks([2, 2])[rank]], ranks: group.ranks(starts: [2 * rank]))
+        return nil
+      } catch {
+        return error
+      }
+    }
+    #expect(errors == [.ranksDiffer, .ranksDiffer])
+  }
+
+  /// Numbers that ranks compute themselves, from logarithms.
+  @Test(arguments: [[3, 4], [3, 5]])
+  func numbersThatRanksCompare(others: [Int]) {
+    let group = RankGroup(3)
+    let errors = group.run { rank -> SFError? in
+      do throws(SFError) {
+        try group.ranks(starts: []).checkEqual(rank == 1 ? others : [3, 4])
+        return nil
+      } catch {
+        return error
+      }
+    }
+    #expect(errors == [SFError?](repeating: others == [3, 4] ? nil : .ranksDiffer, count: 3))
+  }
+
+  /// Two ranks say that they hold the same tensor.
+  @Test func tensorsThatTwoRanksHold() {
+    let (weights, masks) = (Memory<Float>([1, 2, 3, 4]), Memory<UInt8>(masksOf: 4))
+    let group = RankGroup(2)
+    let errors = group.run { rank -> SFError? in
+      do throws(SFError) {
+        var search = try Search(
+          .magnitude, sizes: [2], keep: 2, steps: 1, total: 4,
+          limits: Limits(counts: [1, 1], wholes: Wholes(sizes: [2, 2], first: 0)))
         _ = try search.step(
           weights: [weights.tensors([2, 2])[rank]], gradients: nil, previous: nil,
           masks: [masks.masks([2, 2])[rank]], ranks: group.ranks(starts: [2 * rank]))

@@ -16,7 +16,12 @@ OURS = ("scan", "snip", "step, gradients alternate", "step, gradients drift")
 PEERS = ("numpy partition", "torch topk, as FORCE's own code", "torch kthvalue")
 
 
-PLACES = {"output": "out.jsonl", "document": "page.md", "picture": "picture.png"}
+PLACES = {
+    "output": "out.jsonl",
+    "document": "page.md",
+    "overview": "overview.md",
+    "picture": "picture.png",
+}
 
 
 def run(folder: Path, *options: str) -> str:
@@ -25,11 +30,15 @@ def run(folder: Path, *options: str) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return measured(tmp_path_factory, PAGE, run)
+    def write_and_run(folder: Path) -> None:
+        (folder / "overview.md").write_text("<!-- begin overview -->\n<!-- end overview -->\n")
+        run(folder)
+
+    return measured(tmp_path_factory, PAGE, write_and_run)
 
 
-def rows(folder: Path) -> list[list[str]]:
-    lines = (folder / "page.md").read_text().splitlines()
+def rows(folder: Path, page: str = "page.md") -> list[list[str]]:
+    lines = (folder / page).read_text().splitlines()
     return [re.split(r"\s*\|\s*", line)[1:-1] for line in lines if line.startswith("|")]
 
 
@@ -74,6 +83,20 @@ def test_the_page_around_the_table_stays(folder: Path) -> None:
     assert text.endswith("<!-- end selection -->\nafter\n")
     assert "old" not in text
     assert (folder / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_one_table_has_the_figures_of_all(folder: Path) -> None:
+    heading, _, *found = rows(folder, "overview.md")
+    assert len(heading) == 10
+    weights = [(row[0], row[1]) for row in found]
+    most = str(sf.get_num_threads())
+    assert ("1,000 float32", most) in weights and ("300,000 float32", most) in weights
+    assert {("200,000 float32", one) for one in {"1", most}} <= set(weights)
+    for row in found:
+        assert re.fullmatch(r"[\d.]+ (ns|us|ms|s)", row[2])
+        assert row[0] == "1,000 float32" or float(row[3]) > 0
+        assert row[8] == ("5" if "bfloat16" in row[0] else "9")
 
 
 @pytest.mark.slow

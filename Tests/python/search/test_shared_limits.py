@@ -217,6 +217,60 @@ def test_initial_masks(limits: str) -> None:
     results(Group(2).run(work))
 
 
+@pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
+def test_a_name_of_another_ranks_tensor_is_no_pattern() -> None:
+    """As a pattern, ``layer[0]`` matches ``layer0``."""
+    arrays = {"layer[0]": np.arange(1, 51, dtype="f4"), "layer0": np.arange(2, 52, dtype="f4")}
+    options = {"method": "force", "steps": 2, "allocation": {"layer[0]": 5, "*": 30}}
+    one = sf.MaskSearch(arrays, **options)
+    one.step(arrays)
+
+    def work(member: Member) -> None:
+        part, _ = own(arrays, member.rank, 2)
+        search = sf.MaskSearch(part, communicator=member, **options)
+        assert search.keeps == one.keeps
+        search.step(part)
+        for name, mask in search.masks.items():
+            assert np.array_equal(mask, one.masks[name])
+
+    results(Group(2).run(work))
+
+
+@pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
+@pytest.mark.parametrize("division", ["rows", "own"])
+@pytest.mark.parametrize("limits", ["mapping", "floors", "costs"])
+def test_a_step_that_fails_may_be_tried_again(division: str, limits: str) -> None:
+    """A gradient of one rank is not a number: all ranks raise, and the next try succeeds."""
+    divide, options = DIVISIONS[division], {"method": "force", "momentum": 0.5, **LIMITS[limits]}
+    weights = arrays_of(1)
+    one = sf.MaskSearch(weights, steps=2, **options)
+    for step in range(2):
+        one.step(arrays_of(step))
+
+    def work(member: Member) -> None:
+        part, about = divide(weights, member.rank, 3)
+        search = sf.MaskSearch(part, steps=2, communicator=member, **about, **options)
+        for step in range(2):
+            grads = divide(arrays_of(step), member.rank, 3)[0]
+            spoiled = {name: grad.copy() for name, grad in grads.items()}
+            if member.rank == 1:
+                next(one for one in spoiled.values() if one.size).reshape(-1)[1] = np.nan
+            before = {name: mask.copy() for name, mask in search.masked_weights.items()}
+            error = sf.NonFiniteError if member.rank == 1 else sf.RankFailedError
+            with pytest.raises(error):
+                search.step(spoiled)
+            assert_same(search.masked_weights, before)
+            search.step(grads)
+        assert_same(search.masks, divide(one.masks, member.rank, 3)[0])
+
+    results(Group(3).run(work))
+
+
+def assert_same(found: dict[str, Array], expected: dict[str, Array]) -> None:
+    for name, array in found.items():
+        assert np.array_equal(array.reshape(-1), expected[name].reshape(-1)), name
+
+
 # ------------------------------------------------------------------------------ refusals
 
 
@@ -263,8 +317,10 @@ def test_sums_of_all_ranks_are_refused_alike() -> None:
         assert isinstance(error, sf.BoundsError) and "floors demand 5" in str(error)
     for error in refusals(2, own, sparsity=0.5, allocation={"*": 0.1}):
         assert isinstance(error, sf.SparsityError) and "25 in all" in str(error)
-    for error in refusals(2, own, keep=30, allocation=sf.Allocation(cost=1 << 60)):
-        assert isinstance(error, sf.BoundsError) and "cost too much" in str(error)
+    errors = refusals(2, own, keep=30, allocation=sf.Allocation(cost={"a": 1 << 60, "*": 1}))
+    assert "the elements of weights['a'] cost 138350580552821637120 together" in str(errors[0])
+    for error in refusals(2, own, keep=30, allocation=sf.Allocation(cost=1 << 55)):
+        assert isinstance(error, sf.BoundsError) and "the weights cost" in str(error)
 
 
 def test_ranks_with_other_limits() -> None:
@@ -274,7 +330,31 @@ def test_ranks_with_other_limits() -> None:
         sf.MaskSearch(part, steps=3, allocation=amounts, communicator=member, **about)
 
     for error in Group(2).run(work):
-        assert isinstance(error, sf.StructureError) and "what they keep" in str(error)
+        assert isinstance(error, sf.StructureError) and "in allocation or pattern" in str(error)
+
+
+def test_costs_beyond_what_is_counted() -> None:
+    """Also before the ranks have told each other what the masks keep."""
+    begins = {name: np.ones(shape, bool) for name, shape in SHAPES.items()}
+
+    def work(member: Member) -> None:
+        part, about = own(arrays_of(0), member.rank, 2)
+        masks = own(begins, member.rank, 2)[0]
+        options = {"keep": 9, "allocation": sf.Allocation(cost=1 << 55), "initial_masks": masks}
+        sf.MaskSearch(part, steps=2, communicator=member, **options, **about)
+
+    for error in Group(2).run(work):
+        assert isinstance(error, sf.BoundsError), error
+
+
+def test_a_communicator_of_wrong_offsets() -> None:
+    def work(member: Member) -> None:
+        part, _ = own(arrays_of(0), member.rank, 2)
+        member.offset = lambda count: 0
+        sf.MaskSearch(part, keep=9, steps=2, allocation="erk", communicator=member)
+
+    for error in Group(2).run(work):
+        assert isinstance(error, sf.ExchangeError), error
 
 
 def test_a_file_with_a_pattern_is_for_one_process(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ What must not live here: how many weights follow from it, for given tensors (`sw
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from numbers import Integral, Real
@@ -159,8 +159,9 @@ class TensorValues:
     ----------
     allocation : Allocation
     names : iterable of str
-    is_part : bool
-        Whether there are other tensors, too, which patterns may be for.
+    names_elsewhere : collection of str, optional
+        Keys of values that are names of tensors of other ranks; None if all tensors are here.
+        Patterns may be for tensors of other ranks.
 
     Attributes
     ----------
@@ -174,9 +175,13 @@ class TensorValues:
     """
 
     def __init__(
-        self, allocation: Allocation, names: Iterable[str], *, is_part: bool = False
+        self,
+        allocation: Allocation,
+        names: Iterable[str],
+        names_elsewhere: Collection[str] | None = None,
     ) -> None:
         known = dict.fromkeys(names)
+        elsewhere = names_elsewhere or ()
         self.matches: dict[tuple[str, str], bool] = {}
         self._values: dict[str, tuple[Mapping[str, Any], list[tuple[str, Any]], Any]] = {}
         for field in fields(allocation):
@@ -185,12 +190,16 @@ class TensorValues:
                 self._values[field.name] = ({}, [], value)
                 continue
             # A key that is the name of a tensor is no pattern for others.
-            patterns = [(key, one) for key, one in value.items() if key not in known]
+            patterns = [
+                (key, one)
+                for key, one in value.items()
+                if key not in known and key not in elsewhere
+            ]
             self.matches |= {(field.name, key): key in known for key in value}
             for pattern, _ in patterns:
                 is_found = any(fnmatchcase(name, pattern) for name in known)
                 self.matches[field.name, pattern] = is_found
-                if not is_found and not is_part:
+                if not is_found and names_elsewhere is None:
                     shown = ", ".join(map(repr, [*known][:5])) + (", ..." if len(known) > 5 else "")
                     raise BoundsError(
                         f"{field.name} has {pattern!r}, which no tensor is called; there are: "

@@ -54,6 +54,13 @@ def _note_failure(communicator: Communicator) -> None:
             agreement.is_over = True
 
 
+def _expect(communicator: Communicator, count: int) -> None:
+    """Say how many numbers the next sum has, for watches that must tell of an interrupt in it."""
+    for watch in _OPEN.agreements:
+        if isinstance(watch, Watch) and watch.communicator is communicator and watch.expected:
+            watch.expected = count
+
+
 def failure_on(communicator: Communicator) -> int:
     """The first number of a sum, from a rank that failed."""
     # The communicator may be what fails.
@@ -131,6 +138,7 @@ class RankSums:
         """
         end = self._HEAD + (self._count if count is None else count)
         numbers = self._numbers[: max(end, SUM)]
+        _expect(self._communicator, len(numbers))
         failure: BaseException | None = None
         try:
             numbers[:] = 0
@@ -158,6 +166,7 @@ class RankSums:
                 f"{sizes / ranks if ranks else 0:g} by their communicators"
             )
         self.ranks = ranks
+        _expect(self._communicator, SUM)
         return numbers[self._HEAD : end]
 
     def _size(self) -> int:
@@ -227,8 +236,9 @@ class Agreement:
         for word, square in zip(words.tolist(), squares.tolist(), strict=True):
             if self._sums.ranks * square != word**2:
                 raise StructureError(
-                    "the ranks differ in method, seed, steps or schedule, in what they keep, "
-                    "or in the names and shapes of whole tensors"
+                    "the ranks differ in method, seed, steps or schedule, in what they keep, in "
+                    "allocation or pattern, or in the names and shapes of whole tensors: pass the "
+                    "same to all"
                 )
 
     def _write_digest(self, numbers: Integers) -> None:

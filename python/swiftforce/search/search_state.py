@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Generic, Literal, cast
@@ -55,8 +55,15 @@ from swiftforce.search.saved_search import SavedSearch
 from swiftforce.search.saving import Described, Resumed
 from swiftforce.search.schedule import Schedule, plan, schedule_name
 from swiftforce.search.shards import Shard
-from swiftforce.search.shared_limits import check_can_share, limits_of_all
-from swiftforce.search.tensor_limits import Allocating, keep_of, numbers_of, with_counts
+from swiftforce.search.shared_limits import check_can_share, limits_of_all, names_elsewhere
+from swiftforce.search.tensor_limits import (
+    Allocating,
+    given_limits,
+    keep_of,
+    numbers_of,
+    with_counts,
+    with_shapes,
+)
 from swiftforce.search.turns import Turns
 
 
@@ -122,14 +129,21 @@ class SearchState(Generic[Masks_co]):
                     check_begins_at_masks(self.method, one_shot=self._info["one_shot"])
                 if initial_masks is not None:
                     masks = copied_masks(self._tensors, initial_masks)
-                limits = self._numbers(allocation, pattern, resumed)
                 if self._shard is not None:
-                    limited = limits and (limits.allocation, limits.pattern)
+                    limited = given_limits(allocation, pattern)
                     agreement.settings = (self._shard.settings, begins, limited)
+            elsewhere = self._names_elsewhere(allocation)
+            # Without limits nothing can fail here, and there are no more sums than needed.
+            is_limited = not (allocation is None and pattern is None)
+            with Agreement(communicator if is_limited else None):
+                limits = self._numbers(allocation, pattern, resumed, elsewhere)
                 kept = kept_by(masks, limits) if begins and masks is not None else 0
             if self._shard is not None:
                 self._shard.exchange(kept)
-                limits = limits_of_all(limits, self._shard, self._tensors)
+                if limits is not None:
+                    with Agreement(communicator):
+                        self._shard.place()
+                    limits = limits_of_all(limits, self._shard, self._tensors)
             with Agreement(communicator) as agreement:
                 if self._shard is not None:
                     kept = self._shard.place()
@@ -149,18 +163,30 @@ class SearchState(Generic[Masks_co]):
             # Now, since no rank can fail any more: the arrays may be the caller's.
             self._buffers.restore(len(history), masks, accumulated)
 
+    def _names_elsewhere(self, allocation: Allocating | Limits | None) -> Collection[str] | None:
+        """Names that an allocation uses and other ranks' tensors have; None if there are none."""
+        if self._shard is None or self._shard.blocks is not None:
+            return None
+        if isinstance(allocation, Limits) or allocation is None:
+            return ()
+        return names_elsewhere(with_shapes(allocation).allocation, self._shard, self._tensors)
+
     def _numbers(
         self,
         allocation: Allocating | Limits | None,
         pattern: Patterned | None,
         resumed: Resumed | None,
+        elsewhere: Collection[str] | None,
     ) -> Limits | None:
         """The limits of this rank's tensors; those of a file are of all ranks'."""
         if self._shard is None:
             return numbers_of(allocation, self._tensors, pattern)
-        shapes = self._shard.shapes
         limits = numbers_of(
-            allocation, self._tensors, pattern, shapes=shapes, is_part=shapes is None
+            allocation,
+            self._tensors,
+            pattern,
+            shapes=self._shard.shapes,
+            names_elsewhere=elsewhere,
         )
         check_can_share(limits, self._shard, self._tensors)
         if limits is None or resumed is None:

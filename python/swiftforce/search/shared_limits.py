@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from swiftforce.errors import BoundsError
-from swiftforce.inputs import Array, Tensors, TensorValues
+from swiftforce.inputs import Allocation, Array, Tensors, TensorValues
 from swiftforce.search.agreement import Agreement, Integers, RankSums
 from swiftforce.search.gathering import wholes_of
 from swiftforce.search.limits import NO_CAP, Limits
@@ -42,6 +42,28 @@ def check_can_share(limits: Limits | None, shard: Shard, tensors: Tensors) -> No
             )
 
 
+def names_elsewhere(
+    allocation: Allocation | None, shard: Shard, tensors: Tensors
+) -> tuple[str, ...]:
+    """The keys of an allocation that are names of tensors of any rank.
+
+    All ranks have the same allocation. What is the name of a tensor is no pattern for others.
+    """
+    given = Allocation() if allocation is None else allocation
+    keys = [*TensorValues(given, (), ()).matches]
+    if not keys:
+        return ()
+    with Agreement(shard.communicator):
+        sums = RankSums(shard.communicator, len(keys))
+        own = set(tensors.names)
+
+    def write_names(numbers: Integers) -> None:
+        numbers[:] = [key in own for _, key in keys]
+
+    found = sums(write_names).tolist()
+    return tuple(key for (_, key), ranks in zip(keys, found, strict=True) if ranks)
+
+
 def limits_of_all(limits: Limits | None, shard: Shard, tensors: Tensors) -> Limits | None:
     """The limits of the tensors of all ranks, from those of this rank's, unless a file had them.
 
@@ -65,7 +87,7 @@ def limits_of_all(limits: Limits | None, shard: Shard, tensors: Tensors) -> Limi
             "counts": limits.counts,
             "costs": limits.costs,
         }
-        matches = TensorValues(limits.allocation, tensors.names, is_part=True).matches
+        matches = TensorValues(limits.allocation, tensors.names, ()).matches
         known = {name: numbers for name, numbers in lists.items() if numbers is not None}
         widths = {name: 8 if name == "bounds" else 1 for name in known}
         count = sum(widths.values()) * len(wholes.sizes)
@@ -76,8 +98,8 @@ def limits_of_all(limits: Limits | None, shard: Shard, tensors: Tensors) -> Limi
         for name, part in _parts(numbers[:count], widths).items():
             width = widths[name]
             own = slice(wholes.own.start * width, wholes.own.stop * width)
-            # A cap of all ranks is a sum: what allows every weight is no number to add.
-            part[own] = [-1 if one == NO_CAP else one for one in known[name]]
+            # What allows every weight is no number to add: 0 stands for it, n + 1 for a number.
+            part[own] = [0 if one == NO_CAP else one + 1 for one in known[name]]
 
     found = sums(describe)
     unmatched = [
@@ -87,7 +109,7 @@ def limits_of_all(limits: Limits | None, shard: Shard, tensors: Tensors) -> Limi
         field, pattern = unmatched[0]
         raise BoundsError(f"{field} has {pattern!r}, which no tensor of any rank is called")
     parts = {
-        name: tuple(NO_CAP if one < 0 else one for one in part.tolist())
+        name: tuple(one - 1 if one else NO_CAP for one in part.tolist())
         for name, part in _parts(found[:count], widths).items()
     }
     return replace(limits, sizes=wholes.sizes, first=wholes.first, **parts)

@@ -5,8 +5,9 @@ What must not live here: what ranks exchange of it (``shared_limits``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import prod
 
 from swiftforce import _core
@@ -14,6 +15,7 @@ from swiftforce.errors import BoundsError, KeepError, SparsityError
 from swiftforce.inputs import (
     Allocation,
     Amount,
+    Pattern,
     Patterned,
     Tensors,
     TensorValues,
@@ -24,6 +26,9 @@ from swiftforce.inputs import (
 )
 from swiftforce.native import public_error
 from swiftforce.search.limits import NO_CAP, Limits, unit_numbers
+
+#: What all weights together cost less than.
+_LARGEST = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -65,13 +70,27 @@ def with_shapes(
     return ShapedAllocation(given, shapes or {}, orders or {}, output_axes or {})
 
 
+def given_limits(
+    allocation: Allocating | Limits | None, pattern: Patterned | None
+) -> tuple[Allocation, Pattern]:
+    """What a caller says of limits, whatever the tensors are.
+
+    Raises
+    ------
+    BoundsError, UnknownNameError
+    """
+    if isinstance(allocation, Limits):
+        return allocation.allocation, allocation.pattern
+    return with_shapes(allocation).allocation, pattern_of(pattern)
+
+
 def numbers_of(
     allocation: Allocating | Limits | None,
     tensors: Tensors,
     pattern: Patterned | None = None,
     *,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
-    is_part: bool = False,
+    names_elsewhere: Collection[str] | None = None,
 ) -> Limits | None:
     """The limits of tensors, without counts that follow from the number to keep.
 
@@ -83,8 +102,8 @@ def numbers_of(
     pattern : optional
     shapes : mapping of str to tuple of int, optional
         Of whole tensors, if the arrays are pieces.
-    is_part : bool
-        Whether other ranks have tensors, too: patterns may be for those alone.
+    names_elsewhere : collection of str, optional
+        If other ranks have tensors, too: see `TensorValues`.
 
     Returns
     -------
@@ -98,7 +117,7 @@ def numbers_of(
     if (allocation is None and pattern is None) or isinstance(allocation, Limits):
         return allocation
     shaped = with_shapes(allocation)
-    given, patterned = shaped.allocation, pattern_of(pattern)
+    given, patterned = given_limits(shaped, pattern)
     if given.is_plain and patterned.is_plain:
         return None
     if given.has_bounds and not patterned.is_plain:
@@ -108,7 +127,7 @@ def numbers_of(
     if given.cost is not None and not patterned.is_plain:
         raise BoundsError(f"a cost is for single weights: leave it out, or the pattern {patterned}")
     names = tensors.names
-    values = TensorValues(given, names, is_part=is_part)
+    values = TensorValues(given, names, names_elsewhere)
     known = {**tensors.shapes, **(shapes or {})}
     found = [shaped.shapes.get(name, shape) for name, shape in known.items()]
     sizes = tuple(map(prod, found))
@@ -136,7 +155,7 @@ def numbers_of(
         tuple(sum(shape) if shape else 1 for shape in found),
         patterned,
         units,
-        None if given.cost is None else _costs(values, names),
+        None if given.cost is None else _costs(values, tensors, sizes),
     )
 
 
@@ -162,10 +181,8 @@ def keep_of(
     """
     if limits.costs is not None:
         size = limits.size
-        if size >= 1 << 62:
-            raise BoundsError(
-                "the weights cost too much: use a larger unit, so that all cost < 2**62"
-            )
+        if size >= _LARGEST:
+            raise _too_dear(size)
         if keep is not None and not 1 <= integer(keep, "keep", KeepError) <= size:
             raise KeepError(f"keep must be in 1 ... {size}, what all weights cost, not {keep}")
     if not isinstance(limits.allocation.shares, str) and limits.counts is not None:
@@ -183,6 +200,13 @@ def keep_of(
         most = limits.most
         return most if most < limits.size else None
     return keep
+
+
+def _too_dear(costs: int, label: str = "the weights") -> BoundsError:
+    return BoundsError(
+        f"{label} cost {costs} together: use a larger unit, so that all weights cost less than "
+        "2**62"
+    )
 
 
 def limits_of(
@@ -216,8 +240,15 @@ def with_counts(limits: Limits, keep: int, tensors: Tensors) -> Limits:
     try:
         counts = _core.allocate(number, limits.sizes, limits.ends, limits.bounds, keep)
     except _core.NativeError as error:
-        raise public_error(error, tensors.label) from None
+        raise public_error(error, partial(_label, tensors, limits.first or 0)) from None
     return replace(limits, counts=counts)
+
+
+def _label(tensors: Tensors, first: int, role: str, position: int) -> str:
+    """How messages name a tensor of all ranks, of which those here begin at `first`."""
+    if first <= position < first + len(tensors.names):
+        return tensors.label(role, position - first)
+    return f"{role} of another rank"
 
 
 def _listed(values: TensorValues, names: Sequence[str], sizes: Sequence[int]) -> tuple[int, ...]:
@@ -239,12 +270,15 @@ def _listed(values: TensorValues, names: Sequence[str], sizes: Sequence[int]) ->
     return tuple(counts)
 
 
-def _costs(values: TensorValues, names: Sequence[str]) -> tuple[int, ...]:
+def _costs(values: TensorValues, tensors: Tensors, sizes: Sequence[int]) -> tuple[int, ...]:
     """What one weight of each tensor costs."""
-    costs = tuple(values.get("cost", name) for name in names)
-    for name, cost in zip(names, costs, strict=True):
+    costs = tuple(values.get("cost", name) for name in tensors.names)
+    for position, (cost, size) in enumerate(zip(costs, sizes, strict=True)):
         if cost is None:
+            name = tensors.names[position]
             raise BoundsError(f"cost has no number for {name!r}: add it, or '*' for all others")
+        if cost * size >= _LARGEST:
+            raise _too_dear(cost * size, f"the elements of {tensors.label('weights', position)}")
     return costs
 
 
@@ -301,7 +335,8 @@ def _axes(
 
 
 def _capped(amount: Amount | None, size: int) -> int:
-    return NO_CAP if amount is None else _number(amount, size)
+    number = size if amount is None else _number(amount, size)
+    return NO_CAP if number >= size else number
 
 
 def _number(amount: Amount, size: int) -> int:
