@@ -14,7 +14,7 @@ import pytest
 import swiftforce as sf
 from kinds import network
 from swiftforce.inputs.tensors import Tensors
-from swiftforce.result.records import layers_of
+from swiftforce.result.layers import layers_of
 from swiftforce.show import tables
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
@@ -52,7 +52,7 @@ def test_layers_are_the_masks() -> None:
     kept = tuple(int(mask.sum()) for mask in found.masks)
     assert tuple(layer.kept for layer in found.layers) == kept == found.history[-1].layer_kept
     assert [layer.name for layer in found.layers] == ["0", "1", "2", "3"]
-    assert layers_of(Tensors(weights, "weights"), found.history[-1]) == found.layers
+    assert layers_of(Tensors(weights, "weights"), found.history[-1].layer_kept) == found.layers
 
 
 def test_a_list_of_the_callers_is_a_custom_schedule() -> None:
