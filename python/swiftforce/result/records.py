@@ -278,7 +278,8 @@ class PruningRecord(Generic[Masks_co]):
 
 
 def _made_layers(record: PruningRecord[Any]) -> tuple[Layer, ...]:
-    return vars(record)["_layers"].records
+    layers: Layers = vars(record)["_layers"]
+    return layers.records
 
 
 # The instance has the field itself once it is read, or if it was made with it.
