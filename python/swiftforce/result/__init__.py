@@ -1,10 +1,10 @@
 """What a search found: plain records, and functions that apply, show, judge and save them.
 
 `layers`, `records` and `zero_scores` are at the bottom, and import none of their other neighbours.
-Each other module is one thing that is done with a record: `choice` says what is searched and what is left out,
-`masks` applies it, `mask_files` saves it, `trust` finds reasons not to trust it, `summary` puts it
-in words, `table`, `card` and `plots` show it. `Pruning` puts them together for users. Nothing here
-searches.
+Each other module is one thing that is done with a record: `choice` says what is searched and what
+is left out, `masks` applies it, `mask_files` saves it, `trust` finds reasons not to trust it,
+`summary` puts it in words, `table`, `card` and `plots` show it. `Pruning` puts them together for
+users. Nothing here searches.
 """
 
 from swiftforce.result.choice import Prunable, scope_of
