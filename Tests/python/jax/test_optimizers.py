@@ -156,9 +156,15 @@ def half() -> Params:
     return sfj.prune(mlp(), method="random", sparsity=0.5).masks
 
 
+def in_turn() -> list[tuple[str, str]]:
+    """Each optimizer in one of the forms, and those whose parameters are a state in both."""
+    names = [*RATES.split(), *CONTRIBUTED.split()]
+    found = [(name, list(FORMS)[place % len(FORMS)]) for place, name in enumerate(names)]
+    return [*found, *((name, form) for name in SCHEDULE_FREE for form in FORMS)]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", [*RATES.split(), *CONTRIBUTED.split(), *SCHEDULE_FREE])
+@pytest.mark.parametrize(("name", "form"), in_turn())
 def test_weights_that_come_in_dense_are_zero_after_the_steps_of_any_optimizer(
     name: str, form: str, half: Params
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
+import pickle
 import sys
 from dataclasses import FrozenInstanceError, asdict, fields, replace
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 import swiftforce as sf
 from kinds import network
 from swiftforce.inputs.tensors import Tensors
-from swiftforce.result.records import layers_of
+from swiftforce.result.layers import layers_of
 from swiftforce.show import tables
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
@@ -52,7 +54,44 @@ def test_layers_are_the_masks() -> None:
     kept = tuple(int(mask.sum()) for mask in found.masks)
     assert tuple(layer.kept for layer in found.layers) == kept == found.history[-1].layer_kept
     assert [layer.name for layer in found.layers] == ["0", "1", "2", "3"]
-    assert layers_of(Tensors(weights, "weights"), found.history[-1]) == found.layers
+    assert layers_of(Tensors(weights, "weights"), found.history[-1].layer_kept) == found.layers
+
+
+def test_layers_are_made_when_they_are_first_read() -> None:
+    found = pruned()
+    assert "layers" not in vars(found)
+    copies = pickle.loads(pickle.dumps(pruned())), copy.copy(pruned()), replace(pruned(), seed=1)
+    for other in copies:
+        assert "layers" in vars(other)
+        assert other.layers == found.layers
+    assert vars(copies[0]).keys() == {field.name for field in fields(sf.Pruning)}
+    assert found.layers is found.layers
+    # Their shapes are those of the weights, whatever becomes of the masks.
+    found = pruned()
+    found.masks["fc1"].shape = (2000,)
+    assert found.layers[0].shape == (40, 50)
+
+
+def test_a_result_without_layers_has_the_other_fields_alone() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'layer'"):
+        pruned().layer  # noqa: B018
+
+
+def test_many_tensors_of_every_size() -> None:
+    """Each is named, checked and counted as if it were alone."""
+    weights = [np.full(place % 4, place % 7, np.float32) for place in range(2000)]
+    found = sf.magnitude(weights, keep=500)
+    assert [layer.name for layer in found.layers] == [str(place) for place in range(2000)]
+    kept = [int(mask.sum()) for mask in found.masks]
+    assert [(layer.size, layer.kept) for layer in found.layers] == [
+        (place % 4, number) for place, number in enumerate(kept)
+    ]
+    weights[1999] = weights[3][:2]
+    with pytest.raises(sf.OverlapError, match=r"weights\[(3|1999)\] shares memory with"):
+        sf.magnitude(weights, keep=500)
+    weights[1999] = weights[1998].astype(np.int64)
+    with pytest.raises(sf.UnsupportedTypeError, match=r"weights\[1999\] has dtype int64"):
+        sf.magnitude(weights, keep=500)
 
 
 def test_a_list_of_the_callers_is_a_custom_schedule() -> None:

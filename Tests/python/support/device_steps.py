@@ -1,15 +1,21 @@
-"""The same steps by the core and by the selection on a device, and what must be equal."""
+"""The same steps by the core and by the selection on a device, and what must be equal.
+
+Also numbers of every kind and type for them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 import swiftforce as sf
 import torch
+from kinds import KINDS
 from swiftforce.search import planned
+from swiftforce.torch import device_choice, device_scores, search
+from swiftforce.torch.device_choice import selects_on_device
 from swiftforce.torch.device_contest import Previous
 from swiftforce.torch.device_damping import DeviceDamping, accumulators
 from swiftforce.torch.device_scores import DeviceScores
@@ -24,7 +30,19 @@ EXACT = (
 )
 SUMS = ("saliency", "total_saliency", "gradient_norm")
 
+TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+#: How many weights tensors have that are searched here.
+SIZES = (200, 0, 1, 131)
+
 Tensors = Sequence[torch.Tensor]
+
+
+def of_kind(kind: str, sizes: Sequence[int], seed: int, *types: Any) -> list[torch.Tensor]:
+    """Flat tensors with numbers of a kind; their types take turns."""
+    values = KINDS[kind](sum(sizes), np.random.default_rng(seed))
+    parts = np.split(values, np.cumsum(sizes)[:-1])
+    found = [torch.from_numpy(one.copy()).to(types[i % len(types)]) for i, one in enumerate(parts)]
+    return [torch.nan_to_num(one, posinf=1, neginf=-1) for one in found]
 
 
 def named(tensors: Tensors) -> dict[str, Any]:
@@ -143,3 +161,20 @@ class Both:
             wanted_weights[~mask] = 0
             assert bits(masked) == bits(wanted_weights)
         return report
+
+
+@contextmanager
+def on_device(*, forced: bool = True) -> Iterator[list[str]]:
+    """Search there if `forced`; yields where each search ran."""
+    ran: list[str] = []
+
+    def noted(*args: Any, **options: Any) -> bool:
+        found = selects_on_device(*args, **options)
+        ran.append("device" if found else "core")
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device_choice, "_FORCED", forced)
+        patch.setattr(device_scores, "PART", 100)
+        patch.setattr(search, "selects_on_device", noted)
+        yield ran

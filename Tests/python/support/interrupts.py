@@ -1,10 +1,13 @@
-"""Ctrl-C at every line: runs a call again and again, and interrupts it one line later each time."""
+"""Ctrl-C at every line: runs a call again and again, and interrupts it one line later each time.
+
+Or where functions are called, at each place once or twice.
+"""
 
 from __future__ import annotations
 
 import linecache
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -65,3 +68,24 @@ def _can_be_interrupted(frame: FrameType, seen: set[tuple[int, int]]) -> bool:
     seen.add(place)
     # A line of `with` that comes again is the end of its block.
     return not (again and text.startswith("with ")) and text not in _AFTER_NO_CALL
+
+
+#: Where a function was called: itself, who called it, and the line there.
+Place = tuple[object, object, int]
+
+
+def place_of(frame: FrameType) -> Place:
+    """Where the function of a frame, which has just begun, was called."""
+    caller = frame.f_back
+    assert caller is not None
+    return frame.f_code, caller.f_code, caller.f_lineno
+
+
+def first_and_last(places: Sequence[Place]) -> list[int]:
+    """The numbers, from 1, of the first and the last call from each place.
+
+    A loop over parameters or modules calls the same functions for each of them.
+    """
+    first = {place: number for number, place in reversed(list(enumerate(places, 1)))}
+    last = {place: number for number, place in enumerate(places, 1)}
+    return sorted({*first.values(), *last.values()})

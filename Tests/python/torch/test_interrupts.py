@@ -17,6 +17,7 @@ torch = pytest.importorskip("torch")
 import numpy as np  # noqa: E402
 import swiftforce.torch as sft  # noqa: E402
 import torch_models  # noqa: E402
+from interrupts import Place, first_and_last, place_of  # noqa: E402
 from swiftforce.torch import interrupts, model_state, snapshot, weight_buffers  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
@@ -54,39 +55,51 @@ def state(net: nn.Module) -> Any:
 
 
 class Sends:
-    """Sends signals when the functions of certain files begin: number `at`, and the next ones."""
+    """Sends signals when the functions of certain files begin: number `at`, and the next ones.
 
-    def __init__(self, at: int, times: int) -> None:
-        self.left, self.times = at, times
+    `places` are those where such functions were called.
+    """
+
+    def __init__(self, at: int = 1, times: int = 0) -> None:
+        self.at, self.times = at, times
+        self.places: list[Place] = []
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
-        if event != "call" or frame.f_code.co_filename not in _FILES or not self.times:
+        if event != "call" or frame.f_code.co_filename not in _FILES:
             return
-        self.left -= 1
-        if self.left <= 0:
+        self.places.append(place_of(frame))
+        if len(self.places) >= self.at and self.times:
             self.times -= 1
             os.kill(os.getpid(), signal.SIGINT)
+
+
+def searched(net: nn.Module, sends: Sends) -> bool:
+    """Whether a search was interrupted."""
+    sys.setprofile(sends)
+    try:
+        sft.prune(net, batches(), cross_entropy, sparsity=0.5, steps=2)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.setprofile(None)
+    return False
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_a_signal_while_the_state_is_saved_or_restored(times: int) -> None:
-    """So that the signals come at every call, and one of them first at every call."""
-    net = model()
-    before, interrupted = state(net), 0
-    for at in range(1, 2000, times):
+    """So many signals in turn, of which the first comes at the first or last call from a place."""
+    net, quiet = model(), Sends()
+    before = state(net)
+    assert not searched(net, Sends())  # A first search calls more functions.
+    assert not searched(net, quiet)
+    chosen = first_and_last(quiet.places)
+    assert len(chosen) > 100
+    for at in chosen:
         sends = Sends(at, times)
-        sys.setprofile(sends)
-        try:
-            sft.prune(net, batches(), cross_entropy, sparsity=0.5, steps=2)
-        except KeyboardInterrupt:
-            interrupted += 1
-        finally:
-            sys.setprofile(None)
+        assert searched(net, sends), at
+        assert sends.times < times
         assert state(net) == before, at
-        if sends.times == times:
-            break  # There are fewer calls.
-    assert interrupted == (at - 1) // times > 100
 
 
 def test_the_second_interrupt_waits_until_all_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:

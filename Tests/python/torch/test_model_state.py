@@ -19,6 +19,7 @@ torch = pytest.importorskip("torch")
 
 import swiftforce.torch as sft  # noqa: E402
 import torch_models  # noqa: E402
+from interrupts import Place, first_and_last, place_of  # noqa: E402
 from swiftforce.torch.model_state import ModelState  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
@@ -102,40 +103,45 @@ def test_after_a_search_all_is_as_before(model: nn.Module, method: str, mode: st
 
 
 @contextmanager
-def interrupted(at: int) -> Iterator[None]:
-    """Raise KeyboardInterrupt at the start of function call number `at` of a search."""
+def interrupted(at: int) -> Iterator[list[Place]]:
+    """Raise KeyboardInterrupt at the start of function call number `at` of a search, if not 0.
+
+    Yields where functions were called.
+    """
     files = {"search.py", "gradients.py", "objective.py", "memory.py", "mask_search.py"}
-    begun = 0
+    places: list[Place] = []
 
     def interrupt(frame: FrameType, event: str, _: object) -> None:
-        nonlocal begun
         code = frame.f_code
         # An exception in a generator that is being deleted is ignored.
-        if event == "call" and not code.co_flags & inspect.CO_GENERATOR:
-            begun += Path(code.co_filename).name in files
-        if begun == at:
-            sys.setprofile(None)
-            raise KeyboardInterrupt
+        if event != "call" or code.co_flags & inspect.CO_GENERATOR:
+            return
+        if Path(code.co_filename).name in files:
+            places.append(place_of(frame))
+            if len(places) == at:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
 
     sys.setprofile(interrupt)
     try:
-        yield
+        yield places
     finally:
         sys.setprofile(None)
 
 
 @pytest.mark.slow
 def test_an_interrupt_anywhere_leaves_all_as_before(model: nn.Module) -> None:
+    """At the first and at the last call from every place."""
     before = state(model)
-    for at in range(1, 1000):
-        try:
-            with interrupted(at):
-                search(model, cross_entropy, steps=2)
-            break  # `at` is past the last call.
-        except KeyboardInterrupt:
-            assert state(model) == before, at
-    assert 20 < at < 999
-    assert state(model) == before
+    for _ in range(2):  # A first search calls more functions.
+        with interrupted(0) as places:
+            search(model, cross_entropy, steps=2)
+    chosen = first_and_last(places)
+    assert len(chosen) > 20
+    for at in chosen:
+        with pytest.raises(KeyboardInterrupt), interrupted(at):
+            search(model, cross_entropy, steps=2)
+        assert state(model) == before, at
 
 
 def failing(step: int, error: BaseException) -> Call:

@@ -21,6 +21,7 @@ from torch.nn import functional  # noqa: E402
 
 
 def found_by(what: str, size: int, folder: Path) -> list[dict[str, Any]]:
+    """What each rank finds, by the names of the work, which commas separate."""
     command = [sys.executable, torch_rank.__file__, what, str(folder)]
     run_all([[*command, str(size)]])
     return [torch.load(folder / f"{rank}.pt") for rank in range(size)]
@@ -39,11 +40,9 @@ def alone() -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [2, 3])
-def test_copies_find_the_mask_of_one_process(
-    size: int, alone: dict[str, Any], tmp_path: Path
-) -> None:
-    for rank in found_by("parallel", size, tmp_path):
+def test_copies_find_the_mask_of_one_process(alone: dict[str, Any], tmp_path: Path) -> None:
+    for found in found_by("parallel", 3, tmp_path):
+        rank = found["parallel"]
         for method in torch_rank.METHODS:
             check_same(rank[method], alone[method])
         for name, weight in rank["trained"].items():
@@ -52,25 +51,55 @@ def test_copies_find_the_mask_of_one_process(
 
 
 @pytest.mark.slow
-def test_a_sharded_model_finds_the_mask_of_a_whole_one(
-    alone: dict[str, Any], tmp_path: Path
-) -> None:
-    for rank in found_by("sharded", 2, tmp_path):
-        for method in torch_rank.METHODS:
-            check_same(rank[method], alone[method])
-            assert rank[f"layers of {method}"] == alone[f"layers of {method}"]
-        check_same(rank["restored"], alone["restored"])
-        for name, weight in rank["trained"].items():
-            torch.testing.assert_close(weight, alone["trained"][name])
-            mask = alone["force"].get(name)
-            assert mask is None or torch.equal(weight != 0, mask)
+def test_a_sharded_model_is_searched_as_a_whole_one(alone: dict[str, Any], tmp_path: Path) -> None:
+    """In one group of processes, since each takes seconds to begin."""
+    found = found_by("sharded,uneven,bounded", 2, tmp_path)
+    for rank in found:
+        check_sharded(rank["sharded"], alone)
+        check_refusals(rank["bounded"])
+    check_uneven([rank["uneven"] for rank in found])
+
+
+def check_sharded(rank: dict[str, Any], alone: dict[str, Any]) -> None:
+    for method in torch_rank.METHODS:
+        check_same(rank[method], alone[method])
+        assert rank[f"layers of {method}"] == alone[f"layers of {method}"]
+    check_same(rank["restored"], alone["restored"])
+    for name, weight in rank["trained"].items():
+        torch.testing.assert_close(weight, alone["trained"][name])
+        mask = alone["force"].get(name)
+        assert mask is None or torch.equal(weight != 0, mask)
+
+
+def check_uneven(found: list[dict[str, Any]]) -> None:
+    """Batches of different sizes are weighed, and one rank that fails makes all raise."""
+    alone = sft.prune(
+        torch_rank.model(),
+        torch_rank.batches(),
+        loss=functional.cross_entropy,
+        sparsity=0.8,
+        steps=3,
+        batches_per_step=2,
+    )
+    for rank in found:
+        check_same(rank["masks"], alone.masks)
+    assert [rank["error"] for rank in found] == ["RankFailedError", "NonFiniteError"]
+
+
+def check_refusals(found: dict[str, Any]) -> None:
+    """What needs whole tensors is refused for a sharded model."""
+    assert found.pop("same")
+    assert found.keys() == {"floors", "pattern"}
+    assert "weights['0.weight'] is in pieces, and floors" in found["floors"]
+    assert found["pattern"].startswith("BoundsError: the pattern outputs is for weights in one")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("what", "size"), [("tensor_parallel", 2), ("both", 4)])
 def test_any_shards_find_the_mask_of_a_whole_model(what: str, size: int, tmp_path: Path) -> None:
     alone = torch_rank.masks_and_weights(torch_rank.model(torch_rank.EVEN), torch_rank.batches())
-    for rank in found_by(what, size, tmp_path):
+    for found in found_by(what, size, tmp_path):
+        rank = found[what]
         for method in torch_rank.METHODS:
             check_same(rank[method], alone[method])
             assert rank[f"layers of {method}"] == alone[f"layers of {method}"]
@@ -83,7 +112,7 @@ def test_any_shards_find_the_mask_of_a_whole_model(what: str, size: int, tmp_pat
 def test_files_of_results_and_searches(alone: dict[str, Any], tmp_path: Path) -> None:
     """An interrupt on one rank stops both, which continue from their files."""
     pytest.importorskip("safetensors")
-    found = found_by("kept", 2, tmp_path)
+    found = [rank["kept"] for rank in found_by("kept", 2, tmp_path)]
     contents = {(tmp_path / name).read_bytes() for name in ("alone", "together", "again")}
     assert len(contents) == 1
     assert sf.load(tmp_path / "alone").method == "force"
@@ -93,31 +122,6 @@ def test_files_of_results_and_searches(alone: dict[str, Any], tmp_path: Path) ->
         for kind in ("sharded", "parallel"):
             assert rank[f"error of {kind}"] == error
             check_same(rank[kind], alone["force"])
-
-
-@pytest.mark.slow
-def test_a_sharded_model_weighs_uneven_batches_and_fails_as_one(tmp_path: Path) -> None:
-    alone = sft.prune(
-        torch_rank.model(),
-        torch_rank.batches(),
-        loss=functional.cross_entropy,
-        sparsity=0.8,
-        steps=3,
-        batches_per_step=2,
-    )
-    found = found_by("uneven", 2, tmp_path)
-    for rank in found:
-        check_same(rank["masks"], alone.masks)
-    assert [rank["error"] for rank in found] == ["RankFailedError", "NonFiniteError"]
-
-
-@pytest.mark.slow
-def test_what_needs_whole_tensors_is_refused(tmp_path: Path) -> None:
-    for found in found_by("bounded", 2, tmp_path):
-        assert found.pop("same")
-        assert found.keys() == {"floors", "pattern"}
-        assert "weights['0.weight'] is in pieces, and floors" in found["floors"]
-        assert found["pattern"].startswith("BoundsError: the pattern outputs is for weights in one")
 
 
 def models(size: int) -> list[Any]:

@@ -168,8 +168,10 @@ def train(
     return losses
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [*(("vgg", optimizer) for optimizer in OPTIMIZERS), ("residual", "adamw"), ("mlp", "sgd")],
+)
 def test_training_follows_that_of_the_masked_model(name: str, optimizer: str) -> None:
     torch.manual_seed(1)
     masked, sparse, plan = sparse_pair(MODELS[name](), torch.randn(32, 3, 8, 8))

@@ -6,8 +6,9 @@ Nothing here converts the type of an array. An array is copied only if the calle
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,8 @@ def checked_array(
     if like is not None and array.shape != like[1].shape:
         raise ShapeError(_wrong_shape(array, like, role, position, label))
     flags = array.flags
+    if flags.carray:  # Contiguous, aligned, and writable.
+        return array
     if not (flags.c_contiguous and flags.aligned):
         if copies:
             return array.copy(order="C")
@@ -90,6 +93,49 @@ def checked_array(
             f"{label(role, position)} is read-only and would be written: pass a writable copy"
         )
     return array
+
+
+def checked_arrays(
+    items: Sequence[Any],
+    kind: Kind,
+    role: str,
+    label: Label,
+    *,
+    like: tuple[str, Sequence[Array]] | None = None,
+    writable: bool = False,
+    copies: bool = False,
+) -> tuple[Array, ...]:
+    """The arrays of an argument: as `checked_array`, of each of them and its counterpart."""
+    if len(items) == 1:
+        other = None if like is None else (like[0], like[1][0])
+        one = checked_array(
+            items[0], kind, role, 0, label, like=other, writable=writable, copies=copies
+        )
+        return (one,)
+    # Of many small arrays, a call for each would take longer than to search them.
+    if (
+        set(map(type, items)) == {np.ndarray}
+        and all(name_of(dtype) in kind for dtype in {item.dtype for item in items})
+        and False not in [item.flags.carray for item in items]
+        and (like is None or [item.shape for item in items] == [one.shape for one in like[1]])
+    ):
+        return tuple(items)
+    others: Iterable[Any] = repeat(None) if like is None else like[1]
+    return tuple(
+        [
+            checked_array(
+                item,
+                kind,
+                role,
+                position,
+                label,
+                like=None if like is None else (like[0], other),
+                writable=writable,
+                copies=copies,
+            )
+            for position, (item, other) in enumerate(zip(items, others, strict=like is not None))
+        ]
+    )
 
 
 def _array_of(value: object, label: str, *, writable: bool) -> Array:

@@ -6,6 +6,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
+
 from swiftforce import _core
 from swiftforce.errors import OverlapError
 from swiftforce.inputs.arrays import Array
@@ -41,11 +43,21 @@ def overlapping(span: Span, places: Sequence[Span]) -> Span | None:
 
 def check_distinct(tensors: Tensors) -> None:
     """Refuse tensors that share memory, even in part: shared weights would be counted twice."""
-    if len(tensors.arrays) == 1:
+    arrays = tensors.arrays
+    if len(arrays) == 1 or _are_apart(arrays):
         return
-    for (_, end, first), (start, _, second) in pairwise(spans(tensors.arrays)):
+    for (_, end, first), (start, _, second) in pairwise(spans(arrays)):
         if start < end:
             raise OverlapError(
                 f"{tensors.label(tensors.role, second)} shares memory with "
                 f"{tensors.label(tensors.role, first)}: pass a shared tensor once"
             )
+
+
+def _are_apart(arrays: Sequence[Array]) -> bool:
+    """Whether no two contiguous arrays share memory, where none is empty."""
+    starts = np.array(_core.addresses(arrays), np.uint64)
+    sizes = np.array([array.nbytes for array in arrays], np.uint64)
+    order = np.argsort(starts)
+    ends = (starts + sizes)[order]
+    return bool(sizes.all() and (ends[:-1] <= starts[order][1:]).all())

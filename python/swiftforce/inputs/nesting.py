@@ -6,6 +6,7 @@ from array import array as typed_array
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any, Literal, TypeGuard
 
 import numpy as np
@@ -44,6 +45,18 @@ class Node:
     def is_flat(self) -> bool:
         """Whether it holds nothing but arrays."""
         return self.children.count(None) == len(self.children)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The name of each array: the keys that lead to it, with slashes between."""
+        if self.is_flat:
+            return tuple(map(str, self.keys))
+        return tuple(["/".join(map(str, path)) for path in self.paths()])
+
+    @property
+    def has_distinct_names(self) -> bool:
+        """Whether no two names can be equal: keys are distinct, and are their own names."""
+        return self.is_flat and (self.kind != "mapping" or set(map(type, self.keys)) <= {str})
 
     def paths(self, before: Path = ()) -> Iterator[Path]:
         """The path to each array."""
@@ -108,7 +121,10 @@ class Node:
 
     def restore(self, arrays: Iterator[Any]) -> Any:  # noqa: ANN401 - of any structure
         """The next of these arrays, put into this structure."""
-        values = [next(arrays) if one is None else one.restore(arrays) for one in self.children]
+        if self.is_flat:
+            values = list(islice(arrays, len(self.children)))
+        else:
+            values = [next(arrays) if one is None else one.restore(arrays) for one in self.children]
         if self.kind == "mapping":
             return dict(zip(self.keys, values, strict=True))
         return tuple(values) if self.kind == "tuple" else values
@@ -142,9 +158,13 @@ def node_of(value: Any, role: str, depth: int = 0) -> Node:  # noqa: ANN401 - of
     else:
         kind = "tuple" if isinstance(value, tuple) else "list"
         keys, items = tuple(range(len(value))), list(value)
-    children = tuple(
-        [node_of(item, role, depth + 1) if _is_structure(item) else None for item in items]
-    )
+    children: tuple[Node | None, ...]
+    if set(map(type, items)) == {np.ndarray}:
+        children = (None,) * len(items)
+    else:
+        children = tuple(
+            [node_of(item, role, depth + 1) if _is_structure(item) else None for item in items]
+        )
     return Node(kind, keys, children)
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any
 
 import numpy as np
 
 from swiftforce.errors import StructureError, UnsupportedTypeError
-from swiftforce.inputs.arrays import FLOATS, Array, Arrays, Kind, checked_array, is_array
+from swiftforce.inputs.arrays import FLOATS, Array, Arrays, Kind, checked_arrays, is_array
 from swiftforce.inputs.frameworks import hint_for
 from swiftforce.inputs.nesting import Node, is_mapping, is_sequence, listed, node_of
 
@@ -48,6 +48,7 @@ class Tensors:
         Elements of each.
     size : int
         Elements of all.
+    names : tuple of str
     """
 
     def __init__(
@@ -67,23 +68,27 @@ class Tensors:
                 f"{role} must be an array, a sequence of arrays or a mapping of names to arrays, "
                 f"not {type(value).__name__}{hint_for(value)}"
             )
-        #: The keys and positions that lead to each array.
-        self._paths = ((role,),) if self._node is None else tuple(self._node.paths())
-        #: The name of each tensor in reports: the keys that lead to it, with slashes between.
-        self.names = tuple(["/".join(map(str, path)) for path in self._paths])
-        self.arrays = tuple(
-            checked_array(item, kind, role, i, self.label) for i, item in enumerate(items)
-        )
+        self.arrays = checked_arrays(items, kind, role, self.label)
         self.sizes = tuple([array.size for array in self.arrays])
         self.size = sum(self.sizes)
         if self.size == 0 and not may_be_empty:
             raise StructureError(f"{role} hold no elements")
-        if len(self._paths) > 1 and len(set(self.names)) != len(self.names):
-            twice = [name for name, count in Counter(self.names).items() if count > 1]
-            raise StructureError(
-                f"two of the names of {role} are equal as text: {listed(twice)}; keys of nested "
-                "mappings are joined with '/': rename one of them"
-            )
+        if self._node is not None and not self._node.has_distinct_names:
+            self._check_names()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each tensor in reports: the keys that lead to it, with slashes between."""
+        return (self.role,) if self._node is None else self._node.names
+
+    def _check_names(self) -> None:
+        if len(set(self.names)) == len(self.names):
+            return
+        twice = [name for name, count in Counter(self.names).items() if count > 1]
+        raise StructureError(
+            f"two of the names of {self.role} are equal as text: {listed(twice)}; keys of nested "
+            "mappings are joined with '/': rename one of them"
+        )
 
     @property
     def structure(self) -> Any:  # noqa: ANN401 - JSON
@@ -101,7 +106,8 @@ class Tensors:
         role = self.role if role == "weights" else role
         if position < 0 or self._node is None:
             return role
-        return role + "".join(f"[{key!r}]" for key in self._paths[position])
+        path = next(islice(self._node.paths(), position, None))
+        return role + "".join(f"[{key!r}]" for key in path)
 
     def matching(
         self,
@@ -128,21 +134,14 @@ class Tensors:
         ShapeError, UnsupportedTypeError, LayoutError
             If an array has another shape, another dtype, or another layout.
         """
-        items = self._items(value, role)
-        return tuple(
-            [
-                checked_array(
-                    item,
-                    kind,
-                    role,
-                    position,
-                    self.label,
-                    like=(self.role, mine),
-                    writable=writable,
-                    copies=copies,
-                )
-                for position, (item, mine) in enumerate(zip(items, self.arrays, strict=True))
-            ]
+        return checked_arrays(
+            self._items(value, role),
+            kind,
+            role,
+            self.label,
+            like=(self.role, self.arrays),
+            writable=writable,
+            copies=copies,
         )
 
     def _items(self, value: Arrays, role: str) -> Sequence[Any]:
@@ -160,18 +159,18 @@ class Tensors:
 
     def empty(self, dtype: np.dtype[Any] | None = None) -> tuple[Array, ...]:
         """New uninitialised arrays of these shapes, and of these dtypes unless one is given."""
-        if self.size < LARGE // WIDEST:
-            return tuple([np.empty(array.shape, dtype or array.dtype) for array in self.arrays])
-        dtypes = [dtype or array.dtype for array in self.arrays]
-        sizes = [size * kind.itemsize for size, kind in zip(self.sizes, dtypes, strict=True)]
+        kinds = [dtype or array.dtype for array in self.arrays]
+        if self.size * (dtype.itemsize if dtype else WIDEST) < LARGE:
+            return tuple(map(np.empty, [array.shape for array in self.arrays], kinds))
+        sizes = [size * kind.itemsize for size, kind in zip(self.sizes, kinds, strict=True)]
         # One allocation: the system backs it with large pages, at a fraction of the cost.
         starts = [0, *accumulate(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)]
         memory = np.empty(starts[-1], np.uint8)
         return tuple(
-            memory[start : start + size].view(kind).reshape(array.shape)
-            for array, kind, start, size in zip(
-                self.arrays, dtypes, starts[:-1], sizes, strict=True
-            )
+            [
+                np.ndarray(array.shape, kind, memory, start)
+                for array, kind, start in zip(self.arrays, kinds, starts[:-1], strict=True)
+            ]
         )
 
 

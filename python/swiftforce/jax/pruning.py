@@ -14,7 +14,7 @@ from swiftforce.errors import WeightsDifferError
 from swiftforce.inputs import MASKS, Array, Tensors
 from swiftforce.jax.pytrees import Leaves, NamedLeaves, Pytree, is_shared, put_like, to_numpy
 from swiftforce.jax.stacks import Stacks, whole_name
-from swiftforce.result import Layer, Pruning, Scope
+from swiftforce.result import Layer, Pruning, Scope, fields_of
 from swiftforce.result import load as load_pruning
 
 
@@ -56,7 +56,7 @@ class PytreePruning(Pruning[Pytree]):
         """
         leaves = Leaves(self.masks).by_name
         masks = {layer.name: self._mask(layer, leaves) for layer in self.layers}
-        fields = {name: value for name, value in vars(self).items() if name != "packed"}
+        fields = {name: value for name, value in fields_of(self).items() if name != "packed"}
         Pruning(**{**fields, "masks": masks}).save(path)
 
     def _mask(self, layer: Layer, leaves: NamedLeaves) -> Array:
@@ -165,5 +165,5 @@ def in_pytree(
         name: put_like(masks[name] if name in masks else np.ones(np.shape(leaf), np.bool_), leaf)
         for name, leaf in leaves.by_name.items()
     }
-    fields = {**vars(found), "masks": leaves.restore(put), "scope": scope, "packed": packed}
+    fields = {**fields_of(found), "masks": leaves.restore(put), "scope": scope, "packed": packed}
     return PytreePruning(**fields)

@@ -1,26 +1,26 @@
 """What a search found: plain records, and functions that apply, show, judge and save them.
 
-`records` is at the bottom, with `zero_scores`, and imports none of its other neighbours. Each other
-module is one thing that is done with a record: `choice` says what is searched and what is left out,
-`masks` applies it, `mask_files` saves it, `trust` finds reasons not to trust it, `summary` puts it
-in words, `table`, `card` and `plots` show it. `Pruning` puts them together for users. Nothing here
-searches.
+`layers`, `records` and `zero_scores` are at the bottom, and import none of their other neighbours.
+Each other module is one thing that is done with a record: `choice` says what is searched and what
+is left out, `masks` applies it, `mask_files` saves it, `trust` finds reasons not to trust it,
+`summary` puts it in words, `table`, `card` and `plots` show it. `Pruning` puts them together for
+users. Nothing here searches.
 """
 
 from swiftforce.result.choice import Prunable, scope_of
+from swiftforce.result.layers import Layer, Layers, layers_of
 from swiftforce.result.masks import apply_masks, check_not_sharded, masks_by_name, matching_masks
 from swiftforce.result.packed_tensors import Unpacked, load_packed, save_packed
-from swiftforce.result.parts import has_parts, joined, part_of, with_lost_parts
+from swiftforce.result.parts import has_parts, joined, layers_kept, part_of, with_lost_parts
 from swiftforce.result.pruning import Pruning, load
 from swiftforce.result.records import (
     UNDAMPED,
     Damping,
-    Layer,
     Masks_co,
     PruningRecord,
     Scope,
     Step,
-    layers_of,
+    fields_of,
     masks_of,
     step_of,
 )
@@ -35,6 +35,7 @@ __all__ = [
     "Damping",
     "ZeroScores",
     "Layer",
+    "Layers",
     "Masks_co",
     "Prunable",
     "Pruning",
@@ -46,8 +47,10 @@ __all__ = [
     "check_not_sharded",
     "axes_from",
     "damping_from",
+    "fields_of",
     "has_parts",
     "joined",
+    "layers_kept",
     "layers_of",
     "load",
     "load_packed",

@@ -14,7 +14,8 @@ from html import escape
 from typing import Any
 
 from swiftforce.result import trust
-from swiftforce.result.records import Layer, PruningRecord, Step
+from swiftforce.result.layers import Layer
+from swiftforce.result.records import PruningRecord, Step
 from swiftforce.result.summary import (
     DensityScale,
     damping_summary,

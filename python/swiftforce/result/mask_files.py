@@ -11,9 +11,10 @@ from typing import Any
 from swiftforce.errors import MaskFileError, WeightsDifferError
 from swiftforce.files import FileFormat, checks, packed_masks, unpacked_mask
 from swiftforce.inputs import MASKS, Array, Arrays, Tensors, differences, node_from
+from swiftforce.result.layers import Layer
 from swiftforce.result.masks import check_not_sharded
 from swiftforce.result.parts import joined, with_lost_parts
-from swiftforce.result.records import Layer, PruningRecord, Scope
+from swiftforce.result.records import PruningRecord, Scope
 from swiftforce.result.saved_axes import axes_from, saved_axes
 from swiftforce.result.saved_damping import damping_from
 from swiftforce.result.saved_steps import packed_steps, unpacked_steps

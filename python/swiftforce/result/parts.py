@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from swiftforce.inputs import Array
-from swiftforce.result.records import Layer
+from swiftforce.inputs import Array, Tensors
+from swiftforce.result.layers import Layer, Layers
 
 _PART = re.compile(r"(.*)\[(\d+)\]", re.DOTALL)
 #: The longest side of the windows of convolutions that are recognised by their shapes.
@@ -54,6 +54,18 @@ def with_lost_parts(layers: Sequence[Layer], masks: Iterable[Array]) -> tuple[La
             for layer, mask in zip(layers, masks, strict=True)
         ]
     )
+
+
+def layers_kept(tensors: Tensors, kept: Sequence[int], masks: Sequence[Array]) -> Layers:
+    """The layers of tensors with the positions of their parts that keep nothing."""
+    shapes = [array.shape for array in tensors.arrays]
+    lost = {}
+    # No others have parts, and there may be many.
+    for place in [place for place, shape in enumerate(shapes) if len(shape) > 2]:
+        layer = Layer(tensors.names[place], shapes[place], tensors.sizes[place], kept[place])
+        if found := _lost(layer, masks[place]):
+            lost[place] = found
+    return Layers(tensors.names, shapes, tensors.sizes, kept, lost)
 
 
 def _lost(layer: Layer, mask: Array) -> tuple[int, ...]:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from swiftforce.inputs import Array, Arrays
 from swiftforce.result import trust
-from swiftforce.result.records import Layer, Masks_co, PruningRecord
+from swiftforce.result.layers import Layer
+from swiftforce.result.records import Masks_co, PruningRecord, fields_of
 from swiftforce.result.saved_axes import saved_axes
 from swiftforce.show import in_notebook, is_terminal, tables
 
@@ -253,4 +254,4 @@ def load(path: str | os.PathLike[str], weights: Arrays | None = None) -> Pruning
     """
     from swiftforce.result import mask_files
 
-    return Pruning(**vars(mask_files.read(path, weights)))
+    return Pruning(**fields_of(mask_files.read(path, weights)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import MISSING, dataclass, fields
+from functools import cached_property
+from typing import Any, Generic, Self, TypeVar
 
-from swiftforce.inputs import Allocation, Pattern, Tensors, TensorValues
+from swiftforce.inputs import Allocation, Pattern, TensorValues
+from swiftforce.result.layers import Layer, Layers
 from swiftforce.result.zero_scores import ZeroScores
 
 #: The structure of masks: a dict, list or tuple of arrays, one array, or what an adapter returns.
@@ -118,45 +120,6 @@ UNDAMPED = Damping()
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One tensor of weights, and how many of them are kept.
-
-    Attributes
-    ----------
-    name : str
-        Its key in the mapping that was passed, or its position in the sequence; in nested ones,
-        the keys that lead to it, with slashes between.
-    shape : tuple of int
-    size, kept : int
-        Number of weights, and how many of them are kept.
-    lost : tuple of int
-        Positions along the first axis at which nothing is kept, if that axis may count layers,
-        experts or heads.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    size: int
-    kept: int
-    lost: tuple[int, ...] = ()
-
-    @property
-    def density(self) -> float:
-        """Share of its weights that are kept; 1 for an empty tensor."""
-        return self.kept / self.size if self.size else 1.0
-
-    @property
-    def sparsity(self) -> float:
-        """Share of its weights that are removed."""
-        return 1 - self.density
-
-    @property
-    def collapsed(self) -> bool:
-        """Whether it has weights and none of them is kept."""
-        return self.size > 0 and self.kept == 0
-
-
-@dataclass(frozen=True)
 class Scope:
     """What part of a model was searched.
 
@@ -244,6 +207,25 @@ class PruningRecord(Generic[Masks_co]):
     allocation: Allocation | None = None
     pattern: Pattern | None = None
 
+    @classmethod
+    def with_layers(cls, layers: Layers, **fields: Any) -> Self:  # noqa: ANN401 - of any field
+        """A record whose layers are made when they are first read.
+
+        Parameters
+        ----------
+        layers : Layers
+        fields : optional
+            All others that have no defaults, and any that have.
+        """
+        record = object.__new__(cls)
+        # As in step_of: a frozen class sets its fields one by one.
+        record.__dict__.update(_DEFAULTS, _layers=layers, **fields)
+        return record
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All fields: those of a record with other layers are the same."""
+        return fields_of(self)
+
     @property
     def size(self) -> int:
         """Number of prunable weights."""
@@ -295,6 +277,23 @@ class PruningRecord(Generic[Masks_co]):
         return self.history[-1].degenerate
 
 
+def _made_layers(record: PruningRecord[Any]) -> tuple[Layer, ...]:
+    layers: Layers = vars(record)["_layers"]
+    return layers.records
+
+
+# The instance has the field itself once it is read, or if it was made with it.
+_lazily = cached_property(_made_layers)
+_lazily.__set_name__(PruningRecord, "layers")
+setattr(PruningRecord, "layers", _lazily)  # noqa: B010 - to mypy it is a field
+_DEFAULTS = {one.name: one.default for one in fields(PruningRecord) if one.default is not MISSING}
+
+
+def fields_of(record: PruningRecord[Any]) -> dict[str, Any]:
+    """The fields of a record by name, without copies."""
+    return {one.name: getattr(record, one.name) for one in fields(record)}
+
+
 def masks_of(masks: PruningRecord[Any] | Any) -> Any:  # noqa: ANN401 - of any structure
     """The masks of a result, or masks as they are."""
     return masks.masks if isinstance(masks, PruningRecord) else masks
@@ -307,15 +306,3 @@ def step_of(report: dict[str, Any]) -> Step:
     # Faster than Step(**report): a frozen class sets its fields one by one.
     step.__dict__.update({"objective": None, **report})
     return step
-
-
-def layers_of(tensors: Tensors, step: Step) -> tuple[Layer, ...]:
-    """The layers after a step."""
-    return tuple(
-        [
-            Layer(name, array.shape, size, kept)
-            for name, array, size, kept in zip(
-                tensors.names, tensors.arrays, tensors.sizes, step.layer_kept, strict=True
-            )
-        ]
-    )

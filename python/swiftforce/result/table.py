@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from swiftforce.result import trust
-from swiftforce.result.records import Layer, PruningRecord
+from swiftforce.result.layers import Layer
+from swiftforce.result.records import PruningRecord
 from swiftforce.result.summary import DensityScale, headline, percent, rounded, search_summary
 from swiftforce.show import tables
 

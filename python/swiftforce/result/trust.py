@@ -19,7 +19,8 @@ from swiftforce.errors import (
     SwiftForceWarning,
 )
 from swiftforce.inputs import method_info, methods
-from swiftforce.result.records import Layer, PruningRecord, Scope, Step
+from swiftforce.result.layers import Layer, Layers
+from swiftforce.result.records import PruningRecord, Scope, Step
 from swiftforce.result.summary import percent
 from swiftforce.result.zero_scores import ZeroScores
 
@@ -35,7 +36,7 @@ class Concern(NamedTuple):
 
 
 def concerns(
-    layers: Sequence[Layer],
+    layers: Layers,
     history: Sequence[Step],
     *,
     free: bool,
@@ -45,7 +46,7 @@ def concerns(
 
     Parameters
     ----------
-    layers : sequence of Layer
+    layers : Layers
     history : sequence of Step
         At least one.
     free : bool
@@ -60,7 +61,7 @@ def concerns(
         found.append(Concern(DegenerateSaliencyWarning, _explained(zeros, is_all=is_all)))
     elif degenerate := [step for step in history if step.degenerate]:
         found.append(Concern(DegenerateSaliencyWarning, _degenerate(degenerate, len(history))))
-    if collapsed := [layer.name for layer in layers if layer.collapsed]:
+    if collapsed := layers.collapsed:
         found.append(Concern(LayerCollapseWarning, f"no weight is kept in {_listed(collapsed)}"))
     found += _of_parts(layers)
     if free and not is_explained and (steps := _without_gradients(history)):
@@ -77,12 +78,12 @@ def concerns(
 def texts(record: PruningRecord[Any]) -> tuple[str, ...]:
     """Reasons not to trust the masks of a result, in words; empty if there are none."""
     free = record.method in methods() and method_info(record.method)["free"]
-    found = concerns(record.layers, record.history, free=free, zeros=record.zeros)
+    found = concerns(Layers.of(record.layers), record.history, free=free, zeros=record.zeros)
     return tuple(concern.text for concern in (*found, *_of_scope(record.scope)))
 
 
 def warn_about(
-    layers: Sequence[Layer],
+    layers: Layers,
     history: Sequence[Step],
     *,
     free: bool = False,
@@ -115,13 +116,12 @@ def warn_about_scope(scope: Scope | None, *, stacklevel: int) -> None:
 
 def warn_about_parts(layers: Sequence[Layer], *, stacklevel: int) -> None:
     """Issue a warning if parts of a layer along its first axis keep nothing."""
-    for concern in _of_parts(layers):
+    for concern in _of_parts(Layers.of(layers)):
         warnings.warn(concern.text, concern.kind, stacklevel=stacklevel)
 
 
-def _of_parts(layers: Sequence[Layer]) -> list[Concern]:
-    lost = [f"{layer.name}[{position}]" for layer in layers for position in layer.lost]
-    if not lost:
+def _of_parts(layers: Layers) -> list[Concern]:
+    if not (lost := layers.lost):
         return []
     text = (
         f"no weight is kept in {_listed(lost)}: along the first axis, which may count layers, "

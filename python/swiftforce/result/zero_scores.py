@@ -54,8 +54,7 @@ class ZeroScores:
         gradients: Sequence[Array],
     ) -> ZeroScores | None:
         """Those of a step with so many scores of zero; None if those are no whole tensor."""
-        sizes = [one.size for one in weights if one.size]
-        if not sizes or count < min(sizes):
+        if not count or count < min((one.size for one in weights if one.size), default=count + 1):
             return None
         return cls.of(names, weights, gradients)
 

@@ -201,5 +201,5 @@ class NativeSearch:
     def layers(self, step: Step) -> tuple[Layer, ...]:
         """What a step left of each tensor; for pieces, of each whole tensor."""
         if self._shard is None or self._shard.blocks is None:
-            return layers_of(self._tensors, step)
+            return layers_of(self._tensors, step.layer_kept)
         return self._shard.layers(step)

@@ -30,6 +30,7 @@ from swiftforce.inputs import (
 )
 from swiftforce.result import (
     Damping,
+    Layers,
     Masks_co,
     Pruning,
     PruningRecord,
@@ -374,7 +375,7 @@ class SearchState(Generic[Masks_co]):
         if zeros is not None and zeros.layers:
             zeros = zeros.with_factors(others or {})
         free = self._info["free"]
-        warn_about(layers, history, free=free, zeros=zeros, stacklevel=stacklevel + 1)
+        warn_about(Layers.of(layers), history, free=free, zeros=zeros, stacklevel=stacklevel + 1)
         return Pruning(
             masks=self._restored(masks),
             method=self.method,

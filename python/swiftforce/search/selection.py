@@ -27,10 +27,9 @@ from swiftforce.result import (
     Pruning,
     Step,
     ZeroScores,
-    layers_of,
+    layers_kept,
     step_of,
     warn_about,
-    with_lost_parts,
 )
 from swiftforce.search.limits import NO_LIMITS, Limits
 from swiftforce.search.schedule import require_keep
@@ -233,12 +232,12 @@ def result_of(
     stacklevel: int,
 ) -> Pruning[Any]:
     """The result of a search of one step, with its warnings."""
-    layers = with_lost_parts(layers_of(tensors, step), masks)
+    layers = layers_kept(tensors, step.layer_kept, masks)
     warn_about(layers, (step,), free=free, zeros=zeros, stacklevel=stacklevel + 1)
-    return Pruning(
+    return Pruning.with_layers(
+        layers,
         masks=tensors.restore(masks),
         method=method,
-        layers=layers,
         history=(step,),
         seed=seed,
         schedule="exponential",

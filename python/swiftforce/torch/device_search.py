@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from swiftforce.result import Layer, Pruning, Step, ZeroScores, step_of, warn_about
+from swiftforce.result import Layer, Layers, Pruning, Step, ZeroScores, step_of, warn_about
 from swiftforce.search import SearchPlan, planned, require_keep
 from swiftforce.show import bar
 from swiftforce.torch.device_buffers import DeviceBuffers, Tensors
@@ -167,9 +167,9 @@ class _Run:
         plan, masks = self._plan, dict(zip(self._names, self._masks, strict=True))
         if plan is None:
             zeros = zeros if zeros is not None and zeros.layers else None
-            warn_about(layers, history, zeros=zeros, stacklevel=6)
+            warn_about(Layers.of(layers), history, zeros=zeros, stacklevel=6)
             return Pruning(masks, method, layers, history, 0, "exponential", zeros=zeros)
-        warn_about(layers, history, free=plan.info["free"], zeros=zeros, stacklevel=6)
+        warn_about(Layers.of(layers), history, free=plan.info["free"], zeros=zeros, stacklevel=6)
         return Pruning(
             masks=masks,
             method=method,

@@ -11,7 +11,7 @@ from torch import nn
 
 from swiftforce.errors import StructureError, WeightsDifferError
 from swiftforce.inputs import MASKS, Array, Tensors
-from swiftforce.result import Pruning
+from swiftforce.result import Pruning, fields_of
 from swiftforce.result import load as load_pruning
 from swiftforce.torch.arguments import check_model
 from swiftforce.torch.sharded import is_sharded, mesh_ranks
@@ -86,7 +86,7 @@ class ModelPruning(Pruning[dict[str, torch.Tensor]]):
         """
         if not any(map(is_sharded, self.masks.values())):
             masks = {name: mask.cpu().contiguous().numpy() for name, mask in self.masks.items()}
-            Pruning(**{**vars(self), "masks": masks}).save(path)
+            Pruning(**{**fields_of(self), "masks": masks}).save(path)
         elif not isinstance(self.masks, ShardedMasks):
             raise StructureError(
                 "the masks are sharded, and no rank has whole ones: call full_tensor() of each on "
@@ -157,4 +157,4 @@ def load(path: str | os.PathLike[str], model: nn.Module) -> ModelPruning:
     if (ranks := mesh_ranks(model)) is not None and ranks.rank == 0:
         packed = [np.packbits(mask, bitorder="little") for mask in arrays]
     checked = ShardedMasks.of(checked_masks(model, masks), packed)
-    return ModelPruning(**{**vars(found), "masks": checked})
+    return ModelPruning(**{**fields_of(found), "masks": checked})

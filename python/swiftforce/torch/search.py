@@ -20,6 +20,7 @@ from swiftforce.result import (
     Layer,
     Prunable,
     Pruning,
+    fields_of,
     warn_about_parts,
     warn_about_scope,
 )
@@ -235,4 +236,4 @@ def _of_model(
         "layers": buffers.with_lost_parts(layers, found.masks),
         "scope": parameters.scope,
     }
-    return ModelPruning(**{**vars(found), **changes})
+    return ModelPruning(**{**fields_of(found), **changes})
