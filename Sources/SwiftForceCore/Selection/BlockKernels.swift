@@ -67,7 +67,7 @@ protocol BlockKernels {
     low: Key, high: Key, prefetch: PrefetchAddresses, into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics
   static func classifyProducts(
-    _ weights: UnsafePointer<Score>, _ gradients: UnsafePointer<Score>, count: Int, low: Key,
+    _ weights: UnsafeRawPointer, _ gradients: UnsafeRawPointer, code: Int, count: Int, low: Key,
     high: Key, prefetch: PrefetchAddresses, keys: UnsafeMutablePointer<Key>,
     into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics

@@ -22,7 +22,7 @@ public protocol KeyedScore: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
   ) -> BlockStatistics
   /// Computes and classifies the keys of a block; see `Blocks.classifyProducts`.
   static func classifyProducts(
-    _ weights: UnsafePointer<Self>, _ gradients: UnsafePointer<Self>, count: Int, low: Key,
+    _ weights: UnsafeRawPointer, _ gradients: UnsafeRawPointer, code: Int, count: Int, low: Key,
     high: Key, prefetch: PrefetchAddresses, keys: UnsafeMutablePointer<Key>,
     into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics
