@@ -13,6 +13,7 @@ typedef uint16_t platform_uint16x8 __attribute__((ext_vector_type(8)));
 typedef uint16_t platform_uint16x16 __attribute__((ext_vector_type(16)));
 typedef uint8_t platform_uint8x8 __attribute__((ext_vector_type(8)));
 typedef uint8_t platform_uint8x16 __attribute__((ext_vector_type(16)));
+typedef uint8_t platform_uint8x64 __attribute__((ext_vector_type(64)));
 
 #define PLATFORM_VECTORS static inline __attribute__((always_inline))
 
@@ -33,6 +34,20 @@ PLATFORM_VECTORS platform_uint8x16 platform_unmerged_bytes(platform_uint16x16 me
 PLATFORM_VECTORS platform_uint8x16 platform_unmerged_quarter_bytes(platform_uint16x16 merged) {
   platform_uint8x16 bytes = __builtin_convertvector(merged, platform_uint8x16);
   return __builtin_shufflevector(bytes, bytes, 0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
+}
+
+typedef _Bool platform_boolx64 __attribute__((ext_vector_type(64)));
+
+/* A bit for each byte, the lowest for the first: whether it has a bit in common with another. */
+PLATFORM_VECTORS uint64_t platform_bits_with(platform_uint8x64 bytes, uint8_t other) {
+  return __builtin_bit_cast(uint64_t,
+                            __builtin_convertvector((bytes & other) != 0, platform_boolx64));
+}
+
+/* A bit for each pair of bytes, the lowest for the first: whether they differ. */
+PLATFORM_VECTORS uint64_t platform_bits_that_differ(platform_uint8x64 first,
+                                                    platform_uint8x64 second) {
+  return __builtin_bit_cast(uint64_t, __builtin_convertvector(first != second, platform_boolx64));
 }
 
 /* Bytes as integers of 32 bits. */

@@ -208,8 +208,7 @@ struct Scores {
       // Without masks before, all are kept, and the sum of all is known if they are not divided.
       return areDivided ? sum(scratch, block) : 0
     }
-    return unsafe K.keptSum(
-      scratch.keys, mask.base + block.start, count: block.count, scratch: scratch.third)
+    return unsafe K.keptSum(scratch.keys, mask.base + block.start, count: block.count)
   }
 
   /// The sum of the scores of a block.

@@ -1,7 +1,9 @@
 // The loop of `Blocks.classify` in vector types. The compiler may not reorder a floating-point sum,
-// so it cannot vectorise such a loop itself. The loop is generic in the source only: each type of
-// scores inlines it (VectorScore). What must not live here: operations of one type of scores, and
-// loops that the compiler vectorises itself (Blocks).
+// so it cannot vectorise such a loop itself. The loop is generic in the source only: the compiler
+// makes one for each source of keys, because vector types compile to good code only for a known
+// element type and up to eight elements. What must not live here: where keys come from (KeySources),
+// operations of one type of scores (VectorScore), and loops that the compiler vectorises itself
+// (Blocks).
 
 import CPlatform
 
@@ -40,7 +42,8 @@ private struct MarkCount {
   @inline(__always)
   var total: Int {
     let pairs = unsafe unsafeBitCast(counts, to: SIMD8<UInt32>.self)
-    return Int(((pairs & SIMD8(repeating: 0xFFFF)) &+ (pairs &>> SIMD8(repeating: 16))).wrappedSum())
+    return Int(
+      ((pairs & SIMD8(repeating: 0xFFFF)) &+ (pairs &>> SIMD8(repeating: 16))).wrappedSum())
   }
 }
 
@@ -67,7 +70,7 @@ extension KeySource {
     while start < whole {
       unsafe Self.prefetchRun(prefetch, start)
       var (all, kept, squares) = (SIMD8<Score>.zero, SIMD8<Score>.zero, SIMD8<Score>.zero)
-      let end = min(whole, start &+ Self.narrowRun)
+      let end = min(whole, start &+ Score.narrowRun)
       while start < end {
         let (first, second) = sixteen(at: start)
         let isAbove = Score.merged(
@@ -75,7 +78,8 @@ extension KeySource {
         let isReached = Score.merged(
           Score.marks(first.keys, above: below), Score.marks(second.keys, above: below))
         zeros.add(
-          Score.merged(Score.marks(first.keys, equalTo: .zero), Score.marks(second.keys, equalTo: .zero)))
+          Score.merged(
+            Score.marks(first.keys, equalTo: .zero), Score.marks(second.keys, equalTo: .zero)))
         above.add(isAbove)
         reached.add(isReached)
         // Above: 2 ^ 3 = 1. Inside: 2. Below: 0.
@@ -135,12 +139,6 @@ extension KeySource {
     if size < 8 { return }
     for line in 4..<8 { unsafe platform_prefetch(first + line &* 64) }
   }
-
-  /// How many weights are added in the type of the scores before their sums are added in binary64:
-  /// eight in each of eight lanes, so that a sum of numbers of one sign is off by less than one part
-  /// in two million. Conversions would take as long as all the rest.
-  @inline(__always)
-  private static var narrowRun: Int { 64 }
 
   /// The sums in binary64 alone, of scores or squares that leave the range of their own type.
   @inline(__always)

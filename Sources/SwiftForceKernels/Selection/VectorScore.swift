@@ -1,8 +1,7 @@
-// The loop of `Blocks.classify` in vector types. The compiler may not reorder a floating-point sum,
-// so it cannot vectorise such a loop itself. The loop is generic in the source only: each type of
-// scores inlines it, because vector types compile to good code only for a known element type and up
-// to eight elements. For the same reason each type does its own comparisons and conversions. What
-// must not live here: loops that the compiler vectorises itself (Blocks).
+// The operations of each type of scores on eight keys at a time, and loops in vector types other than
+// the classifying one. Vector types compile to good code only for a known element type and up to
+// eight elements, so each type of scores does its own comparisons and conversions. What must not live
+// here: loops that the compiler vectorises itself (Blocks).
 
 import CPlatform
 
@@ -29,6 +28,8 @@ protocol VectorScore: KeyedScore {
   static func merged(_ first: Keys, _ second: Keys) -> SIMD16<UInt16>
   /// The larger key of each pair.
   static func larger(_ lhs: Keys, _ rhs: Keys) -> Keys
+  /// Bytes as wide as keys.
+  static func widened(_ bytes: SIMD8<UInt8>) -> Keys
   /// The lowest byte of each key.
   static func bytes(_ keys: Keys) -> SIMD8<UInt8>
 }
@@ -69,6 +70,10 @@ extension Float: VectorScore {
     lhs ^ ((lhs ^ rhs) & marks(rhs, above: lhs))
   }
   @inline(__always)
+  static func widened(_ bytes: SIMD8<UInt8>) -> SIMD8<Int32> {
+    platform_widened_bytes(bytes)
+  }
+  @inline(__always)
   static func bytes(_ keys: SIMD8<Int32>) -> SIMD8<UInt8> { SIMD8(truncatingIfNeeded: keys) }
 
   @unsafe public static func classify(
@@ -102,8 +107,11 @@ extension Float: VectorScore {
     }
   }
 
-  @unsafe public static func sum(_ values: UnsafePointer<Float>, count: Int) -> Double {
-    unsafe sumOfEights(values, count)
+  @unsafe public static func keptSum(
+    _ keys: UnsafePointer<Int32>, _ mask: UnsafePointer<UInt8>, count: Int
+  ) -> Double {
+    let sum = unsafe sumOfKept(keys, mask, count, narrowRun)
+    return sum.isFinite ? sum : unsafe sumOfKept(keys, mask, count, 8)
   }
 
   @unsafe public static func rankFours(
@@ -149,6 +157,10 @@ extension Double: VectorScore {
     lhs ^ ((lhs ^ rhs) & marks(rhs, above: lhs))
   }
   @inline(__always)
+  static func widened(_ bytes: SIMD8<UInt8>) -> SIMD8<Int64> {
+    SIMD8(truncatingIfNeeded: platform_widened_bytes(bytes))
+  }
+  @inline(__always)
   static func bytes(_ keys: SIMD8<Int64>) -> SIMD8<UInt8> { SIMD8(truncatingIfNeeded: keys) }
 
   @unsafe public static func classify(
@@ -173,8 +185,11 @@ extension Double: VectorScore {
       .classifyProducts(count, (low, high), prefetch, into: mask)
   }
 
-  @unsafe public static func sum(_ values: UnsafePointer<Double>, count: Int) -> Double {
-    unsafe sumOfEights(values, count)
+  @unsafe public static func keptSum(
+    _ keys: UnsafePointer<Int64>, _ mask: UnsafePointer<UInt8>, count: Int
+  ) -> Double {
+    let sum = unsafe sumOfKept(keys, mask, count, narrowRun)
+    return sum
   }
 
   @unsafe public static func rankFours(
@@ -218,18 +233,33 @@ extension VectorScore {
     return whole
   }
 
+  /// How many weights are added in the type of the scores before their sums are added in binary64:
+  /// eight in each of eight lanes, so that a sum of numbers of one sign is off by less than one part
+  /// in two million. Conversions would take as long as all the rest.
   @inline(__always)
-  fileprivate static func sumOfEights(_ values: UnsafePointer<Self>, _ count: Int) -> Double {
+  static var narrowRun: Int { 64 }
+
+  /// - Parameter run: how many scores are added in their own type; 8: none.
+  @inline(__always)
+  fileprivate static func sumOfKept(
+    _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, _ count: Int, _ run: Int
+  ) -> Double {
     var sums = SIMD8<Double>.zero
     let whole = count & ~7
     var start = 0
     while start < whole {
-      sums += wide(unsafe load8(values, start))
-      start &+= 8
+      var narrow = SIMD8<Self>.zero
+      let end = min(whole, start &+ run)
+      while start < end {
+        let isRemoved = unsafe marks(widened(load8(mask, start)), equalTo: .zero)
+        narrow += unsafe numbers(load8(keys, start) & ~isRemoved)
+        start &+= 8
+      }
+      sums += wide(narrow)
     }
     var total = sums.sum()
     while start < count {
-      total += Double(unsafe values[start])
+      total += unsafe mask[start] == 0 ? 0 : Double(score(of: keys[start]))
       start &+= 1
     }
     return total
