@@ -89,7 +89,7 @@ extension Blocks {
     return Int(found)
   }
 
-  /// The sum of the scores that `mask` keeps; no score is negative. Binary32 scores are added as in
+  /// The sum of the scores of either sign that `mask` keeps. Binary32 scores are added as in
   /// `classify`.
   @specialized(where Score == Float)
   @specialized(where Score == Double)

@@ -252,7 +252,7 @@ extension VectorScore {
       let end = min(whole, start &+ run)
       while start < end {
         let isRemoved = unsafe marks(widened(load8(mask, start)), equalTo: .zero)
-        narrow += unsafe numbers(load8(keys, start) & ~isRemoved)
+        narrow += unsafe numbers(scoreBits(load8(keys, start) & ~isRemoved))
         start &+= 8
       }
       sums += wide(narrow)
