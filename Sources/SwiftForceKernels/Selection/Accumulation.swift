@@ -89,8 +89,7 @@ extension Blocks {
     return Int(found)
   }
 
-  /// The sum of the scores of either sign that `mask` keeps. Binary32 scores are added as in
-  /// `classify`.
+  /// The sum in binary64 of the scores of either sign that `mask` keeps.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func keptSum(

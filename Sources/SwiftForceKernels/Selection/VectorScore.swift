@@ -110,8 +110,7 @@ extension Float: VectorScore {
   @unsafe public static func keptSum(
     _ keys: UnsafePointer<Int32>, _ mask: UnsafePointer<UInt8>, count: Int
   ) -> Double {
-    let sum = unsafe sumOfKept(keys, mask, count, narrowRun)
-    return sum.isFinite ? sum : unsafe sumOfKept(keys, mask, count, 8)
+    unsafe sumOfKept(keys, mask, count)
   }
 
   @unsafe public static func rankFours(
@@ -188,8 +187,7 @@ extension Double: VectorScore {
   @unsafe public static func keptSum(
     _ keys: UnsafePointer<Int64>, _ mask: UnsafePointer<UInt8>, count: Int
   ) -> Double {
-    let sum = unsafe sumOfKept(keys, mask, count, narrowRun)
-    return sum
+    unsafe sumOfKept(keys, mask, count)
   }
 
   @unsafe public static func rankFours(
@@ -239,23 +237,17 @@ extension VectorScore {
   @inline(__always)
   static var narrowRun: Int { 64 }
 
-  /// - Parameter run: how many scores are added in their own type; 8: none.
   @inline(__always)
   fileprivate static func sumOfKept(
-    _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, _ count: Int, _ run: Int
+    _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, _ count: Int
   ) -> Double {
     var sums = SIMD8<Double>.zero
     let whole = count & ~7
     var start = 0
     while start < whole {
-      var narrow = SIMD8<Self>.zero
-      let end = min(whole, start &+ run)
-      while start < end {
-        let isRemoved = unsafe marks(widened(load8(mask, start)), equalTo: .zero)
-        narrow += unsafe numbers(scoreBits(load8(keys, start) & ~isRemoved))
-        start &+= 8
-      }
-      sums += wide(narrow)
+      let isRemoved = unsafe marks(widened(load8(mask, start)), equalTo: .zero)
+      sums += wide(unsafe numbers(scoreBits(load8(keys, start) & ~isRemoved)))
+      start &+= 8
     }
     var total = sums.sum()
     while start < count {
