@@ -6,6 +6,7 @@
 #include "floating_point.h"
 #include "library_calls.h"
 #include "memory_reserve.h"
+#include "vectors.h"
 
 #include <stddef.h>
 

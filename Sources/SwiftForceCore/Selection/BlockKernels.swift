@@ -52,8 +52,7 @@ protocol BlockKernels {
     _ keys: UnsafePointer<Key>, count: Int, into base: UnsafeMutableRawPointer, code: Int,
     start: Int)
   static func keptSum(
-    _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, count: Int,
-    scratch: UnsafeMutablePointer<Score>
+    _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, count: Int
   ) -> Double
   static func zeros(_ keys: UnsafePointer<Key>, count: Int) -> Int
   static func zeros(
@@ -67,7 +66,7 @@ protocol BlockKernels {
     low: Key, high: Key, prefetch: PrefetchAddresses, into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics
   static func classifyProducts(
-    _ weights: UnsafePointer<Score>, _ gradients: UnsafePointer<Score>, count: Int, low: Key,
+    _ weights: UnsafeRawPointer, _ gradients: UnsafeRawPointer, code: Int, count: Int, low: Key,
     high: Key, prefetch: PrefetchAddresses, keys: UnsafeMutablePointer<Key>,
     into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics
@@ -102,8 +101,8 @@ protocol BlockKernels {
   ) -> (kept: Int, removed: Int)
 
   static func collect(
-    _ keys: UnsafePointer<Key>, _ mask: UnsafeMutablePointer<UInt8>, count: Int, inside: Int,
-    offset: UInt32, found: UnsafeMutablePointer<Key>, positions: UnsafeMutablePointer<UInt32>)
+    _ keys: UnsafePointer<Key>, _ mask: UnsafeMutablePointer<UInt8>, count: Int, offset: UInt32,
+    found: UnsafeMutablePointer<Key>, positions: UnsafeMutablePointer<UInt32>)
   static func resolve(
     _ mask: UnsafeMutablePointer<UInt8>, count: Int, keeping quota: inout Int
   ) -> (undecided: Int, kept: Int)

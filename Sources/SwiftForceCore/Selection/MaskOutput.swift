@@ -42,9 +42,15 @@ struct MaskOutput<K: BlockKernels> {
     let change = unsafe K.changes(from: before, to: mask, count: block.count)
     statistics.removed += change.removed
     statistics.revived += change.revived
-    // If much has changed, writing everything is faster than looking for the changes.
-    let isSparse = !isMaskedStale && (change.removed + change.revived) * 16 < block.count
+    // Cache lines in order take less time than a quarter of them here and there.
+    let changed = change.removed + change.revived
+    let isSparse = !isMaskedStale && changed * weightsPerLine(block) < block.count / 4
     unsafe apply(mask, block, unless: isSparse ? before : nil)
+  }
+
+  /// How many masked weights a cache line holds.
+  private func weightsPerLine(_ block: Block) -> Int {
+    64 / (applying?.weights[block.tensor].type.size ?? 4)
   }
 
   /// The statistics of a block whose mask was decided by more than its scores, and its masked
@@ -61,8 +67,7 @@ struct MaskOutput<K: BlockKernels> {
     statistics += found
     statistics.objective = objective
     statistics.kept = unsafe K.kept(mask, count: block.count)
-    statistics.saliency = unsafe K.keptSum(
-      scratch.keys, mask, count: block.count, scratch: scratch.third)
+    statistics.saliency = unsafe K.keptSum(scratch.keys, mask, count: block.count)
     commit(block, &statistics)
     return statistics
   }

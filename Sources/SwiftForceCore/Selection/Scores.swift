@@ -208,8 +208,7 @@ struct Scores {
       // Without masks before, all are kept, and the sum of all is known if they are not divided.
       return areDivided ? sum(scratch, block) : 0
     }
-    return unsafe K.keptSum(
-      scratch.keys, mask.base + block.start, count: block.count, scratch: scratch.third)
+    return unsafe K.keptSum(scratch.keys, mask.base + block.start, count: block.count)
   }
 
   /// The sum of the scores of a block.
@@ -243,9 +242,9 @@ struct Scores {
       competition == .all, accumulated == nil, states == nil, costs == nil
     {
       // The common case: one loop over the block instead of two.
+      let factors = unsafe factors(weights[block.tensor], gradients[block.tensor], scratch, block)
       let statistics = unsafe K.classifyProducts(
-        weights[block.tensor].widened(block, scratch.first, K.self),
-        gradients[block.tensor].widened(block, scratch.second, K.self), count: block.count,
+        factors.weights, factors.gradients, code: factors.code, count: block.count,
         low: bracket.low, high: bracket.high, prefetch: prefetch, keys: scratch.keys, into: mask)
       return (statistics, objective(scratch, block))
     }
@@ -259,6 +258,23 @@ struct Scores {
     statistics.isFinite = isFinite
     if let zeros { statistics.zeros = zeros }
     return (statistics, objective)
+  }
+
+  /// The weights and gradients of a block as `K.classifyProducts` takes them: in place if both have
+  /// the type of scores, or one type of 16 bits, else widened.
+  private func factors<K: BlockKernels>(
+    _ weights: Tensor, _ gradients: Tensor, _ scratch: Scratch<K>, _ block: Block
+  ) -> (weights: UnsafeRawPointer, gradients: UnsafeRawPointer, code: Int) {
+    let type = weights.type
+    if type == gradients.type, type.size == 2, K.Score.self == Float.self {
+      let offset = block.start * type.size
+      return unsafe (weights.base + offset, gradients.base + offset, type.code)
+    }
+    let scores: ElementType = K.Score.self == Double.self ? .float64 : .float32
+    return unsafe (
+      UnsafeRawPointer(weights.widened(block, scratch.first, K.self)),
+      UnsafeRawPointer(gradients.widened(block, scratch.second, K.self)), scores.code
+    )
   }
 
   /// How many weights of a block compete that have a score of zero in this step, before momentum,

@@ -8,7 +8,7 @@
   let first: UnsafeMutablePointer<K.Score>
   /// Gradients, widened in the same way.
   let second: UnsafeMutablePointer<K.Score>
-  /// Accumulated scores, widened in the same way; before that, scores that are summed up.
+  /// Accumulated scores, widened in the same way.
   let third: UnsafeMutablePointer<K.Score>
   /// A mask of the block, where none of the caller's is written.
   let mask: UnsafeMutablePointer<UInt8>

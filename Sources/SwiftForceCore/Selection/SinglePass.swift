@@ -125,8 +125,8 @@ struct SinglePass<K: BlockKernels> {
         }
         guard remaining.take(found.inside) else { return }
         unsafe K.collect(
-          scratch.keys, mask, count: block.count, inside: found.inside,
-          offset: UInt32(block.start - chunk.start), found: buffers.keys + result.inside,
+          scratch.keys, mask, count: block.count, offset: UInt32(block.start - chunk.start),
+          found: buffers.keys + result.inside,
           positions: buffers.positions + result.inside)
         result.inside += found.inside
       }
@@ -249,9 +249,8 @@ private final class RemainingCapacity: Sendable {
 
   /// - Parameter capacity: how many weights of a chunk may be listed.
   init(capacity: Int) {
-    // `Blocks.collect` writes one element more.
-    unsafe keys = UnsafeMutablePointer.allocate(capacity: capacity + 1)
-    unsafe positions = UnsafeMutablePointer.allocate(capacity: capacity + 1)
+    unsafe keys = UnsafeMutablePointer.allocate(capacity: capacity)
+    unsafe positions = UnsafeMutablePointer.allocate(capacity: capacity)
   }
 
   deinit {

@@ -89,20 +89,12 @@ extension Blocks {
     return Int(found)
   }
 
-  /// The sum of the scores that `mask` keeps; no score is negative.
-  ///
-  /// - Parameter scratch: as many elements, overwritten. The compiler vectorises the loop that fills
-  ///   them, but not the conversion of a vector of bytes.
+  /// The sum in binary64 of the scores of either sign that `mask` keeps.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func keptSum(
-    _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, count: Int,
-    scratch: UnsafeMutablePointer<Score>
+    _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, count: Int
   ) -> Double {
-    for i in 0..<count {
-      let key = unsafe keys[i]
-      unsafe scratch[i] = Score.score(of: mask[i] == 0 ? 0 : key)
-    }
-    return unsafe Score.sum(scratch, count: count)
+    unsafe Score.keptSum(keys, mask, count: count)
   }
 }

@@ -1,73 +1,49 @@
 // Loops over the mask of a block: listing and resolving undecided weights, counting, and writing
 // the masked weights. What must not live here: where a threshold or a bracket comes from.
 
+import CPlatform
+
 extension Blocks {
   /// Lists the undecided weights of a block, in order, and marks them as removed for now.
   ///
   /// - Parameters:
-  ///   - inside: how many undecided weights there are.
   ///   - offset: added to each position.
-  ///   - found: receives the keys; has capacity for `inside` elements.
-  ///   - positions: receives the positions; has capacity for `inside + 1` elements.
+  ///   - found: receives the keys.
+  ///   - positions: receives the positions.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func collect(
-    _ keys: UnsafePointer<Key>, _ mask: UnsafeMutablePointer<UInt8>, count: Int, inside: Int,
-    offset: UInt32, found: UnsafeMutablePointer<Key>, positions: UnsafeMutablePointer<UInt32>
+    _ keys: UnsafePointer<Key>, _ mask: UnsafeMutablePointer<UInt8>, count: Int, offset: UInt32,
+    found: UnsafeMutablePointer<Key>, positions: UnsafeMutablePointer<UInt32>
   ) {
-    // First list the words of eight mask bytes that hold an undecided weight, without a branch that
-    // depends on the data. The list uses the memory of `positions`, which is filled from the end
-    // afterwards. There are at least as many positions as words, so no word is overwritten before
-    // it is read. Most runs of eight words hold no undecided weight and are skipped.
-    let words = count >> 3
-    var listed = 0
-    var word = 0
-    while word < words {
-      if word &+ 8 <= words, unsafe !hasMarks(mask + word << 3) {
-        word &+= 8
-        continue
-      }
-      let end = min(words, word &+ 8)
-      while word < end {
-        unsafe positions[listed] = UInt32(truncatingIfNeeded: word)
-        let marks = unsafe marks(mask, word)
-        listed &+= marks == 0 ? 0 : 1
-        word &+= 1
-      }
-    }
-    var next = inside
+    var next = 0
     func record(_ i: Int) {
-      next &-= 1
       unsafe found[next] = keys[i]
       unsafe positions[next] = offset &+ UInt32(truncatingIfNeeded: i)
       unsafe mask[i] = 0
+      next &+= 1
     }
-    for i in ((words << 3)..<count).reversed() where unsafe mask[i] == undecided { record(i) }
-    while listed > 0 {
-      listed &-= 1
-      let word = Int(truncatingIfNeeded: unsafe positions[listed])
-      var marks = unsafe marks(mask, word)
-      while marks != 0 {
-        let bit = 63 &- marks.leadingZeroBitCount
-        record(word << 3 | bit >> 3)
-        marks &= ~(1 &<< UInt64(truncatingIfNeeded: bit))
-      }
+    let whole = count & ~63
+    for start in stride(from: 0, to: whole, by: 64) {
+      let marks = unsafe platform_bits_with(sixtyFour(mask + start), undecided)
+      forEachBit(marks) { record(start &+ $0) }
     }
+    for i in whole..<count where unsafe mask[i] == undecided { record(i) }
   }
 
-  /// Whether any of 64 weights is undecided.
   @inline(__always)
-  private static func hasMarks(_ mask: UnsafePointer<UInt8>) -> Bool {
-    let marks = unsafe bytes(mask) & 0x0202_0202_0202_0202
-    let half = marks.lowHalf | marks.highHalf
-    let quarter = half.lowHalf | half.highHalf
-    return quarter.x | quarter.y != 0
+  private static func sixtyFour(_ mask: UnsafePointer<UInt8>) -> SIMD64<UInt8> {
+    unsafe UnsafeRawPointer(mask).loadUnaligned(as: SIMD64<UInt8>.self)
   }
 
-  /// A bit for each undecided weight among eight.
+  /// Calls `body` with the position of each bit that is 1, from the lowest.
   @inline(__always)
-  private static func marks(_ mask: UnsafePointer<UInt8>, _ word: Int) -> UInt64 {
-    unsafe UInt64(littleEndian: self.word(mask + word << 3)) & 0x0202_0202_0202_0202
+  private static func forEachBit(_ bits: UInt64, _ body: (Int) -> Void) {
+    var bits = bits
+    while bits != 0 {
+      body(bits.trailingZeroBitCount)
+      bits &= bits &- 1
+    }
   }
 
   // The loops below do not depend on the type of scores: they work on masks, and on weights as
@@ -190,8 +166,8 @@ extension Blocks {
   /// sign and no NaN is left of a removed weight.
   ///
   /// - Parameters:
-  ///   - before: nil, or the mask that `masked` already shows. If it agrees with `mask` for eight
-  ///     weights in a row, those are not written.
+  ///   - before: nil, or the mask that `masked` already shows: then only the weights for which
+  ///     `mask` differs are written.
   ///   - size: bytes of one weight: 2, 4 or 8.
   ///   - start: where the block begins in `weights` and `masked`.
   @specialized(where Score == Float)
@@ -215,16 +191,32 @@ extension Blocks {
   ) {
     let source = unsafe weights.assumingMemoryBound(to: Bits.self) + start
     let target = unsafe masked.assumingMemoryBound(to: Bits.self) + start
-    var next = 0
-    if let before = unsafe before {
-      while next < count & ~7 {
-        if unsafe word(mask + next) != word(before + next) {
-          unsafe choose(mask, source, target, next..<(next &+ 8))
-        }
-        next &+= 8
+    guard let before = unsafe before else {
+      unsafe choose(mask, source, target, 0..<count)
+      return
+    }
+    let whole = count & ~63
+    // Few cache lines are written, in no order that a CPU foresees. They are all prefetched before
+    // the first one is waited for.
+    for start in stride(from: 0, to: whole, by: 64) {
+      forEachBit(unsafe differences(mask + start, before + start)) {
+        unsafe platform_prefetch(target + (start &+ $0))
       }
     }
-    unsafe choose(mask, source, target, next..<count)
+    for start in stride(from: 0, to: whole, by: 64) {
+      forEachBit(unsafe differences(mask + start, before + start)) {
+        unsafe choose(mask, source, target, (start &+ $0)..<(start &+ $0 &+ 1))
+      }
+    }
+    unsafe choose(mask, source, target, whole..<count)
+  }
+
+  /// A bit for each of 64 weights: whether two masks differ.
+  @inline(__always)
+  private static func differences(
+    _ mask: UnsafePointer<UInt8>, _ before: UnsafePointer<UInt8>
+  ) -> UInt64 {
+    unsafe platform_bits_that_differ(sixtyFour(mask), sixtyFour(before))
   }
 
   /// Copies the elements at some positions, of 2, 4 or 8 bytes each.
@@ -249,12 +241,6 @@ extension Blocks {
     let source = unsafe source.assumingMemoryBound(to: Bits.self)
     let target = unsafe target.assumingMemoryBound(to: Bits.self)
     for i in positions { unsafe target[i] = source[i] }
-  }
-
-  /// Eight bytes of a mask.
-  @inline(__always)
-  private static func word(_ mask: UnsafePointer<UInt8>) -> UInt64 {
-    unsafe UnsafeRawPointer(mask).loadUnaligned(as: UInt64.self)
   }
 
   @inline(__always)

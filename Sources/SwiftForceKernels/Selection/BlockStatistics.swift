@@ -31,6 +31,7 @@ extension Blocks {
   /// - Parameters:
   ///   - gradients: nil if none are read.
   ///   - areSigned: whether scores may be negative.
+  ///   - count: at most 65,535.
   ///   - low, high: the ends of the bracket, both inclusive.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
@@ -44,16 +45,21 @@ extension Blocks {
   }
 
   /// Computes and writes the keys of the scores `abs(w * g)`, and classifies them like `classify`.
+  ///
+  /// - Parameters:
+  ///   - weights, gradients: where the block begins in each array.
+  ///   - code: the element type of both arrays: that of the scores, or one of 16 bits, which is
+  ///     widened to binary32 on the way.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func classifyProducts(
-    _ weights: UnsafePointer<Score>, _ gradients: UnsafePointer<Score>, count: Int, low: Key,
+    _ weights: UnsafeRawPointer, _ gradients: UnsafeRawPointer, code: Int, count: Int, low: Key,
     high: Key, prefetch: PrefetchAddresses, keys: UnsafeMutablePointer<Key>,
     into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics {
     unsafe Score.classifyProducts(
-      weights, gradients, count: count, low: low, high: high, prefetch: prefetch, keys: keys,
-      into: mask)
+      weights, gradients, code: code, count: count, low: low, high: high, prefetch: prefetch,
+      keys: keys, into: mask)
   }
 
   /// Adds to `bins` the histogram of one digit of those keys whose higher digits equal `prefix`.

@@ -22,7 +22,7 @@ public protocol KeyedScore: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
   ) -> BlockStatistics
   /// Computes and classifies the keys of a block; see `Blocks.classifyProducts`.
   static func classifyProducts(
-    _ weights: UnsafePointer<Self>, _ gradients: UnsafePointer<Self>, count: Int, low: Key,
+    _ weights: UnsafeRawPointer, _ gradients: UnsafeRawPointer, code: Int, count: Int, low: Key,
     high: Key, prefetch: PrefetchAddresses, keys: UnsafeMutablePointer<Key>,
     into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics
@@ -31,8 +31,10 @@ public protocol KeyedScore: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
   static func rankFours(
     _ keys: UnsafePointer<Key>, count: Int, into ranks: UnsafeMutablePointer<UInt8>
   ) -> Int
-  /// The sum in binary64, in an order that depends on `count` alone.
-  static func sum(_ values: UnsafePointer<Self>, count: Int) -> Double
+  /// The sum of the scores that a mask keeps; see `Blocks.keptSum`.
+  static func keptSum(
+    _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, count: Int
+  ) -> Double
 }
 
 extension Float: KeyedScore {

@@ -1,18 +1,9 @@
-// The loop of `Blocks.classify` in vector types. The compiler may not reorder a floating-point sum,
-// so it cannot vectorise such a loop itself. The loop is generic in the source only: each type of
-// scores inlines it, because vector types compile to good code only for a known element type and up
-// to eight elements. For the same reason each type does its own comparisons and conversions. What
-// must not live here: loops that the compiler vectorises itself (Blocks).
+// The operations of each type of scores on eight keys at a time, and loops in vector types other than
+// the classifying one. Vector types compile to good code only for a known element type and up to
+// eight elements, so each type of scores does its own comparisons and conversions. What must not live
+// here: loops that the compiler vectorises itself (Blocks).
 
 import CPlatform
-
-/// Loads eight elements, which the compiler keeps in vector registers of any width.
-@inline(__always)
-private func eight<Element: SIMDScalar>(
-  _ start: UnsafePointer<Element>, _ i: Int
-) -> SIMD8<Element> {
-  unsafe UnsafeRawPointer(start + i).loadUnaligned(as: SIMD8<Element>.self)
-}
 
 /// The operations on eight keys or scores at a time.
 protocol VectorScore: KeyedScore {
@@ -33,8 +24,12 @@ protocol VectorScore: KeyedScore {
   static func wide(_ values: SIMD8<Self>) -> SIMD8<Double>
   /// The keys of `abs(lhs * rhs)`.
   static func products(_ lhs: SIMD8<Self>, _ rhs: SIMD8<Self>) -> Keys
+  /// Marks of eight keys in turn with those of another eight.
+  static func merged(_ first: Keys, _ second: Keys) -> SIMD16<UInt16>
   /// The larger key of each pair.
   static func larger(_ lhs: Keys, _ rhs: Keys) -> Keys
+  /// Bytes as wide as keys.
+  static func widened(_ bytes: SIMD8<UInt8>) -> Keys
   /// The lowest byte of each key.
   static func bytes(_ keys: Keys) -> SIMD8<UInt8>
 }
@@ -67,8 +62,16 @@ extension Float: VectorScore {
     unsafe unsafeBitCast(lhs * rhs, to: SIMD8<Int32>.self) & Int32.max
   }
   @inline(__always)
+  static func merged(_ first: SIMD8<Int32>, _ second: SIMD8<Int32>) -> SIMD16<UInt16> {
+    platform_merged(first, second)
+  }
+  @inline(__always)
   static func larger(_ lhs: SIMD8<Int32>, _ rhs: SIMD8<Int32>) -> SIMD8<Int32> {
     lhs ^ ((lhs ^ rhs) & marks(rhs, above: lhs))
+  }
+  @inline(__always)
+  static func widened(_ bytes: SIMD8<UInt8>) -> SIMD8<Int32> {
+    platform_widened_bytes(bytes)
   }
   @inline(__always)
   static func bytes(_ keys: SIMD8<Int32>) -> SIMD8<UInt8> { SIMD8(truncatingIfNeeded: keys) }
@@ -77,19 +80,37 @@ extension Float: VectorScore {
     _ keys: UnsafePointer<Int32>, gradients: UnsafePointer<Float>?, count: Int, areSigned: Bool,
     low: Int32, high: Int32, prefetch: PrefetchAddresses, into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics {
-    unsafe classifyKeys(keys, gradients, count, areSigned, (low, high), prefetch, mask)
+    if let gradients = unsafe gradients {
+      return unsafe KeysWithGradients(keys: keys, gradients: gradients)
+        .classify(count, (low, high), prefetch, into: mask)
+    }
+    return areSigned
+      ? unsafe SignedKeys<Float>(keys: keys).classify(count, (low, high), prefetch, into: mask)
+      : unsafe StoredKeys<Float>(keys: keys).classify(count, (low, high), prefetch, into: mask)
   }
 
   @unsafe public static func classifyProducts(
-    _ weights: UnsafePointer<Float>, _ gradients: UnsafePointer<Float>, count: Int, low: Int32,
+    _ weights: UnsafeRawPointer, _ gradients: UnsafeRawPointer, code: Int, count: Int, low: Int32,
     high: Int32, prefetch: PrefetchAddresses, keys: UnsafeMutablePointer<Int32>,
     into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics {
-    unsafe classifyProductKeys(weights, gradients, count, (low, high), prefetch, keys, mask)
+    switch code {
+    case ElementCode.float16:
+      unsafe Products(of: Binary16.self, weights, gradients, keys)
+        .classifyProducts(count, (low, high), prefetch, into: mask)
+    case ElementCode.bfloat16:
+      unsafe Products(of: BFloat16.self, weights, gradients, keys)
+        .classifyProducts(count, (low, high), prefetch, into: mask)
+    default:
+      unsafe Products(of: Unchanged<Float>.self, weights, gradients, keys)
+        .classifyProducts(count, (low, high), prefetch, into: mask)
+    }
   }
 
-  @unsafe public static func sum(_ values: UnsafePointer<Float>, count: Int) -> Double {
-    unsafe sumOfEights(values, count)
+  @unsafe public static func keptSum(
+    _ keys: UnsafePointer<Int32>, _ mask: UnsafePointer<UInt8>, count: Int
+  ) -> Double {
+    unsafe sumOfKept(keys, mask, count)
   }
 
   @unsafe public static func rankFours(
@@ -127,8 +148,16 @@ extension Double: VectorScore {
     unsafe unsafeBitCast(lhs * rhs, to: SIMD8<Int64>.self) & Int64.max
   }
   @inline(__always)
+  static func merged(_ first: SIMD8<Int64>, _ second: SIMD8<Int64>) -> SIMD16<UInt16> {
+    platform_merged(SIMD8(truncatingIfNeeded: first), SIMD8(truncatingIfNeeded: second))
+  }
+  @inline(__always)
   static func larger(_ lhs: SIMD8<Int64>, _ rhs: SIMD8<Int64>) -> SIMD8<Int64> {
     lhs ^ ((lhs ^ rhs) & marks(rhs, above: lhs))
+  }
+  @inline(__always)
+  static func widened(_ bytes: SIMD8<UInt8>) -> SIMD8<Int64> {
+    SIMD8(truncatingIfNeeded: platform_widened_bytes(bytes))
   }
   @inline(__always)
   static func bytes(_ keys: SIMD8<Int64>) -> SIMD8<UInt8> { SIMD8(truncatingIfNeeded: keys) }
@@ -137,19 +166,28 @@ extension Double: VectorScore {
     _ keys: UnsafePointer<Int64>, gradients: UnsafePointer<Double>?, count: Int, areSigned: Bool,
     low: Int64, high: Int64, prefetch: PrefetchAddresses, into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics {
-    unsafe classifyKeys(keys, gradients, count, areSigned, (low, high), prefetch, mask)
+    if let gradients = unsafe gradients {
+      return unsafe KeysWithGradients(keys: keys, gradients: gradients)
+        .classify(count, (low, high), prefetch, into: mask)
+    }
+    return areSigned
+      ? unsafe SignedKeys<Double>(keys: keys).classify(count, (low, high), prefetch, into: mask)
+      : unsafe StoredKeys<Double>(keys: keys).classify(count, (low, high), prefetch, into: mask)
   }
 
   @unsafe public static func classifyProducts(
-    _ weights: UnsafePointer<Double>, _ gradients: UnsafePointer<Double>, count: Int, low: Int64,
+    _ weights: UnsafeRawPointer, _ gradients: UnsafeRawPointer, code: Int, count: Int, low: Int64,
     high: Int64, prefetch: PrefetchAddresses, keys: UnsafeMutablePointer<Int64>,
     into mask: UnsafeMutablePointer<UInt8>
   ) -> BlockStatistics {
-    unsafe classifyProductKeys(weights, gradients, count, (low, high), prefetch, keys, mask)
+    unsafe Products(of: Unchanged<Double>.self, weights, gradients, keys)
+      .classifyProducts(count, (low, high), prefetch, into: mask)
   }
 
-  @unsafe public static func sum(_ values: UnsafePointer<Double>, count: Int) -> Double {
-    unsafe sumOfEights(values, count)
+  @unsafe public static func keptSum(
+    _ keys: UnsafePointer<Int64>, _ mask: UnsafePointer<UInt8>, count: Int
+  ) -> Double {
+    unsafe sumOfKept(keys, mask, count)
   }
 
   @unsafe public static func rankFours(
@@ -159,167 +197,7 @@ extension Double: VectorScore {
   }
 }
 
-/// Sums of the scores of a block, of those above a limit, and of squared gradients.
-private struct Sums {
-  var all = SIMD8<Double>.zero
-  var kept = SIMD8<Double>.zero
-  var squares = SIMD8<Double>.zero
-
-  @inline(__always)
-  mutating func add(_ all: SIMD8<Double>, _ kept: SIMD8<Double>, _ squares: SIMD8<Double>) {
-    self.all += all
-    self.kept += kept
-    self.squares += squares
-  }
-
-  /// Whether sums in binary32 on the way were in its range: no number became infinite, and squares
-  /// that became zero do not matter beside the others.
-  @inline(__always)
-  func areInRange(_ hasGradients: Bool) -> Bool {
-    let squares = squares.sum()
-    // Numbers of either sign may cancel in the one sum and not in the other.
-    return all.sum().isFinite && kept.sum().isFinite
-      && (!hasGradients || (squares >= 0x1p-80 && squares.isFinite))
-  }
-}
-
 extension VectorScore {
-  fileprivate typealias KeyRange = (low: Key, high: Key)
-
-  /// Runs the loop for a block with or without gradients, and with scores of either sign or not.
-  @inline(__always)
-  fileprivate static func classifyKeys(
-    _ keys: UnsafePointer<Key>, _ gradients: UnsafePointer<Self>?, _ count: Int, _ areSigned: Bool,
-    _ bracket: KeyRange, _ prefetch: PrefetchAddresses, _ mask: UnsafeMutablePointer<UInt8>
-  ) -> BlockStatistics {
-    let next = { i in unsafe eight(keys, i) }
-    if let gradients = unsafe gradients {
-      return unsafe loop(keys, next, gradients, count, bracket, prefetch, mask) { $0 }
-    }
-    return areSigned
-      ? unsafe loop(keys, next, nil, count, bracket, prefetch, mask) {
-        // The key of a weight that does not compete has the bits of a NaN.
-        scoreBits($0 & ~marks($0, equalTo: Keys(repeating: .min)))
-      }
-      : unsafe loop(keys, next, nil, count, bracket, prefetch, mask) { $0 }
-  }
-
-  /// Runs the loop for a block whose keys it also computes.
-  @inline(__always)
-  fileprivate static func classifyProductKeys(
-    _ weights: UnsafePointer<Self>, _ gradients: UnsafePointer<Self>, _ count: Int,
-    _ bracket: KeyRange, _ prefetch: PrefetchAddresses, _ keys: UnsafeMutablePointer<Key>,
-    _ mask: UnsafeMutablePointer<UInt8>
-  ) -> BlockStatistics {
-    for i in count & ~7..<count {
-      unsafe keys[i] = magnitudeKey(of: weights[i] * gradients[i])
-    }
-    let next = { i in
-      let products = unsafe products(eight(weights, i), eight(gradients, i))
-      unsafe UnsafeMutableRawPointer(keys + i).storeBytes(of: products, as: Keys.self)
-      return products
-    }
-    var statistics = unsafe loop(keys, next, gradients, count, bracket, prefetch, mask) { $0 }
-    // If one of them is not finite, neither is their sum, since none is negative.
-    statistics.isFinite = statistics.scores.isFinite
-    return statistics
-  }
-
-  /// - Parameters:
-  ///   - next: returns the eight keys from a position on; called once for each eight keys.
-  ///   - bits: returns the bit patterns of the scores of keys.
-  @inline(__always)
-  private static func loop(
-    _ keys: UnsafePointer<Key>, _ next: (Int) -> Keys, _ gradients: UnsafePointer<Self>?,
-    _ count: Int, _ bracket: KeyRange, _ prefetch: PrefetchAddresses,
-    _ mask: UnsafeMutablePointer<UInt8>, _ bits: (Keys) -> Keys
-  ) -> BlockStatistics {
-    // A key is at least `low` if it is above `low - 1`. That key exists, because the key of a
-    // weight that does not compete is smaller than any `low`.
-    let below = Keys(repeating: bracket.low &- 1)
-    let high = Keys(repeating: bracket.high)
-    var (zeros, above, reached) = (Keys.zero, Keys.zero, Keys.zero)
-    var sums = Sums()
-    var (all, kept, squares) = (SIMD8<Self>.zero, SIMD8<Self>.zero, SIMD8<Self>.zero)
-    let whole = count & ~7
-    var start = 0
-    while start < whole {
-      // Once per 64 bytes of the widest elements: prefetching a cache line twice costs time.
-      if MemoryLayout<Self>.size == 8 || start & 15 == 0 {
-        unsafe platform_prefetch(prefetch.first + start &* prefetch.firstSize)
-        unsafe platform_prefetch(prefetch.second + start &* prefetch.secondSize)
-      }
-      let eightKeys = next(start)
-      let isAbove = marks(eightKeys, above: high)
-      let isReached = marks(eightKeys, above: below)
-      zeros &-= marks(eightKeys, equalTo: .zero)
-      above &-= isAbove
-      reached &-= isReached
-      // Above: -1 + 2 = 1. Inside: 0 + 2 = 2. Below: 0.
-      let decided = bytes(isAbove &- isReached &- isReached)
-      unsafe UnsafeMutableRawPointer(mask + start).storeBytes(of: decided, as: SIMD8<UInt8>.self)
-      // The key of a weight that does not compete has the bits of -0, which changes no sum.
-      all += numbers(bits(eightKeys))
-      kept += numbers(bits(self.kept(eightKeys, above: high)))
-      if let gradients = unsafe gradients {
-        let gradients = unsafe eight(gradients, start)
-        squares += gradients * gradients
-      }
-      start &+= 8
-      if start & (narrowRun &- 1) == 0 {
-        sums.add(wide(all), wide(kept), wide(squares))
-        (all, kept, squares) = (.zero, .zero, .zero)
-      }
-    }
-    sums.add(wide(all), wide(kept), wide(squares))
-    if Self.self != Double.self, unsafe !sums.areInRange(gradients != nil) {
-      sums = unsafe wideSums(keys, gradients, whole, high, bits)
-    }
-    var statistics: BlockStatistics = (
-      isFinite: true, zeros: sum(zeros), above: sum(above), inside: sum(reached &- above),
-      scores: sums.all.sum(), saliency: sums.kept.sum(), squares: sums.squares.sum()
-    )
-    while start < count {
-      let key = unsafe keys[start]
-      let score = key == .min ? 0 : Double(score(of: key))
-      let gradient = Double(unsafe gradients?[start] ?? 0)
-      let isAbove = key > bracket.high
-      let isInside = key >= bracket.low && !isAbove
-      statistics.zeros += key == 0 ? 1 : 0
-      statistics.above += isAbove ? 1 : 0
-      statistics.inside += isInside ? 1 : 0
-      unsafe mask[start] = isAbove ? 1 : isInside ? 2 : 0
-      statistics.scores += score
-      statistics.saliency += isAbove ? score : 0
-      statistics.squares += gradient * gradient
-      start &+= 1
-    }
-    return statistics
-  }
-
-  /// How many weights are added in the type of the scores before their sums are added in binary64:
-  /// eight in each of eight lanes, so that a sum of numbers of one sign is off by less than one part
-  /// in two million. Conversions would take as long as all the rest.
-  @inline(__always)
-  private static var narrowRun: Int { 64 }
-
-  /// The sums in binary64 alone, of scores or squares that leave the range of their own type.
-  @inline(__always)
-  private static func wideSums(
-    _ keys: UnsafePointer<Key>, _ gradients: UnsafePointer<Self>?, _ whole: Int, _ high: Keys,
-    _ bits: (Keys) -> Keys
-  ) -> Sums {
-    var sums = Sums()
-    for start in stride(from: 0, to: whole, by: 8) {
-      let eightKeys = unsafe eight(keys, start)
-      let wideGradients = wide(unsafe gradients.map { unsafe eight($0, start) } ?? .zero)
-      sums.add(
-        wide(numbers(bits(eightKeys))), wide(numbers(bits(kept(eightKeys, above: high)))),
-        wideGradients * wideGradients)
-    }
-    return sums
-  }
-
   @inline(__always)
   fileprivate static func rankEightFours(
     _ keys: UnsafePointer<Key>, _ count: Int, _ ranks: UnsafeMutablePointer<UInt8>
@@ -327,8 +205,8 @@ extension VectorScore {
     let whole = count & ~31
     var start = 0
     while start < whole {
-      let (first, second) = unsafe (eight(keys, start), eight(keys, start &+ 8))
-      let (third, fourth) = unsafe (eight(keys, start &+ 16), eight(keys, start &+ 24))
+      let (first, second) = unsafe (load8(keys, start), load8(keys, start &+ 8))
+      let (third, fourth) = unsafe (load8(keys, start &+ 16), load8(keys, start &+ 24))
       // The keys at one place of eight groups side by side.
       let low = SIMD16(lowHalf: first, highHalf: second)
       let high = SIMD16(lowHalf: third, highHalf: fourth)
@@ -353,23 +231,29 @@ extension VectorScore {
     return whole
   }
 
+  /// How many weights are added in the type of the scores before their sums are added in binary64:
+  /// eight in each of eight lanes, so that a sum of numbers of one sign is off by less than one part
+  /// in two million. Conversions would take as long as all the rest.
   @inline(__always)
-  fileprivate static func sumOfEights(_ values: UnsafePointer<Self>, _ count: Int) -> Double {
+  static var narrowRun: Int { 64 }
+
+  @inline(__always)
+  fileprivate static func sumOfKept(
+    _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, _ count: Int
+  ) -> Double {
     var sums = SIMD8<Double>.zero
     let whole = count & ~7
     var start = 0
     while start < whole {
-      sums += wide(unsafe eight(values, start))
+      let isRemoved = unsafe marks(widened(load8(mask, start)), equalTo: .zero)
+      sums += wide(unsafe numbers(scoreBits(load8(keys, start) & ~isRemoved)))
       start &+= 8
     }
     var total = sums.sum()
     while start < count {
-      total += Double(unsafe values[start])
+      total += unsafe mask[start] == 0 ? 0 : Double(score(of: keys[start]))
       start &+= 1
     }
     return total
   }
-
-  @inline(__always)
-  private static func sum(_ counts: Keys) -> Int { Int(truncatingIfNeeded: counts.wrappedSum()) }
 }

@@ -39,6 +39,40 @@ private func small(_ type: ElementType, count: Int, seed: UInt64) -> Stored {
     }
   }
 
+  /// Every finite value of the types of 16 bits, at every offset from a multiple of 32 bytes and with
+  /// every number of weights left over: the masks of the same values in binary32.
+  @Test(arguments: [ElementType.float16, .bfloat16], CPULevel.available)
+  func valuesOf16BitsAreWidenedExactly(type: ElementType, level: CPULevel) throws {
+    let infinity: UInt64 = type == .float16 ? 0x7C00 : 0x7F80
+    var generator = TestGenerator(state: 4)
+    let patterns = (0..<0x10000 as Range<UInt64>).filter { $0 & 0x7FFF < infinity }
+      .shuffled(using: &generator)
+    let weights = Stored(type, bits: patterns)
+    let gradients = Stored(type, patterns.map { _ in Double.random(in: -1...1, using: &generator) })
+    let count = patterns.count - 16
+    for first in 0..<16 {
+      let sizes = [first, count - first * 17 % 31]
+      func select(_ weights: Stored, _ gradients: Stored) throws -> ([UInt8], Report) {
+        let masks = Memory<UInt8>(masksOf: sizes[1])
+        let report = try withExtendedLifetime((weights, gradients, masks)) {
+          try Selection.select(
+            from: Scores(
+              .connectionSensitivity, weights: [weights.tensors(sizes)[1]],
+              gradients: [gradients.tensors(sizes)[1]], previous: nil, seed: 0),
+            keep: sizes[1] / 3, masks: masks.masks([sizes[1]]), previous: nil, applying: nil,
+            level: level)
+        }
+        #expect(masks.isIntact)
+        return (masks.values, report)
+      }
+      let (mask, report) = try select(weights, gradients)
+      let wide = try select(
+        Stored(.float32, weights.values), Stored(.float32, gradients.values))
+      #expect(mask == wide.0, "from element \(first)")
+      #expect(agree(report, wide.1), "from element \(first)")
+    }
+  }
+
   /// If an array holds binary64, differences that binary32 cannot represent decide.
   @Test func binary64IsNotRounded() throws {
     let scores = Stored(.float64, [1, 1 + 0x1p-50, 1 - 0x1p-50, 1 + 0x1p-51])
