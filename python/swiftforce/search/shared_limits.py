@@ -6,6 +6,7 @@ All ranks call each function here.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -108,7 +109,7 @@ def limits_of_all(limits: Limits | None, shard: Shard, tensors: Tensors) -> Limi
     if unmatched:
         field, pattern = unmatched[0]
         raise BoundsError(f"{field} has {pattern!r}, which no tensor of any rank is called")
-    parts = {
+    parts: dict[str, Any] = {
         name: tuple(one - 1 if one else NO_CAP for one in part.tolist())
         for name, part in _parts(found[:count], widths).items()
     }
