@@ -245,16 +245,18 @@ import Testing
     }
   }
 
-  /// Ranks whose limits differ are at no step of the same search.
-  @Test func limitsThatDiffer() {
+  /// Ranks whose limits differ are at no step of the same search; and neither are two ranks that both
+  /// say that they hold the first tensor.
+  @Test(arguments: [([[1, 1], [2, 0]], [0, 1]), ([[1, 1], [1, 1]], [0, 0])])
+  func ranksThatDiffer(counts: [[Int]], first: [Int]) {
     let (weights, masks) = (Memory<Float>([1, 2, 3, 4]), Memory<UInt8>(masksOf: 4))
     let group = RankGroup(2)
     let errors = group.run { rank -> SFError? in
       do throws(SFError) {
+        let wholes = Wholes(sizes: [2, 2], first: first[rank])
         var search = try Search(
           .magnitude, sizes: [2], keep: 2, steps: 1, total: 4,
-          limits: Limits(
-            counts: rank == 0 ? [1, 1] : [2, 0], wholes: Wholes(sizes: [2, 2], first: rank)))
+          limits: Limits(counts: counts[rank], wholes: wholes))
         _ = try search.step(
           weights: [weights.tensors([2, 2])[rank]], gradients: nil, previous: nil,
           masks: [masks.masks([2, 2])[rank]], ranks: group.ranks(starts: [2 * rank]))
@@ -279,25 +281,5 @@ import Testing
       }
     }
     #expect(errors == [SFError?](repeating: others == [3, 4] ? nil : .ranksDiffer, count: 3))
-  }
-
-  /// Two ranks say that they hold the same tensor.
-  @Test func tensorsThatTwoRanksHold() {
-    let (weights, masks) = (Memory<Float>([1, 2, 3, 4]), Memory<UInt8>(masksOf: 4))
-    let group = RankGroup(2)
-    let errors = group.run { rank -> SFError? in
-      do throws(SFError) {
-        var search = try Search(
-          .magnitude, sizes: [2], keep: 2, steps: 1, total: 4,
-          limits: Limits(counts: [1, 1], wholes: Wholes(sizes: [2, 2], first: 0)))
-        _ = try search.step(
-          weights: [weights.tensors([2, 2])[rank]], gradients: nil, previous: nil,
-          masks: [masks.masks([2, 2])[rank]], ranks: group.ranks(starts: [2 * rank]))
-        return nil
-      } catch {
-        return error
-      }
-    }
-    #expect(errors == [.ranksDiffer, .ranksDiffer])
   }
 }

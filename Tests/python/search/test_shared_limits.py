@@ -110,7 +110,11 @@ def check(
                 assert getattr(found, name) == getattr(step, name), (name, step.step)
             if about:
                 assert found.layer_kept == step.layer_kept
-        assert search.result().allocation == one.result().allocation
+        result = search.result()
+        assert not about or result.allocation == one.result().allocation
+        # Of tensors of a rank's own, the result is about those.
+        assert not about or result.cost_sparsity == one.result().cost_sparsity
+        assert str(result)
 
     results(Group(ranks).run(work))
 
@@ -194,6 +198,38 @@ def test_saved_and_resumed(limits: str, division: str, tmp_path: Path) -> None:
         alone.step({name: array.reshape(flat[name].shape) for name, array in named})
     for found, expected in zip(alone.masks.values(), one.masks.values(), strict=True):
         assert np.array_equal(found.reshape(-1), expected.reshape(-1))
+
+
+@pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
+def test_a_rank_without_tensors_saves_and_resumes(tmp_path: Path) -> None:
+    weights = arrays_of(3)
+    options = {"method": "force", **LIMITS["costs"]}
+    one = sf.MaskSearch(weights, steps=2, **options)
+    for step in range(2):
+        one.step(arrays_of(step))
+
+    def work(member: Member) -> None:
+        def part(arrays: dict[str, Array]) -> dict[str, Array]:
+            return own(arrays, member.rank // 2, 2)[0] if member.rank != 1 else {}
+
+        search = sf.MaskSearch(part(weights), steps=2, communicator=member, **options)
+        search.step(part(arrays_of(0)))
+        search.save(tmp_path / "s")
+        again = sf.MaskSearch.resume(tmp_path / "s", part(weights), communicator=member)
+        again.step(part(arrays_of(1)))
+        assert_same(again.masks, part(one.masks))
+        result = again.result()
+        assert (result.cost_sparsity is None) == (member.rank == 1)
+        assert str(result)
+
+    results(Group(3).run(work))
+    with pytest.raises(sf.WeightsDifferError, match="pass them as a list"):
+        sf.MaskSearch.resume(tmp_path / "s", weights)
+    alone = sf.MaskSearch.resume(tmp_path / "s", list(weights.values()))
+    alone.step(list(arrays_of(1).values()))
+    assert alone.result().cost_sparsity == one.result().cost_sparsity
+    for found, expected in zip(alone.masks, one.masks.values(), strict=True):
+        assert np.array_equal(found, expected)
 
 
 @pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")

@@ -249,7 +249,7 @@ class PruningRecord(Generic[Masks_co]):
     @property
     def cost_sparsity(self) -> float | None:
         """Share of what all weights cost that is removed; None without costs: see `Allocation`."""
-        if self.allocation is None or self.allocation.cost is None:
+        if self.allocation is None or self.allocation.cost is None or not self.size:
             return None
         costs = TensorValues(self.allocation, [layer.name for layer in self.layers])
         pairs = [(layer, int(costs.get("cost", layer.name))) for layer in self.layers]

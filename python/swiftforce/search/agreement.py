@@ -237,8 +237,9 @@ class Agreement:
             if self._sums.ranks * square != word**2:
                 raise StructureError(
                     "the ranks differ in method, seed, steps or schedule, in what they keep, in "
-                    "allocation or pattern, or in the names and shapes of whole tensors: pass the "
-                    "same to all"
+                    "allocation or pattern, in whether they begin at masks, or in the names and "
+                    "shapes of whole tensors: pass the same to all, an allocation with the names "
+                    "of all ranks' tensors"
                 )
 
     def _write_digest(self, numbers: Integers) -> None:

@@ -97,10 +97,10 @@ def gathered_digests(shard: Shard, tensors: Tensors, wholes: Wholes) -> tuple[in
         sums = RankSums(shard.communicator, 2 * len(wholes.shapes))
 
     def write(numbers: Integers) -> None:
-        numbers.reshape(-1, 2)[wholes.own] = [
-            halves(block.digest(array))
-            for block, array in zip(wholes.blocks, tensors.arrays, strict=True)
-        ]
+        # One by one: a rank may have no tensor.
+        own = zip(wholes.blocks, tensors.arrays, strict=True)
+        for position, (block, array) in enumerate(own, start=wholes.first):
+            numbers[2 * position : 2 * position + 2] = halves(block.digest(array))
 
     return tuple(joined(low, high) for low, high in sums(write).reshape(-1, 2).tolist())
 

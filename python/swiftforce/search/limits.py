@@ -6,14 +6,14 @@ What must not live here: how the numbers follow from what a caller says (``tenso
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import mul
 from typing import Any
 
 import numpy as np
 
 from swiftforce import _core
-from swiftforce.inputs import Allocation, Array, Pattern, case_number
+from swiftforce.inputs import Allocation, Array, Pattern, TensorValues, case_number
 
 #: Pattern, whether scores are means, rows and columns of blocks, and the axes of all tensors.
 Units = tuple[int, int, int, int, Sequence[int]]
@@ -79,6 +79,17 @@ class Limits:
     def arguments(self) -> tuple[Any, Any, Any, Any]:
         """What the core is told of them."""
         return self.bounds, self.counts, self.units, self.costs
+
+    def allocation_of(self, names: Sequence[str]) -> Allocation:
+        """The allocation of tensors with these names, for a result that has them alone.
+
+        Its costs are those by which the search went, also if they were given for tensors of other
+        ranks, or by names from before a search was saved.
+        """
+        if self.costs is None or all(TensorValues(self.allocation, names, ()).matches.values()):
+            return self.allocation
+        own = self.costs[self.first or 0 :][: len(names)]
+        return replace(self.allocation, cost=dict(zip(names, own, strict=True)))
 
     def may_keep(self, kept: Sequence[int], keep: int) -> bool:
         """Whether a step that is told to keep `keep` may keep these numbers of other sum."""

@@ -240,8 +240,15 @@ class SavedSearch:
                 elif own[1] != digest:
                     found.append(f"{name!r} holds other values")
         if found:
+            listed = tuple(map(str, range(len(saved.names))))
+            advice = ""
+            if (saved.names == listed) != (weights.names == listed):
+                advice = (
+                    "; if ranks had tensors of their own, without pieces, the file has a list of "
+                    "all, in the order of the ranks: pass them as a list"
+                )
             raise WeightsDifferError(
-                f"{path} is of a search over other weights: {'; '.join(found)}"
+                f"{path} is of a search over other weights: {'; '.join(found)}{advice}"
             )
 
     @classmethod
