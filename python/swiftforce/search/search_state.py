@@ -387,7 +387,9 @@ class SearchState(Generic[Masks_co]):
             damping=self._damping,
             saliency=self._saliency or "",
             rule=self._rule or "",
-            allocation=self._limits and self._limits.allocation_of(self._tensors.names),
+            allocation=(
+                None if self._limits is None else self._limits.allocation_of(self._tensors.names)
+            ),
             pattern=None if self._limits is None else self._limits.pattern,
         )
 
