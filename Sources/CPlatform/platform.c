@@ -13,7 +13,8 @@ int platform_cpu_level(void) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   int level_3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
-                __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma");
+                __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma") &&
+                __builtin_cpu_supports("f16c");
   int level_4 = level_3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                 __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                 __builtin_cpu_supports("avx512vl");

@@ -8,8 +8,8 @@ extension Blocks {
   ///
   /// - Parameters:
   ///   - offset: added to each position.
-  ///   - found: receives the keys.
-  ///   - positions: receives the positions.
+  ///   - found: receives the keys; room for as many as are undecided.
+  ///   - positions: receives the positions; likewise.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func collect(

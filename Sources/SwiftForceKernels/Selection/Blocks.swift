@@ -5,7 +5,7 @@
 ///
 /// Every loop trusts its pointers: they must point to `count` elements, and an array that is
 /// written must not overlap another argument. Nothing is allocated. No operation is fused, and the
-/// order of a sum depends on `count` alone, so every CPU computes the same bits.
+/// order of a sum depends on `count` and on element types alone, so every CPU computes the same bits.
 public enum Blocks<Score: KeyedScore> {
   public typealias Key = Score.Key
 

@@ -145,7 +145,7 @@ extension KeySource {
   private func wideSums(_ whole: Int, _ high: Keys) -> Sums {
     var sums = Sums()
     for start in stride(from: 0, to: whole, by: 16) {
-      let (first, second) = sixteen(at: start)
+      let (first, second) = again(at: start)
       add(first, high, to: &sums)
       add(second, high, to: &sums)
     }

@@ -16,6 +16,8 @@ protocol KeySource {
   static var areSigned: Bool { get }
   /// Sixteen weights from a position on, in an order of the source's own.
   func sixteen(at i: Int) -> (first: Eight, second: Eight)
+  /// The same once more, for sums alone: keys and gradients may be in different orders.
+  func again(at i: Int) -> (first: Eight, second: Eight)
   /// The lowest bytes of what was merged, in the order of the weights; see `VectorScore.merged`.
   static func bytes(_ merged: SIMD16<UInt16>) -> SIMD16<UInt8>
   /// One key and its gradient.
@@ -25,6 +27,9 @@ protocol KeySource {
 extension KeySource {
   @inline(__always)
   static func bytes(_ merged: SIMD16<UInt16>) -> SIMD16<UInt8> { platform_unmerged_bytes(merged) }
+
+  @inline(__always)
+  func again(at i: Int) -> (first: Eight, second: Eight) { sixteen(at: i) }
 }
 
 /// Loads eight elements, which the compiler keeps in vector registers of any width.
@@ -114,6 +119,14 @@ func load8<Element: SIMDScalar>(_ start: UnsafePointer<Element>, _ i: Int) -> SI
     unsafe UnsafeMutableRawPointer(keys + i).storeBytes(of: inOrder.0, as: Score.Keys.self)
     unsafe UnsafeMutableRawPointer(keys + i + 8).storeBytes(of: inOrder.1, as: Score.Keys.self)
     return ((first, gradients.0), (second, gradients.1))
+  }
+
+  /// With the keys that were written: the arrays are the caller's, and may have changed.
+  @inline(__always)
+  func again(at i: Int) -> (first: Eight, second: Eight) {
+    let gradients = unsafe Stored.widened(gradients, i)
+    let keys = unsafe UnsafePointer(keys)
+    return unsafe ((load8(keys, i), gradients.0), (load8(keys, i &+ 8), gradients.1))
   }
 
   @inline(__always)

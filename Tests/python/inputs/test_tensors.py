@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array as typed_array
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import swiftforce as sf
 from oracle import assert_same_masks
+from swiftforce.inputs.nesting import Node
+from swiftforce.inputs.tensors import Tensors
 
 pytestmark = pytest.mark.filterwarnings("ignore::swiftforce.SwiftForceWarning")
 
@@ -396,3 +398,33 @@ def test_masked_arrays_are_refused() -> None:
     weights = np.ma.masked_array(np.float32([1, 2]), mask=[True, False])
     with pytest.raises(sf.UnsupportedTypeError, match="weights is a masked array"):
         sf.magnitude(weights, keep=1)
+
+
+def test_a_mapping_that_has_a_key_twice_is_refused() -> None:
+    class Twice(Mapping[str, Any]):
+        def __getitem__(self, key: str) -> Any:
+            return np.ones(2, np.float32)
+
+        def __iter__(self) -> Iterator[str]:
+            return iter(["a", "b", "a"])
+
+        def __len__(self) -> int:
+            return 3
+
+    with pytest.raises(sf.StructureError, match="two of the names of weights are equal"):
+        Tensors(Twice(), "weights")
+
+
+def test_paths_to_arrays_are_found_once() -> None:
+    """Arrays that are no plain numpy arrays are labelled one by one."""
+
+    class Calls(Node):
+        walks = 0
+
+        def paths(self, before: Any = ()) -> Any:
+            Calls.walks += 1
+            return super().paths(before)
+
+    node = Calls("mapping", ("a", "b"), (None, Node("list", (0, 1), (None, None))))
+    assert [node.path(position) for position in range(3)] == [("a",), ("b", 0), ("b", 1)]
+    assert Calls.walks == 1

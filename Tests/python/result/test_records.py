@@ -7,7 +7,7 @@ import io
 import json
 import pickle
 import sys
-from dataclasses import FrozenInstanceError, asdict, fields, replace
+from dataclasses import FrozenInstanceError, asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +70,19 @@ def test_layers_are_made_when_they_are_first_read() -> None:
     found = pruned()
     found.masks["fc1"].shape = (2000,)
     assert found.layers[0].shape == (40, 50)
+
+
+def test_a_subclass_and_its_attributes_are_copied() -> None:
+    @dataclass(frozen=True, eq=False)
+    class Named(sf.Pruning):
+        layers: tuple[sf.Layer, ...]
+        note: str = ""
+
+    found = pruned()
+    named = Named(**{field.name: getattr(found, field.name) for field in fields(found)}, note="x")
+    object.__setattr__(named, "more", 3)
+    again = copy.copy(named)
+    assert (again.layers, again.note, again.more) == (found.layers, "x", 3)
 
 
 def test_a_result_without_layers_has_the_other_fields_alone() -> None:

@@ -6,8 +6,8 @@ Nothing here converts the type of an array. An array is copied only if the calle
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
 from itertools import repeat
 from typing import Any
 
@@ -75,7 +75,7 @@ def checked_array(
     if type(value) is np.ndarray:
         array: Array = value
     else:
-        array = _array_of(value, label(role, position), writable=writable)
+        array = _array_of(value, partial(label, role, position), writable=writable)
     if name_of(array.dtype) not in kind:
         raise UnsupportedTypeError(_wrong_dtype(array, kind, label(role, position)))
     # Before the layout: to copy an array of another shape would not help.
@@ -93,6 +93,14 @@ def checked_array(
             f"{label(role, position)} is read-only and would be written: pass a writable copy"
         )
     return array
+
+
+def _may_be_read(array: Array) -> bool:
+    return array.flags.c_contiguous and array.flags.aligned
+
+
+def _may_be_written(array: Array) -> bool:
+    return array.flags.carray  # Contiguous, aligned, and writable.
 
 
 def checked_arrays(
@@ -116,7 +124,7 @@ def checked_arrays(
     if (
         set(map(type, items)) == {np.ndarray}
         and all(name_of(dtype) in kind for dtype in {item.dtype for item in items})
-        and False not in [item.flags.carray for item in items]
+        and all(map(_may_be_written if writable else _may_be_read, items))
         and (like is None or [item.shape for item in items] == [one.shape for one in like[1]])
     ):
         return tuple(items)
@@ -138,25 +146,25 @@ def checked_arrays(
     )
 
 
-def _array_of(value: object, label: str, *, writable: bool) -> Array:
+def _array_of(value: object, label: Callable[[], str], *, writable: bool) -> Array:
     """The numpy array of a value that is one, or that converts to one."""
     if not is_array(value):
         nested = ": its counterpart is an array" if isinstance(value, Mapping) else ""
         raise UnsupportedTypeError(
-            f"{label} is a {type(value).__name__}, not an array{nested or hint_for(value)}"
+            f"{label()} is a {type(value).__name__}, not an array{nested or hint_for(value)}"
         )
     if isinstance(value, np.ma.MaskedArray):
-        raise UnsupportedTypeError(f"{label} is a masked array: pass its .data or its .filled()")
+        raise UnsupportedTypeError(f"{label()} is a masked array: pass its .data or its .filled()")
     if writable and not isinstance(value, np.ndarray):
         raise UnsupportedTypeError(
-            f"{label} is a {type(value).__name__}: only a numpy array can be written"
+            f"{label()} is a {type(value).__name__}: only a numpy array can be written"
         )
     try:
         array: Array = np.asarray(value)
     # Each framework has its own exceptions for this: torch alone raises three.
     except Exception as error:
         raise UnsupportedTypeError(
-            f"{label} is a {type(value).__name__} that numpy cannot read{conversion_of(value)}"
+            f"{label()} is a {type(value).__name__} that numpy cannot read{conversion_of(value)}"
         ) from error
     return array
 

@@ -56,7 +56,18 @@ class Node:
     @property
     def has_distinct_names(self) -> bool:
         """Whether no two names can be equal: keys are distinct, and are their own names."""
-        return self.is_flat and (self.kind != "mapping" or set(map(type, self.keys)) <= {str})
+        if not self.is_flat or self.kind != "mapping":
+            return self.is_flat
+        # A mapping of its own kind may have a key twice.
+        return set(map(type, self.keys)) <= {str} and len(set(self.keys)) == len(self.keys)
+
+    def path(self, position: int) -> Path:
+        """The path to the array at a position."""
+        return (self.keys[position],) if self.is_flat else self._all_paths[position]
+
+    @cached_property
+    def _all_paths(self) -> tuple[Path, ...]:
+        return tuple(self.paths())
 
     def paths(self, before: Path = ()) -> Iterator[Path]:
         """The path to each array."""
@@ -123,6 +134,7 @@ class Node:
         """The next of these arrays, put into this structure."""
         if self.is_flat:
             values = list(islice(arrays, len(self.children)))
+            assert len(values) == len(self.children)
         else:
             values = [next(arrays) if one is None else one.restore(arrays) for one in self.children]
         if self.kind == "mapping":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate, islice
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -106,8 +106,7 @@ class Tensors:
         role = self.role if role == "weights" else role
         if position < 0 or self._node is None:
             return role
-        path = next(islice(self._node.paths(), position, None))
-        return role + "".join(f"[{key!r}]" for key in path)
+        return role + "".join(f"[{key!r}]" for key in self._node.path(position))
 
     def matching(
         self,

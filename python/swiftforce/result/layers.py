@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from swiftforce.inputs import Tensors
 
@@ -86,7 +85,7 @@ class Layers:
             {place: layer.lost for place, layer in enumerate(layers) if layer.lost},
         )
 
-    @cached_property
+    @property
     def records(self) -> tuple[Layer, ...]:
         """The layers."""
         columns = zip(self._names, self._shapes, self._sizes, self._kept, strict=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, fields
-from functools import cached_property
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from swiftforce.inputs import Allocation, Pattern, TensorValues
 from swiftforce.result.layers import Layer, Layers
@@ -208,23 +207,35 @@ class PruningRecord(Generic[Masks_co]):
     pattern: Pattern | None = None
 
     @classmethod
-    def with_layers(cls, layers: Layers, **fields: Any) -> Self:  # noqa: ANN401 - of any field
+    def with_layers(cls, layers: Layers, **given: Any) -> Self:  # noqa: ANN401 - of any field
         """A record whose layers are made when they are first read.
 
         Parameters
         ----------
         layers : Layers
-        fields : optional
-            All others that have no defaults, and any that have.
+        given : optional
+            All other fields that have no defaults, and any that have.
         """
         record = object.__new__(cls)
+        defaults = {one.name: one.default for one in fields(cls) if one.default is not MISSING}
         # As in step_of: a frozen class sets its fields one by one.
-        record.__dict__.update(_DEFAULTS, _layers=layers, **fields)
+        record.__dict__.update(defaults, _layers=layers, **given)
         return record
 
+    if not TYPE_CHECKING:  # To type checkers it is a field like the others.
+
+        def __getattr__(self, name: str) -> tuple[Layer, ...]:
+            """The layers, when they are first read; called for what the record does not have."""
+            own = self.__dict__
+            if name != "layers" or "_layers" not in own:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return own.setdefault("layers", own["_layers"].records)
+
     def __getstate__(self) -> dict[str, Any]:
-        """All fields: those of a record with other layers are the same."""
-        return fields_of(self)
+        """All that the record has, with its layers made."""
+        state = {**vars(self), "layers": self.layers}
+        state.pop("_layers", None)
+        return state
 
     @property
     def size(self) -> int:
@@ -275,18 +286,6 @@ class PruningRecord(Generic[Masks_co]):
     def degenerate(self) -> bool:
         """Whether some weights of the final masks were chosen by their positions."""
         return self.history[-1].degenerate
-
-
-def _made_layers(record: PruningRecord[Any]) -> tuple[Layer, ...]:
-    layers: Layers = vars(record)["_layers"]
-    return layers.records
-
-
-# The instance has the field itself once it is read, or if it was made with it.
-_lazily = cached_property(_made_layers)
-_lazily.__set_name__(PruningRecord, "layers")
-setattr(PruningRecord, "layers", _lazily)  # noqa: B010 - to mypy it is a field
-_DEFAULTS = {one.name: one.default for one in fields(PruningRecord) if one.default is not MISSING}
 
 
 def fields_of(record: PruningRecord[Any]) -> dict[str, Any]:
