@@ -146,7 +146,7 @@ struct SharedBounds<K: BlockKernels> {
     }
     let range = wholes.range(selection.masks.count)
     let groups = Array(places[range])
-    var (failure, ownPasses): (SFError?, Int) = (nil, 0)
+    var failure: SFError?
     do throws(SFError) {
       for (tensor, whole) in range.enumerated() where groups[tensor] == nil {
         guard let count = counts[whole] else { continue }
@@ -156,14 +156,15 @@ struct SharedBounds<K: BlockKernels> {
         }
         let found = try states.decide(tensor, keeping: count, top: top, rest: rest(whole))
         if top == 1 { smallest = min(smallest, found.key) }
-        ownPasses = max(ownPasses, found.passes)
       }
     } catch {
       failure = error
     }
     _ = try ranks.sum([], unless: failure)
+    // The same on all ranks: one that finds the threshold, and one that marks.
+    let ofWhole = zip(counts, areWhole).contains { ($0 ?? 0) > 0 && $1 } ? 2 : 0
     guard !demands.isEmpty else {
-      passes += ownPasses
+      passes += ofWhole
       return
     }
     let (found, passes) = try thresholds.find(demands, in: groups)
@@ -179,7 +180,7 @@ struct SharedBounds<K: BlockKernels> {
         rest: others[chunk.tensor])
     }
     if top == 1 { smallest = found.reduce(smallest) { min($0, $1.threshold.key) } }
-    self.passes += max(passes + 1, ownPasses)
+    self.passes += max(passes + 1, ofWhole)
   }
 
   // MARK: All weights

@@ -50,6 +50,7 @@ func checkShared(
     searches = taken.map(\.0)
     // Given scores are of either sign, and of few bits: their sums are exact.
     let scale = saliency == .given ? 0.0 : nil
+    #expect(Set(taken.map(\.1.passes)).count == 1, what)
     for (_, report) in taken {
       #expect(agree(common(report), common(expected), scale: scale), what)
     }
