@@ -48,8 +48,6 @@ private struct MarkCount {
 }
 
 extension KeySource {
-  private typealias Keys = Score.Keys
-
   /// Classifies the keys; see `Blocks.classify`.
   ///
   /// - Parameters:
@@ -61,8 +59,8 @@ extension KeySource {
   ) -> BlockStatistics {
     // A key is at least `low` if it is above `low - 1`. That key exists, because the key of a
     // weight that does not compete is smaller than any `low`.
-    let below = Keys(repeating: bracket.low &- 1)
-    let high = Keys(repeating: bracket.high)
+    let below = Score.Keys(repeating: bracket.low &- 1)
+    let high = Score.Keys(repeating: bracket.high)
     var (zeros, above, reached) = (MarkCount(), MarkCount(), MarkCount())
     var sums = Sums()
     let whole = count & ~15
@@ -142,7 +140,7 @@ extension KeySource {
 
   /// The sums in binary64 alone, of scores or squares that leave the range of their own type.
   @inline(__always)
-  private func wideSums(_ whole: Int, _ high: Keys) -> Sums {
+  private func wideSums(_ whole: Int, _ high: Score.Keys) -> Sums {
     var sums = Sums()
     for start in stride(from: 0, to: whole, by: 16) {
       let (first, second) = again(at: start)
@@ -153,7 +151,7 @@ extension KeySource {
   }
 
   @inline(__always)
-  private func add(_ eight: Eight, _ high: Keys, to sums: inout Sums) {
+  private func add(_ eight: Eight<Score>, _ high: Score.Keys, to sums: inout Sums) {
     let gradients = Score.wide(eight.gradients)
     let kept = Score.kept(eight.keys, above: high)
     sums.add(
@@ -164,9 +162,9 @@ extension KeySource {
   /// The bit patterns of the scores of keys. The key of a weight that does not compete has the bits of
   /// -0, which changes no sum.
   @inline(__always)
-  private static func bits(_ keys: Keys) -> Keys {
+  private static func bits(_ keys: Score.Keys) -> Score.Keys {
     // The smallest key has the bits of a NaN.
     areSigned
-      ? Score.scoreBits(keys & ~Score.marks(keys, equalTo: Keys(repeating: .min))) : keys
+      ? Score.scoreBits(keys & ~Score.marks(keys, equalTo: Score.Keys(repeating: .min))) : keys
   }
 }

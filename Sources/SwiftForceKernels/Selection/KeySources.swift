@@ -4,20 +4,20 @@
 
 import CPlatform
 
+/// The keys and gradients of eight weights.
+typealias Eight<Score: VectorScore> = (keys: Score.Keys, gradients: SIMD8<Score>)
+
 /// Keys and gradients of a block.
 protocol KeySource {
   associatedtype Score: VectorScore
-  /// The keys and gradients of eight weights.
-  typealias Eight = (keys: Score.Keys, gradients: SIMD8<Score>)
-
   /// Whether there are gradients; they are zeros otherwise.
   static var hasGradients: Bool { get }
   /// Whether scores may be negative.
   static var areSigned: Bool { get }
   /// Sixteen weights from a position on, in an order of the source's own.
-  func sixteen(at i: Int) -> (first: Eight, second: Eight)
+  func sixteen(at i: Int) -> (first: Eight<Score>, second: Eight<Score>)
   /// The same once more, for sums alone: keys and gradients may be in different orders.
-  func again(at i: Int) -> (first: Eight, second: Eight)
+  func again(at i: Int) -> (first: Eight<Score>, second: Eight<Score>)
   /// The lowest bytes of what was merged, in the order of the weights; see `VectorScore.merged`.
   static func bytes(_ merged: SIMD16<UInt16>) -> SIMD16<UInt8>
   /// One key and its gradient.
@@ -29,7 +29,7 @@ extension KeySource {
   static func bytes(_ merged: SIMD16<UInt16>) -> SIMD16<UInt8> { platform_unmerged_bytes(merged) }
 
   @inline(__always)
-  func again(at i: Int) -> (first: Eight, second: Eight) { sixteen(at: i) }
+  func again(at i: Int) -> (first: Eight<Score>, second: Eight<Score>) { sixteen(at: i) }
 }
 
 /// Loads eight elements, which the compiler keeps in vector registers of any width.
@@ -46,7 +46,7 @@ func load8<Element: SIMDScalar>(_ start: UnsafePointer<Element>, _ i: Int) -> SI
   static var areSigned: Bool { false }
 
   @inline(__always)
-  func sixteen(at i: Int) -> (first: Eight, second: Eight) {
+  func sixteen(at i: Int) -> (first: Eight<Score>, second: Eight<Score>) {
     unsafe ((load8(keys, i), .zero), (load8(keys, i &+ 8), .zero))
   }
 
@@ -62,7 +62,7 @@ func load8<Element: SIMDScalar>(_ start: UnsafePointer<Element>, _ i: Int) -> SI
   static var areSigned: Bool { true }
 
   @inline(__always)
-  func sixteen(at i: Int) -> (first: Eight, second: Eight) {
+  func sixteen(at i: Int) -> (first: Eight<Score>, second: Eight<Score>) {
     unsafe ((load8(keys, i), .zero), (load8(keys, i &+ 8), .zero))
   }
 
@@ -79,7 +79,7 @@ func load8<Element: SIMDScalar>(_ start: UnsafePointer<Element>, _ i: Int) -> SI
   static var areSigned: Bool { false }
 
   @inline(__always)
-  func sixteen(at i: Int) -> (first: Eight, second: Eight) {
+  func sixteen(at i: Int) -> (first: Eight<Score>, second: Eight<Score>) {
     unsafe ((load8(keys, i), load8(gradients, i)), (load8(keys, i &+ 8), load8(gradients, i &+ 8)))
   }
 
@@ -110,7 +110,7 @@ func load8<Element: SIMDScalar>(_ start: UnsafePointer<Element>, _ i: Int) -> SI
   }
 
   @inline(__always)
-  func sixteen(at i: Int) -> (first: Eight, second: Eight) {
+  func sixteen(at i: Int) -> (first: Eight<Score>, second: Eight<Score>) {
     let gradients = unsafe Stored.widened(gradients, i)
     let weights = unsafe Stored.widened(weights, i)
     let first = Score.products(weights.0, gradients.0)
@@ -123,7 +123,7 @@ func load8<Element: SIMDScalar>(_ start: UnsafePointer<Element>, _ i: Int) -> SI
 
   /// With the keys that were written: the arrays are the caller's, and may have changed.
   @inline(__always)
-  func again(at i: Int) -> (first: Eight, second: Eight) {
+  func again(at i: Int) -> (first: Eight<Score>, second: Eight<Score>) {
     let gradients = unsafe Stored.widened(gradients, i)
     let keys = unsafe UnsafePointer(keys)
     return unsafe ((load8(keys, i), gradients.0), (load8(keys, i &+ 8), gradients.1))
