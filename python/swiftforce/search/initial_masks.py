@@ -49,4 +49,4 @@ def kept_by(masks: tuple[Array, ...], limits: Limits | None) -> int:
     counts = [int(np.count_nonzero(mask)) for mask in masks]
     if limits is None or limits.costs is None:
         return sum(counts)
-    return sum(map(mul, counts, limits.costs[limits.first or 0 :]))
+    return sum(map(mul, counts, limits.own_costs(len(counts))))

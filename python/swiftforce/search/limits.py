@@ -88,8 +88,13 @@ class Limits:
         """
         if self.costs is None or all(TensorValues(self.allocation, names, ()).matches.values()):
             return self.allocation
-        own = self.costs[self.first or 0 :][: len(names)]
+        own = self.own_costs(len(names))
         return replace(self.allocation, cost=dict(zip(names, own, strict=True)))
+
+    def own_costs(self, tensors: int) -> tuple[int, ...]:
+        """What one weight of each of this rank's tensors costs, which are so many."""
+        first = self.first or 0
+        return (self.costs or ())[first : first + tensors]
 
     def may_keep(self, kept: Sequence[int], keep: int) -> bool:
         """Whether a step that is told to keep `keep` may keep these numbers of other sum."""
