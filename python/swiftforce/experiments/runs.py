@@ -19,15 +19,17 @@ from swiftforce.datasets import Dataset
 from swiftforce.errors import DivergedError
 from swiftforce.experiments.architectures import NETWORKS
 from swiftforce.experiments.random_masks import erk_random, uniform_random
-from swiftforce.experiments.variants import ERK_RANDOM, UNIFORM_RANDOM, Variant
+from swiftforce.experiments.variants import ERK_RANDOM, SYNFLOW, UNIFORM_RANDOM, Variant
 from swiftforce.inputs import Array, LossName, method_info, method_name
-from swiftforce.result import Step
+from swiftforce.result import Pruning, Step
 from swiftforce.search import DEFAULT_STEPS, prune
 
 #: Seed of the batches that the objective is measured on: no search has it.
 FRESH = 1 << 40
 #: Number of those batches.
 OBJECTIVE_BATCHES = 8
+#: Steps of SynFlow, as in its paper. They need no images.
+SYNFLOW_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,22 @@ def find_masks(network: nn.Network, data: Dataset, trial: Trial, settings: Setti
         return FoundMasks({name: np.ones(weight.shape, bool) for name, weight in weights.items()})
     if variant.method in draw:
         return FoundMasks(draw[variant.method](weights, sparsity=trial.sparsity, seed=trial.seed))
+    pruning = _searched(network, data, trial, settings, variant)
+    masks = checks.shuffle(pruning, trial.seed) if variant.shuffled else pruning.masks
+    return FoundMasks(masks, pruning.history)
+
+
+def _searched(
+    network: nn.Network, data: Dataset, trial: Trial, settings: Settings, variant: Variant
+) -> Pruning[Any]:
+    if variant.method == SYNFLOW:
+        return prune(
+            network.weights,
+            nn.synaptic_flow(network),
+            method="iterative_snip",
+            sparsity=trial.sparsity,
+            steps=SYNFLOW_STEPS,
+        )
     info = method_info(variant.method)
     gradients = None
     if info["needs_gradients"]:
@@ -214,8 +232,8 @@ def find_masks(network: nn.Network, data: Dataset, trial: Trial, settings: Setti
             seed=trial.seed,
             loss=settings.loss,
         )
-    pruning = prune(
-        weights,
+    return prune(
+        network.weights,
         gradients,
         method=method_name(variant.method),
         sparsity=trial.sparsity,
@@ -223,5 +241,3 @@ def find_masks(network: nn.Network, data: Dataset, trial: Trial, settings: Setti
         seed=trial.seed,
         **variant.arguments(network.multiply_adds),
     )
-    masks = checks.shuffle(pruning, trial.seed) if variant.shuffled else pruning.masks
-    return FoundMasks(masks, pruning.history)

@@ -18,6 +18,8 @@ from swiftforce.search import MaskSearch
 UNIFORM_RANDOM = "uniform_random"
 #: Random masks with the densities of Erdős-Rényi kernels: small layers keep larger shares.
 ERK_RANDOM = "erk_random"
+#: Iterative SNIP by gradients that need no data: `swiftforce.nn.synaptic_flow`.
+SYNFLOW = "synflow"
 #: The settings that a name can give: of damped searches, and floors and caps of an `Allocation`.
 _DAMPING = ("momentum", "nested_from", "removed_factor")
 _BOUNDS = ("floor", "cap", "floor_per_output", "cap_per_output")
@@ -31,7 +33,7 @@ _MULTIPLY_ADDS = "multiply_adds"
 
 def compared_methods() -> tuple[str, ...]:
     """Names of the methods that can be compared: the dense network and every way to find masks."""
-    return (DENSE, *methods(), UNIFORM_RANDOM, ERK_RANDOM)
+    return (DENSE, *methods(), SYNFLOW, UNIFORM_RANDOM, ERK_RANDOM)
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Variant:
         words_only = (_SHUFFLED in words, _MULTIPLY_ADDS in words)
         variant = cls(method, dict(sorted(settings.items())), *words_only)
         if method not in methods():
-            if variant != cls(method):
+            if variant != cls(method, shuffled=variant.shuffled and method == SYNFLOW):
                 raise UnknownNameError(f"{method} has no settings: {text!r}")
         elif settings:
             # A search refuses what its method does not have, before it begins.

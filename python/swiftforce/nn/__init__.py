@@ -26,6 +26,7 @@ from swiftforce.nn.paths import Paths as Paths
 from swiftforce.nn.plan import LayerPlan, NetworkPlan
 from swiftforce.nn.records import Epoch, Evaluation
 from swiftforce.nn.resnet import resnet
+from swiftforce.nn.synaptic_flow import synaptic_flow
 from swiftforce.nn.vgg import small_vgg, vgg
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "resnet",
     "save",
     "small_vgg",
+    "synaptic_flow",
     "vgg",
 ]
 

@@ -29,6 +29,7 @@ STYLES: dict[str, Style] = {
     "iterative_snip": Style("Iterative SNIP", "#E69F00", "s"),
     "snip": Style("SNIP", "#D55E00", "^"),
     "grasp_it": Style("GraSP-It", "#CC79A7", "P"),
+    "synflow": Style("SynFlow", "#882255", "<"),
     "magnitude": Style("magnitude", "#009E73", "D"),
     "random": Style("random", "#999933", "v"),
     "uniform_random": Style("random, uniform per layer", "#777777", "X"),
