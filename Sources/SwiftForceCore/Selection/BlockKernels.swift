@@ -73,6 +73,7 @@ protocol BlockKernels {
   static func addHistogram(
     _ keys: UnsafePointer<Key>, count: Int, prefix: Key, prefixMask: Key, shift: Key,
     digitMask: Key, flip: Key, to bins: UnsafeMutablePointer<Int>)
+  static func atLeast(_ key: Key, _ keys: UnsafePointer<Key>, count: Int) -> Int
   static func addTies(
     _ keys: UnsafePointer<Key>, count: Int, of key: Key, offset: Int, shift: Int,
     to bins: UnsafeMutablePointer<Int>)

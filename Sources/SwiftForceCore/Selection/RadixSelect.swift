@@ -16,19 +16,15 @@ struct RadixSelect<K: BlockKernels> {
   private(set) var matches = 0
   private var remainingBits: Int
 
-  private let digitBits: Int
   /// Counters of one digit.
-  static var bins: Int { 1 << maximumDigitBits }
-  private static var maximumDigitBits: Int { 11 }
+  static var bins: Int { 1 << digitBits }
+  private static var digitBits: Int { 11 }
 
   /// - Parameter rank: 1 for the largest key.
-  init(rank: Int) {
-    self.init(rank: rank, from: .min, through: .max, digitBits: RadixSelect.maximumDigitBits)
-  }
+  init(rank: Int) { self.init(rank: rank, from: .min, through: .max) }
 
-  private init(rank: Int, from low: K.Key, through high: K.Key, digitBits: Int) {
+  private init(rank: Int, from low: K.Key, through high: K.Key) {
     self.rank = rank
-    self.digitBits = digitBits
     remainingBits = K.Key.bitWidth - (low ^ high).leadingZeroBitCount
     knownBits = ~0 << K.Key(remainingBits)
     key = low & knownBits
@@ -36,7 +32,7 @@ struct RadixSelect<K: BlockKernels> {
 
   var isFound: Bool { remainingBits == 0 }
 
-  private var bits: Int { min(digitBits, remainingBits) }
+  private var bits: Int { min(RadixSelect.digitBits, remainingBits) }
 
   /// The highest bit of the first digit is the sign. Flipping it puts negative keys first.
   private var flip: K.Key { remainingBits == K.Key.bitWidth ? 1 << K.Key(bits - 1) : 0 }
@@ -76,10 +72,13 @@ struct RadixSelect<K: BlockKernels> {
   ) -> RadixSelect<K> {
     var rest = lists
     var count = rest.reduce(0) { $0 + $1.count }
-    var search = RadixSelect(
-      rank: rank, from: low, through: high, digitBits: count < 1 << 12 ? 8 : maximumDigitBits)
+    var search = RadixSelect(rank: rank, from: low, through: high)
     search.matches = count
-    unsafe withUnsafeTemporaryAllocation(of: Int.self, capacity: 1 << search.digitBits) { bins in
+    if count < bisected {
+      search.bisect(rest.count == 1 ? rest[0] : [K.Key](rest.joined()), from: low, through: high)
+      return search
+    }
+    unsafe withUnsafeTemporaryAllocation(of: Int.self, capacity: bins) { bins in
       guard let bins = bins.baseAddress else { return }
       while !search.isFound {
         unsafe search.narrow(rest, bins)
@@ -105,6 +104,20 @@ struct RadixSelect<K: BlockKernels> {
     unsafe narrow(bins)
   }
 
+  /// Those of some keys that are in a range, of which there are `count`.
+  private static func keys(_ all: [K.Key], in range: ClosedRange<K.Key>, count: Int) -> [K.Key] {
+    unsafe [K.Key](unsafeUninitializedCapacity: count + 1) { found, filled in
+      guard let found = found.baseAddress else { return }
+      // The distance from the lower bound as a number without a sign: one comparison for both.
+      let span = K.Key.Magnitude(truncatingIfNeeded: range.upperBound &- range.lowerBound)
+      for key in all {
+        unsafe found[filled] = key
+        let distance = K.Key.Magnitude(truncatingIfNeeded: key &- range.lowerBound)
+        filled &+= distance <= span ? 1 : 0
+      }
+    }
+  }
+
   /// The keys that share the known digits.
   private func matching(_ lists: [[K.Key]]) -> [K.Key] {
     unsafe [K.Key](unsafeUninitializedCapacity: matches + 1) { matching, filled in
@@ -117,6 +130,36 @@ struct RadixSelect<K: BlockKernels> {
         }
       }
     }
+  }
+
+  /// With fewer keys the range of the key is halved, which counts them in vectors.
+  private static var bisected: Int { 1 << 12 }
+
+  /// Finds the key of the rank among few keys, all of which are in `low` ... `high`.
+  private mutating func bisect(_ keys: [K.Key], from low: K.Key, through high: K.Key) {
+    var (keys, low, high) = (keys, low, high)
+    // How many keys are at least `low`, how many are above `high`, and how many of those are gone.
+    var (atLeast, above, gone) = (keys.count, 0, 0)
+    while low < high {
+      // The mean, rounded up, of two numbers whose sum may overflow.
+      let middle = (low | high) - ((low ^ high) >> 1)
+      let found = unsafe keys.withUnsafeBufferPointer { keys in
+        guard let list = keys.baseAddress else { return gone }
+        return unsafe gone + K.atLeast(middle, list, count: keys.count)
+      }
+      if found >= rank {
+        (low, atLeast) = (middle, found)
+      } else {
+        (high, above) = (middle - 1, found)
+      }
+      // Few are left of those that are counted: copy them.
+      if atLeast - above <= keys.count / 4 {
+        keys = RadixSelect.keys(keys, in: low...high, count: atLeast - above)
+        gone = above
+      }
+    }
+    (matches, rank) = (atLeast - above, rank - above)
+    finish(with: low)
   }
 
   /// Ends the search at the only key that is left.

@@ -74,7 +74,11 @@ extension Blocks {
   @specialized(where Score == Double)
   @unsafe public static func zeros(_ keys: UnsafePointer<Key>, count: Int) -> Int {
     var found: Key = 0
-    for i in 0..<count { found &+= unsafe keys[i] == 0 ? 1 : 0 }
+    for i in 0..<count {
+      // As a constant of its own: else the compiler makes a branch of it, and no vectors.
+      let hit: Key = unsafe keys[i] == 0 ? 1 : 0
+      found &+= hit
+    }
     return Int(found)
   }
 
@@ -85,7 +89,10 @@ extension Blocks {
     _ keys: UnsafePointer<Key>, keptBy mask: UnsafePointer<UInt8>, count: Int
   ) -> Int {
     var found: Key = 0
-    for i in 0..<count { found &+= unsafe keys[i] == 0 && mask[i] != 0 ? 1 : 0 }
+    for i in 0..<count {
+      let hit: Key = unsafe (keys[i] == 0 ? 1 : 0) & (mask[i] != 0 ? 1 : 0)
+      found &+= hit
+    }
     return Int(found)
   }
 

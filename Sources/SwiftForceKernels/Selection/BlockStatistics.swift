@@ -82,6 +82,17 @@ extension Blocks {
     }
   }
 
+  /// How many keys are at least `key`.
+  ///
+  /// - Parameters:
+  ///   - key: not the smallest of its type.
+  ///   - count: at most 65,535.
+  @specialized(where Score == Float)
+  @specialized(where Score == Double)
+  @unsafe public static func atLeast(_ key: Key, _ keys: UnsafePointer<Key>, count: Int) -> Int {
+    unsafe Score.atLeast(key, keys, count: count)
+  }
+
   /// Adds to `bins` the histogram of the positions whose keys equal `key`.
   ///
   /// - Parameters:

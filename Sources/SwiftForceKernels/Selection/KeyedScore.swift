@@ -31,6 +31,8 @@ public protocol KeyedScore: BinaryFloatingPoint, SIMDScalar, Codable, Sendable {
   static func rankFours(
     _ keys: UnsafePointer<Key>, count: Int, into ranks: UnsafeMutablePointer<UInt8>
   ) -> Int
+  /// How many keys are at least `key`; see `Blocks.atLeast`.
+  static func atLeast(_ key: Key, _ keys: UnsafePointer<Key>, count: Int) -> Int
   /// The sum of the scores that a mask keeps; see `Blocks.keptSum`.
   static func keptSum(
     _ keys: UnsafePointer<Key>, _ mask: UnsafePointer<UInt8>, count: Int

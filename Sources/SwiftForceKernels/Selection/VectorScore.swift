@@ -107,6 +107,12 @@ extension Float: VectorScore {
     }
   }
 
+  @unsafe public static func atLeast(
+    _ key: Int32, _ keys: UnsafePointer<Int32>, count: Int
+  ) -> Int {
+    unsafe numberAbove(key &- 1, keys, count)
+  }
+
   @unsafe public static func keptSum(
     _ keys: UnsafePointer<Int32>, _ mask: UnsafePointer<UInt8>, count: Int
   ) -> Double {
@@ -184,6 +190,12 @@ extension Double: VectorScore {
       .classifyProducts(count, (low, high), prefetch, into: mask)
   }
 
+  @unsafe public static func atLeast(
+    _ key: Int64, _ keys: UnsafePointer<Int64>, count: Int
+  ) -> Int {
+    unsafe numberAbove(key &- 1, keys, count)
+  }
+
   @unsafe public static func keptSum(
     _ keys: UnsafePointer<Int64>, _ mask: UnsafePointer<UInt8>, count: Int
   ) -> Double {
@@ -229,6 +241,27 @@ extension VectorScore {
       start &+= 32
     }
     return whole
+  }
+
+  @inline(__always)
+  fileprivate static func numberAbove(
+    _ limit: Key, _ keys: UnsafePointer<Key>, _ count: Int
+  ) -> Int {
+    let limits = Keys(repeating: limit)
+    var (even, odd) = (Keys.zero, Keys.zero)
+    let whole = count & ~15
+    var start = 0
+    while start < whole {
+      unsafe even &-= marks(load8(keys, start), above: limits)
+      unsafe odd &-= marks(load8(keys, start &+ 8), above: limits)
+      start &+= 16
+    }
+    var total = Int((even &+ odd).wrappedSum())
+    while start < count {
+      total &+= unsafe keys[start] > limit ? 1 : 0
+      start &+= 1
+    }
+    return total
   }
 
   /// How many weights are added in the type of the scores before their sums are added in binary64:

@@ -6,7 +6,7 @@ from array import array as typed_array
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, Literal, TypeGuard
 
 import numpy as np
@@ -22,6 +22,8 @@ Path = tuple[Hashable, ...]
 _DEEPEST = 100
 #: Sequences of numbers or letters, not of arrays.
 _FLAT = (str, bytes, bytearray, memoryview, range, typed_array)
+_SEQUENCES = (list, tuple)
+_NO_MAPPINGS = (*_SEQUENCES, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,18 @@ class Node:
     kind : {"mapping", "list", "tuple"}
     keys : tuple
         The keys of a mapping; the positions in a sequence.
-    children : tuple of Node or None
-        The structure at each key; None for an array.
+    children : tuple of Node or None, optional
+        The structure at each key; None for an array. None if all are arrays.
     """
 
     kind: Kind
     keys: Path
-    children: tuple[Node | None, ...]
+    children: tuple[Node | None, ...] | None = None
 
-    @cached_property
+    @property
     def is_flat(self) -> bool:
         """Whether it holds nothing but arrays."""
-        return self.children.count(None) == len(self.children)
+        return self.children is None
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -71,7 +73,7 @@ class Node:
 
     def paths(self, before: Path = ()) -> Iterator[Path]:
         """The path to each array."""
-        for key, child in zip(self.keys, self.children, strict=True):
+        for key, child in self._entries():
             if child is None:
                 yield (*before, key)
             else:
@@ -95,7 +97,7 @@ class Node:
         if self.is_flat:
             return items
         found: list[Any] = []
-        for key, child, item in zip(self.keys, self.children, items, strict=True):
+        for (key, child), item in zip(self._entries(), items, strict=True):
             if child is None:
                 found.append(item)
             else:
@@ -132,9 +134,9 @@ class Node:
 
     def restore(self, arrays: Iterator[Any]) -> Any:  # noqa: ANN401 - of any structure
         """The next of these arrays, put into this structure."""
-        if self.is_flat:
-            values = list(islice(arrays, len(self.children)))
-            assert len(values) == len(self.children)
+        if self.children is None:
+            values = list(islice(arrays, len(self.keys)))
+            assert len(values) == len(self.keys)
         else:
             values = [next(arrays) if one is None else one.restore(arrays) for one in self.children]
         if self.kind == "mapping":
@@ -143,14 +145,15 @@ class Node:
 
     def described(self) -> Any:  # noqa: ANN401 - JSON
         """The structure as JSON: its kind if it is flat, else kind, names and children."""
-        if self.is_flat:
-            return self.kind
-        children = [one if one is None else one._entries() for one in self.children]
+        return self.kind if self.is_flat else self._described()
+
+    def _described(self) -> list[Any]:
+        children = [child and child._described() for _, child in self._entries()]
         return [self.kind, [str(key) for key in self.keys], children]
 
-    def _entries(self) -> list[Any]:
-        children = [one if one is None else one._entries() for one in self.children]
-        return [self.kind, [str(key) for key in self.keys], children]
+    def _entries(self) -> Iterator[tuple[Hashable, Node | None]]:
+        """Each key with what is at it: None for an array."""
+        return zip(self.keys, self.children or repeat(None, len(self.keys)), strict=True)
 
 
 def node_of(value: Any, role: str, depth: int = 0) -> Node:  # noqa: ANN401 - of callers
@@ -170,14 +173,11 @@ def node_of(value: Any, role: str, depth: int = 0) -> Node:  # noqa: ANN401 - of
     else:
         kind = "tuple" if isinstance(value, tuple) else "list"
         keys, items = tuple(range(len(value))), list(value)
-    children: tuple[Node | None, ...]
+    # The type that nearly all have, without a check of each.
     if set(map(type, items)) == {np.ndarray}:
-        children = (None,) * len(items)
-    else:
-        children = tuple(
-            [node_of(item, role, depth + 1) if _is_structure(item) else None for item in items]
-        )
-    return Node(kind, keys, children)
+        return Node(kind, keys)
+    children = [node_of(item, role, depth + 1) if _is_structure(item) else None for item in items]
+    return Node(kind, keys, tuple(children) if any(children) else None)
 
 
 def node_from(described: Any, names: Sequence[str]) -> Node:  # noqa: ANN401 - JSON
@@ -190,7 +190,7 @@ def node_from(described: Any, names: Sequence[str]) -> Node:  # noqa: ANN401 - J
     """
     if isinstance(described, str):
         keys: Path = tuple(names) if described == "mapping" else tuple(range(len(names)))
-        return _checked(described, keys, (None,) * len(keys))
+        return _checked(described, keys, None)
     node = _node_from(described, 0)
     if sum(1 for _ in node.paths()) != len(names):
         raise ValueError(f"the structure is not that of {len(names)} arrays")
@@ -207,10 +207,14 @@ def _node_from(described: Any, depth: int) -> Node:  # noqa: ANN401 - JSON
         raise ValueError("the structure has names that are none, or that are equal")
     keys: Path = tuple(names) if kind == "mapping" else tuple(range(len(names)))
     below = [one if one is None else _node_from(one, depth + 1) for one in children]
-    return _checked(kind, keys, tuple(below))
+    return _checked(kind, keys, tuple(below) if any(below) else None)
 
 
-def _checked(kind: Any, keys: Path, children: tuple[Node | None, ...]) -> Node:  # noqa: ANN401
+def _checked(
+    kind: Any,  # noqa: ANN401
+    keys: Path,
+    children: tuple[Node | None, ...] | None,
+) -> Node:
     if kind not in ("mapping", "list", "tuple"):
         raise ValueError("the structure is of an unknown kind")
     return Node(kind, keys, children)
@@ -218,12 +222,15 @@ def _checked(kind: Any, keys: Path, children: tuple[Node | None, ...]) -> Node: 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
     """Whether a value is a mapping."""
-    return type(value) is dict or (type(value) is not np.ndarray and isinstance(value, Mapping))
+    # Types that nearly every caller passes: `isinstance` of an abstract class is slow.
+    return type(value) is dict or (type(value) not in _NO_MAPPINGS and isinstance(value, Mapping))
 
 
 def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
     """Whether a value is a sequence that may hold arrays."""
-    return isinstance(value, Sequence) and not isinstance(value, _FLAT)
+    return type(value) in _SEQUENCES or (
+        isinstance(value, Sequence) and not isinstance(value, _FLAT)
+    )
 
 
 def _is_structure(value: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from swiftforce.inputs import Allocation, Pattern, TensorValues
@@ -217,8 +218,8 @@ class PruningRecord(Generic[Masks_co]):
             All other fields that have no defaults, and any that have.
         """
         record = object.__new__(cls)
-        defaults = {one.name: one.default for one in fields(cls) if one.default is not MISSING}
         # As in step_of: a frozen class sets its fields one by one.
+        defaults = _defaults(cls)  # type: ignore[arg-type]
         record.__dict__.update(defaults, _layers=layers, **given)
         return record
 
@@ -296,6 +297,12 @@ def fields_of(record: PruningRecord[Any]) -> dict[str, Any]:
 def masks_of(masks: PruningRecord[Any] | Any) -> Any:  # noqa: ANN401 - of any structure
     """The masks of a result, or masks as they are."""
     return masks.masks if isinstance(masks, PruningRecord) else masks
+
+
+@cache
+def _defaults(kind: type[Any]) -> dict[str, Any]:
+    """The fields of a record that have defaults."""
+    return {one.name: one.default for one in fields(kind) if one.default is not MISSING}
 
 
 def step_of(report: dict[str, Any]) -> Step:
