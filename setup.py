@@ -102,7 +102,7 @@ class BuildSwiftExtension(build_ext):
                 symbols += ["-Xlinker", "dynamic_lookup"]
             else:
                 symbols = ["-static-stdlib", "-Xlinker", f"--version-script={exports}"]
-                symbols += ["-Xlinker", "--gc-sections", ]
+                symbols += ["-Xlinker", "--gc-sections", "-Xlinker", "--strip-all"]
                 for name in ALLOCATORS:
                     symbols += ["-Xlinker", f"--wrap={name}"]
             run([swiftc, "-emit-library", "-o", str(target), *objects, str(library), *symbols])
