@@ -73,13 +73,7 @@ extension Blocks {
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func zeros(_ keys: UnsafePointer<Key>, count: Int) -> Int {
-    var found: Key = 0
-    for i in 0..<count {
-      // As a constant of its own: else the compiler makes a branch of it, and no vectors.
-      let hit: Key = unsafe keys[i] == 0 ? 1 : 0
-      found &+= hit
-    }
-    return Int(found)
+    unsafe atLeast(0, keys, count: count) - atLeast(1, keys, count: count)
   }
 
   /// How many of the scores that `mask` keeps are zero.
