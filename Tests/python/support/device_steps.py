@@ -14,12 +14,13 @@ import swiftforce as sf
 import torch
 from kinds import KINDS
 from swiftforce.search import planned
-from swiftforce.torch import device_choice, device_scores, search
-from swiftforce.torch.device_choice import selects_on_device
-from swiftforce.torch.device_contest import Previous
-from swiftforce.torch.device_damping import DeviceDamping, accumulators
-from swiftforce.torch.device_scores import DeviceScores
-from swiftforce.torch.device_selection import select
+from swiftforce.torch.device import choice as device_choice
+from swiftforce.torch.device import device_scores, search
+from swiftforce.torch.device.choice import selects_on_device
+from swiftforce.torch.device.contest import Previous
+from swiftforce.torch.device.damping import DeviceDamping, accumulators
+from swiftforce.torch.device.scores import DeviceScores
+from swiftforce.torch.device.selection import select
 from swiftforce.torch.memory import array_of
 
 #: What both say in the same words; the number of passes is that of each, and sums may be rounded.

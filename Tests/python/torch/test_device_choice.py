@@ -14,11 +14,9 @@ torch = pytest.importorskip("torch")
 
 import swiftforce.torch as sft  # noqa: E402
 from device_steps import on_device  # noqa: E402
-from swiftforce.torch import (  # noqa: E402
-    device_search,
-    device_selection,
-)
-from swiftforce.torch.device_choice import computes_as_core, selects_on_device  # noqa: E402
+from swiftforce.torch.device import search as device_search  # noqa: E402
+from swiftforce.torch.device import selection as device_selection  # noqa: E402
+from swiftforce.torch.device.choice import computes_as_core, selects_on_device  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
 from torch_models import batches, bits, mlp  # noqa: E402

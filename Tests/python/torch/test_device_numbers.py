@@ -11,8 +11,8 @@ import swiftforce as sf
 torch = pytest.importorskip("torch")
 
 from device_steps import SIZES, TYPES, Both, named, of_kind  # noqa: E402
-from swiftforce.torch import device_scores  # noqa: E402
-from swiftforce.torch.device_selection import kept_sum  # noqa: E402
+from swiftforce.torch.device import scores as device_scores  # noqa: E402
+from swiftforce.torch.device.selection import kept_sum  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 

@@ -20,10 +20,8 @@ import swiftforce.torch as sft  # noqa: E402
 from device_steps import on_device  # noqa: E402
 from pretended_device import OnDevice, PretendedDevice  # noqa: E402
 from swiftforce.search import planned  # noqa: E402
-from swiftforce.torch import (  # noqa: E402
-    device_search,
-)
-from swiftforce.torch.device_buffers import DeviceBuffers  # noqa: E402
+from swiftforce.torch.device import search as device_search  # noqa: E402
+from swiftforce.torch.device.buffers import DeviceBuffers  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
 from torch_models import NETWORKS, assert_same, batches, bits, mlp  # noqa: E402

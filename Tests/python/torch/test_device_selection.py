@@ -19,10 +19,10 @@ from kinds import KINDS, cuts
 torch = pytest.importorskip("torch")
 
 from device_steps import SIZES, TYPES, Both, named, of_kind  # noqa: E402
-from swiftforce.torch import device_scores  # noqa: E402
-from swiftforce.torch.device_choice import computes_as_core  # noqa: E402
-from swiftforce.torch.device_scores import SIGNED_PRODUCT, DeviceScores  # noqa: E402
-from swiftforce.torch.device_selection import select  # noqa: E402
+from swiftforce.torch.device import scores as device_scores  # noqa: E402
+from swiftforce.torch.device.choice import computes_as_core  # noqa: E402
+from swiftforce.torch.device.scores import SIGNED_PRODUCT, DeviceScores  # noqa: E402
+from swiftforce.torch.device.selection import select  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 

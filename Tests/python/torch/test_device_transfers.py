@@ -13,11 +13,11 @@ torch = pytest.importorskip("torch")
 
 from device_steps import of_kind  # noqa: E402
 from pretended_device import OnDevice, PretendedDevice  # noqa: E402
-from swiftforce.torch import device_scores  # noqa: E402
-from swiftforce.torch.device_contest import Previous  # noqa: E402
-from swiftforce.torch.device_damping import DeviceDamping  # noqa: E402
-from swiftforce.torch.device_scores import DeviceScores  # noqa: E402
-from swiftforce.torch.device_selection import kept_sum, select  # noqa: E402
+from swiftforce.torch.device import scores as device_scores  # noqa: E402
+from swiftforce.torch.device.contest import Previous  # noqa: E402
+from swiftforce.torch.device.damping import DeviceDamping  # noqa: E402
+from swiftforce.torch.device.scores import DeviceScores  # noqa: E402
+from swiftforce.torch.device.selection import kept_sum, select  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 

@@ -19,10 +19,9 @@ except ModuleNotFoundError as error:
 
 from swiftforce.torch import losses
 from swiftforce.torch.checks import invert, overlap, shuffle
-from swiftforce.torch.compact import compact
-from swiftforce.torch.compaction import CompactedLayer, Compaction
+from swiftforce.torch.compaction import CompactedLayer, Compaction, compact
+from swiftforce.torch.connections import effective_density
 from swiftforce.torch.delta import load_delta, save_delta
-from swiftforce.torch.effective import effective_density
 from swiftforce.torch.export import export, to_csr
 from swiftforce.torch.finetune import finetune
 from swiftforce.torch.multiply_adds import multiply_adds

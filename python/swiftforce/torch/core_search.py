@@ -1,7 +1,7 @@
 """A search that the core selects for, on arrays of the host, from its first step to its last.
 
 What must not live here: what a caller may ask for (`search`), and searches whose weights are
-selected where they lie (`device_search`).
+selected where they lie (`device.search`).
 """
 
 from __future__ import annotations

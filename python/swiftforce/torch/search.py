@@ -31,9 +31,7 @@ from swiftforce.search import (
 )
 from swiftforce.torch.arguments import check_model
 from swiftforce.torch.core_search import CoreSearch
-from swiftforce.torch.device_buffers import DeviceBuffers
-from swiftforce.torch.device_choice import selects_on_device
-from swiftforce.torch.device_search import search_on_device
+from swiftforce.torch.device import DeviceBuffers, search_on_device, selects_on_device
 from swiftforce.torch.given_scores import Scores
 from swiftforce.torch.initial_masks import InitialMasks, digest, searched_masks
 from swiftforce.torch.interrupts import ProtectedStack

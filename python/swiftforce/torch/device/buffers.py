@@ -1,6 +1,6 @@
 """The weights under search in flat tensors on their device, for a selection that runs there.
 
-It does for `device_search` what `weight_buffers` does for the core, and copies nothing to the host.
+It does for `search` what `weight_buffers` does for the core, and copies nothing to the host.
 What must not live here: scores and the choice of weights.
 """
 
@@ -17,7 +17,7 @@ from torch import nn
 
 from swiftforce.errors import NonFiniteError, OverlapError
 from swiftforce.result import Layer, has_parts
-from swiftforce.torch.device_scores import check_all_finite
+from swiftforce.torch.device.scores import check_all_finite
 from swiftforce.torch.memory import Order, flattened, order_of, unflattened
 from swiftforce.torch.snapshot import Memory
 

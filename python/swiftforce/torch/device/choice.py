@@ -11,8 +11,8 @@ from functools import cache
 import torch
 from torch import nn
 
-from swiftforce.torch.device_scores import DeviceScores
-from swiftforce.torch.device_selection import select
+from swiftforce.torch.device.scores import DeviceScores
+from swiftforce.torch.device.selection import select
 
 _FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
 

@@ -16,8 +16,8 @@ from torch import fx, nn
 from torch.nn.utils.prune import BasePruningMethod
 
 from swiftforce.errors import StructureError, UnsupportedTypeError
+from swiftforce.torch.compaction.mode_functions import unify
 from swiftforce.torch.mask_hooks import masked_parameters
-from swiftforce.torch.mode_functions import unify
 from swiftforce.torch.sharded import is_sharded
 from swiftforce.torch.sparse import remove
 

@@ -8,9 +8,9 @@ from itertools import chain
 import torch
 from torch import fx, nn
 
-from swiftforce.torch.channel_layers import Weighted
-from swiftforce.torch.channel_plan import Plan
-from swiftforce.torch.compaction import CompactedLayer, Compaction
+from swiftforce.torch.compaction.layers import Weighted
+from swiftforce.torch.compaction.plan import Plan
+from swiftforce.torch.compaction.removed import CompactedLayer, Compaction
 
 
 class Counts:

@@ -12,18 +12,18 @@ from torch.optim import Optimizer
 
 from swiftforce.errors import LayerCollapseWarning, StructureError, UnsupportedTypeError
 from swiftforce.torch.arguments import check_model
-from swiftforce.torch.channel_plan import planned, returns_constants
-from swiftforce.torch.channel_rewriting import Rewriting, sliced
-from swiftforce.torch.channels import Facts
-from swiftforce.torch.compact_optimizers import check_trains, moved, release
-from swiftforce.torch.compaction import Compaction
-from swiftforce.torch.compaction_counts import Counts
+from swiftforce.torch.compaction.channels import Facts
+from swiftforce.torch.compaction.counts import Counts
+from swiftforce.torch.compaction.optimizers import check_trains, moved, release
+from swiftforce.torch.compaction.plan import planned, returns_constants
+from swiftforce.torch.compaction.removed import Compaction
+from swiftforce.torch.compaction.rewriting import Rewriting, sliced
+from swiftforce.torch.compaction.traced_graph import traced
 from swiftforce.torch.example_inputs import arguments_of
 from swiftforce.torch.mask_hooks import masked_parameters
 from swiftforce.torch.optimizers import followed
 from swiftforce.torch.parameters import prunable
 from swiftforce.torch.sparse import apply
-from swiftforce.torch.traced_graph import traced
 from swiftforce.torch.wrappers import unwrapped
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from swiftforce.torch.function_call import FunctionCall
+from swiftforce.torch.connections.function_call import FunctionCall
 from swiftforce.torch.liveness import (
     after_product,
     before_product,

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
-from swiftforce.torch.device_contest import Contest, fetched, sum_of, total_of
-from swiftforce.torch.device_scores import DIGIT, Part
+from swiftforce.torch.device.contest import Contest, fetched, sum_of, total_of
+from swiftforce.torch.device.scores import DIGIT, Part
 
 _BINS = 1 << DIGIT
 

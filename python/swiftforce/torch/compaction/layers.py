@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from swiftforce.torch.channel_rules import Reads, Rule
-from swiftforce.torch.channels import Channels, Facts
-from swiftforce.torch.traced_graph import shape_of
+from swiftforce.torch.compaction.channels import Channels, Facts
+from swiftforce.torch.compaction.rules import Reads, Rule
+from swiftforce.torch.compaction.traced_graph import shape_of
 
 #: Indices of the elements that stay, by the names of parameters and buffers of a module: each is
 #: indexed with such a tuple.

@@ -1,9 +1,9 @@
 """The exact choice of the best weights of all tensors together, where the tensors lie.
 
 It runs by torch's own operations on integers, and its masks are those of the core, bit for bit.
-Once the threshold is known (`device_threshold`), a pass over the tensors writes masks and masked
-weights. What must not live here: what a score is (`device_scores`), who competes
-(`device_contest`), and how many weights a step keeps.
+Once the threshold is known (`threshold`), a pass over the tensors writes masks and masked
+weights. What must not live here: what a score is (`scores`), who competes
+(`contest`), and how many weights a step keeps.
 
 Only counts and sums travel to the host: once when the threshold is found, and once at the end.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from swiftforce.torch.device_contest import (
+from swiftforce.torch.device.contest import (
     Contest,
     Previous,
     Tensors,
@@ -24,9 +24,9 @@ from swiftforce.torch.device_contest import (
     sum_of,
     total_of,
 )
-from swiftforce.torch.device_damping import UNDAMPED, DeviceDamping
-from swiftforce.torch.device_scores import DeviceScores
-from swiftforce.torch.device_threshold import Threshold, find_threshold
+from swiftforce.torch.device.damping import UNDAMPED, DeviceDamping
+from swiftforce.torch.device.scores import DeviceScores
+from swiftforce.torch.device.threshold import Threshold, find_threshold
 
 
 def select(

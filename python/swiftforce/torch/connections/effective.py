@@ -16,13 +16,13 @@ from swiftforce.checks import EffectiveDensity, EffectiveLayer
 from swiftforce.errors import ShapeError, StructureError, UnsupportedTypeError
 from swiftforce.result import Pruning, masks_of
 from swiftforce.torch.arguments import check_model
+from swiftforce.torch.connections.function_call import FunctionCall
+from swiftforce.torch.connections.layers import metadata
+from swiftforce.torch.connections.rules import COMPOSED, RULES
 from swiftforce.torch.eager import eager
-from swiftforce.torch.function_call import FunctionCall
 from swiftforce.torch.liveness import Liveness, UnknownPathError, map_tensors, tensors_in
 from swiftforce.torch.model_state import ModelState
 from swiftforce.torch.parameters import computed_names, prunable
-from swiftforce.torch.path_layers import metadata
-from swiftforce.torch.path_rules import COMPOSED, RULES
 from swiftforce.torch.replaced_tensors import replaced_tensors
 from swiftforce.torch.sharded import is_sharded
 from swiftforce.torch.sparse import checked_masks

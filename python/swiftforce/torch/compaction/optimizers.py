@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from swiftforce.errors import StructureError, UnsupportedTypeError
-from swiftforce.torch.channel_rewriting import sliced
+from swiftforce.torch.compaction.rewriting import sliced
 from swiftforce.torch.mask_hooks import MaskHooks, mask_hooks_of
 from swiftforce.torch.optimizers import TABLES
 

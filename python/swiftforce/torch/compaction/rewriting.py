@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import fx, nn
 
-from swiftforce.torch.channel_layers import Slices
-from swiftforce.torch.channel_plan import Plan
-from swiftforce.torch.channels import Channels
+from swiftforce.torch.compaction.channels import Channels
+from swiftforce.torch.compaction.layers import Slices
+from swiftforce.torch.compaction.plan import Plan
 
 
 class Select(nn.Module):

@@ -1,6 +1,6 @@
 """The scores by which weights compete where a search is damped: sums over steps, and a factor.
 
-What must not live here: the scores of one step (`device_scores`).
+What must not live here: the scores of one step (`scores`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from swiftforce.torch.device_scores import Part
+from swiftforce.torch.device.scores import Part
 
 
 @dataclass(frozen=True)

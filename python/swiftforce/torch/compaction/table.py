@@ -15,10 +15,12 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from swiftforce.torch.channel_layers import Connections, Layer, Weighted
-from swiftforce.torch.channel_norms import Normalised, ScaledByChannel
-from swiftforce.torch.channel_reshaping import Attribute, Sizes, mean, reshaped
-from swiftforce.torch.channel_rules import (
+from swiftforce.torch.compaction.channels import Channels, Facts
+from swiftforce.torch.compaction.layers import Connections, Layer, Weighted
+from swiftforce.torch.compaction.mode_functions import ByMode, is_dropout
+from swiftforce.torch.compaction.norms import Normalised, ScaledByChannel
+from swiftforce.torch.compaction.reshaping import Attribute, Sizes, mean, reshaped
+from swiftforce.torch.compaction.rules import (
     Channelwise,
     Concatenation,
     Product,
@@ -26,9 +28,7 @@ from swiftforce.torch.channel_rules import (
     Sum,
     Unknown,
 )
-from swiftforce.torch.channels import Channels, Facts
-from swiftforce.torch.mode_functions import ByMode, is_dropout
-from swiftforce.torch.traced_graph import module_of, shape_of
+from swiftforce.torch.compaction.traced_graph import module_of, shape_of
 
 _CONVOLUTIONS: dict[type[nn.Module], int] = {nn.Conv1d: 3, nn.Conv2d: 4, nn.Conv3d: 5}
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)

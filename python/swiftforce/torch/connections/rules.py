@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from swiftforce.torch.function_call import Rule
-from swiftforce.torch.path_arithmetic import (
+from swiftforce.torch.connections.arithmetic import (
     addition,
     division,
     einsum,
@@ -19,7 +18,8 @@ from swiftforce.torch.path_arithmetic import (
     structural,
     unary,
 )
-from swiftforce.torch.path_layers import (
+from swiftforce.torch.connections.function_call import Rule
+from swiftforce.torch.connections.layers import (
     adaptive_max_pool,
     attention,
     embedding,

@@ -1,6 +1,6 @@
 """Which weights compete in a step on a device, and by which scores; sums and transfers of them.
 
-What must not live here: what a score is (`device_scores`), and which weights are kept.
+What must not live here: what a score is (`scores`), and which weights are kept.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from swiftforce.torch.device_damping import DeviceDamping
-from swiftforce.torch.device_scores import DeviceScores, Part
+from swiftforce.torch.device.damping import DeviceDamping
+from swiftforce.torch.device.scores import DeviceScores, Part
 
 Tensors = Sequence[torch.Tensor]
 

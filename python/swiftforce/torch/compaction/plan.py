@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import fx
 
-from swiftforce.torch.channel_layers import Layer
-from swiftforce.torch.channel_rules import Reads, Rule, Unknown
-from swiftforce.torch.channel_table import Table
-from swiftforce.torch.channels import Channels, Facts
+from swiftforce.torch.compaction.channels import Channels, Facts
+from swiftforce.torch.compaction.layers import Layer
+from swiftforce.torch.compaction.rules import Reads, Rule, Unknown
+from swiftforce.torch.compaction.table import Table
 
 
 @dataclass

@@ -9,9 +9,9 @@ import torch
 from torch.nn import functional
 
 from swiftforce.errors import UnsupportedTypeError
-from swiftforce.torch.function_call import FunctionCall
+from swiftforce.torch.connections.arithmetic import addition, product, structural
+from swiftforce.torch.connections.function_call import FunctionCall
 from swiftforce.torch.liveness import IGNORED_SCORE, indicator
-from swiftforce.torch.path_arithmetic import addition, product, structural
 
 
 def weighted_layer(call: FunctionCall) -> Any:  # noqa: ANN401

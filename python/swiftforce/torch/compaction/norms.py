@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import fx
 
-from swiftforce.torch.channel_layers import Layer
-from swiftforce.torch.channel_rules import Channelwise, Reads, Rule
-from swiftforce.torch.channels import Channels, Facts
+from swiftforce.torch.compaction.channels import Channels, Facts
+from swiftforce.torch.compaction.layers import Layer
+from swiftforce.torch.compaction.rules import Channelwise, Reads, Rule
 
 
 class Normalised(Rule):

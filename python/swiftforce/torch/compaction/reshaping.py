@@ -13,9 +13,9 @@ from math import prod
 import torch
 from torch import fx
 
-from swiftforce.torch.channel_rules import Channelwise, Reads, Rule
-from swiftforce.torch.channels import Channels
-from swiftforce.torch.traced_graph import shape_of
+from swiftforce.torch.compaction.channels import Channels
+from swiftforce.torch.compaction.rules import Channelwise, Reads, Rule
+from swiftforce.torch.compaction.traced_graph import shape_of
 
 
 class Flatten(Rule):

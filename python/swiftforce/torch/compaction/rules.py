@@ -3,7 +3,7 @@
 A rule belongs to one node of a graph. ``forward`` says what is known of its channels, ``reads``
 which channels of its inputs it needs for some of its own, and ``emit`` adds the operation on those
 alone to a new graph. A rule may need more channels than asked for (`Rule.rounded`): one more is
-always exact. Rules of layers with weights are in `channel_layers`.
+always exact. Rules of layers with weights are in `layers`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import fx
 
-from swiftforce.torch.channels import Channels
-from swiftforce.torch.traced_graph import shape_of
+from swiftforce.torch.compaction.channels import Channels
+from swiftforce.torch.compaction.traced_graph import shape_of
 
 #: What a rule reads of each source: True for the channels it needs. None stands for a source that
 #: it does not need at all.

@@ -1,7 +1,7 @@
 """A search whose weights are selected where they lie, from its first step to its last.
 
-It takes the steps of a `MaskSearch`, with the same reports, by `device_selection` in place of the
-core. What must not live here: which searches run so (`device_choice`).
+It takes the steps of a `MaskSearch`, with the same reports, by `selection` in place of the
+core. What must not live here: which searches run so (`choice`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from torch import nn
 from swiftforce.result import Layer, Layers, Pruning, Step, ZeroScores, step_of, warn_about
 from swiftforce.search import SearchPlan, planned, require_keep
 from swiftforce.show import bar
-from swiftforce.torch.device_buffers import DeviceBuffers, Tensors
-from swiftforce.torch.device_contest import Previous
-from swiftforce.torch.device_damping import UNDAMPED, DeviceDamping, accumulators
-from swiftforce.torch.device_scores import SIGNED_PRODUCT, DeviceScores
-from swiftforce.torch.device_selection import kept_sum, select
+from swiftforce.torch.device.buffers import DeviceBuffers, Tensors
+from swiftforce.torch.device.contest import Previous
+from swiftforce.torch.device.damping import UNDAMPED, DeviceDamping, accumulators
+from swiftforce.torch.device.scores import SIGNED_PRODUCT, DeviceScores
+from swiftforce.torch.device.selection import kept_sum, select
 from swiftforce.torch.scoring import GRASP
 from swiftforce.torch.search_options import SearchOptions
 from swiftforce.torch.step_scoring import Scoring
