@@ -46,8 +46,10 @@ figure: $(BUILT) | data
 notebooks: $(TOOLS) | data
 	$(BIN)/python -m tools.run_notebooks
 
+# Optimised as the extension is, with the tests: they take seconds, and the build minutes. A plain `swift test` needs less
+# to build, and minutes to run.
 test: $(TOOLS) | data
-	swift test
+	swift test -c release -Xswiftc -enable-testing --scratch-path .build/optimised
 	$(BIN)/python -m pytest --numprocesses auto
 
 test-fast: $(TOOLS) | data

@@ -6,6 +6,7 @@ same examples every time; elsewhere it draws new ones.
 
 from __future__ import annotations
 
+import gc
 import gzip
 import math
 import os
@@ -76,3 +77,9 @@ def small_network(monkeypatch: pytest.MonkeyPatch) -> str:
 
     monkeypatch.setitem(NETWORKS, "small", Architecture("Small", build))
     return "small"
+
+
+def pytest_collection_finish() -> None:
+    """Collections of garbage need not look at ten thousand tests, which stay until the end."""
+    gc.collect()
+    gc.freeze()

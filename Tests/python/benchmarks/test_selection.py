@@ -100,18 +100,6 @@ def test_one_table_has_the_figures_of_all(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_measured_is_not_measured_again(folder: Path) -> None:
-    before = (folder / "out.jsonl").read_text()
-    shown = run(folder, "--sections", "small")
-    assert "1,000 float32" in shown
-    after = (folder / "out.jsonl").read_text()
-    assert after.count('"section": "small", "machine"') == 1
-    assert after.startswith(before)
-    run(folder, "--sections", "small", "--again")
-    assert (folder / "out.jsonl").read_text().count('"section": "small", "machine"') == 2
-
-
-@pytest.mark.slow
 def test_peers_that_are_not_installed_are_named(folder: Path) -> None:
     program = (
         "import sys; sys.modules['torch'] = sys.modules['ml_dtypes'] = None;"

@@ -71,16 +71,6 @@ def test_every_row_is_there(folder: Path) -> None:
     assert text.endswith("<!-- end sparse -->\nafter\n")
 
 
-@pytest.mark.slow
-def test_what_is_measured_is_not_measured_again(folder: Path) -> None:
-    before = (folder / "out.jsonl").read_text()
-    assert "linear, 64 -> 64" in run(folder, "--sections", "layers")
-    assert (folder / "out.jsonl").read_text() == before
-    run(folder, "--sections", "layers", "--again")
-    after = (folder / "out.jsonl").read_text()
-    assert after.count('"section": "layers", "machine"') == 2
-
-
 @pytest.mark.usefixtures("_benchmarks")
 def test_masks_of_layers_keep_what_they_should() -> None:
     from benchmarks.sparse_layers import Layer

@@ -58,17 +58,6 @@ def test_every_row_is_there(folder: Path) -> None:
     assert text.endswith("<!-- end torch -->\nafter\n")
 
 
-@pytest.mark.slow
-def test_what_is_measured_is_not_measured_again(folder: Path) -> None:
-    before = (folder / "out.jsonl").read_text()
-    assert "with masks" in run(folder, "--sections", "training")
-    assert (folder / "out.jsonl").read_text() == before
-    run(folder, "--sections", "training", "--again")
-    after = (folder / "out.jsonl").read_text()
-    assert after.startswith(before)
-    assert after.count('"section": "training", "machine"') == 2
-
-
 @pytest.mark.usefixtures("_benchmarks")
 def test_calls_take_turns_with_the_steps_of_a_loop() -> None:
     from benchmarks.measure import BetweenSteps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -275,26 +276,34 @@ def test_new_files_get_the_group_that_the_folder_gives(old: Path) -> None:
 # ------------------------------------------------------------------------- killed writers
 
 
+#: For each line of its input: a process that is killed at that event of its writing, or ends.
 KILLED = """
 import os, sys
 from pathlib import Path
 from swiftforce.files import atomic_folder, folders
 
-count = int(sys.argv[2])
-if sys.argv[3] == "each":
+if sys.argv[2] == "each":
     folders._exchange = lambda *_: False
 
-def counted(event, arguments):
-    global count
-    if event in ("os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "open"):
-        count -= 1
-        if not count:
-            os.kill(os.getpid(), 9)
+def write(count):
+    def counted(event, arguments):
+        nonlocal count
+        if event in ("os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "open"):
+            count -= 1
+            if not count:
+                os.kill(os.getpid(), 9)
 
-with atomic_folder(Path(sys.argv[1])) as folder:
-    for name in ("a.bin", "b.bin", "index.json"):
-        (folder / name).write_text("new")
-    sys.addaudithook(counted)
+    with atomic_folder(Path(sys.argv[1])) as folder:
+        for name in ("a.bin", "b.bin", "index.json"):
+            (folder / name).write_text("new")
+        sys.addaudithook(counted)
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        write(int(line))
+        os._exit(0)
+    print(os.waitpid(child, 0)[1], flush=True)
 """
 
 
@@ -303,22 +312,29 @@ with atomic_folder(Path(sys.argv[1])) as folder:
 def test_writers_that_are_killed_at_every_moment(way: str, old: Path) -> None:
     """Old or new files, never both; an index never stands beside files of which some are old."""
     seen = set()
-    for count in range(1, 200):
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED, str(old), str(count), way], check=False
-        )
-        found = contents(old)
-        seen.add(tuple(found.get(name) for name in NAMES))
-        others = {name: text for name, text in found.items() if name not in NAMES}
-        assert dict.fromkeys(NAMES, "old") | others == expected("old")
-        with atomic_folder(old) as folder:
-            write(folder, "old")
-        left = [path for path in (*old.iterdir(), *old.parent.iterdir()) if PREFIX in path.name]
-        assert not left
-        if done.returncode == 0:
-            break
-    else:
-        raise AssertionError("every writer was killed")
+    command = [sys.executable, "-c", KILLED, str(old), way]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        for count in range(1, 200):
+            print(count, file=process.stdin, flush=True)
+            status = int(process.stdout.readline())
+            found = contents(old)
+            seen.add(tuple(found.get(name) for name in NAMES))
+            others = {name: text for name, text in found.items() if name not in NAMES}
+            assert dict.fromkeys(NAMES, "old") | others == expected("old")
+            with atomic_folder(old) as folder:
+                write(folder, "old")
+            left = [path for path in (*old.iterdir(), *old.parent.iterdir()) if PREFIX in path.name]
+            assert not left
+            if status == 0:
+                break
+            assert status == signal.SIGKILL
+        else:
+            raise AssertionError("every writer was killed")
+        process.stdin.close()
     complete = {("old",) * 3, ("new",) * 3}
     if way == "exchange":
         assert seen == complete
