@@ -1,4 +1,5 @@
-// Radix selection: the key of a given rank, digit by digit from the top. Histograms of parts add up
+// Radix selection: the key of a given rank, digit by digit from the top. Of few keys in memory the
+// range is halved instead. Histograms of parts add up
 // to the histogram of the whole. The same steps therefore serve lists in memory, tensors that are
 // read once per digit, and tensors on several machines. What must not live here: how the histograms
 // are counted over tensors (RadixPass) or summed over ranks (Ranks).
@@ -65,8 +66,8 @@ struct RadixSelect<K: BlockKernels> {
   ///
   /// - Parameters:
   ///   - low, high: bounds of all keys; the leading bits that they share are not searched for.
-  /// - Complexity: O(n) at most once per digit. If fewer keys share the known digits, those are
-  ///   copied, so that later digits usually look at few keys.
+  /// - Complexity: O(n) at most once per digit, or per bit of fewer than `bisected` keys. If fewer
+  ///   keys are left, those are copied, so that later turns usually look at few keys.
   static func find(
     _ rank: Int, in lists: [[K.Key]], from low: K.Key = .min, through high: K.Key = .max
   ) -> RadixSelect<K> {
@@ -132,7 +133,8 @@ struct RadixSelect<K: BlockKernels> {
     }
   }
 
-  /// With fewer keys the range of the key is halved, which counts them in vectors.
+  /// With fewer keys the range of the key is halved: they are counted in vectors, from the first level
+  /// of the cache. A histogram would take a turn of eight instructions for each key.
   private static var bisected: Int { 1 << 12 }
 
   /// Finds the key of the rank among few keys, all of which are in `low` ... `high`.

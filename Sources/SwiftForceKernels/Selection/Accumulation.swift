@@ -73,6 +73,7 @@ extension Blocks {
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func zeros(_ keys: UnsafePointer<Key>, count: Int) -> Int {
+    // Two loops in vectors: the compiler makes a branch of each key of a loop that counts equal ones.
     unsafe atLeast(0, keys, count: count) - atLeast(1, keys, count: count)
   }
 

@@ -84,9 +84,7 @@ extension Blocks {
 
   /// How many keys are at least `key`.
   ///
-  /// - Parameters:
-  ///   - key: not the smallest of its type.
-  ///   - count: at most 65,535.
+  /// - Parameter key: not the smallest of its type.
   @specialized(where Score == Float)
   @specialized(where Score == Double)
   @unsafe public static func atLeast(_ key: Key, _ keys: UnsafePointer<Key>, count: Int) -> Int {

@@ -425,6 +425,6 @@ def test_paths_to_arrays_are_found_once() -> None:
             Calls.walks += 1
             return super().paths(before)
 
-    node = Calls("mapping", ("a", "b"), (None, Node("list", (0, 1), (None, None))))
+    node = Calls("mapping", ("a", "b"), (None, Node("list", (0, 1))))
     assert [node.path(position) for position in range(3)] == [("a",), ("b", 0), ("b", 1)]
     assert Calls.walks == 1

@@ -14,8 +14,9 @@ import swiftforce as sf
 import torch
 from kinds import KINDS
 from swiftforce.search import planned
+from swiftforce.torch import search
 from swiftforce.torch.device import choice as device_choice
-from swiftforce.torch.device import device_scores, search
+from swiftforce.torch.device import scores as device_scores
 from swiftforce.torch.device.choice import selects_on_device
 from swiftforce.torch.device.contest import Previous
 from swiftforce.torch.device.damping import DeviceDamping, accumulators

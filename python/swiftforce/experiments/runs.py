@@ -44,7 +44,8 @@ class Settings:
         The loss that scores weights; training is by the cross entropy.
     steps : int
         Batches of the search: a progressive method uses one per step, a one-shot method averages
-        the gradients of all of them, so that all methods use the same images.
+        the gradients of all of them, so that all methods use the same images. SynFlow takes none,
+        and 100 steps.
     epochs, batch_size, learning_rate : int, int, float
         Of training: passes over the images, images per batch (also of the search), and the initial
         learning rate. It is divided by 10 after half and after three quarters of the epochs. With

@@ -89,8 +89,10 @@ class Variant:
         words_only = (_SHUFFLED in words, _MULTIPLY_ADDS in words)
         variant = cls(method, dict(sorted(settings.items())), *words_only)
         if method not in methods():
-            if variant != cls(method, shuffled=variant.shuffled and method == SYNFLOW):
+            if settings or variant.multiply_adds:
                 raise UnknownNameError(f"{method} has no settings: {text!r}")
+            if variant.shuffled and method != SYNFLOW:
+                raise UnknownNameError(f"{method} is not searched, so not shuffled: {text!r}")
         elif settings:
             # A search refuses what its method does not have, before it begins.
             damping = {**variant.arguments({"last": 1}), "allocation": None}

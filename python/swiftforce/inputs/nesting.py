@@ -36,7 +36,8 @@ class Node:
     keys : tuple
         The keys of a mapping; the positions in a sequence.
     children : tuple of Node or None, optional
-        The structure at each key; None for an array. None if all are arrays.
+        The structure at each key; None for an array. Where all are arrays, None in place of the
+        tuple.
     """
 
     kind: Kind
@@ -148,7 +149,7 @@ class Node:
         return self.kind if self.is_flat else self._described()
 
     def _described(self) -> list[Any]:
-        children = [child and child._described() for _, child in self._entries()]
+        children = [None if one is None else one._described() for _, one in self._entries()]
         return [self.kind, [str(key) for key in self.keys], children]
 
     def _entries(self) -> Iterator[tuple[Hashable, Node | None]]:

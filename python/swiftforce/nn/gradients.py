@@ -26,9 +26,9 @@ class _Network(Protocol):
     statistics: Parameters
 
 
-def shaped(weights: Parameters) -> Tensors:
+def shaped(shapes: Mapping[str, tuple[int, ...]]) -> Tensors:
     """Tensors of the shapes of weights, never read: views would keep the dense weights."""
-    arrays = {name: np.empty(shape, FLOAT32) for name, shape in weights.shapes.items()}
+    arrays = {name: np.empty(shape, FLOAT32) for name, shape in shapes.items()}
     return Tensors(arrays, "weights", SINGLES)
 
 
@@ -62,7 +62,7 @@ class GradientFunction:
         loss: ScoringLoss,
     ) -> None:
         self._network = network
-        self._weights = shaped(network.weights)
+        self._weights = shaped(network.weights.shapes)
         self._samples = samples
         self._batches = batches
         self._batches_per_step = batches_per_step
@@ -159,5 +159,5 @@ class GradientFunction:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Go on with the batches after those of the other."""
         vars(self).update(state)
-        self._weights = shaped(self._network.weights)
+        self._weights = shaped(self._network.weights.shapes)
         self._lock = threading.RLock()

@@ -8,12 +8,16 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from swiftforce.inputs import FLOAT32, SINGLES, Array
+from swiftforce.errors import NonFiniteError, UnsupportedTypeError
+from swiftforce.inputs import SINGLES, Array
 from swiftforce.nn.gradients import shaped
+from swiftforce.nn.layers import Linear
 from swiftforce.nn.network import Network
 
-#: Powers of two that inputs are tried at, until the outputs are finite.
-_EXPONENTS = (0, -40, -80, -120)
+#: R times the square of two to these powers is tried, until it is in the range of float32.
+_EXPONENTS = (0, -40, 40, -80, 80, -120, 120)
+#: Within this power of two R needs no factor.
+_PLAIN = 60
 
 
 def synaptic_flow(
@@ -34,10 +38,19 @@ def synaptic_flow(
     Returns
     -------
     callable
-        ``gradients(weights)`` returns ``dR / d|w|`` by name, all of them times one positive factor:
-        R is a product over all layers, and for 50 of them it leaves the range of float32. The
-        factor differs from call to call. It does not change the order of the scores. It raises
-        `StructureError`, `ShapeError` or `UnsupportedTypeError` for other weights.
+        ``gradients(weights)`` returns ``dR / d|w|`` by name, as new arrays. Threads may share it,
+        and it can be pickled. R grows and shrinks by a factor with each layer. Below 2^-60 or above
+        2^60 the gradients are multiplied by a power of two near 1 / R, another one in each
+        call. The order of the scores stays the same, but sums of different steps, such as
+        `Step.objective`, cannot be compared then, nor accumulated by ``momentum``.
+
+        It raises `NonFiniteError` if R is above 2^250 or so, and `StructureError`, `ShapeError`,
+        `UnsupportedTypeError` or `LayoutError` if the weights do not fit.
+
+    Raises
+    ------
+    UnsupportedTypeError
+        If `network` is not a network of `swiftforce.nn`.
 
     References
     ----------
@@ -54,39 +67,62 @@ def synaptic_flow(
     >>> [layer.kept > 0 for layer in pruning.layers]
     [True, True, True]
     """
-    flow = network.copy()
-    flow.apply(None)
-    for parameters in (flow.biases, flow.statistics):
-        for name in parameters:
-            added = name.endswith((".bias", ".mean"))
-            parameters[name] = np.zeros_like(parameters[name]) if added else abs(parameters[name])
-    *_, last = flow.weights
-    expected = shaped(flow.weights)
+    if not isinstance(network, Network):
+        raise UnsupportedTypeError(
+            f"network must be a swiftforce.nn.Network, not {type(network).__name__}: for a torch "
+            'model call swiftforce.torch.prune(..., method="synflow")'
+        )
+    return _SynapticFlow(network)
 
-    def gradients(weights: Mapping[str, Array]) -> dict[str, NDArray[np.float32]]:
+
+class _SynapticFlow:
+    """The function that `synaptic_flow` returns."""
+
+    def __init__(self, network: Network) -> None:
+        # One more layer, whose output is R.
+        total = Linear(network.classes, 1, bias=False)
+        self._flow = Network([*network.layers, total], input_shape=network.input_shape)
+        *_, self._total = self._flow.weights
+        for name, array in (*network.biases.items(), *network.statistics.items()):
+            is_added = name.endswith((".bias", ".mean"))
+            self._flow.parameters[name] = np.zeros_like(array) if is_added else np.abs(array)
+
+    def __call__(self, weights: Mapping[str, Array]) -> dict[str, NDArray[np.float32]]:
+        names = [name for name in self._flow.weights if name != self._total]
+        shapes = self._flow.weights.shapes
+        expected = shaped({name: shapes[name] for name in names})
         arrays = expected.matching(weights, "weights", SINGLES)
-        absolute = dict(zip(flow.weights, map(np.abs, arrays), strict=True))
-        for name, array in absolute.items():
-            flow.weights[name] = array
-        # R is proportional to the input and to the last weights. Where each takes half of its
-        # exponent away, neither the activations nor their gradients leave the range.
-        factor = np.float32(2.0 ** _half_exponent(flow))
-        absolute[last] *= factor
-        inputs = np.full((flow.classes, *flow.input_shape), factor)
-        # The mean of minus each class's logit: R, but for the factor.
-        of_classes = flow.gradients_on(inputs, np.arange(flow.classes), mode="eval")
-        found = {name: np.negative(one) for name, one in of_classes(absolute).items()}
-        found[last] *= factor
+        absolute = dict(zip(names, map(np.abs, arrays), strict=True))
+        for exponent in _EXPONENTS:
+            found, total = self._at(absolute, exponent)
+            if 0 < total < math.inf:
+                log = math.log2(total) - 2 * exponent
+                if exponent or abs(log) > _PLAIN:
+                    found, total = self._at(absolute, -round(log / 2))
+                break
+        if not total < math.inf:
+            raise NonFiniteError(
+                "the sum of the outputs at the absolute weights leaves the range of float32: scale "
+                "the weights or the running statistics, or search a torch model by "
+                'swiftforce.torch.prune(..., method="synflow"), in float64'
+            )
         return found
 
-    return gradients
+    def _at(
+        self, absolute: Mapping[str, Array], exponent: int
+    ) -> tuple[dict[str, NDArray[np.float32]], float]:
+        """The gradients times the square of two to a power, and R times that square.
 
-
-def _half_exponent(flow: Network) -> int:
-    """The power of two that is the root of 1 / R, or 0 where R is zero."""
-    for exponent in _EXPONENTS:
-        logits = flow.predict(np.full((1, *flow.input_shape), 2.0**exponent, FLOAT32))
-        total = float(logits.sum(dtype=np.float64))
-        if 0 < total < math.inf:
-            return -round((math.log2(total) - exponent) / 2)
-    return 0
+        R is proportional to the input and to the weights of the last layer. Each of the two has the
+        power, so that activations and their gradients lie between the power and R times it.
+        """
+        factor = np.float32(2.0**exponent)
+        last = np.full(self._flow.weights.shapes[self._total], factor)
+        ones = np.full((1, *self._flow.input_shape), factor)
+        # The loss is minus the output.
+        gradients = self._flow.gradients_on(ones, np.zeros(1, np.int64), mode="eval")
+        found = gradients({**absolute, self._total: last})
+        for one in found.values():
+            np.negative(one, out=one)
+        outputs = found.pop(self._total).astype(np.float64) * float(factor)
+        return found, float(outputs.sum())

@@ -60,7 +60,7 @@ def one_step(
         raise public_error(error, tensors.label) from None
     step = step_of(report)
     zeros = None
-    if found is not None and step.zero_scores:
+    if found is not None and step.zero_scores:  # Names of many tensors take long to make.
         # The masks are found, and warnings alone tell of these: they must not make it fail.
         with suppress(Exception):
             zeros = ZeroScores.of_step(step.zero_scores, tensors.names, tensors.arrays, found)

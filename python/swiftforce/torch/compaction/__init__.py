@@ -5,7 +5,7 @@ which channels go, and `rewriting` and `optimizers` take them out of parameters 
 What a mask in use is does not belong here (`swiftforce.torch.sparse`).
 """
 
-from swiftforce.torch.compaction.compact import compact
+from swiftforce.torch.compaction.compacting import compact
 from swiftforce.torch.compaction.removed import CompactedLayer, Compaction
 
 __all__ = ["CompactedLayer", "Compaction", "compact"]
