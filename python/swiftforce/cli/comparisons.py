@@ -151,7 +151,10 @@ def _add_comparison(
         help="loss that scores weights; training is by the cross entropy",
     )
     parser.add_argument(
-        "--steps", type=count, default=Settings.steps, help="steps of a progressive search"
+        "--steps",
+        type=count,
+        default=Settings.steps,
+        help="steps of a progressive search; synflow always takes 100",
     )
     parser.add_argument(
         "--epochs",

@@ -90,7 +90,8 @@ class Variant:
         variant = cls(method, dict(sorted(settings.items())), *words_only)
         if method not in methods():
             if settings or variant.multiply_adds:
-                raise UnknownNameError(f"{method} has no settings: {text!r}")
+                known = f"no settings but {_SHUFFLED!r}" if method == SYNFLOW else "no settings"
+                raise UnknownNameError(f"{method} has {known}: {text!r}")
             if variant.shuffled and method != SYNFLOW:
                 raise UnknownNameError(f"{method} is not searched, so not shuffled: {text!r}")
         elif settings:

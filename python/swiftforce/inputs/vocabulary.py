@@ -77,9 +77,10 @@ def canonical_name(axis: str, name: object, known: Sequence[str]) -> str:
     if spelled in known:
         return spelled
     if axis == "method" and spelled in _TORCH_METHODS:
+        engine = ", or see swiftforce.nn.synaptic_flow" if spelled == "synflow" else ""
         raise UnknownNameError(
             f"the method {spelled!r} needs a model: call "
-            f"swiftforce.torch.prune(model, batches, loss, method={spelled!r})"
+            f"swiftforce.torch.prune(model, batches, loss, method={spelled!r}){engine}"
         )
     close = get_close_matches(spelled, known, n=1)
     question = f"did you mean {close[0]!r}? There" if close else "there"

@@ -16,8 +16,6 @@ from swiftforce.nn.network import Network
 
 #: R times the square of two to these powers is tried, until it is in the range of float32.
 _EXPONENTS = (0, -40, 40, -80, 80, -120, 120)
-#: Within this power of two R needs no factor.
-_PLAIN = 60
 
 
 def synaptic_flow(
@@ -38,11 +36,11 @@ def synaptic_flow(
     Returns
     -------
     callable
-        ``gradients(weights)`` returns ``dR / d|w|`` by name, as new arrays. Threads may share it,
-        and it can be pickled. R grows and shrinks by a factor with each layer. Below 2^-60 or above
-        2^60 the gradients are multiplied by a power of two near 1 / R, another one in each
-        call. The order of the scores stays the same, but sums of different steps, such as
-        `Step.objective`, cannot be compared then, nor accumulated by ``momentum``.
+        ``gradients(weights)`` returns ``dR / d|w|`` by name, as new arrays, all of them times the
+        power of two that brings R between 1/2 and 2: with 50 layers R itself leaves the range of
+        float32. The order of scores stays the same, but their sums in different steps, such as
+        `Step.saliency`, do not say how R falls. Threads may share the function, and it can be
+        pickled.
 
         It raises `NonFiniteError` if R is above 2^250 or so, and `StructureError`, `ShapeError`,
         `UnsupportedTypeError` or `LayoutError` if the weights do not fit.
@@ -97,10 +95,10 @@ class _SynapticFlow:
             found, total = self._at(absolute, exponent)
             if 0 < total < math.inf:
                 log = math.log2(total) - 2 * exponent
-                if exponent or abs(log) > _PLAIN:
-                    found, total = self._at(absolute, -round(log / 2))
+                found, total = self._at(absolute, -round(log / 2))
                 break
-        if not total < math.inf:
+        # A search names the weight that is not finite.
+        if not total < math.inf and all(np.isfinite(one).all() for one in absolute.values()):
             raise NonFiniteError(
                 "the sum of the outputs at the absolute weights leaves the range of float32: scale "
                 "the weights or the running statistics, or search a torch model by "
