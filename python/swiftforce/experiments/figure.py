@@ -16,11 +16,20 @@ from swiftforce.errors import RunsFileError
 from swiftforce.experiments import plots as search_plots
 from swiftforce.experiments.architectures import NETWORKS
 from swiftforce.experiments.runs import Settings
-from swiftforce.experiments.variants import UNIFORM_RANDOM
+from swiftforce.experiments.variants import SYNFLOW, UNIFORM_RANDOM
 from swiftforce.show import plots
 
 #: What the figure compares by default.
-METHODS = (DENSE, "force_nested", "force", "iterative_snip", "snip", "magnitude", UNIFORM_RANDOM)
+METHODS = (
+    DENSE,
+    "force_nested",
+    "force",
+    "iterative_snip",
+    SYNFLOW,
+    "snip",
+    "magnitude",
+    UNIFORM_RANDOM,
+)
 SPARSITIES = (0.99, 0.995, 0.98, 0.95, 0.9)
 SEEDS = (0, 1, 2)
 
