@@ -44,7 +44,7 @@ def results() -> Comparison:
 
 def test_what_is_compared_by_default() -> None:
     trials = trials_of(figure.METHODS, figure.SPARSITIES, figure.SEEDS)
-    assert len(trials) == 3 * (1 + 5 * 6)
+    assert len(trials) == 3 * (1 + 5 * 7)
     assert [trial.sparsity for trial in trials][1:6] == [0.99] * 5
     assert set(figure.METHODS) <= set(variants.compared_methods())
 
