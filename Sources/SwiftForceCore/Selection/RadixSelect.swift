@@ -1,8 +1,8 @@
-// Radix selection: the key of a given rank, digit by digit from the top. Of few keys in memory the
-// range is halved instead. Histograms of parts add up
+// Radix selection: the key of a given rank, digit by digit from the top. Histograms of parts add up
 // to the histogram of the whole. The same steps therefore serve lists in memory, tensors that are
-// read once per digit, and tensors on several machines. What must not live here: how the histograms
-// are counted over tensors (RadixPass) or summed over ranks (Ranks).
+// read once per digit, and tensors on several machines. Of few keys in memory the range is halved
+// instead. What must not live here: how the histograms are counted over tensors (RadixPass) or
+// summed over ranks (Ranks).
 
 /// A search for the key of a given rank, counted from the largest, one digit at a time.
 struct RadixSelect<K: BlockKernels> {
@@ -85,7 +85,9 @@ struct RadixSelect<K: BlockKernels> {
         unsafe search.narrow(rest, bins)
         if search.matches < count {
           count = search.matches
-          rest = [search.matching(rest)]
+          // Those that share the known digits.
+          let range = search.key...(search.key | ~search.knownBits)
+          rest = [keys(of: rest, in: range, count: count)]
         }
         if count == 1 { search.finish(with: rest.lazy.joined().first ?? search.key) }
       }
@@ -105,29 +107,20 @@ struct RadixSelect<K: BlockKernels> {
     unsafe narrow(bins)
   }
 
-  /// Those of some keys that are in a range, of which there are `count`.
-  private static func keys(_ all: [K.Key], in range: ClosedRange<K.Key>, count: Int) -> [K.Key] {
+  /// The keys of several lists that are in a range, of which there are `count`.
+  private static func keys(
+    of lists: [[K.Key]], in range: ClosedRange<K.Key>, count: Int
+  ) -> [K.Key] {
     unsafe [K.Key](unsafeUninitializedCapacity: count + 1) { found, filled in
       guard let found = found.baseAddress else { return }
       // The distance from the lower bound as a number without a sign: one comparison for both.
       let span = K.Key.Magnitude(truncatingIfNeeded: range.upperBound &- range.lowerBound)
-      for key in all {
-        unsafe found[filled] = key
-        let distance = K.Key.Magnitude(truncatingIfNeeded: key &- range.lowerBound)
-        filled &+= distance <= span ? 1 : 0
-      }
-    }
-  }
-
-  /// The keys that share the known digits.
-  private func matching(_ lists: [[K.Key]]) -> [K.Key] {
-    unsafe [K.Key](unsafeUninitializedCapacity: matches + 1) { matching, filled in
-      guard let matching = matching.baseAddress else { return }
       // Always writing, and letting the next key overwrite, is cheaper than a branch on the data.
       for keys in lists {
-        for candidate in keys {
-          unsafe matching[filled] = candidate
-          filled &+= candidate & knownBits == key ? 1 : 0
+        for key in keys {
+          unsafe found[filled] = key
+          let distance = K.Key.Magnitude(truncatingIfNeeded: key &- range.lowerBound)
+          filled &+= distance <= span ? 1 : 0
         }
       }
     }
@@ -156,7 +149,7 @@ struct RadixSelect<K: BlockKernels> {
       }
       // Few are left of those that are counted: copy them.
       if atLeast - above <= keys.count / 4 {
-        keys = RadixSelect.keys(keys, in: low...high, count: atLeast - above)
+        keys = RadixSelect.keys(of: [keys], in: low...high, count: atLeast - above)
         gone = above
       }
     }
